@@ -1,0 +1,1 @@
+"""Data set and predictor in, report out."""

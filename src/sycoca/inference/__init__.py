@@ -1,0 +1,1 @@
+"""What users call: images and strings in, plain values out."""

@@ -1,0 +1,124 @@
+"""Beam search over any function that predicts the next token."""
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sycoca.inference.generation import GeneratedCaption, NextTokens, finished_caption, next_log_probs
+from sycoca.preprocess.tokenizer import SpecialTokens
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BeamLimits:
+    """What beam search keeps, prefers and allows."""
+
+    num_beams: int
+    """Unfinished captions per image."""
+
+    length_penalty: float
+    """A caption's score is its log-likelihood / length ** length_penalty; the length counts eos."""
+
+    min_tokens: int
+    """Fewest tokens before eos."""
+
+    max_tokens: int
+    """Most tokens, eos not counted; a caption that reaches it is cut there and competes as it is."""
+
+    def score(self, log_likelihood: float, length: int) -> float:
+        """Return what captions are compared by."""
+        return log_likelihood / length**self.length_penalty
+
+    def best_possible(self, log_likelihood: float, next_length: int) -> float:
+        """Return the best score still within reach of an unfinished caption: as if all that follows were certain."""
+        return max(self.score(log_likelihood, next_length), self.score(log_likelihood, self.max_tokens))
+
+
+def beam_search(
+    next_tokens: NextTokens, num_images: int, special: SpecialTokens, limits: BeamLimits
+) -> list[GeneratedCaption]:
+    """Return the best caption found for each image; rows of ``next_tokens`` are images x beams, image-major.
+
+    The end token takes no beam: at every step the end of each beam competes with the best caption finished so far,
+    and an image is done, dropped and free of further cost once no unfinished caption of it can still win. With at
+    least vocabulary ** (max_tokens - 1) beams nothing is pruned, and the result is the best of all captions. Padding
+    and bos are never generated. Raises ValueError where predictions are not numbers.
+    """
+    beams = _Beams(num_images, limits)
+    tokens = torch.full((num_images * limits.num_beams,), special.bos_id)
+    for step in range(limits.max_tokens):
+        log_probs = next_log_probs(next_tokens, tokens, special, may_end=step >= limits.min_tokens)
+        totals = beams.extended_totals(log_probs)
+        beams.finish(totals[:, :, special.eos_id], length=step + 1, end=[special.eos_id])
+        totals[:, :, special.eos_id] = float("-inf")
+        beams.extend(totals)
+        if step + 1 == limits.max_tokens:
+            beams.finish(beams.totals, length=limits.max_tokens, end=[])
+            break
+        rows = beams.drop_done_images(next_length=step + 2)
+        if not beams.images:
+            break
+        next_tokens.reorder(rows)
+        tokens = beams.tokens[:, :, -1].flatten()
+    return [finished_caption(best.tokens, best.log_likelihood, special) for best in beams.best]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Best:
+    """The best finished caption of an image so far."""
+
+    tokens: list[int]
+    log_likelihood: float
+    score: float
+
+
+@final
+class _Beams:
+    """The unfinished captions of the images that are not done, and every image's best finished caption."""
+
+    def __init__(self, num_images: int, limits: BeamLimits) -> None:
+        self.limits = limits
+        self.images = list(range(num_images))
+        self.best = [_Best(tokens=[], log_likelihood=float("-inf"), score=float("-inf")) for _ in self.images]
+        # All beams begin alike: only the first is alive, or every beam would hold the same caption.
+        self.totals: Float[Tensor, "images beams"] = torch.full((num_images, limits.num_beams), float("-inf"))
+        self.totals[:, 0] = 0
+        self.tokens: Int[Tensor, "images beams length"] = torch.empty(num_images, limits.num_beams, 0, dtype=torch.long)
+        self._parents: Int[Tensor, "images beams"] = torch.zeros(num_images, limits.num_beams, dtype=torch.long)
+
+    def extended_totals(self, log_probs: Float[Tensor, "rows vocab"]) -> Float[Tensor, "images beams vocab"]:
+        """Return the log-likelihood of every beam with every next token."""
+        return self.totals.to(log_probs)[:, :, None] + log_probs.unflatten(0, (-1, self.limits.num_beams))
+
+    def finish(self, totals: Float[Tensor, "images beams"], *, length: int, end: list[int]) -> None:
+        """Let each image's likeliest beam, with ``end`` appended, compete with its best finished caption."""
+        values, places = totals.max(1)
+        for row, (image, total, beam) in enumerate(zip(self.images, values.tolist(), places.tolist(), strict=True)):
+            score = self.limits.score(total, length)
+            if score > self.best[image].score:
+                tokens = self.tokens[row, beam].tolist() + end
+                self.best[image] = _Best(tokens=tokens, log_likelihood=total, score=score)
+
+    def extend(self, totals: Float[Tensor, "images beams vocab"]) -> None:
+        """Keep each image's likeliest continuations as its new beams."""
+        self.totals, places = totals.flatten(1).topk(self.limits.num_beams)
+        self._parents = places // totals.shape[2]
+        tokens = self.tokens.to(places.device)
+        inherited = tokens.gather(1, self._parents[:, :, None].expand(-1, -1, tokens.shape[2]))
+        self.tokens = torch.cat([inherited, (places % totals.shape[2])[:, :, None]], 2)
+
+    def drop_done_images(self, *, next_length: int) -> Int[Tensor, " kept"]:
+        """Forget images whose best caption cannot be beaten; return the old row that each row left continues."""
+        likeliest = self.totals.amax(1).tolist()
+        open_rows = [
+            row
+            for row, image in enumerate(self.images)
+            if self.limits.best_possible(likeliest[row], next_length) > self.best[image].score
+        ]
+        self.images = [self.images[row] for row in open_rows]
+        kept = torch.tensor(open_rows, dtype=torch.long, device=self.totals.device)
+        rows = (torch.arange(len(self._parents), device=kept.device)[:, None] * self.limits.num_beams) + self._parents
+        self.totals, self.tokens = self.totals[kept], self.tokens[kept]
+        return rows[kept].flatten()

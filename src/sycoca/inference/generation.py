@@ -1,0 +1,96 @@
+"""Greedy decoding and sampling over any function that predicts the next token."""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sycoca.inference.sampling import Sampling
+from sycoca.preprocess.tokenizer import SpecialTokens
+
+
+@runtime_checkable
+class NextTokens(Protocol):
+    """Rows of unfinished captions, and what each goes on with."""
+
+    def advance(self, tokens: Int[Tensor, " rows"]) -> Float[Tensor, "rows vocab"]:
+        """Append one token to every row; return the logits of the next, at least float32."""
+        ...
+
+    def reorder(self, rows: Int[Tensor, " kept"]) -> None:
+        """Let row i go on from what row ``rows[i]`` has seen; rows that are not named are dropped."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GeneratedCaption:
+    """A caption as token ids, special tokens left out."""
+
+    tokens: tuple[int, ...]
+    """What was generated, without bos and eos."""
+
+    log_likelihood: float
+    """The model's own log-probability (natural logarithm) of the tokens, and of the end where there is one."""
+
+    is_complete: bool
+    """Whether the model ended it; False where it was cut at the most tokens allowed."""
+
+
+def generate(
+    next_tokens: NextTokens,
+    num_rows: int,
+    special: SpecialTokens,
+    *,
+    min_tokens: int,
+    max_tokens: int,
+    sampling: Sampling | None = None,
+) -> list[GeneratedCaption]:
+    """Take the likeliest token at each step, or with ``sampling`` draw it; one caption per row.
+
+    A row that has ended is dropped and costs nothing further. Padding and bos are never generated, eos not before
+    ``min_tokens`` tokens. Raises ValueError where predictions are not finite.
+    """
+    captions: list[list[int]] = [[] for _ in range(num_rows)]
+    totals = [0.0] * num_rows
+    rows = list(range(num_rows))
+    tokens = torch.full((num_rows,), special.bos_id)
+    for step in range(max_tokens):
+        log_probs = next_log_probs(next_tokens, tokens, special, may_end=step >= min_tokens)
+        tokens = log_probs.argmax(-1) if sampling is None else sampling.draw(log_probs, rows)
+        gains = log_probs.gather(1, tokens[:, None]).squeeze(1).tolist()
+        for row, token, gain in zip(rows, tokens.tolist(), gains, strict=True):
+            captions[row].append(token)
+            totals[row] += gain
+        unfinished = (tokens != special.eos_id).nonzero().squeeze(1)
+        if len(unfinished) == 0:
+            break
+        if len(unfinished) < len(rows):
+            rows = [rows[place] for place in unfinished.tolist()]
+            tokens = tokens[unfinished]
+            next_tokens.reorder(unfinished)
+    return [finished_caption(ids, total, special) for ids, total in zip(captions, totals, strict=True)]
+
+
+def next_log_probs(
+    next_tokens: NextTokens, tokens: Int[Tensor, " rows"], special: SpecialTokens, *, may_end: bool
+) -> Float[Tensor, "rows vocab"]:
+    """Append tokens; return the next one's log-probabilities, minus infinity for what may not be generated.
+
+    What is left is not scaled up, so that sums are the model's own log-likelihoods. Raises ValueError where they
+    are not numbers.
+    """
+    log_probs = next_tokens.advance(tokens).log_softmax(-1)
+    if bool(log_probs.isnan().any()):
+        raise ValueError("the model's predictions are not numbers: its weights have diverged, or overflow in float16")
+    forbidden = [special.pad_id, special.bos_id] if may_end else [special.pad_id, special.bos_id, special.eos_id]
+    return log_probs.index_fill(-1, torch.tensor(forbidden, device=log_probs.device), float("-inf"))
+
+
+def finished_caption(tokens: list[int], log_likelihood: float, special: SpecialTokens) -> GeneratedCaption:
+    """Take the end token off and remember whether it was there."""
+    is_complete = bool(tokens) and tokens[-1] == special.eos_id
+    return GeneratedCaption(
+        tokens=tuple(tokens[:-1] if is_complete else tokens), log_likelihood=log_likelihood, is_complete=is_complete
+    )

@@ -1,0 +1,52 @@
+"""How well patch scores point at what a caption describes, where the truth is known."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+def mask_coverage(
+    is_chosen: Bool[Tensor, "batch patches"], described: Float[Tensor, "batch patches"]
+) -> Float[Tensor, " batch"]:
+    """Return the share of the described pixels that lie inside the chosen patches, 0 to 1.
+
+    ``described`` is the described share of each patch's pixels. Raises ValueError where nothing is described.
+    """
+    described = _checked(described)
+    return (described * is_chosen).sum(1) / described.sum(1)
+
+
+def largest_mask_coverage(described: Float[Tensor, "batch patches"], num_chosen: int) -> Float[Tensor, " batch"]:
+    """Return the largest coverage that any choice of ``num_chosen`` patches can reach.
+
+    Raises ValueError where nothing is described.
+    """
+    described = _checked(described)
+    return described.topk(num_chosen, dim=1).values.sum(1) / described.sum(1)
+
+
+def grounding_average_precision(
+    scores: Float[Tensor, "batch patches"], described: Float[Tensor, "batch patches"]
+) -> Float[Tensor, " batch"]:
+    """Return the average precision of finding the described pixels, each scored as its patch is, 0 to 1.
+
+    Average precision as usual: the sum over thresholds of (gain in recall x precision), pixels of equal score
+    entering together. By chance it is about the described share of the image; 1 is out of reach where patches are
+    described in part. Raises ValueError where nothing is described.
+    """
+    described = _checked(described)
+    order = scores.argsort(dim=1, descending=True)
+    sorted_scores, sorted_described = scores.gather(1, order), described.gather(1, order)
+    found = sorted_described.cumsum(1)
+    num_taken = torch.arange(1, scores.shape[1] + 1, device=scores.device)
+    # Patches of equal score enter together: each counts with the precision at the end of its group.
+    group_end = (sorted_scores[:, :, None] <= sorted_scores[:, None, :]).sum(2) - 1
+    precision = (found / num_taken).gather(1, group_end)
+    return (sorted_described * precision).sum(1) / found[:, -1]
+
+
+def _checked(described: Float[Tensor, "batch patches"]) -> Float[Tensor, "batch patches"]:
+    if not bool((described.sum(1) > 0).all()):
+        row = int((described.sum(1) <= 0).nonzero()[0])
+        raise ValueError(f"sample {row} has no described pixels, so there is nothing to find")
+    return described.to(torch.promote_types(described.dtype, torch.float32))

@@ -1,0 +1,1 @@
+"""The four components of the paper, their blocks, and attentive masking."""

@@ -1,0 +1,209 @@
+"""The sizes of the four components and how patches are chosen. Imports no torch, so that presets load at once."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Pooling = Literal["cls", "mean", "attention"]
+TextPooling = Literal["cls", "mean"]
+PoolerKind = Literal["single", "parallel", "cascade"]
+MaskingStrategy = Literal["attentive", "random", "inverse"]
+PatchScore = Literal["token_max", "caption"]
+MaskTokenPlace = Literal["decoder", "encoder"]
+
+
+def _check_heads(where: str, width: int, num_heads: int) -> None:
+    if width % num_heads:
+        raise ValueError(f"{where}.width {width} is not a multiple of num_heads {num_heads}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttentionPoolerConfig:
+    """Queries that summarize the patch tokens (open_clip's attentional poolers)."""
+
+    kind: PoolerKind = "cascade"
+    """single: query 0 is the global feature, the others the decoder's memory (open_clip's CoCa). parallel: a pooler
+    of one query for the global feature beside one for the memory. cascade: the former reads the latter (CoCa's
+    paper)."""
+
+    num_queries: int = 256
+    """Queries of the pooler that feeds the text decoder."""
+
+    width: int = 512
+    """Features per query, the text decoder's memory width."""
+
+    num_heads: int = 8
+    """Attention heads."""
+
+    def __post_init__(self) -> None:
+        _check_heads("model.image_encoder.pooler", self.width, self.num_heads)
+        if self.kind == "single" and self.num_queries < 2:
+            raise ValueError(
+                "model.image_encoder.pooler.num_queries must be at least 2 with kind 'single'"
+                f" (one for the global feature), got {self.num_queries}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageEncoderConfig:
+    """The vision transformer: images -> patch tokens and one global feature."""
+
+    image_size: int = 224
+    """Height and width of the input in pixels."""
+
+    patch_size: int = 16
+    """Height and width of a patch in pixels."""
+
+    width: int = 768
+    """Features per token."""
+
+    depth: int = 12
+    """Transformer blocks."""
+
+    num_heads: int = 12
+    """Attention heads."""
+
+    pooling: Pooling = "cls"
+    """Where the global feature comes from: the [CLS] token (paper), the mean of the patch tokens, or attention
+    pooling."""
+
+    pooler: AttentionPoolerConfig = AttentionPoolerConfig()
+    """Sizes of attention pooling; unused with the other poolings."""
+
+    def __post_init__(self) -> None:
+        _check_heads("model.image_encoder", self.width, self.num_heads)
+        if self.image_size % self.patch_size:
+            raise ValueError(
+                f"model.image_encoder.image_size {self.image_size} is not a multiple of patch_size {self.patch_size}"
+            )
+
+    @property
+    def num_patches(self) -> int:
+        """Patches per image."""
+        return (self.image_size // self.patch_size) ** 2
+
+    @property
+    def patch_pixels(self) -> int:
+        """Numbers per patch: three colors times its area."""
+        return 3 * self.patch_size**2
+
+    @property
+    def feature_width(self) -> int:
+        """Features of the pooled image before its projection into the joint space."""
+        return self.pooler.width if self.pooling == "attention" else self.width
+
+    @property
+    def memory_width(self) -> int:
+        """Features of what the text decoder attends to."""
+        return self.pooler.width if self.pooling == "attention" else self.width
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextEncoderConfig:
+    """The causal transformer over the caption: tokens -> token states and one global feature."""
+
+    vocab_size: int = 49408
+    """Most token ids; a tokenizer trained on the captions at hand may need fewer, and then the model has fewer."""
+
+    context_length: int = 76
+    """Most tokens per caption, special tokens included."""
+
+    width: int = 512
+    """Features per token; the text decoder has the same."""
+
+    depth: int = 12
+    """Transformer blocks."""
+
+    num_heads: int = 8
+    """Attention heads."""
+
+    pooling: TextPooling = "cls"
+    """Where the global feature comes from: a [CLS] token after the text (paper), or the mean of its token states."""
+
+    def __post_init__(self) -> None:
+        _check_heads("model.text_encoder", self.width, self.num_heads)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextDecoderConfig:
+    """The causal transformer over token states that looks at the image and predicts the next token."""
+
+    depth: int = 12
+    """Layers, each of self-attention with an MLP and cross-attention with an MLP."""
+
+    num_heads: int = 8
+    """Attention heads; the width is the text encoder's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageDecoderConfig:
+    """The transformer over patches that looks at the caption and predicts the pixels of masked patches."""
+
+    width: int = 512
+    """Features per patch."""
+
+    depth: int = 4
+    """Layers, each of self-attention with an MLP and cross-attention with an MLP."""
+
+    num_heads: int = 8
+    """Attention heads."""
+
+    is_text_guided: bool = True
+    """Whether it attends to the caption; without it the objective is plain masked image modeling."""
+
+    mask_tokens: MaskTokenPlace = "decoder"
+    """Where mask tokens stand in for masked patches. decoder: the image encoder sees visible patches only, so
+    nothing of a masked one can leak. encoder: it sees mask tokens in their places, as in SimMIM."""
+
+    def __post_init__(self) -> None:
+        _check_heads("model.image_decoder", self.width, self.num_heads)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SyCoCaConfig:
+    """The whole model."""
+
+    image_encoder: ImageEncoderConfig = ImageEncoderConfig()
+    """The vision transformer."""
+
+    text_encoder: TextEncoderConfig = TextEncoderConfig()
+    """The text transformer."""
+
+    text_decoder: TextDecoderConfig | None = TextDecoderConfig()
+    """The captioner; None in a model that only aligns (CLIP)."""
+
+    image_decoder: ImageDecoderConfig | None = ImageDecoderConfig()
+    """The image reconstructor; None in CLIP and CoCa."""
+
+    embed_dim: int = 512
+    """Size of the joint space of images and texts."""
+
+    def __post_init__(self) -> None:
+        if self.text_decoder is not None:
+            _check_heads("model.text_decoder", self.text_encoder.width, self.text_decoder.num_heads)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MaskingConfig:
+    """Which patches are hidden from the captioner and which are to be reconstructed (paper, attentive masking)."""
+
+    strategy: MaskingStrategy = "attentive"
+    """attentive: captioning keeps the patches that match the caption best, reconstruction rebuilds them. random: by
+    chance. inverse: the other way around."""
+
+    score: PatchScore = "token_max"
+    """How well a patch matches: token_max is its largest cosine over the caption's tokens (paper), caption its
+    cosine with the caption's embedding."""
+
+    captioning_hidden_ratio: float = 0.5
+    """Share of patches hidden from the text decoder, between 0 and 1 (the paper's r_l)."""
+
+    reconstruction_masked_ratio: float = 0.5
+    """Share of patches to be reconstructed, between 0 and 1 (the paper's r_h)."""
+
+    hides_from_captioning: bool = True
+    """Whether captioning sees only its share of the patches; False lets it see all, as CoCa does."""
+
+    def __post_init__(self) -> None:
+        for name in ("captioning_hidden_ratio", "reconstruction_masked_ratio"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"masking.{name} must lie between 0 and 1, got {getattr(self, name)}")

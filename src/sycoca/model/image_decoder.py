@@ -1,0 +1,96 @@
+"""The image decoder: masked patches look at the visible ones and at the caption, and predict their pixels."""
+
+from typing import final
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from sycoca.model.config import ImageDecoderConfig
+from sycoca.model.patches import gather_patches, resize_positions
+from sycoca.model.transformer import CrossBlock, SelfBlock, init_blocks, layer_norm
+
+
+@final
+class ImageDecoder(nn.Module):
+    """Text-guided masked image modeling's decoder (SyCoCa, arXiv 2401.02137): the mirror of the text decoder.
+
+    A layer is self-attention with an MLP and then, unless the text guidance is switched off, cross-attention to
+    the caption's token states with an MLP. Positions are learned and added to every patch, as the encoder's own
+    do not tell where a masked patch is.
+    """
+
+    def __init__(
+        self,
+        config: ImageDecoderConfig,
+        *,
+        num_patches: int,
+        patch_pixels: int,
+        image_width: int,
+        text_width: int,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Linear(image_width, config.width)
+        self.positions = nn.Parameter(torch.empty(num_patches, config.width))
+        self.mask_token = nn.Parameter(torch.empty(config.width)) if config.mask_tokens == "decoder" else None
+        self.self_blocks = nn.ModuleList(
+            SelfBlock(config.width, config.num_heads) for _ in range(config.depth)
+        )
+        self.cross_blocks = nn.ModuleList(
+            CrossBlock(config.width, text_width, config.num_heads)
+            for _ in range(config.depth if config.is_text_guided else 0)
+        )
+        self.norm_final = layer_norm(config.width)
+        self.pixels = nn.Linear(config.width, patch_pixels)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Initialize the blocks as CLIP does, positions and mask token normal with std 0.02 (MAE)."""
+        depth = len(self.self_blocks) + len(self.cross_blocks)
+        init_blocks(self.self_blocks, self.config.width, depth)
+        init_blocks(self.cross_blocks, self.config.width, depth)
+        for linear in (self.embedding, self.pixels):
+            nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
+            nn.init.zeros_(linear.bias)
+        nn.init.normal_(self.positions, std=0.02)
+        if self.mask_token is not None:
+            nn.init.normal_(self.mask_token, std=0.02)
+
+    def forward(
+        self,
+        patch_tokens: Float[Tensor, "batch encoded image_width"],
+        visible: Int[Tensor, "batch visible"],
+        masked: Int[Tensor, "batch masked"],
+        token_states: Float[Tensor, "batch tokens text_width"],
+        is_padding: Bool[Tensor, "batch tokens"],
+    ) -> Float[Tensor, "batch masked pixels"]:
+        """Return the pixels of the masked patches, in the order of ``masked``.
+
+        ``patch_tokens`` are those of the visible patches, in the order of ``visible``; or those of all patches
+        where mask tokens stand in for masked ones in the image encoder already.
+        """
+        num_masked = masked.shape[1]
+        positions = resize_positions(self.positions, visible.shape[1] + num_masked)
+        positions = positions.expand(len(patch_tokens), -1, -1)
+        x = self.embedding(patch_tokens)
+        if self.mask_token is None:
+            x = torch.cat([gather_patches(x, visible), gather_patches(x, masked)], dim=1)
+        else:
+            x = torch.cat([x, self.mask_token.to(x.dtype).expand(len(x), num_masked, -1)], dim=1)
+        x = x + gather_patches(positions, torch.cat([visible, masked], dim=1))
+        x = self._blocks(x, token_states, (~is_padding)[:, None, None, :])
+        return self.pixels(self.norm_final(x[:, -num_masked:]))
+
+    def _blocks(
+        self,
+        x: Float[Tensor, "batch patches width"],
+        token_states: Float[Tensor, "batch tokens text_width"],
+        may_attend: Bool[Tensor, "batch 1 1 tokens"],
+    ) -> Float[Tensor, "batch patches width"]:
+        for i, self_block in enumerate(self.self_blocks):
+            x = self_block(x, is_causal=False)
+            if self.config.is_text_guided:
+                cross_block = self.cross_blocks[i]
+                x = cross_block(x, *cross_block.keys_values(token_states), may_attend)
+        return x

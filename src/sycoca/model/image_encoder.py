@@ -1,0 +1,122 @@
+"""The image encoder: a vision transformer from pixels to patch tokens and one global feature."""
+
+from typing import final
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from sycoca.model.config import ImageEncoderConfig
+from sycoca.model.patches import gather_patches, patchify, resize_positions
+from sycoca.model.poolers import AttentionPooling
+from sycoca.model.transformer import SelfBlock, init_blocks, layer_norm
+
+
+@final
+class ImageEncoder(nn.Module):
+    """ViT (arXiv 2010.11929) in CLIP's form: a norm before the blocks, a projection into the joint space after."""
+
+    def __init__(self, config: ImageEncoderConfig, embed_dim: int, *, has_mask_token: bool = False) -> None:
+        super().__init__()
+        self.config = config
+        self.patch_embedding = nn.Linear(config.patch_pixels, config.width, bias=False)
+        num_extra = 0 if config.pooling == "mean" else 1
+        self.cls_token = nn.Parameter(torch.empty(config.width)) if num_extra else None
+        self.positions = nn.Parameter(torch.empty(num_extra + config.num_patches, config.width))
+        self.mask_token = nn.Parameter(torch.empty(config.width)) if has_mask_token else None
+        self.norm_pre = layer_norm(config.width)
+        self.blocks = nn.ModuleList(SelfBlock(config.width, config.num_heads) for _ in range(config.depth))
+        if config.pooling == "attention":
+            self.norm_post, self.pooling = None, AttentionPooling(config.pooler, config.width)
+        else:
+            self.norm_post, self.pooling = layer_norm(config.width), None
+        self.projection = nn.Linear(config.feature_width, embed_dim, bias=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Initialize as CLIP does: embeddings and projections normal with std width^-1/2."""
+        init_blocks(self.blocks, self.config.width, self.config.depth)
+        nn.init.normal_(self.patch_embedding.weight, std=self.config.patch_pixels**-0.5)
+        nn.init.normal_(self.projection.weight, std=self.config.feature_width**-0.5)
+        for embedding in (self.positions, self.cls_token, self.mask_token):
+            if embedding is not None:
+                nn.init.normal_(embedding, std=self.config.width**-0.5)
+
+    def forward(
+        self,
+        images: Float[Tensor, "batch 3 height width"],
+        *,
+        visible: Int[Tensor, "batch kept"] | None = None,
+        is_masked: Bool[Tensor, "batch patches"] | None = None,
+    ) -> tuple[Float[Tensor, "batch extra features"], Float[Tensor, "batch encoded features"]]:
+        """Return the outputs of the last block for [CLS] (where there is one) and for the patches.
+
+        With ``visible`` only these patches are encoded: nothing of another can reach them. With ``is_masked`` a
+        learned token stands in the place of masked patches. Images of another size than the configured one get
+        their positions by interpolation.
+        """
+        pixels = patchify(images, self.config.patch_size)
+        num_extra = 0 if self.cls_token is None else 1
+        positions = resize_positions(self.positions, pixels.shape[1])
+        patch_positions = positions[num_extra:].expand(len(images), -1, -1)
+        if visible is not None:
+            pixels, patch_positions = (
+                gather_patches(pixels, visible),
+                gather_patches(patch_positions, visible),
+            )
+        x = self.patch_embedding(pixels)
+        if is_masked is not None:
+            x = self._with_mask_tokens(x, is_masked)
+        x = x + patch_positions
+        if self.cls_token is not None:
+            cls = (self.cls_token + positions[0]).expand(len(images), 1, -1)
+            x = torch.cat([cls.to(x.dtype), x], dim=1)
+        x = self.norm_pre(x)
+        for block in self.blocks:
+            x = block(x, is_causal=False)
+        return x[:, :num_extra], x[:, num_extra:]
+
+    def embed(
+        self,
+        cls_tokens: Float[Tensor, "batch extra width"],
+        patch_tokens: Float[Tensor, "batch patches width"],
+    ) -> Float[Tensor, "batch embed"]:
+        """Pool the tokens and project them into the joint space, not yet normalized."""
+        if self.pooling is not None:
+            return self.projection(self.pooling.feature(torch.cat([cls_tokens, patch_tokens], dim=1)))
+        if self.config.pooling == "cls":
+            return self.projection(self._norm_post(cls_tokens)[:, 0])
+        return self.projection(self._norm_post(patch_tokens).mean(dim=1))
+
+    def embed_patches(
+        self, patch_tokens: Float[Tensor, "batch patches width"]
+    ) -> Float[Tensor, "batch patches embed"]:
+        """Put every patch into the joint space by itself, not yet normalized.
+
+        With attention pooling a patch counts as what the pooler would return if it saw this patch alone (the
+        value path, as MaskCLIP does it, arXiv 2112.01071).
+        """
+        if self.pooling is None:
+            return self.projection(self._norm_post(patch_tokens))
+        return self.projection(self.pooling.feature_of_each(patch_tokens))
+
+    def memory(
+        self, cls_tokens: Float[Tensor, "batch extra width"], patch_tokens: Float[Tensor, "batch kept width"]
+    ) -> Float[Tensor, "batch memory memory_width"]:
+        """Return what the text decoder attends to: the patch tokens, or the pooler's summaries of them."""
+        if self.pooling is None:
+            return patch_tokens
+        return self.pooling.memory(torch.cat([cls_tokens, patch_tokens], dim=1))
+
+    def _norm_post(self, x: Float[Tensor, "batch length width"]) -> Float[Tensor, "batch length width"]:
+        assert self.norm_post is not None, "attention pooling has a norm of its own"
+        return self.norm_post(x)
+
+    def _with_mask_tokens(
+        self, x: Float[Tensor, "batch patches width"], is_masked: Bool[Tensor, "batch patches"]
+    ) -> Float[Tensor, "batch patches width"]:
+        if self.mask_token is None:
+            raise ValueError(
+                "this image encoder has no mask token: set model.image_decoder.mask_tokens to 'encoder'"
+            )
+        return torch.where(is_masked.unsqueeze(-1), self.mask_token.to(x.dtype), x)

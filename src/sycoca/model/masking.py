@@ -1,0 +1,111 @@
+"""Attentive masking: which patches match the caption, and which are hidden or rebuilt for it.
+
+Source: SyCoCa, arXiv 2401.02137, attentive masking. Captioning keeps the patches that match best; reconstruction
+masks the patches that match best, since it can learn them from the caption.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from sycoca.model.config import MaskingConfig
+from sycoca.randomness import derive_generators
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PatchChoice:
+    """The patches that the two objectives hide; in every image the same number."""
+
+    is_hidden: Bool[Tensor, "batch patches"]
+    """True where the text decoder may not look."""
+
+    is_masked: Bool[Tensor, "batch patches"]
+    """True where the image decoder has to reconstruct."""
+
+
+def is_word(is_padding: Bool[Tensor, "batch tokens"]) -> Bool[Tensor, "batch tokens"]:
+    """Return where a token belongs to the caption's text: neither filler nor bos (first) nor eos (last)."""
+    positions = torch.arange(is_padding.shape[1], device=is_padding.device)
+    last = (~is_padding).sum(dim=1, keepdim=True) - 1
+    return (positions > 0) & (positions < last)
+
+
+def token_max_scores(
+    patch_embeds: Float[Tensor, "batch patches embed"],
+    token_embeds: Float[Tensor, "batch tokens embed"],
+    counts: Bool[Tensor, "batch tokens"],
+) -> Float[Tensor, "batch patches"]:
+    """Return every patch's largest cosine over the tokens that count (the paper's token-wise similarity).
+
+    Embeddings are L2-normalized. Where no token counts, all scores are the same.
+    """
+    similarities = _in_float32(patch_embeds) @ _in_float32(token_embeds).mT
+    return similarities.masked_fill(~counts.unsqueeze(1), -1.0).amax(dim=2)
+
+
+def caption_scores(
+    patch_embeds: Float[Tensor, "batch patches embed"], text_embeds: Float[Tensor, "batch embed"]
+) -> Float[Tensor, "batch patches"]:
+    """Return every patch's cosine with the caption's embedding, the one text vector that ITC trains."""
+    return (_in_float32(patch_embeds) @ _in_float32(text_embeds).unsqueeze(2)).squeeze(2)
+
+
+def random_scores(num_patches: int, generators: Sequence[torch.Generator]) -> Float[Tensor, "batch patches"]:
+    """Return uniform random scores, each image's from a generator of its own, on the CPU."""
+    return torch.stack([torch.rand(num_patches, generator=generator) for generator in generators])
+
+
+def num_chosen(num_patches: int, ratio: float) -> int:
+    """Return how many patches a share means: rounded down, at least 1 and at most all but one."""
+    return min(max(int(num_patches * ratio), 1), num_patches - 1)
+
+
+def lowest(scores: Float[Tensor, "batch patches"], ratio: float) -> Bool[Tensor, "batch patches"]:
+    """Return True for the share of patches that score lowest; of equal scores the lower index wins."""
+    return _first(scores.argsort(dim=1, stable=True), ratio)
+
+
+def highest(scores: Float[Tensor, "batch patches"], ratio: float) -> Bool[Tensor, "batch patches"]:
+    """Return True for the share of patches that score highest; of equal scores the lower index wins."""
+    return _first(scores.argsort(dim=1, descending=True, stable=True), ratio)
+
+
+def choose_patches(
+    scores: Float[Tensor, "batch patches"], masking: MaskingConfig, draw_keys: Sequence[int]
+) -> PatchChoice:
+    """Choose what captioning does not see and what reconstruction has to rebuild.
+
+    ``draw_keys`` hold one number per image, from which the random strategy draws: the same keys, the same choice,
+    whatever the batch, the device or the rank. Each objective draws anew.
+    """
+    match masking.strategy:
+        case "attentive":
+            for_captioning = for_reconstruction = scores
+        case "inverse":
+            for_captioning = for_reconstruction = -scores
+        case "random":
+            num_patches = scores.shape[1]
+            for_captioning, for_reconstruction = (
+                random_scores(num_patches, derive_generators(draw_keys, purpose)).to(scores.device)
+                for purpose in ("hidden from captioning", "masked for reconstruction")
+            )
+        case unknown:
+            assert_never(unknown)
+    return PatchChoice(
+        is_hidden=lowest(for_captioning, masking.captioning_hidden_ratio),
+        is_masked=highest(for_reconstruction, masking.reconstruction_masked_ratio),
+    )
+
+
+def _first(ranking: Tensor, ratio: float) -> Bool[Tensor, "batch patches"]:
+    chosen = ranking[:, : num_chosen(ranking.shape[1], ratio)]
+    return torch.zeros_like(ranking, dtype=torch.bool).scatter(1, chosen, True)
+
+
+def _in_float32(embeds: Tensor) -> Tensor:
+    # bfloat16 keeps 8 bits: patches that differ would tie.
+    return embeds.to(torch.promote_types(embeds.dtype, torch.float32))

@@ -1,0 +1,76 @@
+"""Patches of images, there and back, and position embeddings for any grid of them."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+def patchify(
+    images: Float[Tensor, "batch 3 height width"], patch_size: int
+) -> Float[Tensor, "batch patches pixels"]:
+    """Cut images into non-overlapping square patches, row by row.
+
+    The pixels of a patch lie as in a flattened convolution kernel (color, row, column), so that a patch
+    embedding's weights are those of the convolution. Raises ValueError where patches do not fit.
+    """
+    batch, colors, height, width = images.shape
+    if height % patch_size or width % patch_size:
+        raise ValueError(f"images of {height} x {width} pixels cannot be cut into patches of {patch_size}")
+    rows, columns = height // patch_size, width // patch_size
+    grid = images.reshape(batch, colors, rows, patch_size, columns, patch_size)
+    return grid.permute(0, 2, 4, 1, 3, 5).reshape(batch, rows * columns, colors * patch_size**2)
+
+
+def unpatchify(
+    patches: Float[Tensor, "batch patches pixels"], patch_size: int
+) -> Float[Tensor, "batch 3 height width"]:
+    """Put the patches of square images together again; the inverse of ``patchify``."""
+    batch, num_patches, _ = patches.shape
+    side = math.isqrt(num_patches)
+    if side**2 != num_patches:
+        raise ValueError(f"{num_patches} patches do not make a square image")
+    grid = patches.reshape(batch, side, side, 3, patch_size, patch_size)
+    return grid.permute(0, 3, 1, 4, 2, 5).reshape(batch, 3, side * patch_size, side * patch_size)
+
+
+def gather_patches(
+    patches: Float[Tensor, "batch patches features"], indices: Int[Tensor, "batch kept"]
+) -> Float[Tensor, "batch kept features"]:
+    """Take the patches at ``indices``, a choice of its own for every image."""
+    return patches.gather(1, indices.unsqueeze(-1).expand(-1, -1, patches.shape[-1]))
+
+
+def true_indices(choice: Bool[Tensor, "batch patches"]) -> Int[Tensor, "batch chosen"]:
+    """Return where each row is True, in ascending order; every row must have the same number.
+
+    Raises ValueError otherwise.
+    """
+    counts = choice.sum(1)
+    num_chosen = int(counts[0])
+    if not bool((counts == num_chosen).all()):
+        raise ValueError(f"every image must keep the same number of patches, got {counts.tolist()}")
+    return choice.nonzero()[:, 1].reshape(len(choice), num_chosen)
+
+
+def resize_positions(
+    positions: Float[Tensor, "positions width"], num_patches: int
+) -> Float[Tensor, "new_positions width"]:
+    """Interpolate learned position embeddings to a grid of another size (bicubic, antialiased, as open_clip does).
+
+    Leading positions that belong to no patch ([CLS]) stay as they are: ``positions`` are those and then a square
+    grid, row by row. Raises ValueError where ``num_patches`` or the given grid is no square.
+    """
+    old_side = math.isqrt(len(positions))
+    num_extra = len(positions) - old_side**2
+    new_side = math.isqrt(num_patches)
+    if new_side**2 != num_patches or num_extra > 1:
+        raise ValueError(f"cannot resize {len(positions)} positions to {num_patches} patches: no square grid")
+    if new_side == old_side:
+        return positions
+    extra, grid = positions[:num_extra], positions[num_extra:]
+    grid = grid.reshape(1, old_side, old_side, -1).permute(0, 3, 1, 2)
+    grid = F.interpolate(grid, size=(new_side, new_side), mode="bicubic", antialias=True, align_corners=False)
+    return torch.cat([extra, grid.permute(0, 2, 3, 1).flatten(0, 2)])

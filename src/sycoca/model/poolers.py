@@ -1,0 +1,94 @@
+"""Attention pooling: learned queries that summarize the image (open_clip's attentional poolers)."""
+
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sycoca.model.attention import CrossAttention, merge_heads
+from sycoca.model.config import AttentionPoolerConfig
+from sycoca.model.transformer import layer_norm
+
+
+@final
+class AttentionPooler(nn.Module):
+    """A fixed number of learned queries, each of which attends to all keys once."""
+
+    def __init__(self, num_queries: int, width: int, memory_width: int, num_heads: int) -> None:
+        super().__init__()
+        self.query = nn.Parameter(torch.empty(num_queries, width))
+        self.norm_query = layer_norm(width)
+        self.norm_memory = layer_norm(memory_width)
+        self.attention = CrossAttention(width, memory_width, num_heads)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Initialize: queries normal with std 1 (open_clip), projections by their input's width, biases zero."""
+        nn.init.normal_(self.query)
+        for linear in (self.attention.query, self.attention.key_value, self.attention.output):
+            nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
+            nn.init.zeros_(linear.bias)
+
+    def forward(
+        self, memory: Float[Tensor, "batch memory memory_width"]
+    ) -> Float[Tensor, "batch queries width"]:
+        """Return one summary per query."""
+        queries = self.norm_query(self.query).expand(len(memory), -1, -1)
+        return self.attention(queries, *self.attention.keys_values(self.norm_memory(memory)))
+
+    def each_alone(
+        self, memory: Float[Tensor, "batch keys memory_width"]
+    ) -> Float[Tensor, "batch keys width"]:
+        """Return for every key what any query would get if it saw this key alone: the value path."""
+        _, values = self.attention.keys_values(self.norm_memory(memory))
+        return self.attention.output(merge_heads(values))
+
+
+@final
+class AttentionPooling(nn.Module):
+    """One or two poolers: for the global feature and for the text decoder's memory.
+
+    single: query 0 of one pooler is the global feature, the others are the memory (open_clip's CoCa). parallel:
+    a pooler each on the patch tokens. cascade: the global feature reads the memory (CoCa, arXiv 2205.01917).
+    """
+
+    def __init__(self, config: AttentionPoolerConfig, image_width: int) -> None:
+        super().__init__()
+        self.kind = config.kind
+        self.memory_pooler = AttentionPooler(config.num_queries, config.width, image_width, config.num_heads)
+        self.norm = layer_norm(config.width)
+        contrastive_input = config.width if config.kind == "cascade" else image_width
+        self.contrastive_pooler = (
+            None
+            if config.kind == "single"
+            else AttentionPooler(1, config.width, contrastive_input, config.num_heads)
+        )
+
+    def feature(self, tokens: Float[Tensor, "batch keys width"]) -> Float[Tensor, "batch feature_width"]:
+        """Return the normed global feature of the tokens."""
+        if self.contrastive_pooler is None:
+            pooled = self.memory_pooler(tokens)
+        elif self.kind == "cascade":
+            # The pooled tokens pass the norm before they are read again, as the decoder gets them.
+            pooled = self.contrastive_pooler(self.norm(self.memory_pooler(tokens)))
+        else:
+            pooled = self.contrastive_pooler(tokens)
+        return self.norm(pooled[:, 0])
+
+    def feature_of_each(
+        self, tokens: Float[Tensor, "batch keys width"]
+    ) -> Float[Tensor, "batch keys feature_width"]:
+        """Return for every token the global feature of an image that has this token alone."""
+        if self.kind == "parallel":
+            assert self.contrastive_pooler is not None
+            return self.norm(self.contrastive_pooler.each_alone(tokens))
+        pooled = self.norm(self.memory_pooler.each_alone(tokens))
+        if self.contrastive_pooler is None:
+            return pooled
+        return self.norm(self.contrastive_pooler.each_alone(pooled))
+
+    def memory(self, tokens: Float[Tensor, "batch keys width"]) -> Float[Tensor, "batch memory memory_width"]:
+        """Return what the text decoder attends to."""
+        pooled = self.norm(self.memory_pooler(tokens))
+        return pooled[:, 1:] if self.contrastive_pooler is None else pooled

@@ -1,0 +1,216 @@
+"""SyCoCa: the paper's figure as code. Four components and a temperature; no loss, file or tokenizer."""
+
+import math
+from typing import final
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from sycoca.model.attention import KeyValueCache
+from sycoca.model.config import PatchScore, SyCoCaConfig
+from sycoca.model.image_decoder import ImageDecoder
+from sycoca.model.image_encoder import ImageEncoder
+from sycoca.model.masking import caption_scores, is_word, token_max_scores
+from sycoca.model.patches import gather_patches, true_indices
+from sycoca.model.text_decoder import KeysValues, TextDecoder
+from sycoca.model.text_encoder import TextEncoder
+from sycoca.records import EncodedImages, EncodedTexts
+
+FIRST_LOGIT_SCALE = 1 / 0.07
+"""The inverse temperature that training starts from (CLIP, arXiv 2103.00020, section 2.5)."""
+
+LARGEST_LOGIT_SCALE = 100.0
+"""Its upper bound, without which training grows unstable (same place)."""
+
+
+@final
+class DecodingState:
+    """What one run of caption decoding has seen: self-attention caches, and every image's keys and values.
+
+    Rows are image-major: ``rows_per_image`` beams or samples of the first image, then those of the second.
+    """
+
+    def __init__(
+        self, text_caches: list[KeyValueCache], decoder_caches: list[KeyValueCache], memory: list[KeysValues]
+    ) -> None:
+        self.text_caches = text_caches
+        self.decoder_caches = decoder_caches
+        self.memory = memory
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens seen so far."""
+        return self.text_caches[0].num_tokens
+
+    def reorder(self, rows: Int[Tensor, " rows"]) -> None:
+        """Let row i go on from what row ``rows[i]`` of the same image has seen."""
+        for cache in (*self.text_caches, *self.decoder_caches):
+            cache.reorder(rows)
+
+    def keep_images(self, images: Int[Tensor, " images"], rows: Int[Tensor, " rows"]) -> None:
+        """Go on with these images alone; ``rows`` are theirs."""
+        self.memory = [(keys[images], values[images]) for keys, values in self.memory]
+        self.reorder(rows)
+
+
+@final
+class SyCoCa(nn.Module):
+    """A contrastive captioner with text-guided masked image modeling (arXiv 2401.02137)."""
+
+    def __init__(self, config: SyCoCaConfig) -> None:
+        super().__init__()
+        self.config = config
+        image, text = config.image_encoder, config.text_encoder
+        decoder, image_decoder = config.text_decoder, config.image_decoder
+        self.image_encoder = ImageEncoder(
+            image,
+            config.embed_dim,
+            has_mask_token=image_decoder is not None and image_decoder.mask_tokens == "encoder",
+        )
+        self.text_encoder = TextEncoder(text, config.embed_dim)
+        self.text_decoder = (
+            None
+            if decoder is None
+            else TextDecoder(
+                text.width, decoder.depth, decoder.num_heads, image.memory_width, text.vocab_size
+            )
+        )
+        self.image_decoder = (
+            None
+            if image_decoder is None
+            else ImageDecoder(
+                image_decoder,
+                num_patches=image.num_patches,
+                patch_pixels=image.patch_pixels,
+                image_width=image.width,
+                text_width=text.width,
+            )
+        )
+        # Of shape (1,), since sharded training refuses scalars.
+        self.log_logit_scale = nn.Parameter(torch.full((1,), math.log(FIRST_LOGIT_SCALE)))
+
+    def encode_images(self, images: Float[Tensor, "batch 3 height width"]) -> EncodedImages:
+        """Encode all patches of the images."""
+        cls_tokens, patch_tokens = self.image_encoder(images)
+        pooled = self.image_encoder.embed(cls_tokens, patch_tokens)
+        return EncodedImages(
+            patch_tokens=patch_tokens, cls_tokens=cls_tokens, image_embeds=_normalize(pooled)
+        )
+
+    def encode_texts(
+        self, tokens: Int[Tensor, "batch tokens"], is_padding: Bool[Tensor, "batch tokens"]
+    ) -> EncodedTexts:
+        """Encode captions, padded on the right; a caption's embedding does not depend on the others."""
+        token_states, pooled = self.text_encoder(tokens, is_padding)
+        return EncodedTexts(token_states=token_states, text_embeds=_normalize(pooled))
+
+    def patch_embeds(
+        self, patch_tokens: Float[Tensor, "batch patches width"]
+    ) -> Float[Tensor, "batch patches embed"]:
+        """Return every patch in the joint space, L2-normalized."""
+        return _normalize(self.image_encoder.embed_patches(patch_tokens))
+
+    def token_embeds(
+        self, token_states: Float[Tensor, "batch tokens width"]
+    ) -> Float[Tensor, "batch tokens embed"]:
+        """Return every token in the joint space, L2-normalized."""
+        return _normalize(self.text_encoder.project_tokens(token_states))
+
+    @torch.no_grad()
+    def patch_scores(
+        self,
+        images: EncodedImages,
+        texts: EncodedTexts,
+        is_padding: Bool[Tensor, "batch tokens"],
+        score: PatchScore,
+    ) -> Float[Tensor, "batch patches"]:
+        """Return how well every patch matches its caption, a cosine; no gradient flows through it."""
+        patch_embeds = self.patch_embeds(images.patch_tokens)
+        if score == "caption":
+            return caption_scores(patch_embeds, texts.text_embeds)
+        return token_max_scores(patch_embeds, self.token_embeds(texts.token_states), is_word(is_padding))
+
+    def memory(
+        self, images: EncodedImages, kept: Int[Tensor, "batch kept"] | None = None
+    ) -> Float[Tensor, "batch memory memory_width"]:
+        """Return what the text decoder attends to: all patches, or the ``kept`` ones."""
+        patch_tokens = images.patch_tokens if kept is None else gather_patches(images.patch_tokens, kept)
+        return self.image_encoder.memory(images.cls_tokens, patch_tokens)
+
+    def caption_states(
+        self,
+        token_states: Float[Tensor, "batch tokens width"],
+        memory: Float[Tensor, "batch memory memory_width"],
+    ) -> Float[Tensor, "batch tokens width"]:
+        """Return the text decoder's states, from which ``vocabulary_logits`` predicts the token after each."""
+        return self._text_decoder()(token_states, memory)
+
+    def vocabulary_logits(self, states: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows vocab"]:
+        """Return logits of the next token, at least float32; give it real label positions only."""
+        return self._text_decoder().logits(states)
+
+    def reconstruct(
+        self,
+        images: Float[Tensor, "batch 3 height width"],
+        is_masked: Bool[Tensor, "batch patches"],
+        token_states: Float[Tensor, "batch tokens width"],
+        is_padding: Bool[Tensor, "batch tokens"],
+    ) -> Float[Tensor, "batch masked pixels"]:
+        """Predict the masked patches (in ascending order) from the visible ones and the caption.
+
+        The images are encoded a second time without the masked patches' pixels, so nothing of them can leak. The
+        values are those of the training target, by default normalized per patch.
+        """
+        if self.image_decoder is None:
+            raise ValueError(
+                "this model has no image decoder: it was built without the masked image objective"
+            )
+        visible, masked = true_indices(~is_masked), true_indices(is_masked)
+        if self.image_decoder.config.mask_tokens == "encoder":
+            _, patch_tokens = self.image_encoder(images, is_masked=is_masked)
+        else:
+            _, patch_tokens = self.image_encoder(images, visible=visible)
+        return self.image_decoder(patch_tokens, visible, masked, token_states, is_padding)
+
+    def logit_scale(self) -> Float[Tensor, " 1"]:
+        """Return the factor on cosine similarities, the inverse temperature."""
+        return self.log_logit_scale.exp()
+
+    @torch.no_grad()
+    def clamp_temperature(self) -> None:
+        """Keep the factor on similarities between 1 and 100; to be called after every step."""
+        self.log_logit_scale.clamp_(0.0, math.log(LARGEST_LOGIT_SCALE))
+
+    def start_decoding(
+        self, memory: Float[Tensor, "images memory memory_width"], max_tokens: int
+    ) -> DecodingState:
+        """Begin captions of up to ``max_tokens`` tokens; each image's keys and values are computed here, once."""
+        decoder = self._text_decoder()
+        return DecodingState(
+            text_caches=[KeyValueCache(max_tokens) for _ in self.text_encoder.blocks],
+            decoder_caches=[KeyValueCache(max_tokens) for _ in decoder.self_blocks],
+            memory=decoder.keys_values(memory),
+        )
+
+    def next_token_logits(
+        self, tokens: Int[Tensor, "rows new"], state: DecodingState
+    ) -> Float[Tensor, "rows vocab"]:
+        """Append tokens to every row and return the logits of the token after them, at least float32.
+
+        Several tokens (a prompt) may be given at the start, one at a time afterwards.
+        """
+        decoder = self._text_decoder()
+        token_states = self.text_encoder.decode_step(tokens, state.text_caches)
+        return decoder.logits(decoder.decode_step(token_states, state.decoder_caches, state.memory))
+
+    def _text_decoder(self) -> TextDecoder:
+        if self.text_decoder is None:
+            raise ValueError("this model has no text decoder: it was built without the captioning objective")
+        return self.text_decoder
+
+
+def _normalize(x: Float[Tensor, "*batch embed"]) -> Float[Tensor, "*batch embed"]:
+    # At least float32: embeddings of half precision would tie where captions are near duplicates.
+    return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)

@@ -1,0 +1,81 @@
+"""The text decoder: token states look at the image and predict the next token."""
+
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sycoca.model.attention import KeyValueCache
+from sycoca.model.transformer import CrossBlock, SelfBlock, init_blocks, layer_norm
+
+KeysValues = tuple[
+    Float[Tensor, "images heads memory features"], Float[Tensor, "images heads memory features"]
+]
+"""Keys and values of an image's memory in one layer."""
+
+
+@final
+class TextDecoder(nn.Module):
+    """The multimodal half of a contrastive captioner's text side (CoCa, arXiv 2205.01917, section 3.2).
+
+    A layer is causal self-attention with an MLP and then cross-attention with an MLP, as in open_clip. The
+    vocabulary head is not tied to the token embedding.
+    """
+
+    def __init__(self, width: int, depth: int, num_heads: int, memory_width: int, vocab_size: int) -> None:
+        super().__init__()
+        self.width, self.depth = width, depth
+        self.self_blocks = nn.ModuleList(SelfBlock(width, num_heads) for _ in range(depth))
+        self.cross_blocks = nn.ModuleList(CrossBlock(width, memory_width, num_heads) for _ in range(depth))
+        self.norm_final = layer_norm(width)
+        self.vocabulary = nn.Linear(width, vocab_size, bias=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Initialize the blocks as CLIP does, the head normal with std width^-1/2."""
+        # A layer adds to the residual stream as often as two blocks do.
+        init_blocks(self.self_blocks, self.width, 2 * self.depth)
+        init_blocks(self.cross_blocks, self.width, 2 * self.depth)
+        nn.init.normal_(self.vocabulary.weight, std=self.width**-0.5)
+
+    def forward(
+        self,
+        token_states: Float[Tensor, "batch tokens width"],
+        memory: Float[Tensor, "batch memory memory_width"],
+    ) -> Float[Tensor, "batch tokens width"]:
+        """Return normed states; ``vocabulary`` turns them into logits of the next token."""
+        x = token_states
+        for self_block, cross_block in zip(self.self_blocks, self.cross_blocks, strict=True):
+            x = cross_block(self_block(x, is_causal=True), *cross_block.keys_values(memory))
+        return self.norm_final(x)
+
+    def keys_values(self, memory: Float[Tensor, "images memory memory_width"]) -> list[KeysValues]:
+        """Return every layer's keys and values of the memory, to be computed once per image."""
+        return [block.keys_values(memory) for block in self.cross_blocks]
+
+    def decode_step(
+        self,
+        token_states: Float[Tensor, "rows new width"],
+        caches: list[KeyValueCache],
+        memory: list[KeysValues],
+    ) -> Float[Tensor, "rows width"]:
+        """Return the normed state of the last new token of every row.
+
+        Rows are image-major: those of one image lie side by side and share its keys and values, as if they were
+        further queries of one sequence (cross-attention has no order among queries).
+        """
+        x = token_states
+        rows, num_new, width = x.shape
+        num_images = len(memory[0][0])
+        for self_block, cross_block, cache, keys_values in zip(
+            self.self_blocks, self.cross_blocks, caches, memory, strict=True
+        ):
+            x = self_block(x, is_causal=True, cache=cache)
+            x = cross_block(x.reshape(num_images, -1, width), *keys_values).reshape(rows, num_new, width)
+        return self.norm_final(x[:, -1])
+
+    def logits(self, states: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows vocab"]:
+        """Return the next token's logits, in at least float32."""
+        logits = self.vocabulary(states)
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))

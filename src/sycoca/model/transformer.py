@@ -1,0 +1,108 @@
+"""Pre-norm blocks, with and without a look at a memory, and how their tensors are initialized.
+
+The blocks are open_clip's exactly (exact GELU, LayerNorm eps 1e-5), so that weights come in by renaming alone.
+"""
+
+from typing import final
+
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from sycoca.model.attention import CrossAttention, KeyValueCache, SelfAttention
+
+MLP_RATIO = 4
+"""Hidden features of an MLP per feature of its input, as in open_clip's CLIP and CoCa."""
+
+LAYER_NORM_EPS = 1e-5
+"""open_clip's; a converted model differs visibly with another."""
+
+
+def layer_norm(width: int) -> nn.LayerNorm:
+    """Return the layer norm that all components use; it starts as weight one, bias zero."""
+    return nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+
+
+@final
+class Mlp(nn.Module):
+    """Two linear layers around an exact GELU."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.expand = nn.Linear(width, MLP_RATIO * width)
+        self.contract = nn.Linear(MLP_RATIO * width, width)
+
+    def forward(self, x: Float[Tensor, "batch length width"]) -> Float[Tensor, "batch length width"]:
+        """Transform every position by itself."""
+        return self.contract(F.gelu(self.expand(x)))
+
+
+@final
+class SelfBlock(nn.Module):
+    """Self-attention and an MLP, each behind a norm and beside a residual."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.norm_attention = layer_norm(width)
+        self.attention = SelfAttention(width, num_heads)
+        self.norm_mlp = layer_norm(width)
+        self.mlp = Mlp(width)
+
+    def forward(
+        self, x: Float[Tensor, "batch length width"], *, is_causal: bool, cache: KeyValueCache | None = None
+    ) -> Float[Tensor, "batch length width"]:
+        """Mix positions, then features."""
+        x = x + self.attention(self.norm_attention(x), is_causal=is_causal, cache=cache)
+        return x + self.mlp(self.norm_mlp(x))
+
+
+@final
+class CrossBlock(nn.Module):
+    """Cross-attention and an MLP of its own, as every layer of open_clip's text decoder has them."""
+
+    def __init__(self, width: int, memory_width: int, num_heads: int) -> None:
+        super().__init__()
+        self.norm_attention = layer_norm(width)
+        self.norm_memory = layer_norm(memory_width)
+        self.attention = CrossAttention(width, memory_width, num_heads)
+        self.norm_mlp = layer_norm(width)
+        self.mlp = Mlp(width)
+
+    def keys_values(
+        self, memory: Float[Tensor, "batch memory memory_width"]
+    ) -> tuple[Float[Tensor, "batch heads memory features"], Float[Tensor, "batch heads memory features"]]:
+        """Return the normed memory's keys and values."""
+        return self.attention.keys_values(self.norm_memory(memory))
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch length width"],
+        keys: Float[Tensor, "batch heads memory features"],
+        values: Float[Tensor, "batch heads memory features"],
+        may_attend: Bool[Tensor, "batch 1 1 memory"] | None = None,
+    ) -> Float[Tensor, "batch length width"]:
+        """Look at the memory, then mix features."""
+        x = x + self.attention(self.norm_attention(x), keys, values, may_attend)
+        return x + self.mlp(self.norm_mlp(x))
+
+
+def init_blocks(blocks: nn.ModuleList, width: int, depth: int) -> None:
+    """Initialize every tensor of the blocks as CLIP does: weights normal, biases zero, norms the identity.
+
+    Source: openai/CLIP, ``initialize_parameters``: inputs of attention width^-1/2, of MLPs (2 width)^-1/2; what
+    is added to the residual stream is smaller by (2 depth)^-1/2, so that its variance does not grow with depth.
+    """
+    residual_std = width**-0.5 * (2 * depth) ** -0.5
+    for block in blocks:
+        for name, parameter in block.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            elif "norm" in name:
+                nn.init.ones_(parameter)
+            elif name.endswith(("output.weight", "contract.weight")):
+                nn.init.normal_(parameter, std=residual_std)
+            elif name.endswith("expand.weight"):
+                nn.init.normal_(parameter, std=(2 * width) ** -0.5)
+            else:
+                # Queries, keys and values: by their own input, since a memory may have another width.
+                nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)

@@ -1,0 +1,1 @@
+"""The three objectives: contrastive (ITC), captioning (IC), masked image (TG-MIM)."""

@@ -1,0 +1,180 @@
+"""Config dataclasses to plain dictionaries and YAML files, and back with every mistake named.
+
+Plain means dictionaries, lists, strings, numbers, booleans and None: what YAML and JSON hold.
+"""
+
+import difflib
+import os
+import re
+import types
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+Plain = dict[str, Any]
+T = TypeVar("T")
+
+
+def to_plain(config: object) -> Plain:
+    """Return a config dataclass as nested dictionaries, fields in their order, tuples as lists."""
+    if not is_dataclass(config) or isinstance(config, type):
+        raise TypeError(f"expected a dataclass instance, got {type(config).__name__}")
+    return {field.name: _plain_value(getattr(config, field.name)) for field in fields(config)}
+
+
+def from_plain(cls: type[T], data: object, where: str = "config") -> T:
+    """Build a config dataclass from what a file holds; missing keys take the defaults.
+
+    Raises ValueError with the full dotted name for unknown keys (and what was probably meant), missing keys
+    without a default, values of the wrong type and members outside a closed set.
+    """
+    if not isinstance(data, Mapping):
+        raise ValueError(f"{where} must be a mapping of keys to values, got {_describe(data)}")
+    known = {field.name: field for field in fields(cls)}  # pyright: ignore[reportArgumentType]
+    for key in data:
+        if key not in known:
+            raise ValueError(f"{where}.{key} is not a known key{did_you_mean(str(key), known)}")
+    hints = get_type_hints(cls)
+    values = {name: _typed_value(hints[name], value, f"{where}.{name}") for name, value in data.items()}
+    for name, field in known.items():
+        if name not in values and field.default is MISSING and field.default_factory is MISSING:
+            raise ValueError(f"{where}.{name} is missing and has no default")
+    return cls(**values)
+
+
+def overlay(config: T, changes: object, where: str = "config") -> T:
+    """Return the config with the keys of ``changes`` replaced, at any depth; errors as in `from_plain`."""
+    if not isinstance(changes, Mapping):
+        raise ValueError(f"{where} must be a mapping of keys to values, got {_describe(changes)}")
+    return from_plain(type(config), _merged(to_plain(config), changes), where)
+
+
+def changed_fields(old: object, new: object) -> list[str]:
+    """Return the dotted names of the fields in which two configs of one class differ."""
+    return _changed_keys(to_plain(old), to_plain(new), prefix="")
+
+
+def did_you_mean(word: str, allowed: Collection[str]) -> str:
+    """Return the end of a message about a mistyped word: the closest allowed word, or else all of them."""
+    close = difflib.get_close_matches(word, allowed, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; allowed: {', '.join(allowed)}"
+
+
+def read_yaml(path: Path) -> object:
+    """Return the plain data of a YAML file; ValueError with the place where it is not YAML."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a safe loader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
+
+
+def write_yaml(path: Path, data: object) -> None:
+    """Write plain data as a YAML file, atomically."""
+    write_text(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file atomically: whoever reads it sees the old text or the new, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's numbers: version 1.1 takes 5e-4, without a point, for a string."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def _plain_value(value: object) -> Any:
+    if is_dataclass(value):
+        return to_plain(value)
+    if isinstance(value, tuple | list):
+        return [_plain_value(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"a config may not hold {type(value).__name__}")
+
+
+def _typed_value(expected: Any, value: object, where: str) -> Any:
+    origin = get_origin(expected)
+    if is_dataclass(expected):
+        return from_plain(expected, value, where)  # pyright: ignore[reportArgumentType]
+    if origin is Literal:
+        return _member(get_args(expected), value, where)
+    if origin in (Union, types.UnionType):
+        return _union_value(get_args(expected), value, where)
+    if origin is tuple:
+        return _tuple_value(get_args(expected), value, where)
+    return _scalar(expected, value, where)
+
+
+def _member(members: tuple[Any, ...], value: object, where: str) -> Any:
+    for member in members:
+        if type(member) is type(value) and member == value:
+            return member
+    raise ValueError(f"{where} is {value!r}{did_you_mean(str(value), [str(member) for member in members])}")
+
+
+def _union_value(members: tuple[Any, ...], value: object, where: str) -> Any:
+    if value is None and type(None) in members:
+        return None
+    present = [member for member in members if member is not type(None)]
+    if len(present) != 1:
+        raise TypeError(f"{where}: only a type or None is supported, not a union of several types")
+    return _typed_value(present[0], value, where)
+
+
+def _tuple_value(members: tuple[Any, ...], value: object, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise ValueError(f"{where} must be a list, got {_describe(value)}")
+    if members[-1] is Ellipsis:
+        members = (members[0],) * len(value)
+    if len(members) != len(value):
+        raise ValueError(f"{where} must have {len(members)} values, got {len(value)}")
+    return tuple(_typed_value(member, item, f"{where}[{i}]") for i, (member, item) in enumerate(zip(members, value)))
+
+
+def _scalar(expected: Any, value: object, where: str) -> Any:
+    if expected not in (bool, int, float, str):
+        raise TypeError(f"{where}: fields of type {expected} are not supported")
+    # True is an int for Python, but "steps: yes" is a mistake; a whole number is a fine float.
+    if type(value) is expected:
+        return value
+    if expected is float and type(value) is int:
+        return float(value)
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
+    raise ValueError(f"{where} must be {names[expected]}, got {_describe(value)}")
+
+
+def _describe(value: object) -> str:
+    return "nothing" if value is None else f"{type(value).__name__} {value!r}"
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Plain:
+    result = dict(base)
+    for key, value in changes.items():
+        old = result.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        result[key] = _merged(old, value) if both else value
+    return result
+
+
+def _changed_keys(old: Plain, new: Plain, prefix: str) -> list[str]:
+    names: list[str] = []
+    for key, value in old.items():
+        other = new[key]
+        if isinstance(value, dict) and isinstance(other, dict):
+            names += _changed_keys(value, other, f"{prefix}{key}.")
+        elif value != other:
+            names.append(prefix + key)
+    return names

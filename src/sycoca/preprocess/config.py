@@ -1,0 +1,62 @@
+"""How images and captions become numbers. Imports no torch, so that presets load at once."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+ResizeKind = Literal["crop", "squash"]
+
+NUM_SPECIAL_TOKENS = 3
+"""Padding, begin and end of a caption."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageTransformConfig:
+    """From a picture of any size to the model's normalized pixels."""
+
+    mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
+    """Mean of red, green and blue that is subtracted, 0 to 1 (CLIP's)."""
+
+    std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+    """Standard deviation of red, green and blue that is divided by (CLIP's)."""
+
+    resize: ResizeKind = "crop"
+    """How a picture that is no square becomes one at inference. crop: its central square. squash: all of it, its
+    sides stretched."""
+
+    crop_min_area: float = 0.9
+    """Share of the picture's area that a training crop keeps at least, above 0 and up to 1 (always the whole
+    picture)."""
+
+    crop_max_aspect: float = 4 / 3
+    """Most that a training crop is wider than high, or higher than wide, at least 1; relative to the picture's own
+    shape with squash. Gives way where a crop of the drawn area would not fit into the picture."""
+
+    flips: bool = False
+    """Whether every other training picture is mirrored; only where left and right carry no meaning."""
+
+    def __post_init__(self) -> None:
+        if min(self.std) <= 0:
+            raise ValueError(f"transforms.std must be above 0, got {self.std}")
+        if not 0 < self.crop_min_area <= 1:
+            raise ValueError(f"transforms.crop_min_area must be above 0 and at most 1, got {self.crop_min_area}")
+        if self.crop_max_aspect < 1:
+            raise ValueError(f"transforms.crop_max_aspect must be at least 1, got {self.crop_max_aspect}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenizerConfig:
+    """The byte-pair tokenizer that is trained on the captions at hand."""
+
+    vocab_size: int = 8192
+    """Most token ids, the 256 bytes and 3 special tokens included; few captions give fewer."""
+
+    lowercase: bool = True
+    """Whether captions are lower-cased first."""
+
+    def __post_init__(self) -> None:
+        least = 256 + NUM_SPECIAL_TOKENS
+        if self.vocab_size < least:
+            raise ValueError(
+                f"tokenizer.vocab_size must be at least {least} (256 bytes and {NUM_SPECIAL_TOKENS} special tokens),"
+                f" got {self.vocab_size}"
+            )

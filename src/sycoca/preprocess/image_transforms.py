@@ -1,0 +1,108 @@
+"""From PIL images to normalized pixels: crop, resize, flip, normalize; and the inverse, for showing pictures."""
+
+import math
+from pathlib import Path
+from typing import assert_never
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from sycoca.preprocess.config import ImageTransformConfig
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom in pixels."""
+
+
+def open_rgb(file: str | Path) -> Image.Image:
+    """Read an image file as upright RGB."""
+    try:
+        with Image.open(file) as image:
+            return to_rgb(image)
+    except (OSError, SyntaxError) as error:  # PIL raises SyntaxError for a broken PNG
+        raise ValueError(f"{file} cannot be read as an image: {error}") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return the image turned upright (as its EXIF tag says) in RGB; transparency is dropped."""
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode == "P" and "transparency" in upright.info:
+        upright = upright.convert("RGBA")
+    if upright.mode.startswith("I;16") or upright.mode == "I":
+        # PIL clips 16 bits to 8 bits instead of scaling, which turns most pixels white.
+        values = np.asarray(upright, dtype=np.float64) / 257
+        upright = Image.fromarray(values.clip(0, 255).round().astype(np.uint8))
+    return upright if upright.mode == "RGB" else upright.convert("RGB")
+
+
+def training_image(
+    image: Image.Image, image_size: int, config: ImageTransformConfig, generator: torch.Generator
+) -> Float[Tensor, "3 height width"]:
+    """Cut a random crop, resize it to a square, perhaps mirror it and normalize."""
+    area_draw, aspect_draw, left_draw, top_draw, flip_draw = torch.rand(5, generator=generator).tolist()
+    area = config.crop_min_area + (1 - config.crop_min_area) * area_draw
+    width, height = _crop_sides(image, area, aspect_draw, config)
+    left = left_draw * (image.width - width)
+    top = top_draw * (image.height - height)
+    pixels = _resized(image, image_size, (left, top, left + width, top + height))
+    if config.flips and flip_draw < 0.5:
+        pixels = np.ascontiguousarray(pixels[:, ::-1])
+    return _normalize(pixels, config)
+
+
+def inference_image(
+    image: Image.Image, image_size: int, config: ImageTransformConfig
+) -> Float[Tensor, "3 height width"]:
+    """Resize the central square, or all of the image, to a square and normalize."""
+    match config.resize:
+        case "crop":
+            side = min(image.size)
+            left, top = (image.width - side) / 2, (image.height - side) / 2
+            box = (left, top, left + side, top + side)
+        case "squash":
+            box = (0, 0, image.width, image.height)
+        case unknown:
+            assert_never(unknown)
+    return _normalize(_resized(image, image_size, box), config)
+
+
+def to_pictures(
+    images: Float[Tensor, "batch 3 height width"], config: ImageTransformConfig
+) -> UInt8[np.ndarray, "batch height width 3"]:
+    """Turn normalized pixels back into 8-bit RGB."""
+    mean, std = _color_constants(config)
+    pixels = images.detach().float().cpu() * std + mean
+    return (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+
+def _crop_sides(
+    image: Image.Image, area: float, aspect_draw: float, config: ImageTransformConfig
+) -> tuple[float, float]:
+    """Return width and height of a crop of that share of the area, its aspect drawn among those that fit."""
+    own_aspect = image.width / image.height
+    center = own_aspect if config.resize == "squash" else 1.0
+    narrowest, widest = area * own_aspect, own_aspect / area
+    low = min(max(center / config.crop_max_aspect, narrowest), widest)
+    high = max(min(center * config.crop_max_aspect, widest), narrowest)
+    aspect = math.exp(math.log(low) + aspect_draw * (math.log(high) - math.log(low)))
+    pixels = area * image.width * image.height
+    return min(math.sqrt(pixels * aspect), image.width), min(math.sqrt(pixels / aspect), image.height)
+
+
+def _resized(image: Image.Image, image_size: int, box: Box) -> UInt8[np.ndarray, "height width 3"]:
+    if image.mode != "RGB":
+        image = to_rgb(image)
+    return np.array(image.resize((image_size, image_size), Image.Resampling.BICUBIC, box=box))
+
+
+def _normalize(
+    pixels: UInt8[np.ndarray, "height width 3"], config: ImageTransformConfig
+) -> Float[Tensor, "3 height width"]:
+    mean, std = _color_constants(config)
+    return (torch.from_numpy(pixels).permute(2, 0, 1).float() / 255 - mean) / std
+
+
+def _color_constants(config: ImageTransformConfig) -> tuple[Float[Tensor, "3 1 1"], Float[Tensor, "3 1 1"]]:
+    return torch.tensor(config.mean)[:, None, None], torch.tensor(config.std)[:, None, None]

@@ -1,0 +1,190 @@
+"""Byte-pair tokenizer: captions to token ids and back."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import tokenizers
+import torch
+from jaxtyping import Bool, Int
+from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+from torch import Tensor
+
+from sycoca.preprocess.config import TokenizerConfig
+
+PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"
+
+_WORD_START = "Ġ"  # how byte-level vocabularies write the space in front of a word
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpecialTokens:
+    """The ids of the tokens that are no text."""
+
+    pad_id: int
+    """Filler behind shorter captions; stands for no text at all."""
+
+    bos_id: int
+    """Begin of a caption."""
+
+    eos_id: int
+    """End of a caption."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenBatch:
+    """Captions of one batch, padded on the right to the longest of them."""
+
+    tokens: Int[Tensor, "batch tokens"]
+    """Token ids: bos, the caption, eos, then padding."""
+
+    is_padding: Bool[Tensor, "batch tokens"]
+    """True where a token is filler."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WordSpan:
+    """Where a word (what stands between spaces) is found in an encoded caption."""
+
+    word: str
+    """The word as the tokenizer reads it, as far as it fits."""
+
+    start: int
+    """Position of its first token; bos is at 0."""
+
+    stop: int
+    """Position behind its last token."""
+
+
+@final
+class Tokenizer:
+    """A byte-level byte-pair tokenizer: any text comes back, up to lower-casing and runs of whitespace."""
+
+    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+        ids = [backend.token_to_id(token) for token in (PAD, BOS, EOS)]
+        if None in ids:
+            raise ValueError(f"not a tokenizer of sycoca: its vocabulary lacks one of {PAD}, {BOS}, {EOS}")
+        # A caption that contains the letters "<pad>" is text, not padding.
+        backend.encode_special_tokens = True
+        self._backend = backend
+        self.special = SpecialTokens(pad_id=ids[0], bos_id=ids[1], eos_id=ids[2])
+
+    @classmethod
+    def train(cls, captions: Iterable[str], config: TokenizerConfig) -> "Tokenizer":
+        """Learn the vocabulary from captions; the same captions give the same tokenizer."""
+        # Says that we know about forks: loader workers never use the threads that training starts here.
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+        backend = _untrained_backend(config)
+        trainer = trainers.BpeTrainer(
+            vocab_size=config.vocab_size,
+            min_frequency=2,
+            special_tokens=[PAD, BOS, EOS],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        backend.train_from_iterator(_refuse_nothing(captions), trainer)
+        return cls(backend)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Tokenizer":
+        """Read what ``save`` wrote."""
+        text = Path(path).read_text(encoding="utf-8")
+        try:
+            backend = tokenizers.Tokenizer.from_str(text)
+        except Exception as error:  # the library raises nothing narrower
+            raise ValueError(f"{path} is not a tokenizer file: {error}") from error
+        return cls(backend)
+
+    def save(self, path: str | Path) -> None:
+        """Write the tokenizer as one JSON file."""
+        Path(path).write_text(self._backend.to_str(pretty=True), encoding="utf-8")
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return _from_json, (self._backend.to_str(),)
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of token ids, special tokens included."""
+        return self._backend.get_vocab_size()
+
+    def encode(self, text: str, context_length: int) -> list[int]:
+        """Return bos, the text and eos; a text that is too long loses its end but keeps eos."""
+        if context_length < 2:
+            raise ValueError(f"context_length must be at least 2 (bos and eos), got {context_length}")
+        ids = self._text_ids(text)[: context_length - 2]
+        return [self.special.bos_id, *ids, self.special.eos_id]
+
+    def num_tokens(self, text: str) -> int:
+        """Return how many tokens the whole text takes, bos and eos included."""
+        return len(self._text_ids(text)) + 2
+
+    def encode_batch(self, texts: Sequence[str], context_length: int) -> TokenBatch:
+        """Encode captions, padded on the right to the longest of them."""
+        return pad_tokens([self.encode(text, context_length) for text in texts], self.special.pad_id)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text up to the first eos, without special tokens."""
+        kept = []
+        for token in ids:
+            if token == self.special.eos_id:
+                break
+            kept.append(int(token))
+        return self._backend.decode(kept, skip_special_tokens=True).removeprefix(" ")
+
+    def token_strings(self, ids: Iterable[int]) -> list[str]:
+        """Return a readable piece per id; special tokens are named like ``<bos>``."""
+        return [self._backend.decode([int(token)], skip_special_tokens=False).strip() for token in ids]
+
+    def word_spans(self, text: str, context_length: int) -> list[WordSpan]:
+        """Return which positions of ``encode(text, context_length)`` belong to which word."""
+        ids = self.encode(text, context_length)
+        starts = [i for i in range(1, len(ids) - 1) if self._begins_word(ids[i])]
+        stops = [*starts[1:], len(ids) - 1]
+        return [
+            WordSpan(word=self.decode(ids[start:stop]), start=start, stop=stop)
+            for start, stop in zip(starts, stops, strict=False)
+        ]
+
+    def _text_ids(self, text: str) -> list[int]:
+        return self._backend.encode(text, add_special_tokens=False).ids
+
+    def _begins_word(self, token: int) -> bool:
+        piece = self._backend.id_to_token(token)
+        return piece is not None and piece.startswith(_WORD_START)
+
+
+def pad_tokens(sequences: Sequence[Sequence[int]], pad_id: int) -> TokenBatch:
+    """Put token ids of different lengths into one tensor, padded on the right to the longest."""
+    if not sequences:
+        raise ValueError("a batch needs at least one caption, got none")
+    lengths = torch.tensor([len(sequence) for sequence in sequences])
+    tokens = torch.full((len(sequences), int(lengths.max())), pad_id, dtype=torch.int64)
+    for row, sequence in zip(tokens, sequences, strict=True):
+        row[: len(sequence)] = torch.as_tensor(sequence, dtype=torch.int64)
+    return TokenBatch(tokens=tokens, is_padding=torch.arange(tokens.shape[1]) >= lengths[:, None])
+
+
+def _from_json(text: str) -> Tokenizer:
+    return Tokenizer(tokenizers.Tokenizer.from_str(text))
+
+
+def _untrained_backend(config: TokenizerConfig) -> tokenizers.Tokenizer:
+    backend = tokenizers.Tokenizer(models.BPE())
+    steps: list[normalizers.Normalizer] = [normalizers.Replace(tokenizers.Regex(r"\s+"), " "), normalizers.Strip()]
+    if config.lowercase:
+        steps.append(normalizers.Lowercase())
+    backend.normalizer = normalizers.Sequence(steps)
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    backend.decoder = decoders.ByteLevel()
+    return backend
+
+
+def _refuse_nothing(captions: Iterable[str]) -> Iterable[str]:
+    num_captions = 0
+    for caption in captions:
+        num_captions += 1
+        yield caption
+    if num_captions == 0:
+        raise ValueError("a tokenizer needs captions to learn from, got none")

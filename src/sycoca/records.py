@@ -1,0 +1,87 @@
+"""Records that cross layers, and the words for their axes.
+
+Axis names, the same everywhere: ``batch`` pairs of image and caption; ``tokens`` positions of the longest
+caption of a batch, special tokens included; ``patches`` patches of an image, row by row; ``kept`` the
+patches that stay; ``masked`` the patches to rebuild; ``pixels`` the numbers of one patch (3 x patch x patch);
+``width`` features of a transformer; ``embed`` the joint space of images and texts; ``memory`` what the text
+decoder attends to.
+"""
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+IGNORE_INDEX = -100
+"""The label of a position that has nothing to predict (PyTorch's own convention)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchTotals:
+    """What the losses divide by: counts over the **global** batch, all ranks and micro-batches together.
+
+    With these denominators a step gives the same loss and gradients however the batch is cut.
+    """
+
+    num_samples: int
+    """Pairs in the global batch."""
+
+    num_labels: int
+    """Tokens that captioning has to predict in the global batch."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageTextBatch:
+    """Pairs of images and captions, ready for the model."""
+
+    images: Float[Tensor, "batch 3 height width"]
+    """Normalized pixels."""
+
+    tokens: Int[Tensor, "batch tokens"]
+    """Token ids: bos, the caption, eos, then padding up to the batch's longest caption."""
+
+    is_padding: Bool[Tensor, "batch tokens"]
+    """True where a token is filler."""
+
+    draw_keys: Int[Tensor, " batch"]
+    """One 63-bit number per sample, derived from seed, epoch and sample: the root of all that is drawn for it."""
+
+    totals: BatchTotals
+    """Counts of the global batch that this (micro-)batch is a part of."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncodedImages:
+    """What the image encoder returns."""
+
+    patch_tokens: Float[Tensor, "batch patches width"]
+    """Output of the last block per patch, before the final norm."""
+
+    cls_tokens: Float[Tensor, "batch extra width"]
+    """Output of the last block for [CLS]; ``extra`` is 1, or 0 with mean pooling, which has no such token."""
+
+    image_embeds: Float[Tensor, "batch embed"]
+    """L2-normalized vectors of the joint space."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncodedTexts:
+    """What the text encoder returns."""
+
+    token_states: Float[Tensor, "batch tokens width"]
+    """Output of the last block per token, before the final norm."""
+
+    text_embeds: Float[Tensor, "batch embed"]
+    """L2-normalized vectors of the joint space."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LossTerms:
+    """The three objectives of one batch, unweighted so that runs can be compared; None where switched off.
+
+    Each is this (micro-)batch's share of the global mean: the shares of all micro-batches and ranks add up to it.
+    """
+
+    contrastive: Float[Tensor, ""] | None = None
+    captioning: Float[Tensor, ""] | None = None
+    masked_image: Float[Tensor, ""] | None = None

@@ -1,0 +1,224 @@
+"""What a pretraining run is made of, as typed values. Imports no torch, so that presets and help load at once."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from sycoca.model.config import MaskingConfig, SyCoCaConfig
+from sycoca.objectives.config import ObjectivesConfig
+from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataConfig:
+    """Where the pairs of images and captions come from."""
+
+    train: str
+    """Training data as a SPEC: a path, or kind:path?option=value."""
+
+    validation: str | None = None
+    """Validation data as a SPEC; None trains without validation."""
+
+    num_workers: int = 0
+    """Processes that load images; 0 loads them in the training process."""
+
+    cache_images: bool = False
+    """Whether decoded images stay in memory (in each worker), for sets that fit."""
+
+    def __post_init__(self) -> None:
+        _check_at_least("data.num_workers", self.num_workers, 0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptimizerConfig:
+    """AdamW."""
+
+    peak_lr: float = 5e-4
+    """Learning rate after the warm-up."""
+
+    betas: tuple[float, float] = (0.9, 0.98)
+    """Decay rates of the running means of the gradient and its square."""
+
+    eps: float = 1e-6
+    """Added to the denominator of an update."""
+
+    weight_decay: float = 0.2
+    """Decay of matrices; norms, biases, embeddings and the temperature never decay."""
+
+    def __post_init__(self) -> None:
+        _check_positive("optimizer.peak_lr", self.peak_lr)
+        _check_positive("optimizer.eps", self.eps)
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"optimizer.betas must lie in [0, 1), got {self.betas}")
+        if self.weight_decay < 0:
+            raise ValueError(f"optimizer.weight_decay must not be negative, got {self.weight_decay}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScheduleConfig:
+    """The learning rate as a function of the step: linear warm-up, then a cosine."""
+
+    warmup_steps: int = 2000
+    """Steps in which the learning rate climbs to its peak."""
+
+    final_lr_ratio: float = 0.0
+    """Learning rate after the last step, as a share of the peak."""
+
+    def __post_init__(self) -> None:
+        _check_at_least("schedule.warmup_steps", self.warmup_steps, 0)
+        if not 0 <= self.final_lr_ratio <= 1:
+            raise ValueError(f"schedule.final_lr_ratio must lie between 0 and 1, got {self.final_lr_ratio}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingConfig:
+    """How long, how much at once, and what happens how often."""
+
+    steps: int
+    """Optimizer updates of the whole run."""
+
+    global_batch_size: int
+    """Pairs per step over all processes and micro-batches."""
+
+    micro_batch_size: int | None = None
+    """Pairs per forward pass of one process; None takes the process's whole share at once. Until gradient caching
+    exists, the contrastive objective sees only the micro-batch (across processes) as its negatives."""
+
+    gradient_clip_norm: float | None = 1.0
+    """Largest norm of the gradient; None does not clip."""
+
+    log_every: int = 10
+    """Steps between two logged lines."""
+
+    evaluate_every: int | None = None
+    """Steps between two validations; None validates after the last step only."""
+
+    evaluation_samples: int = 1000
+    """Validation samples that are used, the first of the source; fewer if it has fewer."""
+
+    save_every: int | None = None
+    """Steps between two checkpoints; None saves after the last step and when interrupted."""
+
+    keep_checkpoints: int = 2
+    """Newest checkpoints that are kept."""
+
+    tensorboard: bool = True
+    """Whether the logged values also go to TensorBoard files in the run folder."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "global_batch_size", "log_every", "evaluation_samples", "keep_checkpoints"):
+            _check_at_least(f"training.{name}", getattr(self, name), 1)
+        for name in ("micro_batch_size", "evaluate_every", "save_every"):
+            value = getattr(self, name)
+            if value is not None:
+                _check_at_least(f"training.{name}", value, 1)
+        if self.gradient_clip_norm is not None:
+            _check_positive("training.gradient_clip_norm", self.gradient_clip_norm)
+        if self.global_batch_size % (self.micro_batch_size or self.global_batch_size):
+            raise ValueError(
+                f"training.global_batch_size {self.global_batch_size} is not a multiple of"
+                f" micro_batch_size {self.micro_batch_size}"
+            )
+
+    def micro_batch_on(self, world_size: int) -> int:
+        """Return the pairs per forward pass when ``world_size`` processes share a step."""
+        micro_batch_size = self.micro_batch_size or self.global_batch_size // world_size
+        if micro_batch_size == 0 or self.global_batch_size % (micro_batch_size * world_size):
+            raise ValueError(
+                f"training.global_batch_size {self.global_batch_size} cannot be shared by {world_size} processes"
+                f" with micro-batches of {micro_batch_size}; it must be a multiple of their product"
+            )
+        return micro_batch_size
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuntimeConfig:
+    """On what and how precisely it is computed."""
+
+    device: str = "auto"
+    """auto (an accelerator where there is one, else the CPU), cpu, cuda, cuda:1, mps."""
+
+    precision: Precision = "auto"
+    """fp32, or bf16 / fp16 where it is safe (autocast; weights stay fp32). auto: bf16 on GPUs that have it, else
+    fp16 there; fp32 on other devices."""
+
+    compile: bool = False
+    """Whether torch.compile speeds up the components; the first steps then take minutes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PretrainConfig:
+    """A complete pretraining run."""
+
+    preset: str
+    """The preset that the run started from."""
+
+    out: str
+    """The run folder."""
+
+    data: DataConfig
+    """Where the pairs come from."""
+
+    training: TrainingConfig
+    """How long, how much at once, and what happens how often."""
+
+    seed: int = 0
+    """Every draw of the run derives from it."""
+
+    model: SyCoCaConfig = SyCoCaConfig()
+    """Sizes of the components."""
+
+    masking: MaskingConfig = MaskingConfig()
+    """Which patches are hidden and reconstructed."""
+
+    objectives: ObjectivesConfig = ObjectivesConfig()
+    """What is minimized; a component whose objective has weight zero is not built."""
+
+    transforms: ImageTransformConfig = ImageTransformConfig()
+    """From pictures to pixels."""
+
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    """From captions to tokens; trained on the training captions."""
+
+    optimizer: OptimizerConfig = OptimizerConfig()
+    """AdamW."""
+
+    schedule: ScheduleConfig = ScheduleConfig()
+    """The learning rate over the steps."""
+
+    runtime: RuntimeConfig = RuntimeConfig()
+    """Device and precision."""
+
+    def __post_init__(self) -> None:
+        if self.tokenizer.vocab_size > self.model.text_encoder.vocab_size:
+            raise ValueError(
+                f"tokenizer.vocab_size {self.tokenizer.vocab_size} is more than the"
+                f" {self.model.text_encoder.vocab_size} of model.text_encoder.vocab_size; set both"
+            )
+        for component, objective in _OBJECTIVE_OF.items():
+            if getattr(self.model, component) is None and getattr(self.objectives, objective) != 0:
+                raise ValueError(
+                    f"objectives.{objective} is {getattr(self.objectives, objective)} but model.{component} is null;"
+                    " give its sizes or set the weight to 0"
+                )
+
+
+_OBJECTIVE_OF = {"text_decoder": "captioning_weight", "image_decoder": "masked_image_weight"}
+
+
+def resolved_model_config(config: PretrainConfig, vocab_size: int) -> SyCoCaConfig:
+    """Return the sizes of what is really built: the tokenizer's vocabulary, and no component without objective."""
+    unused = {name: None for name, weight in _OBJECTIVE_OF.items() if getattr(config.objectives, weight) == 0}
+    text_encoder = replace(config.model.text_encoder, vocab_size=vocab_size)
+    return replace(config.model, text_encoder=text_encoder, **unused)
+
+
+def _check_at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+def _check_positive(name: str, value: float) -> None:
+    if value <= 0:
+        raise ValueError(f"{name} must be positive, got {value}")

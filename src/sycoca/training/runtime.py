@@ -1,0 +1,179 @@
+"""Devices, precision and processes: the only file that knows torch.distributed.
+
+Started by ``torchrun`` it joins the other processes; started plainly it is alone, and every method below is the
+same call. Our losses are shares that add up over processes, while PyTorch's wrapper averages gradients: hence
+the factor ``world_size`` in ``backward``.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, final
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Shaped
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from sycoca.records import ImageTextBatch
+from sycoca.training.config import Precision, RuntimeConfig
+
+# The main process validates alone for minutes while the others wait; PyTorch's 10 minutes would end the run.
+_WAITING_TIME = timedelta(hours=2)
+
+
+@final
+class Runtime:
+    """One process of a run: its device, its precision, and what it shares with the others."""
+
+    def __init__(self, config: RuntimeConfig) -> None:
+        self.world_size = int(os.environ.get("WORLD_SIZE", "1"))
+        self.rank = int(os.environ.get("RANK", "0"))
+        self.device = choose_device(config.device, int(os.environ.get("LOCAL_RANK", "0")))
+        self.precision = choose_precision(config.precision, self.device)
+        self._compiles = config.compile
+        self._owns_group = False
+        self._join()
+
+    @property
+    def is_main_rank(self) -> bool:
+        """Whether this process writes files and talks."""
+        return self.rank == 0
+
+    def __enter__(self) -> "Runtime":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._owns_group:
+            dist.destroy_process_group()
+
+    def wrap(self, task: nn.Module) -> nn.Module:
+        """Return the module to call in training: compiled and synchronized over processes as configured."""
+        if self._compiles:
+            # Component by component and in place: names of weights stay, and draws of masks stay outside.
+            for component in task.model.children():  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
+                component.compile()
+        if self.world_size == 1:
+            return task
+        return DistributedDataParallel(
+            task,
+            device_ids=[self.device.index] if self.device.type == "cuda" else None,
+            broadcast_buffers=False,
+            find_unused_parameters=bool(task.may_leave_parameters_unused),
+        )
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the context of a forward pass in the run's precision."""
+        if self.precision == "fp32":
+            return contextlib.nullcontext()
+        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float16
+        return torch.autocast(self.device.type, dtype=dtype)
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of this process's share of the loss."""
+        (loss * self.world_size).backward()
+
+    @contextlib.contextmanager
+    def accumulating(self, wrapped: nn.Module, *, is_last: bool) -> Iterator[None]:
+        """Exchange gradients in the last micro-batch of a step only."""
+        if isinstance(wrapped, DistributedDataParallel) and not is_last:
+            with wrapped.no_sync():
+                yield
+        else:
+            yield
+
+    def gather(self, tensor: Shaped[Tensor, "batch ..."]) -> Shaped[Tensor, "global_batch ..."]:
+        """Concatenate a tensor over processes, in order of rank, with gradient; all must have the same shape."""
+        if self.world_size == 1:
+            return tensor
+        return _Gather.apply(tensor, self.rank, self.world_size)  # pyright: ignore[reportReturnType]
+
+    def sum_over_ranks(self, values: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return each scalar's sum over processes."""
+        stacked = torch.stack([value.detach().double().cpu() for value in values.values()])
+        if self.world_size > 1:
+            stacked = stacked.to(self.device)
+            dist.all_reduce(stacked)
+        return dict(zip(values, stacked.tolist(), strict=True))
+
+    def any_rank(self, flag: bool) -> bool:
+        """Return whether the flag is set in any process."""
+        return self.sum_over_ranks({"flag": torch.tensor(float(flag))})["flag"] > 0
+
+    def barrier(self) -> None:
+        """Wait until all processes are here."""
+        if self.world_size > 1:
+            dist.barrier()
+
+    def to_device(self, batch: ImageTextBatch) -> ImageTextBatch:
+        """Move a batch to the device; its draw keys stay, since drawing happens on the CPU."""
+        return replace(
+            batch,
+            images=batch.images.to(self.device, non_blocking=True),
+            tokens=batch.tokens.to(self.device, non_blocking=True),
+            is_padding=batch.is_padding.to(self.device, non_blocking=True),
+        )
+
+    def _join(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+        if self.world_size > 1 and not dist.is_initialized():
+            backend = "nccl" if self.device.type == "cuda" else "gloo"
+            dist.init_process_group(backend, timeout=_WAITING_TIME)
+            self._owns_group = True
+        group_size = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+        if group_size != self.world_size:
+            raise ValueError(
+                f"WORLD_SIZE is {self.world_size} but the process group has {group_size} processes;"
+                " start all processes with torchrun, or none"
+            )
+
+
+class _Gather(torch.autograd.Function):
+    """all_gather whose backward gives every process the gradient of the sum of all processes' losses.
+
+    Both public ways to do this are deprecated in torch 2.13.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, rank: int, world_size: int) -> Tensor:
+        ctx.rows = slice(rank * len(tensor), (rank + 1) * len(tensor))
+        parts = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(world_size)]
+        dist.all_gather(parts, tensor.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        total = gradients[0].clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total[ctx.rows], None, None
+
+
+def choose_device(name: str, local_rank: int) -> torch.device:
+    """Return the device of a name; auto takes an accelerator where there is one.
+
+    Raises ValueError for a name that PyTorch does not know or that is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"runtime.device {name!r} is not a device; use auto, cpu, cuda, cuda:1 or mps") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"runtime.device is {name!r} but PyTorch finds no CUDA GPU; use auto or cpu")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError(f"runtime.device is {name!r} but PyTorch finds no Apple GPU; use auto or cpu")
+    return torch.device("cuda", local_rank) if device.type == "cuda" and device.index is None else device
+
+
+def choose_precision(precision: Precision, device: torch.device) -> Precision:
+    """Return the precision that auto stands for on a device."""
+    if precision != "auto":
+        return precision
+    if device.type != "cuda":
+        return "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
