@@ -63,9 +63,7 @@ class SelfAttention(nn.Module):
         self, x: Float[Tensor, "batch length width"], *, is_causal: bool, cache: KeyValueCache | None = None
     ) -> Float[Tensor, "batch length width"]:
         """Attend; with ``is_causal`` a position sees itself and what lies before it, the cache included."""
-        queries, keys, values = (
-            split_heads(part, self.num_heads) for part in self.query_key_value(x).chunk(3, -1)
-        )
+        queries, keys, values = (split_heads(part, self.num_heads) for part in self.query_key_value(x).chunk(3, -1))
         if cache is not None:
             keys, values = cache.append(keys, values)
             # One new token may see all that the cache holds: without a mask the kernel stays the fused one.
@@ -107,9 +105,7 @@ class CrossAttention(nn.Module):
         return self.output(merge_heads(attended))
 
 
-def split_heads(
-    x: Float[Tensor, "batch length width"], num_heads: int
-) -> Float[Tensor, "batch heads length features"]:
+def split_heads(x: Float[Tensor, "batch length width"], num_heads: int) -> Float[Tensor, "batch heads length features"]:
     """Cut features into heads."""
     return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)
 

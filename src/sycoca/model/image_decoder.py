@@ -1,6 +1,6 @@
 """The image decoder: masked patches look at the visible ones and at the caption, and predict their pixels."""
 
-from typing import final
+from typing import cast, final
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -34,9 +34,7 @@ class ImageDecoder(nn.Module):
         self.embedding = nn.Linear(image_width, config.width)
         self.positions = nn.Parameter(torch.empty(num_patches, config.width))
         self.mask_token = nn.Parameter(torch.empty(config.width)) if config.mask_tokens == "decoder" else None
-        self.self_blocks = nn.ModuleList(
-            SelfBlock(config.width, config.num_heads) for _ in range(config.depth)
-        )
+        self.self_blocks = nn.ModuleList(SelfBlock(config.width, config.num_heads) for _ in range(config.depth))
         self.cross_blocks = nn.ModuleList(
             CrossBlock(config.width, text_width, config.num_heads)
             for _ in range(config.depth if config.is_text_guided else 0)
@@ -91,6 +89,6 @@ class ImageDecoder(nn.Module):
         for i, self_block in enumerate(self.self_blocks):
             x = self_block(x, is_causal=False)
             if self.config.is_text_guided:
-                cross_block = self.cross_blocks[i]
+                cross_block = cast(CrossBlock, self.cross_blocks[i])
                 x = cross_block(x, *cross_block.keys_values(token_states), may_attend)
         return x

@@ -88,9 +88,7 @@ class ImageEncoder(nn.Module):
             return self.projection(self._norm_post(cls_tokens)[:, 0])
         return self.projection(self._norm_post(patch_tokens).mean(dim=1))
 
-    def embed_patches(
-        self, patch_tokens: Float[Tensor, "batch patches width"]
-    ) -> Float[Tensor, "batch patches embed"]:
+    def embed_patches(self, patch_tokens: Float[Tensor, "batch patches width"]) -> Float[Tensor, "batch patches embed"]:
         """Put every patch into the joint space by itself, not yet normalized.
 
         With attention pooling a patch counts as what the pooler would return if it saw this patch alone (the
@@ -116,7 +114,5 @@ class ImageEncoder(nn.Module):
         self, x: Float[Tensor, "batch patches width"], is_masked: Bool[Tensor, "batch patches"]
     ) -> Float[Tensor, "batch patches width"]:
         if self.mask_token is None:
-            raise ValueError(
-                "this image encoder has no mask token: set model.image_decoder.mask_tokens to 'encoder'"
-            )
+            raise ValueError("this image encoder has no mask token: set model.image_decoder.mask_tokens to 'encoder'")
         return torch.where(is_masked.unsqueeze(-1), self.mask_token.to(x.dtype), x)

@@ -8,9 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
-def patchify(
-    images: Float[Tensor, "batch 3 height width"], patch_size: int
-) -> Float[Tensor, "batch patches pixels"]:
+def patchify(images: Float[Tensor, "batch 3 height width"], patch_size: int) -> Float[Tensor, "batch patches pixels"]:
     """Cut images into non-overlapping square patches, row by row.
 
     The pixels of a patch lie as in a flattened convolution kernel (color, row, column), so that a patch

@@ -30,16 +30,12 @@ class AttentionPooler(nn.Module):
             nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
             nn.init.zeros_(linear.bias)
 
-    def forward(
-        self, memory: Float[Tensor, "batch memory memory_width"]
-    ) -> Float[Tensor, "batch queries width"]:
+    def forward(self, memory: Float[Tensor, "batch memory memory_width"]) -> Float[Tensor, "batch queries width"]:
         """Return one summary per query."""
         queries = self.norm_query(self.query).expand(len(memory), -1, -1)
         return self.attention(queries, *self.attention.keys_values(self.norm_memory(memory)))
 
-    def each_alone(
-        self, memory: Float[Tensor, "batch keys memory_width"]
-    ) -> Float[Tensor, "batch keys width"]:
+    def each_alone(self, memory: Float[Tensor, "batch keys memory_width"]) -> Float[Tensor, "batch keys width"]:
         """Return for every key what any query would get if it saw this key alone: the value path."""
         _, values = self.attention.keys_values(self.norm_memory(memory))
         return self.attention.output(merge_heads(values))
@@ -60,9 +56,7 @@ class AttentionPooling(nn.Module):
         self.norm = layer_norm(config.width)
         contrastive_input = config.width if config.kind == "cascade" else image_width
         self.contrastive_pooler = (
-            None
-            if config.kind == "single"
-            else AttentionPooler(1, config.width, contrastive_input, config.num_heads)
+            None if config.kind == "single" else AttentionPooler(1, config.width, contrastive_input, config.num_heads)
         )
 
     def feature(self, tokens: Float[Tensor, "batch keys width"]) -> Float[Tensor, "batch feature_width"]:
@@ -76,9 +70,7 @@ class AttentionPooling(nn.Module):
             pooled = self.contrastive_pooler(tokens)
         return self.norm(pooled[:, 0])
 
-    def feature_of_each(
-        self, tokens: Float[Tensor, "batch keys width"]
-    ) -> Float[Tensor, "batch keys feature_width"]:
+    def feature_of_each(self, tokens: Float[Tensor, "batch keys width"]) -> Float[Tensor, "batch keys feature_width"]:
         """Return for every token the global feature of an image that has this token alone."""
         if self.kind == "parallel":
             assert self.contrastive_pooler is not None

@@ -73,9 +73,7 @@ class SyCoCa(nn.Module):
         self.text_decoder = (
             None
             if decoder is None
-            else TextDecoder(
-                text.width, decoder.depth, decoder.num_heads, image.memory_width, text.vocab_size
-            )
+            else TextDecoder(text.width, decoder.depth, decoder.num_heads, image.memory_width, text.vocab_size)
         )
         self.image_decoder = (
             None
@@ -95,9 +93,7 @@ class SyCoCa(nn.Module):
         """Encode all patches of the images."""
         cls_tokens, patch_tokens = self.image_encoder(images)
         pooled = self.image_encoder.embed(cls_tokens, patch_tokens)
-        return EncodedImages(
-            patch_tokens=patch_tokens, cls_tokens=cls_tokens, image_embeds=_normalize(pooled)
-        )
+        return EncodedImages(patch_tokens=patch_tokens, cls_tokens=cls_tokens, image_embeds=_normalize(pooled))
 
     def encode_texts(
         self, tokens: Int[Tensor, "batch tokens"], is_padding: Bool[Tensor, "batch tokens"]
@@ -106,15 +102,11 @@ class SyCoCa(nn.Module):
         token_states, pooled = self.text_encoder(tokens, is_padding)
         return EncodedTexts(token_states=token_states, text_embeds=_normalize(pooled))
 
-    def patch_embeds(
-        self, patch_tokens: Float[Tensor, "batch patches width"]
-    ) -> Float[Tensor, "batch patches embed"]:
+    def patch_embeds(self, patch_tokens: Float[Tensor, "batch patches width"]) -> Float[Tensor, "batch patches embed"]:
         """Return every patch in the joint space, L2-normalized."""
         return _normalize(self.image_encoder.embed_patches(patch_tokens))
 
-    def token_embeds(
-        self, token_states: Float[Tensor, "batch tokens width"]
-    ) -> Float[Tensor, "batch tokens embed"]:
+    def token_embeds(self, token_states: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens embed"]:
         """Return every token in the joint space, L2-normalized."""
         return _normalize(self.text_encoder.project_tokens(token_states))
 
@@ -164,9 +156,7 @@ class SyCoCa(nn.Module):
         values are those of the training target, by default normalized per patch.
         """
         if self.image_decoder is None:
-            raise ValueError(
-                "this model has no image decoder: it was built without the masked image objective"
-            )
+            raise ValueError("this model has no image decoder: it was built without the masked image objective")
         visible, masked = true_indices(~is_masked), true_indices(is_masked)
         if self.image_decoder.config.mask_tokens == "encoder":
             _, patch_tokens = self.image_encoder(images, is_masked=is_masked)
@@ -183,9 +173,7 @@ class SyCoCa(nn.Module):
         """Keep the factor on similarities between 1 and 100; to be called after every step."""
         self.log_logit_scale.clamp_(0.0, math.log(LARGEST_LOGIT_SCALE))
 
-    def start_decoding(
-        self, memory: Float[Tensor, "images memory memory_width"], max_tokens: int
-    ) -> DecodingState:
+    def start_decoding(self, memory: Float[Tensor, "images memory memory_width"], max_tokens: int) -> DecodingState:
         """Begin captions of up to ``max_tokens`` tokens; each image's keys and values are computed here, once."""
         decoder = self._text_decoder()
         return DecodingState(
@@ -194,9 +182,7 @@ class SyCoCa(nn.Module):
             memory=decoder.keys_values(memory),
         )
 
-    def next_token_logits(
-        self, tokens: Int[Tensor, "rows new"], state: DecodingState
-    ) -> Float[Tensor, "rows vocab"]:
+    def next_token_logits(self, tokens: Int[Tensor, "rows new"], state: DecodingState) -> Float[Tensor, "rows vocab"]:
         """Append tokens to every row and return the logits of the token after them, at least float32.
 
         Several tokens (a prompt) may be given at the start, one at a time afterwards.

@@ -1,6 +1,6 @@
 """The text decoder: token states look at the image and predict the next token."""
 
-from typing import final
+from typing import cast, final
 
 import torch
 from jaxtyping import Float
@@ -9,9 +9,7 @@ from torch import Tensor, nn
 from sycoca.model.attention import KeyValueCache
 from sycoca.model.transformer import CrossBlock, SelfBlock, init_blocks, layer_norm
 
-KeysValues = tuple[
-    Float[Tensor, "images heads memory features"], Float[Tensor, "images heads memory features"]
-]
+KeysValues = tuple[Float[Tensor, "images heads memory features"], Float[Tensor, "images heads memory features"]]
 """Keys and values of an image's memory in one layer."""
 
 
@@ -46,13 +44,13 @@ class TextDecoder(nn.Module):
     ) -> Float[Tensor, "batch tokens width"]:
         """Return normed states; ``vocabulary`` turns them into logits of the next token."""
         x = token_states
-        for self_block, cross_block in zip(self.self_blocks, self.cross_blocks, strict=True):
+        for self_block, cross_block in self._layers():
             x = cross_block(self_block(x, is_causal=True), *cross_block.keys_values(memory))
         return self.norm_final(x)
 
     def keys_values(self, memory: Float[Tensor, "images memory memory_width"]) -> list[KeysValues]:
         """Return every layer's keys and values of the memory, to be computed once per image."""
-        return [block.keys_values(memory) for block in self.cross_blocks]
+        return [cross_block.keys_values(memory) for _, cross_block in self._layers()]
 
     def decode_step(
         self,
@@ -68,9 +66,7 @@ class TextDecoder(nn.Module):
         x = token_states
         rows, num_new, width = x.shape
         num_images = len(memory[0][0])
-        for self_block, cross_block, cache, keys_values in zip(
-            self.self_blocks, self.cross_blocks, caches, memory, strict=True
-        ):
+        for (self_block, cross_block), cache, keys_values in zip(self._layers(), caches, memory, strict=True):
             x = self_block(x, is_causal=True, cache=cache)
             x = cross_block(x.reshape(num_images, -1, width), *keys_values).reshape(rows, num_new, width)
         return self.norm_final(x[:, -1])
@@ -79,3 +75,7 @@ class TextDecoder(nn.Module):
         """Return the next token's logits, in at least float32."""
         logits = self.vocabulary(states)
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+    def _layers(self) -> list[tuple[SelfBlock, CrossBlock]]:
+        pairs = zip(self.self_blocks, self.cross_blocks, strict=True)
+        return cast("list[tuple[SelfBlock, CrossBlock]]", list(pairs))

@@ -57,9 +57,7 @@ class TextEncoder(nn.Module):
             x = block(x, is_causal=True)
         return x[:, : tokens.shape[1]], self.projection(self._pool(x, is_padding, lengths))
 
-    def project_tokens(
-        self, token_states: Float[Tensor, "batch tokens width"]
-    ) -> Float[Tensor, "batch tokens embed"]:
+    def project_tokens(self, token_states: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens embed"]:
         """Put every token into the joint space by itself, not yet normalized."""
         return self.projection(self.norm_final(token_states))
 

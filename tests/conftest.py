@@ -1,0 +1,83 @@
+"""Small models with random weights and batches to feed them, in float64 where equality is meant."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+
+from sycoca.model.config import (
+    AttentionPoolerConfig,
+    ImageDecoderConfig,
+    ImageEncoderConfig,
+    SyCoCaConfig,
+    TextDecoderConfig,
+    TextEncoderConfig,
+)
+from sycoca.model.sycoca import SyCoCa
+from sycoca.records import BatchTotals, ImageTextBatch
+
+BatchMaker = Callable[..., ImageTextBatch]
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    """Give every test the same random weights, whatever ran before it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(20260101)
+        yield
+
+
+@pytest.fixture
+def config() -> SyCoCaConfig:
+    """Return the smallest model that has everything: two layers each, images of 4 x 4 patches."""
+    return SyCoCaConfig(
+        image_encoder=ImageEncoderConfig(
+            image_size=16,
+            patch_size=4,
+            width=24,
+            depth=2,
+            num_heads=3,
+            pooler=AttentionPoolerConfig(num_queries=5, width=16, num_heads=2),
+        ),
+        text_encoder=TextEncoderConfig(vocab_size=30, context_length=12, width=16, depth=2, num_heads=2),
+        text_decoder=TextDecoderConfig(depth=2, num_heads=2),
+        image_decoder=ImageDecoderConfig(width=20, depth=2, num_heads=2),
+        embed_dim=10,
+    )
+
+
+@pytest.fixture
+def model(config: SyCoCaConfig) -> SyCoCa:
+    return roughened(SyCoCa(config).double())
+
+
+def roughened(model: SyCoCa) -> SyCoCa:
+    """Draw every tensor anew, biases and norms included: zeros and ones would hide a tensor that is not used."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name != "log_logit_scale":
+                parameter.add_(torch.randn_like(parameter), alpha=0.2)
+    return model
+
+
+@pytest.fixture
+def make_batch() -> BatchMaker:
+    """Return a function that draws a batch: bos 1, words from 3 on, eos 2, pad 0."""
+
+    def make(batch: int = 6, longest: int = 9, image_size: int = 16, dtype: torch.dtype = torch.float64):
+        lengths = torch.randint(3, longest + 1, (batch,))
+        lengths[0] = longest
+        positions = torch.arange(longest)
+        is_padding = positions >= lengths.unsqueeze(1)
+        tokens = torch.randint(3, 30, (batch, longest))
+        tokens[:, 0] = 1
+        tokens[positions == (lengths - 1).unsqueeze(1)] = 2
+        return ImageTextBatch(
+            images=torch.randn(batch, 3, image_size, image_size, dtype=dtype),
+            tokens=tokens.masked_fill(is_padding, 0),
+            is_padding=is_padding,
+            draw_keys=torch.arange(batch) + 100,
+            totals=BatchTotals(num_samples=batch, num_labels=int((~is_padding).sum()) - batch),
+        )
+
+    return make

@@ -1,0 +1,50 @@
+import torch
+
+from conftest import BatchMaker
+from sycoca.model.sycoca import SyCoCa
+
+
+def full_logits(model: SyCoCa, tokens: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
+    """Logits of every position without any cache."""
+    states = model.encode_texts(tokens, torch.zeros_like(tokens, dtype=torch.bool)).token_states
+    return model.vocabulary_logits(model.caption_states(states, memory))
+
+
+def test_cached_decoding_equals_uncached(model: SyCoCa, make_batch: BatchMaker):
+    batch = make_batch(batch=3)
+    memory = model.memory(model.encode_images(batch.images))
+    tokens = torch.randint(3, 30, (3, 9))
+    expected = full_logits(model, tokens, memory)
+    state = model.start_decoding(memory, max_tokens=9)
+    torch.testing.assert_close(model.next_token_logits(tokens[:, :4], state), expected[:, 3])
+    for position in range(4, 9):
+        logits = model.next_token_logits(tokens[:, position : position + 1], state)
+        torch.testing.assert_close(logits, expected[:, position])
+    assert state.num_tokens == 9
+
+
+def test_beams_share_their_image_and_follow_a_reordering(model: SyCoCa, make_batch: BatchMaker):
+    batch = make_batch(batch=2)
+    memory = model.memory(model.encode_images(batch.images))
+    tokens = torch.randint(3, 30, (6, 5))
+    state = model.start_decoding(memory, max_tokens=8)
+    logits = model.next_token_logits(tokens, state)
+    repeated = memory.repeat_interleave(3, dim=0)
+    torch.testing.assert_close(logits, full_logits(model, tokens, repeated)[:, -1])
+    order = torch.tensor([2, 2, 0, 4, 3, 3])
+    state.reorder(order)
+    new = torch.randint(3, 30, (6, 1))
+    expected = full_logits(model, torch.cat([tokens[order], new], dim=1), repeated)[:, -1]
+    torch.testing.assert_close(model.next_token_logits(new, state), expected)
+
+
+def test_images_can_be_dropped_on_the_way(model: SyCoCa, make_batch: BatchMaker):
+    batch = make_batch(batch=3)
+    memory = model.memory(model.encode_images(batch.images))
+    tokens = torch.randint(3, 30, (3, 4))
+    state = model.start_decoding(memory, max_tokens=8)
+    model.next_token_logits(tokens[:, :3], state)
+    kept = torch.tensor([0, 2])
+    state.keep_images(kept, kept)
+    expected = full_logits(model, tokens[kept], memory[kept])[:, -1]
+    torch.testing.assert_close(model.next_token_logits(tokens[kept, 3:], state), expected)

@@ -1,0 +1,114 @@
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from reference import slow
+from sycoca.model.config import MaskingConfig
+from sycoca.model.masking import (
+    caption_scores,
+    choose_patches,
+    highest,
+    is_word,
+    lowest,
+    num_chosen,
+    random_scores,
+    token_max_scores,
+)
+from sycoca.randomness import derive_generators
+
+SCORES = torch.tensor([[0.1, 0.9, 0.8, 0.2], [0.5, -0.3, 0.4, 0.6]])
+
+
+def test_captioning_loses_the_worst_patches_and_reconstruction_rebuilds_the_best():
+    choice = choose_patches(SCORES, MaskingConfig(strategy="attentive"), [1, 2])
+    assert choice.is_hidden.tolist() == [[True, False, False, True], [False, True, True, False]]
+    assert choice.is_masked.tolist() == [[False, True, True, False], [True, False, False, True]]
+
+
+def test_inverse_does_the_opposite():
+    choice = choose_patches(SCORES, MaskingConfig(strategy="inverse"), [1, 2])
+    assert choice.is_hidden.tolist() == [[False, True, True, False], [True, False, False, True]]
+    assert choice.is_masked.tolist() == [[True, False, False, True], [False, True, True, False]]
+
+
+def test_random_depends_on_the_sample_alone_and_draws_anew_for_each_objective():
+    masking = MaskingConfig(strategy="random")
+    scores = torch.zeros(3, 64)
+    together = choose_patches(scores, masking, [7, 8, 9])
+    alone = choose_patches(scores[:1], masking, [8])
+    assert torch.equal(together.is_hidden[1], alone.is_hidden[0])
+    assert torch.equal(together.is_masked[1], alone.is_masked[0])
+    assert not torch.equal(together.is_hidden[0], together.is_hidden[1])
+    assert not torch.equal(together.is_hidden, ~together.is_masked)
+    assert together.is_hidden.sum(1).tolist() == [32, 32, 32]
+
+
+def test_the_two_ratios_are_each_their_own():
+    masking = MaskingConfig(captioning_hidden_ratio=0.25, reconstruction_masked_ratio=0.75)
+    choice = choose_patches(SCORES, masking, [1, 2])
+    assert choice.is_hidden.sum(1).tolist() == [1, 1]
+    assert choice.is_masked.sum(1).tolist() == [3, 3]
+
+
+def test_of_equal_scores_the_lower_index_wins():
+    equal = torch.zeros(1, 5)
+    assert lowest(equal, 0.4).tolist() == [[True, True, False, False, False]]
+    assert highest(equal, 0.4).tolist() == [[True, True, False, False, False]]
+    assert highest(torch.tensor([[0.0, 1.0, 0.0, 1.0, 1.0]]), 0.4).tolist() == [[False, True, False, True, False]]
+
+
+@pytest.mark.parametrize(("ratio", "expected"), [(0.5, 3), (0.49, 3), (0.01, 1), (0.99, 6), (0.25, 1)])
+def test_counts_are_rounded_down_and_leave_something_on_both_sides(ratio: float, expected: int):
+    assert num_chosen(7, ratio) == expected
+
+
+def test_token_max_equals_the_slow_version_and_leaves_out_what_is_no_word():
+    patches = F.normalize(torch.randn(2, 4, 5, dtype=torch.float64), dim=-1)
+    tokens = F.normalize(torch.randn(2, 6, 5, dtype=torch.float64), dim=-1)
+    is_padding = torch.tensor([[False] * 6, [False] * 4 + [True] * 2])
+    counts = is_word(is_padding)
+    assert counts.tolist() == [[False, True, True, True, True, False], [False, True, True, False, False, False]]
+    scores = token_max_scores(patches, tokens, counts)
+    for i in range(2):
+        for j in range(4):
+            assert scores[i, j].item() == pytest.approx(slow.token_max_score(patches[i, j], tokens[i], counts[i]))
+
+
+def test_without_words_all_patches_score_the_same():
+    scores = token_max_scores(torch.randn(1, 3, 4), torch.randn(1, 2, 4), torch.zeros(1, 2, dtype=torch.bool))
+    assert scores.unique().numel() == 1
+
+
+def test_scores_follow_a_permutation_of_the_patches():
+    patches, tokens = F.normalize(torch.randn(2, 8, 5), dim=-1), F.normalize(torch.randn(2, 6, 5), dim=-1)
+    counts, order = torch.ones(2, 6, dtype=torch.bool), torch.randperm(8)
+    torch.testing.assert_close(
+        token_max_scores(patches[:, order], tokens, counts), token_max_scores(patches, tokens, counts)[:, order]
+    )
+    caption = tokens[:, 0]
+    torch.testing.assert_close(
+        caption_scores(patches[:, order], caption), caption_scores(patches, caption)[:, order]
+    )
+
+
+def test_near_duplicates_do_not_tie_in_half_precision():
+    patches = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]).bfloat16()
+    caption = torch.tensor([[0.5, 0.501953125]]).bfloat16()
+    assert caption_scores(patches, caption).dtype == torch.float32
+
+
+def test_random_scores_come_from_the_generators_alone():
+    torch.manual_seed(1)
+    first = random_scores(5, derive_generators([3, 4], "purpose"))
+    torch.manual_seed(2)
+    assert torch.equal(first, random_scores(5, derive_generators([3, 4], "purpose")))
+    assert not torch.equal(first, random_scores(5, derive_generators([3, 4], "another purpose")))
+
+
+@pytest.mark.parametrize("ratio", [0.0, 1.0, -0.5])
+@pytest.mark.parametrize("name", ["captioning_hidden_ratio", "reconstruction_masked_ratio"])
+def test_ratios_outside_0_and_1_are_refused(name: str, ratio: float):
+    with pytest.raises(ValueError, match=f"masking.{name} must lie between 0 and 1, got"):
+        replace(MaskingConfig(), **{name: ratio})

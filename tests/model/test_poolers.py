@@ -1,0 +1,46 @@
+import pytest
+import torch
+
+from sycoca.model.config import AttentionPoolerConfig, PoolerKind
+from sycoca.model.poolers import AttentionPooling
+
+
+@pytest.fixture(params=["single", "parallel", "cascade"])
+def pooling(request: pytest.FixtureRequest) -> AttentionPooling:
+    kind: PoolerKind = request.param
+    config = AttentionPoolerConfig(kind=kind, num_queries=4, width=8, num_heads=2)
+    return AttentionPooling(config, image_width=12).double()
+
+
+def test_one_token_by_itself_is_the_feature_of_an_image_that_has_it_alone(pooling: AttentionPooling):
+    tokens = torch.randn(2, 5, 12, dtype=torch.float64)
+    each = pooling.feature_of_each(tokens)
+    for j in range(5):
+        torch.testing.assert_close(each[:, j], pooling.feature(tokens[:, j : j + 1]))
+
+
+def test_the_order_of_the_keys_does_not_matter(pooling: AttentionPooling):
+    tokens, order = torch.randn(2, 5, 12, dtype=torch.float64), torch.randperm(5)
+    torch.testing.assert_close(pooling.memory(tokens[:, order]), pooling.memory(tokens))
+    torch.testing.assert_close(pooling.feature(tokens[:, order]), pooling.feature(tokens))
+
+
+def test_single_keeps_query_0_for_the_feature(pooling: AttentionPooling):
+    tokens = torch.randn(2, 5, 12, dtype=torch.float64)
+    is_single = pooling.kind == "single"
+    assert pooling.memory(tokens).shape == (2, 3 if is_single else 4, 8)
+    if is_single:
+        pooled = pooling.norm(pooling.memory_pooler(tokens))
+        torch.testing.assert_close(pooling.feature(tokens), pooled[:, 0])
+        torch.testing.assert_close(pooling.memory(tokens), pooled[:, 1:])
+
+
+def test_cascade_reads_the_memory_and_parallel_does_not():
+    tokens = torch.randn(1, 5, 12)
+    for kind, reads in (("cascade", True), ("parallel", False)):
+        pooling = AttentionPooling(AttentionPoolerConfig(kind=kind, num_queries=4, width=8, num_heads=2), 12)
+        before = pooling.feature(tokens)
+        with torch.no_grad():
+            pooling.memory_pooler.query.add_(torch.randn_like(pooling.memory_pooler.query))
+            pooling.memory_pooler.attention.output.weight.mul_(3)
+        assert (not torch.allclose(before, pooling.feature(tokens))) == reads

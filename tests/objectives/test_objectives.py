@@ -1,0 +1,75 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from reference import slow
+from sycoca.objectives.captioning import captioning_loss
+from sycoca.objectives.config import ObjectivesConfig
+from sycoca.objectives.contrastive import Ranks, contrastive_loss
+from sycoca.objectives.masked_image import masked_image_loss, normalize_patches
+
+
+def test_contrastive_equals_the_slow_version():
+    images, texts = (F.normalize(torch.randn(5, 4, dtype=torch.float64), dim=-1) for _ in range(2))
+    loss = contrastive_loss(images, texts, torch.tensor([7.0], dtype=torch.float64), 5, Ranks())
+    assert loss.item() == pytest.approx(slow.contrastive(images, texts, 7.0))
+
+
+def test_contrastive_of_ranks_adds_up_to_that_of_one():
+    images, texts = (F.normalize(torch.randn(6, 4, dtype=torch.float64), dim=-1) for _ in range(2))
+    scale, shares = torch.tensor([7.0], dtype=torch.float64), []
+    everything = {4 * 3: (images, texts)}
+    for rank in range(3):
+        rows = slice(2 * rank, 2 * rank + 2)
+        local = {images[rows].data_ptr(): images, texts[rows].data_ptr(): texts}
+
+        def gather(rows: torch.Tensor, local: dict[int, torch.Tensor] = local) -> torch.Tensor:
+            return local[rows.data_ptr()]
+
+        shares.append(contrastive_loss(images[rows], texts[rows], scale, 6, Ranks(gather=gather, rank=rank)))
+    assert everything
+    expected = contrastive_loss(images, texts, scale, 6, Ranks())
+    torch.testing.assert_close(torch.stack(shares).sum(), expected)
+
+
+def test_perfect_alignment_costs_what_the_temperature_says():
+    embeds = torch.eye(3)
+    loss = contrastive_loss(embeds, embeds, torch.tensor([2.0]), 3, Ranks())
+    assert loss.item() == pytest.approx(-2 + torch.tensor([2.0, 0.0, 0.0]).exp().sum().log().item())
+
+
+def test_contrastive_logits_stay_float32_under_autocast():
+    embeds = F.normalize(torch.randn(8, 16), dim=-1)
+    expected = contrastive_loss(embeds, embeds, torch.tensor([100.0]), 8, Ranks())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = contrastive_loss(embeds, embeds, torch.tensor([100.0]), 8, Ranks())
+    assert loss.dtype == torch.float32
+    assert torch.equal(loss, expected)
+
+
+def test_captioning_divides_by_the_global_number_of_labels():
+    logits, labels = torch.randn(4, 7), torch.randint(0, 7, (4,))
+    by_hand = -sum(float(row.log_softmax(-1)[label]) for row, label in zip(logits, labels, strict=True))
+    assert captioning_loss(logits, labels, 10).item() == pytest.approx(by_hand / 10, rel=1e-5)
+
+
+@pytest.mark.parametrize(("error", "expected"), [("squared", (1 + 4) / 2), ("absolute", (1 + 2) / 2)])
+def test_masked_image_error_by_hand(error, expected: float):
+    predicted = torch.tensor([[[1.0, 2.0]], [[0.0, 0.0]]])
+    loss = masked_image_loss(predicted, torch.zeros(2, 1, 2), error, num_samples=2)
+    assert loss.item() == pytest.approx(expected / 2)
+
+
+def test_normalized_patches_have_mean_0_and_variance_1_and_flat_ones_are_finite():
+    patches = torch.stack([torch.randn(48) * 5 + 3, torch.full((48,), 0.25)]).unsqueeze(0)
+    normalized = normalize_patches(patches)
+    assert normalized[0, 0].mean().item() == pytest.approx(0, abs=1e-5)
+    assert normalized[0, 0].var().item() == pytest.approx(1, rel=1e-4)
+    assert normalized[0, 1].abs().max().item() == pytest.approx(0, abs=1e-3)
+
+
+def test_weights_are_checked():
+    with pytest.raises(ValueError, match="must not be negative"):
+        ObjectivesConfig(captioning_weight=-1.0)
+    with pytest.raises(ValueError, match="at least one objective"):
+        ObjectivesConfig(contrastive_weight=0.0, captioning_weight=0.0, masked_image_weight=0.0)

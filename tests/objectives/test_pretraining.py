@@ -1,0 +1,115 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from conftest import BatchMaker, roughened
+from reference import slow
+from sycoca.model.config import MaskingConfig, SyCoCaConfig
+from sycoca.model.masking import choose_patches
+from sycoca.model.patches import true_indices
+from sycoca.model.sycoca import SyCoCa
+from sycoca.objectives.config import ObjectivesConfig
+from sycoca.objectives.contrastive import Ranks
+from sycoca.objectives.pretraining import pretraining_losses
+from sycoca.records import ImageTextBatch, LossTerms
+
+
+def losses(model: SyCoCa, batch: ImageTextBatch, masking=None, objectives=None) -> LossTerms:
+    return pretraining_losses(model, batch, masking or MaskingConfig(), objectives or ObjectivesConfig(), Ranks())
+
+
+@pytest.mark.parametrize("normalizes", [True, False])
+@pytest.mark.parametrize("score", ["token_max", "caption"])
+def test_all_three_equal_their_slow_versions(model: SyCoCa, make_batch: BatchMaker, score, normalizes: bool):
+    batch, masking = make_batch(), MaskingConfig(score=score)
+    terms = losses(model, batch, masking, ObjectivesConfig(normalizes_patches=normalizes))
+    images, texts = model.encode_images(batch.images), model.encode_texts(batch.tokens, batch.is_padding)
+    scores = model.patch_scores(images, texts, batch.is_padding, score)
+    choice = choose_patches(scores, masking, batch.draw_keys.tolist())
+    scale = model.logit_scale().item()
+    assert terms.contrastive.item() == pytest.approx(slow.contrastive(images.image_embeds, texts.text_embeds, scale))
+    memory = model.memory(images, true_indices(~choice.is_hidden))
+    logits = model.vocabulary_logits(model.caption_states(texts.token_states, memory))
+    assert terms.captioning.item() == pytest.approx(slow.captioning(logits, batch.tokens, batch.is_padding))
+    predicted = model.reconstruct(batch.images, choice.is_masked, texts.token_states, batch.is_padding)
+    expected = slow.masked_image(predicted, batch.images, choice.is_masked, 4, normalizes=normalizes)
+    assert terms.masked_image.item() == pytest.approx(expected)
+
+
+def micro_batches(batch: ImageTextBatch, size: int) -> list[ImageTextBatch]:
+    """Cut a batch, each part trimmed to its own longest caption; the totals stay the whole batch's."""
+    parts = []
+    for start in range(0, len(batch.images), size):
+        rows = slice(start, start + size)
+        longest = int((~batch.is_padding[rows]).sum(1).max())
+        parts.append(
+            ImageTextBatch(
+                images=batch.images[rows],
+                tokens=batch.tokens[rows, :longest],
+                is_padding=batch.is_padding[rows, :longest],
+                draw_keys=batch.draw_keys[rows],
+                totals=batch.totals,
+            )
+        )
+    return parts
+
+
+@pytest.mark.parametrize("strategy", ["attentive", "random", "inverse"])
+def test_captioning_and_reconstruction_do_not_depend_on_how_the_batch_is_cut(model, make_batch, strategy):
+    batch, masking = make_batch(batch=8), MaskingConfig(strategy=strategy)
+    objectives = ObjectivesConfig(contrastive_weight=0.0)
+
+    def total_and_gradients(parts: list[ImageTextBatch]) -> tuple[float, dict[str, torch.Tensor]]:
+        model.zero_grad()
+        total = 0.0
+        for part in parts:
+            terms = losses(model, part, masking, objectives)
+            loss = 2 * terms.captioning + terms.masked_image
+            loss.backward()
+            total += loss.item()
+        return total, {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+    whole, whole_gradients = total_and_gradients([batch])
+    cut, cut_gradients = total_and_gradients(micro_batches(batch, 2))
+    assert cut == pytest.approx(whole, rel=1e-12)
+    assert cut_gradients.keys() == whole_gradients.keys()
+    for name, gradient in whole_gradients.items():
+        torch.testing.assert_close(cut_gradients[name], gradient, rtol=1e-9, atol=1e-12)
+
+
+def test_no_gradient_reaches_the_scores(model: SyCoCa, make_batch: BatchMaker):
+    batch = make_batch()
+    images, texts = model.encode_images(batch.images), model.encode_texts(batch.tokens, batch.is_padding)
+    for score in ("token_max", "caption"):
+        assert not model.patch_scores(images, texts, batch.is_padding, score).requires_grad
+    # Only ITC trains the projections into the joint space, though the scores pass through them.
+    terms = losses(model, batch, objectives=ObjectivesConfig(contrastive_weight=0.0))
+    (terms.captioning + terms.masked_image).backward()
+    assert model.image_encoder.projection.weight.grad is None
+    assert model.text_encoder.projection.weight.grad is None
+
+
+def test_the_captioner_sees_all_patches_where_nothing_is_hidden(model: SyCoCa, make_batch: BatchMaker):
+    batch = make_batch()
+    seen = losses(model, batch, MaskingConfig(hides_from_captioning=False)).captioning
+    images, texts = model.encode_images(batch.images), model.encode_texts(batch.tokens, batch.is_padding)
+    logits = model.vocabulary_logits(model.caption_states(texts.token_states, model.memory(images)))
+    assert seen.item() == pytest.approx(slow.captioning(logits, batch.tokens, batch.is_padding))
+    assert seen.item() != losses(model, batch).captioning.item()
+
+
+def test_a_component_of_weight_zero_is_not_needed(config: SyCoCaConfig, make_batch: BatchMaker):
+    clip = roughened(SyCoCa(replace(config, text_decoder=None, image_decoder=None)).double())
+    objectives = ObjectivesConfig(captioning_weight=0.0, masked_image_weight=0.0)
+    terms = losses(clip, make_batch(), objectives=objectives)
+    assert terms.contrastive is not None
+    assert terms.captioning is None
+    assert terms.masked_image is None
+
+
+def test_strategies_give_different_losses(model: SyCoCa, make_batch: BatchMaker):
+    batch = make_batch()
+    found = {s: losses(model, batch, MaskingConfig(strategy=s)) for s in ("attentive", "random", "inverse")}
+    assert len({terms.captioning.item() for terms in found.values()}) == 3
+    assert len({terms.masked_image.item() for terms in found.values()}) == 3
