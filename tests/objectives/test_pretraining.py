@@ -19,6 +19,7 @@ def losses(model: SyCoCa, batch: ImageTextBatch, masking=None, objectives=None) 
     return pretraining_losses(model, batch, masking or MaskingConfig(), objectives or ObjectivesConfig(), Ranks())
 
 
+@torch.no_grad()
 @pytest.mark.parametrize("normalizes", [True, False])
 @pytest.mark.parametrize("score", ["token_max", "caption"])
 def test_all_three_equal_their_slow_versions(model: SyCoCa, make_batch: BatchMaker, score, normalizes: bool):
@@ -92,9 +93,10 @@ def test_no_gradient_reaches_the_scores(model: SyCoCa, make_batch: BatchMaker):
 
 def test_the_captioner_sees_all_patches_where_nothing_is_hidden(model: SyCoCa, make_batch: BatchMaker):
     batch = make_batch()
-    seen = losses(model, batch, MaskingConfig(hides_from_captioning=False)).captioning
-    images, texts = model.encode_images(batch.images), model.encode_texts(batch.tokens, batch.is_padding)
-    logits = model.vocabulary_logits(model.caption_states(texts.token_states, model.memory(images)))
+    with torch.no_grad():
+        seen = losses(model, batch, MaskingConfig(hides_from_captioning=False)).captioning
+        images, texts = model.encode_images(batch.images), model.encode_texts(batch.tokens, batch.is_padding)
+        logits = model.vocabulary_logits(model.caption_states(texts.token_states, model.memory(images)))
     assert seen.item() == pytest.approx(slow.captioning(logits, batch.tokens, batch.is_padding))
     assert seen.item() != losses(model, batch).captioning.item()
 

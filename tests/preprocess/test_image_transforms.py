@@ -1,0 +1,181 @@
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sycoca.preprocess.config import ImageTransformConfig
+from sycoca.preprocess.image_transforms import inference_image, open_rgb, to_pictures, to_rgb, training_image
+
+
+def random_picture(width: int, height: int, seed: int = 0) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def position_picture(width: int, height: int) -> Image.Image:
+    """Red grows from left to right, green from top to bottom: a crop tells where it comes from."""
+    pixels = np.zeros((height, width, 3), dtype=np.uint8)
+    pixels[:, :, 0] = (np.arange(width) + 0.5) / width * 255
+    pixels[:, :, 1] = ((np.arange(height) + 0.5) / height * 255)[:, None]
+    return Image.fromarray(pixels)
+
+
+PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+
+
+def crop_sides(crop: torch.Tensor) -> tuple[float, float]:
+    """Return which shares of the picture's width and height a crop of the position picture covers."""
+    size = crop.shape[-1]
+    red, green = crop[0].mean(dim=0), crop[1].mean(dim=1)
+    inner = slice(4, size - 4)
+    stretch = (size - 1) / (size - 9) * size / (size - 1)
+    return float(red[inner][-1] - red[inner][0]) * stretch, float(green[inner][-1] - green[inner][0]) * stretch
+
+
+def draw(picture: Image.Image, config: ImageTransformConfig, seed: int, size: int = 64) -> torch.Tensor:
+    return training_image(picture, size, config, torch.Generator().manual_seed(seed))
+
+
+def test_normalization_worked_by_hand():
+    config = ImageTransformConfig(mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 2.0))
+    pixel = inference_image(Image.new("RGB", (3, 3), (255, 0, 51)), 1, config)[:, 0, 0]
+    assert pixel.tolist() == pytest.approx([1.0, -1.0, 0.1])
+
+
+def test_inference_takes_the_central_square():
+    picture = random_picture(6, 4)
+    expected = np.asarray(picture)[:, 1:5].transpose(2, 0, 1) / 255
+    np.testing.assert_allclose(inference_image(picture, 4, ImageTransformConfig(**PLAIN)), expected, atol=1e-6)
+    tall = picture.transpose(Image.Transpose.TRANSPOSE)
+    expected = np.asarray(tall)[1:5].transpose(2, 0, 1) / 255
+    np.testing.assert_allclose(inference_image(tall, 4, ImageTransformConfig(**PLAIN)), expected, atol=1e-6)
+
+
+def test_squashing_keeps_all_of_the_picture():
+    picture = position_picture(90, 60)
+    whole = crop_sides(inference_image(picture, 64, ImageTransformConfig(**PLAIN, resize="squash")))
+    center = crop_sides(inference_image(picture, 64, ImageTransformConfig(**PLAIN)))
+    assert whole == pytest.approx((1, 1), abs=0.02)
+    assert center == pytest.approx((2 / 3, 1), abs=0.02)
+
+
+@pytest.mark.parametrize("resize", ["crop", "squash"])
+def test_a_training_crop_of_all_the_area_is_the_whole_picture(resize):
+    config = ImageTransformConfig(**PLAIN, crop_min_area=1.0, resize=resize)
+    picture = random_picture(90, 60)
+    squashed = inference_image(picture, 48, ImageTransformConfig(**PLAIN, resize="squash"))
+    torch.testing.assert_close(draw(picture, config, seed=3, size=48), squashed)
+
+
+@pytest.mark.parametrize(("width", "height"), [(200, 200), (320, 200), (150, 260)])
+def test_training_crops_keep_their_area_and_aspect(width, height):
+    config = ImageTransformConfig(**PLAIN, crop_min_area=0.4, crop_max_aspect=1.5)
+    picture = position_picture(width, height)
+    sides = np.array([crop_sides(draw(picture, config, seed)) for seed in range(60)])
+    areas = sides.prod(axis=1)
+    aspects = sides[:, 0] * width / (sides[:, 1] * height)
+    assert areas.min() > 0.4 - 0.03
+    assert areas.max() <= 1.02
+    assert areas.max() - areas.min() > 0.4
+    fits = np.minimum(aspects, 1 / aspects) > 1 / 1.5 - 0.05
+    assert fits[areas < 0.6].all()
+    assert aspects.std() > 0.05
+
+
+def test_the_aspect_gives_way_where_the_area_would_not_fit():
+    config = ImageTransformConfig(**PLAIN, crop_min_area=0.9, crop_max_aspect=4 / 3)
+    across, down = crop_sides(draw(position_picture(400, 50), config, seed=1))
+    assert across * down > 0.87
+    assert across * 400 / (down * 50) > 4
+
+
+def test_squashed_crops_have_the_pictures_own_shape():
+    config = ImageTransformConfig(**PLAIN, crop_min_area=0.5, crop_max_aspect=1.0, resize="squash")
+    across, down = crop_sides(draw(position_picture(300, 150), config, seed=2))
+    assert across == pytest.approx(down, abs=0.03)
+    assert across < 0.99
+
+
+def test_crops_come_from_everywhere():
+    config = ImageTransformConfig(**PLAIN, crop_min_area=0.5)
+    crops = torch.stack([draw(position_picture(128, 128), config, seed, size=32) for seed in range(40)])
+    centers = crops[:, :2].mean(dim=(2, 3))
+    assert (centers.std(dim=0) > 0.03).all()
+    assert (centers.mean(dim=0) - 0.5).abs().max() < 0.05
+
+
+def test_flips_mirror_about_half_of_the_pictures():
+    picture = random_picture(16, 16)
+    straight = inference_image(picture, 16, ImageTransformConfig(**PLAIN))
+    config = ImageTransformConfig(**PLAIN, crop_min_area=1.0, flips=True)
+    crops = [draw(picture, config, seed, size=16) for seed in range(60)]
+    is_flipped = [torch.equal(crop, straight.flip(2)) for crop in crops]
+    assert 15 < sum(is_flipped) < 45
+    assert all(flipped or torch.equal(crop, straight) for crop, flipped in zip(crops, is_flipped, strict=True))
+
+
+def test_never_flips_where_left_and_right_carry_meaning():
+    picture = random_picture(16, 16)
+    config = ImageTransformConfig(**PLAIN, crop_min_area=1.0)
+    straight = inference_image(picture, 16, config)
+    assert all(torch.equal(draw(picture, config, seed, size=16), straight) for seed in range(20))
+
+
+def test_the_generator_alone_decides():
+    picture, config = random_picture(50, 40), ImageTransformConfig(crop_min_area=0.3, flips=True)
+    assert torch.equal(draw(picture, config, 7), draw(picture, config, 7))
+    assert not torch.equal(draw(picture, config, 7), draw(picture, config, 8))
+
+
+def test_pictures_come_back_from_normalized_pixels():
+    picture, config = random_picture(20, 20), ImageTransformConfig()
+    shown = to_pictures(inference_image(picture, 20, config)[None], config)
+    np.testing.assert_array_equal(shown[0], np.asarray(picture))
+
+
+def test_pictures_outside_the_range_are_clipped():
+    shown = to_pictures(torch.tensor([-9.0, 0.5, 9.0])[None, :, None, None], ImageTransformConfig(**PLAIN))
+    assert shown.ravel().tolist() == [0, 128, 255]
+
+
+def test_other_kinds_of_images_become_rgb():
+    gray = Image.fromarray(np.array([[0, 128]], dtype=np.uint8))
+    assert np.asarray(to_rgb(gray)).tolist() == [[[0] * 3, [128] * 3]]
+    deep = Image.fromarray(np.array([[0, 257 * 100, 65535]], dtype=np.uint16))
+    assert np.asarray(to_rgb(deep))[0, :, 0].tolist() == [0, 100, 255]
+    alpha = Image.new("RGBA", (1, 1), (10, 20, 30, 0))
+    assert np.asarray(to_rgb(alpha)).tolist() == [[[10, 20, 30]]]
+    palette = Image.new("RGB", (2, 2), (1, 2, 3)).convert("P")
+    palette.info["transparency"] = b"\x00" * 256
+    assert to_rgb(palette).mode == "RGB"
+
+
+def test_images_are_turned_as_their_tag_says():
+    picture = random_picture(4, 2)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    picture.save(file, "PNG", exif=exif)
+    turned = open_rgb(io.BytesIO(file.getvalue()))
+    np.testing.assert_array_equal(np.asarray(turned), np.rot90(np.asarray(picture), k=-1))
+
+
+def test_a_gray_image_is_taken_as_it_is():
+    pixels = inference_image(Image.new("L", (4, 4), 51), 2, ImageTransformConfig(**PLAIN))
+    assert pixels.shape == (3, 2, 2)
+    assert math.isclose(float(pixels.mean()), 0.2, abs_tol=1e-6)
+
+
+def test_unreadable_files_are_named(tmp_path):
+    broken = tmp_path / "broken.png"
+    random_picture(64, 64).save(broken)
+    broken.write_bytes(broken.read_bytes()[:200])
+    text = tmp_path / "text.jpg"
+    text.write_text("no image")
+    for path in (broken, text, tmp_path / "absent.jpg"):
+        with pytest.raises(ValueError, match=f"{path.name} cannot be read as an image"):
+            open_rgb(path)
+    with pytest.raises(ValueError, match=r"archive/x.png cannot be read as an image"):
+        open_rgb(io.BytesIO(b"nothing"), "archive/x.png")

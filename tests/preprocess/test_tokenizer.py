@@ -1,0 +1,158 @@
+import pickle
+import re
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sycoca.preprocess.config import TokenizerConfig
+from sycoca.preprocess.tokenizer import Tokenizer, WordSpan, pad_tokens
+
+CAPTIONS = [
+    "a red circle left of a blue square",
+    "there is a red circle to the left of a blue square",
+    "A green triangle is above an Orange cross.",
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.train(CAPTIONS * 3, TokenizerConfig(vocab_size=400))
+
+
+TRAINED = Tokenizer.train(CAPTIONS * 3, TokenizerConfig(vocab_size=400))
+WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn", "Zs", "Zl", "Zp")), min_size=1)
+
+
+@given(words=st.lists(WORDS, max_size=5), gap=st.sampled_from([" ", "  ", "\t", "\n "]))
+def test_any_text_comes_back_lower_cased_with_single_spaces(words, gap):
+    ids = TRAINED.encode(gap.join(["", *words, ""]), context_length=10_000)
+    assert TRAINED.decode(ids) == " ".join("".join(letter.lower() for letter in word) for word in words)
+    assert not {0, 1, 2} & set(ids[1:-1])
+
+
+def test_keeps_capitals_where_told_to():
+    tokenizer = Tokenizer.train(CAPTIONS, TokenizerConfig(vocab_size=300, lowercase=False))
+    assert tokenizer.decode(tokenizer.encode("An Orange", 20)) == "An Orange"
+
+
+def test_frequent_words_are_single_tokens(tokenizer):
+    assert tokenizer.num_tokens("a red circle left of a blue square") == 8 + 2
+    assert 259 < tokenizer.vocab_size <= 400
+
+
+@pytest.mark.parametrize("text", ["<pad>", "<eos>", "a <bos> red<pad>"])
+def test_names_of_special_tokens_are_text_like_any_other(tokenizer, text):
+    for reader in (tokenizer, pickle.loads(pickle.dumps(tokenizer))):
+        ids = reader.encode(text, 50)
+        assert not {0, 1, 2} & set(ids[1:-1])
+        assert reader.decode(ids) == text
+
+
+def test_too_long_a_caption_is_cut_but_keeps_its_end_token(tokenizer):
+    special = tokenizer.special
+    whole = tokenizer.encode("a red circle left of a blue square", 50)
+    cut = tokenizer.encode("a red circle left of a blue square", 5)
+    assert whole[0] == special.bos_id
+    assert whole[-1] == special.eos_id
+    assert cut == [*whole[:4], special.eos_id]
+    assert tokenizer.num_tokens("a red circle left of a blue square") == len(whole)
+    assert tokenizer.encode("", 5) == [special.bos_id, special.eos_id]
+
+
+def test_refuses_a_context_without_room_for_begin_and_end(tokenizer):
+    with pytest.raises(ValueError, match="context_length must be at least 2 .*, got 1"):
+        tokenizer.encode("a", 1)
+
+
+def test_decoding_stops_at_the_first_end_token(tokenizer):
+    red, blue = (tokenizer.encode(word, 9)[1] for word in ("red", "blue"))
+    assert tokenizer.decode([1, red, 0, blue, 2, red, 2]) == "red blue"
+
+
+def test_a_batch_is_padded_on_the_right_to_its_longest_caption(tokenizer):
+    batch = tokenizer.encode_batch(["red", "a red circle", ""], 50)
+    a, red, circle = (tokenizer.encode(word, 9)[1] for word in ("a", "red", "circle"))
+    assert batch.tokens.tolist() == [[1, red, 2, 0, 0], [1, a, red, circle, 2], [1, 2, 0, 0, 0]]
+    assert batch.is_padding.tolist() == [[False] * 3 + [True] * 2, [False] * 5, [False] * 2 + [True] * 3]
+
+
+def test_refuses_an_empty_batch():
+    with pytest.raises(ValueError, match="a batch needs at least one caption"):
+        pad_tokens([], 0)
+
+
+def test_pieces_are_readable(tokenizer):
+    ids = tokenizer.encode("a red ox", 50)
+    assert tokenizer.token_strings(ids) == ["<bos>", "a", "red", "o", "x", "<eos>"]
+
+
+def test_words_are_found_in_the_encoded_caption(tokenizer):
+    spans = tokenizer.word_spans("  A red-ish circle,  ok ", 50)
+    assert [span.word for span in spans] == ["a", "red-ish", "circle,", "ok"]
+    assert [span.start for span in spans[1:]] == [span.stop for span in spans[:-1]]
+    ids = tokenizer.encode("A red-ish circle, ok", 50)
+    assert spans[0].start == 1
+    assert spans[-1].stop == len(ids) - 1
+    assert [tokenizer.decode(ids[span.start : span.stop]) for span in spans] == [span.word for span in spans]
+
+
+def test_words_that_do_not_fit_are_left_out(tokenizer):
+    assert tokenizer.word_spans("red blue red", 4) == [
+        WordSpan(word="red", start=1, stop=2),
+        WordSpan(word="blue", start=2, stop=3),
+    ]
+    assert tokenizer.word_spans("", 4) == []
+
+
+def test_the_same_captions_give_the_same_tokenizer(tokenizer, tmp_path):
+    again = Tokenizer.train(iter(CAPTIONS * 3), TokenizerConfig(vocab_size=400))
+    for name, each in (("one", tokenizer), ("two", again)):
+        each.save(tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_a_saved_tokenizer_reads_as_before(tokenizer, tmp_path):
+    tokenizer.save(tmp_path / "tokenizer.json")
+    loaded = Tokenizer.load(tmp_path / "tokenizer.json")
+    text = "An orange  CROSS <eos> ünïcode"
+    assert loaded.encode(text, 60) == tokenizer.encode(text, 60)
+    assert loaded.special == tokenizer.special
+    assert loaded.vocab_size == tokenizer.vocab_size
+
+
+def test_refuses_files_that_are_no_tokenizer(tokenizer, tmp_path):
+    path = tmp_path / "tokenizer.json"
+    path.write_text("{}")
+    with pytest.raises(ValueError, match=r"tokenizer.json is not a tokenizer file"):
+        Tokenizer.load(path)
+    tokenizer.save(path)
+    path.write_text(path.read_text().replace("<eos>", "<end>"))
+    with pytest.raises(ValueError, match="not a tokenizer of sycoca: its vocabulary lacks one of <pad>, <bos>, <eos>"):
+        Tokenizer.load(path)
+
+
+def test_refuses_to_learn_from_nothing():
+    with pytest.raises(ValueError, match="a tokenizer needs captions to learn from, got none"):
+        Tokenizer.train([], TokenizerConfig())
+
+
+def test_forked_workers_can_encode_without_a_warning():
+    code = """
+        import os
+        from sycoca.preprocess.config import TokenizerConfig
+        from sycoca.preprocess.tokenizer import Tokenizer
+        tokenizer = Tokenizer.train(["a red circle"] * 9, TokenizerConfig(vocab_size=300))
+        child = os.fork()
+        if child == 0:
+            os._exit(len(tokenizer.encode("a red circle", 9)))
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "5"
+    assert not re.search("fork", done.stderr)
