@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: quickstart check test test-slow format wheel clean
 
 quickstart: $(INSTALLED)
-	$(BIN)/sycoca quickstart
+	$(BIN)/sycoca quickstart --restart
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

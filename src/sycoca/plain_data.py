@@ -66,7 +66,7 @@ def did_you_mean(word: str, allowed: Collection[str]) -> str:
 def read_yaml(path: Path) -> object:
     """Return the plain data of a YAML file; ValueError with the place where it is not YAML."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a safe loader)
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
 
@@ -141,7 +141,8 @@ def _tuple_value(members: tuple[Any, ...], value: object, where: str) -> tuple[A
         members = (members[0],) * len(value)
     if len(members) != len(value):
         raise ValueError(f"{where} must have {len(members)} values, got {len(value)}")
-    return tuple(_typed_value(member, item, f"{where}[{i}]") for i, (member, item) in enumerate(zip(members, value)))
+    pairs = zip(members, value, strict=True)
+    return tuple(_typed_value(member, item, f"{where}[{i}]") for i, (member, item) in enumerate(pairs))
 
 
 def _scalar(expected: Any, value: object, where: str) -> Any:
@@ -164,8 +165,8 @@ def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Plain:
     result = dict(base)
     for key, value in changes.items():
         old = result.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        result[key] = _merged(old, value) if both else value
+        is_nested = isinstance(old, Mapping) and isinstance(value, Mapping)
+        result[key] = _merged(old, value) if is_nested else value  # pyright: ignore[reportArgumentType]
     return result
 
 

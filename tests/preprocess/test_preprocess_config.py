@@ -21,7 +21,7 @@ def test_refuses_transforms_that_cannot_be(settings, message):
 
 
 def test_refuses_a_vocabulary_without_room_for_the_bytes():
-    with pytest.raises(ValueError, match="vocab_size must be at least 259 .*, got 258"):
+    with pytest.raises(ValueError, match=r"vocab_size must be at least 259 .*, got 258"):
         TokenizerConfig(vocab_size=258)
     assert TokenizerConfig(vocab_size=259).vocab_size == 259
 

@@ -58,11 +58,11 @@ def retrieval_metrics(ranks: RetrievalRanks) -> dict[str, float]:
     """
     metrics: dict[str, float] = {}
     for direction, found in (("image_to_text", ranks.image_to_text), ("text_to_image", ranks.text_to_image)):
-        found = found.double()
+        found = found.cpu().double().sort().values
         for k in RECALL_AT:
             metrics[f"{direction}_recall_at_{k}"] = (found <= k).double().mean().item()
         metrics[f"{direction}_mean_rank"] = found.mean().item()
-        metrics[f"{direction}_median_rank"] = found.quantile(0.5).item()
+        metrics[f"{direction}_median_rank"] = found[[(len(found) - 1) // 2, len(found) // 2]].mean().item()
     for summary, direction in (("mean_text_recall", "image_to_text"), ("mean_image_recall", "text_to_image")):
         recalls = [metrics[f"{direction}_recall_at_{k}"] for k in RECALL_AT]
         metrics[summary] = sum(recalls) / len(recalls)

@@ -20,16 +20,16 @@ class ImageTransformConfig:
     """Standard deviation of red, green and blue that is divided by (CLIP's)."""
 
     resize: ResizeKind = "crop"
-    """How a picture that is no square becomes one at inference. crop: its central square. squash: all of it, its
-    sides stretched."""
+    """How a picture that is no square becomes one at inference. crop: its central square. squash: all of it,
+    stretched."""
 
     crop_min_area: float = 0.9
     """Share of the picture's area that a training crop keeps at least, above 0 and up to 1 (always the whole
     picture)."""
 
     crop_max_aspect: float = 4 / 3
-    """Most that a training crop is wider than high, or higher than wide, at least 1; relative to the picture's own
-    shape with squash. Gives way where a crop of the drawn area would not fit into the picture."""
+    """Most that a training crop is wider than high, or higher than wide, at least 1; relative to the picture's
+    own shape with squash. Gives way where a crop of the drawn area would not fit into the picture."""
 
     flips: bool = False
     """Whether every other training picture is mirrored; only where left and right carry no meaning."""
@@ -57,6 +57,6 @@ class TokenizerConfig:
         least = 256 + NUM_SPECIAL_TOKENS
         if self.vocab_size < least:
             raise ValueError(
-                f"tokenizer.vocab_size must be at least {least} (256 bytes and {NUM_SPECIAL_TOKENS} special tokens),"
+                f"tokenizer.vocab_size must be at least {least} (256 bytes, {NUM_SPECIAL_TOKENS} special tokens),"
                 f" got {self.vocab_size}"
             )

@@ -1,6 +1,8 @@
-"""From PIL images to normalized pixels: crop, resize, flip, normalize; and the inverse, for showing pictures."""
+"""From PIL images to normalized pixels: crop, resize, flip, normalize; and back, for showing pictures."""
 
+import io
 import math
+from functools import lru_cache
 from pathlib import Path
 from typing import assert_never
 
@@ -16,13 +18,13 @@ Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels."""
 
 
-def open_rgb(file: str | Path) -> Image.Image:
-    """Read an image file as upright RGB."""
+def open_rgb(file: str | Path | io.BytesIO, name: str | None = None) -> Image.Image:
+    """Read an image file as upright RGB; ``name`` is what an error calls a file that has no path."""
     try:
         with Image.open(file) as image:
             return to_rgb(image)
     except (OSError, SyntaxError) as error:  # PIL raises SyntaxError for a broken PNG
-        raise ValueError(f"{file} cannot be read as an image: {error}") from error
+        raise ValueError(f"{name or file} cannot be read as an image: {error}") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -62,7 +64,7 @@ def inference_image(
             left, top = (image.width - side) / 2, (image.height - side) / 2
             box = (left, top, left + side, top + side)
         case "squash":
-            box = (0, 0, image.width, image.height)
+            box = (0.0, 0.0, float(image.width), float(image.height))
         case unknown:
             assert_never(unknown)
     return _normalize(_resized(image, image_size, box), config)
@@ -88,7 +90,8 @@ def _crop_sides(
     high = max(min(center * config.crop_max_aspect, widest), narrowest)
     aspect = math.exp(math.log(low) + aspect_draw * (math.log(high) - math.log(low)))
     pixels = area * image.width * image.height
-    return min(math.sqrt(pixels * aspect), image.width), min(math.sqrt(pixels / aspect), image.height)
+    # Rounding must not carry a crop of all the area past the edge.
+    return min(math.sqrt(pixels * aspect), float(image.width)), min(math.sqrt(pixels / aspect), float(image.height))
 
 
 def _resized(image: Image.Image, image_size: int, box: Box) -> UInt8[np.ndarray, "height width 3"]:
@@ -101,8 +104,10 @@ def _normalize(
     pixels: UInt8[np.ndarray, "height width 3"], config: ImageTransformConfig
 ) -> Float[Tensor, "3 height width"]:
     mean, std = _color_constants(config)
-    return (torch.from_numpy(pixels).permute(2, 0, 1).float() / 255 - mean) / std
+    planes = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+    return planes.float().div_(255).sub_(mean).div_(std)
 
 
+@lru_cache(maxsize=8)
 def _color_constants(config: ImageTransformConfig) -> tuple[Float[Tensor, "3 1 1"], Float[Tensor, "3 1 1"]]:
     return torch.tensor(config.mean)[:, None, None], torch.tensor(config.std)[:, None, None]

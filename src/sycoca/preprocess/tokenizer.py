@@ -63,18 +63,18 @@ class Tokenizer:
     """A byte-level byte-pair tokenizer: any text comes back, up to lower-casing and runs of whitespace."""
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
-        ids = [backend.token_to_id(token) for token in (PAD, BOS, EOS)]
-        if None in ids:
+        pad_id, bos_id, eos_id = (backend.token_to_id(token) for token in (PAD, BOS, EOS))
+        if pad_id is None or bos_id is None or eos_id is None:
             raise ValueError(f"not a tokenizer of sycoca: its vocabulary lacks one of {PAD}, {BOS}, {EOS}")
         # A caption that contains the letters "<pad>" is text, not padding.
         backend.encode_special_tokens = True
         self._backend = backend
-        self.special = SpecialTokens(pad_id=ids[0], bos_id=ids[1], eos_id=ids[2])
+        self.special = SpecialTokens(pad_id=pad_id, bos_id=bos_id, eos_id=eos_id)
 
     @classmethod
     def train(cls, captions: Iterable[str], config: TokenizerConfig) -> "Tokenizer":
         """Learn the vocabulary from captions; the same captions give the same tokenizer."""
-        # Says that we know about forks: loader workers never use the threads that training starts here.
+        # Versions before 0.23 warn in every forked loader worker unless told; ours never use these threads there.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
         backend = _untrained_backend(config)
         trainer = trainers.BpeTrainer(
@@ -84,7 +84,7 @@ class Tokenizer:
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         )
-        backend.train_from_iterator(_refuse_nothing(captions), trainer)
+        backend.train_from_iterator(_at_least_one(captions), trainer)
         return cls(backend)
 
     @classmethod
@@ -172,7 +172,10 @@ def _from_json(text: str) -> Tokenizer:
 
 def _untrained_backend(config: TokenizerConfig) -> tokenizers.Tokenizer:
     backend = tokenizers.Tokenizer(models.BPE())
-    steps: list[normalizers.Normalizer] = [normalizers.Replace(tokenizers.Regex(r"\s+"), " "), normalizers.Strip()]
+    steps: list[normalizers.Normalizer] = [
+        normalizers.Replace(tokenizers.Regex(r"\s+"), " "),
+        normalizers.Strip(),
+    ]
     if config.lowercase:
         steps.append(normalizers.Lowercase())
     backend.normalizer = normalizers.Sequence(steps)
@@ -181,7 +184,7 @@ def _untrained_backend(config: TokenizerConfig) -> tokenizers.Tokenizer:
     return backend
 
 
-def _refuse_nothing(captions: Iterable[str]) -> Iterable[str]:
+def _at_least_one(captions: Iterable[str]) -> Iterable[str]:
     num_captions = 0
     for caption in captions:
         num_captions += 1

@@ -3,8 +3,8 @@
 All randomness derives from the seed and the step, so beside weights and optimizer only counters are kept.
 """
 
+import dataclasses
 import json
-import os
 import re
 import shutil
 from dataclasses import dataclass, field
@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from sycoca.weights.atomic_folder import atomic_folder
 
 FORMAT_VERSION = 1
 _FOLDER_NAME = re.compile(r"step-(\d{8,})")
@@ -47,23 +49,13 @@ def save_checkpoint(
     """
     path = checkpoint_path(folder, state.step)
     if not path.exists():
-        temporary = folder / f".{path.name}.partial"
-        shutil.rmtree(temporary, ignore_errors=True)  # what a killed run left
-        temporary.mkdir(parents=True)
-        _save_tensors(temporary / "model.safetensors", model.state_dict())
-        _save_tensors(temporary / "optimizer.safetensors", _optimizer_tensors(model, optimizer))
-        plain = {
-            "format_version": FORMAT_VERSION,
-            "step": state.step,
-            "samples_seen": state.samples_seen,
-            "scaler": state.scaler,
-        }
-        (temporary / "state.json").write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
-        for file in sorted(temporary.iterdir()):
-            _sync(file)
-        _sync(temporary)
-        temporary.rename(path)
-        _sync(folder)
+        for unfinished in folder.glob(".step-*"):
+            shutil.rmtree(unfinished)  # what a killed run left
+        with atomic_folder(path) as new:
+            _save_tensors(new / "model.safetensors", model.state_dict())
+            _save_tensors(new / "optimizer.safetensors", _optimizer_tensors(model, optimizer))
+            plain = {"format_version": FORMAT_VERSION, **dataclasses.asdict(state)}
+            (new / "state.json").write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
     for old in _checkpoints(folder)[:-num_kept]:
         shutil.rmtree(old)
     return path
@@ -133,14 +125,3 @@ def _load_optimizer(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
 
 def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path)
-
-
-def _sync(path: Path) -> None:
-    """Make sure that a file or a folder's entries are on disk."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows cannot open folders, and its renames are durable
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

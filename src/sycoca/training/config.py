@@ -1,6 +1,6 @@
 """What a pretraining run is made of, as typed values. Imports no torch, so that presets and help load at once."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sycoca.model.config import MaskingConfig, SyCoCaConfig
@@ -8,6 +8,16 @@ from sycoca.objectives.config import ObjectivesConfig
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+def _check_at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+def _check_positive(name: str, value: float) -> None:
+    if value <= 0:
+        raise ValueError(f"{name} must be positive, got {value}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,28 +176,28 @@ class PretrainConfig:
     seed: int = 0
     """Every draw of the run derives from it."""
 
-    model: SyCoCaConfig = SyCoCaConfig()
+    model: SyCoCaConfig = field(default_factory=SyCoCaConfig)
     """Sizes of the components."""
 
-    masking: MaskingConfig = MaskingConfig()
+    masking: MaskingConfig = field(default_factory=MaskingConfig)
     """Which patches are hidden and reconstructed."""
 
-    objectives: ObjectivesConfig = ObjectivesConfig()
+    objectives: ObjectivesConfig = field(default_factory=ObjectivesConfig)
     """What is minimized; a component whose objective has weight zero is not built."""
 
-    transforms: ImageTransformConfig = ImageTransformConfig()
+    transforms: ImageTransformConfig = field(default_factory=ImageTransformConfig)
     """From pictures to pixels."""
 
-    tokenizer: TokenizerConfig = TokenizerConfig()
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     """From captions to tokens; trained on the training captions."""
 
-    optimizer: OptimizerConfig = OptimizerConfig()
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """AdamW."""
 
-    schedule: ScheduleConfig = ScheduleConfig()
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     """The learning rate over the steps."""
 
-    runtime: RuntimeConfig = RuntimeConfig()
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     """Device and precision."""
 
     def __post_init__(self) -> None:
@@ -212,13 +222,3 @@ def resolved_model_config(config: PretrainConfig, vocab_size: int) -> SyCoCaConf
     unused = {name: None for name, weight in _OBJECTIVE_OF.items() if getattr(config.objectives, weight) == 0}
     text_encoder = replace(config.model.text_encoder, vocab_size=vocab_size)
     return replace(config.model, text_encoder=text_encoder, **unused)
-
-
-def _check_at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-
-
-def _check_positive(name: str, value: float) -> None:
-    if value <= 0:
-        raise ValueError(f"{name} must be positive, got {value}")

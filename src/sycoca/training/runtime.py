@@ -18,11 +18,18 @@ from jaxtyping import Shaped
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from sycoca.inference.load import choose_device
 from sycoca.records import ImageTextBatch
 from sycoca.training.config import Precision, RuntimeConfig
+from sycoca.training.tasks import TrainingTask
 
 # The main process validates alone for minutes while the others wait; PyTorch's 10 minutes would end the run.
 _WAITING_TIME = timedelta(hours=2)
+
+
+def is_main_process() -> bool:
+    """Return whether this process talks, before or after a runtime has been started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 @final
@@ -32,7 +39,7 @@ class Runtime:
     def __init__(self, config: RuntimeConfig) -> None:
         self.world_size = int(os.environ.get("WORLD_SIZE", "1"))
         self.rank = int(os.environ.get("RANK", "0"))
-        self.device = choose_device(config.device, int(os.environ.get("LOCAL_RANK", "0")))
+        self.device = _own_device(choose_device(config.device))
         self.precision = choose_precision(config.precision, self.device)
         self._compiles = config.compile
         self._owns_group = False
@@ -50,19 +57,18 @@ class Runtime:
         if self._owns_group:
             dist.destroy_process_group()
 
-    def wrap(self, task: nn.Module) -> nn.Module:
+    def wrap(self, task: TrainingTask) -> nn.Module:
         """Return the module to call in training: compiled and synchronized over processes as configured."""
         if self._compiles:
             # Component by component and in place: names of weights stay, and draws of masks stay outside.
-            for component in task.model.children():  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
+            for component in task.components():
                 component.compile()
         if self.world_size == 1:
             return task
         return DistributedDataParallel(
             task,
             device_ids=[self.device.index] if self.device.type == "cuda" else None,
-            broadcast_buffers=False,
-            find_unused_parameters=bool(task.may_leave_parameters_unused),
+            find_unused_parameters=task.leaves_parameters_unused(),
         )
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
@@ -152,22 +158,11 @@ class _Gather(torch.autograd.Function):
         return total[ctx.rows], None, None
 
 
-def choose_device(name: str, local_rank: int) -> torch.device:
-    """Return the device of a name; auto takes an accelerator where there is one.
-
-    Raises ValueError for a name that PyTorch does not know or that is not there.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"runtime.device {name!r} is not a device; use auto, cpu, cuda, cuda:1 or mps") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"runtime.device is {name!r} but PyTorch finds no CUDA GPU; use auto or cpu")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError(f"runtime.device is {name!r} but PyTorch finds no Apple GPU; use auto or cpu")
-    return torch.device("cuda", local_rank) if device.type == "cuda" and device.index is None else device
+def _own_device(device: torch.device) -> torch.device:
+    """Return this process's GPU where the machine's processes share several and none was named."""
+    if device.type != "cuda" or device.index is not None:
+        return device
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def choose_precision(precision: Precision, device: torch.device) -> Precision:

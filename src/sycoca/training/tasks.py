@@ -1,60 +1,77 @@
 """What is trained: a task turns a batch into loss terms. The loop knows steps, the task knows meaning."""
 
-from collections.abc import Callable
-from typing import Protocol, final, runtime_checkable
+from abc import ABC, abstractmethod
+from typing import final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from sycoca.model.config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
+from sycoca.objectives.contrastive import Ranks
 from sycoca.objectives.pretraining import pretraining_losses
 from sycoca.records import ImageTextBatch, LossTerms
 
-Gather = Callable[[Tensor], Tensor]
 
+class TrainingTask(nn.Module, ABC):
+    """The interface between loop and model: the only thing that the runtime wraps and calls."""
 
-@runtime_checkable
-class TrainingTask(Protocol):
-    """A module that the runtime wraps and the loop trains; its ``forward`` gives the loss terms of a batch."""
+    @abstractmethod
+    def forward(self, batch: ImageTextBatch) -> LossTerms:
+        """Return the unweighted terms of one micro-batch: its share of the global batch's means."""
 
-    may_leave_parameters_unused: bool
-    """Whether some trainable parameters get no gradient."""
+    @abstractmethod
+    def components(self) -> list[nn.Module]:
+        """Return the parts of the model that may be compiled one by one."""
 
-    def __call__(self, batch: ImageTextBatch) -> LossTerms:
-        """Return the unweighted terms of one micro-batch."""
-        ...
+    @abstractmethod
+    def leaves_parameters_unused(self) -> bool:
+        """Return whether some trainable parameters get no gradient, which a distributed wrapper has to know."""
 
-    def total_loss(self, terms: LossTerms) -> Tensor:
+    @abstractmethod
+    def total_loss(self, terms: LossTerms) -> Float[Tensor, ""]:
         """Return the weighted sum that is minimized."""
-        ...
 
+    @abstractmethod
     def after_update(self) -> None:
         """Do what the model needs after its parameters have changed."""
-        ...
+
+    @abstractmethod
+    def logged_values(self) -> dict[str, float]:
+        """Return what is to be logged beside the losses."""
 
 
 @final
-class PretrainingTask(nn.Module):
-    """The three objectives of SyCoCa on image-text pairs."""
+class PretrainingTask(TrainingTask):
+    """The three objectives of SyCoCa on image-text pairs; alone unless ``ranks`` says with whom."""
 
     def __init__(
-        self, model: SyCoCa, *, masking: MaskingConfig, objectives: ObjectivesConfig, gather: Gather | None = None
+        self, model: SyCoCa, *, masking: MaskingConfig, objectives: ObjectivesConfig, ranks: Ranks | None = None
     ) -> None:
         super().__init__()
         self.model = model
         self.masking = masking
         self.objectives = objectives
-        self.gather = gather if gather is not None else _alone
-        # Without the contrastive objective nothing reads the temperature or the pooled features.
-        self.may_leave_parameters_unused = objectives.contrastive_weight == 0
+        self.ranks = Ranks() if ranks is None else ranks
 
     def forward(self, batch: ImageTextBatch) -> LossTerms:
         """Return this micro-batch's share of each objective."""
-        return pretraining_losses(self.model, batch, self.masking, self.objectives, gather=self.gather)
+        return pretraining_losses(self.model, batch, self.masking, self.objectives, self.ranks)
 
-    def total_loss(self, terms: LossTerms) -> Tensor:
+    def components(self) -> list[nn.Module]:
+        """Return encoders and decoders."""
+        return list(self.model.children())
+
+    def leaves_parameters_unused(self) -> bool:
+        """Return whether temperature and pooled features, or the pooler of the decoder's memory, serve nothing."""
+        image = self.model.config.image_encoder
+        has_own_memory_pooler = image.pooling == "attention" and image.pooler.kind == "parallel"
+        without_captioning = self.objectives.captioning_weight == 0
+        return self.objectives.contrastive_weight == 0 or (without_captioning and has_own_memory_pooler)
+
+    def total_loss(self, terms: LossTerms) -> Float[Tensor, ""]:
         """Return the weighted sum of the objectives that are switched on."""
         weighted = [
             (self.objectives.contrastive_weight, terms.contrastive),
@@ -67,6 +84,6 @@ class PretrainingTask(nn.Module):
         """Keep the temperature in its range."""
         self.model.clamp_temperature()
 
-
-def _alone(tensor: Tensor) -> Tensor:
-    return tensor
+    def logged_values(self) -> dict[str, float]:
+        """Return the factor on similarities."""
+        return {"logit_scale": self.model.logit_scale().item()}

@@ -1,0 +1,36 @@
+"""SyCoCa: contrastive captioners made symmetric, with attentive masking (arXiv 2401.02137)."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from sycoca._version import __version__
+
+if TYPE_CHECKING:
+    from sycoca.inference.load import load
+    from sycoca.inference.predictor import Predictor
+    from sycoca.model.config import SyCoCaConfig
+    from sycoca.model.sycoca import SyCoCa
+    from sycoca.training.pretrain import pretrain
+
+__all__ = ["Predictor", "SyCoCa", "SyCoCaConfig", "__version__", "load", "pretrain"]
+
+_HOMES = {
+    "Predictor": "sycoca.inference.predictor",
+    "SyCoCa": "sycoca.model.sycoca",
+    "SyCoCaConfig": "sycoca.model.config",
+    "load": "sycoca.inference.load",
+    "pretrain": "sycoca.training.pretrain",
+}
+"""Where the public names live; torch is imported when one that needs it is first used (PEP 562)."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sycoca' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

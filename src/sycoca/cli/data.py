@@ -1,0 +1,183 @@
+"""``sycoca data``: look at a data source, write the built-in scenes to disk."""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, assert_never
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from sycoca.data.scenes import DEFAULT_COUNT, ScenesSource
+from sycoca.data.scenes_content import Level, Split
+from sycoca.data.spec import open_source
+from sycoca.data.statistics import (
+    CaptionStatistics,
+    ImageStatistics,
+    Spread,
+    all_captions,
+    caption_statistics,
+    image_statistics,
+)
+from sycoca.data.write_samples import write_samples
+from sycoca.preprocess.config import TokenizerConfig
+from sycoca.preprocess.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stats:
+    """Count captions, words, tokens, labels and questions of a source, and look at some of its images."""
+
+    spec: tyro.conf.Positional[str]
+    """The data, such as scenes:?level=easy, photos.jsonl?split=train or a folder of class folders."""
+
+    tokenizer: Path | None = None
+    """A tokenizer.json to count tokens with; None trains one on the captions."""
+
+    vocab_size: int = 8192
+    """Most token ids of a tokenizer trained here."""
+
+    context_length: int = 76
+    """Captions of more tokens than this count as truncated."""
+
+    images: int = 100
+    """How many images to open, spread evenly over the source."""
+
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print JSON instead of tables."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WriteScenes:
+    """Write built-in scenes as PNG files and a captions.jsonl that --data options read back."""
+
+    folder: tyro.conf.Positional[Path]
+    """Where to write; created if absent."""
+
+    level: Level = "easy"
+    """How much there is to tell apart."""
+
+    count: int = DEFAULT_COUNT
+    """Number of scenes."""
+
+    seed: int = 0
+    """Which scenes."""
+
+    split: Split = "train"
+    """Part of the possible contents to take them from."""
+
+    size: int = 64
+    """Height and width in pixels."""
+
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print JSON instead of text."""
+
+
+Command = (
+    Annotated[Stats, tyro.conf.subcommand(name="stats")]
+    | Annotated[WriteScenes, tyro.conf.subcommand(name="write-scenes")]
+)
+
+
+def run(arguments: list[str]) -> int:
+    """Parse the arguments behind ``sycoca data`` and do what they say; returns the exit code."""
+    command = tyro.cli(Command, prog="sycoca data", args=arguments)
+    match command:
+        case Stats():
+            return stats(command)
+        case WriteScenes():
+            return write_scenes(command)
+        case unknown:
+            assert_never(unknown)
+
+
+def stats(command: Stats) -> int:
+    """Print what a source looks like; exit code 1 where an image cannot be read."""
+    source = open_source(command.spec)
+    tokenizer = (
+        Tokenizer.train(all_captions(source), TokenizerConfig(vocab_size=command.vocab_size))
+        if command.tokenizer is None
+        else Tokenizer.load(command.tokenizer)
+    )
+    texts = caption_statistics(source, tokenizer, command.context_length)
+    pictures = image_statistics(source, command.images)
+    if command.json:
+        record = {"source": source.name, **asdict(texts), "images": asdict(pictures)}
+        print(json.dumps(record, indent=2))
+    else:
+        console = Console()
+        console.print(_counts_table(source.name, texts, command.context_length))
+        console.print(_spreads_table(texts, pictures))
+        for failure in pictures.failures:
+            console.print(f"[red]unreadable:[/red] {escape(failure)}", highlight=False)
+    return 1 if pictures.failures else 0
+
+
+def write_scenes(command: WriteScenes) -> int:
+    """Write scenes and print where they are."""
+    source = ScenesSource(
+        level=command.level, count=command.count, seed=command.seed, split=command.split, size=command.size
+    )
+    console = Console(stderr=True)
+    started_at = time.perf_counter()
+    with Progress(
+        MofNCompleteColumn(),
+        BarColumn(),
+        TextColumn("{task.fields[rate]:.0f} images/s"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task("scenes", total=len(source), rate=0.0)
+
+        def advance() -> None:
+            finished = progress.tasks[0].completed + 1
+            progress.update(task, advance=1, rate=finished / (time.perf_counter() - started_at))
+
+        captions_path = write_samples(source, command.folder, advance)
+    if command.json:
+        print(json.dumps({"captions": str(captions_path), "num_images": len(source)}))
+    else:
+        print(f"wrote {len(source)} scenes; use them as {captions_path}")
+    return 0
+
+
+def _counts_table(name: str, texts: CaptionStatistics, context_length: int) -> Table:
+    table = Table("count", "value", title=name, title_justify="left")
+    table.columns[1].justify = "right"
+    for label, number in (
+        ("samples", texts.num_samples),
+        ("captions", texts.num_captions),
+        ("different captions", texts.num_different_captions),
+        ("different words", texts.num_words),
+        ("class labels", texts.num_labels),
+        ("questions", texts.num_questions),
+    ):
+        table.add_row(label, f"{number:,}")
+    cut = f"{texts.num_truncated:,} ({texts.truncated_ratio:.2%})"
+    table.add_row(f"captions over {context_length} tokens", cut)
+    return table
+
+
+def _spreads_table(texts: CaptionStatistics, pictures: ImageStatistics) -> Table:
+    table = Table("per item", "least", "mean", "median", "most")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    rows: list[tuple[str, Spread | None]] = [
+        ("captions per sample", texts.captions_per_sample),
+        ("words per caption", texts.words_per_caption),
+        ("tokens per caption", texts.tokens_per_caption),
+        (f"width in pixels ({pictures.num_opened:,} opened)", pictures.widths),
+        ("height in pixels", pictures.heights),
+    ]
+    for label, numbers in rows:
+        if numbers is not None:
+            table.add_row(
+                label, f"{numbers.least:,}", f"{numbers.mean:,.1f}", f"{numbers.median:,}", f"{numbers.most:,}"
+            )
+    return table

@@ -1,0 +1,74 @@
+"""The command line: a table of commands. Imports nothing slow, so that help is there at once."""
+
+import importlib
+import os
+import sys
+
+from sycoca._version import __version__
+from sycoca.cli.usage import UsageError
+from sycoca.plain_data import did_you_mean
+
+COMMANDS = {
+    "quickstart": "built-in scenes -> pretrain a tiny model -> one HTML report; no download, minutes",
+    "pretrain": "pretrain a model on images with captions",
+    "caption": "describe images",
+    "evaluate": "measure a model by an official protocol",
+    "explain": "see which patches match which word, and what is imagined behind a mask",
+    "data": "look at data, write the built-in scenes",
+}
+"""Every command and what it does; ``sycoca.cli.NAME`` has a function ``run(arguments) -> exit code``."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command. Returns 0, 1 after an error (one line; with --debug its traceback), 2 after wrong usage."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    is_debugging = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(help_text())
+        return 0
+    if arguments[0] == "--version":
+        print(f"sycoca {__version__}")
+        return 0
+    try:
+        return _run(arguments[0], arguments[1:])
+    except UsageError as error:
+        print(f"sycoca: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # Whoever read our output (head, a pager) has seen enough; what is left must not fail at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("sycoca: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        # The outermost place: one line for people, all of it with --debug.
+        if is_debugging:
+            raise
+        print(f"sycoca: {_one_line(error)}", file=sys.stderr)
+        return 1
+
+
+def help_text() -> str:
+    """Return the table of commands."""
+    width = max(map(len, COMMANDS))
+    table = "\n".join(f"  {name:<{width}}  {what}" for name, what in COMMANDS.items())
+    return (
+        "usage: sycoca COMMAND ... [--debug]\n\n"
+        "Contrastive captioners made symmetric, with attentive masking (SyCoCa, arXiv 2401.02137).\n\n"
+        f"commands:\n{table}\n\n"
+        "sycoca COMMAND --help shows a command's options; --debug shows where an error comes from."
+    )
+
+
+def _run(command: str, arguments: list[str]) -> int:
+    if command not in COMMANDS:
+        raise UsageError(f"there is no command {command!r}{did_you_mean(command, list(COMMANDS))}")
+    return importlib.import_module(f"sycoca.cli.{command}").run(arguments)
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    # Errors that we raise speak for themselves; of any other kind the name is part of the message.
+    return text if text and isinstance(error, ValueError | OSError | FloatingPointError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,121 @@
+"""``sycoca pretrain``: preset < config file < flags, then one call."""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from sycoca.cli.usage import UsageError
+from sycoca.plain_data import from_plain, overlay, read_yaml
+from sycoca.presets.pretrain import PRESETS, pretrain_preset
+from sycoca.training.config import PretrainConfig
+from sycoca.training.run_folder import RunFolder
+
+USAGE = "sycoca pretrain PRESET [--config FILE] [--dry-run] [--any.field VALUE ...]"
+
+
+class _Request(NamedTuple):
+    """What is asked for, and the flags of the config's own fields, not looked at yet."""
+
+    preset: str | None
+    config: Path | None
+    resume: Path | None
+    is_dry_run: bool
+    flags: list[str]
+
+
+def run(arguments: list[str]) -> int:
+    """Pretrain, resume or try out; the run folder goes to stdout, everything else to stderr."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(help_text())
+        return 0
+    request = _parse(arguments)
+    config = _with_flags(_base_config(request), request.flags)
+    # Only now, since this imports torch: help and mistakes answer at once.
+    from rich.console import Console
+
+    from sycoca.training.dry_run import dry_run
+    from sycoca.training.interruption import TrainingInterrupted
+    from sycoca.training.pretrain import pretrain, resume_pretraining
+    from sycoca.training.runtime import is_main_process
+
+    console = Console(stderr=True)
+    if request.is_dry_run:
+        print("\n".join(dry_run(config, console=console).lines()))
+        return 0
+    try:
+        run_dir = (pretrain if request.resume is None else resume_pretraining)(config, console=console)
+    except TrainingInterrupted as interrupted:
+        if is_main_process():
+            print(f"sycoca: {interrupted}", file=sys.stderr)
+        return 130
+    if is_main_process():
+        print(run_dir)
+    return 0
+
+
+def help_text() -> str:
+    """Return what is shown without a preset."""
+    width = max(map(len, PRESETS))
+    presets = "\n".join(f"  {name:<{width}}  {_first_sentence(name)}" for name in PRESETS)
+    return (
+        f"usage: {USAGE}\n"
+        "       sycoca pretrain --config FILE [--any.field VALUE ...]\n"
+        "       sycoca pretrain --resume RUN [--any.field VALUE ...]\n\n"
+        "Pretrain a model; a flag wins over the config file, and that over the preset.\n\n"
+        f"presets:\n{presets}\n\n"
+        "options:\n"
+        "  --config FILE  a config.yaml, whole or in part\n"
+        "  --resume RUN   go on with a run folder from its newest checkpoint\n"
+        "  --dry-run      only say what the run would take: parameters, memory, hours, truncated captions\n\n"
+        "sycoca pretrain PRESET --help shows every field with its value in that preset.\n"
+        "Several processes: torchrun --nproc-per-node 8 -m sycoca pretrain PRESET ..."
+    )
+
+
+def _first_sentence(preset: str) -> str:
+    return (PRESETS[preset].__doc__ or "").strip().splitlines()[0]
+
+
+def _parse(arguments: list[str]) -> _Request:
+    parser = argparse.ArgumentParser(prog="sycoca pretrain", usage=USAGE, add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--resume", type=Path)
+    parser.add_argument("--dry-run", action="store_true")
+    preset = None if arguments[0].startswith("-") else arguments[0]
+    options, flags = parser.parse_known_args(arguments[0 if preset is None else 1 :])
+    if options.resume is not None and (preset or options.config or options.dry_run):
+        raise UsageError("--resume takes the run's own config: no preset, --config or --dry-run beside it")
+    if preset is None and options.config is None and options.resume is None:
+        raise UsageError(f"name a preset first ({', '.join(PRESETS)}), or give --config or --resume")
+    return _Request(preset, options.config, options.resume, options.dry_run, flags)
+
+
+def _base_config(request: _Request) -> PretrainConfig:
+    """Return preset and file together; a name or key that does not exist is wrong usage."""
+    try:
+        if request.resume is not None:
+            # A run folder may have been moved since it was begun.
+            return replace(RunFolder(request.resume).read_config(), out=str(request.resume))
+        if request.preset is None:
+            return from_plain(PretrainConfig, read_yaml(_existing(request.config)))
+        config = pretrain_preset(request.preset)
+        return config if request.config is None else overlay(config, read_yaml(_existing(request.config)))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _existing(path: Path | None) -> Path:
+    if path is None or not path.is_file():
+        raise UsageError(f"--config {path} is not a file")
+    return path
+
+
+def _with_flags(config: PretrainConfig, flags: list[str]) -> PretrainConfig:
+    """Return the config with the flags' fields replaced; tyro ends with exit code 2 and a suggestion otherwise."""
+    import tyro
+
+    return tyro.cli(
+        tyro.conf.AvoidSubcommands[PretrainConfig], prog="sycoca pretrain PRESET", args=flags, default=config
+    )

@@ -1,0 +1,216 @@
+"""From samples to batches: one endless order of samples; every rank takes its slice of every batch."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from functools import lru_cache
+from itertools import count
+from typing import final
+
+import torch
+from jaxtyping import Float, Int
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from sycoca.data.samples import SampleSource
+from sycoca.preprocess.config import ImageTransformConfig
+from sycoca.preprocess.image_transforms import inference_image, training_image
+from sycoca.preprocess.tokenizer import Tokenizer, pad_tokens
+from sycoca.randomness import derive_generator, derive_key
+from sycoca.records import BatchTotals, ImageTextBatch
+
+Place = tuple[int, int]
+"""Epoch and index of a sample."""
+
+Images = Float[Tensor, "batch 3 height width"]
+
+
+def global_order(seed: int, epoch: int, num_samples: int) -> Int[Tensor, " samples"]:
+    """Return the order in which an epoch visits the samples, the same for every rank."""
+    return torch.randperm(num_samples, generator=derive_generator(seed, "order", epoch))
+
+
+@final
+@dataclass(eq=False)
+class TrainingBatches:
+    """Endless batches of a source; step s always gets the same pairs, crops and captions.
+
+    The epochs' orders are joined to one stream, of which step s takes the ``global_batch_size`` samples from
+    s x ``global_batch_size`` on: nothing is dropped, and a batch may reach into the next epoch.
+    """
+
+    source: SampleSource
+    tokenizer: Tokenizer
+    transform_config: ImageTransformConfig
+    image_size: int
+    context_length: int
+    _: KW_ONLY
+    seed: int
+    global_batch_size: int
+    """Pairs per step over all ranks."""
+
+    micro_batch_size: int | None = None
+    """Pairs per forward on one rank; None for the rank's whole share."""
+
+    num_workers: int = 0
+    """Processes that read images beside this one; 0 reads them in this one."""
+
+    rank: int = 0
+    world_size: int = 1
+    cache_images: bool = False
+    """Whether every image stays in memory after its first use; each worker keeps its own."""
+
+    _encoded: dict[int, tuple[list[int], ...]] = field(default_factory=dict, init=False, repr=False)
+    _crops: "_Crops" = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.source) == 0:
+            raise ValueError(f"{self.source.name} has no samples to train on")
+        if self.global_batch_size < 1 or self.global_batch_size % self.world_size:
+            raise ValueError(
+                f"global_batch_size must be a multiple of the {self.world_size} processes, got {self.global_batch_size}"
+            )
+        if self.micro_batch_size is not None and (self.micro_batch_size < 1 or self._share % self.micro_batch_size):
+            raise ValueError(
+                f"micro_batch_size must divide the {self._share} pairs that each process has per step,"
+                f" got {self.micro_batch_size}"
+            )
+        self._crops = _Crops(self.source, self.transform_config, self.image_size, self.seed, self.cache_images)
+
+    def from_step(self, step: int) -> Iterator[list[ImageTextBatch]]:
+        """Yield the micro-batches of this rank for that step (the first is 0) and all that follow."""
+        loader = DataLoader(
+            self._crops,
+            batch_sampler=self._micro_batches(step),  # pyright: ignore[reportArgumentType]
+            collate_fn=_stack,
+            num_workers=self.num_workers,
+            # Without one of its own the loader would draw from PyTorch's global generator.
+            generator=torch.Generator(),
+        )
+        images = iter(loader)
+        for current in count(step):
+            totals = self._totals(current)
+            yield [self._batch(places, next(images), totals) for places in self._split(current)]
+
+    @property
+    def _share(self) -> int:
+        return self.global_batch_size // self.world_size
+
+    def _micro_batches(self, step: int) -> Iterator[list[Place]]:
+        for current in count(step):
+            yield from self._split(current)
+
+    def _split(self, step: int) -> list[list[Place]]:
+        """Cut this rank's slice of a global batch into micro-batches."""
+        size = self._share if self.micro_batch_size is None else self.micro_batch_size
+        own = self._places(step)[self.rank * self._share : (self.rank + 1) * self._share]
+        return [own[start : start + size] for start in range(0, len(own), size)]
+
+    def _places(self, step: int) -> list[Place]:
+        num_samples = len(self.source)
+        first = step * self.global_batch_size
+        spots = [divmod(position, num_samples) for position in range(first, first + self.global_batch_size)]
+        return [(epoch, int(_kept_order(self.seed, epoch, num_samples)[spot])) for epoch, spot in spots]
+
+    def _totals(self, step: int) -> BatchTotals:
+        places = self._places(step)
+        # Every token but bos is to be predicted.
+        num_labels = sum(len(self._caption_tokens(place)) - 1 for place in places)
+        return BatchTotals(num_samples=len(places), num_labels=num_labels)
+
+    def _caption_tokens(self, place: Place) -> list[int]:
+        """Return the tokens of the caption that is drawn for a sample in an epoch."""
+        epoch, index = place
+        if index not in self._encoded:
+            captions = self.source[index].captions
+            self._encoded[index] = tuple(self.tokenizer.encode(text, self.context_length) for text in captions)
+        choices = self._encoded[index]
+        return choices[derive_key(self.seed, "caption", epoch, index) % len(choices)]
+
+    def _batch(self, places: list[Place], images: Images | ValueError, totals: BatchTotals) -> ImageTextBatch:
+        if isinstance(images, ValueError):
+            raise images
+        tokens = pad_tokens([self._caption_tokens(place) for place in places], self.tokenizer.special.pad_id)
+        keys = [derive_key(self.seed, "sample", *place) for place in places]
+        return ImageTextBatch(
+            images=images,
+            tokens=tokens.tokens,
+            is_padding=tokens.is_padding,
+            draw_keys=torch.tensor(keys),
+            totals=totals,
+        )
+
+
+def validation_batches(
+    source: SampleSource,
+    tokenizer: Tokenizer,
+    transform_config: ImageTransformConfig,
+    image_size: int,
+    context_length: int,
+    batch_size: int,
+    seed: int,
+) -> Iterator[ImageTextBatch]:
+    """Yield every sample once, in order, with its first caption; the last batch may be smaller.
+
+    Totals are those of the batch, so a batch's losses are means over it.
+    """
+    for start in range(0, len(source), batch_size):
+        indices = range(start, min(start + batch_size, len(source)))
+        samples = [source[index] for index in indices]
+        images = [inference_image(sample.open_image(), image_size, transform_config) for sample in samples]
+        tokens = tokenizer.encode_batch([sample.captions[0] for sample in samples], context_length)
+        num_labels = int((~tokens.is_padding[:, 1:]).sum())
+        yield ImageTextBatch(
+            images=torch.stack(images),
+            tokens=tokens.tokens,
+            is_padding=tokens.is_padding,
+            draw_keys=torch.tensor([derive_key(seed, "validation", index) for index in indices]),
+            totals=BatchTotals(num_samples=len(samples), num_labels=num_labels),
+        )
+
+
+@final
+class _Crops(Dataset):
+    """Training crops by epoch and sample: what loader workers do."""
+
+    def __init__(
+        self,
+        source: SampleSource,
+        config: ImageTransformConfig,
+        image_size: int,
+        seed: int,
+        cache_images: bool,
+    ) -> None:
+        self._source = source
+        self._config = config
+        self._image_size = image_size
+        self._seed = seed
+        self._cache: dict[int, Image.Image] | None = {} if cache_images else None
+
+    def __getitem__(self, place: Place) -> Float[Tensor, "3 height width"] | ValueError:
+        epoch, index = place
+        try:
+            image = self._open(index)
+        except ValueError as error:
+            # Raised by whoever waits for the batch; a worker would bury the message in its own traceback.
+            return error
+        return training_image(image, self._image_size, self._config, derive_generator(self._seed, "crop", epoch, index))
+
+    def _open(self, index: int) -> Image.Image:
+        if self._cache is None:
+            return self._source[index].open_image()
+        if index not in self._cache:
+            self._cache[index] = self._source[index].open_image()
+        return self._cache[index]
+
+
+def _stack(images: Sequence[Tensor | ValueError]) -> Images | ValueError:
+    for image in images:
+        if isinstance(image, ValueError):
+            return image
+    return torch.stack([image for image in images if isinstance(image, Tensor)])
+
+
+@lru_cache(maxsize=4)
+def _kept_order(seed: int, epoch: int, num_samples: int) -> Int[Tensor, " samples"]:
+    return global_order(seed, epoch, num_samples)

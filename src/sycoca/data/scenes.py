@@ -1,0 +1,89 @@
+"""The built-in scenes as a source: generated, seeded, no download."""
+
+from functools import partial
+from typing import final, get_args
+
+import numpy as np
+from jaxtyping import Bool
+from PIL import Image
+
+from sycoca.data.choices import one_of
+from sycoca.data.samples import ImageTextSample
+from sycoca.data.scenes_content import Level, Scene, Split
+from sycoca.data.scenes_language import captions_of, facts_of, named_objects
+from sycoca.data.scenes_layout import draw_scene
+from sycoca.data.scenes_questions import questions_of
+from sycoca.data.scenes_render import object_masks, render
+
+DEFAULT_COUNT = 2000
+"""Scenes of a source that does not say how many."""
+
+
+@final
+class ScenesSource:
+    """Scenes of one level and split: captions, questions, labels and the pixels of what is described.
+
+    What a scene shows decides its split, so no seed lets a held-out scene's content occur in training.
+    """
+
+    def __init__(
+        self,
+        *,
+        level: Level = "easy",
+        count: int = DEFAULT_COUNT,
+        seed: int = 0,
+        split: Split = "train",
+        size: int = 64,
+    ) -> None:
+        _check_choice("level", level, get_args(Level))
+        _check_choice("split", split, get_args(Split))
+        if count < 1:
+            raise ValueError(f"scenes: count must be at least 1, got {count}")
+        if size < 16:
+            raise ValueError(f"scenes: size must be at least 16 pixels, got {size}")
+        self.level: Level = level
+        self.count = count
+        self.seed = seed
+        self.split: Split = split
+        self.size = size
+
+    @property
+    def name(self) -> str:
+        """Level and split."""
+        return f"scenes-{self.level}-{self.split}"
+
+    def __len__(self) -> int:
+        return self.count
+
+    def scene(self, index: int) -> Scene:
+        """Return what sample number ``index`` shows."""
+        if not 0 <= index < self.count:
+            raise IndexError(f"{self.name} has scenes 0 to {self.count - 1}, not {index}")
+        return draw_scene(self.level, self.split, self.seed, index)
+
+    def __getitem__(self, index: int) -> ImageTextSample:
+        scene = self.scene(index)
+        return ImageTextSample(
+            key=f"{self.name}-{self.seed}-{index:06d}",
+            captions=captions_of(scene),
+            open_image=partial(picture, scene, self.size),
+            label=scene.label,
+            questions=questions_of(scene),
+            described_pixels=described_pixels(scene, self.size),
+        )
+
+
+def picture(scene: Scene, size: int) -> Image.Image:
+    """Render a scene as a PIL image."""
+    return Image.fromarray(render(scene, size))
+
+
+def described_pixels(scene: Scene, size: int) -> tuple[Bool[np.ndarray, "height width"], ...]:
+    """Return per caption of the scene the pixels of the objects that it names."""
+    masks = object_masks(scene, size)
+    return tuple(np.any(masks[named_objects(facts, scene)], axis=0) for facts in facts_of(scene))
+
+
+def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"scenes: {name} must be {one_of(value, allowed)}")

@@ -1,0 +1,44 @@
+"""Writes samples as image files and a captions file that the jsonl source reads back."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from sycoca.data.samples import ImageTextSample, SampleSource
+from sycoca.plain_data import write_text
+
+CAPTIONS_FILE = "captions.jsonl"
+"""Name of the file with one line per image."""
+
+IMAGES_FOLDER = "images"
+"""Name of the folder with the images, beside it."""
+
+
+def write_samples(source: SampleSource, folder: Path, done: Callable[[], None]) -> Path:
+    """Write every sample and return the captions file; ``done`` is called after each.
+
+    A folder that already holds a captions file is refused: two data sets would mix.
+    """
+    captions_path = folder / CAPTIONS_FILE
+    if captions_path.exists():
+        raise ValueError(f"{captions_path} exists already; choose another folder or delete it first")
+    (folder / IMAGES_FOLDER).mkdir(parents=True, exist_ok=True)
+    # Written last and at once, so that the file never names an image that is not there.
+    lines = []
+    for index in range(len(source)):
+        sample = source[index]
+        image = f"{IMAGES_FOLDER}/{index:06d}.png"
+        sample.open_image().save(folder / image)
+        lines.append(json.dumps(_row(sample, image), ensure_ascii=False))
+        done()
+    write_text(captions_path, "\n".join(lines) + "\n")
+    return captions_path
+
+
+def _row(sample: ImageTextSample, image: str) -> dict[str, object]:
+    row: dict[str, object] = {"image": image, "captions": list(sample.captions)}
+    if sample.label is not None:
+        row["label"] = sample.label
+    if sample.questions:
+        row["questions"] = [{"question": entry.question, "answer": entry.answer} for entry in sample.questions]
+    return row

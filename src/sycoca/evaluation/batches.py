@@ -1,0 +1,29 @@
+"""Samples of a source, batch by batch, as every evaluation reads them."""
+
+from collections.abc import Iterator
+
+from rich.console import Console
+
+from sycoca.data.samples import ImageTextSample, SampleSource
+from sycoca.inference.progress import tracked
+
+
+def num_evaluated(source: SampleSource, limit: int | None) -> int:
+    """Return how many samples are evaluated: all, or the first ``limit``.
+
+    Raises ValueError for a source without samples and a limit below 1.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be at least 1, got {limit}; leave it out for all samples")
+    if len(source) == 0:
+        raise ValueError(f"{source.name} has no samples, so there is nothing to evaluate")
+    return len(source) if limit is None else min(limit, len(source))
+
+
+def sample_batches(
+    source: SampleSource, num_samples: int, batch_size: int, description: str, *, console: Console | None
+) -> Iterator[list[ImageTextSample]]:
+    """Yield the first samples in their order, with progress on the console where one is given."""
+    starts = range(0, num_samples, batch_size)
+    for start in tracked(starts, num_samples, description, console=console, step=batch_size):
+        yield [source[index] for index in range(start, min(start + batch_size, num_samples))]

@@ -1,0 +1,92 @@
+"""Grounding: do the patches that match a caption best show what it describes? Needs the described pixels."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from PIL import Image
+from rich.console import Console
+from torch import Tensor
+
+from sycoca.data.samples import ImageTextSample, SampleSource
+from sycoca.evaluation.batches import num_evaluated, sample_batches
+from sycoca.evaluation.report import Report
+from sycoca.inference.predictor import Predictor
+from sycoca.metrics.grounding import grounding_average_precision, largest_mask_coverage, mask_coverage
+from sycoca.model.masking import lowest
+from sycoca.model.patches import patchify
+from sycoca.preprocess.image_transforms import inference_image
+
+
+def evaluate_grounding(
+    predictor: Predictor,
+    source: SampleSource,
+    *,
+    batch_size: int = 64,
+    limit: int | None = None,
+    console: Console | None = None,
+) -> Report:
+    """Compare patch scores with the pixels that captions describe; each sample with one caption, which take turns.
+
+    ``mask_coverage``: share of the described pixels inside the patches that attentive masking would show to the
+    captioner, whatever strategy the model was trained with; ``_largest`` is the best choice of as many patches,
+    ``_random`` what chance reaches. ``grounding_average_precision`` ranks pixels by their patch's score,
+    ``described_ratio`` is about its chance. Samples whose caption describes nothing that the model sees are skipped and
+    counted. Raises ValueError where no sample is left.
+    """
+    started_at = time.perf_counter()
+    num_samples = num_evaluated(source, limit)
+    all_scores, all_described = [], []
+    first = 0
+    for samples in sample_batches(source, num_samples, batch_size, "scoring patches", console=console):
+        places = [(first + i) % len(sample.captions) for i, sample in enumerate(samples)]
+        first += len(samples)
+        described = torch.stack([_described(predictor, *pair) for pair in zip(samples, places, strict=True)])
+        captions = [sample.captions[place] for sample, place in zip(samples, places, strict=True)]
+        has_truth = described.sum(1) > 0
+        scores = predictor.patch_scores([sample.open_image for sample in samples], captions, batch_size=batch_size)
+        all_scores.append(scores[has_truth])
+        all_described.append(described[has_truth])
+    scores, described = torch.cat(all_scores), torch.cat(all_described)
+    if len(scores) == 0:
+        raise ValueError(f"{source.name} does not say which pixels its captions describe; the built-in scenes do")
+    return Report(
+        task="grounding",
+        metrics=grounding_metrics(scores, described, predictor.config.masking.captioning_hidden_ratio),
+        counts={"samples": len(scores), "skipped_samples": num_samples - len(scores)},
+        settings={"data": source.name, "limit": limit, "score": predictor.config.masking.score},
+        seconds=time.perf_counter() - started_at,
+    )
+
+
+def grounding_metrics(
+    scores: Float[Tensor, "samples patches"], described: Float[Tensor, "samples patches"], hidden_ratio: float
+) -> dict[str, float]:
+    """Return the means over samples; ``described`` is the described share of each patch."""
+    is_shown = ~lowest(scores, hidden_ratio)
+    num_shown = int(is_shown[0].sum())
+    values = {
+        "mask_coverage": mask_coverage(is_shown, described),
+        "mask_coverage_largest": largest_mask_coverage(described, num_shown),
+        "grounding_average_precision": grounding_average_precision(scores, described),
+        "grounding_average_precision_largest": grounding_average_precision(described, described),
+        "described_ratio": described.mean(1),
+    }
+    means = {name: value.double().mean().item() for name, value in values.items()}
+    return {**means, "mask_coverage_random": num_shown / scores.shape[1]}
+
+
+def described_shares(predictor: Predictor, pixels: Bool[np.ndarray, "height width"]) -> Float[Tensor, " patches"]:
+    """Return the described share of each patch, after the same resizing and cropping as the image itself."""
+    picture = Image.fromarray(pixels.astype(np.uint8) * 255).convert("RGB")
+    plain = replace(predictor.config.transforms, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    image = inference_image(picture, predictor.image_size, plain)
+    return patchify(image[None], predictor.model.config.image_encoder.patch_size)[0].mean(1)
+
+
+def _described(predictor: Predictor, sample: ImageTextSample, place: int) -> Float[Tensor, " patches"]:
+    if sample.described_pixels is None:
+        return torch.zeros(predictor.model.config.image_encoder.num_patches)
+    return described_shares(predictor, sample.described_pixels[place])

@@ -1,0 +1,85 @@
+"""Report: what an evaluation found, as JSON for machines and as a table for people."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sycoca.plain_data import write_text
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_PLAIN_ENDINGS = ("_rank", "_seconds")
+"""Metrics whose name ends so are no shares."""
+
+Setting = str | int | float | bool | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """A task's metrics, what they were counted on, and the settings they belong to."""
+
+    task: str
+    """What was evaluated."""
+
+    metrics: dict[str, float]
+    """Numbers by name; shares are 0 to 1."""
+
+    counts: dict[str, int]
+    """How many of what went into them."""
+
+    settings: dict[str, Setting] = field(default_factory=dict)
+    """Data, limits and options."""
+
+    seconds: float = 0.0
+    """How long it took."""
+
+    def __post_init__(self) -> None:
+        for name, value in self.metrics.items():
+            if not math.isfinite(value):
+                raise ValueError(f"{self.task}: {name} is {value}; the model's numbers have overflowed or diverged")
+
+    def to_json(self) -> str:
+        """Return the report as JSON."""
+        return json.dumps(asdict(self), indent=2, allow_nan=False)
+
+    def save(self, path: str | Path) -> None:
+        """Write the report as a JSON file, whole or not at all."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, self.to_json() + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Report":
+        """Read what ``save`` wrote. Raises ValueError where the file is no report."""
+        try:
+            plain = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} cannot be read as a report: {error}") from error
+        names = ("task", "metrics", "counts", "settings", "seconds")
+        if not isinstance(plain, Mapping) or any(name not in plain for name in names):
+            raise ValueError(f"{path} is no report; one has {', '.join(names)}")
+        return cls(**{name: plain[name] for name in names})
+
+    def table(self) -> "Table":
+        """Return metrics and counts as a table for the terminal, shares in percent."""
+        from rich.table import Table
+
+        table = Table(title=self.task.replace("_", " "), title_justify="left")
+        table.add_column("metric")
+        table.add_column("value", justify="right")
+        for name, value in self.metrics.items():
+            table.add_row(name, readable(name, value))
+        table.add_section()
+        for name, count in self.counts.items():
+            table.add_row(name, f"{count:,}")
+        table.add_row("seconds", f"{self.seconds:.1f}")
+        return table
+
+
+def readable(name: str, value: float) -> str:
+    """Return a metric as people read it: shares in percent, the rest as plain numbers."""
+    return f"{value:,.1f}" if name.endswith(_PLAIN_ENDINGS) else f"{100 * value:.1f} %"

@@ -1,0 +1,75 @@
+"""Captions of the built-in scenes: are they true, and do they say as much as the scenes' own?"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rich.console import Console
+
+from sycoca.data.scenes import ScenesSource
+from sycoca.data.scenes_content import Scene
+from sycoca.data.scenes_language import is_true, num_facts, parse_caption
+from sycoca.evaluation.batches import num_evaluated
+from sycoca.evaluation.report import Report
+from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.predictor import Predictor
+from sycoca.inference.progress import tracked
+
+
+def evaluate_scene_captions(
+    predictor: Predictor,
+    source: ScenesSource,
+    *,
+    generation: GenerationConfig | None = None,
+    batch_size: int = 64,
+    limit: int | None = None,
+    console: Console | None = None,
+) -> Report:
+    """Caption every scene and check each caption against the scene; greedily unless ``generation`` says otherwise.
+
+    Raises ValueError for a model without text decoder.
+    """
+    started_at = time.perf_counter()
+    generation = GenerationConfig() if generation is None else generation
+    num_scenes = num_evaluated(source, limit)
+    images = [source[index].open_image for index in range(num_scenes)]
+    generated = predictor.generate(images, generation, batch_size=batch_size)
+    captions = [
+        predictor.tokenizer.decode(caption.tokens)
+        for caption in tracked(generated, num_scenes, "captioning", console=console)
+    ]
+    scenes = [source.scene(index) for index in range(num_scenes)]
+    references = [source[index].captions for index in range(num_scenes)]
+    return Report(
+        task="scene_captions",
+        metrics=scene_caption_metrics(captions, scenes, references),
+        counts={"scenes": num_scenes, "different_captions": len(set(captions))},
+        settings={"data": source.name, "limit": limit, **asdict(generation)},
+        seconds=time.perf_counter() - started_at,
+    )
+
+
+def scene_caption_metrics(
+    captions: Sequence[str], scenes: Sequence[Scene], references: Sequence[Sequence[str]]
+) -> dict[str, float]:
+    """Return the truth and the detail of one caption per scene.
+
+    ``caption_truth``: share of captions that parse in the scenes' grammar and whose every stated fact is true.
+    ``caption_detail``: stated facts per caption over stated facts per reference; what does not parse states nothing.
+    ``caption_parsed``: share of captions that parse.
+    """
+    facts = [parse_caption(caption) for caption in captions]
+    truths = [found is not None and is_true(found, scene) for found, scene in zip(facts, scenes, strict=True)]
+    stated = [0 if found is None else num_facts(found) for found in facts]
+    expected = [_facts_of_reference(reference) for own in references for reference in own]
+    return {
+        "caption_truth": sum(truths) / len(truths),
+        "caption_detail": (sum(stated) / len(stated)) / (sum(expected) / len(expected)),
+        "caption_parsed": sum(found is not None for found in facts) / len(facts),
+    }
+
+
+def _facts_of_reference(caption: str) -> int:
+    facts = parse_caption(caption)
+    assert facts is not None, f"the scenes' own caption does not parse: {caption}"
+    return num_facts(facts)

@@ -1,0 +1,190 @@
+"""The quickstart: built-in scenes -> pretrain the tiny preset -> measure it on held-out scenes -> one HTML page."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from sycoca.data.scenes import ScenesSource
+from sycoca.data.scenes_language import is_true, parse_caption
+from sycoca.data.spec import open_source
+from sycoca.evaluation.grounding import evaluate_grounding
+from sycoca.evaluation.report import Report, readable
+from sycoca.evaluation.retrieval import evaluate_retrieval
+from sycoca.evaluation.scene_baselines import evaluate_scene_baselines
+from sycoca.evaluation.scene_captions import evaluate_scene_captions
+from sycoca.inference.load import load
+from sycoca.inference.predictor import Predictor
+from sycoca.plain_data import write_text
+from sycoca.presets.pretrain import tiny
+from sycoca.reports.examples import caption_examples, first_samples, mask_examples, retrieval_examples
+from sycoca.reports.page import Figure, Page, save_page
+from sycoca.training.config import PretrainConfig
+from sycoca.training.pretrain import pretrain
+from sycoca.training.run_folder import RunFolder
+from sycoca.training.tracking import read_metrics
+
+TEST_SCENES = "scenes:?level=easy&count=500&split=test"
+"""What the quickstart is measured on: scenes whose content does not occur in training."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuickstartResult:
+    """What a quickstart leaves behind."""
+
+    metrics: dict[str, float]
+    """The figures that sum it up; shares are 0 to 1."""
+
+    reports: dict[str, Report]
+    """The measurements behind them."""
+
+    weights: Path
+    """The trained model."""
+
+    page: Path
+    """The HTML report."""
+
+
+def quickstart(out: Path, *, seed: int = 0, steps: int | None = None, console: Console) -> QuickstartResult:
+    """Pretrain, measure and report into the folder ``out``.
+
+    ``steps`` shortens the run (its figures then mean little). Raises ValueError where the folder holds a run
+    already, TrainingInterrupted after Ctrl-C.
+    """
+    config = _config(out, seed, steps)
+    started_at = time.perf_counter()
+    folder = RunFolder(pretrain(config, console=console))
+    training_seconds = time.perf_counter() - started_at
+    predictor = load(folder.weights)
+    source = open_source(TEST_SCENES)
+    assert isinstance(source, ScenesSource)
+    console.print(f"measuring on {len(source)} held-out scenes")
+    reports = _measure(predictor, source, console)
+    metrics = _summary(reports, training_seconds)
+    plain = {"task": "quickstart", "metrics": metrics, "reports": {n: asdict(r) for n, r in reports.items()}}
+    write_text(folder.path / "report.json", json.dumps(plain, indent=2) + "\n")
+    page = folder.path / "report.html"
+    save_page(_page(config, folder, predictor, source, reports, metrics), page)
+    return QuickstartResult(metrics=metrics, reports=reports, weights=folder.weights, page=page)
+
+
+def remove_run(out: Path) -> None:
+    """Delete an earlier quickstart's folder. Raises ValueError where it holds something else."""
+    if not out.exists():
+        return
+    if not RunFolder(out).config.exists():
+        raise ValueError(f"{out} is no run folder: it has no config.yaml, so nothing was deleted")
+    shutil.rmtree(out)
+
+
+def _config(out: Path, seed: int, steps: int | None) -> PretrainConfig:
+    config = replace(tiny(), out=str(out), seed=seed)
+    return config if steps is None else replace(config, training=replace(config.training, steps=steps))
+
+
+def _measure(predictor: Predictor, source: ScenesSource, console: Console) -> dict[str, Report]:
+    return {
+        "retrieval": evaluate_retrieval(predictor, source, console=console),
+        "captioning": evaluate_scene_captions(predictor, source, console=console),
+        "grounding": evaluate_grounding(predictor, source, console=console),
+        "baselines": evaluate_scene_baselines(source),
+    }
+
+
+def _summary(reports: dict[str, Report], training_seconds: float) -> dict[str, float]:
+    retrieval, captioning = reports["retrieval"].metrics, reports["captioning"].metrics
+    return {
+        "text_to_image_recall_at_1": retrieval["text_to_image_recall_at_1"],
+        "text_to_image_recall_at_10": retrieval["text_to_image_recall_at_10"],
+        **reports["baselines"].metrics,
+        "caption_truth": captioning["caption_truth"],
+        "caption_detail": captioning["caption_detail"],
+        "mask_coverage": reports["grounding"].metrics["mask_coverage"],
+        "training_seconds": training_seconds,
+    }
+
+
+def _page(
+    config: PretrainConfig,
+    folder: RunFolder,
+    predictor: Predictor,
+    source: ScenesSource,
+    reports: dict[str, Report],
+    metrics: dict[str, float],
+) -> Page:
+    samples = first_samples(source, len(source))
+    return Page(
+        title="SyCoCa quickstart",
+        summary=(
+            f"A model of {sum(p.numel() for p in predictor.model.parameters()):,} parameters, trained from nothing on"
+            f" generated scenes for {config.training.steps:,} steps of {config.training.global_batch_size} pairs in"
+            f" {metrics['training_seconds'] / 60:.1f} minutes, and measured on {len(source)} scenes with contents"
+            " that it has never seen."
+        ),
+        lines=read_metrics(folder.metrics),
+        config=folder.config.read_text(encoding="utf-8"),
+        figures=_figures(metrics, reports),
+        retrieval=retrieval_examples(predictor, samples, 5),
+        captions=caption_examples(predictor, samples, 10, _truth_of(source)),
+        masks=mask_examples(predictor, samples, 6),
+        reports=list(reports.values()),
+        next_commands=next_commands(folder.weights),
+    )
+
+
+def _figures(metrics: dict[str, float], reports: dict[str, Report]) -> list[Figure]:
+    grounding = reports["grounding"].metrics
+    notes = {
+        "text_to_image_recall_at_1": ("caption finds its image, R@1", "text_to_image_recall_at_1_color_only"),
+        "caption_truth": ("captions that are true", "caption_truth_most_frequent"),
+    }
+    beside = {"text_to_image_recall_at_1": "matching colors alone", "caption_truth": "the most frequent caption"}
+    figures = [
+        Figure(
+            label=label,
+            value=readable(name, metrics[name]),
+            note=f"{readable(baseline, metrics[baseline])} by {beside[name]}",
+        )
+        for name, (label, baseline) in notes.items()
+    ]
+    at_10, ceiling = "text_to_image_recall_at_10", "text_to_image_recall_at_1_ceiling"
+    num_images = reports["retrieval"].counts["images"]
+    figures.insert(
+        1,
+        Figure(
+            label="among the first ten, R@10",
+            value=readable(at_10, metrics[at_10]),
+            note=f"chance {10 / num_images:.1%}; R@1 can be at most {readable(ceiling, metrics[ceiling])}",
+        ),
+    )
+    figures.append(
+        Figure(
+            label="described pixels in the better half, mask coverage",
+            value=readable("mask_coverage", metrics["mask_coverage"]),
+            note=f"{grounding['mask_coverage_random']:.0%} by chance, {grounding['mask_coverage_largest']:.0%} at best",
+        )
+    )
+    return figures
+
+
+def _truth_of(source: ScenesSource) -> Callable[[int, str], bool]:
+    def is_caption_true(index: int, caption: str) -> bool:
+        facts = parse_caption(caption)
+        return facts is not None and is_true(facts, source.scene(index))
+
+    return is_caption_true
+
+
+def next_commands(weights: Path) -> list[str]:
+    """Return commands to try with the trained model."""
+    photos = weights.parent / "scenes"
+    return [
+        f"sycoca data write-scenes {photos} --count 20 --split test",
+        f"sycoca caption {weights} {photos}/images/*.png",
+        f"sycoca evaluate retrieval {weights} --data '{TEST_SCENES}'",
+        f"sycoca explain {weights} {photos}/images/000000.png 'a red circle left of a blue square' --out explained.png",
+    ]

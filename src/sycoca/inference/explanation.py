@@ -1,0 +1,151 @@
+"""What a model looks at and what it imagines: patch scores, masks and reconstructions of one image."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Shaped, UInt8
+from torch import Tensor
+
+from sycoca.model.config import MaskingConfig
+from sycoca.model.masking import PatchChoice, choose_patches, token_max_scores
+from sycoca.model.patches import gather_patches, patchify, true_indices, unpatchify
+from sycoca.model.sycoca import SyCoCa
+from sycoca.objectives.masked_image import patch_statistics
+from sycoca.preprocess.config import ImageTransformConfig
+from sycoca.preprocess.image_transforms import to_pictures
+from sycoca.preprocess.tokenizer import TokenBatch, WordSpan
+from sycoca.records import EncodedImages, EncodedTexts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reconstruction:
+    """An image of which some patches were masked and predicted from the others and the caption."""
+
+    original: UInt8[np.ndarray, "height width 3"]
+    """The image as the model sees it, as RGB."""
+
+    masked: UInt8[np.ndarray, "height width 3"]
+    """What is left of it: masked patches in the mean color."""
+
+    reconstructed: UInt8[np.ndarray, "height width 3"]
+    """Visible patches as they are, masked ones as predicted."""
+
+    is_masked: Bool[np.ndarray, "rows columns"]
+    """True for patches that were predicted."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explanation:
+    """How the patches of an image match a caption, and what training would have made of it."""
+
+    caption: str
+    """The caption."""
+
+    words: tuple[str, ...]
+    """Its words, as far as they fit into the model's context."""
+
+    original: UInt8[np.ndarray, "height width 3"]
+    """The image as the model sees it, as RGB."""
+
+    patch_scores: Float[np.ndarray, "rows columns"]
+    """How well each patch matches the caption, by the score that the model's masks were chosen with; a cosine."""
+
+    relevance: Float[np.ndarray, "words patches"]
+    """How well each patch, row by row, matches each word: its largest cosine over the word's tokens."""
+
+    is_hidden_from_captioner: Bool[np.ndarray, "rows columns"]
+    """True for patches that captioning would not see in training."""
+
+    is_masked: Bool[np.ndarray, "rows columns"]
+    """True for patches that would be masked and reconstructed in training."""
+
+    reconstruction: Reconstruction | None
+    """What the image decoder makes of the masked patches; None in a model that has none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncodedPairs:
+    """Images and a caption each, as the model sees and encodes them."""
+
+    pixels: Float[Tensor, "batch 3 height width"]
+    """Normalized images."""
+
+    texts: TokenBatch
+    """Captions as tokens."""
+
+    images: EncodedImages
+    """The image encoder's output."""
+
+    captions: EncodedTexts
+    """The text encoder's output."""
+
+
+def encode_pairs(model: SyCoCa, pixels: Float[Tensor, "batch 3 height width"], texts: TokenBatch) -> EncodedPairs:
+    """Encode images and captions."""
+    return EncodedPairs(
+        pixels=pixels,
+        texts=texts,
+        images=model.encode_images(pixels),
+        captions=model.encode_texts(texts.tokens, texts.is_padding),
+    )
+
+
+def pair_scores(model: SyCoCa, pairs: EncodedPairs, masking: MaskingConfig) -> Float[Tensor, "batch patches"]:
+    """Return how well every patch matches its caption, by the score that training chooses masks with."""
+    return model.patch_scores(pairs.images, pairs.captions, pairs.texts.is_padding, masking.score)
+
+
+def pair_choice(model: SyCoCa, pairs: EncodedPairs, masking: MaskingConfig) -> PatchChoice:
+    """Return what training would hide from the captioner and reconstruct.
+
+    Nothing is hidden where that is switched off; masks drawn at random are those of draw key 0.
+    """
+    choice = choose_patches(pair_scores(model, pairs, masking), masking, [0] * len(pairs.pixels))
+    return choice if masking.hides_from_captioning else replace(choice, is_hidden=torch.zeros_like(choice.is_hidden))
+
+
+def word_relevance(model: SyCoCa, pair: EncodedPairs, words: Sequence[WordSpan]) -> Float[Tensor, "words patches"]:
+    """Return how well each patch of one image matches each word of its caption: the largest cosine over its tokens."""
+    positions = torch.arange(pair.texts.tokens.shape[1], device=pair.pixels.device)
+    edges = torch.tensor([(word.start, word.stop) for word in words], device=positions.device)
+    starts, stops = edges.reshape(-1, 2, 1).unbind(1)
+    patch_embeds = model.patch_embeds(pair.images.patch_tokens).expand(len(words), -1, -1)
+    token_embeds = model.token_embeds(pair.captions.token_states).expand(len(words), -1, -1)
+    return token_max_scores(patch_embeds, token_embeds, (positions >= starts) & (positions < stops))
+
+
+def reconstruct_pair(
+    model: SyCoCa,
+    pair: EncodedPairs,
+    is_masked: Bool[Tensor, "1 patches"],
+    *,
+    transforms: ImageTransformConfig,
+    normalizes_patches: bool,
+) -> Reconstruction:
+    """Predict the masked patches of one image and put them into it.
+
+    A model trained on normalized patches predicts no brightness and no contrast: with ``normalizes_patches`` each
+    predicted patch gets the mean and the deviation of the true one, as in the figures of MAE (arXiv 2111.06377).
+    Raises ValueError for a model without image decoder.
+    """
+    predicted = model.reconstruct(pair.pixels, is_masked, pair.captions.token_states, pair.texts.is_padding).float()
+    patch_size = model.config.image_encoder.patch_size
+    patches = patchify(pair.pixels.float(), patch_size)
+    masked = true_indices(is_masked)
+    if normalizes_patches:
+        mean, deviation = patch_statistics(gather_patches(patches, masked))
+        predicted = predicted * deviation + mean
+    places = masked[:, :, None].expand_as(predicted)
+    # Zero is the mean color, since pixels are normalized.
+    versions = torch.cat([patches, patches.scatter(1, places, 0.0), patches.scatter(1, places, predicted)])
+    original, left, reconstructed = to_pictures(unpatchify(versions, patch_size), transforms)
+    return Reconstruction(original=original, masked=left, reconstructed=reconstructed, is_masked=to_grid(is_masked[0]))
+
+
+def to_grid(patches: Shaped[Tensor, " patches"]) -> Shaped[np.ndarray, "rows columns"]:
+    """Lay out one value per patch as the patches lie in the (square) image."""
+    side = math.isqrt(len(patches))
+    return patches.reshape(side, side).cpu().numpy()

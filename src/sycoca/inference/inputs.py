@@ -1,0 +1,50 @@
+"""What users give, images and strings, as what the model takes."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from sycoca.preprocess.config import ImageTransformConfig
+from sycoca.preprocess.image_transforms import inference_image, open_rgb, to_rgb
+
+ImageInput = Image.Image | str | Path | Callable[[], Image.Image]
+"""A PIL image, the path of one, or a function that opens one (so that large sets are read batch by batch)."""
+
+
+def open_image(image: ImageInput) -> Image.Image:
+    """Return an upright RGB image. Raises ValueError where it cannot be read or is no image at all."""
+    if isinstance(image, str | Path):
+        return open_rgb(image)
+    opened = image() if callable(image) else image
+    if not isinstance(opened, Image.Image):
+        raise ValueError(f"expected a PIL image, a path or a function that opens an image, got {type(opened).__name__}")
+    return to_rgb(opened)
+
+
+def image_batch(
+    images: Sequence[ImageInput], image_size: int, transforms: ImageTransformConfig
+) -> Float[Tensor, "batch 3 height width"]:
+    """Open and normalize images as at inference, several at a time."""
+    with ThreadPoolExecutor() as pool:  # decoding and resizing leave Python's lock to others
+        return torch.stack(
+            list(pool.map(lambda image: inference_image(open_image(image), image_size, transforms), images))
+        )
+
+
+def check_list(values: object, what: str) -> None:
+    """Refuse one image or one string where a list is expected; a string would be taken letter by letter."""
+    if isinstance(values, str | Path | Image.Image) or callable(values):
+        raise ValueError(f"expected a list of {what}, got one {type(values).__name__}; put it in brackets")
+
+
+def check_pairs(images: Sequence[ImageInput], captions: Sequence[str]) -> None:
+    """Refuse lists that are no pairs."""
+    check_list(images, "images")
+    check_list(captions, "captions")
+    if len(images) != len(captions):
+        raise ValueError(f"images and captions come in pairs, got {len(images)} images and {len(captions)} captions")

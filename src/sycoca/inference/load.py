@@ -1,0 +1,59 @@
+"""Open a weights folder, ready to use."""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from sycoca.inference.predictor import Predictor
+from sycoca.weights.folder import load_weights
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+
+
+def load(path: str | Path, *, device: str = "auto", dtype: Dtype = "float32", compile: bool = False) -> Predictor:
+    """Load a weights folder as a ``Predictor``. Nothing is ever downloaded.
+
+    ``device``: auto (an accelerator where there is one, else the CPU) or PyTorch's name of one. ``dtype``: of weights
+    and activations; similarities and logits are float32 in any case. ``compile``: torch.compile both encoders; the
+    first call of each batch size then takes minutes. Raises ValueError where the folder is no sound weights folder
+    or the device is not there.
+    """
+    loaded = load_weights(path)
+    model = loaded.model.to(choose_device(device), torch_dtype(dtype))
+    if compile:
+        # In place, so that names of weights stay.
+        model.image_encoder.compile()
+        model.text_encoder.compile()
+    return Predictor(model, loaded.tokenizer, loaded.config)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of a name; auto takes an accelerator where there is one.
+
+    Raises ValueError for a name that PyTorch does not know, and for a device that is not there.
+    """
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if name == "auto":
+        return accelerator or torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"{name!r} is no device; use auto, cpu, cuda, cuda:1 or mps") from error
+    if device.type not in ("cpu", None if accelerator is None else accelerator.type):
+        there = "cpu" if accelerator is None else f"cpu and {accelerator.type}"
+        raise ValueError(f"device {name!r} is not there, PyTorch finds {there}; use auto")
+    return device
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """Return PyTorch's type of that name. Raises ValueError for another name."""
+    match name:
+        case "float32":
+            return torch.float32
+        case "bfloat16":
+            return torch.bfloat16
+        case "float16":
+            return torch.float16
+        case _:
+            raise ValueError(f"dtype must be float32, bfloat16 or float16, got {name!r}")

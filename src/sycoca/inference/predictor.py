@@ -1,0 +1,226 @@
+"""Predictor: what users call. Images and strings in, plain values out."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypedDict, Unpack, final
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from sycoca.inference.captioning import caption_log_likelihoods, generate_captions
+from sycoca.inference.explanation import (
+    EncodedPairs,
+    Explanation,
+    Reconstruction,
+    encode_pairs,
+    pair_choice,
+    pair_scores,
+    reconstruct_pair,
+    to_grid,
+    word_relevance,
+)
+from sycoca.inference.generation import GeneratedCaption
+from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.inputs import ImageInput, check_list, check_pairs, image_batch
+from sycoca.model.sycoca import SyCoCa
+from sycoca.preprocess.image_transforms import to_pictures
+from sycoca.preprocess.tokenizer import TokenBatch, Tokenizer
+from sycoca.weights.config import WeightsConfig
+
+
+class GenerationOptions(TypedDict, total=False):
+    """The fields of ``GenerationConfig``, which says what they mean, as keywords of ``Predictor.caption``."""
+
+    num_beams: int
+    length_penalty: float
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    seed: int
+    min_tokens: int
+    max_tokens: int | None
+
+
+@final
+class Predictor:
+    """A model with all that belongs to it: embeds, captions, scores, reconstructs and explains.
+
+    Images are PIL images, paths or functions that open one; lists of any length are cut into batches. Results are
+    on the CPU, in float32. Without gradients.
+    """
+
+    def __init__(self, model: SyCoCa, tokenizer: Tokenizer, config: WeightsConfig) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.config = config
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the images that the model sees, in pixels."""
+        return self.model.config.image_encoder.image_size
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens of a caption, bos and eos included; longer ones are cut."""
+        return self.model.config.text_encoder.context_length
+
+    @torch.no_grad()
+    def embed_images(self, images: Sequence[ImageInput], *, batch_size: int = 64) -> Float[Tensor, "images embed"]:
+        """Return each image's vector in the joint space, L2-normalized."""
+        check_list(images, "images")
+        return self._in_batches(
+            lambda rows: self.model.encode_images(self._pixels(images[rows])).image_embeds, len(images), batch_size
+        )
+
+    @torch.no_grad()
+    def embed_texts(self, texts: Sequence[str], *, batch_size: int = 256) -> Float[Tensor, "texts embed"]:
+        """Return each text's vector in the joint space, L2-normalized."""
+        check_list(texts, "texts")
+
+        def embed(rows: slice) -> Tensor:
+            batch = self._tokens(texts[rows])
+            return self.model.encode_texts(batch.tokens, batch.is_padding).text_embeds
+
+        return self._in_batches(embed, len(texts), batch_size)
+
+    def similarity(self, images: Sequence[ImageInput], texts: Sequence[str]) -> Float[Tensor, "images texts"]:
+        """Return the cosine of every image with every text."""
+        return self.embed_images(images) @ self.embed_texts(texts).T
+
+    def caption(
+        self, images: Sequence[ImageInput], *, batch_size: int = 64, **options: Unpack[GenerationOptions]
+    ) -> list[str]:
+        """Return one caption per image; ``options`` are the fields of ``GenerationConfig``.
+
+        Greedy by default; ``num_beams=4`` searches, ``temperature=1.0, top_p=0.9, seed=0`` draws at random. Raises
+        ValueError for a model without text decoder.
+        """
+        generated = self.generate(images, GenerationConfig(**options), batch_size=batch_size)
+        return [self.tokenizer.decode(caption.tokens) for caption in generated]
+
+    def generate(
+        self,
+        images: Sequence[ImageInput],
+        config: GenerationConfig,
+        *,
+        batch_size: int = 64,
+        first_index: int = 0,
+    ) -> Iterator[GeneratedCaption]:
+        """Yield each image's caption as token ids with its log-likelihood, batch by batch.
+
+        ``first_index`` is the first image's place in a longer list: with it a list that is captioned in parts
+        draws the same captions as in one go.
+        """
+        check_list(images, "images")
+        for start in range(0, len(images), batch_size):
+            with torch.no_grad():
+                encoded = self.model.encode_images(self._pixels(images[start : start + batch_size]))
+                captions = generate_captions(
+                    self.model,
+                    self.model.memory(encoded),
+                    self.tokenizer.special,
+                    config,
+                    first_index=first_index + start,
+                )
+            yield from captions
+
+    @torch.no_grad()
+    def caption_log_likelihood(
+        self, images: Sequence[ImageInput], captions: Sequence[str], *, per_token: bool = False, batch_size: int = 64
+    ) -> Float[Tensor, " pairs"]:
+        """Return how likely the model finds each caption for its image: the sum of its tokens' log-probabilities.
+
+        Natural logarithm, the end token included. ``per_token`` returns the mean instead, so that long captions
+        compare with short ones. A caption that is longer than the context counts as far as it fits. Raises
+        ValueError for a model without text decoder.
+        """
+        check_pairs(images, captions)
+
+        def score(rows: slice) -> Tensor:
+            memory = self.model.memory(self.model.encode_images(self._pixels(images[rows])))
+            return caption_log_likelihoods(self.model, memory, self._tokens(captions[rows]), per_token=per_token)
+
+        return self._in_batches(score, len(images), batch_size)
+
+    @torch.no_grad()
+    def patch_scores(
+        self, images: Sequence[ImageInput], captions: Sequence[str], *, batch_size: int = 64
+    ) -> Float[Tensor, "pairs patches"]:
+        """Return how well each patch, row by row, matches the caption: the cosine that training chooses masks by."""
+        check_pairs(images, captions)
+        return self._in_batches(
+            lambda rows: pair_scores(self.model, self._pairs(images[rows], captions[rows]), self.config.masking),
+            len(images),
+            batch_size,
+        )
+
+    @torch.no_grad()
+    def reconstruct(
+        self, image: ImageInput, caption: str, is_masked: Bool[np.ndarray, "rows columns"] | None = None
+    ) -> Reconstruction:
+        """Predict the masked patches of an image from the others and the caption.
+
+        Without ``is_masked`` those are masked that training would mask for this caption. A model that predicts
+        patches normalized by their own mean and deviation knows neither: its pictures take both from the true
+        patch, so their brightness and contrast are no achievement of the model. Raises ValueError for a model
+        without image decoder, and for a mask that is no grid of the image's patches or leaves nothing to do or to see.
+        """
+        pair = self._pairs([image], [caption])
+        if is_masked is None:
+            return self._reconstruct(pair, pair_choice(self.model, pair, self.config.masking).is_masked)
+        side = math.isqrt(self.model.config.image_encoder.num_patches)
+        mask = np.asarray(is_masked)
+        if mask.shape != (side, side) or mask.dtype != bool:
+            raise ValueError(f"is_masked must be {side} x {side} booleans, got {mask.shape} of {mask.dtype}")
+        if mask.all() or not mask.any():
+            raise ValueError("is_masked must mask at least one patch and leave at least one")
+        return self._reconstruct(pair, torch.from_numpy(mask.reshape(1, -1)).to(pair.pixels.device))
+
+    @torch.no_grad()
+    def explain(self, image: ImageInput, caption: str) -> Explanation:
+        """Return which patches match the caption and each of its words, and what training would hide and rebuild.
+
+        Where training draws masks at random, these are one draw of many.
+        """
+        pair = self._pairs([image], [caption])
+        words = self.tokenizer.word_spans(caption, self.context_length)
+        choice = pair_choice(self.model, pair, self.config.masking)
+        return Explanation(
+            caption=caption,
+            words=tuple(word.word for word in words),
+            original=to_pictures(pair.pixels.float(), self.config.transforms)[0],
+            patch_scores=to_grid(pair_scores(self.model, pair, self.config.masking)[0]),
+            relevance=word_relevance(self.model, pair, words).cpu().numpy(),
+            is_hidden_from_captioner=to_grid(choice.is_hidden[0]),
+            is_masked=to_grid(choice.is_masked[0]),
+            reconstruction=None if self.model.image_decoder is None else self._reconstruct(pair, choice.is_masked),
+        )
+
+    def _reconstruct(self, pair: EncodedPairs, is_masked: Bool[Tensor, "1 patches"]) -> Reconstruction:
+        return reconstruct_pair(
+            self.model,
+            pair,
+            is_masked,
+            transforms=self.config.transforms,
+            normalizes_patches=self.config.normalizes_patches,
+        )
+
+    def _pairs(self, images: Sequence[ImageInput], captions: Sequence[str]) -> EncodedPairs:
+        return encode_pairs(self.model, self._pixels(images), self._tokens(captions))
+
+    def _pixels(self, images: Sequence[ImageInput]) -> Float[Tensor, "batch 3 height width"]:
+        weight = self.model.image_encoder.patch_embedding.weight
+        return image_batch(images, self.image_size, self.config.transforms).to(weight.device, weight.dtype)
+
+    def _tokens(self, texts: Sequence[str]) -> TokenBatch:
+        device = self.model.log_logit_scale.device
+        batch = self.tokenizer.encode_batch(texts, self.context_length)
+        return TokenBatch(tokens=batch.tokens.to(device), is_padding=batch.is_padding.to(device))
+
+    def _in_batches(self, compute: Callable[[slice], Tensor], num_items: int, batch_size: int) -> Tensor:
+        if num_items == 0:
+            raise ValueError("nothing was given: the list is empty")
+        starts = range(0, num_items, batch_size)
+        return torch.cat([compute(slice(start, start + batch_size)).float().cpu() for start in starts])

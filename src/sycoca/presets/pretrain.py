@@ -1,0 +1,237 @@
+"""Complete pretraining configurations, as functions. Imports no torch.
+
+Sizes come from the sources that each docstring names; tokenizers are byte-pair vocabularies trained on the captions
+at hand, of at most the named size.
+"""
+
+from collections.abc import Callable
+
+from sycoca.model.config import (
+    AttentionPoolerConfig,
+    ImageDecoderConfig,
+    ImageEncoderConfig,
+    MaskingConfig,
+    SyCoCaConfig,
+    TextDecoderConfig,
+    TextEncoderConfig,
+)
+from sycoca.plain_data import did_you_mean
+from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
+from sycoca.training.config import (
+    DataConfig,
+    OptimizerConfig,
+    PretrainConfig,
+    ScheduleConfig,
+    TrainingConfig,
+)
+
+CC12M = "data/cc12m/captions.jsonl"
+"""Where the presets of the paper look for Conceptual 12M; --data.train names another place."""
+
+COCO_VALIDATION = "data/coco/captions.jsonl?split=val"
+"""Where they look for validation pairs."""
+
+
+def tiny() -> PretrainConfig:
+    """Smallest model that learns the built-in scenes, in minutes on 2 CPU cores; the quickstart's.
+
+    Source: our own sizes. Command: ``sycoca pretrain tiny``. Cost and expected result: not yet run.
+    """
+    return PretrainConfig(
+        preset="tiny",
+        out="runs/tiny",
+        model=SyCoCaConfig(
+            image_encoder=ImageEncoderConfig(
+                image_size=64, patch_size=16, width=128, depth=4, num_heads=4, pooling="mean"
+            ),
+            text_encoder=TextEncoderConfig(
+                vocab_size=512, context_length=32, width=128, depth=2, num_heads=4, pooling="mean"
+            ),
+            text_decoder=TextDecoderConfig(depth=2, num_heads=4),
+            image_decoder=ImageDecoderConfig(width=128, depth=2, num_heads=4),
+            embed_dim=128,
+        ),
+        # Left and right carry meaning in the scenes, and a crop may cut what a caption names.
+        transforms=ImageTransformConfig(crop_min_area=1.0, crop_max_aspect=1.0, flips=False),
+        tokenizer=TokenizerConfig(vocab_size=512),
+        data=DataConfig(
+            train="scenes:?level=easy&count=20000&seed=0",
+            validation="scenes:?level=easy&count=500&split=validation",
+            num_workers=0,
+            cache_images=True,
+        ),
+        optimizer=OptimizerConfig(peak_lr=1.5e-3, weight_decay=0.05),
+        schedule=ScheduleConfig(warmup_steps=100),
+        training=TrainingConfig(
+            steps=1500, global_batch_size=128, log_every=20, evaluate_every=250, save_every=500, evaluation_samples=500
+        ),
+    )
+
+
+def small() -> PretrainConfig:
+    """Model for the hard scenes or some ten thousand pictures of your own, on one small GPU.
+
+    Source: our own sizes, those of ViT-S (arXiv 2012.12877, table 1) at half the depth. Command: ``sycoca pretrain
+    small --data.train SPEC``. Cost and expected result: not yet run.
+    """
+    return PretrainConfig(
+        preset="small",
+        out="runs/small",
+        model=SyCoCaConfig(
+            image_encoder=ImageEncoderConfig(
+                image_size=128, patch_size=16, width=384, depth=6, num_heads=6, pooling="mean"
+            ),
+            text_encoder=TextEncoderConfig(
+                vocab_size=8192, context_length=48, width=384, depth=4, num_heads=6, pooling="mean"
+            ),
+            text_decoder=TextDecoderConfig(depth=4, num_heads=6),
+            image_decoder=ImageDecoderConfig(width=384, depth=2, num_heads=6),
+            embed_dim=256,
+        ),
+        transforms=ImageTransformConfig(flips=False),
+        tokenizer=TokenizerConfig(vocab_size=8192),
+        data=DataConfig(
+            train="scenes:?level=hard&count=50000&size=128",
+            validation="scenes:?level=hard&count=500&size=128&split=validation",
+            num_workers=4,
+        ),
+        optimizer=OptimizerConfig(peak_lr=1e-3, weight_decay=0.1),
+        schedule=ScheduleConfig(warmup_steps=500),
+        training=TrainingConfig(steps=10_000, global_batch_size=256, evaluate_every=1000, save_every=1000),
+    )
+
+
+def flickr8k() -> PretrainConfig:
+    """Real photos with human captions: the training split of Flickr8k (Hodosh, Young, Hockenmaier, JAIR 47, 2013).
+
+    Source: our own sizes. Command: ``sycoca pretrain flickr8k --data.train
+    "captions.jsonl?images=images&split=train" --data.validation "captions.jsonl?images=images&split=val"``. Cost
+    and expected result: not yet run.
+    """
+    return PretrainConfig(
+        preset="flickr8k",
+        out="runs/flickr8k",
+        model=SyCoCaConfig(
+            image_encoder=ImageEncoderConfig(
+                image_size=96, patch_size=16, width=256, depth=6, num_heads=4, pooling="mean"
+            ),
+            text_encoder=TextEncoderConfig(
+                vocab_size=4096, context_length=40, width=256, depth=4, num_heads=4, pooling="mean"
+            ),
+            text_decoder=TextDecoderConfig(depth=2, num_heads=4),
+            image_decoder=ImageDecoderConfig(width=256, depth=1, num_heads=4),
+            embed_dim=256,
+        ),
+        # The photos come as squares, squashed; what is squashed alike stays alike.
+        transforms=ImageTransformConfig(resize="squash", crop_min_area=0.5, flips=True),
+        tokenizer=TokenizerConfig(vocab_size=4096),
+        data=DataConfig(
+            train="data/flickr8k/captions.jsonl?split=train&images=data/flickr8k/images",
+            validation="data/flickr8k/captions.jsonl?split=val&images=data/flickr8k/images",
+            num_workers=2,
+        ),
+        optimizer=OptimizerConfig(peak_lr=1e-3, weight_decay=0.1),
+        schedule=ScheduleConfig(warmup_steps=200),
+        training=TrainingConfig(steps=3000, global_batch_size=128, evaluate_every=500, save_every=500),
+    )
+
+
+def vit_b16() -> PretrainConfig:
+    """ViT-B/16 at 224 pixels with [CLS] pooling.
+
+    Source: image encoder of open_clip's ViT-B-16.json, text encoder and decoder of its coca_ViT-B-32.json; image
+    decoder of 4 blocks as wide as the text decoder. Command: ``sycoca pretrain vit_b16 --data.train SPEC``. Cost and
+    expected result: not yet run.
+    """
+    return _large("vit_b16", _vit_b_text(ImageEncoderConfig(image_size=224, patch_size=16)))
+
+
+def vit_b32() -> PretrainConfig:
+    """CoCa ViT-B/32, to which open_clip's published weights fit.
+
+    Source: open_clip's coca_ViT-B-32.json (224 pixels, 12 x 768, one pooler of 256 queries of width 512; text and
+    decoder 12 x 512 with 8 heads; 49,408 tokens); image decoder 4 x 512. Command: ``sycoca pretrain vit_b32
+    --data.train SPEC``. Cost and expected result: not yet run.
+    """
+    pooler = AttentionPoolerConfig(kind="single", num_queries=256, width=512, num_heads=8)
+    encoder = ImageEncoderConfig(image_size=224, patch_size=32, pooling="attention", pooler=pooler)
+    return _large("vit_b32", _vit_b_text(encoder))
+
+
+def vit_l14() -> PretrainConfig:
+    """CoCa ViT-L/14, to which open_clip's published weights fit.
+
+    Source: open_clip's coca_ViT-L-14.json (224 pixels, 24 x 1024 with 16 heads, one pooler of 256 queries of width
+    768; text and decoder 12 x 768 with 12 heads; 49,408 tokens); image decoder 4 x 768. Command: ``sycoca pretrain
+    vit_l14 --data.train SPEC``. Cost and expected result: not yet run.
+    """
+    pooler = AttentionPoolerConfig(kind="single", num_queries=256, width=768, num_heads=8)
+    encoder = ImageEncoderConfig(
+        image_size=224, patch_size=14, width=1024, depth=24, num_heads=16, pooling="attention", pooler=pooler
+    )
+    model = SyCoCaConfig(
+        image_encoder=encoder,
+        text_encoder=TextEncoderConfig(width=768, num_heads=12),
+        text_decoder=TextDecoderConfig(num_heads=12),
+        image_decoder=ImageDecoderConfig(width=768, num_heads=12),
+        embed_dim=768,
+    )
+    return _large("vit_l14", model)
+
+
+def coca_base() -> PretrainConfig:
+    """The paper's model and training (SyCoCa, arXiv 2401.02137).
+
+    Source: the paper (CoCa-Base of open_clip, CC12M, 20 epochs, batch 2,048) and open_clip's coca_base.json (288
+    pixels, patch 18, [CLS] pooling, three stacks of 12 x 768 with 12 heads; 64,000 tokens); image decoder 4 x 768;
+    optimizer and schedule are ours, as the paper's summaries leave them open. Command: ``sycoca pretrain coca_base
+    --data.train SPEC``. Expected, zero-shot COCO R@1: 18.7 image to text, 17.2 text to image (paper). Cost and our
+    own result: not yet run.
+    """
+    model = SyCoCaConfig(
+        image_encoder=ImageEncoderConfig(image_size=288, patch_size=18),
+        text_encoder=TextEncoderConfig(vocab_size=64_000, width=768, num_heads=12),
+        text_decoder=TextDecoderConfig(num_heads=12),
+        image_decoder=ImageDecoderConfig(width=768, num_heads=12),
+        embed_dim=512,
+    )
+    return _large("coca_base", model)
+
+
+def _vit_b_text(image_encoder: ImageEncoderConfig) -> SyCoCaConfig:
+    return SyCoCaConfig(
+        image_encoder=image_encoder,
+        text_encoder=TextEncoderConfig(width=512, num_heads=8),
+        text_decoder=TextDecoderConfig(num_heads=8),
+        image_decoder=ImageDecoderConfig(width=512, num_heads=8),
+        embed_dim=512,
+    )
+
+
+def _large(name: str, model: SyCoCaConfig) -> PretrainConfig:
+    """The paper's training: CC12M (12.4 million pairs), 20 epochs of batches of 2,048, [CLS] scores as in the paper."""
+    return PretrainConfig(
+        preset=name,
+        out=f"runs/{name}",
+        model=model,
+        masking=MaskingConfig(score="token_max"),
+        transforms=ImageTransformConfig(flips=False),
+        tokenizer=TokenizerConfig(vocab_size=model.text_encoder.vocab_size),
+        data=DataConfig(train=CC12M, validation=COCO_VALIDATION, num_workers=8),
+        training=TrainingConfig(
+            steps=121_000, global_batch_size=2048, log_every=50, evaluate_every=5000, save_every=2500
+        ),
+    )
+
+
+PRESETS: dict[str, Callable[[], PretrainConfig]] = {
+    function.__name__: function for function in (tiny, small, flickr8k, vit_b16, vit_b32, vit_l14, coca_base)
+}
+"""All presets by name."""
+
+
+def pretrain_preset(name: str) -> PretrainConfig:
+    """Return a preset's configuration; ValueError with what was probably meant where there is none."""
+    if name not in PRESETS:
+        raise ValueError(f"there is no preset {name!r}{did_you_mean(name, list(PRESETS))}")
+    return PRESETS[name]()

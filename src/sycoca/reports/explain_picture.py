@@ -1,0 +1,124 @@
+"""An explanation as a picture: where the caption and its words match, what is hidden, what is imagined."""
+
+import math
+import textwrap
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from sycoca.inference.explanation import Explanation
+
+PICTURE_SUFFIXES = (".png", ".pdf", ".svg")
+
+Picture = UInt8[np.ndarray, "height width 3"]
+
+_COLUMNS = 5
+_PANEL_INCHES = 2.1
+_TITLE_LETTERS = 90
+_PANEL_TEXT_INCHES = 0.55
+_SCORE_COLORS = "inferno"
+_BLANK_COLOR = np.array([240, 240, 244])
+
+
+def save_explanation(explanation: Explanation, path: str | Path) -> None:
+    """Draw an explanation into a file; its ending names the format. Raises ValueError for an unknown one."""
+    path = Path(path)
+    check_picture_name(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure = explanation_figure(explanation)
+    figure.savefig(path, dpi=150, facecolor="white")
+
+
+def check_picture_name(path: Path) -> None:
+    """Refuse a file name whose ending is no format that we draw."""
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        raise ValueError(f"{path} must end in one of {', '.join(PICTURE_SUFFIXES)}")
+
+
+def explanation_figure(explanation: Explanation) -> Figure:
+    """Draw an explanation: a row of panels about the whole caption, then one panel per word.
+
+    Every map runs from its own lowest to its own highest cosine, which stand below it.
+    """
+    num_word_rows = math.ceil(len(explanation.words) / _COLUMNS)
+    num_rows = 1 + num_word_rows
+    title = textwrap.wrap(f"“{explanation.caption}”{_cut_note(explanation)}", _TITLE_LETTERS)
+    title_inches = 0.5 + 0.25 * len(title)
+    height = title_inches + num_rows * (_PANEL_INCHES + _PANEL_TEXT_INCHES)
+    figure = Figure(figsize=(_COLUMNS * (_PANEL_INCHES + 0.15) + 0.3, height))
+    FigureCanvasAgg(figure)
+    figure.suptitle("\n".join(title), fontsize=14, y=1 - 0.2 / height, va="top", parse_math=False)
+    grid = figure.add_gridspec(
+        num_rows,
+        _COLUMNS,
+        left=0.02,
+        right=0.98,
+        top=1 - (title_inches + 0.1) / height,
+        bottom=0.3 / height,
+        wspace=0.07,
+        hspace=_PANEL_TEXT_INCHES / _PANEL_INCHES,
+    )
+    axes = [figure.add_subplot(grid[row, column]) for row in range(num_rows) for column in range(_COLUMNS)]
+    for axis in axes:
+        axis.set_visible(False)
+    _draw_caption_row(axes[:_COLUMNS], explanation)
+    for axis, word, scores in zip(axes[_COLUMNS:], explanation.words, explanation.relevance, strict=False):
+        _draw_scores(axis, explanation.original, scores.reshape(explanation.patch_scores.shape), word)
+    return figure
+
+
+def _cut_note(explanation: Explanation) -> str:
+    is_cut = len(explanation.caption.split()) > len(explanation.words)
+    return f" (the model reads {len(explanation.words)} words)" if is_cut else ""
+
+
+def _draw_caption_row(axes: list[Axes], explanation: Explanation) -> None:
+    original = explanation.original
+    _draw(axes[0], original, "image")
+    _draw_scores(axes[1], original, explanation.patch_scores, "match with the caption")
+    is_hidden = explanation.is_hidden_from_captioner
+    seen_ratio = 1 - is_hidden.mean()
+    _draw(
+        axes[2], _without(original, is_hidden), "seen by the captioner", f"in training, {seen_ratio:.0%} of the patches"
+    )
+    reconstruction = explanation.reconstruction
+    if reconstruction is not None:
+        masked_ratio = reconstruction.is_masked.mean()
+        _draw(axes[3], _without(original, reconstruction.is_masked), "masked", f"{masked_ratio:.0%} of the patches")
+        _draw(axes[4], reconstruction.reconstructed, "reconstructed", "from the rest and the caption")
+
+
+def _draw(axis: Axes, picture: Picture, title: str, note: str = "") -> None:
+    height, width, _ = picture.shape
+    axis.set_visible(True)
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_color("0.8")
+    axis.imshow(picture, interpolation="nearest", extent=(0, width, height, 0))
+    axis.set_title(title, fontsize=10, pad=4, parse_math=False)
+    axis.text(0.5, -0.03, note, transform=axis.transAxes, ha="center", va="top", fontsize=8, color="0.35")
+
+
+def _draw_scores(axis: Axes, picture: Picture, scores: Float[np.ndarray, "rows columns"], title: str) -> None:
+    """Lay the scores over a pale gray version of the picture."""
+    height, width, _ = picture.shape
+    pale = 255 - 0.8 * (255 - picture.mean(axis=2, keepdims=True).repeat(3, axis=2))
+    _draw(
+        axis, pale.astype(np.uint8), title, f"cosine {_cosine(float(scores.min()))} to {_cosine(float(scores.max()))}"
+    )
+    axis.imshow(scores, cmap=_SCORE_COLORS, alpha=0.55, interpolation="nearest", extent=(0, width, height, 0))
+
+
+def _cosine(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}"  # without the sign of a rounded zero
+
+
+def _without(picture: Picture, is_gone: Bool[np.ndarray, "rows columns"]) -> Picture:
+    """Return the picture with some patches blank."""
+    height, width, _ = picture.shape
+    rows, columns = is_gone.shape
+    per_pixel = is_gone.repeat(height // rows, axis=0).repeat(width // columns, axis=1)
+    return np.where(per_pixel[:, :, None], _BLANK_COLOR, picture).astype(np.uint8)

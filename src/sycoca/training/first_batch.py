@@ -1,0 +1,31 @@
+"""The first batch as a picture: what the model really gets, pictures and captions, after all transforms."""
+
+import math
+import textwrap
+from pathlib import Path
+
+from sycoca.preprocess.config import ImageTransformConfig
+from sycoca.preprocess.image_transforms import to_pictures
+from sycoca.preprocess.tokenizer import Tokenizer
+from sycoca.records import ImageTextBatch
+
+
+def draw_first_batch(
+    batch: ImageTextBatch, tokenizer: Tokenizer, transforms: ImageTransformConfig, path: Path, *, most: int = 16
+) -> None:
+    """Write a PNG file with up to ``most`` pairs of a batch, captions read back from their tokens."""
+    # Without pyplot, which would look for a screen and keep global state.
+    from matplotlib.figure import Figure
+
+    number = min(most, len(batch.images))
+    columns = min(4, number)
+    rows = math.ceil(number / columns)
+    figure = Figure(figsize=(3 * columns, 3.6 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    pictures = to_pictures(batch.images[:number], transforms)
+    for place, axes in enumerate(grid.flat):
+        axes.set_axis_off()
+        if place < number:
+            axes.imshow(pictures[place])
+            axes.set_title(textwrap.fill(tokenizer.decode(batch.tokens[place].tolist()), 34), fontsize=8)
+    figure.savefig(path, dpi=100)

@@ -1,0 +1,42 @@
+"""Ctrl-C in a training run: finish the step, save, say how to go on."""
+
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any, final
+
+
+class TrainingInterrupted(Exception):
+    """A run stopped early on request, with its checkpoint saved."""
+
+    def __init__(self, run_dir: Path, step: int) -> None:
+        super().__init__(f"stopped after step {step}, checkpoint saved; go on with: sycoca pretrain --resume {run_dir}")
+        self.run_dir = run_dir
+        self.step = step
+
+
+@final
+class StopSignal:
+    """While entered, Ctrl-C and a polite kill only raise a flag; a second Ctrl-C interrupts at once."""
+
+    def __init__(self) -> None:
+        self.is_raised = False
+        self._old_handlers: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopSignal":
+        # Python lets only the main thread handle signals; elsewhere they keep their effect.
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._old_handlers[number] = signal.signal(number, self._raise_flag)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._old_handlers.items():
+            signal.signal(number, handler)
+        self._old_handlers.clear()
+
+    def _raise_flag(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 (the handler's interface)
+        if self.is_raised:
+            raise KeyboardInterrupt
+        self.is_raised = True

@@ -1,0 +1,66 @@
+"""The files of a run folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sycoca.plain_data import from_plain, read_yaml, to_plain, write_yaml
+from sycoca.training.config import PretrainConfig
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Where a run keeps what."""
+
+    path: Path
+    """The folder itself."""
+
+    @property
+    def config(self) -> Path:
+        """The complete config, which starts the same run again."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON line per logged step."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """What was said, with times."""
+        return self.path / "log.txt"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def tokenizer(self) -> Path:
+        """The tokenizer, trained when the run began."""
+        return self.path / "tokenizer.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The newest checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def weights(self) -> Path:
+        """The trained model, for use."""
+        return self.path / "weights"
+
+    def create(self, config: PretrainConfig) -> None:
+        """Begin a run; raises ValueError where the folder holds one already."""
+        if self.config.exists():
+            raise ValueError(
+                f"{self.path} already holds a run; go on with it by: sycoca pretrain --resume {self.path},"
+                " or choose another folder with --out"
+            )
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        write_yaml(self.config, to_plain(config))
+
+    def read_config(self) -> PretrainConfig:
+        """Return the config that the run was started with; raises ValueError where there is none."""
+        if not self.config.exists():
+            raise ValueError(f"{self.path} is no run folder: it has no config.yaml")
+        return from_plain(PretrainConfig, read_yaml(self.config))

@@ -1,0 +1,56 @@
+"""Folders that are written whole or not at all."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Give an empty folder to write into; it takes the place of ``target`` when the block ends without an error.
+
+    All its files reach the disk first. A process that dies on the way leaves the old folder, or a folder beside it
+    whose name begins with a dot, never a half-written ``target``.
+    """
+    target = target.absolute()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    try:
+        yield unfinished
+        # mkdtemp makes folders that only their owner may read.
+        unfinished.chmod(0o777 & ~_umask())
+        for path in [*unfinished.rglob("*"), unfinished]:
+            _flush(path)
+        _replace(target, unfinished)
+        _flush(target.parent)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _replace(target: Path, new: Path) -> None:
+    if not target.exists():
+        new.rename(target)
+        return
+    old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
+    target.rename(old)
+    new.rename(target)
+    shutil.rmtree(old)
+
+
+def _flush(path: Path) -> None:
+    if path.is_dir() and os.name == "nt":
+        return  # Windows cannot open folders
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,83 @@
+import json
+
+import numpy as np
+import pytest
+
+from sycoca.cli.data import run
+from sycoca.data.jsonl import JsonlSource
+from sycoca.data.scenes import ScenesSource
+from sycoca.preprocess.config import TokenizerConfig
+from sycoca.preprocess.tokenizer import Tokenizer
+
+
+def test_written_scenes_are_read_back(tmp_path, capsys):
+    options = ["--level", "medium", "--count", "6", "--seed", "3", "--split", "test", "--size", "32"]
+    assert run(["write-scenes", str(tmp_path / "out"), *options, "--json"]) == 0
+    written = json.loads(capsys.readouterr().out)
+    assert written == {"captions": str(tmp_path / "out" / "captions.jsonl"), "num_images": 6}
+    scenes = ScenesSource(level="medium", count=6, seed=3, split="test", size=32)
+    source = JsonlSource(tmp_path / "out" / "captions.jsonl")
+    assert len(source) == 6
+    for index in range(6):
+        expected, sample = scenes[index], source[index]
+        assert (sample.captions, sample.label, sample.questions) == (
+            expected.captions,
+            expected.label,
+            expected.questions,
+        )
+        assert np.array_equal(np.asarray(sample.open_image()), np.asarray(expected.open_image()))
+
+
+def test_never_mixes_two_data_sets(tmp_path, capsys):
+    assert run(["write-scenes", str(tmp_path), "--count", "2"]) == 0
+    assert f"wrote 2 scenes; use them as {tmp_path / 'captions.jsonl'}" in capsys.readouterr().out
+    with pytest.raises(ValueError, match=r"captions.jsonl exists already; choose another folder or delete it first"):
+        run(["write-scenes", str(tmp_path), "--count", "3"])
+
+
+def test_statistics_as_json(capsys):
+    assert run(["stats", "scenes:?level=easy&count=20", "--json", "--images", "3", "--context-length", "9"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["source"] == "scenes-easy-train"
+    assert (found["num_samples"], found["num_captions"], found["images"]["num_opened"]) == (20, 80, 3)
+    assert found["images"]["widths"]["most"] == 64
+    assert 0 < found["num_truncated"] < 80
+
+
+def test_statistics_as_tables(capsys):
+    assert run(["stats", "scenes:?count=12"]) == 0
+    text = capsys.readouterr().out
+    for piece in ("scenes-easy-train", "captions over 76 tokens", "words per caption", "12 opened"):
+        assert piece in text
+
+
+def test_statistics_with_a_tokenizer_at_hand(tmp_path, capsys):
+    Tokenizer.train(["zzz"], TokenizerConfig(vocab_size=259)).save(tmp_path / "bytes.json")
+    lengths = []
+    for extra in ([], ["--tokenizer", str(tmp_path / "bytes.json")]):
+        assert run(["stats", "scenes:?count=12", "--json", *extra]) == 0
+        lengths.append(json.loads(capsys.readouterr().out)["tokens_per_caption"]["mean"])
+    assert lengths[1] > 3 * lengths[0]
+
+
+def test_unreadable_images_are_listed_and_give_exit_code_1(tmp_path, capsys):
+    (tmp_path / "x.jsonl").write_text('{"image": "[gone].png", "caption": "x"}')
+    assert run(["stats", str(tmp_path / "x.jsonl")]) == 1
+    assert "[gone].png" in capsys.readouterr().out.replace("\n", "")
+
+
+@pytest.mark.parametrize("arguments", [[], ["stats"], ["stat", "scenes:"], ["write-scenes", "x", "--level", "odd"]])
+def test_wrong_usage_gives_exit_code_2(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        run(arguments)
+    assert caught.value.code == 2
+    capsys.readouterr()
+
+
+def test_help_says_what_every_option_means(capsys):
+    with pytest.raises(SystemExit) as caught:
+        run(["write-scenes", "--help"])
+    assert caught.value.code in (0, None)
+    text = capsys.readouterr().out
+    assert "Height and width in pixels." in text
+    assert "sycoca data write-scenes" in text

@@ -1,0 +1,171 @@
+"""The commands that use a model: caption, evaluate, explain."""
+
+import json
+
+import pytest
+import torch
+from builders.predictors import photo, small_predictor
+from PIL import Image
+
+from sycoca.cli import caption, evaluate, explain
+from sycoca.cli.model_arguments import ModelArguments
+from sycoca.data.spec import open_source
+from sycoca.inference.load import load
+from sycoca.weights.folder import save_weights
+
+SCENES = "scenes:?split=test&count=5&size=32"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        predictor = small_predictor()
+    folder = tmp_path_factory.mktemp("model") / "weights"
+    save_weights(folder, predictor.model.float(), predictor.tokenizer, predictor.config)
+    return str(folder)
+
+
+@pytest.fixture
+def files(tmp_path) -> list[str]:
+    names = [str(tmp_path / f"photo-{seed}.png") for seed in range(3)]
+    for seed, name in enumerate(names):
+        photo(seed=seed).save(name)
+    (tmp_path / "notes.txt").write_text("no image")
+    return names
+
+
+def read_lines(path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_captions_go_to_stdout(weights: str, files: list[str], capsys: pytest.CaptureFixture[str]):
+    assert caption.run([weights, *files, "--device", "cpu", "--num-beams", "2"]) == 0
+    expected = load(weights, device="cpu").caption(files, num_beams=2)
+    printed = capsys.readouterr().out
+    assert printed == "".join(f"{name}: {text}\n" for name, text in zip(files, expected, strict=True))
+
+
+def test_captions_as_json_lines(weights: str, files: list[str], capsys: pytest.CaptureFixture[str]):
+    caption.run([weights, *files[:2], "--json", "--max-tokens", "4"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["image"] for line in lines] == files[:2]
+    assert [line["caption"] for line in lines] == load(weights).caption(files[:2], max_tokens=4)
+    assert all(line["log_likelihood"] < 0 for line in lines)
+
+
+def test_a_folder_of_images_is_captioned_in_order(weights: str, files: list[str], tmp_path):
+    caption.run([weights, str(tmp_path), "--out", str(tmp_path / "out.jsonl")])
+    assert [line["image"] for line in read_lines(tmp_path / "out.jsonl")] == files
+
+
+def test_captions_of_a_data_set_can_be_read_as_data(weights: str, tmp_path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "deep" / "captions.jsonl"
+    caption.run([weights, SCENES, "--out", str(out), "--batch-size", "2"])
+    source = open_source(SCENES)
+    assert [line["image"] for line in read_lines(out)] == [source[index].key for index in range(5)]
+    assert len(open_source(str(out))) == 5
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("left", [b"", b'{"image": "half a li'])
+def test_goes_on_where_it_stopped(weights: str, tmp_path, left: bytes):
+    out, whole = tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
+    options = [weights, SCENES, "--temperature", "1.0", "--seed", "3"]
+    caption.run([*options, "--out", str(whole)])
+    lines = whole.read_bytes().splitlines(keepends=True)
+    out.write_bytes(b"".join(lines[:2]) + left)
+    caption.run([*options, "--out", str(out), "--resume"])
+    assert out.read_bytes() == whole.read_bytes()
+    caption.run([*options, "--out", str(out), "--resume"])
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_refuses_to_overwrite_captions_and_to_mix_them(weights: str, files: list[str], tmp_path):
+    out = tmp_path / "out.jsonl"
+    caption.run([weights, files[0], "--out", str(out)])
+    with pytest.raises(ValueError, match=r"out\.jsonl is there already; give --resume"):
+        caption.run([weights, files[0], "--out", str(out)])
+    with pytest.raises(ValueError, match=r"line 1 is not about .*photo-1\.png; it was written for other images"):
+        caption.run([weights, *files[1:], "--out", str(out), "--resume"])
+    with pytest.raises(ValueError, match="give --out too"):
+        caption.run([weights, files[0], "--resume"])
+    out.write_text(out.read_text() * 2)
+    with pytest.raises(ValueError, match="has 2 lines for 1 images"):
+        caption.run([weights, files[0], "--out", str(out), "--resume"])
+    out.write_text("no json\n")
+    with pytest.raises(ValueError, match=r"out\.jsonl, line 1 is no caption"):
+        caption.run([weights, files[0], "--out", str(out), "--resume"])
+
+
+def test_refuses_a_data_set_beside_images(weights: str, files: list[str]):
+    with pytest.raises(ValueError, match="neither an image file nor a folder of them; a data SPEC must stand alone"):
+        caption.run([weights, files[0], SCENES])
+    with pytest.raises(ValueError, match="name at least one image"):
+        caption.run([weights])
+
+
+def test_evaluates_retrieval(weights: str, tmp_path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "report.json"
+    evaluate.run(["retrieval", weights, "--data", SCENES, "--json", "--out", str(out), "--captions-per-image", "2"])
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads(out.read_text())
+    assert printed["task"] == "retrieval"
+    assert printed["counts"] == {"images": 5, "captions": 10, "truncated_captions": 0}
+
+
+def test_shows_a_table_unless_it_writes_a_file(weights: str, tmp_path, capsys: pytest.CaptureFixture[str]):
+    evaluate.run(["grounding", weights, "--data", SCENES, "--limit", "3"])
+    assert "mask_coverage" in capsys.readouterr().out
+    evaluate.run(["grounding", weights, "--data", SCENES, "--out", str(tmp_path / "report.json")])
+    assert capsys.readouterr().out == ""
+
+
+def test_evaluates_scene_captions(weights: str, capsys: pytest.CaptureFixture[str]):
+    evaluate.run(["scene-captions", weights, "--data", SCENES, "--json", "--num-beams", "2", "--max-tokens", "5"])
+    report = json.loads(capsys.readouterr().out)
+    assert report["settings"]["num_beams"] == 2
+    assert set(report["metrics"]) == {"caption_truth", "caption_detail", "caption_parsed"}
+
+
+def test_scene_captions_need_scenes(weights: str, tmp_path):
+    (tmp_path / "class").mkdir()
+    photo().save(tmp_path / "class" / "photo.png")
+    with pytest.raises(ValueError, match="is not made of scenes"):
+        evaluate.run(["scene-captions", weights, "--data", str(tmp_path)])
+
+
+def test_explains_with_a_picture(weights: str, files: list[str], tmp_path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "explained.png"
+    assert explain.run([weights, files[0], "a red circle", "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"{out}\n"
+    with Image.open(out) as picture:
+        assert picture.width > 1000
+    with pytest.raises(ValueError, match="must end in one of"):
+        explain.run([weights, files[0], "a red circle", "--out", "explained"])
+
+
+@pytest.mark.parametrize("command", [caption, evaluate, explain])
+def test_wrong_usage_ends_with_two(command, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        command.run(["--unknown"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("command", "option"), [(caption, "--num-beams"), (evaluate, "retrieval"), (explain, "--out")])
+def test_help_names_the_options(command, option: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        command.run(["--help"])
+    assert ended.value.code == 0
+    assert option in capsys.readouterr().out
+
+
+def test_refuses_batches_of_nothing():
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        ModelArguments(batch_size=0)
+
+
+def test_precision_sets_the_type_of_the_weights(weights: str):
+    model = ModelArguments(device="cpu", precision="bf16").load(weights).model
+    assert model.log_logit_scale.dtype == torch.bfloat16

@@ -1,0 +1,204 @@
+"""Two processes with gloo on the CPU do what one does: the same losses, gradients and runs."""
+
+import os
+import socket
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import multiprocessing
+
+from sycoca.model.config import (
+    ImageDecoderConfig,
+    ImageEncoderConfig,
+    MaskingConfig,
+    SyCoCaConfig,
+    TextDecoderConfig,
+    TextEncoderConfig,
+)
+from sycoca.model.sycoca import SyCoCa
+from sycoca.objectives.config import ObjectivesConfig
+from sycoca.objectives.contrastive import Ranks
+from sycoca.preprocess.config import TokenizerConfig
+from sycoca.records import BatchTotals, ImageTextBatch
+from sycoca.training.config import (
+    DataConfig,
+    OptimizerConfig,
+    PretrainConfig,
+    RuntimeConfig,
+    ScheduleConfig,
+    TrainingConfig,
+)
+from sycoca.training.optimizer import build_optimizer
+from sycoca.training.pretrain import pretrain
+from sycoca.training.runtime import Runtime
+from sycoca.training.tasks import PretrainingTask
+from sycoca.training.tracking import read_metrics
+from sycoca.training.update import Updater
+
+CPU = RuntimeConfig(device="cpu")
+
+MODEL = SyCoCaConfig(
+    image_encoder=ImageEncoderConfig(image_size=16, patch_size=4, width=16, depth=2, num_heads=2),
+    text_encoder=TextEncoderConfig(vocab_size=300, context_length=24, width=16, depth=2, num_heads=2),
+    text_decoder=TextDecoderConfig(depth=2, num_heads=2),
+    image_decoder=ImageDecoderConfig(width=16, depth=2, num_heads=2),
+    embed_dim=8,
+)
+
+CASES = {
+    # Objectives, and into how many micro-batches every process cuts its half.
+    "all objectives": (ObjectivesConfig(), 1),
+    "accumulation": (ObjectivesConfig(contrastive_weight=0.0), 2),
+    "parameters without gradient": (ObjectivesConfig(contrastive_weight=0.0, masked_image_weight=0.0), 1),
+}
+
+
+def batch_of(num_samples: int) -> ImageTextBatch:
+    generator = torch.Generator().manual_seed(5)
+    lengths = torch.tensor([7, 4, 9, 5, 6, 8, 3, 9])[:num_samples]
+    positions = torch.arange(9)
+    is_padding = positions >= lengths.unsqueeze(1)
+    return ImageTextBatch(
+        images=torch.randn(num_samples, 3, 16, 16, generator=generator, dtype=torch.float64),
+        tokens=torch.randint(3, 300, (num_samples, 9), generator=generator).masked_fill(is_padding, 0),
+        is_padding=is_padding,
+        draw_keys=torch.arange(num_samples) + 77,
+        totals=BatchTotals(num_samples=num_samples, num_labels=int(lengths.sum()) - num_samples),
+    )
+
+
+def rows_of(batch: ImageTextBatch, rows: slice) -> ImageTextBatch:
+    return replace(
+        batch,
+        images=batch.images[rows],
+        tokens=batch.tokens[rows],
+        is_padding=batch.is_padding[rows],
+        draw_keys=batch.draw_keys[rows],
+    )
+
+
+def update_once(runtime: Runtime, objectives: ObjectivesConfig, num_parts: int) -> dict[str, Any]:
+    """Do one update on this process's share of eight pairs; return summed terms and all gradients."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model = SyCoCa(MODEL).double()
+    ranks = Ranks(gather=runtime.gather, rank=runtime.rank)
+    task = PretrainingTask(model, masking=MaskingConfig(), objectives=objectives, ranks=ranks)
+    updater = Updater(runtime, task, build_optimizer(model, OptimizerConfig()), clip_norm=0.5)
+    size = 8 // runtime.world_size // num_parts
+    first = runtime.rank * size * num_parts
+    micro_batches = [rows_of(batch_of(8), slice(first + i * size, first + (i + 1) * size)) for i in range(num_parts)]
+    result = updater.update(micro_batches, lr=1e-3)
+    return {
+        "terms": runtime.sum_over_ranks(result.terms),
+        "gradient_norm": result.gradient_norm,
+        "gradients": {name: p.grad for name, p in model.named_parameters() if p.grad is not None},
+        "weights": {name: p.detach() for name, p in model.named_parameters()},
+    }
+
+
+def run_config(folder: Path, name: str) -> PretrainConfig:
+    return PretrainConfig(
+        preset="test",
+        out=str(folder / name),
+        model=MODEL,
+        masking=MaskingConfig(strategy="random"),
+        tokenizer=TokenizerConfig(vocab_size=300),
+        data=DataConfig(train="scenes:?count=10&size=16", validation="scenes:?count=4&size=16"),
+        optimizer=OptimizerConfig(peak_lr=1e-3),
+        schedule=ScheduleConfig(warmup_steps=1),
+        training=TrainingConfig(steps=3, global_batch_size=4, log_every=1, save_every=2, tensorboard=False),
+        runtime=CPU,
+    )
+
+
+def in_a_process(rank: int, world_size: int, port: int, folder: str) -> None:
+    """Do everything that the tests look at, as one of several processes; the results go to files."""
+    warnings.simplefilter("error")
+    torch.set_num_threads(1)
+    os.environ.update(
+        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world_size), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
+    )
+    results: dict[str, Any] = {}
+    with Runtime(CPU) as runtime:
+        for name, (objectives, num_parts) in CASES.items():
+            results[name] = update_once(runtime, objectives, num_parts)
+        rows = torch.arange(4.0).reshape(2, 2) + 10 * rank
+        rows.requires_grad_(True)
+        gathered = runtime.gather(rows)
+        (gathered * torch.tensor([[1.0], [2.0], [3.0], [4.0]]) * (rank + 1)).sum().backward()
+        results["gathered"], results["gathered gradient"] = gathered.detach(), rows.grad
+        results["any"] = [runtime.any_rank(rank == 1), runtime.any_rank(False)]
+        try:
+            os.environ["WORLD_SIZE"] = "3"
+            Runtime(CPU)
+        except ValueError as error:
+            results["message"] = str(error)
+        os.environ["WORLD_SIZE"] = str(world_size)
+    os.environ["MASTER_PORT"] = str(port + 1)
+    pretrain(run_config(Path(folder), "two"))
+    torch.save(results, Path(folder) / f"rank-{rank}.pt")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where two processes have left their results."""
+    folder = tmp_path_factory.mktemp("two")
+    multiprocessing.spawn(in_a_process, args=(2, free_port(), str(folder)), nprocs=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ranks(folder: Path) -> list[dict[str, Any]]:
+    return [torch.load(folder / f"rank-{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_losses_gradients_and_weights_are_those_of_one_process(ranks: list[dict[str, Any]], name: str):
+    alone = update_once(Runtime(CPU), CASES[name][0], num_parts=1)
+    for result in ranks:
+        assert result[name]["terms"] == pytest.approx(alone["terms"], rel=1e-12)
+        torch.testing.assert_close(result[name]["gradient_norm"], alone["gradient_norm"])
+        for kind in ("gradients", "weights"):
+            assert set(alone[kind]) <= set(result[name][kind])
+            for parameter, expected in alone[kind].items():
+                torch.testing.assert_close(result[name][kind][parameter], expected, msg=f"{kind} {parameter}")
+
+
+def test_gather_is_in_order_of_rank_and_its_gradient_that_of_the_sum(ranks: list[dict[str, Any]]):
+    rows = [[0.0, 1.0], [2.0, 3.0], [10.0, 11.0], [12.0, 13.0]]
+    for result in ranks:
+        assert result["gathered"].tolist() == rows
+    # Losses of both ranks weigh a row: 1 * weight + 2 * weight.
+    assert ranks[0]["gathered gradient"].tolist() == [[3.0, 3.0], [6.0, 6.0]]
+    assert ranks[1]["gathered gradient"].tolist() == [[9.0, 9.0], [12.0, 12.0]]
+
+
+def test_a_flag_of_one_rank_is_seen_by_all(ranks: list[dict[str, Any]]):
+    assert [result["any"] for result in ranks] == [[True, False]] * 2
+
+
+def test_wrong_world_size_is_refused(ranks: list[dict[str, Any]]):
+    assert ranks[0]["message"].startswith("WORLD_SIZE is 3 but the process group has 2 processes")
+
+
+def test_a_run_is_that_of_one_process(folder: Path, ranks: list[dict[str, Any]], tmp_path: Path):
+    assert len(ranks) == 2
+    alone = read_metrics(pretrain(run_config(tmp_path, "one")) / "metrics.jsonl")
+    shared = read_metrics(folder / "two" / "metrics.jsonl")
+    assert len(alone) == len(shared) == 3
+    for one, two in zip(alone, shared, strict=True):
+        del one["images_per_second"], two["images_per_second"]
+        assert two == pytest.approx(one, rel=1e-4)
+    assert (folder / "two" / "weights" / "model.safetensors").exists()
+    assert len(list((folder / "two" / "checkpoints").iterdir())) == 2

@@ -1,0 +1,88 @@
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from builders.predictors import SCENES, ListSource, photo, photo_source, small_predictor
+
+from sycoca.data.samples import ImageTextSample
+from sycoca.evaluation.grounding import described_shares, evaluate_grounding, grounding_metrics
+from sycoca.model.config import MaskingConfig
+from sycoca.preprocess.config import ImageTransformConfig
+
+
+def test_metrics_worked_out_by_hand():
+    scores = torch.tensor([[0.9, 0.1, 0.8, 0.2], [0.1, 0.2, 0.3, 0.4]])
+    described = torch.tensor([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]])
+    metrics = grounding_metrics(scores, described, hidden_ratio=0.5)
+    assert metrics["mask_coverage"] == pytest.approx((0.5 + 1.0) / 2)
+    assert metrics["mask_coverage_largest"] == 1.0
+    assert metrics["mask_coverage_random"] == 0.5
+    # First sample: found at ranks 1 and 4; second: half of the pixels of the first two patches.
+    assert metrics["grounding_average_precision"] == pytest.approx(((1 + 2 / 4) / 2 + 0.5) / 2)
+    assert metrics["described_ratio"] == pytest.approx((0.5 + 0.25) / 2)
+
+
+def test_shown_patches_are_those_that_are_not_hidden():
+    scores, described = torch.tensor([[4.0, 3.0, 2.0, 1.0]]), torch.tensor([[0.0, 0.0, 1.0, 0.0]])
+    assert grounding_metrics(scores, described, hidden_ratio=0.25)["mask_coverage"] == 1.0
+    assert grounding_metrics(scores, described, hidden_ratio=0.25)["mask_coverage_random"] == 0.75
+    assert grounding_metrics(scores, described, hidden_ratio=0.5)["mask_coverage"] == 0.0
+
+
+def test_described_shares_follow_the_images_own_transform():
+    # 32 x 64 pixels, cropped to the middle 32 x 32: patches of 8 pixels.
+    pixels = np.zeros((32, 64), dtype=bool)
+    pixels[0:8, 16:24] = True  # the first patch of the crop
+    pixels[8:16, 44:48] = True  # the right half of the last patch in the second row
+    pixels[:, :16] = True  # cropped away
+    shares = described_shares(small_predictor(), pixels)
+    expected = torch.zeros(4, 4)
+    expected[0, 0], expected[1, 3] = 1.0, 0.5
+    torch.testing.assert_close(shares, expected.flatten())
+    squashed = described_shares(small_predictor(transforms=ImageTransformConfig(resize="squash")), pixels)
+    torch.testing.assert_close(squashed.reshape(4, 4)[3], torch.tensor([1.0, 0.0, 0.0, 0.0]), atol=0.1, rtol=0)
+
+
+@pytest.mark.parametrize("batch_size", [5, 64])
+def test_measures_each_scene_with_its_captions_in_turn(batch_size: int):
+    predictor = small_predictor()
+    report = evaluate_grounding(predictor, SCENES, batch_size=batch_size)
+    coverages = []
+    for index in range(len(SCENES)):
+        sample = SCENES[index]
+        assert sample.described_pixels is not None
+        place = index % len(sample.captions)
+        scores = predictor.patch_scores([sample.open_image()], [sample.captions[place]])[0]
+        pixels = torch.from_numpy(sample.described_pixels[place]).float()
+        hidden = scores.argsort()[:4]  # a quarter of 16
+        per_patch = pixels.unfold(0, 8, 8).unfold(1, 8, 8).sum((2, 3)).flatten()
+        coverages.append(1 - float(per_patch[hidden].sum() / per_patch.sum()))
+    assert report.metrics["mask_coverage"] == pytest.approx(sum(coverages) / len(coverages), abs=1e-5)
+    assert report.counts == {"samples": 12, "skipped_samples": 0}
+    assert report.metrics["mask_coverage"] <= report.metrics["mask_coverage_largest"]
+
+
+def test_the_strategy_of_training_does_not_matter():
+    found = []
+    for strategy in ("attentive", "inverse", "random"):
+        torch.manual_seed(3)
+        predictor = small_predictor(masking=MaskingConfig(strategy=strategy))
+        found.append(evaluate_grounding(predictor, SCENES).metrics["mask_coverage"])
+    assert found[0] == found[1] == found[2]
+
+
+def test_counts_what_it_skips():
+    described = (np.ones((36, 40), dtype=bool),)
+    sample = ImageTextSample(key="a", captions=("a thing",), open_image=photo, described_pixels=described)
+    nothing = replace(sample, described_pixels=(np.zeros((36, 40), dtype=bool),))
+    unknown = replace(sample, described_pixels=None, open_image=partial(photo, seed=2))
+    report = evaluate_grounding(small_predictor(), ListSource(samples=(unknown, sample, nothing)))
+    assert report.counts == {"samples": 1, "skipped_samples": 2}
+    assert report.metrics["mask_coverage"] == 0.75
+
+
+def test_refuses_data_without_truth():
+    with pytest.raises(ValueError, match="a list does not say which pixels its captions describe"):
+        evaluate_grounding(small_predictor(), photo_source([("a thing",)]))

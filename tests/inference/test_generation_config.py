@@ -1,0 +1,31 @@
+from dataclasses import fields
+
+import pytest
+
+from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.predictor import GenerationOptions
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_beams": 0}, "num_beams must be at least 1, got 0"),
+        ({"min_tokens": -1}, "min_tokens must not be negative, got -1"),
+        ({"max_tokens": 0}, "max_tokens must be at least 1, got 0"),
+        ({"max_tokens": 3, "min_tokens": 4}, "max_tokens must be at least 4, got 3"),
+        ({"top_k": 5}, "set a temperature too"),
+        ({"top_p": 0.9}, "set a temperature too"),
+        ({"temperature": 0.0}, "temperature must be above 0, got 0.0"),
+        ({"temperature": 1.0, "num_beams": 2}, "not both"),
+        ({"temperature": 1.0, "top_k": 0}, "top_k must be at least 1, got 0"),
+        ({"temperature": 1.0, "top_p": 0.0}, "top_p must be above 0 and at most 1, got 0.0"),
+        ({"temperature": 1.0, "top_p": 1.1}, "top_p must be above 0 and at most 1, got 1.1"),
+    ],
+)
+def test_refuses_contradictions(options: dict[str, float], message: str):
+    with pytest.raises(ValueError, match=message):
+        GenerationConfig(**options)
+
+
+def test_keywords_of_caption_are_the_fields_of_the_config():
+    assert GenerationOptions.__annotations__.keys() == {field.name for field in fields(GenerationConfig)}

@@ -1,0 +1,80 @@
+import pytest
+import torch
+from builders.predictors import photos, small_predictor
+
+from sycoca.inference.load import choose_device, load, torch_dtype
+from sycoca.model.image_encoder import ImageEncoder
+from sycoca.model.text_encoder import TextEncoder
+from sycoca.weights.folder import save_weights
+
+
+@pytest.fixture
+def folder(tmp_path):
+    predictor = small_predictor()
+    save_weights(tmp_path / "weights", predictor.model.float(), predictor.tokenizer, predictor.config)
+    return tmp_path / "weights"
+
+
+def test_loads_what_was_saved(folder):
+    predictor = load(folder, device="cpu")
+    torch.testing.assert_close(
+        predictor.embed_images(photos(2)), small_predictor_float().embed_images(photos(2)), rtol=0, atol=0
+    )
+    assert not predictor.model.training
+
+
+def small_predictor_float():
+    with torch.random.fork_rng():
+        torch.manual_seed(20260101)
+        predictor = small_predictor()
+    predictor.model.float()
+    return predictor
+
+
+@pytest.mark.parametrize("name", ["float32", "bfloat16", "float16"])
+def test_weights_take_the_type_that_is_asked_for(folder, name: str):
+    predictor = load(folder, device="cpu", dtype=name)
+    assert {parameter.dtype for parameter in predictor.model.parameters()} == {getattr(torch, name)}
+    assert predictor.embed_texts(["a red circle"]).dtype == torch.float32
+
+
+def test_compiles_both_encoders(folder, monkeypatch: pytest.MonkeyPatch):
+    compiled = []
+    for kind in (ImageEncoder, TextEncoder):
+        monkeypatch.setattr(kind, "compile", lambda self: compiled.append(type(self).__name__))
+    load(folder, device="cpu")
+    assert compiled == []
+    load(folder, device="cpu", compile=True)
+    assert compiled == ["ImageEncoder", "TextEncoder"]
+
+
+@pytest.mark.compiled
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")  # of PyTorch's own compiler
+def test_compiled_embeddings_are_the_same(folder):
+    plain, compiled = load(folder, device="cpu"), load(folder, device="cpu", compile=True)
+    torch.testing.assert_close(compiled.embed_images(photos(2)), plain.embed_images(photos(2)))
+    torch.testing.assert_close(compiled.embed_texts(["a red circle"]), plain.embed_texts(["a red circle"]))
+
+
+def test_auto_takes_the_accelerator(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    assert choose_device("auto") == torch.device("cuda")
+    assert choose_device("cuda:1") == torch.device("cuda:1")
+    assert choose_device("cpu") == torch.device("cpu")
+    with pytest.raises(ValueError, match="device 'mps' is not there, PyTorch finds cpu and cuda; use auto"):
+        choose_device("mps")
+
+
+def test_without_an_accelerator_it_is_the_cpu(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    assert choose_device("auto") == torch.device("cpu")
+    with pytest.raises(ValueError, match="device 'cuda' is not there, PyTorch finds cpu; use auto"):
+        choose_device("cuda")
+
+
+def test_refuses_names_that_mean_nothing():
+    with pytest.raises(ValueError, match="'gpu' is no device"):
+        choose_device("gpu")
+    with pytest.raises(ValueError, match="dtype must be float32, bfloat16 or float16, got 'int8'"):
+        torch_dtype("int8")

@@ -1,0 +1,33 @@
+import subprocess
+import sys
+
+import pytest
+
+import sycoca
+
+
+def test_every_public_name_is_there():
+    from sycoca.inference.load import load
+    from sycoca.inference.predictor import Predictor
+    from sycoca.model.config import SyCoCaConfig
+    from sycoca.model.sycoca import SyCoCa
+    from sycoca.training.pretrain import pretrain
+
+    assert (sycoca.load, sycoca.Predictor, sycoca.pretrain) == (load, Predictor, pretrain)
+    assert (sycoca.SyCoCaConfig, sycoca.SyCoCa) == (SyCoCaConfig, SyCoCa)
+    assert sycoca.__version__.count(".") == 2
+    assert dir(sycoca) == sorted(sycoca.__all__)
+
+
+def test_other_names_are_not():
+    with pytest.raises(AttributeError, match="module 'sycoca' has no attribute 'pretrian'"):
+        _ = sycoca.pretrian
+
+
+def test_importing_it_and_its_configs_imports_no_torch():
+    code = (
+        "import sys, sycoca, sycoca.cli.caption, sycoca.cli.evaluate, sycoca.cli.explain, sycoca.weights.config\n"
+        "sycoca.SyCoCaConfig\n"
+        "assert 'torch' not in sys.modules, 'torch'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

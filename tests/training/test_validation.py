@@ -1,0 +1,75 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from sycoca.data.loader import validation_batches
+from sycoca.data.samples import SampleSource
+from sycoca.data.spec import open_source
+from sycoca.training.assembly import RunParts, assemble, open_sources, shared_tokenizer
+from sycoca.training.config import DataConfig, PretrainConfig
+from sycoca.training.runtime import Runtime
+from sycoca.training.validation import FirstSamples, build_validation, validation_losses
+
+
+@pytest.fixture
+def config(make_run_config) -> PretrainConfig:
+    config = make_run_config(data=DataConfig(train="scenes:?count=10&size=16", validation="scenes:?count=9&size=16"))
+    return replace(config, training=replace(config.training, evaluation_samples=7))
+
+
+@pytest.fixture
+def parts(config: PretrainConfig, tmp_path) -> RunParts:
+    source = open_sources(config).train
+    runtime = Runtime(config.runtime)
+    return assemble(config, source, shared_tokenizer(config, source, runtime, tmp_path / "tokenizer.json"), runtime)
+
+
+def test_losses_are_means_over_samples_of_unequal_batches(config: PretrainConfig, parts: RunParts):
+    source = FirstSamples(open_sources(config).validation, 7)  # pyright: ignore[reportArgumentType]
+    losses = validation_losses(config, parts, source)
+    batches = validation_batches(source, parts.tokenizer, config.transforms, 16, 24, batch_size=4, seed=0)
+    sizes, errors = [], []
+    for batch in batches:
+        sizes.append(len(batch.images))
+        with torch.no_grad():
+            errors.append(parts.task(batch).masked_image.item())
+    assert sizes == [4, 3]
+    assert losses["masked_image"] == pytest.approx((4 * errors[0] + 3 * errors[1]) / 7)
+
+
+def test_same_model_same_values_and_no_gradients(config: PretrainConfig, parts: RunParts):
+    validate = build_validation(config, parts, open_sources(config).validation)
+    assert validate is not None
+    first = validate()
+    assert first == validate()
+    assert all(name.startswith("validation_") for name in first)
+    assert {"validation_contrastive", "validation_image_to_text_recall_at_10", "validation_mask_coverage"} <= set(first)
+    assert all(parameter.grad is None for parameter in parts.model.parameters())
+
+
+def test_first_samples_only(config: PretrainConfig, parts: RunParts):
+    source = open_sources(config).validation
+    assert source is not None
+    validate = build_validation(config, parts, source)
+    of_seven = build_validation(
+        replace(config, training=replace(config.training, evaluation_samples=1000)), parts, FirstSamples(source, 7)
+    )
+    assert validate is not None
+    assert of_seven is not None
+    assert validate() == of_seven()
+
+
+def test_without_data_there_is_no_validation(config: PretrainConfig, parts: RunParts):
+    assert build_validation(config, parts, None) is None
+
+
+def test_first_samples_is_a_source():
+    source = open_source("scenes:?count=3&size=16")
+    first = FirstSamples(source, 2)
+    assert isinstance(first, SampleSource)
+    assert (len(first), first.name) == (2, source.name)
+    assert first[1].captions == source[1].captions
+    assert len(FirstSamples(source, 5)) == 3
+    with pytest.raises(IndexError, match="has 2 samples, there is none at 2"):
+        first[2]

@@ -1,0 +1,53 @@
+import os
+import stat
+
+import pytest
+
+from sycoca.weights.atomic_folder import atomic_folder
+
+
+def test_appears_only_when_it_is_whole(tmp_path):
+    target = tmp_path / "deep" / "folder"
+    with atomic_folder(target) as unfinished:
+        (unfinished / "inside").mkdir()
+        (unfinished / "inside" / "file").write_text("text")
+        assert not target.exists()
+    assert (target / "inside" / "file").read_text() == "text"
+    assert [path.name for path in target.parent.iterdir()] == ["folder"]
+
+
+def test_takes_the_place_of_what_was_there(tmp_path):
+    target = tmp_path / "folder"
+    target.mkdir()
+    (target / "old").write_text("old")
+    with atomic_folder(target) as unfinished:
+        (unfinished / "new").write_text("new")
+        assert (target / "old").exists()
+    assert [path.name for path in target.iterdir()] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_an_error_leaves_everything_as_it_was(tmp_path):
+    target = tmp_path / "folder"
+    target.mkdir()
+
+    def write_and_fail() -> None:
+        with atomic_folder(target) as unfinished:
+            (unfinished / "new").write_text("new")
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        write_and_fail()
+    assert list(target.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_others_may_read_it_as_the_umask_says(tmp_path):
+    old = os.umask(0o022)
+    try:
+        with atomic_folder(tmp_path / "folder"):
+            pass
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o755

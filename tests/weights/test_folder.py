@@ -1,0 +1,180 @@
+import json
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+from builders.predictors import small_predictor
+from safetensors.torch import load_file, save_file
+
+from sycoca.inference.predictor import Predictor
+from sycoca.model.config import MaskingConfig
+from sycoca.preprocess.config import ImageTransformConfig
+from sycoca.weights.folder import load_weights, save_weights
+
+
+@pytest.fixture
+def predictor() -> Predictor:
+    return small_predictor()
+
+
+@pytest.fixture
+def folder(tmp_path, predictor: Predictor):
+    save_weights(
+        tmp_path / "weights", predictor.model, predictor.tokenizer, predictor.config, origin="Found in a test."
+    )
+    return tmp_path / "weights"
+
+
+def change_config(folder, **changes: object) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_everything_comes_back(tmp_path):
+    predictor = small_predictor(
+        masking=MaskingConfig(strategy="inverse", score="caption", hides_from_captioning=False),
+        transforms=ImageTransformConfig(mean=(0.1, 0.2, 0.3), resize="squash"),
+        normalizes_patches=False,
+    )
+    save_weights(tmp_path / "w", predictor.model, predictor.tokenizer, predictor.config)
+    loaded = load_weights(tmp_path / "w")
+    assert loaded.config == predictor.config
+    assert not loaded.model.training
+    expected = predictor.model.state_dict()
+    assert loaded.model.state_dict().keys() == expected.keys()
+    for name, tensor in loaded.model.state_dict().items():
+        assert torch.equal(tensor, expected[name]), name
+    assert all(parameter.requires_grad for parameter in loaded.model.parameters())
+    text = "a red circle left of a blue square"
+    assert loaded.tokenizer.encode(text, 20) == predictor.tokenizer.encode(text, 20)
+
+
+def test_a_model_without_decoders_comes_back(tmp_path):
+    predictor = small_predictor(model_text_decoder=None, model_image_decoder=None)
+    save_weights(tmp_path / "w", predictor.model, predictor.tokenizer, predictor.config)
+    loaded = load_weights(tmp_path / "w")
+    assert loaded.model.text_decoder is None
+    assert loaded.model.image_decoder is None
+
+
+def test_the_folder_holds_four_readable_files(folder, predictor: Predictor):
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+    ]
+    plain = json.loads((folder / "config.json").read_text())
+    assert plain["format_version"] == 1
+    assert plain["masking"]["captioning_hidden_ratio"] == 0.25
+    card = (folder / "README.md").read_text()
+    num_parameters = sum(parameter.numel() for parameter in predictor.model.parameters())
+    for words in ("Found in a test.", f"{num_parameters:,}", "captioning sees 75% of the patches", "50% are recon"):
+        assert words in card
+
+
+def test_what_is_there_is_replaced(folder, predictor: Predictor):
+    with torch.no_grad():
+        predictor.model.log_logit_scale.fill_(1.5)
+    save_weights(folder, predictor.model, predictor.tokenizer, predictor.config)
+    assert load_weights(folder).model.log_logit_scale.item() == 1.5
+    assert [path.name for path in folder.parent.iterdir()] == ["weights"]
+
+
+def test_a_failed_save_leaves_the_old_folder(folder, predictor: Predictor, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("sycoca.weights.folder.model_card", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_weights(folder, predictor.model, predictor.tokenizer, predictor.config)
+    assert load_weights(folder).config == predictor.config
+    assert [path.name for path in folder.parent.iterdir()] == ["weights"]
+
+
+def test_refuses_to_replace_something_else(folder, predictor: Predictor, tmp_path):
+    (folder / "thesis.tex").write_text("years of work")
+    with pytest.raises(ValueError, match=r"no weights folder \(thesis\.tex would be lost\)"):
+        save_weights(folder, predictor.model, predictor.tokenizer, predictor.config)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="choose another name"):
+        save_weights(tmp_path / "file", predictor.model, predictor.tokenizer, predictor.config)
+    assert (folder / "thesis.tex").exists()
+
+
+def test_refuses_to_save_parts_that_do_not_belong_together(tmp_path, predictor: Predictor):
+    other = replace(predictor.config, model=replace(predictor.config.model, embed_dim=12))
+    with pytest.raises(ValueError, match="the config to save is of another model"):
+        save_weights(tmp_path / "w", predictor.model, predictor.tokenizer, other)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_refuses_a_folder_that_lacks_a_file(folder, name: str):
+    (folder / name).unlink()
+    with pytest.raises(ValueError, match=f"weights has no {re.escape(name)}; a weights folder holds"):
+        load_weights(folder)
+
+
+def test_refuses_what_is_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="nowhere is no folder; a weights folder holds"):
+        load_weights(tmp_path / "nowhere")
+
+
+def test_refuses_a_newer_format(folder):
+    change_config(folder, format_version=2)
+    with pytest.raises(ValueError, match="format_version 2, this version of sycoca reads up to 1; update sycoca"):
+        load_weights(folder)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"model": {}}', '{"format_version": "1"}'])
+def test_refuses_a_config_of_something_else(folder, text: str):
+    (folder / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=r"config\.json is not (JSON|the config of a weights folder)"):
+        load_weights(folder)
+
+
+def test_refuses_unknown_settings(folder):
+    change_config(folder, maskin={})
+    with pytest.raises(ValueError, match=r"config\.json\.maskin is not a known key; did you mean 'masking'\?"):
+        load_weights(folder)
+
+
+def change_tensors(folder, change) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors")
+
+
+def test_refuses_missing_tensors_by_name(folder):
+    change_tensors(folder, lambda tensors: tensors.pop("text_encoder.positions"))
+    with pytest.raises(ValueError, match=r"model\.safetensors lacks text_encoder\.positions$"):
+        load_weights(folder)
+
+
+def test_refuses_left_over_tensors_by_name(folder):
+    change_tensors(folder, lambda tensors: tensors.update({f"extra.{i}": torch.ones(1) for i in range(7)}))
+    with pytest.raises(ValueError, match=r"unknown to its config, extra\.0, .*extra\.4 and 2 more"):
+        load_weights(folder)
+
+
+def test_refuses_misshapen_tensors_by_name(folder):
+    change_tensors(folder, lambda tensors: tensors.update(log_logit_scale=torch.ones(2)))
+    with pytest.raises(ValueError, match=r"has in another shape log_logit_scale \(2,\) instead of \(1,\)"):
+        load_weights(folder)
+
+
+def test_refuses_damaged_tensors(folder):
+    data = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match=r"model\.safetensors is damaged"):
+        load_weights(folder)
+
+
+def test_refuses_the_tokenizer_of_another_model(folder):
+    path = folder / "config.json"
+    plain = json.loads(path.read_text())
+    plain["model"]["text_encoder"]["vocab_size"] = 77
+    path.write_text(json.dumps(plain))
+    with pytest.raises(ValueError, match=r"the tokenizer has \d+ token ids, the model was built for 77"):
+        load_weights(folder)
