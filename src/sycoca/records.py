@@ -58,7 +58,7 @@ class EncodedImages:
     """Output of the last block per patch, before the final norm."""
 
     cls_tokens: Float[Tensor, "batch extra width"]
-    """Output of the last block for [CLS]; ``extra`` is 1, or 0 with mean pooling, which has no such token."""
+    """Output of the last block for [CLS]; ``extra`` is 1, or 0 with mean and max pooling, which have no such token."""
 
     image_embeds: Float[Tensor, "batch embed"]
     """L2-normalized vectors of the joint space."""

@@ -5,7 +5,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from conftest import roughened
 from PIL import Image
 
 from sycoca.data.samples import ImageTextSample
@@ -59,12 +58,21 @@ def small_predictor(**changes: object) -> Predictor:
     of_weights = {name: value for name, value in changes.items() if not name.startswith("model_")}
     config = small_config(tokenizer)
     config = replace(config, **of_weights, model=replace(config.model, **of_model))
-    model = roughened(SyCoCa(config.model).double()).eval()
+    model = SyCoCa(config.model).double().eval()
+    _roughen(model)
     if model.text_decoder is not None:
         # Sharp predictions, so that captions differ and none is a tie.
         with torch.no_grad():
             model.text_decoder.vocabulary.weight.mul_(2)
     return Predictor(model, tokenizer, config)
+
+
+def _roughen(model: SyCoCa) -> None:
+    # Biases of zero and norms of one would hide a tensor that is not used.
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name != "log_logit_scale":
+                parameter.add_(torch.randn_like(parameter), alpha=0.2)
 
 
 def photo(width: int = 40, height: int = 36, seed: int = 0) -> Image.Image:

@@ -40,12 +40,12 @@ def test_forked_processes_do_not_share_a_file_position(tmp_path):
     for _ in range(3):
         child = os.fork()
         if child == 0:
+            is_right = False
             try:
                 numbers = [number for _ in range(15) for number in range(8)]
                 is_right = all(np.array_equal(images.open(f"{number}.bmp"), pixels[number]) for number in numbers)
-            except BaseException:
-                is_right = False
-            os._exit(0 if is_right else 1)
+            finally:
+                os._exit(0 if is_right else 1)
         children.append(child)
     assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0, 0]
 

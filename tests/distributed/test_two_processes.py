@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import multiprocessing
 
+import sycoca
 from sycoca.model.config import (
     ImageDecoderConfig,
     ImageEncoderConfig,
@@ -101,6 +102,17 @@ def update_once(runtime: Runtime, objectives: ObjectivesConfig, num_parts: int) 
     }
 
 
+def exchanges(runtime: Runtime) -> list[bool]:
+    """Return whether gradients are exchanged in a micro-batch before the last, in the last, and afterwards."""
+    task = PretrainingTask(SyCoCa(MODEL), masking=MaskingConfig(), objectives=ObjectivesConfig())
+    wrapped = runtime.wrap(task)
+    found = []
+    for is_last in (False, True):
+        with runtime.accumulating(wrapped, is_last=is_last):
+            found.append(wrapped.require_backward_grad_sync)
+    return [*found, wrapped.require_backward_grad_sync]
+
+
 def run_config(folder: Path, name: str) -> PretrainConfig:
     return PretrainConfig(
         preset="test",
@@ -133,6 +145,7 @@ def in_a_process(rank: int, world_size: int, port: int, folder: str) -> None:
         (gathered * torch.tensor([[1.0], [2.0], [3.0], [4.0]]) * (rank + 1)).sum().backward()
         results["gathered"], results["gathered gradient"] = gathered.detach(), rows.grad
         results["any"] = [runtime.any_rank(rank == 1), runtime.any_rank(False)]
+        results["exchanges"] = exchanges(runtime)
         try:
             os.environ["WORLD_SIZE"] = "3"
             Runtime(CPU)
@@ -186,6 +199,16 @@ def test_gather_is_in_order_of_rank_and_its_gradient_that_of_the_sum(ranks: list
 
 def test_a_flag_of_one_rank_is_seen_by_all(ranks: list[dict[str, Any]]):
     assert [result["any"] for result in ranks] == [[True, False]] * 2
+
+
+def test_gradients_are_exchanged_once_per_step(ranks: list[dict[str, Any]]):
+    assert [result["exchanges"] for result in ranks] == [[False, True, True]] * 2
+
+
+def test_only_the_runtime_knows_the_distributed_library():
+    source = Path(sycoca.__file__).parent
+    knowing = [path.name for path in source.rglob("*.py") if "torch.distributed" in path.read_text(encoding="utf-8")]
+    assert knowing == ["runtime.py"]
 
 
 def test_wrong_world_size_is_refused(ranks: list[dict[str, Any]]):

@@ -55,7 +55,7 @@ def test_measures_each_scene_with_its_captions_in_turn(batch_size: int):
         assert sample.described_pixels is not None
         place = index % len(sample.captions)
         scores = predictor.patch_scores([sample.open_image()], [sample.captions[place]])[0]
-        pixels = torch.from_numpy(sample.described_pixels[place]).float()
+        pixels = torch.from_numpy(sample.described_pixels(place)).float()
         hidden = scores.argsort()[:4]  # a quarter of 16
         per_patch = pixels.unfold(0, 8, 8).unfold(1, 8, 8).sum((2, 3)).flatten()
         coverages.append(1 - float(per_patch[hidden].sum() / per_patch.sum()))
@@ -75,8 +75,8 @@ def test_the_strategy_of_training_does_not_matter():
 
 def test_counts_what_it_skips():
     described = (np.ones((36, 40), dtype=bool),)
-    sample = ImageTextSample(key="a", captions=("a thing",), open_image=photo, described_pixels=described)
-    nothing = replace(sample, described_pixels=(np.zeros((36, 40), dtype=bool),))
+    sample = ImageTextSample(key="a", captions=("a thing",), open_image=photo, described_pixels=described.__getitem__)
+    nothing = replace(sample, described_pixels=lambda _: np.zeros((36, 40), dtype=bool))
     unknown = replace(sample, described_pixels=None, open_image=partial(photo, seed=2))
     report = evaluate_grounding(small_predictor(), ListSource(samples=(unknown, sample, nothing)))
     assert report.counts == {"samples": 1, "skipped_samples": 2}

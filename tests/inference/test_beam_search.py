@@ -1,6 +1,7 @@
 """Beam search against brute force: every caption of a tiny vocabulary, scored one by one."""
 
 import itertools
+import math
 from typing import final
 
 import pytest
@@ -101,6 +102,25 @@ def test_stopping_early_loses_nothing(length_penalty: float, monkeypatch: pytest
     assert found == beam_search(patient_rows, 20, SPECIAL, chosen)
     assert patient_rows.rows_per_step == [60] * 6
     assert sum(rows.rows_per_step) < sum(patient_rows.rows_per_step)
+
+
+def test_goes_on_while_a_longer_caption_can_still_win(monkeypatch: pytest.MonkeyPatch):
+    # After 3 the end has a score of -1 / 2; 4 is less likely, but what follows it is certain: -2 / 6.
+    second = torch.tensor([1 - math.exp(-1) - math.exp(-2), 0.0, math.exp(-1), 0.0, math.exp(-2), 0.0]).log()
+    steps = [certain(3), second, certain(5), certain(5), certain(5), certain(5)]
+    monkeypatch.setattr(RandomRows, "advance", lambda self, tokens: steps[next_step(self)].expand(len(tokens), -1))
+    found = beam_search(RandomRows(1, 2), 1, SPECIAL, limits(2, max_tokens=6))[0]
+    assert found.tokens == (3, 4, 5, 5, 5, 5)
+    assert found.log_likelihood == pytest.approx(-2)
+
+
+def certain(token: int) -> Tensor:
+    return torch.nn.functional.one_hot(torch.tensor(token), VOCAB) * 60.0
+
+
+def next_step(rows: RandomRows) -> int:
+    rows.rows_per_step.append(0)
+    return len(rows.rows_per_step) - 1
 
 
 @pytest.mark.parametrize("num_beams", [1, 2, 5])

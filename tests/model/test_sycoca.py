@@ -78,7 +78,7 @@ def test_a_later_token_changes_no_earlier_logit(model: SyCoCa, make_batch: Batch
 
 
 @pytest.mark.parametrize("mask_tokens", ["decoder", "encoder"])
-@pytest.mark.parametrize("pooling", ["cls", "mean", "attention"])
+@pytest.mark.parametrize("pooling", ["cls", "mean", "max", "attention"])
 def test_nothing_of_a_masked_patch_reaches_its_prediction(config, make_batch: BatchMaker, mask_tokens: str, pooling):
     changed_config = replace(
         config,
@@ -123,7 +123,7 @@ def test_without_text_guidance_the_caption_does_not_matter(config: SyCoCaConfig,
     )
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean", "attention"])
+@pytest.mark.parametrize("pooling", ["cls", "mean", "max", "attention"])
 def test_the_decoder_sees_kept_patches_only(config: SyCoCaConfig, make_batch: BatchMaker, pooling: str):
     model, batch = with_pooling(config, pooling, "cls"), make_batch(batch=2)
     images = model.encode_images(batch.images)
@@ -137,7 +137,7 @@ def test_the_decoder_sees_kept_patches_only(config: SyCoCaConfig, make_batch: Ba
 
 
 @pytest.mark.parametrize("kind", ["single", "parallel", "cascade"])
-@pytest.mark.parametrize("pooling", ["cls", "mean", "attention"])
+@pytest.mark.parametrize("pooling", ["cls", "mean", "max", "attention"])
 def test_every_parameter_is_used_and_initialized_on_purpose(config, make_batch: BatchMaker, pooling: str, kind):
     image = replace(config.image_encoder, pooling=pooling, pooler=replace(config.image_encoder.pooler, kind=kind))
     model = SyCoCa(replace(config, image_encoder=image))
@@ -159,6 +159,16 @@ def test_every_parameter_is_used_and_initialized_on_purpose(config, make_batch: 
     similarity = model.logit_scale() * (images.image_embeds * texts.text_embeds).sum(1)
     (similarity.sum() + logits.square().sum() + pixels.square().sum()).backward()
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+def test_mean_and_max_pool_patches_in_the_joint_space(config: SyCoCaConfig, make_batch: BatchMaker, pooling: str):
+    model, batch = with_pooling(config, pooling, "cls"), make_batch(batch=2)
+    images = model.encode_images(batch.images)
+    each = model.image_encoder.embed_patches(images.patch_tokens)
+    pooled = each.sum(dim=1) / 16 if pooling == "mean" else each.sort(dim=1).values[:, -1]
+    torch.testing.assert_close(images.image_embeds, pooled / pooled.norm(dim=1, keepdim=True))
+    assert images.cls_tokens.shape == (2, 0, 24)
 
 
 def test_larger_images_get_interpolated_positions(model: SyCoCa, make_batch: BatchMaker):

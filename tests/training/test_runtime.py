@@ -1,8 +1,11 @@
 import pytest
 import torch
 
+from sycoca.model.config import MaskingConfig
+from sycoca.objectives.config import ObjectivesConfig
 from sycoca.training.config import RuntimeConfig
 from sycoca.training.runtime import Runtime, choose_precision, is_main_process
+from sycoca.training.tasks import PretrainingTask
 
 CPU = RuntimeConfig(device="cpu")
 
@@ -48,6 +51,16 @@ def test_draw_keys_stay_on_the_cpu(make_batch):
     moved = runtime.to_device(batch)
     assert {moved.images.device.type, moved.tokens.device.type, moved.is_padding.device.type} == {"meta"}
     assert moved.draw_keys is batch.draw_keys
+
+
+def test_compiles_components_in_place(model, monkeypatch: pytest.MonkeyPatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(module))
+    task = PretrainingTask(model, masking=MaskingConfig(), objectives=ObjectivesConfig())
+    assert Runtime(CPU).wrap(task) is task
+    assert compiled == []
+    assert Runtime(RuntimeConfig(device="cpu", compile=True)).wrap(task) is task
+    assert compiled == [model.image_encoder, model.text_encoder, model.text_decoder, model.image_decoder]
 
 
 def test_main_process_is_rank_0(monkeypatch: pytest.MonkeyPatch):

@@ -18,6 +18,8 @@ COMMANDS = {
 }
 """Every command and what it does; ``sycoca.cli.NAME`` has a function ``run(arguments) -> exit code``."""
 
+_LONGEST_LINE = 600
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command. Returns 0, 1 after an error (one line; with --debug its traceback), 2 after wrong usage."""
@@ -71,4 +73,7 @@ def _run(command: str, arguments: list[str]) -> int:
 def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
     # Errors that we raise speak for themselves; of any other kind the name is part of the message.
-    return text if text and isinstance(error, ValueError | OSError | FloatingPointError) else f"{type(error).__name__}: {text}"
+    ours = isinstance(error, ValueError | OSError | FloatingPointError)
+    line = text if text and ours else f"{type(error).__name__}: {text}"
+    # A compiler's output, say, has megabytes.
+    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]} ... (all of it with --debug)"

@@ -88,9 +88,13 @@ class TrainingBatches:
             generator=torch.Generator(),
         )
         images = iter(loader)
-        for current in count(step):
-            totals = self._totals(current)
-            yield [self._batch(places, next(images), totals) for places in self._split(current)]
+        try:
+            for current in count(step):
+                totals = self._totals(current)
+                yield [self._batch(places, next(images), totals) for places in self._split(current)]
+        finally:
+            # The traceback of an error would keep the workers alive, and their late end takes seconds.
+            del images
 
     @property
     def _share(self) -> int:

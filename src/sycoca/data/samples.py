@@ -39,8 +39,8 @@ class ImageTextSample:
     questions: tuple[Question, ...] = ()
     """Questions about the image."""
 
-    described_pixels: tuple[Bool[np.ndarray, "height width"], ...] | None = None
-    """Per caption the pixels of the objects that it names; None where the truth is unknown."""
+    described_pixels: Callable[[int], Bool[np.ndarray, "height width"]] | None = None
+    """Returns the pixels of the objects that caption number i names; None where the truth is unknown."""
 
 
 @runtime_checkable

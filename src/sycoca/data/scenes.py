@@ -69,7 +69,7 @@ class ScenesSource:
             open_image=partial(picture, scene, self.size),
             label=scene.label,
             questions=questions_of(scene),
-            described_pixels=described_pixels(scene, self.size),
+            described_pixels=partial(described_pixels, scene, self.size),
         )
 
 
@@ -78,10 +78,9 @@ def picture(scene: Scene, size: int) -> Image.Image:
     return Image.fromarray(render(scene, size))
 
 
-def described_pixels(scene: Scene, size: int) -> tuple[Bool[np.ndarray, "height width"], ...]:
-    """Return per caption of the scene the pixels of the objects that it names."""
-    masks = object_masks(scene, size)
-    return tuple(np.any(masks[named_objects(facts, scene)], axis=0) for facts in facts_of(scene))
+def described_pixels(scene: Scene, size: int, place: int) -> Bool[np.ndarray, "height width"]:
+    """Return the pixels of the objects that caption number ``place`` of the scene names."""
+    return object_masks(scene, size)[named_objects(facts_of(scene)[place], scene)].any(axis=0)
 
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

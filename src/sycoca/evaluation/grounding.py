@@ -89,4 +89,4 @@ def described_shares(predictor: Predictor, pixels: Bool[np.ndarray, "height widt
 def _described(predictor: Predictor, sample: ImageTextSample, place: int) -> Float[Tensor, " patches"]:
     if sample.described_pixels is None:
         return torch.zeros(predictor.model.config.image_encoder.num_patches)
-    return described_shares(predictor, sample.described_pixels[place])
+    return described_shares(predictor, sample.described_pixels(place))

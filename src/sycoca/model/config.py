@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Pooling = Literal["cls", "mean", "attention"]
+Pooling = Literal["cls", "mean", "max", "attention"]
 TextPooling = Literal["cls", "mean"]
 PoolerKind = Literal["single", "parallel", "cascade"]
 MaskingStrategy = Literal["attentive", "random", "inverse"]
@@ -63,8 +63,8 @@ class ImageEncoderConfig:
     """Attention heads."""
 
     pooling: Pooling = "cls"
-    """Where the global feature comes from: the [CLS] token (paper), the mean of the patch tokens, or attention
-    pooling."""
+    """Where the global feature comes from: the [CLS] token (paper), the mean or the largest value of every feature over
+    the patches in the joint space, or attention pooling."""
 
     pooler: AttentionPoolerConfig = AttentionPoolerConfig()
     """Sizes of attention pooling; unused with the other poolings."""

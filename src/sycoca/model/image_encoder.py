@@ -1,6 +1,6 @@
 """The image encoder: a vision transformer from pixels to patch tokens and one global feature."""
 
-from typing import final
+from typing import assert_never, final
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -20,7 +20,7 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.patch_embedding = nn.Linear(config.patch_pixels, config.width, bias=False)
-        num_extra = 0 if config.pooling == "mean" else 1
+        num_extra = 0 if config.pooling in ("mean", "max") else 1
         self.cls_token = nn.Parameter(torch.empty(config.width)) if num_extra else None
         self.positions = nn.Parameter(torch.empty(num_extra + config.num_patches, config.width))
         self.mask_token = nn.Parameter(torch.empty(config.width)) if has_mask_token else None
@@ -82,11 +82,20 @@ class ImageEncoder(nn.Module):
         patch_tokens: Float[Tensor, "batch patches width"],
     ) -> Float[Tensor, "batch embed"]:
         """Pool the tokens and project them into the joint space, not yet normalized."""
-        if self.pooling is not None:
-            return self.projection(self.pooling.feature(torch.cat([cls_tokens, patch_tokens], dim=1)))
-        if self.config.pooling == "cls":
-            return self.projection(self._norm_post(cls_tokens)[:, 0])
-        return self.projection(self._norm_post(patch_tokens).mean(dim=1))
+        match self.config.pooling:
+            case "cls":
+                return self.projection(self._norm_post(cls_tokens)[:, 0])
+            case "mean":
+                return self.embed_patches(patch_tokens).mean(dim=1)
+            case "max":
+                # One patch that shows a thing is enough: nothing is gained by smearing it over the background,
+                # which under the mean outscores the thing itself.
+                return self.embed_patches(patch_tokens).amax(dim=1)
+            case "attention":
+                assert self.pooling is not None
+                return self.projection(self.pooling.feature(torch.cat([cls_tokens, patch_tokens], dim=1)))
+            case unknown:
+                assert_never(unknown)
 
     def embed_patches(self, patch_tokens: Float[Tensor, "batch patches width"]) -> Float[Tensor, "batch patches embed"]:
         """Put every patch into the joint space by itself, not yet normalized.
