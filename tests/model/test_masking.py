@@ -88,9 +88,7 @@ def test_scores_follow_a_permutation_of_the_patches():
         token_max_scores(patches[:, order], tokens, counts), token_max_scores(patches, tokens, counts)[:, order]
     )
     caption = tokens[:, 0]
-    torch.testing.assert_close(
-        caption_scores(patches[:, order], caption), caption_scores(patches, caption)[:, order]
-    )
+    torch.testing.assert_close(caption_scores(patches[:, order], caption), caption_scores(patches, caption)[:, order])
 
 
 def test_near_duplicates_do_not_tie_in_half_precision():

@@ -59,7 +59,9 @@ def test_notes_give_the_range_of_a_map(explanation: Explanation):
 
 def test_a_cut_caption_says_so(explanation: Explanation):
     cut = replace(explanation, words=explanation.words[:3], relevance=explanation.relevance[:3])
-    assert "(the model reads 3 words)" in explanation_figure(cut).get_suptitle()
+    assert "(cut after “circle”)" in explanation_figure(cut).get_suptitle()
+    half_word = replace(explanation, words=(*explanation.words[:-1], "squa"))
+    assert "(cut after “squa”)" in explanation_figure(half_word).get_suptitle()
     assert explanation_figure(explanation).get_suptitle() == f"“{CAPTION}”"
 
 

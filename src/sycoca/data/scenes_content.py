@@ -51,7 +51,7 @@ class SceneObject:
     """Across and down, as shares of the image's side."""
 
     radius: float
-    """Radius of the circle of equal area, as a share of the image's side."""
+    """Half the side of the square around it when it is not turned, as a share of the image's side."""
 
     angle: float = 0.0
     """Radians it is turned by, clockwise."""
@@ -68,7 +68,7 @@ class Scene:
 
     level: Level
     objects: tuple[SceneObject, ...]
-    """The objects, largest area first; no two share both color and shape, none touches another."""
+    """The objects, largest radius first; no two share both color and shape, none touches another."""
 
     draw_key: int
     """Root of everything else that is drawn for the scene: its texture and its captions' wording."""

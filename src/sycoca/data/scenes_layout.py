@@ -29,20 +29,20 @@ Kind = tuple[Color, Shape]
 
 EXTENT: dict[Shape, float] = {
     "circle": 1.0,
-    "square": 1.2534,
-    "triangle": 1.5552,
-    "cross": 1.2464,
-    "star": 1.4622,
-    "ring": 1.1973,
-    "diamond": 1.2534,
-    "heart": 1.205,
+    "square": 1.4143,
+    "triangle": 1.0,
+    "cross": 1.0563,
+    "star": 1.0,
+    "ring": 1.0,
+    "diamond": 1.0,
+    "heart": 1.02,
 }
-"""Distance from a shape's center to its farthest point, in radii of the circle of equal area."""
+"""Distance from a shape's center to its farthest point, in its radii."""
 
 RADII: dict[Level, dict[Size, tuple[float, float]]] = {
-    "easy": {"large": (0.15, 0.18), "small": (0.09, 0.115)},
-    "medium": {"large": (0.14, 0.16), "medium": (0.11, 0.12), "small": (0.08, 0.09)},
-    "hard": {"large": (0.13, 0.155), "medium": (0.105, 0.12), "small": (0.08, 0.09)},
+    "easy": {"large": (0.2, 0.24), "small": (0.125, 0.155)},
+    "medium": {"large": (0.165, 0.19), "medium": (0.13, 0.145), "small": (0.095, 0.108)},
+    "hard": {"large": (0.155, 0.185), "medium": (0.125, 0.145), "small": (0.095, 0.108)},
 }
 """Range of the radius by level and class of sizes, as a share of the image's side."""
 
@@ -53,7 +53,7 @@ _MOST_ANGLE = math.radians(8)
 # At easy the other axis stays well below what counts as clear, so that exactly one relation holds.
 _EASY_CROSS_OFFSET = 0.75 * CLEAR_OFFSET
 
-# Areas must differ visibly where classes do not say so: the largest object is named first.
+# Sizes must differ visibly where classes do not say so: the largest object is named first.
 _LEAST_SIZE_STEP = 1.08
 
 
@@ -78,7 +78,7 @@ def _draw_easy_scene(split: Split, seed: int, index: int) -> Scene:
     rng = random.Random(derive_key(seed, f"scene easy {split}", index))
     large = _draw_radius(rng, "easy", "large")
     small = _draw_radius(rng, "easy", "small")
-    centers = _place_pair(rng, relation, large * EXTENT[first[1]], small * EXTENT[second[1]])
+    centers = _place_pair(rng, relation, large, small)
     objects = (
         SceneObject(color=first[0], shape=first[1], size="large", center=centers[0], radius=large),
         SceneObject(color=second[0], shape=second[1], size="small", center=centers[1], radius=small),
@@ -107,11 +107,11 @@ def _shuffled_order(purpose: str, seed: int, num_rounds: int, length: int) -> li
 
 
 def _place_pair(
-    rng: random.Random, relation: Relation, first_extent: float, second_extent: float
+    rng: random.Random, relation: Relation, first_radius: float, second_radius: float
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Return two centers in that relation, apart on its axis and about level on the other."""
-    low, high = (extent + _MARGIN for extent in (first_extent, second_extent))
-    distance = rng.uniform(first_extent + second_extent + _GAP, 1 - low - high)
+    low, high = (radius + _MARGIN for radius in (first_radius, second_radius))
+    distance = rng.uniform(first_radius + second_radius + _GAP, 1 - low - high)
     near = rng.uniform(low, 1 - high - distance)
     slide = rng.uniform(-_EASY_CROSS_OFFSET, _EASY_CROSS_OFFSET)
     level = rng.uniform(max(low, high - slide), min(1 - low, 1 - high - slide))

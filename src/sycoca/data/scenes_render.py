@@ -80,7 +80,7 @@ def _coverage(thing: SceneObject, image_size: int) -> tuple[slice, slice, Plane]
 
 
 def _outside_distance(shape: Shape, x: Plane, y: Plane, radius: float) -> Plane:
-    """Return how far a point (y points down) lies outside the shape of that area, negative inside.
+    """Return how far a point (y points down) lies outside a shape of that radius, negative inside.
 
     Exact near edges, which is all that anti-aliasing needs.
     """
@@ -98,12 +98,11 @@ def _round_distance(shape: Literal["circle", "ring", "star", "heart"], x: Plane,
         case "circle":
             return np.hypot(x, y) - radius
         case "ring":
-            outer = radius * EXTENT["ring"]
-            return abs(np.hypot(x, y) - 0.775 * outer) - 0.225 * outer
+            return abs(np.hypot(x, y) - 0.775 * radius) - 0.225 * radius
         case "star":
-            return _star_distance(x, y, radius * EXTENT["star"])
+            return _star_distance(x, y, radius)
         case "heart":
-            return _heart_distance(abs(x), y, radius * 1.3265)
+            return _heart_distance(abs(x), y, radius * 1.1716)
         case unknown:
             assert_never(unknown)
 
@@ -114,13 +113,13 @@ def _straight_distance(
     """The same for shapes with straight edges, of their right halves."""
     match shape:
         case "square":
-            return np.maximum(x, abs(y)) - radius * math.sqrt(math.pi) / 2
+            return np.maximum(x, abs(y)) - radius
         case "diamond":
-            return (x + abs(y)) / math.sqrt(2) - radius * math.sqrt(math.pi) / 2
+            return (x + abs(y) - radius) / math.sqrt(2)
         case "triangle":
-            return np.maximum(math.sqrt(3) / 2 * x - y / 2, y) - radius * EXTENT["triangle"] / 2
+            return np.maximum(math.sqrt(3) / 2 * x - y / 2, y) - radius / 2
         case "cross":
-            return _cross_distance(x, abs(y), radius * 1.18)
+            return _cross_distance(x, abs(y), radius)
         case unknown:
             assert_never(unknown)
 

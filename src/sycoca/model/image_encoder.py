@@ -11,6 +11,10 @@ from sycoca.model.patches import gather_patches, patchify, resize_positions
 from sycoca.model.poolers import AttentionPooling
 from sycoca.model.transformer import SelfBlock, init_blocks, layer_norm
 
+POSITION_STD = 0.5
+"""Deviation of the first position embeddings, near that of embedded patches. CLIP's width^-1/2 drowns in them, and where
+things are is then learned hundreds of steps later (docs/log.md)."""
+
 
 @final
 class ImageEncoder(nn.Module):
@@ -34,11 +38,12 @@ class ImageEncoder(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Initialize as CLIP does: embeddings and projections normal with std width^-1/2."""
+        """Initialize as CLIP does, embeddings and projections normal with std width^-1/2; but with larger positions."""
         init_blocks(self.blocks, self.config.width, self.config.depth)
         nn.init.normal_(self.patch_embedding.weight, std=self.config.patch_pixels**-0.5)
         nn.init.normal_(self.projection.weight, std=self.config.feature_width**-0.5)
-        for embedding in (self.positions, self.cls_token, self.mask_token):
+        nn.init.normal_(self.positions, std=POSITION_STD)
+        for embedding in (self.cls_token, self.mask_token):
             if embedding is not None:
                 nn.init.normal_(embedding, std=self.config.width**-0.5)
 

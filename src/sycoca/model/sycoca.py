@@ -147,7 +147,7 @@ class SyCoCa(nn.Module):
         self,
         images: Float[Tensor, "batch 3 height width"],
         is_masked: Bool[Tensor, "batch patches"],
-        token_states: Float[Tensor, "batch tokens width"],
+        token_states: Float[Tensor, "batch tokens text_width"],
         is_padding: Bool[Tensor, "batch tokens"],
     ) -> Float[Tensor, "batch masked pixels"]:
         """Predict the masked patches (in ascending order) from the visible ones and the caption.

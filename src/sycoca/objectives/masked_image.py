@@ -16,7 +16,9 @@ def patch_statistics(
     patches: Float[Tensor, "batch patches pixels"],
 ) -> tuple[Float[Tensor, "batch patches 1"], Float[Tensor, "batch patches 1"]]:
     """Return every patch's mean and deviation, by which targets are normalized and pictures restored."""
-    variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
+    mean = patches.mean(dim=-1, keepdim=True)
+    # Not torch.var_mean, which runs on one thread and took a fifth of a small model's step on a CPU.
+    variance = (patches - mean).square().sum(dim=-1, keepdim=True) / (patches.shape[-1] - 1)
     return mean, (variance + NORMALIZATION_EPS).sqrt()
 
 

@@ -42,28 +42,28 @@ def tiny() -> PretrainConfig:
         out="runs/tiny",
         model=SyCoCaConfig(
             image_encoder=ImageEncoderConfig(
-                image_size=64, patch_size=16, width=128, depth=4, num_heads=4, pooling="mean"
+                image_size=64, patch_size=16, width=128, depth=4, num_heads=2, pooling="max"
             ),
             text_encoder=TextEncoderConfig(
-                vocab_size=512, context_length=32, width=128, depth=2, num_heads=4, pooling="mean"
+                vocab_size=512, context_length=32, width=128, depth=2, num_heads=2, pooling="mean"
             ),
-            text_decoder=TextDecoderConfig(depth=2, num_heads=4),
-            image_decoder=ImageDecoderConfig(width=128, depth=2, num_heads=4),
+            text_decoder=TextDecoderConfig(depth=2, num_heads=2),
+            image_decoder=ImageDecoderConfig(width=128, depth=1, num_heads=2),
             embed_dim=128,
         ),
         # Left and right carry meaning in the scenes, and a crop may cut what a caption names.
         transforms=ImageTransformConfig(crop_min_area=1.0, crop_max_aspect=1.0, flips=False),
         tokenizer=TokenizerConfig(vocab_size=512),
         data=DataConfig(
-            train="scenes:?level=easy&count=20000&seed=0",
+            train="scenes:?level=easy&count=8000&seed=0",
             validation="scenes:?level=easy&count=500&split=validation",
             num_workers=0,
             cache_images=True,
         ),
-        optimizer=OptimizerConfig(peak_lr=1.5e-3, weight_decay=0.05),
-        schedule=ScheduleConfig(warmup_steps=100),
+        optimizer=OptimizerConfig(peak_lr=2e-3, weight_decay=0.1),
+        schedule=ScheduleConfig(warmup_steps=50),
         training=TrainingConfig(
-            steps=1500, global_batch_size=128, log_every=20, evaluate_every=250, save_every=500, evaluation_samples=500
+            steps=1500, global_batch_size=64, log_every=20, evaluate_every=250, save_every=500, evaluation_samples=200
         ),
     )
 
@@ -79,7 +79,7 @@ def small() -> PretrainConfig:
         out="runs/small",
         model=SyCoCaConfig(
             image_encoder=ImageEncoderConfig(
-                image_size=128, patch_size=16, width=384, depth=6, num_heads=6, pooling="mean"
+                image_size=128, patch_size=16, width=384, depth=6, num_heads=6, pooling="max"
             ),
             text_encoder=TextEncoderConfig(
                 vocab_size=8192, context_length=48, width=384, depth=4, num_heads=6, pooling="mean"
@@ -113,26 +113,26 @@ def flickr8k() -> PretrainConfig:
         out="runs/flickr8k",
         model=SyCoCaConfig(
             image_encoder=ImageEncoderConfig(
-                image_size=96, patch_size=16, width=256, depth=6, num_heads=4, pooling="mean"
+                image_size=64, patch_size=16, width=192, depth=4, num_heads=3, pooling="max"
             ),
             text_encoder=TextEncoderConfig(
-                vocab_size=4096, context_length=40, width=256, depth=4, num_heads=4, pooling="mean"
+                vocab_size=4096, context_length=40, width=192, depth=2, num_heads=3, pooling="mean"
             ),
-            text_decoder=TextDecoderConfig(depth=2, num_heads=4),
-            image_decoder=ImageDecoderConfig(width=256, depth=1, num_heads=4),
-            embed_dim=256,
+            text_decoder=TextDecoderConfig(depth=1, num_heads=3),
+            image_decoder=ImageDecoderConfig(width=192, depth=1, num_heads=3),
+            embed_dim=192,
         ),
         # The photos come as squares, squashed; what is squashed alike stays alike.
-        transforms=ImageTransformConfig(resize="squash", crop_min_area=0.5, flips=True),
+        transforms=ImageTransformConfig(resize="squash", crop_min_area=0.4, flips=True),
         tokenizer=TokenizerConfig(vocab_size=4096),
         data=DataConfig(
             train="data/flickr8k/captions.jsonl?split=train&images=data/flickr8k/images",
             validation="data/flickr8k/captions.jsonl?split=val&images=data/flickr8k/images",
-            num_workers=2,
+            cache_images=True,
         ),
-        optimizer=OptimizerConfig(peak_lr=1e-3, weight_decay=0.1),
-        schedule=ScheduleConfig(warmup_steps=200),
-        training=TrainingConfig(steps=3000, global_batch_size=128, evaluate_every=500, save_every=500),
+        optimizer=OptimizerConfig(peak_lr=1.5e-3, weight_decay=0.2),
+        schedule=ScheduleConfig(warmup_steps=100),
+        training=TrainingConfig(steps=1100, global_batch_size=128, evaluate_every=550, save_every=275),
     )
 
 

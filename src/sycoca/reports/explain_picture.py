@@ -72,8 +72,8 @@ def explanation_figure(explanation: Explanation) -> Figure:
 
 
 def _cut_note(explanation: Explanation) -> str:
-    is_cut = len(explanation.caption.split()) > len(explanation.words)
-    return f" (the model reads {len(explanation.words)} words)" if is_cut else ""
+    read = [word.lower() for word in explanation.words]
+    return "" if read == explanation.caption.lower().split() else f" (cut after “{' '.join(read[-1:])}”)"
 
 
 def _draw_caption_row(axes: list[Axes], explanation: Explanation) -> None:

@@ -1,0 +1,64 @@
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from sycoca.cli.main import main
+from sycoca.experiments import quickstart as module
+from sycoca.experiments.quickstart import QuickstartResult, quickstart, remove_run
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> QuickstartResult:
+    """A quickstart of two steps on few scenes: everything runs, nothing is learned."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "TEST_SCENES", "scenes:?level=easy&count=24&split=test")
+        out = tmp_path_factory.mktemp("runs") / "quickstart"
+        return quickstart(out, steps=2, console=Console(file=io.StringIO()))
+
+
+def test_leaves_figures_reports_weights_and_a_page(result: QuickstartResult):
+    plain = json.loads((result.page.parent / "report.json").read_text())
+    assert plain["task"] == "quickstart"
+    assert plain["metrics"] == result.metrics
+    assert plain["reports"].keys() == {"retrieval", "captioning", "grounding", "baselines"}
+    for name in (
+        "text_to_image_recall_at_1",
+        "text_to_image_recall_at_10",
+        "text_to_image_recall_at_1_ceiling",
+        "text_to_image_recall_at_1_color_only",
+        "caption_truth",
+        "caption_truth_most_frequent",
+        "caption_detail",
+        "mask_coverage",
+        "training_seconds",
+    ):
+        assert plain["metrics"][name] >= 0
+    assert (result.weights / "model.safetensors").is_file()
+
+
+def test_the_page_shows_what_was_measured(result: QuickstartResult):
+    html = result.page.read_text()
+    for heading in ("How it learned", "Finding images", "Captions", "Attentive masks", "All numbers", "Go on"):
+        assert heading in html
+    assert html.count("<img") == 5 * 5 + 10 + 6 * 5
+    assert f"{100 * result.metrics['mask_coverage']:.1f} %" in html
+
+
+def test_deletes_runs_and_nothing_else(tmp_path: Path):
+    remove_run(tmp_path / "absent")
+    with pytest.raises(ValueError, match="is no run folder: it has no config.yaml, so nothing was deleted"):
+        remove_run(tmp_path)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.yaml").touch()
+    remove_run(run)
+    assert not run.exists()
+
+
+def test_a_folder_that_exists_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["quickstart", "--out", str(tmp_path)]) == 1
+    assert "exists already; --restart begins anew" in capsys.readouterr().err
+    assert tmp_path.exists()

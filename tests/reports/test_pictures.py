@@ -1,0 +1,43 @@
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+
+from sycoca.reports.pictures import data_uri, score_overlay, without_patches
+
+PICTURE = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+
+
+def decoded(uri: str) -> np.ndarray:
+    head, data = uri.split(",", 1)
+    assert head == "data:image/png;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+
+
+def test_a_uri_holds_the_picture_enlarged_by_a_whole_factor():
+    shown = decoded(data_uri(PICTURE, side=20))
+    assert shown.shape == (12, 18, 3)
+    assert np.array_equal(shown[::3, ::3], PICTURE)
+    assert np.array_equal(shown[2::3, 2::3], PICTURE)
+
+
+def test_a_large_picture_keeps_its_size():
+    assert decoded(data_uri(PICTURE, side=3)).shape == (4, 6, 3)
+
+
+def test_blanks_exactly_the_patches_that_are_gone():
+    is_gone = np.array([[True, False, False], [False, False, True]])
+    shown = without_patches(PICTURE, is_gone)
+    assert (shown[:2, :2] == [228, 230, 236]).all()
+    assert (shown[2:, 4:] == [228, 230, 236]).all()
+    assert np.array_equal(shown[:2, 2:], PICTURE[:2, 2:])
+
+
+def test_the_best_patch_is_the_brightest():
+    flat = np.full((4, 6, 3), 100, dtype=np.uint8)
+    shown = score_overlay(flat, np.array([[0.1, 0.2, 0.3], [0.9, 0.0, 0.5]], dtype=np.float32)).astype(int).sum(2)
+    assert shown[2, 0] == shown.max()
+    assert shown[3, 3] == shown.min()
+    equal = score_overlay(flat, np.ones((2, 3), dtype=np.float32))
+    assert (equal == equal[0, 0]).all()
