@@ -110,6 +110,21 @@ def test_a_component_of_weight_zero_is_not_needed(config: SyCoCaConfig, make_bat
     assert terms.masked_image is None
 
 
+@pytest.mark.parametrize(
+    ("captioning", "masked_image", "hides", "is_needed"),
+    [(0.0, 0.0, True, False), (2.0, 0.0, False, False), (2.0, 0.0, True, True), (0.0, 1.0, True, True)],
+)
+def test_patches_are_scored_only_where_something_depends_on_it(
+    model, make_batch, monkeypatch, captioning, masked_image, hides, is_needed
+):
+    scored = []
+    original = SyCoCa.patch_scores
+    monkeypatch.setattr(SyCoCa, "patch_scores", lambda *arguments: scored.append(1) or original(*arguments))
+    objectives = ObjectivesConfig(captioning_weight=captioning, masked_image_weight=masked_image)
+    losses(model, make_batch(), MaskingConfig(hides_from_captioning=hides), objectives)
+    assert bool(scored) == is_needed
+
+
 def test_strategies_give_different_losses(model: SyCoCa, make_batch: BatchMaker):
     batch = make_batch()
     found = {s: losses(model, batch, MaskingConfig(strategy=s)) for s in ("attentive", "random", "inverse")}

@@ -34,16 +34,18 @@ def pretraining_losses(
     """
     images = model.encode_images(batch.images)
     texts = model.encode_texts(batch.tokens, batch.is_padding)
-    choice = _choose(model, images, texts, batch, masking)
+    hides = objectives.captioning_weight > 0 and masking.hides_from_captioning
+    masks = objectives.masked_image_weight > 0
+    choice = _choose(model, images, texts, batch, masking) if hides or masks else None
     contrastive = captioning = masked_image = None
     if objectives.contrastive_weight > 0:
         contrastive = contrastive_loss(
             images.image_embeds, texts.text_embeds, model.logit_scale(), batch.totals.num_samples, ranks
         )
     if objectives.captioning_weight > 0:
-        choice_for_captioning = choice if masking.hides_from_captioning else None
-        captioning = _captioning(model, images, texts, batch, choice_for_captioning)
-    if objectives.masked_image_weight > 0:
+        captioning = _captioning(model, images, texts, batch, choice if hides else None)
+    if masks:
+        assert choice is not None
         masked_image = _masked_image(model, texts, batch, choice, objectives)
     return LossTerms(contrastive=contrastive, captioning=captioning, masked_image=masked_image)
 
