@@ -4,9 +4,9 @@ import json
 
 import pytest
 import torch
-from builders.predictors import photo, small_predictor
 from PIL import Image
 
+from builders.predictors import photo, small_predictor
 from sycoca.cli import caption, evaluate, explain
 from sycoca.cli.model_arguments import ModelArguments
 from sycoca.data.spec import open_source

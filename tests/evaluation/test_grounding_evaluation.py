@@ -4,8 +4,8 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from builders.predictors import SCENES, ListSource, photo, photo_source, small_predictor
 
+from builders.predictors import SCENES, ListSource, photo, photo_source, small_predictor
 from sycoca.data.samples import ImageTextSample
 from sycoca.evaluation.grounding import described_shares, evaluate_grounding, grounding_metrics
 from sycoca.model.config import MaskingConfig

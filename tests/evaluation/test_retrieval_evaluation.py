@@ -2,9 +2,9 @@ import io
 
 import pytest
 import torch
-from builders.predictors import ListSource, photo_source, small_predictor
 from rich.console import Console
 
+from builders.predictors import ListSource, photo_source, small_predictor
 from sycoca.evaluation.retrieval import evaluate_retrieval
 
 CAPTIONS = [

@@ -1,6 +1,6 @@
 import pytest
-from builders.predictors import SCENES, small_predictor
 
+from builders.predictors import SCENES, small_predictor
 from sycoca.data.scenes import ScenesSource
 from sycoca.data.scenes_language import ceiling_text_to_image, most_frequent_caption_truth
 from sycoca.evaluation.scene_baselines import evaluate_scene_baselines

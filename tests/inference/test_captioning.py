@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 import torch
-from builders.predictors import CONTEXT_LENGTH, photos, small_predictor
 
+from builders.predictors import CONTEXT_LENGTH, photos, small_predictor
 from sycoca.inference.captioning import caption_log_likelihoods, generate_captions, most_new_tokens
 from sycoca.inference.generation import GeneratedCaption
 from sycoca.inference.generation_config import GenerationConfig

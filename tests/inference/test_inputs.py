@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from builders.predictors import photo
 from PIL import Image
 
+from builders.predictors import photo
 from sycoca.inference.inputs import check_list, image_batch, open_image
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.image_transforms import inference_image

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from builders.predictors import photos, small_predictor
 
+from builders.predictors import photos, small_predictor
 from sycoca.inference.load import choose_device, load, torch_dtype
 from sycoca.model.image_encoder import ImageEncoder
 from sycoca.model.text_encoder import TextEncoder

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from builders.predictors import photo, photos, small_predictor
 
+from builders.predictors import photo, photos, small_predictor
 from sycoca.inference.predictor import Predictor
 from sycoca.model.config import MaskingConfig
 from sycoca.model.patches import patchify

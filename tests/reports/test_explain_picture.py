@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from builders.predictors import photo, small_predictor
 from PIL import Image
 
+from builders.predictors import photo, small_predictor
 from sycoca.inference.explanation import Explanation
 from sycoca.reports.explain_picture import explanation_figure, save_explanation
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from builders.predictors import small_predictor
 from safetensors.torch import load_file, save_file
 
+from builders.predictors import small_predictor
 from sycoca.inference.predictor import Predictor
 from sycoca.model.config import MaskingConfig
 from sycoca.preprocess.config import ImageTransformConfig

@@ -12,8 +12,8 @@ from sycoca.model.poolers import AttentionPooling
 from sycoca.model.transformer import SelfBlock, init_blocks, layer_norm
 
 POSITION_STD = 0.5
-"""Deviation of the first position embeddings, near that of embedded patches. CLIP's width^-1/2 drowns in them, and where
-things are is then learned hundreds of steps later (docs/log.md)."""
+"""Deviation of the first position embeddings, near that of embedded patches. CLIP's width^-1/2 drowns in them, and
+where things are is then learned hundreds of steps later (docs/log.md)."""
 
 
 @final
