@@ -80,7 +80,8 @@ def picture(scene: Scene, size: int) -> Image.Image:
 
 def described_pixels(scene: Scene, size: int, place: int) -> Bool[np.ndarray, "height width"]:
     """Return the pixels of the objects that caption number ``place`` of the scene names."""
-    return object_masks(scene, size)[named_objects(facts_of(scene)[place], scene)].any(axis=0)
+    named = named_objects(facts_of(scene)[place], scene)
+    return np.logical_or.reduce(object_masks(scene, size)[named])
 
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -40,7 +40,7 @@ EXTENT: dict[Shape, float] = {
 """Distance from a shape's center to its farthest point, in its radii."""
 
 RADII: dict[Level, dict[Size, tuple[float, float]]] = {
-    "easy": {"large": (0.2, 0.24), "small": (0.125, 0.155)},
+    "easy": {"large": (0.215, 0.245), "small": (0.155, 0.185)},
     "medium": {"large": (0.165, 0.19), "medium": (0.13, 0.145), "small": (0.095, 0.108)},
     "hard": {"large": (0.155, 0.185), "medium": (0.125, 0.145), "small": (0.095, 0.108)},
 }

@@ -30,9 +30,9 @@ def evaluate_grounding(
 ) -> Report:
     """Compare patch scores with the pixels that captions describe; each sample with one caption, which take turns.
 
-    ``mask_coverage``: share of the described pixels inside the patches that attentive masking would show to the
-    captioner, whatever strategy the model was trained with; ``_largest`` is the best choice of as many patches,
-    ``_random`` what chance reaches. ``grounding_average_precision`` ranks pixels by their patch's score,
+    ``mask_coverage``: share of the described pixels inside the better-scoring half of the patches, whatever ratios
+    and strategy the model was trained with, so that models compare; ``_largest`` is the best choice of as many
+    patches, ``_random`` what chance reaches. ``grounding_average_precision`` ranks pixels by their patch's score,
     ``described_ratio`` is about its chance. Samples whose caption describes nothing that the model sees are skipped and
     counted. Raises ValueError where no sample is left.
     """
@@ -54,7 +54,7 @@ def evaluate_grounding(
         raise ValueError(f"{source.name} does not say which pixels its captions describe; the built-in scenes do")
     return Report(
         task="grounding",
-        metrics=grounding_metrics(scores, described, predictor.config.masking.captioning_hidden_ratio),
+        metrics=grounding_metrics(scores, described),
         counts={"samples": len(scores), "skipped_samples": num_samples - len(scores)},
         settings={"data": source.name, "limit": limit, "score": predictor.config.masking.score},
         seconds=time.perf_counter() - started_at,
@@ -62,20 +62,20 @@ def evaluate_grounding(
 
 
 def grounding_metrics(
-    scores: Float[Tensor, "samples patches"], described: Float[Tensor, "samples patches"], hidden_ratio: float
+    scores: Float[Tensor, "samples patches"], described: Float[Tensor, "samples patches"]
 ) -> dict[str, float]:
     """Return the means over samples; ``described`` is the described share of each patch."""
-    is_shown = ~lowest(scores, hidden_ratio)
-    num_shown = int(is_shown[0].sum())
+    is_better = ~lowest(scores, 0.5)
+    num_better = int(is_better[0].sum())
     values = {
-        "mask_coverage": mask_coverage(is_shown, described),
-        "mask_coverage_largest": largest_mask_coverage(described, num_shown),
+        "mask_coverage": mask_coverage(is_better, described),
+        "mask_coverage_largest": largest_mask_coverage(described, num_better),
         "grounding_average_precision": grounding_average_precision(scores, described),
         "grounding_average_precision_largest": grounding_average_precision(described, described),
         "described_ratio": described.mean(1),
     }
     means = {name: value.double().mean().item() for name, value in values.items()}
-    return {**means, "mask_coverage_random": num_shown / scores.shape[1]}
+    return {**means, "mask_coverage_random": num_better / scores.shape[1]}
 
 
 def described_shares(predictor: Predictor, pixels: Bool[np.ndarray, "height width"]) -> Float[Tensor, " patches"]:
