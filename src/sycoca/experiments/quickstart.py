@@ -158,14 +158,15 @@ def _figures(metrics: dict[str, float], reports: dict[str, Report]) -> list[Figu
         Figure(
             label="among the first ten, R@10",
             value=readable(at_10, metrics[at_10]),
-            note=f"chance {10 / num_images:.1%}; R@1 can be at most {readable(ceiling, metrics[ceiling])}",
+            note=f"{readable(at_10, 10 / num_images)} by chance; R@1 can be at most {readable(ceiling, metrics[ceiling])}",
         ),
     )
     figures.append(
         Figure(
             label="described pixels in the better half, mask coverage",
             value=readable("mask_coverage", metrics["mask_coverage"]),
-            note=f"{grounding['mask_coverage_random']:.0%} by chance, {grounding['mask_coverage_largest']:.0%} at best",
+            note=f"{readable('mask_coverage', grounding['mask_coverage_random'])} by chance,"
+            f" {readable('mask_coverage', grounding['mask_coverage_largest'])} at best",
         )
     )
     return figures
