@@ -63,7 +63,7 @@ def test_greedy_with_caches_is_greedy_without(max_tokens: int | None):
 def test_beams_with_caches_score_what_the_model_scores_without():
     predictor = small_predictor()
     with_early_ends(predictor)
-    memory = memory_of(predictor, 6)
+    memory = memory_of(predictor, 24)
     config = GenerationConfig(num_beams=4, max_tokens=6)
     captions = generate_captions(predictor.model, memory, predictor.tokenizer.special, config)
     special = predictor.tokenizer.special

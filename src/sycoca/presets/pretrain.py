@@ -66,7 +66,7 @@ def tiny() -> PretrainConfig:
         optimizer=OptimizerConfig(peak_lr=2e-3, weight_decay=0.1),
         schedule=ScheduleConfig(warmup_steps=50),
         training=TrainingConfig(
-            steps=1300, global_batch_size=64, log_every=20, evaluate_every=325, save_every=500, evaluation_samples=200
+            steps=1200, global_batch_size=64, log_every=20, evaluate_every=300, save_every=500, evaluation_samples=200
         ),
     )
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-Lines = Sequence[Mapping[str, float | None]]
+Lines = Sequence[Mapping[str, int | float | None]]
 """One mapping of values per logged step; None where a value was not finite."""
 
 _TRAINING_COLOR, _VALIDATION_COLOR = "#9aa5c4", "#d6453d"
@@ -81,7 +81,7 @@ def _draw(axis: Axes, lines: Lines, curve: Curve) -> None:
         axis.legend(fontsize=8, frameon=False, labelcolor=_INK)
 
 
-def _points(lines: Lines, name: str | None) -> list[tuple[float, float]]:
+def _points(lines: Lines, name: str | None) -> list[tuple[int | float, int | float]]:
     if name is None:
         return []
     points = ((line["step"], line.get(name)) for line in lines)
