@@ -158,7 +158,8 @@ def _figures(metrics: dict[str, float], reports: dict[str, Report]) -> list[Figu
         Figure(
             label="among the first ten, R@10",
             value=readable(at_10, metrics[at_10]),
-            note=f"{readable(at_10, 10 / num_images)} by chance; R@1 can be at most {readable(ceiling, metrics[ceiling])}",
+            note=f"{readable(at_10, 10 / num_images)} by chance;"
+            f" R@1 can be at most {readable(ceiling, metrics[ceiling])}",
         ),
     )
     figures.append(
