@@ -91,10 +91,17 @@ def test_scores_follow_a_permutation_of_the_patches():
     torch.testing.assert_close(caption_scores(patches[:, order], caption), caption_scores(patches, caption)[:, order])
 
 
-def test_near_duplicates_do_not_tie_in_half_precision():
-    patches = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]).bfloat16()
-    caption = torch.tensor([[0.5, 0.501953125]]).bfloat16()
-    assert caption_scores(patches, caption).dtype == torch.float32
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_near_duplicates_do_not_tie_in_half_precision(dtype: torch.dtype):
+    # Products of 0.5 + 2^-10 and 0.5 + 2^-11, which bfloat16 would both round to 0.5.
+    patches = torch.tensor([[[0.5, 2**-8], [0.5, 2**-9]]]).to(dtype)
+    caption = torch.tensor([[1.0, 2**-2]]).to(dtype)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        of_caption = caption_scores(patches, caption)
+        of_words = token_max_scores(patches, caption[:, None], torch.ones(1, 1, dtype=torch.bool))
+    for scores in (of_caption, of_words):
+        assert scores.dtype == torch.float32
+        assert scores[0, 0] > scores[0, 1]
 
 
 def test_random_scores_come_from_the_generators_alone():

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from sycoca.precision import at_least_float32
+
 
 def mask_coverage(
     is_chosen: Bool[Tensor, "batch patches"], described: Float[Tensor, "batch patches"]
@@ -49,4 +51,4 @@ def _checked(described: Float[Tensor, "batch patches"]) -> Float[Tensor, "batch 
     if not bool((described.sum(1) > 0).all()):
         row = int((described.sum(1) <= 0).nonzero()[0])
         raise ValueError(f"sample {row} has no described pixels, so there is nothing to find")
-    return described.to(torch.promote_types(described.dtype, torch.float32))
+    return at_least_float32(described)

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sycoca.precision import precise_product
+
 RECALL_AT = (1, 5, 10)
 """The ranks that the field reports for Flickr30k and COCO (Karpathy splits)."""
 
@@ -36,17 +38,17 @@ def retrieval_ranks(
     for embeddings that are not finite (nothing would be ranked before them) and for images without a caption.
     """
     _check(image_embeds, text_embeds, image_of_text)
-    dtype = torch.promote_types(torch.promote_types(image_embeds.dtype, text_embeds.dtype), torch.float32)
-    image_embeds, text_embeds = image_embeds.to(dtype), text_embeds.to(dtype)
     image_to_text, text_to_image = [], []
     for start in range(0, len(image_embeds), block_size):
         block = image_embeds[start : start + block_size]
         images = torch.arange(start, start + len(block), device=block.device)
-        image_to_text.append(_ranks(block @ text_embeds.T, image_of_text == images[:, None]))
+        similarities = precise_product(block, text_embeds.T)
+        image_to_text.append(_ranks(similarities, image_of_text == images[:, None]))
     images = torch.arange(len(image_embeds), device=image_embeds.device)
     for start in range(0, len(text_embeds), block_size):
         rows = slice(start, start + block_size)
-        text_to_image.append(_ranks(text_embeds[rows] @ image_embeds.T, image_of_text[rows, None] == images))
+        similarities = precise_product(text_embeds[rows], image_embeds.T)
+        text_to_image.append(_ranks(similarities, image_of_text[rows, None] == images))
     return RetrievalRanks(image_to_text=torch.cat(image_to_text), text_to_image=torch.cat(text_to_image))
 
 

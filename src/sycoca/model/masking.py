@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sycoca.model.config import MaskingConfig
+from sycoca.precision import precise_product
 from sycoca.randomness import derive_generators
 
 
@@ -43,7 +44,7 @@ def token_max_scores(
 
     Embeddings are L2-normalized. Where no token counts, all scores are the same.
     """
-    similarities = _in_float32(patch_embeds) @ _in_float32(token_embeds).mT
+    similarities = precise_product(patch_embeds, token_embeds.mT)
     return similarities.masked_fill(~counts.unsqueeze(1), -1.0).amax(dim=2)
 
 
@@ -51,7 +52,7 @@ def caption_scores(
     patch_embeds: Float[Tensor, "batch patches embed"], text_embeds: Float[Tensor, "batch embed"]
 ) -> Float[Tensor, "batch patches"]:
     """Return every patch's cosine with the caption's embedding, the one text vector that ITC trains."""
-    return (_in_float32(patch_embeds) @ _in_float32(text_embeds).unsqueeze(2)).squeeze(2)
+    return precise_product(patch_embeds, text_embeds.unsqueeze(2)).squeeze(2)
 
 
 def random_scores(num_patches: int, generators: Sequence[torch.Generator]) -> Float[Tensor, "batch patches"]:
@@ -104,8 +105,3 @@ def choose_patches(
 def _first(ranking: Tensor, ratio: float) -> Bool[Tensor, "batch patches"]:
     chosen = ranking[:, : num_chosen(ranking.shape[1], ratio)]
     return torch.zeros_like(ranking, dtype=torch.bool).scatter(1, chosen, True)
-
-
-def _in_float32(embeds: Tensor) -> Tensor:
-    # bfloat16 keeps 8 bits: patches that differ would tie.
-    return embeds.to(torch.promote_types(embeds.dtype, torch.float32))

@@ -16,6 +16,7 @@ from sycoca.model.masking import caption_scores, is_word, token_max_scores
 from sycoca.model.patches import gather_patches, true_indices
 from sycoca.model.text_decoder import KeysValues, TextDecoder
 from sycoca.model.text_encoder import TextEncoder
+from sycoca.precision import at_least_float32
 from sycoca.records import EncodedImages, EncodedTexts
 
 FIRST_LOGIT_SCALE = 1 / 0.07
@@ -73,7 +74,7 @@ class SyCoCa(nn.Module):
         self.text_decoder = (
             None
             if decoder is None
-            else TextDecoder(text.width, decoder.depth, decoder.num_heads, image.memory_width, text.vocab_size)
+            else TextDecoder(text.width, decoder.depth, decoder.num_heads, image.output_width, text.vocab_size)
         )
         self.image_decoder = (
             None
@@ -88,6 +89,11 @@ class SyCoCa(nn.Module):
         )
         # Of shape (1,), since sharded training refuses scalars.
         self.log_logit_scale = nn.Parameter(torch.full((1,), math.log(FIRST_LOGIT_SCALE)))
+
+    @property
+    def num_parameters(self) -> int:
+        """Numbers that training can change, of all components together."""
+        return sum(parameter.numel() for parameter in self.parameters())
 
     def encode_images(self, images: Float[Tensor, "batch 3 height width"]) -> EncodedImages:
         """Encode all patches of the images."""
@@ -198,5 +204,4 @@ class SyCoCa(nn.Module):
 
 
 def _normalize(x: Float[Tensor, "*batch embed"]) -> Float[Tensor, "*batch embed"]:
-    # At least float32: embeddings of half precision would tie where captions are near duplicates.
-    return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
+    return F.normalize(at_least_float32(x), dim=-1)

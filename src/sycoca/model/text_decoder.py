@@ -2,12 +2,12 @@
 
 from typing import cast, final
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from sycoca.model.attention import KeyValueCache
 from sycoca.model.transformer import CrossBlock, SelfBlock, init_blocks, layer_norm
+from sycoca.precision import at_least_float32
 
 KeysValues = tuple[Float[Tensor, "images heads memory features"], Float[Tensor, "images heads memory features"]]
 """Keys and values of an image's memory in one layer."""
@@ -73,8 +73,7 @@ class TextDecoder(nn.Module):
 
     def logits(self, states: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows vocab"]:
         """Return the next token's logits, in at least float32."""
-        logits = self.vocabulary(states)
-        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return at_least_float32(self.vocabulary(states))
 
     def _layers(self) -> list[tuple[SelfBlock, CrossBlock]]:
         pairs = zip(self.self_blocks, self.cross_blocks, strict=True)

@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from sycoca.precision import precise_product
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ranks:
@@ -32,13 +34,11 @@ def contrastive_loss(
     Returns the sum over this rank's rows over ``num_samples``, the pairs of the whole global batch. Embeddings are
     L2-normalized; logits are at least float32.
     """
-    # Under autocast a matrix product would fall to half precision, where near duplicates tie.
-    with torch.autocast(image_embeds.device.type, enabled=False):
-        images_to_texts = logit_scale * (image_embeds @ ranks.gather(text_embeds).T)
-        texts_to_images = logit_scale * (text_embeds @ ranks.gather(image_embeds).T)
-        batch = len(image_embeds)
-        partners = torch.arange(batch, device=image_embeds.device) + ranks.rank * batch
-        both = F.cross_entropy(images_to_texts, partners, reduction="sum") + F.cross_entropy(
-            texts_to_images, partners, reduction="sum"
-        )
+    images_to_texts = logit_scale * precise_product(image_embeds, ranks.gather(text_embeds).T)
+    texts_to_images = logit_scale * precise_product(text_embeds, ranks.gather(image_embeds).T)
+    batch = len(image_embeds)
+    partners = torch.arange(batch, device=image_embeds.device) + ranks.rank * batch
+    both = F.cross_entropy(images_to_texts, partners, reduction="sum") + F.cross_entropy(
+        texts_to_images, partners, reduction="sum"
+    )
     return both / (2 * num_samples)

@@ -2,11 +2,11 @@
 
 from typing import assert_never
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from sycoca.objectives.config import PixelError
+from sycoca.precision import at_least_float32
 
 NORMALIZATION_EPS = 1e-6
 """Keeps a patch of one color finite (MAE, arXiv 2111.06377)."""
@@ -40,7 +40,7 @@ def masked_image_loss(
 
     Returns the sum over samples divided by ``num_samples``, the pairs of the whole global batch.
     """
-    difference = predicted.to(torch.promote_types(predicted.dtype, torch.float32)) - target
+    difference = at_least_float32(predicted) - target
     match error:
         case "squared":
             per_pixel = difference.square()
