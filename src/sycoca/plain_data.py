@@ -7,7 +7,7 @@ import difflib
 import os
 import re
 import types
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -59,8 +59,13 @@ def changed_fields(old: object, new: object) -> list[str]:
 
 def did_you_mean(word: str, allowed: Collection[str]) -> str:
     """Return the end of a message about a mistyped word: the closest allowed word, or else all of them."""
-    close = difflib.get_close_matches(word, allowed, n=1)
-    return f"; did you mean '{close[0]}'?" if close else f"; allowed: {', '.join(allowed)}"
+    meant = closest(word, allowed)
+    return f"; allowed: {', '.join(allowed)}" if meant is None else f"; did you mean '{meant}'?"
+
+
+def closest(word: str, allowed: Iterable[str]) -> str | None:
+    """Return the allowed word that a mistyped one was probably meant to be, None where none is near."""
+    return next(iter(difflib.get_close_matches(word, list(allowed), n=1)), None)
 
 
 def read_yaml(path: Path) -> object:

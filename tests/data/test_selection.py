@@ -1,4 +1,3 @@
-from sycoca.data.choices import one_of
 from sycoca.data.selection import select
 
 LETTERS = list("abcdefghijklmnopqrstuvwxyz")
@@ -19,8 +18,3 @@ def test_a_seed_takes_others_in_their_order():
     assert all(choice == sorted(choice) and len(set(choice)) == 5 for choice in choices)
     assert select(LETTERS, 5, 0) == choices[0]
     assert {letter for choice in choices for letter in choice} == set(LETTERS)
-
-
-def test_names_what_is_allowed_what_came_and_what_was_meant():
-    assert one_of("esy", ("easy", "hard")) == "one of easy, hard, got 'esy' (did you mean easy?)"
-    assert one_of("7", ("easy", "hard")) == "one of easy, hard, got '7'"

@@ -1,7 +1,6 @@
 """``sycoca data``: look at a data source, write the built-in scenes to disk."""
 
 import json
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, assert_never
@@ -9,7 +8,6 @@ from typing import Annotated, assert_never
 import tyro
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from sycoca.data.scenes import DEFAULT_COUNT, ScenesSource
@@ -24,6 +22,7 @@ from sycoca.data.statistics import (
     image_statistics,
 )
 from sycoca.data.write_samples import write_samples
+from sycoca.inference.progress import tracked
 from sycoca.preprocess.config import TokenizerConfig
 from sycoca.preprocess.tokenizer import Tokenizer
 
@@ -122,24 +121,9 @@ def write_scenes(command: WriteScenes) -> int:
     source = ScenesSource(
         level=command.level, count=command.count, seed=command.seed, split=command.split, size=command.size
     )
+    samples = (source[i] for i in range(len(source)))
     console = Console(stderr=True)
-    started_at = time.perf_counter()
-    with Progress(
-        MofNCompleteColumn(),
-        BarColumn(),
-        TextColumn("{task.fields[rate]:.0f} images/s"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as progress:
-        task = progress.add_task("scenes", total=len(source), rate=0.0)
-
-        def advance() -> None:
-            finished = progress.tasks[0].completed + 1
-            progress.update(task, advance=1, rate=finished / (time.perf_counter() - started_at))
-
-        captions_path = write_samples(source, command.folder, advance)
+    captions_path = write_samples(tracked(samples, len(source), "writing scenes", console=console), command.folder)
     if command.json:
         print(json.dumps({"captions": str(captions_path), "num_images": len(source)}))
     else:

@@ -1,12 +1,15 @@
-"""What messages say about a value that is not among the allowed ones."""
+"""A value that must be one of a closed set, and what the message says where it is not."""
 
-import difflib
 from collections.abc import Iterable
 
+from sycoca.plain_data import closest
 
-def one_of(value: str, allowed: Iterable[str]) -> str:
-    """Name what is allowed, what came, and what was probably meant."""
+
+def check_choice(what: str, value: str, allowed: Iterable[str]) -> None:
+    """Raise ValueError that names what is allowed, what came, and what was probably meant; ``what`` names the field."""
     allowed = list(allowed)
-    close = difflib.get_close_matches(value, allowed, n=1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
-    return f"one of {', '.join(allowed)}, got {value!r}{hint}"
+    if value in allowed:
+        return
+    meant = closest(value, allowed)
+    hint = "" if meant is None else f" (did you mean {meant}?)"
+    raise ValueError(f"{what} must be one of {', '.join(allowed)}, got {value!r}{hint}")

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, final
 
-from sycoca.data.choices import one_of
+from sycoca.data.choices import check_choice
 from sycoca.data.image_files import open_image_files
 from sycoca.data.samples import ImageTextSample, Question
 from sycoca.data.selection import select
@@ -122,6 +122,5 @@ def _rows_of_split(path: Path, rows: list[_Row], split: str) -> list[_Row]:
     known = sorted({row.split for row in rows if row.split is not None})
     if not known:
         raise ValueError(f'{path} has no splits (no line has a "split"), so ?split={split} cannot be taken')
-    if split not in known:
-        raise ValueError(f"{path}: split must be {one_of(split, known)}")
+    check_choice(f"{path}: split", split, known)
     return [row for row in rows if row.split == split]

@@ -90,8 +90,9 @@ class TrainingBatches:
         images = iter(loader)
         try:
             for current in count(step):
-                totals = self._totals(current)
-                yield [self._batch(places, next(images), totals) for places in self._split(current)]
+                global_batch = self._places(current)
+                totals = self._totals(global_batch)
+                yield [self._batch(places, next(images), totals) for places in self._split(global_batch)]
         finally:
             # The traceback of an error would keep the workers alive, and their late end takes seconds.
             del images
@@ -102,12 +103,12 @@ class TrainingBatches:
 
     def _micro_batches(self, step: int) -> Iterator[list[Place]]:
         for current in count(step):
-            yield from self._split(current)
+            yield from self._split(self._places(current))
 
-    def _split(self, step: int) -> list[list[Place]]:
+    def _split(self, global_batch: list[Place]) -> list[list[Place]]:
         """Cut this rank's slice of a global batch into micro-batches."""
         size = self._share if self.micro_batch_size is None else self.micro_batch_size
-        own = self._places(step)[self.rank * self._share : (self.rank + 1) * self._share]
+        own = global_batch[self.rank * self._share : (self.rank + 1) * self._share]
         return [own[start : start + size] for start in range(0, len(own), size)]
 
     def _places(self, step: int) -> list[Place]:
@@ -116,11 +117,10 @@ class TrainingBatches:
         spots = [divmod(position, num_samples) for position in range(first, first + self.global_batch_size)]
         return [(epoch, int(_kept_order(self.seed, epoch, num_samples)[spot])) for epoch, spot in spots]
 
-    def _totals(self, step: int) -> BatchTotals:
-        places = self._places(step)
+    def _totals(self, global_batch: list[Place]) -> BatchTotals:
         # Every token but bos is to be predicted.
-        num_labels = sum(len(self._caption_tokens(place)) - 1 for place in places)
-        return BatchTotals(num_samples=len(places), num_labels=num_labels)
+        num_labels = sum(len(self._caption_tokens(place)) - 1 for place in global_batch)
+        return BatchTotals(num_samples=len(global_batch), num_labels=num_labels)
 
     def _caption_tokens(self, place: Place) -> list[int]:
         """Return the tokens of the caption that is drawn for a sample in an epoch."""

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image
 
-from sycoca.data.choices import one_of
+from sycoca.data.choices import check_choice
 from sycoca.data.samples import ImageTextSample
 from sycoca.data.scenes_content import Level, Scene, Split
 from sycoca.data.scenes_language import captions_of, facts_of, named_objects
@@ -35,8 +35,8 @@ class ScenesSource:
         split: Split = "train",
         size: int = 64,
     ) -> None:
-        _check_choice("level", level, get_args(Level))
-        _check_choice("split", split, get_args(Split))
+        check_choice("scenes: level", level, get_args(Level))
+        check_choice("scenes: split", split, get_args(Split))
         if count < 1:
             raise ValueError(f"scenes: count must be at least 1, got {count}")
         if size < 16:
@@ -82,8 +82,3 @@ def described_pixels(scene: Scene, size: int, place: int) -> Bool[np.ndarray, "h
     """Return the pixels of the objects that caption number ``place`` of the scene names."""
     named = named_objects(facts_of(scene)[place], scene)
     return np.logical_or.reduce(object_masks(scene, size)[named])
-
-
-def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"scenes: {name} must be {one_of(value, allowed)}")

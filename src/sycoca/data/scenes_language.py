@@ -185,8 +185,12 @@ def _read_thing(size: str | None, color: str | None, shape: str | None) -> Thing
 
 def _name_thing(thing: ThingFacts) -> str:
     words = [thing.color, thing.shape] if thing.size is None else [thing.size, thing.color, thing.shape]
-    article = "an" if words[0][0] in "aeiou" else "a"
-    return " ".join([article, *words])
+    return with_article(" ".join(words))
+
+
+def with_article(words: str) -> str:
+    """Return "a" or "an" before the words."""
+    return f"an {words}" if words[0] in "aeiou" else f"a {words}"
 
 
 def _name_relation(relation: Relation, long_form: bool) -> str:

@@ -4,6 +4,7 @@ import random
 
 from sycoca.data.samples import Question
 from sycoca.data.scenes_content import COLORS, SHAPES, Relation, Scene, SceneObject, relations_between
+from sycoca.data.scenes_language import with_article
 from sycoca.randomness import derive_key
 
 _QUESTION_OF: dict[Relation, str] = {
@@ -52,7 +53,7 @@ def _existence_questions(scene: Scene, rng: random.Random) -> list[Question]:
     near_misses += [f"{color} {thing.shape}" for color in COLORS[scene.level]]
     absent = rng.choice([label for label in near_misses if label not in present])
     return [
-        Question(question=f"is there {_article(label)} {label}?", answer=answer)
+        Question(question=f"is there {with_article(label)}?", answer=answer)
         for label, answer in ((rng.choice(present), "yes"), (absent, "no"))
     ]
 
@@ -74,7 +75,3 @@ def _offset(thing: SceneObject, place: SceneObject, relation: Relation) -> float
     """How far the thing lies on that side of the place; what is barely there is neither in nor out."""
     across, down = (a - b for a, b in zip(thing.center, place.center, strict=True))
     return {"left of": -across, "right of": across, "above": -down, "below": down}[relation]
-
-
-def _article(label: str) -> str:
-    return "an" if label[0] in "aeiou" else "a"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, assert_never, cast, get_args
 from urllib.parse import unquote
 
-from sycoca.data.choices import one_of
+from sycoca.data.choices import check_choice
 from sycoca.data.image_folder import FolderSource
 from sycoca.data.jsonl import JsonlSource
 from sycoca.data.samples import SampleSource
@@ -49,8 +49,7 @@ class _Spec:
     def choice(self, option: str, allowed: tuple[str, ...]) -> str:
         """Return one of a closed set, the first where the option is not given."""
         value = self.options.get(option, allowed[0])
-        if value not in allowed:
-            raise ValueError(f"{self.text}: {option} must be {one_of(value, allowed)}")
+        check_choice(f"{self.text}: {option}", value, allowed)
         return value
 
 
@@ -98,8 +97,7 @@ def _parse(spec: str) -> _Spec:
     options = {}
     for part in filter(None, query.split("&")):
         name, equals, value = part.partition("=")
-        if name not in OPTIONS[kind]:
-            raise ValueError(f"{spec}: an option of {kind} must be {one_of(name, OPTIONS[kind])}")
+        check_choice(f"{spec}: an option of {kind}", name, OPTIONS[kind])
         if not equals or not value:
             raise ValueError(f"{spec}: option {name} needs a value, as in ?{name}=VALUE")
         if name in options:
@@ -109,9 +107,7 @@ def _parse(spec: str) -> _Spec:
 
 
 def _check_kind(spec: str, kind: str) -> SourceKind:
-    kinds = get_args(SourceKind)
-    if kind not in kinds:
-        raise ValueError(f"{spec}: kind must be {one_of(kind, kinds)}")
+    check_choice(f"{spec}: kind", kind, get_args(SourceKind))
     return cast(SourceKind, kind)
 
 

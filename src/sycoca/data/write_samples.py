@@ -1,10 +1,10 @@
 """Writes samples as image files and a captions file that the jsonl source reads back."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 
-from sycoca.data.samples import ImageTextSample, SampleSource
+from sycoca.data.samples import ImageTextSample
 from sycoca.plain_data import write_text
 
 CAPTIONS_FILE = "captions.jsonl"
@@ -14,8 +14,8 @@ IMAGES_FOLDER = "images"
 """Name of the folder with the images, beside it."""
 
 
-def write_samples(source: SampleSource, folder: Path, done: Callable[[], None]) -> Path:
-    """Write every sample and return the captions file; ``done`` is called after each.
+def write_samples(samples: Iterable[ImageTextSample], folder: Path) -> Path:
+    """Write samples as they come and return the captions file.
 
     A folder that already holds a captions file is refused: two data sets would mix.
     """
@@ -25,12 +25,10 @@ def write_samples(source: SampleSource, folder: Path, done: Callable[[], None]) 
     (folder / IMAGES_FOLDER).mkdir(parents=True, exist_ok=True)
     # Written last and at once, so that the file never names an image that is not there.
     lines = []
-    for index in range(len(source)):
-        sample = source[index]
+    for index, sample in enumerate(samples):
         image = f"{IMAGES_FOLDER}/{index:06d}.png"
         sample.open_image().save(folder / image)
         lines.append(json.dumps(_row(sample, image), ensure_ascii=False))
-        done()
     write_text(captions_path, "\n".join(lines) + "\n")
     return captions_path
 

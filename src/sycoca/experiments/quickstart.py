@@ -21,7 +21,7 @@ from sycoca.inference.load import load
 from sycoca.inference.predictor import Predictor
 from sycoca.plain_data import write_text
 from sycoca.presets.pretrain import tiny
-from sycoca.reports.examples import caption_examples, first_samples, mask_examples, retrieval_examples
+from sycoca.reports.examples import caption_examples, mask_examples, retrieval_examples
 from sycoca.reports.page import Figure, Page, save_page
 from sycoca.training.config import PretrainConfig
 from sycoca.training.pretrain import pretrain
@@ -116,11 +116,11 @@ def _page(
     reports: dict[str, Report],
     metrics: dict[str, float],
 ) -> Page:
-    samples = first_samples(source, len(source))
+    samples = [source[i] for i in range(len(source))]
     return Page(
         title="SyCoCa quickstart",
         summary=(
-            f"A model of {sum(p.numel() for p in predictor.model.parameters()):,} parameters, trained from nothing on"
+            f"A model of {predictor.model.num_parameters:,} parameters, trained from nothing on"
             f" generated scenes for {config.training.steps:,} steps of {config.training.global_batch_size} pairs in"
             f" {metrics['training_seconds'] / 60:.1f} minutes, and measured on {len(source)} scenes with contents"
             " that it has never seen."
@@ -137,40 +137,31 @@ def _page(
 
 
 def _figures(metrics: dict[str, float], reports: dict[str, Report]) -> list[Figure]:
-    grounding = reports["grounding"].metrics
-    notes = {
-        "text_to_image_recall_at_1": ("caption finds its image, R@1", "text_to_image_recall_at_1_color_only"),
-        "caption_truth": ("captions that are true", "caption_truth_most_frequent"),
-    }
-    beside = {"text_to_image_recall_at_1": "matching colors alone", "caption_truth": "the most frequent caption"}
-    figures = [
+    shares = {**metrics, **reports["grounding"].metrics, "recall_by_chance": 10 / reports["retrieval"].counts["images"]}
+    percent = {name: readable(name, share) for name, share in shares.items() if name != "training_seconds"}
+    return [
         Figure(
-            label=label,
-            value=readable(name, metrics[name]),
-            note=f"{readable(baseline, metrics[baseline])} by {beside[name]}",
-        )
-        for name, (label, baseline) in notes.items()
-    ]
-    at_10, ceiling = "text_to_image_recall_at_10", "text_to_image_recall_at_1_ceiling"
-    num_images = reports["retrieval"].counts["images"]
-    figures.insert(
-        1,
+            label="caption finds its image, R@1",
+            value=percent["text_to_image_recall_at_1"],
+            note=f"{percent['text_to_image_recall_at_1_color_only']} by matching colors alone",
+        ),
         Figure(
             label="among the first ten, R@10",
-            value=readable(at_10, metrics[at_10]),
-            note=f"{readable(at_10, 10 / num_images)} by chance;"
-            f" R@1 can be at most {readable(ceiling, metrics[ceiling])}",
+            value=percent["text_to_image_recall_at_10"],
+            note=f"{percent['recall_by_chance']} by chance;"
+            f" R@1 can be at most {percent['text_to_image_recall_at_1_ceiling']}",
         ),
-    )
-    figures.append(
+        Figure(
+            label="captions that are true",
+            value=percent["caption_truth"],
+            note=f"{percent['caption_truth_most_frequent']} by the most frequent caption",
+        ),
         Figure(
             label="described pixels in the better half, mask coverage",
-            value=readable("mask_coverage", metrics["mask_coverage"]),
-            note=f"{readable('mask_coverage', grounding['mask_coverage_random'])} by chance,"
-            f" {readable('mask_coverage', grounding['mask_coverage_largest'])} at best",
-        )
-    )
-    return figures
+            value=percent["mask_coverage"],
+            note=f"{percent['mask_coverage_random']} by chance, {percent['mask_coverage_largest']} at best",
+        ),
+    ]
 
 
 def _truth_of(source: ScenesSource) -> Callable[[int, str], bool]:

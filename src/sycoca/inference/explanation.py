@@ -98,12 +98,12 @@ def pair_scores(model: SyCoCa, pairs: EncodedPairs, masking: MaskingConfig) -> F
     return model.patch_scores(pairs.images, pairs.captions, pairs.texts.is_padding, masking.score)
 
 
-def pair_choice(model: SyCoCa, pairs: EncodedPairs, masking: MaskingConfig) -> PatchChoice:
-    """Return what training would hide from the captioner and reconstruct.
+def training_choice(scores: Float[Tensor, "batch patches"], masking: MaskingConfig) -> PatchChoice:
+    """Return what training would hide from the captioner and reconstruct, from the patches' scores.
 
     Nothing is hidden where that is switched off; masks drawn at random are those of draw key 0.
     """
-    choice = choose_patches(pair_scores(model, pairs, masking), masking, [0] * len(pairs.pixels))
+    choice = choose_patches(scores, masking, [0] * len(scores))
     return choice if masking.hides_from_captioning else replace(choice, is_hidden=torch.zeros_like(choice.is_hidden))
 
 

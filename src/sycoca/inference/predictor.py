@@ -15,10 +15,10 @@ from sycoca.inference.explanation import (
     Explanation,
     Reconstruction,
     encode_pairs,
-    pair_choice,
     pair_scores,
     reconstruct_pair,
     to_grid,
+    training_choice,
     word_relevance,
 )
 from sycoca.inference.generation import GeneratedCaption
@@ -151,7 +151,7 @@ class Predictor:
         """Return how well each patch, row by row, matches the caption: the cosine that training chooses masks by."""
         check_pairs(images, captions)
         return self._in_batches(
-            lambda rows: pair_scores(self.model, self._pairs(images[rows], captions[rows]), self.config.masking),
+            lambda rows: self._scores(self._pairs(images[rows], captions[rows])),
             len(images),
             batch_size,
         )
@@ -169,7 +169,7 @@ class Predictor:
         """
         pair = self._pairs([image], [caption])
         if is_masked is None:
-            return self._reconstruct(pair, pair_choice(self.model, pair, self.config.masking).is_masked)
+            return self._reconstruct(pair, training_choice(self._scores(pair), self.config.masking).is_masked)
         side = math.isqrt(self.model.config.image_encoder.num_patches)
         mask = np.asarray(is_masked)
         if mask.shape != (side, side) or mask.dtype != bool:
@@ -186,12 +186,13 @@ class Predictor:
         """
         pair = self._pairs([image], [caption])
         words = self.tokenizer.word_spans(caption, self.context_length)
-        choice = pair_choice(self.model, pair, self.config.masking)
+        scores = self._scores(pair)
+        choice = training_choice(scores, self.config.masking)
         return Explanation(
             caption=caption,
             words=tuple(word.word for word in words),
             original=to_pictures(pair.pixels.float(), self.config.transforms)[0],
-            patch_scores=to_grid(pair_scores(self.model, pair, self.config.masking)[0]),
+            patch_scores=to_grid(scores[0]),
             relevance=word_relevance(self.model, pair, words).cpu().numpy(),
             is_hidden_from_captioner=to_grid(choice.is_hidden[0]),
             is_masked=to_grid(choice.is_masked[0]),
@@ -206,6 +207,9 @@ class Predictor:
             transforms=self.config.transforms,
             normalizes_patches=self.config.normalizes_patches,
         )
+
+    def _scores(self, pairs: EncodedPairs) -> Float[Tensor, "batch patches"]:
+        return pair_scores(self.model, pairs, self.config.masking)
 
     def _pairs(self, images: Sequence[ImageInput], captions: Sequence[str]) -> EncodedPairs:
         return encode_pairs(self.model, self._pixels(images), self._tokens(captions))

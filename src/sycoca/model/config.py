@@ -87,13 +87,8 @@ class ImageEncoderConfig:
         return 3 * self.patch_size**2
 
     @property
-    def feature_width(self) -> int:
-        """Features of the pooled image before its projection into the joint space."""
-        return self.pooler.width if self.pooling == "attention" else self.width
-
-    @property
-    def memory_width(self) -> int:
-        """Features of what the text decoder attends to."""
+    def output_width(self) -> int:
+        """Features of the pooled image before its projection, and of what the text decoder attends to."""
         return self.pooler.width if self.pooling == "attention" else self.width
 
 

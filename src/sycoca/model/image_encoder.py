@@ -34,14 +34,14 @@ class ImageEncoder(nn.Module):
             self.norm_post, self.pooling = None, AttentionPooling(config.pooler, config.width)
         else:
             self.norm_post, self.pooling = layer_norm(config.width), None
-        self.projection = nn.Linear(config.feature_width, embed_dim, bias=False)
+        self.projection = nn.Linear(config.output_width, embed_dim, bias=False)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Initialize as CLIP does, embeddings and projections normal with std width^-1/2; but with larger positions."""
         init_blocks(self.blocks, self.config.width, self.config.depth)
         nn.init.normal_(self.patch_embedding.weight, std=self.config.patch_pixels**-0.5)
-        nn.init.normal_(self.projection.weight, std=self.config.feature_width**-0.5)
+        nn.init.normal_(self.projection.weight, std=self.config.output_width**-0.5)
         nn.init.normal_(self.positions, std=POSITION_STD)
         for embedding in (self.cls_token, self.mask_token):
             if embedding is not None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sycoca.data.samples import ImageTextSample, SampleSource
+from sycoca.data.samples import ImageTextSample
 from sycoca.inference.predictor import Predictor
 from sycoca.preprocess.image_transforms import inference_image, to_pictures
 from sycoca.reports.pictures import Picture, data_uri, score_overlay, without_patches
@@ -112,11 +112,6 @@ def caption_examples(
 def mask_examples(predictor: Predictor, samples: Sequence[ImageTextSample], num_examples: int) -> list[MaskExample]:
     """Explain some samples, evenly spread, with their first captions."""
     return [_mask_example(predictor, samples[i]) for i in _spread(len(samples), num_examples)]
-
-
-def first_samples(source: SampleSource, limit: int) -> list[ImageTextSample]:
-    """Return the first samples of a source, at most ``limit``."""
-    return [source[i] for i in range(min(limit, len(source)))]
 
 
 def _mask_example(predictor: Predictor, sample: ImageTextSample) -> MaskExample:

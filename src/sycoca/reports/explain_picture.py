@@ -5,23 +5,21 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from sycoca.inference.explanation import Explanation
+from sycoca.reports.pictures import Picture, without_patches
 
 PICTURE_SUFFIXES = (".png", ".pdf", ".svg")
-
-Picture = UInt8[np.ndarray, "height width 3"]
 
 _COLUMNS = 5
 _PANEL_INCHES = 2.1
 _TITLE_LETTERS = 90
 _PANEL_TEXT_INCHES = 0.55
 _SCORE_COLORS = "inferno"
-_BLANK_COLOR = np.array([240, 240, 244])
 
 
 def save_explanation(explanation: Explanation, path: str | Path) -> None:
@@ -83,12 +81,17 @@ def _draw_caption_row(axes: list[Axes], explanation: Explanation) -> None:
     is_hidden = explanation.is_hidden_from_captioner
     seen_ratio = 1 - is_hidden.mean()
     _draw(
-        axes[2], _without(original, is_hidden), "seen by the captioner", f"in training, {seen_ratio:.0%} of the patches"
+        axes[2],
+        without_patches(original, is_hidden),
+        "seen by the captioner",
+        f"in training, {seen_ratio:.0%} of the patches",
     )
     reconstruction = explanation.reconstruction
     if reconstruction is not None:
         masked_ratio = reconstruction.is_masked.mean()
-        _draw(axes[3], _without(original, reconstruction.is_masked), "masked", f"{masked_ratio:.0%} of the patches")
+        _draw(
+            axes[3], without_patches(original, reconstruction.is_masked), "masked", f"{masked_ratio:.0%} of the patches"
+        )
         _draw(axes[4], reconstruction.reconstructed, "reconstructed", "from the rest and the caption")
 
 
@@ -114,11 +117,3 @@ def _draw_scores(axis: Axes, picture: Picture, scores: Float[np.ndarray, "rows c
 
 def _cosine(value: float) -> str:
     return f"{round(value, 2) + 0.0:.2f}"  # without the sign of a rounded zero
-
-
-def _without(picture: Picture, is_gone: Bool[np.ndarray, "rows columns"]) -> Picture:
-    """Return the picture with some patches blank."""
-    height, width, _ = picture.shape
-    rows, columns = is_gone.shape
-    per_pixel = is_gone.repeat(height // rows, axis=0).repeat(width // columns, axis=1)
-    return np.where(per_pixel[:, :, None], _BLANK_COLOR, picture).astype(np.uint8)

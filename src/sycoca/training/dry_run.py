@@ -12,9 +12,9 @@ from rich.console import Console
 
 from sycoca.data.statistics import caption_statistics
 from sycoca.model.sycoca import SyCoCa
+from sycoca.reports.first_batch import draw_first_batch
 from sycoca.training.assembly import RunParts, assemble, open_sources, shared_tokenizer
 from sycoca.training.config import PretrainConfig
-from sycoca.training.first_batch import draw_first_batch
 from sycoca.training.runtime import Runtime
 
 PICTURE_NAME = "first_batch.png"
@@ -85,7 +85,7 @@ def dry_run(config: PretrainConfig, *, console: Console) -> DryRunReport:
         statistics = caption_statistics(source, tokenizer, config.model.text_encoder.context_length)
         return DryRunReport(
             parameters=component_parameters(parts.model),
-            estimated_bytes=BYTES_PER_PARAMETER * sum(p.numel() for p in parts.model.parameters()),
+            estimated_bytes=BYTES_PER_PARAMETER * parts.model.num_parameters,
             peak_bytes=_peak_bytes(runtime.device),
             images_per_second=images_per_second,
             hours=config.training.steps * config.training.global_batch_size / images_per_second / 3600,
@@ -97,7 +97,7 @@ def dry_run(config: PretrainConfig, *, console: Console) -> DryRunReport:
 def component_parameters(model: SyCoCa) -> dict[str, int]:
     """Return the number of parameters of every component that is built, and of all together."""
     counts = {name: sum(p.numel() for p in module.parameters()) for name, module in model.named_children()}
-    return {**counts, "all": sum(p.numel() for p in model.parameters())}
+    return {**counts, "all": model.num_parameters}
 
 
 def _speed(config: PretrainConfig, parts: RunParts) -> float:

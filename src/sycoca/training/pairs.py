@@ -1,6 +1,6 @@
 """Pairs of images and captions that a caller has at hand, as a source."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import final
@@ -8,7 +8,7 @@ from typing import final
 from PIL import Image
 
 from sycoca.data.samples import ImageTextSample, SampleSource
-from sycoca.preprocess.image_transforms import open_rgb, to_rgb
+from sycoca.inference.inputs import open_image
 
 Pair = tuple[Image.Image | Path | str, str | Sequence[str]]
 """An image, or the path of one, and its caption or captions."""
@@ -38,6 +38,4 @@ def _sample(number: int, image: Image.Image | Path | str, captions: str | Sequen
     texts = (captions,) if isinstance(captions, str) else tuple(captions)
     if not texts:
         raise ValueError(f"pair {number} has no caption; every image needs one")
-    opener: Callable[[], Image.Image]
-    opener = partial(to_rgb, image) if isinstance(image, Image.Image) else partial(open_rgb, Path(image))
-    return ImageTextSample(key=str(number), captions=texts, open_image=opener)
+    return ImageTextSample(key=str(number), captions=texts, open_image=partial(open_image, image))

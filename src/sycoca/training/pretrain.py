@@ -163,9 +163,8 @@ def _trackers(config: PretrainConfig, folder: RunFolder, step: int) -> list[Trac
 
 def _first_lines(config: PretrainConfig, parts: RunParts, step: int) -> Iterator[str]:
     runtime, training = parts.updater.runtime, config.training
-    num_parameters = sum(parameter.numel() for parameter in parts.model.parameters())
     yield (
-        f"{config.preset}: {num_parameters:,} parameters on {runtime.device} in {runtime.precision},"
+        f"{config.preset}: {parts.model.num_parameters:,} parameters on {runtime.device} in {runtime.precision},"
         f" {runtime.world_size} process{'es' if runtime.world_size > 1 else ''}"
     )
     yield (

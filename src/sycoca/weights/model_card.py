@@ -51,7 +51,7 @@ def _sizes(model: SyCoCa) -> dict[str, str]:
     image, text = model.config.image_encoder, model.config.text_encoder
     decoder, image_decoder = model.config.text_decoder, model.config.image_decoder
     return {
-        "parameters": f"{sum(parameter.numel() for parameter in model.parameters()):,}",
+        "parameters": f"{model.num_parameters:,}",
         "image encoder": f"{image.image_size} px, patches of {image.patch_size} px, width {image.width},"
         f" {image.depth} blocks, pooling `{image.pooling}`",
         "text encoder": f"{text.vocab_size} token ids, {text.context_length} tokens, width {text.width},"
