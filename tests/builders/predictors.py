@@ -86,6 +86,11 @@ def photos(count: int) -> list[Image.Image]:
     return [photo(seed=seed) for seed in range(count)]
 
 
+def open_photo(seed: int, _smallest_side: int | None = None) -> Image.Image:
+    """Return a picture as a sample's opener does."""
+    return photo(seed=seed)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListSource:
     """Samples in a list."""
@@ -104,7 +109,7 @@ def photo_source(captions: list[tuple[str, ...]]) -> ListSource:
     """Return one photo per tuple of captions, without further truth."""
     return ListSource(
         samples=tuple(
-            ImageTextSample(key=f"photo-{index}", captions=texts, open_image=partial(photo, seed=index))
+            ImageTextSample(key=f"photo-{index}", captions=texts, open_image=partial(open_photo, index))
             for index, texts in enumerate(captions)
         )
     )

@@ -38,7 +38,7 @@ def test_a_line_gives_a_sample(tmp_path, photo):
     sample = source[0]
     assert sample.captions == ("one", "zwölf")
     assert sample.label == "cat"
-    assert sample.questions == (Question(question="who?", answer="she"),)
+    assert sample.questions == (Question(question="who?", answers=("she",)),)
     assert sample.described_pixels is None
     assert np.array_equal(np.asarray(sample.open_image()), photo)
     assert source[1].captions == ("three",)

@@ -11,7 +11,8 @@ from PIL import Image
 from sycoca.data.loader import TrainingBatches, global_order, validation_batches
 from sycoca.data.samples import ImageTextSample
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
-from sycoca.preprocess.image_transforms import inference_image, open_rgb
+from sycoca.preprocess.decoding import open_rgb
+from sycoca.preprocess.image_transforms import inference_image
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.randomness import derive_key
 from sycoca.records import ImageTextBatch
@@ -40,7 +41,7 @@ class Pictures:
         return len(self.pixels)
 
     def __getitem__(self, index: int) -> ImageTextSample:
-        def open_image() -> Image.Image:
+        def open_image(_smallest_side: int | None = None) -> Image.Image:
             self.opened[index] += 1
             if index in self.broken:
                 return open_rgb(io.BytesIO(b"nothing"), f"picture-{index}.png")

@@ -38,7 +38,7 @@ def test_every_answer_is_the_only_right_one(level):
         questions = questions_of(scene)
         assert len({entry.question for entry in questions}) == len(questions)
         for entry in questions:
-            assert entry.answer == answer_slowly(entry.question, scene)
+            assert entry.answers == (answer_slowly(entry.question, scene),)
             kinds.add(" ".join(entry.question.split()[:3]))
     assert {
         "what color is",
@@ -52,7 +52,7 @@ def test_every_answer_is_the_only_right_one(level):
 
 def test_asks_for_what_is_there_and_for_what_is_almost_there():
     scene = draw_scene("hard", "train", 0, 0)
-    asked = {entry.answer: entry.question for entry in questions_of(scene) if entry.question.startswith("is there")}
+    asked = {entry.answers[0]: entry.question for entry in questions_of(scene) if entry.question.startswith("is there")}
     assert set(asked) == {"yes", "no"}
     color, shape = asked["no"].removesuffix("?").split()[-2:]
     assert color in {thing.color for thing in scene.objects} or shape in {thing.shape for thing in scene.objects}

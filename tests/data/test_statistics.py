@@ -7,7 +7,7 @@ from PIL import Image
 from sycoca.data.samples import ImageTextSample, Question
 from sycoca.data.statistics import Spread, all_captions, caption_statistics, image_statistics, spread
 from sycoca.preprocess.config import TokenizerConfig
-from sycoca.preprocess.image_transforms import open_rgb
+from sycoca.preprocess.decoding import open_rgb
 from sycoca.preprocess.tokenizer import Tokenizer
 
 TEXTS = [("red dog", "a red dog"), ("red dog",), ("A big red dog sat",), ("dog", "cat", "dog")]
@@ -22,11 +22,11 @@ class Source:
     def __getitem__(self, index: int) -> ImageTextSample:
         broken = partial(open_rgb, io.BytesIO(b""), f"image-{index}")
         image = Image.new("RGB", (10 + index, 20))
-        questions = (Question(question="who?", answer="dog"),) * index
+        questions = (Question(question="who?", answers=("dog",)),) * index
         return ImageTextSample(
             key=str(index),
             captions=TEXTS[index],
-            open_image=broken if index == 2 else lambda: image,
+            open_image=broken if index == 2 else lambda _smallest_side=None: image,
             label="dog" if index else None,
             questions=questions,
         )

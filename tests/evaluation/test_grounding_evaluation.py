@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from builders.predictors import SCENES, ListSource, photo, photo_source, small_predictor
+from builders.predictors import SCENES, ListSource, open_photo, photo_source, small_predictor
 from sycoca.data.samples import ImageTextSample
 from sycoca.evaluation.grounding import described_shares, evaluate_grounding, grounding_metrics
 from sycoca.model.config import MaskingConfig
@@ -75,9 +75,11 @@ def test_the_strategy_of_training_does_not_matter():
 
 def test_counts_what_it_skips():
     described = (np.ones((36, 40), dtype=bool),)
-    sample = ImageTextSample(key="a", captions=("a thing",), open_image=photo, described_pixels=described.__getitem__)
+    sample = ImageTextSample(
+        key="a", captions=("a thing",), open_image=partial(open_photo, 0), described_pixels=described.__getitem__
+    )
     nothing = replace(sample, described_pixels=lambda _: np.zeros((36, 40), dtype=bool))
-    unknown = replace(sample, described_pixels=None, open_image=partial(photo, seed=2))
+    unknown = replace(sample, described_pixels=None, open_image=partial(open_photo, 2))
     report = evaluate_grounding(small_predictor(), ListSource(samples=(unknown, sample, nothing)))
     assert report.counts == {"samples": 1, "skipped_samples": 2}
     assert report.metrics["mask_coverage"] == 0.5

@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 
 from sycoca.preprocess.config import ImageTransformConfig
-from sycoca.preprocess.image_transforms import inference_image, open_rgb, to_pictures, to_rgb, training_image
+from sycoca.preprocess.decoding import open_rgb, to_rgb
+from sycoca.preprocess.image_transforms import inference_image, to_pictures, training_image
 
 
 def random_picture(width: int, height: int, seed: int = 0) -> Image.Image:

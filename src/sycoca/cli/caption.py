@@ -79,7 +79,7 @@ def named_images(inputs: tuple[str, ...]) -> "list[NamedImage]":
 
     from sycoca.data.image_files import IMAGE_SUFFIXES
     from sycoca.data.spec import open_source
-    from sycoca.preprocess.image_transforms import open_rgb
+    from sycoca.preprocess.decoding import open_rgb
 
     if not inputs:
         raise ValueError("name at least one image, or a data SPEC")

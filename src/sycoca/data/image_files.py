@@ -8,7 +8,7 @@ from typing import Protocol, final, runtime_checkable
 
 from PIL import Image
 
-from sycoca.preprocess.image_transforms import open_rgb
+from sycoca.preprocess.decoding import open_rgb
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 """Endings by which image files are told from others."""
@@ -18,8 +18,8 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".
 class ImageFiles(Protocol):
     """Images by name."""
 
-    def open(self, name: str) -> Image.Image:
-        """Read one image as RGB."""
+    def open(self, name: str, smallest_side: int | None = None) -> Image.Image:
+        """Read one image as RGB; ``smallest_side`` as in `ImageOpener`."""
         ...
 
 
@@ -39,9 +39,9 @@ class ImageFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def open(self, name: str) -> Image.Image:
+    def open(self, name: str, smallest_side: int | None = None) -> Image.Image:
         """Read one image as RGB."""
-        return open_rgb(self._folder / name)
+        return open_rgb(self._folder / name, smallest_side=smallest_side)
 
 
 @final
@@ -53,13 +53,13 @@ class ZippedImages:
         self._archive: zipfile.ZipFile | None = None
         self._owner = -1
 
-    def open(self, name: str) -> Image.Image:
+    def open(self, name: str, smallest_side: int | None = None) -> Image.Image:
         """Read one image as RGB."""
         try:
             data = self._opened().read(name)
         except KeyError as error:
             raise ValueError(f"{self._path} has no member {name}") from error
-        return open_rgb(io.BytesIO(data), f"{self._path}/{name}")
+        return open_rgb(io.BytesIO(data), f"{self._path}/{name}", smallest_side)
 
     def __reduce__(self) -> tuple[object, tuple[Path]]:
         return ZippedImages, (self._path,)

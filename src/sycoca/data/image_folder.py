@@ -7,7 +7,7 @@ from typing import final
 from sycoca.data.image_files import IMAGE_SUFFIXES
 from sycoca.data.samples import ImageTextSample
 from sycoca.data.selection import select
-from sycoca.preprocess.image_transforms import open_rgb
+from sycoca.preprocess.decoding import open_rgb
 
 
 @final
@@ -32,5 +32,5 @@ class FolderSource:
         inside = file.relative_to(self._folder)
         label = inside.parts[0].replace("_", " ")
         return ImageTextSample(
-            key=inside.as_posix(), captions=(label,), open_image=partial(open_rgb, file), label=label
+            key=inside.as_posix(), captions=(label,), open_image=partial(open_rgb, file, None), label=label
         )

@@ -103,7 +103,7 @@ def _parse_questions(entries: Any, where: str) -> tuple[Question, ...]:
         raise ValueError(f'{where}: "questions" must be a list of {{"question", "answer"}}') from error
     if not all(_is_text(text) for pair in pairs for text in pair):
         raise ValueError(f'{where}: every "question" and "answer" must be a text')
-    return tuple(Question(question=question, answer=answer) for question, answer in pairs)
+    return tuple(Question(question=question, answers=(answer,)) for question, answer in pairs)
 
 
 def _optional_text(fields: dict[str, Any], name: str, where: str) -> str | None:

@@ -1,6 +1,6 @@
 """The one record that every source yields, and what a source has to offer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -8,16 +8,40 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image
 
+from sycoca.unusable import SkippedSample
+
+
+@runtime_checkable
+class ImageOpener(Protocol):
+    """Opens an image."""
+
+    def __call__(self, smallest_side: int | None = None, /) -> Image.Image:
+        """Return the upright image in RGB; UnusableSampleError where it cannot be read.
+
+        With ``smallest_side`` a large JPEG may be decoded at a reduced size, of which neither side is smaller than
+        that: many times as fast, and enough for who resizes it to less.
+        """
+        ...
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """A question about an image with its answer."""
+    """A question about an image with its answers."""
 
     question: str
     """What is asked."""
 
-    answer: str
-    """The right answer."""
+    answers: tuple[str, ...]
+    """One or more: those of several annotators, or the members of a set."""
+
+    key: str | None = None
+    """The question's id in its file, by which predictions are matched."""
+
+    question_type: str | None = None
+    """What kind of question it is, where the file says so ("what color")."""
+
+    answer_type: str | None = None
+    """What kind of answer it wants, where the file says so ("yes/no")."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,10 +52,10 @@ class ImageTextSample:
     """Name of the sample, unique in its source."""
 
     captions: tuple[str, ...]
-    """One or more descriptions of the image."""
+    """Descriptions of the image; none where a source holds only questions or labels."""
 
-    open_image: Callable[[], Image.Image]
-    """Reads or renders the image, in RGB; costs nothing before it is called."""
+    open_image: ImageOpener
+    """Reads or renders the image; costs nothing before it is called."""
 
     label: str | None = None
     """Name of the class, where there is one."""
@@ -55,3 +79,18 @@ class SampleSource(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> ImageTextSample: ...
+
+
+@runtime_checkable
+class IncompleteSource(Protocol):
+    """A source that may have had to leave samples out."""
+
+    @property
+    def skipped(self) -> Sequence[SkippedSample]:
+        """What it names but cannot offer."""
+        ...
+
+
+def skipped_samples(source: SampleSource) -> Sequence[SkippedSample]:
+    """Return what a source has left out."""
+    return source.skipped if isinstance(source, IncompleteSource) else ()

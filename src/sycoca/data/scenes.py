@@ -73,8 +73,8 @@ class ScenesSource:
         )
 
 
-def picture(scene: Scene, size: int) -> Image.Image:
-    """Render a scene as a PIL image."""
+def picture(scene: Scene, size: int, _smallest_side: int | None = None) -> Image.Image:
+    """Render a scene as a PIL image; it is cheap to render in full, whatever its smallest side may be."""
     return Image.fromarray(render(scene, size))
 
 

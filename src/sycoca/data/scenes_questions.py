@@ -22,7 +22,7 @@ def questions_of(scene: Scene) -> tuple[Question, ...]:
         *_color_questions(scene),
         *_shape_questions(scene),
         *_existence_questions(scene, rng),
-        Question(question="how many objects are there?", answer=str(len(scene.objects))),
+        Question(question="how many objects are there?", answers=(str(len(scene.objects)),)),
         *_place_questions(scene),
     )
 
@@ -30,7 +30,7 @@ def questions_of(scene: Scene) -> tuple[Question, ...]:
 def _color_questions(scene: Scene) -> list[Question]:
     shapes = [thing.shape for thing in scene.objects]
     return [
-        Question(question=f"what color is the {thing.shape}?", answer=thing.color)
+        Question(question=f"what color is the {thing.shape}?", answers=(thing.color,))
         for thing in scene.objects
         if shapes.count(thing.shape) == 1
     ]
@@ -39,7 +39,7 @@ def _color_questions(scene: Scene) -> list[Question]:
 def _shape_questions(scene: Scene) -> list[Question]:
     colors = [thing.color for thing in scene.objects]
     return [
-        Question(question=f"what shape is the {thing.color} object?", answer=thing.shape)
+        Question(question=f"what shape is the {thing.color} object?", answers=(thing.shape,))
         for thing in scene.objects
         if colors.count(thing.color) == 1
     ]
@@ -53,7 +53,7 @@ def _existence_questions(scene: Scene, rng: random.Random) -> list[Question]:
     near_misses += [f"{color} {thing.shape}" for color in COLORS[scene.level]]
     absent = rng.choice([label for label in near_misses if label not in present])
     return [
-        Question(question=f"is there {with_article(label)}?", answer=answer)
+        Question(question=f"is there {with_article(label)}?", answers=(answer,))
         for label, answer in ((rng.choice(present), "yes"), (absent, "no"))
     ]
 
@@ -67,7 +67,7 @@ def _place_questions(scene: Scene) -> list[Question]:
             clear = [thing for thing in others if relation in relations_between(thing, place)]
             possible = [thing for thing in others if _offset(thing, place, relation) > 0]
             if len(clear) == 1 and possible == clear:
-                found.append(Question(question=question.format(place.label), answer=clear[0].label))
+                found.append(Question(question=question.format(place.label), answers=(clear[0].label,)))
     return found
 
 

@@ -38,5 +38,10 @@ def _row(sample: ImageTextSample, image: str) -> dict[str, object]:
     if sample.label is not None:
         row["label"] = sample.label
     if sample.questions:
-        row["questions"] = [{"question": entry.question, "answer": entry.answer} for entry in sample.questions]
+        row["questions"] = [
+            {"question": entry.question, "answer": entry.answers[0]}
+            if len(entry.answers) == 1
+            else {"question": entry.question, "answers": list(entry.answers)}
+            for entry in sample.questions
+        ]
     return row

@@ -46,7 +46,7 @@ def evaluate_grounding(
         described = torch.stack([_described(predictor, *pair) for pair in zip(samples, places, strict=True)])
         captions = [sample.captions[place] for sample, place in zip(samples, places, strict=True)]
         has_truth = described.sum(1) > 0
-        scores = predictor.patch_scores([sample.open_image for sample in samples], captions, batch_size=batch_size)
+        scores = predictor.patch_scores(samples, captions, batch_size=batch_size)
         all_scores.append(scores[has_truth])
         all_described.append(described[has_truth])
     scores, described = torch.cat(all_scores), torch.cat(all_described)

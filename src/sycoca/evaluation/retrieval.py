@@ -34,7 +34,7 @@ def evaluate_retrieval(
     image_embeds, text_embeds, num_captions, num_cut = [], [], [], 0
     for samples in sample_batches(source, num_images, batch_size, "embedding", console=console):
         captions = [caption for sample in samples for caption in sample.captions[:captions_per_image]]
-        image_embeds.append(predictor.embed_images([sample.open_image for sample in samples], batch_size=batch_size))
+        image_embeds.append(predictor.embed_images(samples, batch_size=batch_size))
         text_embeds.append(predictor.embed_texts(captions))
         num_captions += [len(sample.captions[:captions_per_image]) for sample in samples]
         num_cut += sum(predictor.tokenizer.num_tokens(caption) > predictor.context_length for caption in captions)

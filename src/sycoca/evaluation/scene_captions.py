@@ -32,7 +32,7 @@ def evaluate_scene_captions(
     started_at = time.perf_counter()
     generation = GenerationConfig() if generation is None else generation
     num_scenes = num_evaluated(source, limit)
-    images = [source[index].open_image for index in range(num_scenes)]
+    images = [source[index] for index in range(num_scenes)]
     generated = predictor.generate(images, generation, batch_size=batch_size)
     captions = [
         predictor.tokenizer.decode(caption.tokens)

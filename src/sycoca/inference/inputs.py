@@ -9,17 +9,24 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from sycoca.data.samples import ImageTextSample
 from sycoca.preprocess.config import ImageTransformConfig
-from sycoca.preprocess.image_transforms import inference_image, open_rgb, to_rgb
+from sycoca.preprocess.decoding import open_rgb, to_rgb
+from sycoca.preprocess.image_transforms import inference_image
 
-ImageInput = Image.Image | str | Path | Callable[[], Image.Image]
-"""A PIL image, the path of one, or a function that opens one (so that large sets are read batch by batch)."""
+ImageInput = Image.Image | str | Path | Callable[[], Image.Image] | ImageTextSample
+"""A PIL image, the path of one, a function that opens one (so that large sets are read batch by batch), or a sample."""
 
 
-def open_image(image: ImageInput) -> Image.Image:
-    """Return an upright RGB image. Raises ValueError where it cannot be read or is no image at all."""
+def open_image(image: ImageInput, smallest_side: int | None = None) -> Image.Image:
+    """Return an upright RGB image. Raises ValueError where it cannot be read or is no image at all.
+
+    ``smallest_side`` lets files be read faster, see `ImageOpener`.
+    """
     if isinstance(image, str | Path):
-        return open_rgb(image)
+        return open_rgb(image, smallest_side=smallest_side)
+    if isinstance(image, ImageTextSample):
+        return image.open_image(smallest_side)
     opened = image() if callable(image) else image
     if not isinstance(opened, Image.Image):
         raise ValueError(f"expected a PIL image, a path or a function that opens an image, got {type(opened).__name__}")

@@ -1,42 +1,20 @@
 """From PIL images to normalized pixels: crop, resize, flip, normalize; and back, for showing pictures."""
 
-import io
 import math
 from functools import lru_cache
-from pathlib import Path
 from typing import assert_never
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from sycoca.preprocess.config import ImageTransformConfig
+from sycoca.preprocess.decoding import to_rgb
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels."""
-
-
-def open_rgb(file: str | Path | io.BytesIO, name: str | None = None) -> Image.Image:
-    """Read an image file as upright RGB; ``name`` is what an error calls a file that has no path."""
-    try:
-        with Image.open(file) as image:
-            return to_rgb(image)
-    except (OSError, SyntaxError) as error:  # PIL raises SyntaxError for a broken PNG
-        raise ValueError(f"{name or file} cannot be read as an image: {error}") from error
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Return the image turned upright (as its EXIF tag says) in RGB; transparency is dropped."""
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode == "P" and "transparency" in upright.info:
-        upright = upright.convert("RGBA")
-    if upright.mode.startswith("I;16") or upright.mode == "I":
-        # PIL clips 16 bits to 8 bits instead of scaling, which turns most pixels white.
-        values = np.asarray(upright, dtype=np.float64) / 257
-        upright = Image.fromarray(values.clip(0, 255).round().astype(np.uint8))
-    return upright if upright.mode == "RGB" else upright.convert("RGB")
 
 
 def training_image(

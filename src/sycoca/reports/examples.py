@@ -74,7 +74,7 @@ def retrieval_examples(
     predictor: Predictor, samples: Sequence[ImageTextSample], num_examples: int, *, num_hits: int = 5
 ) -> list[RetrievalExample]:
     """Let the first captions of some samples, evenly spread, search among all images."""
-    image_embeds = predictor.embed_images([sample.open_image for sample in samples])
+    image_embeds = predictor.embed_images(samples)
     chosen = _spread(len(samples), num_examples)
     text_embeds = predictor.embed_texts([samples[i].captions[0] for i in chosen])
     examples = []
@@ -97,7 +97,7 @@ def caption_examples(
 ) -> list[CaptionExample]:
     """Caption some samples, evenly spread; ``check`` says which captions are true where that is known."""
     chosen = _spread(len(samples), num_examples)
-    generated = predictor.caption([samples[i].open_image for i in chosen])
+    generated = predictor.caption([samples[i] for i in chosen])
     return [
         CaptionExample(
             picture=data_uri(_picture(predictor, samples[i])),
@@ -115,7 +115,7 @@ def mask_examples(predictor: Predictor, samples: Sequence[ImageTextSample], num_
 
 
 def _mask_example(predictor: Predictor, sample: ImageTextSample) -> MaskExample:
-    explained = predictor.explain(sample.open_image, sample.captions[0])
+    explained = predictor.explain(sample, sample.captions[0])
     original = explained.original
     panels: list[tuple[str, Picture]] = [
         ("image", original),
