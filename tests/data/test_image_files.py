@@ -1,11 +1,12 @@
 import os
+import pickle
 import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from sycoca.data.image_files import open_image_files
+from sycoca.data.image_files import StoredImage, open_image_files
 
 
 @pytest.fixture
@@ -55,3 +56,31 @@ def test_refuses_what_is_neither_folder_nor_zip_file(tmp_path):
     for name in ("x.txt", "gone"):
         with pytest.raises(ValueError, match=f"images must be a folder or a zip file, .*{name} is neither"):
             open_image_files(tmp_path / name)
+
+
+def test_a_stored_image_opens_and_tells_one_state_of_its_file_from_others(tmp_path, archive):
+    Image.new("RGB", (30, 30), (7, 0, 0)).save(tmp_path / "7.png")
+    for files in (tmp_path, archive):
+        stored = StoredImage(open_image_files(files), "7.png")
+        assert np.asarray(stored())[0, 0].tolist() == [7, 0, 0]
+        assert StoredImage(open_image_files(files), "77.png").fingerprint() is None
+        fingerprint = stored.fingerprint()
+        assert fingerprint is not None
+        assert fingerprint[:2] == (str(files / "7.png"), (tmp_path / "7.png").stat().st_size)
+        assert pickle.loads(pickle.dumps(stored)).fingerprint() == fingerprint
+    beside = StoredImage(open_image_files(tmp_path), "7.png")
+    before = beside.fingerprint()
+    os.utime(tmp_path / "7.png", ns=(5, 5))
+    assert before is not None
+    assert beside.fingerprint() == (*before[:2], 5)
+    with zipfile.ZipFile(archive) as file:
+        assert StoredImage(open_image_files(archive), "3.png").fingerprint() == (
+            f"{archive}/3.png",
+            file.getinfo("3.png").file_size,
+            file.getinfo("3.png").CRC,
+        )
+
+
+def test_names_that_no_file_can_have_have_no_fingerprint(tmp_path):
+    for name in ("a\0b.png", "x" * 5000):
+        assert StoredImage(open_image_files(tmp_path), name).fingerprint() is None

@@ -1,13 +1,11 @@
 """Class folders: DIR/CLASS/image.jpg; the class's name is label and caption."""
 
-from functools import partial
 from pathlib import Path
 from typing import final
 
-from sycoca.data.image_files import IMAGE_SUFFIXES
+from sycoca.data.image_files import IMAGE_SUFFIXES, ImageFolder, StoredImage
 from sycoca.data.samples import ImageTextSample
 from sycoca.data.selection import select
-from sycoca.preprocess.decoding import open_rgb
 
 
 @final
@@ -21,6 +19,7 @@ class FolderSource:
         if not files:
             raise ValueError(f"{path} has no images in class folders (expected {path}/CLASS/image.jpg)")
         self._folder = path
+        self._images = ImageFolder(path)
         self._files = select(files, limit, seed)
         self.name = path.name
 
@@ -31,6 +30,5 @@ class FolderSource:
         file = self._files[index]
         inside = file.relative_to(self._folder)
         label = inside.parts[0].replace("_", " ")
-        return ImageTextSample(
-            key=inside.as_posix(), captions=(label,), open_image=partial(open_rgb, file, None), label=label
-        )
+        name = inside.as_posix()
+        return ImageTextSample(key=name, captions=(label,), open_image=StoredImage(self._images, name), label=label)

@@ -4,12 +4,11 @@ import gzip
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, final
 
 from sycoca.data.choices import check_choice
-from sycoca.data.image_files import open_image_files
+from sycoca.data.image_files import StoredImage, open_image_files
 from sycoca.data.samples import ImageTextSample, Question
 from sycoca.data.selection import select
 
@@ -59,7 +58,7 @@ class JsonlSource:
         return ImageTextSample(
             key=row.image,
             captions=row.captions,
-            open_image=partial(self._images.open, row.image),
+            open_image=StoredImage(self._images, row.image),
             label=row.label,
             questions=row.questions,
         )
