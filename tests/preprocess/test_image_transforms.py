@@ -1,4 +1,3 @@
-import io
 import math
 
 import numpy as np
@@ -7,7 +6,6 @@ import torch
 from PIL import Image
 
 from sycoca.preprocess.config import ImageTransformConfig
-from sycoca.preprocess.decoding import open_rgb, to_rgb
 from sycoca.preprocess.image_transforms import inference_image, to_pictures, training_image
 
 
@@ -141,42 +139,7 @@ def test_pictures_outside_the_range_are_clipped():
     assert shown.ravel().tolist() == [0, 128, 255]
 
 
-def test_other_kinds_of_images_become_rgb():
-    gray = Image.fromarray(np.array([[0, 128]], dtype=np.uint8))
-    assert np.asarray(to_rgb(gray)).tolist() == [[[0] * 3, [128] * 3]]
-    deep = Image.fromarray(np.array([[0, 257 * 100, 65535]], dtype=np.uint16))
-    assert np.asarray(to_rgb(deep))[0, :, 0].tolist() == [0, 100, 255]
-    alpha = Image.new("RGBA", (1, 1), (10, 20, 30, 0))
-    assert np.asarray(to_rgb(alpha)).tolist() == [[[10, 20, 30]]]
-    palette = Image.new("RGB", (2, 2), (1, 2, 3)).convert("P")
-    palette.info["transparency"] = b"\x00" * 256
-    assert to_rgb(palette).mode == "RGB"
-
-
-def test_images_are_turned_as_their_tag_says():
-    picture = random_picture(4, 2)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    file = io.BytesIO()
-    picture.save(file, "PNG", exif=exif)
-    turned = open_rgb(io.BytesIO(file.getvalue()))
-    np.testing.assert_array_equal(np.asarray(turned), np.rot90(np.asarray(picture), k=-1))
-
-
 def test_a_gray_image_is_taken_as_it_is():
     pixels = inference_image(Image.new("L", (4, 4), 51), 2, ImageTransformConfig(**PLAIN))
     assert pixels.shape == (3, 2, 2)
     assert math.isclose(float(pixels.mean()), 0.2, abs_tol=1e-6)
-
-
-def test_unreadable_files_are_named(tmp_path):
-    broken = tmp_path / "broken.png"
-    random_picture(64, 64).save(broken)
-    broken.write_bytes(broken.read_bytes()[:200])
-    text = tmp_path / "text.jpg"
-    text.write_text("no image")
-    for path in (broken, text, tmp_path / "absent.jpg"):
-        with pytest.raises(ValueError, match=f"{path.name} cannot be read as an image"):
-            open_rgb(path)
-    with pytest.raises(ValueError, match=r"archive/x.png cannot be read as an image"):
-        open_rgb(io.BytesIO(b"nothing"), "archive/x.png")

@@ -1,33 +1,203 @@
-"""From image files to upright RGB."""
+"""From image files to upright RGB, or to the one line that says why not.
+
+Read are JPEG, PNG, WebP, GIF and APNG (first frame), TIFF (first page) and BMP. Colors are taken as stored: no color
+profile is applied, as nobody in this field does, and CMYK is inked ink by ink.
+"""
 
 import io
+import os
+import re
+import stat
+import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+
+from sycoca.unusable import SkipReason, UnusableSampleError, unusable
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
+"""What is read, in PIL's names; no other decoder sees a file."""
+
+MAX_PIXELS = 89_478_485
+"""Most pixels of an image: 256 MiB of RGB, where PIL begins to speak of decompression bombs."""
+
+MAX_FILE_BYTES = 256 * 2**20
+"""Most bytes of an image file, or of a member of an archive once unpacked."""
+
+MIN_SIDE = 2
+"""Fewest pixels of a side; an image of one pixel counts page views and shows nothing."""
+
+ImageFile = str | Path | io.BytesIO
+
+# PIL remarks on odd metadata and large images without a name of the file. What matters raises, in one place, here;
+# catch_warnings is no alternative: it is not safe where several threads decode.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+_OTHER_KINDS = (
+    (b"<!doctype html", "a web page, as servers send in place of a lost image"),
+    (b"<html", "a web page, as servers send in place of a lost image"),
+    (b"<?xml", "an XML file, perhaps an SVG drawing"),
+    (b"<svg", "an SVG drawing"),
+    (b"%pdf", "a PDF document"),
+    (b"pk\x03\x04", "a zip file"),
+    (b"version https://git-lfs", "a Git LFS pointer, whose file was not fetched"),
+)
+_ORIENTATION_TAG = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_WITH_ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 
 
-def open_rgb(file: str | Path | io.BytesIO, name: str | None = None, smallest_side: int | None = None) -> Image.Image:
+def open_rgb(file: ImageFile, name: str | None = None, smallest_side: int | None = None) -> Image.Image:
     """Read an image file as upright RGB; ``name`` is what an error calls a file that has no path.
 
     With ``smallest_side`` a large JPEG is decoded at a reduced size, of which neither side is smaller than that.
+    Whatever is wrong with the file, UnusableSampleError says it; nothing else is raised.
     """
+    if smallest_side is not None and smallest_side < 1:
+        raise ValueError(f"the smallest side must be at least 1 pixel, got {smallest_side}")
+    name = str(file) if name is None else name
     try:
-        with Image.open(file) as image:
-            if smallest_side is not None:
-                image.draft("RGB", (smallest_side, smallest_side))
-            return to_rgb(image)
-    except (OSError, SyntaxError) as error:  # PIL raises SyntaxError for a broken PNG
-        raise ValueError(f"{name or file} cannot be read as an image: {error}") from error
+        check_file(file, name)
+        return _decode(file, name, smallest_side)
+    except UnusableSampleError:
+        raise
+    except Exception as error:  # hostile bytes make decoders raise anything, from struct.error to MemoryError
+        raise _explained(file, name, error) from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Return the image turned upright (as its EXIF tag says) in RGB; transparency is dropped."""
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode == "P" and "transparency" in upright.info:
-        upright = upright.convert("RGBA")
-    if upright.mode.startswith("I;16") or upright.mode == "I":
-        # PIL clips 16 bits to 8 bits instead of scaling, which turns most pixels white.
-        values = np.asarray(upright, dtype=np.float64) / 257
-        upright = Image.fromarray(values.clip(0, 255).round().astype(np.uint8))
+    """Return the image turned upright (as its EXIF tag says) in RGB.
+
+    What is transparent becomes white, as on a page: the colors stored behind it were never meant to be seen.
+    16 bits keep their upper 8. Floats from 0 to 1 are shares of white, other floats 8-bit values; ValueError where
+    numbers do not fit the scale, because then nobody knows what is white.
+    """
+    image.load()
+    turn = _TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1))
+    upright = image if turn is None else image.transpose(turn)
+    if upright.mode == "F" or upright.mode.startswith("I"):
+        upright = _eight_bits(upright)
+    if upright.mode in _WITH_ALPHA or "transparency" in upright.info:
+        upright = _over_white(upright.convert("RGBA"))
     return upright if upright.mode == "RGB" else upright.convert("RGB")
+
+
+def check_file(file: ImageFile, name: str) -> None:
+    """Refuse what is no regular file of a sensible size without reading it."""
+    if isinstance(file, io.BytesIO):
+        check_size(file.getbuffer().nbytes, name)
+        return
+    try:
+        status = os.stat(file)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _refusal(name, "missing image", "there is no such file; check the name and the images folder") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL or half a character in the name
+        raise _refusal(name, "unreadable file", f"{_plain(error)}; rename the file or grant access") from error
+    if not stat.S_ISREG(status.st_mode):
+        what = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or device"
+        raise _refusal(name, "unreadable file", f"it is {what}; name an image file")
+    check_size(status.st_size, name)
+
+
+def check_size(num_bytes: int, name: str) -> None:
+    """Refuse a file, or a member of an archive before it is unpacked, that is empty or too large."""
+    if num_bytes == 0:
+        raise _refusal(name, "empty file", "it is empty (0 bytes); fetch it again or leave it out")
+    if num_bytes > MAX_FILE_BYTES:
+        most = f"at most {MAX_FILE_BYTES // 2**20} MiB are read"
+        raise _refusal(name, "file too large", f"it has {num_bytes / 2**20:,.0f} MiB, {most}; store it smaller")
+
+
+def _decode(file: ImageFile, name: str, smallest_side: int | None) -> Image.Image:
+    with Image.open(file, formats=FORMATS) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise _too_large(name, f"{width:,} x {height:,} pixels")
+        if min(width, height) < MIN_SIDE:
+            hint = f"both sides must have at least {MIN_SIDE}; leave it out"
+            raise _refusal(name, "image too small", f"it has {width:,} x {height:,} pixels, {hint}")
+        if smallest_side is not None:
+            image.draft("RGB", (smallest_side, smallest_side))
+        return to_rgb(image)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    # PIL clips instead of scaling, which turns most pixels of 16 bits white and most floats black.
+    values = np.asarray(image, dtype=np.float64)
+    key = image.info.get("transparency")
+    if image.mode == "F":
+        scale, largest = (255.0, 1.0) if values.max() <= 1 else (1.0, 255.0)
+    else:
+        scale, largest = 1 / 257, 65535.0
+    if not (values.min() >= 0 and values.max() <= largest):  # so put, NaN is refused as well
+        raise ValueError(
+            f"its values reach from {values.min():g} to {values.max():g}, where 0 to {largest:g} would say what is"
+            " white; save it with 8 bits"
+        )
+    if isinstance(key, int):
+        values = np.where(values == key, largest, values)
+    return Image.fromarray((values * scale).round().astype(np.uint8))
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    if image.getchannel("A").getextrema() == (255, 255):
+        return image
+    return Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
+
+
+def _explained(file: ImageFile, name: str, error: Exception) -> UnusableSampleError:
+    """Return the reason behind whatever PIL has raised."""
+    match error:
+        case Image.DecompressionBombError() | Image.DecompressionBombWarning():
+            # The size is known to PIL's text alone: it raises before there is an image to ask.
+            counted = re.search(r"\((\d+) pixels\)", str(error))
+            return _too_large(name, f"{int(counted[1]):,} pixels" if counted else "far more pixels")
+        case MemoryError():
+            return _refusal(name, "image too large", "it does not fit into memory; store it smaller")
+        case PermissionError():
+            return _refusal(name, "unreadable file", f"{_plain(error)}; grant access")
+        case Image.UnidentifiedImageError():
+            return _unidentified(file, name)
+        case _:
+            return _refusal(name, "broken image", f"{_plain(error)}; fetch it again or leave it out")
+
+
+def _unidentified(file: ImageFile, name: str) -> UnusableSampleError:
+    start = file.getvalue()[:64] if isinstance(file, io.BytesIO) else _first_bytes(Path(file))
+    if start.startswith(_MAGIC) or (start[:4] == b"RIFF" and start[8:12] == b"WEBP"):
+        return _refusal(name, "broken image", "it ends or breaks within its header; fetch it again or leave it out")
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    kinds = [what for beginning, what in _OTHER_KINDS if text.startswith(beginning)]
+    if start[4:8] == b"ftyp":
+        kinds = [f"an image or video of kind {start[8:12].decode('ascii', 'replace').strip()}"]
+    what = f"it is {kinds[0]}" if kinds else f"it begins with {start[:12]!r}"
+    formats = ", ".join(FORMATS[:-1])
+    return _refusal(name, "not an image", f"{what}; {formats} and {FORMATS[-1]} are read")
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(64)
+
+
+def _too_large(name: str, what: str) -> UnusableSampleError:
+    return _refusal(name, "image too large", f"it has {what}, at most {MAX_PIXELS:,} are decoded; store it smaller")
+
+
+def _refusal(name: str, reason: SkipReason, what: str) -> UnusableSampleError:
+    return unusable(name, reason, f"{name} cannot be read as an image: {what}")
+
+
+def _plain(error: Exception) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()) or type(error).__name__
