@@ -47,7 +47,7 @@ def make_run_config(tmp_path_factory: pytest.TempPathFactory) -> RunConfigMaker:
             "data": DataConfig(train="scenes:?count=10&size=16"),
             "optimizer": OptimizerConfig(peak_lr=1e-2),
             "schedule": ScheduleConfig(warmup_steps=2),
-            "training": TrainingConfig(steps=4, global_batch_size=4, log_every=1, tensorboard=False),
+            "training": TrainingConfig(steps=4, global_batch_size=4, log_every=1, tensorboard=False, report=False),
             "runtime": RuntimeConfig(device="cpu"),
         }
         folder = tmp_path_factory.mktemp("runs") / out

@@ -1,10 +1,15 @@
 import json
 import math
+import sys
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
+import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sycoca.training.tracking import MetricsFile, TensorBoard, Trackers, read_metrics
+from sycoca.training.pretrain import pretrain, resume_pretraining
+from sycoca.training.tracking import MetricsFile, TensorBoard, Trackers, WeightsAndBiases, read_metrics
 
 
 def test_one_line_per_logged_step(tmp_path: Path):
@@ -60,3 +65,84 @@ def test_several_trackers_get_the_same(tmp_path: Path):
     both.log(1, {"x": 1.0})
     both.close()
     assert read_metrics(tmp_path / "a") == read_metrics(tmp_path / "b") == [{"step": 1, "x": 1.0}]
+
+
+class StandInForWandb(ModuleType):
+    """What of Weights & Biases is used: remembers what it was told."""
+
+    class Error(Exception):
+        """Its own error."""
+
+    def __init__(self, failure: str | None = None) -> None:
+        super().__init__("wandb")
+        self.failure = failure
+        self.begun: list[dict[str, object]] = []
+        self.logged: list[tuple[int, dict[str, float]]] = []
+        self.num_finished = 0
+
+    def init(self, **settings: object) -> SimpleNamespace:
+        if self.failure is not None:
+            raise self.Error(self.failure)
+        self.begun.append(settings)
+        return SimpleNamespace(id=settings["id"] or "id-of-wandb", log=self._log, finish=self._finish)
+
+    def _log(self, values: dict[str, float], step: int) -> None:
+        self.logged.append((step, values))
+
+    def _finish(self) -> None:
+        self.num_finished += 1
+
+
+@pytest.fixture
+def wandb(monkeypatch: pytest.MonkeyPatch) -> StandInForWandb:
+    stand_in = StandInForWandb()
+    monkeypatch.setitem(sys.modules, "wandb", stand_in)
+    return stand_in
+
+
+def test_weights_and_biases_gets_every_value_and_the_config(wandb: StandInForWandb, tmp_path: Path):
+    tracker = WeightsAndBiases("birds", {"seed": 3}, id_path=tmp_path / "wandb_id.txt")
+    tracker.log(10, {"contrastive": 1.5})
+    tracker.log(20, {"contrastive": 1.0, "lr": 0.1})
+    assert wandb.num_finished == 0
+    tracker.close()
+    assert wandb.logged == [(10, {"contrastive": 1.5}), (20, {"contrastive": 1.0, "lr": 0.1})]
+    assert wandb.num_finished == 1
+    assert wandb.begun == [
+        {
+            "project": "birds",
+            "name": tmp_path.name,
+            "id": None,
+            "resume": "allow",
+            "dir": str(tmp_path),
+            "config": {"seed": 3},
+        }
+    ]
+
+
+def test_a_resumed_run_goes_on_under_its_id(wandb: StandInForWandb, make_run_config):
+    config = make_run_config()
+    config = replace(config, training=replace(config.training, wandb="birds", log_every=2))
+    folder = pretrain(config)
+    assert (folder / "wandb_id.txt").read_text(encoding="utf-8") == "id-of-wandb\n"
+    resume_pretraining(replace(config, training=replace(config.training, steps=6)))
+    assert [settings["id"] for settings in wandb.begun] == [None, "id-of-wandb"]
+    assert [settings["project"] for settings in wandb.begun] == ["birds", "birds"]
+    assert [step for step, _ in wandb.logged] == [2, 4, 6]
+    assert {**wandb.logged[0][1], "step": 2} == read_metrics(folder / "metrics.jsonl")[0]
+    assert wandb.num_finished == 2
+
+
+def test_without_the_package_nothing_is_begun(make_run_config, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)  # pyright: ignore[reportArgumentType]
+    config = make_run_config()
+    with pytest.raises(ValueError, match=r"needs Weights & Biases; install it with: pip install 'sycoca\[wandb\]'$"):
+        pretrain(replace(config, training=replace(config.training, wandb="birds")))
+    assert not Path(config.out).exists()
+
+
+def test_weights_and_biases_without_login_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "wandb", StandInForWandb("No API key."))
+    with pytest.raises(ValueError, match=r"did not start: No API key\. Log in with wandb login, or set WANDB_MODE=off"):
+        WeightsAndBiases("birds", {}, id_path=tmp_path / "wandb_id.txt")
+    assert list(tmp_path.iterdir()) == []

@@ -116,6 +116,12 @@ class TrainingConfig:
     tensorboard: bool = True
     """Whether the logged values also go to TensorBoard files in the run folder."""
 
+    wandb: str | None = None
+    """Project at Weights & Biases that the logged values also go to (pip install 'sycoca[wandb]'); None for none."""
+
+    report: bool = True
+    """Whether the run ends with ``report.html`` in the run folder."""
+
     def __post_init__(self) -> None:
         for name in ("steps", "global_batch_size", "log_every", "evaluation_samples", "keep_checkpoints"):
             _check_at_least(f"training.{name}", getattr(self, name), 1)

@@ -15,7 +15,7 @@ from sycoca.training.pairs import Pair
 from sycoca.training.progress import RunProgress, quiet_console
 from sycoca.training.run_folder import RunFolder
 from sycoca.training.runtime import Runtime
-from sycoca.training.tracking import MetricsFile, TensorBoard, Tracker, Trackers
+from sycoca.training.tracking import MetricsFile, TensorBoard, Tracker, Trackers, WeightsAndBiases, import_wandb
 from sycoca.training.validation import build_validation
 from sycoca.weights.folder import save_weights
 
@@ -37,7 +37,9 @@ def pretrain(
     TrainingInterrupted after Ctrl-C.
     """
     folder = RunFolder(Path(config.out))
-    # Opened first: a mistyped path must not leave a run folder behind.
+    # First of all: a mistyped path or a missing package must not leave a run folder behind.
+    if config.training.wandb is not None:
+        import_wandb()
     sources = open_sources(config, source, validation)
     with Runtime(config.runtime) as runtime:
         config.training.micro_batch_on(runtime.world_size)
@@ -158,6 +160,8 @@ def _trackers(config: PretrainConfig, folder: RunFolder, step: int) -> list[Trac
     trackers: list[Tracker] = [MetricsFile(folder.metrics, first_step=step)]
     if config.training.tensorboard:
         trackers.append(TensorBoard(folder.tensorboard, first_step=step))
+    if config.training.wandb is not None:
+        trackers.append(WeightsAndBiases(config.training.wandb, to_plain(config), id_path=folder.wandb_id))
     return trackers
 
 

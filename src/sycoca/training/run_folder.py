@@ -35,6 +35,16 @@ class RunFolder:
         return self.path / "tensorboard"
 
     @property
+    def wandb_id(self) -> Path:
+        """The run's id at Weights & Biases, where it has one."""
+        return self.path / "wandb_id.txt"
+
+    @property
+    def report(self) -> Path:
+        """The run as one HTML page."""
+        return self.path / "report.html"
+
+    @property
     def tokenizer(self) -> Path:
         """The tokenizer, trained when the run began."""
         return self.path / "tokenizer.json"

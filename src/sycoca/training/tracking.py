@@ -1,10 +1,13 @@
-"""Where logged values go: a JSON-lines file that never fails, TensorBoard files, and whatever has the interface."""
+"""Where logged values go: a JSON-lines file that never fails, TensorBoard files, Weights & Biases, and whatever has
+the interface."""
 
+import importlib
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, final, runtime_checkable
+from types import ModuleType
+from typing import Any, Protocol, final, runtime_checkable
 
 from sycoca.plain_data import write_text
 
@@ -63,6 +66,48 @@ class TensorBoard:
     def close(self) -> None:
         """Write out and close."""
         self._writer.close()
+
+
+@final
+class WeightsAndBiases:
+    """A run at Weights & Biases, online, offline or disabled as its own settings (``WANDB_MODE``) say.
+
+    The run's id stays in the file ``id_path``: a resumed run goes on under it. Values of steps that are done again
+    after a kill are not taken twice, which Weights & Biases sees to; they are the same to the last bit.
+    """
+
+    def __init__(self, project: str, config: Mapping[str, Any], *, id_path: Path) -> None:
+        """Begin or go on; raises ValueError where wandb is not installed or cannot start (no login, no network)."""
+        wandb = import_wandb()
+        run_id = id_path.read_text(encoding="utf-8").strip() if id_path.exists() else None
+        folder = id_path.parent
+        try:
+            self._run = wandb.init(
+                project=project, name=folder.name, id=run_id, resume="allow", dir=str(folder), config=dict(config)
+            )
+        except wandb.Error as error:
+            raise ValueError(
+                f"Weights & Biases did not start: {error} Log in with wandb login, or set WANDB_MODE=offline"
+            ) from error
+        write_text(id_path, f"{self._run.id}\n")
+
+    def log(self, step: int, values: Mapping[str, Number]) -> None:
+        """Send the values of a step."""
+        self._run.log(dict(values), step=step)
+
+    def close(self) -> None:
+        """Send what is left and finish."""
+        self._run.finish()
+
+
+def import_wandb() -> ModuleType:
+    """Return the package of Weights & Biases, which only those install who use it; ValueError without it."""
+    try:
+        return importlib.import_module("wandb")
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            "training.wandb needs Weights & Biases; install it with: pip install 'sycoca[wandb]'"
+        ) from error
 
 
 @final
