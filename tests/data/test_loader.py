@@ -10,6 +10,7 @@ from PIL import Image
 
 from sycoca.data.loader import TrainingBatches, global_order, validation_batches
 from sycoca.data.samples import ImageTextSample
+from sycoca.data.skipping import SkipLog
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
 from sycoca.preprocess.decoding import open_rgb
 from sycoca.preprocess.image_transforms import inference_image
@@ -191,11 +192,54 @@ def test_pytorchs_own_generator_is_left_alone(make):
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_an_unreadable_image_is_named_without_a_workers_traceback(make, num_workers):
+def test_without_a_log_the_first_unreadable_image_is_an_error_without_a_workers_traceback(make, num_workers):
     batches = make(Pictures(broken=(3,)), num_workers=num_workers)
-    with pytest.raises(ValueError, match=r"picture-3.png cannot be read as an image") as caught:
+    with pytest.raises(ValueError, match=r"picture-3.png .*1 of 10 samples cannot be used") as caught:
         steps(batches, 3)
     assert "Traceback" not in str(caught.value)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_another_sample_takes_the_place_of_an_unreadable_one(make, num_workers):
+    source = Pictures(broken=(3, 7))
+    log = SkipLog(source, 0.2)
+    whole, dirty = steps(make(), 5), steps(make(source, skip_log=log, num_workers=num_workers), 5)
+    assert sorted(skipped.name for skipped in log.skipped) == ["3", "7"]
+    changed = 0
+    for (clean,), (batch,) in zip(whole, dirty, strict=True):
+        assert batch.totals == clean.totals
+        for row in range(len(batch.images)):
+            is_same = torch.equal(batch.draw_keys[row], clean.draw_keys[row])
+            assert is_same == torch.equal(batch.images[row], clean.images[row])
+            changed += not is_same
+    assert changed == 4  # each of the two, once in either epoch
+    assert not {derive_key(SEED, "sample", epoch, index) for epoch in (0, 1) for index in (3, 7)} & {
+        int(key) for (batch,) in dirty for key in batch.draw_keys
+    }
+
+
+def test_replacements_do_not_depend_on_ranks_or_micro_batches(make):
+    def keys(**settings) -> list[int]:
+        source = Pictures(broken=(1, 3, 7))
+        batches = make(source, skip_log=SkipLog(source, 0.5), **settings)
+        return [int(key) for step in steps(batches, 5) for batch in step for key in batch.draw_keys]
+
+    alone = keys()
+    assert keys(micro_batch_size=1) == alone
+    ranks = [keys(rank=rank, world_size=2) for rank in (0, 1)]
+    assert [key for step in range(5) for rank in ranks for key in rank[2 * step : 2 * step + 2]] == alone
+
+
+def test_too_many_unreadable_images_end_the_run(make):
+    source = Pictures(broken=(1, 3, 7))
+    with pytest.raises(ValueError, match=r"picture-\d.png .*3 of 10 .* more than max_skipped_ratio 0.2 allows"):
+        steps(make(source, skip_log=SkipLog(source, 0.2)), 5)
+
+
+def test_a_source_without_any_readable_image_does_not_loop_for_ever(make):
+    source = Pictures(broken=tuple(range(10)))
+    with pytest.raises(ValueError, match=r"100 images, drawn one after another, cannot be read; the first: picture-"):
+        steps(make(source, global_batch_size=1, skip_log=SkipLog(source, 1.0)), 1)
 
 
 @pytest.mark.parametrize(

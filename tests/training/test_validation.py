@@ -4,12 +4,11 @@ import pytest
 import torch
 
 from sycoca.data.loader import validation_batches
-from sycoca.data.samples import SampleSource
-from sycoca.data.spec import open_source
+from sycoca.data.skipping import SkipLog, UsableSamples
 from sycoca.training.assembly import RunParts, assemble, open_sources, shared_tokenizer
 from sycoca.training.config import DataConfig, PretrainConfig
 from sycoca.training.runtime import Runtime
-from sycoca.training.validation import FirstSamples, build_validation, validation_losses
+from sycoca.training.validation import build_validation, validation_losses
 
 
 @pytest.fixture
@@ -22,11 +21,17 @@ def config(make_run_config) -> PretrainConfig:
 def parts(config: PretrainConfig, tmp_path) -> RunParts:
     source = open_sources(config).train
     runtime = Runtime(config.runtime)
-    return assemble(config, source, shared_tokenizer(config, source, runtime, tmp_path / "tokenizer.json"), runtime)
+    return assemble(
+        config,
+        source,
+        shared_tokenizer(config, source, runtime, tmp_path / "tokenizer.json"),
+        runtime,
+        SkipLog(source, 0.0),
+    )
 
 
 def test_losses_are_means_over_samples_of_unequal_batches(config: PretrainConfig, parts: RunParts):
-    source = FirstSamples(open_sources(config).validation, 7)  # pyright: ignore[reportArgumentType]
+    source = UsableSamples(open_sources(config).validation, 0.0, limit=7)  # pyright: ignore[reportArgumentType]
     losses = validation_losses(config, parts, source)
     batches = validation_batches(source, parts.tokenizer, config.transforms, 16, 24, batch_size=4, seed=0)
     sizes, errors = [], []
@@ -53,7 +58,9 @@ def test_first_samples_only(config: PretrainConfig, parts: RunParts):
     assert source is not None
     validate = build_validation(config, parts, source)
     of_seven = build_validation(
-        replace(config, training=replace(config.training, evaluation_samples=1000)), parts, FirstSamples(source, 7)
+        replace(config, training=replace(config.training, evaluation_samples=1000)),
+        parts,
+        UsableSamples(source, 0.0, limit=7),
     )
     assert validate is not None
     assert of_seven is not None
@@ -62,14 +69,3 @@ def test_first_samples_only(config: PretrainConfig, parts: RunParts):
 
 def test_without_data_there_is_no_validation(config: PretrainConfig, parts: RunParts):
     assert build_validation(config, parts, None) is None
-
-
-def test_first_samples_is_a_source():
-    source = open_source("scenes:?count=3&size=16")
-    first = FirstSamples(source, 2)
-    assert isinstance(first, SampleSource)
-    assert (len(first), first.name) == (2, source.name)
-    assert first[1].captions == source[1].captions
-    assert len(FirstSamples(source, 5)) == 3
-    with pytest.raises(IndexError, match="has 2 samples, there is none at 2"):
-        first[2]

@@ -1,28 +1,24 @@
 """From samples to batches: one endless order of samples; every rank takes its slice of every batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass, field
 from functools import lru_cache
 from itertools import count
 from typing import final
 
 import torch
-from jaxtyping import Float, Int
-from PIL import Image
+from jaxtyping import Int
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
+from sycoca.data.crops import CropBatch, Place, TrainingCrops, stack_crops
 from sycoca.data.samples import SampleSource
+from sycoca.data.skipping import SkipLog
 from sycoca.preprocess.config import ImageTransformConfig
-from sycoca.preprocess.image_transforms import inference_image, training_image
+from sycoca.preprocess.image_transforms import inference_image, smallest_inference_side
 from sycoca.preprocess.tokenizer import Tokenizer, pad_tokens
 from sycoca.randomness import derive_generator, derive_key
 from sycoca.records import BatchTotals, ImageTextBatch
-
-Place = tuple[int, int]
-"""Epoch and index of a sample."""
-
-Images = Float[Tensor, "batch 3 height width"]
 
 
 def global_order(seed: int, epoch: int, num_samples: int) -> Int[Tensor, " samples"]:
@@ -37,6 +33,10 @@ class TrainingBatches:
 
     The epochs' orders are joined to one stream, of which step s takes the ``global_batch_size`` samples from
     s x ``global_batch_size`` on: nothing is dropped, and a batch may reach into the next epoch.
+
+    A sample whose image cannot be read is named in ``skip_log``, and another takes its place, drawn from seed, epoch
+    and index alone, so that every rank and a resumed run draw the same. The batch's total of labels stays that of the
+    samples first drawn: the ranks know it without asking each other.
     """
 
     source: SampleSource
@@ -60,8 +60,12 @@ class TrainingBatches:
     cache_images: bool = False
     """Whether every image stays in memory after its first use; each worker keeps its own."""
 
+    skip_log: SkipLog | None = None
+    """Takes the samples that this process leaves out; without one, the first of them is an error."""
+
     _encoded: dict[int, tuple[list[int], ...]] = field(default_factory=dict, init=False, repr=False)
-    _crops: "_Crops" = field(init=False, repr=False)
+    _crops: TrainingCrops = field(init=False, repr=False)
+    _skip_log: SkipLog = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.source) == 0:
@@ -75,27 +79,28 @@ class TrainingBatches:
                 f"micro_batch_size must divide the {self._share} pairs that each process has per step,"
                 f" got {self.micro_batch_size}"
             )
-        self._crops = _Crops(self.source, self.transform_config, self.image_size, self.seed, self.cache_images)
+        self._skip_log = SkipLog(self.source, 0.0) if self.skip_log is None else self.skip_log
+        self._crops = TrainingCrops(self.source, self.transform_config, self.image_size, self.seed, self.cache_images)
 
     def from_step(self, step: int) -> Iterator[list[ImageTextBatch]]:
         """Yield the micro-batches of this rank for that step (the first is 0) and all that follow."""
         loader = DataLoader(
             self._crops,
             batch_sampler=self._micro_batches(step),  # pyright: ignore[reportArgumentType]
-            collate_fn=_stack,
+            collate_fn=stack_crops,
             num_workers=self.num_workers,
             # Without one of its own the loader would draw from PyTorch's global generator.
             generator=torch.Generator(),
         )
-        images = iter(loader)
+        crops = iter(loader)
         try:
             for current in count(step):
                 global_batch = self._places(current)
                 totals = self._totals(global_batch)
-                yield [self._batch(places, next(images), totals) for places in self._split(global_batch)]
+                yield [self._batch(next(crops), totals) for _ in self._split(global_batch)]
         finally:
             # The traceback of an error would keep the workers alive, and their late end takes seconds.
-            del images
+            del crops
 
     @property
     def _share(self) -> int:
@@ -131,13 +136,18 @@ class TrainingBatches:
         choices = self._encoded[index]
         return choices[derive_key(self.seed, "caption", epoch, index) % len(choices)]
 
-    def _batch(self, places: list[Place], images: Images | ValueError, totals: BatchTotals) -> ImageTextBatch:
-        if isinstance(images, ValueError):
-            raise images
-        tokens = pad_tokens([self._caption_tokens(place) for place in places], self.tokenizer.special.pad_id)
-        keys = [derive_key(self.seed, "sample", *place) for place in places]
+    def _batch(self, crops: CropBatch, totals: BatchTotals) -> ImageTextBatch:
+        for skipped in crops.skipped:
+            self._skip_log.add(skipped)
+        if crops.images is None:
+            raise ValueError(
+                f"{self.source.name}: {len(crops.skipped)} images, drawn one after another, cannot be read;"
+                f" the first: {crops.skipped[0].detail}"
+            )
+        tokens = pad_tokens([self._caption_tokens(place) for place in crops.places], self.tokenizer.special.pad_id)
+        keys = [derive_key(self.seed, "sample", *place) for place in crops.places]
         return ImageTextBatch(
-            images=images,
+            images=crops.images,
             tokens=tokens.tokens,
             is_padding=tokens.is_padding,
             draw_keys=torch.tensor(keys),
@@ -158,10 +168,11 @@ def validation_batches(
 
     Totals are those of the batch, so a batch's losses are means over it.
     """
+    smallest_side = smallest_inference_side(image_size)
     for start in range(0, len(source), batch_size):
         indices = range(start, min(start + batch_size, len(source)))
         samples = [source[index] for index in indices]
-        images = [inference_image(sample.open_image(), image_size, transform_config) for sample in samples]
+        images = [inference_image(sample.open_image(smallest_side), image_size, transform_config) for sample in samples]
         tokens = tokenizer.encode_batch([sample.captions[0] for sample in samples], context_length)
         num_labels = int((~tokens.is_padding[:, 1:]).sum())
         yield ImageTextBatch(
@@ -171,48 +182,6 @@ def validation_batches(
             draw_keys=torch.tensor([derive_key(seed, "validation", index) for index in indices]),
             totals=BatchTotals(num_samples=len(samples), num_labels=num_labels),
         )
-
-
-@final
-class _Crops(Dataset):
-    """Training crops by epoch and sample: what loader workers do."""
-
-    def __init__(
-        self,
-        source: SampleSource,
-        config: ImageTransformConfig,
-        image_size: int,
-        seed: int,
-        cache_images: bool,
-    ) -> None:
-        self._source = source
-        self._config = config
-        self._image_size = image_size
-        self._seed = seed
-        self._cache: dict[int, Image.Image] | None = {} if cache_images else None
-
-    def __getitem__(self, place: Place) -> Float[Tensor, "3 height width"] | ValueError:
-        epoch, index = place
-        try:
-            image = self._open(index)
-        except ValueError as error:
-            # Raised by whoever waits for the batch; a worker would bury the message in its own traceback.
-            return error
-        return training_image(image, self._image_size, self._config, derive_generator(self._seed, "crop", epoch, index))
-
-    def _open(self, index: int) -> Image.Image:
-        if self._cache is None:
-            return self._source[index].open_image()
-        if index not in self._cache:
-            self._cache[index] = self._source[index].open_image()
-        return self._cache[index]
-
-
-def _stack(images: Sequence[Tensor | ValueError]) -> Images | ValueError:
-    for image in images:
-        if isinstance(image, ValueError):
-            return image
-    return torch.stack([image for image in images if isinstance(image, Tensor)])
 
 
 @lru_cache(maxsize=4)

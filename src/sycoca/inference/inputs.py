@@ -12,7 +12,7 @@ from torch import Tensor
 from sycoca.data.samples import ImageTextSample
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.decoding import open_rgb, to_rgb
-from sycoca.preprocess.image_transforms import inference_image
+from sycoca.preprocess.image_transforms import inference_image, smallest_inference_side
 
 ImageInput = Image.Image | str | Path | Callable[[], Image.Image] | ImageTextSample
 """A PIL image, the path of one, a function that opens one (so that large sets are read batch by batch), or a sample."""
@@ -37,9 +37,10 @@ def image_batch(
     images: Sequence[ImageInput], image_size: int, transforms: ImageTransformConfig
 ) -> Float[Tensor, "batch 3 height width"]:
     """Open and normalize images as at inference, several at a time."""
+    side = smallest_inference_side(image_size)
     with ThreadPoolExecutor() as pool:  # decoding and resizing leave Python's lock to others
         return torch.stack(
-            list(pool.map(lambda image: inference_image(open_image(image), image_size, transforms), images))
+            list(pool.map(lambda image: inference_image(open_image(image, side), image_size, transforms), images))
         )
 
 

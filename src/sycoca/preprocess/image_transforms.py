@@ -16,6 +16,18 @@ from sycoca.preprocess.decoding import to_rgb
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels."""
 
+_OVERSAMPLING = 2
+
+
+def smallest_inference_side(image_size: int) -> int:
+    """Return how small a decoded image may be: twice what is shown, so that hardly a pixel differs from all of it."""
+    return _OVERSAMPLING * image_size
+
+
+def smallest_training_side(image_size: int, config: ImageTransformConfig) -> int:
+    """Return the same for training, whose crops may be the smallest part of an image."""
+    return math.ceil(_OVERSAMPLING * image_size / math.sqrt(config.crop_min_area))
+
 
 def training_image(
     image: Image.Image, image_size: int, config: ImageTransformConfig, generator: torch.Generator

@@ -8,6 +8,7 @@ import torch
 
 from sycoca.data.loader import TrainingBatches
 from sycoca.data.samples import SampleSource
+from sycoca.data.skipping import SkipLog
 from sycoca.data.spec import open_source
 from sycoca.data.statistics import all_captions
 from sycoca.model.config import SyCoCaConfig
@@ -46,6 +47,9 @@ class RunParts:
     batches: TrainingBatches
     """This process's share of every step."""
 
+    skip_log: SkipLog
+    """Samples that are left out."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sources:
@@ -71,9 +75,18 @@ def open_sources(
         validation=None if validation is None else as_source(validation),
     )
     for source in (sources.train, sources.validation):
-        if source is not None and len(source) == 0:
-            raise ValueError(f"{source.name} has no samples; check the data's path and its ?split=")
+        if source is not None:
+            _check_captions(source)
     return sources
+
+
+def _check_captions(source: SampleSource) -> None:
+    if len(source) == 0:
+        raise ValueError(f"{source.name} has no samples; check the data's path and its ?split=")
+    if not source[0].captions:
+        raise ValueError(
+            f"{source.name} has no captions, and pretraining needs them; name their column, as in ?caption=title"
+        )
 
 
 def shared_tokenizer(config: PretrainConfig, source: SampleSource, runtime: Runtime, path: Path) -> Tokenizer:
@@ -94,7 +107,9 @@ def build_model(config: SyCoCaConfig, seed: int) -> SyCoCa:
         return SyCoCa(config)
 
 
-def assemble(config: PretrainConfig, source: SampleSource, tokenizer: Tokenizer, runtime: Runtime) -> RunParts:
+def assemble(
+    config: PretrainConfig, source: SampleSource, tokenizer: Tokenizer, runtime: Runtime, skip_log: SkipLog
+) -> RunParts:
     """Put the parts of a run together."""
     model = build_model(resolved_model_config(config, tokenizer.vocab_size), config.seed).to(runtime.device)
     ranks = Ranks(gather=runtime.gather, rank=runtime.rank)
@@ -111,7 +126,8 @@ def assemble(config: PretrainConfig, source: SampleSource, tokenizer: Tokenizer,
         model=model,
         task=task,
         updater=updater,
-        batches=_batches(config, source, tokenizer, runtime),
+        batches=_batches(config, source, tokenizer, runtime, skip_log),
+        skip_log=skip_log,
     )
 
 
@@ -125,7 +141,9 @@ def weights_config(config: PretrainConfig, model: SyCoCa) -> WeightsConfig:
     )
 
 
-def _batches(config: PretrainConfig, source: SampleSource, tokenizer: Tokenizer, runtime: Runtime) -> TrainingBatches:
+def _batches(
+    config: PretrainConfig, source: SampleSource, tokenizer: Tokenizer, runtime: Runtime, skip_log: SkipLog
+) -> TrainingBatches:
     return TrainingBatches(
         source,
         tokenizer,
@@ -137,6 +155,7 @@ def _batches(config: PretrainConfig, source: SampleSource, tokenizer: Tokenizer,
         micro_batch_size=config.training.micro_batch_on(runtime.world_size),
         num_workers=config.data.num_workers,
         cache_images=config.data.cache_images,
+        skip_log=skip_log,
         rank=runtime.rank,
         world_size=runtime.world_size,
     )

@@ -36,8 +36,14 @@ class DataConfig:
     cache_images: bool = False
     """Whether decoded images stay in memory (in each worker), for sets that fit."""
 
+    max_skipped_ratio: float = 0.2
+    """Largest share of the samples that may be left out because they cannot be used; the first beyond it ends the
+    run. Each one is named in skipped.jsonl. With 0 nothing is left out."""
+
     def __post_init__(self) -> None:
         _check_at_least("data.num_workers", self.num_workers, 0)
+        if not 0 <= self.max_skipped_ratio < 1:
+            raise ValueError(f"data.max_skipped_ratio must lie between 0 and 1, got {self.max_skipped_ratio}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

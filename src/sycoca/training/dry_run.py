@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from sycoca.data.skipping import SkipLog
 from sycoca.data.statistics import caption_statistics
 from sycoca.model.sycoca import SyCoCa
 from sycoca.reports.first_batch import draw_first_batch
@@ -78,7 +79,8 @@ def dry_run(config: PretrainConfig, *, console: Console) -> DryRunReport:
             raise ValueError("a dry run measures one process; start it without torchrun")
         console.print(f"training the tokenizer on the captions of {len(source):,} samples", highlight=False)
         tokenizer = shared_tokenizer(config, source, runtime, Path(scratch) / "tokenizer.json")
-        parts = assemble(config, source, tokenizer, runtime)
+        skip_log = SkipLog(source, config.data.max_skipped_ratio)
+        parts = assemble(config, source, tokenizer, runtime, skip_log)
         draw_first_batch(next(parts.batches.from_step(0))[0], tokenizer, config.transforms, picture)
         console.print("taking a few steps", highlight=False)
         images_per_second = _speed(config, parts)

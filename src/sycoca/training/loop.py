@@ -42,6 +42,9 @@ class LoopParts:
     save: Callable[[int], None]
     """Saves a checkpoint of a step; called by all processes."""
 
+    count_skipped: Callable[[], int]
+    """Returns how many samples have been left out; called by all processes."""
+
     tracker: Tracker
     """Takes the logged values."""
 
@@ -100,6 +103,7 @@ def _training_values(
         "gradient_norm": float(result.gradient_norm),
         "images_per_second": clock.samples_per_second(),
         "samples_seen": step * training.global_batch_size,
+        "skipped_samples": parts.count_skipped(),
     }
     clock.restart()
     return values

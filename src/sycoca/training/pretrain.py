@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from sycoca.data.samples import SampleSource
+from sycoca.data.skipping import SkipLog
 from sycoca.plain_data import changed_fields, to_plain, write_yaml
 from sycoca.training.assembly import RunParts, Sources, assemble, open_sources, shared_tokenizer, weights_config
 from sycoca.training.checkpoint import TrainingState, load_checkpoint, newest_checkpoint, save_checkpoint
@@ -85,7 +86,8 @@ def _run(
     config: PretrainConfig, folder: RunFolder, runtime: Runtime, sources: Sources, console: Console | None
 ) -> None:
     tokenizer = shared_tokenizer(config, sources.train, runtime, folder.tokenizer)
-    parts = assemble(config, sources.train, tokenizer, runtime)
+    skip_log = SkipLog(sources.train, config.data.max_skipped_ratio, folder.skipped if runtime.is_main_rank else None)
+    parts = assemble(config, sources.train, tokenizer, runtime, skip_log)
     step = _restore(folder, parts)
     progress = _progress(config, folder, runtime, step, console)
     tracker = Trackers([progress, *(_trackers(config, folder, step) if runtime.is_main_rank else [])])
@@ -95,8 +97,9 @@ def _run(
         loop_parts = LoopParts(
             batches=parts.batches,
             updater=parts.updater,
-            validate=build_validation(config, parts, sources.validation),
+            validate=build_validation(config, parts, sources.validation, folder.skipped_in_validation),
             save=_saver(config, folder, parts, runtime),
+            count_skipped=lambda: runtime.share_skipped(skip_log),
             tracker=tracker,
             progress=progress,
             run_dir=folder.path,
@@ -105,6 +108,8 @@ def _run(
         if runtime.is_main_rank:
             _save_weights(config, folder, parts)
             progress.line(f"weights in {folder.weights}")
+            if len(skip_log):
+                progress.line(f"{skip_log.summary()}; their names are in {folder.skipped}")
         runtime.barrier()
     finally:
         tracker.close()
@@ -175,6 +180,8 @@ def _first_lines(config: PretrainConfig, parts: RunParts, step: int) -> Iterator
         f"{len(parts.source):,} samples of {parts.source.name}, {parts.tokenizer.vocab_size:,} token ids,"
         f" {training.steps * training.global_batch_size / len(parts.source):.1f} epochs"
     )
+    if len(parts.skip_log):
+        yield parts.skip_log.summary()
     if config.schedule.warmup_steps >= training.steps:
         yield (
             f"the learning rate never reaches its peak: schedule.warmup_steps {config.schedule.warmup_steps}"

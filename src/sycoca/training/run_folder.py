@@ -30,6 +30,16 @@ class RunFolder:
         return self.path / "log.txt"
 
     @property
+    def skipped(self) -> Path:
+        """One JSON line per sample that was left out; absent where none was."""
+        return self.path / "skipped.jsonl"
+
+    @property
+    def skipped_in_validation(self) -> Path:
+        """The same for the validation data."""
+        return self.path / "skipped_validation.jsonl"
+
+    @property
     def tensorboard(self) -> Path:
         """TensorBoard's event files."""
         return self.path / "tensorboard"

@@ -18,6 +18,7 @@ from jaxtyping import Shaped
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from sycoca.data.skipping import SkipLog
 from sycoca.inference.load import choose_device
 from sycoca.records import ImageTextBatch
 from sycoca.training.config import Precision, RuntimeConfig
@@ -108,6 +109,19 @@ class Runtime:
     def any_rank(self, flag: bool) -> bool:
         """Return whether the flag is set in any process."""
         return self.sum_over_ranks({"flag": torch.tensor(float(flag))})["flag"] > 0
+
+    def share_skipped(self, log: SkipLog) -> int:
+        """Let all processes know what each has left out since the last call, and return the number of all.
+
+        To be called by all processes. Raises ValueError, in all of them, where that is too much together.
+        """
+        if self.world_size > 1:
+            parts: list[Any] = [None] * self.world_size
+            dist.all_gather_object(parts, log.take_new())
+            for skipped in (one for part in parts for one in part):
+                log.add(skipped)
+            log.take_new()  # what the others have found is not news to them
+        return len(log)
 
     def barrier(self) -> None:
         """Wait until all processes are here."""

@@ -1,13 +1,13 @@
 """What is measured on held-out samples while a run goes on: losses, retrieval, quality of the patch scores."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import final
+from pathlib import Path
 
 import torch
 
 from sycoca.data.loader import validation_batches
-from sycoca.data.samples import ImageTextSample, SampleSource
+from sycoca.data.samples import SampleSource
+from sycoca.data.skipping import UsableSamples
 from sycoca.evaluation.grounding import evaluate_grounding
 from sycoca.evaluation.retrieval import evaluate_retrieval
 from sycoca.inference.predictor import Predictor
@@ -27,21 +27,26 @@ PREFIX = "validation_"
 
 
 def build_validation(
-    config: PretrainConfig, parts: RunParts, source: SampleSource | None
+    config: PretrainConfig, parts: RunParts, source: SampleSource | None, skipped: Path | None = None
 ) -> Callable[[], dict[str, float]] | None:
     """Return a function that measures the model as it is; None where there is nothing to measure on.
 
-    The main process measures alone, the others wait and get no values.
+    The main process measures alone, the others wait and get no values. Samples whose images cannot be read are left
+    out and named in the file ``skipped``; ValueError where they are more than the config allows.
     """
     if source is None:
         return None
-    first = FirstSamples(source, config.training.evaluation_samples)
     runtime = parts.updater.runtime
+    usable = (
+        UsableSamples(source, config.data.max_skipped_ratio, limit=config.training.evaluation_samples, path=skipped)
+        if runtime.is_main_rank
+        else None
+    )
 
     def validate() -> dict[str, float]:
         values: dict[str, float] = {}
-        if runtime.is_main_rank:
-            values = validation_losses(config, parts, first) | validation_metrics(config, parts, first)
+        if usable is not None:
+            values = validation_losses(config, parts, usable) | validation_metrics(config, parts, usable)
         runtime.barrier()
         return {f"{PREFIX}{name}": value for name, value in values.items()}
 
@@ -83,25 +88,3 @@ def validation_metrics(config: PretrainConfig, parts: RunParts, source: SampleSo
         grounding = evaluate_grounding(predictor, source).metrics
         metrics |= {name: grounding[name] for name in _GROUNDING}
     return metrics
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class FirstSamples:
-    """The first samples of a source, at most ``limit``."""
-
-    source: SampleSource
-    limit: int
-
-    @property
-    def name(self) -> str:
-        """The source's name."""
-        return self.source.name
-
-    def __len__(self) -> int:
-        return min(self.limit, len(self.source))
-
-    def __getitem__(self, index: int) -> ImageTextSample:
-        if not 0 <= index < len(self):
-            raise IndexError(f"{self.name} has {len(self)} samples, there is none at {index}")
-        return self.source[index]
