@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from sycoca.data.loader import validation_batches
-from sycoca.data.skipping import SkipLog, UsableSamples
+from sycoca.data.samples import SampleSource
+from sycoca.data.skipping import SkipLog, UsableSamples, image_problems
 from sycoca.training.assembly import RunParts, assemble, open_sources, shared_tokenizer
 from sycoca.training.config import DataConfig, PretrainConfig
 from sycoca.training.runtime import Runtime
@@ -30,8 +31,12 @@ def parts(config: PretrainConfig, tmp_path) -> RunParts:
     )
 
 
+def first_seven(source: SampleSource) -> UsableSamples:
+    return UsableSamples(source, SkipLog(source, 0.0), image_problems(source, 7))
+
+
 def test_losses_are_means_over_samples_of_unequal_batches(config: PretrainConfig, parts: RunParts):
-    source = UsableSamples(open_sources(config).validation, 0.0, limit=7)  # pyright: ignore[reportArgumentType]
+    source = first_seven(open_sources(config).validation)
     losses = validation_losses(config, parts, source)
     batches = validation_batches(source, parts.tokenizer, config.transforms, 16, 24, batch_size=4, seed=0)
     sizes, errors = [], []
@@ -60,7 +65,7 @@ def test_first_samples_only(config: PretrainConfig, parts: RunParts):
     of_seven = build_validation(
         replace(config, training=replace(config.training, evaluation_samples=1000)),
         parts,
-        UsableSamples(source, 0.0, limit=7),
+        first_seven(source),
     )
     assert validate is not None
     assert of_seven is not None

@@ -12,6 +12,7 @@ from sycoca.cli.model_arguments import ModelArguments
 from sycoca.inference.generation_config import GenerationConfig
 
 if TYPE_CHECKING:
+    from sycoca.data.samples import SampleSource
     from sycoca.evaluation.report import Report
 
 
@@ -47,6 +48,9 @@ class RetrievalArguments:
 
     captions_per_image: int | None = None
     """Take the first so many captions of each image (5 is COCO's convention); None takes all."""
+
+    max_skipped_ratio: float = 0.0
+    """Largest share of the samples that may be left out because they cannot be used; the report counts them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,10 +116,25 @@ def _evaluate(task: RetrievalArguments | GroundingArguments | SceneCaptionsArgum
     settings = {"batch_size": common.model.batch_size, "limit": common.limit, "console": Console(stderr=True)}
     match task:
         case RetrievalArguments():
-            return evaluate_retrieval(predictor, source, captions_per_image=task.captions_per_image, **settings)
+            usable = _usable(source, task.max_skipped_ratio, common.limit)
+            return evaluate_retrieval(predictor, usable, captions_per_image=task.captions_per_image, **settings)
         case GroundingArguments():
             return evaluate_grounding(predictor, source, **settings)
         case SceneCaptionsArguments():
             if not isinstance(source, ScenesSource):
                 raise ValueError(f"{common.data} is not made of scenes; give --data 'scenes:?split=test'")
             return evaluate_scene_captions(predictor, source, generation=task.generation, **settings)
+
+
+def _usable(source: "SampleSource", max_skipped_ratio: float, limit: int | None) -> "SampleSource":
+    """Return the samples that can be used. Where none may be left out, reading them in vain is the error."""
+    from rich.console import Console
+
+    from sycoca.data.skipping import SkipLog, UsableSamples, image_problems
+    from sycoca.inference.progress import tracked
+
+    log = SkipLog(source, max_skipped_ratio)
+    if max_skipped_ratio == 0:
+        return source
+    problems = image_problems(source, limit)
+    return UsableSamples(source, log, tracked(problems, len(source), "checking images", console=Console(stderr=True)))

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -85,24 +85,19 @@ def read_skipped(path: Path) -> list[SkippedSample]:
 class UsableSamples:
     """The samples of a source whose images can be read; the others are in ``skipped``."""
 
-    def __init__(
-        self, source: SampleSource, max_skipped_ratio: float, *, limit: int | None = None, path: Path | None = None
-    ) -> None:
-        """Open the images of the first ``limit`` samples, or of all, once.
+    def __init__(self, source: SampleSource, log: SkipLog, problems: Iterable[SkippedSample | None]) -> None:
+        """Take the first samples of a source, as many as there are ``problems`` or None for (see `image_problems`).
 
-        Raises ValueError as `SkipLog` does, which gets the ``path``, and where no sample is left.
+        Raises ValueError where they are more than the ``log`` allows, and where no sample is left.
         """
         self.name = source.name
         self._source = source
-        num_checked = len(source) if limit is None else min(limit, len(source))
-        log = SkipLog(source, max_skipped_ratio, path)
         self._indices: list[int] = []
-        with ThreadPoolExecutor() as pool:
-            for index, problem in enumerate(pool.map(lambda index: image_problem(source[index]), range(num_checked))):
-                if problem is None:
-                    self._indices.append(index)
-                else:
-                    log.add(problem)
+        for index, problem in enumerate(problems):
+            if problem is None:
+                self._indices.append(index)
+            else:
+                log.add(problem)
         self.skipped = log.skipped
         if not self._indices:
             raise ValueError(f"{source.name} has no sample that can be used: {counted_reasons(self.skipped)}")
@@ -114,8 +109,14 @@ class UsableSamples:
         return self._source[self._indices[index]]
 
 
-def image_problem(sample: ImageTextSample) -> SkippedSample | None:
-    """Return why a sample's image cannot be read, None where it can."""
+def image_problems(source: SampleSource, limit: int | None = None) -> Iterator[SkippedSample | None]:
+    """Open the images of the first ``limit`` samples, or of all; yield why one cannot be read, None where it can."""
+    indices = range(len(source) if limit is None else min(limit, len(source)))
+    with ThreadPoolExecutor() as pool:  # decoding leaves Python's lock to others
+        yield from pool.map(lambda index: _image_problem(source[index]), indices)
+
+
+def _image_problem(sample: ImageTextSample) -> SkippedSample | None:
     try:
         sample.open_image()
     except UnusableSampleError as error:

@@ -12,7 +12,7 @@ from sycoca.plain_data import write_text
 if TYPE_CHECKING:
     from rich.table import Table
 
-_PLAIN_ENDINGS = ("_rank", "_seconds")
+_PLAIN_ENDINGS = ("_rank", "_seconds", "_samples")
 """Metrics whose name ends so are no shares."""
 
 Setting = str | int | float | bool | None

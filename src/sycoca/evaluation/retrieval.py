@@ -5,7 +5,7 @@ import time
 import torch
 from rich.console import Console
 
-from sycoca.data.samples import SampleSource
+from sycoca.data.samples import SampleSource, skipped_samples
 from sycoca.evaluation.batches import num_evaluated, sample_batches
 from sycoca.evaluation.report import Report
 from sycoca.inference.predictor import Predictor
@@ -24,8 +24,9 @@ def evaluate_retrieval(
     """Return recall at 1, 5 and 10 and ranks in both directions, among all images and captions of the source.
 
     Zero-shot protocol of Flickr30k and COCO (Karpathy splits): an image's query is right with any of its captions, a
-    tie counts against the model. ``captions_per_image`` takes the first so many (5 is COCO's convention). Raises
-    ValueError for a source without samples and a sample without captions.
+    tie counts against the model. ``captions_per_image`` takes the first so many (5 is COCO's convention).
+    ``skipped_samples`` are those that the source has left out. Raises ValueError for a source without samples and a
+    sample without captions.
     """
     started_at = time.perf_counter()
     if captions_per_image is not None and captions_per_image < 1:
@@ -42,7 +43,7 @@ def evaluate_retrieval(
     ranks = retrieval_ranks(torch.cat(image_embeds), torch.cat(text_embeds), image_of_text)
     return Report(
         task="retrieval",
-        metrics=retrieval_metrics(ranks),
+        metrics={**retrieval_metrics(ranks), "skipped_samples": float(len(skipped_samples(source)))},
         counts={"images": num_images, "captions": len(image_of_text), "truncated_captions": num_cut},
         settings={"data": source.name, "limit": limit, "captions_per_image": captions_per_image},
         seconds=time.perf_counter() - started_at,

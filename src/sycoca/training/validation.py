@@ -7,7 +7,7 @@ import torch
 
 from sycoca.data.loader import validation_batches
 from sycoca.data.samples import SampleSource
-from sycoca.data.skipping import UsableSamples
+from sycoca.data.skipping import SkipLog, UsableSamples, image_problems
 from sycoca.evaluation.grounding import evaluate_grounding
 from sycoca.evaluation.retrieval import evaluate_retrieval
 from sycoca.inference.predictor import Predictor
@@ -38,7 +38,11 @@ def build_validation(
         return None
     runtime = parts.updater.runtime
     usable = (
-        UsableSamples(source, config.data.max_skipped_ratio, limit=config.training.evaluation_samples, path=skipped)
+        UsableSamples(
+            source,
+            SkipLog(source, config.data.max_skipped_ratio, skipped),
+            image_problems(source, config.training.evaluation_samples),
+        )
         if runtime.is_main_rank
         else None
     )
