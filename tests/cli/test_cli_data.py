@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sycoca.cli.data import run
-from sycoca.data.jsonl import JsonlSource
+from sycoca.data.jsonl import open_jsonl
 from sycoca.data.scenes import ScenesSource
 from sycoca.preprocess.config import TokenizerConfig
 from sycoca.preprocess.tokenizer import Tokenizer
@@ -16,7 +16,7 @@ def test_written_scenes_are_read_back(tmp_path, capsys):
     written = json.loads(capsys.readouterr().out)
     assert written == {"captions": str(tmp_path / "out" / "captions.jsonl"), "num_images": 6}
     scenes = ScenesSource(level="medium", count=6, seed=3, split="test", size=32)
-    source = JsonlSource(tmp_path / "out" / "captions.jsonl")
+    source = open_jsonl(tmp_path / "out" / "captions.jsonl")
     assert len(source) == 6
     for index in range(6):
         expected, sample = scenes[index], source[index]

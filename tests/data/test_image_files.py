@@ -22,7 +22,7 @@ def archive(tmp_path):
 def test_members_of_a_zip_file(archive):
     images = open_image_files(archive)
     assert [np.asarray(images.open(f"{shade}.png"))[0, 0, 0] for shade in range(20)] == list(range(20))
-    with pytest.raises(ValueError, match=r"all.zip has no member 77.png"):
+    with pytest.raises(ValueError, match=r"all.zip has no member '77.png'"):
         images.open("77.png")
     with pytest.raises(ValueError, match=r"all.zip/broken.png cannot be read as an image"):
         images.open("broken.png")

@@ -4,8 +4,6 @@ import json
 import pytest
 from PIL import Image
 
-from sycoca.data.image_folder import FolderSource
-from sycoca.data.jsonl import JsonlSource
 from sycoca.data.scenes import ScenesSource
 from sycoca.data.spec import open_source
 
@@ -50,7 +48,6 @@ def test_a_limit_never_adds_scenes(options, count):
 @pytest.mark.parametrize("place", ["pets.jsonl", "pets.jsonl.gz", "jsonl:pets.jsonl"])
 def test_lines_with_options(place):
     source = open_source(f"{place}?images=photos&split=test")
-    assert isinstance(source, JsonlSource)
     assert [source[index].captions for index in range(len(source))] == [("a dog",)]
     assert len(open_source(f"{place}?images=photos&limit=1&seed=0")) == 1
 
@@ -59,7 +56,6 @@ def test_lines_with_options(place):
 @pytest.mark.parametrize("place", ["photos", "folder:photos"])
 def test_folders_with_options(place):
     source = open_source(place)
-    assert isinstance(source, FolderSource)
     assert [source[index].label for index in range(len(source))] == ["cat", "dog"]
     assert len(open_source(f"{place}?limit=1")) == 1
 
@@ -74,9 +70,15 @@ def test_absolute_paths_and_escaped_letters(files):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("scens:?count=3", r"kind must be one of scenes, jsonl, folder, got 'scens' \(did you mean scenes\?\)"),
-        ("s3://bucket/x.jsonl", "kind must be one of scenes, jsonl, folder, got 's3'"),
-        ("C:\\data\\x.txt", "is no data source: expected a .*jsonl file, a folder of class folders, or kind:path"),
+        (
+            "scens:?count=3",
+            r"kind must be one of scenes, jsonl, csv, .*, vqa, folder, got 'scens' \(did you mean scenes\?\)",
+        ),
+        ("s3://bucket/x.jsonl", "kind must be one of scenes, jsonl, csv, tsv, coco, karpathy, vqa, folder, got 's3'"),
+        (
+            "C:\\data\\x.txt",
+            "is no data source: expected a .*jsonl, .*csv or .*tsv file, a folder .* of class folders, or kind:path",
+        ),
         ("nothing", "'nothing' is no data source"),
         ("scenes:photos", "scenes are generated and have no path; write scenes:"),
         ("scenes:?levl=easy", r"an option of scenes must be one of level, .* got 'levl' \(did you mean level\?\)"),
@@ -91,11 +93,25 @@ def test_absolute_paths_and_escaped_letters(files):
         ("scenes:?seed=1&seed=2", "option seed is given twice"),
         ("gone.jsonl", "there is no file 'gone.jsonl'"),
         ("folder:gone", "there is no folder 'gone'"),
-        ("photos?images=x", "an option of folder must be one of limit, seed, got 'images'"),
+        ("photos?images=x", "an option of folder must be one of labels, limit, seed, got 'images'"),
         (
             "pets.jsonl?split=tset&images=photos",
             r"split must be one of test, train, got 'tset' \(did you mean test\?\)",
         ),
+        ("pets.json", "; JSON needs its kind in front: coco:pets.json, karpathy:pets.json or vqa:pets.json"),
+        ("gone.zip", "there is no folder 'gone.zip'"),
+        (
+            "pets.jsonl?caption=captin&images=photos",
+            r"the field for caption .* got 'captin' \(did you mean caption\?\)",
+        ),
+        ("csv:pets.jsonl?separator=ab", "separator must be one character or tab, got 'ab'"),
+        ("csv:pets.jsonl?separator=%22", "separator must be one character or tab, got '\"'"),
+        ("karpathy:pets.jsonl?restval=test", "restval must be one of train, separate, got 'test'"),
+        ("coco:pets.jsonl", "pets.jsonl is no JSON file: Extra data"),
+        ("pets.jsonl\0", "there is no file|is no data source"),
+        ("x" * 5000 + ".jsonl", "there is no file"),
+        ("pets.jsonl?images=a%00b", "images must be a folder or a zip file, a\0b is neither"),
+        (f"pets.jsonl?images={'x' * 5000}", "images cannot be read from x+: File name too long"),
         ("pets.jsonl?images=gone", "images must be a folder or a zip file, gone is neither"),
     ],
 )

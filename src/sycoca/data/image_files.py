@@ -3,14 +3,16 @@
 import io
 import os
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Protocol, final, runtime_checkable
 
 from PIL import Image
 
-from sycoca.preprocess.decoding import open_rgb
-from sycoca.unusable import unusable
+from sycoca.preprocess.decoding import check_size, open_rgb
+from sycoca.unusable import UnusableSampleError, unusable
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 """Endings by which image files are told from others."""
@@ -29,6 +31,10 @@ class ImageFiles(Protocol):
 
     def fingerprint(self, name: str) -> Fingerprint | None:
         """Tell one state of a file from others without reading it; None where there is no such file."""
+        ...
+
+    def image_names(self) -> list[str]:
+        """Return the names of all images, in order."""
         ...
 
 
@@ -52,11 +58,14 @@ class StoredImage:
 
 
 def open_image_files(path: Path) -> ImageFiles:
-    """Return the images of a folder or of a zip file."""
-    if path.is_dir():
-        return ImageFolder(path)
-    if path.is_file() and zipfile.is_zipfile(path):
-        return ZippedImages(path)
+    """Return the images of a folder or of a zip file; ValueError where it is neither."""
+    try:
+        if path.is_dir():
+            return ImageFolder(path)
+        if path.is_file() and zipfile.is_zipfile(path):
+            return ZippedImages(path)
+    except OSError as error:
+        raise ValueError(f"images cannot be read from {path}: {error.strerror}") from error
     raise ValueError(f"images must be a folder or a zip file, {path} is neither")
 
 
@@ -81,34 +90,78 @@ class ImageFolder:
             return None
         return path, status.st_size, status.st_mtime_ns
 
+    def image_names(self) -> list[str]:
+        """Return the names of all files that end like images, in order; folders that are links are not entered."""
+        names = [
+            os.path.relpath(os.path.join(folder, file), self.folder).replace(os.sep, "/")
+            for folder, _, files in os.walk(self.folder)
+            for file in files
+        ]
+        return sorted(name for name in names if _is_image_name(name))
+
 
 @final
 class ZippedImages:
-    """Members of a zip file."""
+    """Members of a zip file, which are looked up and never extracted.
+
+    A folder that wraps the whole archive may be left out of a name: people zip a folder and mean its content.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._archive: zipfile.ZipFile | None = None
         self._owner = -1
+        try:
+            members = self._opened().namelist()
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            raise ValueError(f"{path} is a broken zip file: {error}") from error
+        self._names = [name for name in members if _is_image_name(name)]
+        self._wrappers = ["", *wrapping_folders(self._names, levels_left=0)]
 
     def open(self, name: str, smallest_side: int | None = None) -> Image.Image:
         """Read one image as RGB."""
-        try:
-            data = self._opened().read(name)
-        except KeyError as error:
-            raise unusable(name, "missing image", f"{self._path} has no member {name}") from error
-        return open_rgb(io.BytesIO(data), f"{self._path}/{name}", smallest_side)
+        return open_rgb(io.BytesIO(self._read(name)), f"{self._path}/{name}", smallest_side)
 
     def fingerprint(self, name: str) -> Fingerprint | None:
         """Return the archive's absolute path with the member's name, its size in bytes and its CRC."""
-        try:
-            member = self._opened().getinfo(name)
-        except KeyError:
-            return None
-        return f"{os.path.abspath(self._path)}/{member.filename}", member.file_size, member.CRC
+        member = self._member(name)
+        return (
+            None
+            if member is None
+            else (f"{os.path.abspath(self._path)}/{member.filename}", member.file_size, member.CRC)
+        )
+
+    def image_names(self) -> list[str]:
+        """Return the names of all members that end like images, in order, without folders that wrap them all."""
+        wrapper = ["", *wrapping_folders(self._names)][-1]
+        return sorted(name.removeprefix(wrapper) for name in self._names)
 
     def __reduce__(self) -> tuple[object, tuple[Path]]:
         return ZippedImages, (self._path,)
+
+    def _member(self, name: str) -> zipfile.ZipInfo | None:
+        archive = self._opened()
+        return next(
+            (archive.NameToInfo[full] for w in self._wrappers if (full := w + name) in archive.NameToInfo), None
+        )
+
+    def _read(self, name: str) -> bytes:
+        where = f"{self._path}/{name}"
+        try:
+            member = self._member(name)
+            if member is None:
+                raise unusable(where, "missing image", f"{self._path} has no member {name!r}; check the name")
+            check_size(member.file_size, where)
+            return self._opened().read(member)
+        except UnusableSampleError:
+            raise
+        # Locked with a password, or packed by a method that is not known here.
+        except (RuntimeError, NotImplementedError) as error:
+            detail = f"{where} cannot be unpacked: {error}; pack the zip file anew"
+            raise unusable(where, "unreadable file", detail) from error
+        except Exception as error:  # broken bytes make each method of packing raise errors of its own
+            detail = f"{where} cannot be unpacked: {error or type(error).__name__}; the zip file is damaged"
+            raise unusable(where, "broken image", detail) from error
 
     def _opened(self) -> zipfile.ZipFile:
         # Forked loader workers would share one file position, so each process opens the file itself.
@@ -116,3 +169,21 @@ class ZippedImages:
             self._archive = zipfile.ZipFile(self._path)
             self._owner = os.getpid()
         return self._archive
+
+
+def wrapping_folders(names: Sequence[str], levels_left: int = 1) -> list[str]:
+    """Return the folders, outer ones first, that hold every image and leave it that many folders of its own."""
+    if not names:
+        return []
+    folders = [name.split("/")[:-1] for name in names]
+    depth = max(0, min(map(len, folders)) - levels_left)
+    # What first and last of a sorted list begin with, all between begin with.
+    ends = zip(min(folders)[:depth], max(folders)[:depth], strict=True)
+    shared = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], ends)]
+    return ["/".join(shared[: i + 1]) + "/" for i in range(len(shared))]
+
+
+def _is_image_name(name: str) -> bool:
+    """Whether a file's ending is that of an image; names with a dot in front belong to the system, not to the user."""
+    is_hidden = any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
+    return not is_hidden and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES

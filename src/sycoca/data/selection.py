@@ -1,11 +1,30 @@
-"""The part of a source that the options ``limit`` and ``seed`` ask for."""
+"""The part of a source that the options ``split``, ``limit`` and ``seed`` ask for."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from sycoca.randomness import derive_key
 
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """What is wanted of a source."""
+
+    split: str | None = None
+    """Name of the split; None for all."""
+
+    limit: int | None = None
+    """How many samples at most."""
+
+    seed: int | None = None
+    """Makes the choice of ``limit`` samples random; None takes the first ones."""
+
+
+EVERYTHING = Selection()
+"""The whole source."""
 
 
 def select(items: Sequence[Item], limit: int | None, seed: int | None) -> list[Item]:

@@ -8,19 +8,31 @@ from typing import Literal, assert_never, cast, get_args
 from urllib.parse import unquote
 
 from sycoca.data.choices import check_choice
-from sycoca.data.image_folder import FolderSource
-from sycoca.data.jsonl import JsonlSource
+from sycoca.data.coco import Restval, open_coco, open_karpathy
+from sycoca.data.image_folder import open_folder
+from sycoca.data.jsonl import open_jsonl
+from sycoca.data.rows import Columns
 from sycoca.data.samples import SampleSource
 from sycoca.data.scenes import DEFAULT_COUNT, ScenesSource
 from sycoca.data.scenes_content import Level, Split
+from sycoca.data.selection import Selection
+from sycoca.data.tables import open_table
+from sycoca.data.vqa import open_vqa
 
-SourceKind = Literal["scenes", "jsonl", "folder"]
+SourceKind = Literal["scenes", "jsonl", "csv", "tsv", "coco", "karpathy", "vqa", "folder"]
 """What sources there are."""
+
+_COLUMNS = ("image", "caption", "captions", "question", "answer", "answers", "label", "split_column")
 
 OPTIONS: dict[SourceKind, tuple[str, ...]] = {
     "scenes": ("level", "count", "seed", "split", "size", "limit"),
-    "jsonl": ("images", "split", "limit", "seed"),
-    "folder": ("limit", "seed"),
+    "jsonl": ("images", "split", "limit", "seed", *_COLUMNS),
+    "csv": ("images", "split", "limit", "seed", "separator", *_COLUMNS),
+    "tsv": ("images", "split", "limit", "seed", "separator", *_COLUMNS),
+    "coco": ("images", "limit", "seed"),
+    "karpathy": ("images", "split", "restval", "limit", "seed"),
+    "vqa": ("images", "annotations", "name", "limit", "seed"),
+    "folder": ("labels", "limit", "seed"),
 }
 """The options of each kind."""
 
@@ -46,6 +58,11 @@ class _Spec:
             raise ValueError(f"{self.text}: {option} must be a whole number of at least {least}, got {value!r}")
         return int(value)
 
+    def file(self, option: str) -> Path | None:
+        """Return the path that an option names; None where it is not given."""
+        value = self.options.get(option)
+        return None if value is None else Path(value)
+
     def choice(self, option: str, allowed: tuple[str, ...]) -> str:
         """Return one of a closed set, the first where the option is not given."""
         value = self.options.get(option, allowed[0])
@@ -60,17 +77,19 @@ def open_source(spec: str) -> SampleSource:
         case "scenes":
             return _open_scenes(parsed)
         case "jsonl":
-            images = parsed.options.get("images")
-            return JsonlSource(
-                _existing(parsed, Path.is_file, "file"),
-                images=None if images is None else Path(images),
-                split=parsed.options.get("split"),
-                limit=parsed.number("limit", 1),
-                seed=parsed.number("seed", 0),
+            return open_jsonl(
+                _file(parsed), images=parsed.file("images"), columns=_columns(parsed), wanted=_wanted(parsed)
             )
+        case "csv" | "tsv":
+            return _open_table(parsed)
+        case "coco":
+            return open_coco(_file(parsed), images=parsed.file("images"), wanted=_wanted(parsed))
+        case "karpathy":
+            return _open_karpathy(parsed)
+        case "vqa":
+            return _open_vqa(parsed)
         case "folder":
-            folder = _existing(parsed, Path.is_dir, "folder")
-            return FolderSource(folder, limit=parsed.number("limit", 1), seed=parsed.number("seed", 0))
+            return open_folder(_folder(parsed), labels=parsed.file("labels"), wanted=_wanted(parsed))
         case unknown:
             assert_never(unknown)
 
@@ -88,6 +107,40 @@ def _open_scenes(spec: _Spec) -> ScenesSource:
         split=cast(Split, spec.choice("split", get_args(Split))),
         **numbers,
     )
+
+
+def _open_table(spec: _Spec) -> SampleSource:
+    separator = spec.options.get("separator", "," if spec.kind == "csv" else "\t")
+    separator = "\t" if separator == "tab" else separator
+    if len(separator) != 1 or separator in '\r\n" ':
+        raise ValueError(f"{spec.text}: separator must be one character or tab, got {separator!r}")
+    return open_table(
+        _file(spec), separator=separator, images=spec.file("images"), columns=_columns(spec), wanted=_wanted(spec)
+    )
+
+
+def _open_karpathy(spec: _Spec) -> SampleSource:
+    restval = cast(Restval, spec.choice("restval", get_args(Restval)))
+    return open_karpathy(_file(spec), images=spec.file("images"), restval=restval, wanted=_wanted(spec))
+
+
+def _open_vqa(spec: _Spec) -> SampleSource:
+    return open_vqa(
+        _file(spec),
+        annotations=spec.file("annotations"),
+        images=spec.file("images"),
+        name=spec.options.get("name"),
+        wanted=_wanted(spec),
+    )
+
+
+def _wanted(spec: _Spec) -> Selection:
+    return Selection(split=spec.options.get("split"), limit=spec.number("limit", 1), seed=spec.number("seed", 0))
+
+
+def _columns(spec: _Spec) -> Columns:
+    named = {name: value for name, value in spec.options.items() if name in _COLUMNS}
+    return Columns(**{"split" if name == "split_column" else name: value for name, value in named.items()})
 
 
 def _parse(spec: str) -> _Spec:
@@ -112,18 +165,43 @@ def _check_kind(spec: str, kind: str) -> SourceKind:
 
 
 def _recognize(path: str) -> SourceKind:
-    if path.endswith((".jsonl", ".jsonl.gz")):
-        return "jsonl"
-    if Path(path).is_dir():
+    kind = _kind_by_suffix(path)
+    if kind is not None:
+        return kind
+    if _is(Path.is_dir, path):
         return "folder"
+    hint = ""
+    if path.endswith((".json", ".json.gz")):
+        hint = f"; JSON needs its kind in front: coco:{path}, karpathy:{path} or vqa:{path}"
     raise ValueError(
-        f"{path!r} is no data source: expected a *.jsonl file, a folder of class folders, or kind:path with"
-        f" kind one of {', '.join(get_args(SourceKind))}"
+        f"{path!r} is no data source: expected a *.jsonl, *.csv or *.tsv file, a folder (or zip file) of class"
+        f" folders, or kind:path with kind one of {', '.join(get_args(SourceKind))}{hint}"
     )
 
 
-def _existing(spec: _Spec, exists: Callable[[Path], bool], what: str) -> Path:
-    path = Path(spec.path)
-    if not exists(path):
-        raise ValueError(f"{spec.text}: there is no {what} {spec.path!r}")
-    return path
+def _kind_by_suffix(path: str) -> SourceKind | None:
+    for kind in ("jsonl", "csv", "tsv"):
+        if path.endswith((f".{kind}", f".{kind}.gz")):
+            return kind
+    return "folder" if path.endswith(".zip") else None
+
+
+def _file(spec: _Spec) -> Path:
+    if not _is(Path.is_file, spec.path):
+        raise ValueError(f"{spec.text}: there is no file {spec.path!r}")
+    return Path(spec.path)
+
+
+def _folder(spec: _Spec) -> Path:
+    is_there = _is(Path.is_dir, spec.path) or (spec.path.endswith(".zip") and _is(Path.is_file, spec.path))
+    if not is_there:
+        raise ValueError(f"{spec.text}: there is no folder {spec.path!r}")
+    return Path(spec.path)
+
+
+def _is(kind: Callable[[Path], bool], path: str) -> bool:
+    """Whether it is that kind of file; a path that no file can have is none, which pathlib raises OSError for."""
+    try:
+        return kind(Path(path))
+    except (OSError, ValueError):
+        return False
