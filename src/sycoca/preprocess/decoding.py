@@ -164,8 +164,8 @@ def _explained(file: ImageFile, name: str, error: Exception) -> UnusableSampleEr
             return _too_large(name, f"{int(counted[1]):,} pixels" if counted else "far more pixels")
         case MemoryError():
             return _refusal(name, "image too large", "it does not fit into memory; store it smaller")
-        case PermissionError():
-            return _refusal(name, "unreadable file", f"{_plain(error)}; grant access")
+        case OSError(errno=int()):  # the system's; PIL's own have no number
+            return _refusal(name, "unreadable file", f"{_plain(error)}; grant access or check the disk")
         case Image.UnidentifiedImageError():
             return _unidentified(file, name)
         case _:

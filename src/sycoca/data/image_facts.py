@@ -1,0 +1,81 @@
+"""What is worth remembering about an image: its size, and hashes by which the same picture is found again."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+
+HASH_SIDE = 8
+"""Frequencies per direction of the perceptual hash, so that it has 64 bits."""
+
+COLOR_SIDE = 4
+"""Fields per direction whose mean colors are kept."""
+
+_SMALL_SIDE = 32
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageFacts:
+    """What is known of an image that could be read."""
+
+    width: int
+    """Pixels, upright."""
+
+    height: int
+    """Pixels, upright."""
+
+    is_gray: bool
+    """Whether red, green and blue are the same everywhere."""
+
+    pixel_hash: bytes
+    """The same for the same pixels, and in practice for no others."""
+
+    perceptual_hash: int
+    """64 bits, of which few differ where a picture was resized or compressed again."""
+
+    colors: bytes
+    """Mean red, green and blue of 4 x 4 fields: tells pictures apart whose shades of gray are alike."""
+
+
+def image_facts(image: Image.Image) -> ImageFacts:
+    """Look at an upright RGB image."""
+    small = image.resize((COLOR_SIDE, COLOR_SIDE), Image.Resampling.BOX, reducing_gap=2.0)
+    return ImageFacts(
+        width=image.width,
+        height=image.height,
+        is_gray=_is_gray(np.asarray(small)) and _is_gray(np.asarray(image)),
+        pixel_hash=_pixel_hash(image),
+        perceptual_hash=perceptual_hash(image),
+        colors=small.tobytes(),
+    )
+
+
+def perceptual_hash(image: Image.Image) -> int:
+    """Return which of the 64 lowest frequencies of a 32 x 32 gray version are above their median (Zauner, 2010)."""
+    small = image.convert("L").resize((_SMALL_SIDE, _SMALL_SIDE), Image.Resampling.BOX, reducing_gap=2.0)
+    waves = _cosines()
+    frequencies = waves @ np.asarray(small, dtype=np.float64) @ waves.T
+    # Rounded, because an image of one color has no frequencies but those of rounding errors.
+    frequencies = frequencies.round(3)
+    bits = np.packbits(frequencies.ravel() > np.median(frequencies))
+    return int.from_bytes(bits.tobytes(), "big")
+
+
+def _pixel_hash(image: Image.Image) -> bytes:
+    digest = hashlib.sha256(f"{image.width}x{image.height}".encode())
+    digest.update(image.tobytes())
+    return digest.digest()[:16]
+
+
+def _is_gray(pixels: np.ndarray) -> bool:
+    return bool((pixels[:, :, 0] == pixels[:, :, 1]).all() and (pixels[:, :, 1] == pixels[:, :, 2]).all())
+
+
+@cache
+def _cosines() -> Float[np.ndarray, "frequencies places"]:
+    """Return the first rows of the discrete cosine transform."""
+    places = (np.arange(_SMALL_SIDE) + 0.5) / _SMALL_SIDE
+    return np.cos(np.pi * np.arange(HASH_SIDE)[:, None] * places) / _SMALL_SIDE
