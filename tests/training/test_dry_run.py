@@ -4,7 +4,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from sycoca.training.dry_run import BYTES_PER_PARAMETER, dry_run
+from sycoca.training.dry_run import dry_run
+from sycoca.training.limits import BYTES_PER_PARAMETER
 from sycoca.training.progress import quiet_console
 
 
@@ -20,7 +21,9 @@ def test_says_what_a_run_would_take(make_run_config):
     ends = (patches + 1) * width + width + pixels * width + 4 * width + width * embed
     assert report.parameters["image_encoder"] == blocks + ends
     assert report.estimated_bytes == BYTES_PER_PARAMETER * report.parameters["all"]
-    assert report.peak_bytes is None or report.peak_bytes > 50 * 2**20
+    assert report.peak_bytes is None or 50 * 2**20 < report.peak_bytes < report.device_bytes
+    assert report.micro_batch_size == 4
+    assert any("at the peak with 4 pairs per forward pass" in line for line in report.lines())
     assert report.images_per_second > 0
     assert report.hours == pytest.approx(16 / report.images_per_second / 3600)
 
@@ -46,7 +49,7 @@ def test_draws_the_first_batch_and_leaves_the_folder_free(make_run_config):
 def test_text_has_every_number(make_run_config):
     report = dry_run(make_run_config(), console=quiet_console())
     text = "\n".join(report.lines())
-    for expected in ("image_encoder", f"{report.parameters['all']:,}", "MiB at the peak", "hours", "%", ".png"):
+    for expected in ("image_encoder", f"{report.parameters['all']:,}", "GiB at the peak", "hours", "%", ".png"):
         assert expected in text
 
 

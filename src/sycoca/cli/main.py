@@ -73,7 +73,7 @@ def _run(command: str, arguments: list[str]) -> int:
 def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
     # Errors that we raise speak for themselves; of any other kind the name is part of the message.
-    ours = isinstance(error, ValueError | OSError | FloatingPointError)
+    ours = isinstance(error, ValueError | OSError | FloatingPointError | MemoryError)
     line = text if text and ours else f"{type(error).__name__}: {text}"
     # A compiler's output, say, has megabytes.
     return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]} ... (all of it with --debug)"

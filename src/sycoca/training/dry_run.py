@@ -16,11 +16,16 @@ from sycoca.model.sycoca import SyCoCa
 from sycoca.reports.first_batch import draw_first_batch
 from sycoca.training.assembly import RunParts, assemble, open_sources, shared_tokenizer
 from sycoca.training.config import PretrainConfig
+from sycoca.training.limits import (
+    BYTES_PER_PARAMETER,
+    check_memory,
+    device_bytes,
+    explained_out_of_memory,
+    gigabytes,
+)
 from sycoca.training.runtime import Runtime
 
 PICTURE_NAME = "first_batch.png"
-BYTES_PER_PARAMETER = 16
-"""Weight, gradient and AdamW's two running means, four bytes each."""
 
 _MOST_STEPS = 4
 _MOST_SECONDS = 60.0
@@ -39,6 +44,12 @@ class DryRunReport:
     peak_bytes: int | None
     """Measured: the most that the device (GPU) or the process (CPU) held; None where the system does not tell."""
 
+    device_bytes: int
+    """What the device has."""
+
+    micro_batch_size: int
+    """Pairs per forward pass, on which the peak depends."""
+
     images_per_second: float
     """Measured over real steps, loading included, the first step left out."""
 
@@ -53,12 +64,13 @@ class DryRunReport:
 
     def lines(self) -> list[str]:
         """Return the report as text."""
-        peak = "not measured on this system" if self.peak_bytes is None else _megabytes(self.peak_bytes)
+        peak = "not measured on this system" if self.peak_bytes is None else gigabytes(self.peak_bytes)
         width = max(map(len, self.parameters))
         return [
             "parameters",
             *(f"  {name:<{width}}  {number:>13,}" for name, number in self.parameters.items()),
-            f"memory: {peak} at the peak; weights, gradients and optimizer alone {_megabytes(self.estimated_bytes)}",
+            f"memory: {peak} of {gigabytes(self.device_bytes)} at the peak with {self.micro_batch_size:,} pairs per"
+            f" forward pass; weights, gradients and optimizer alone {gigabytes(self.estimated_bytes)}",
             f"speed: {self.images_per_second:,.1f} images per second, {self.hours:,.2f} hours for the run",
             f"captions cut at the context length: {self.truncated_ratio:.2%}",
             f"first batch: {self.picture}",
@@ -81,14 +93,19 @@ def dry_run(config: PretrainConfig, *, console: Console) -> DryRunReport:
         tokenizer = shared_tokenizer(config, source, runtime, Path(scratch) / "tokenizer.json")
         skip_log = SkipLog(source, config.data.max_skipped_ratio)
         parts = assemble(config, source, tokenizer, runtime, skip_log)
+        micro_batch_size = config.training.micro_batch_on(runtime.world_size)
+        check_memory(config, parts.model, runtime.device, micro_batch_size)
         draw_first_batch(next(parts.batches.from_step(0))[0], tokenizer, config.transforms, picture)
         console.print("taking a few steps", highlight=False)
-        images_per_second = _speed(config, parts)
+        with explained_out_of_memory(micro_batch_size, runtime.device):
+            images_per_second = _speed(config, parts)
         statistics = caption_statistics(source, tokenizer, config.model.text_encoder.context_length)
         return DryRunReport(
             parameters=component_parameters(parts.model),
             estimated_bytes=BYTES_PER_PARAMETER * parts.model.num_parameters,
             peak_bytes=_peak_bytes(runtime.device),
+            device_bytes=device_bytes(runtime.device),
+            micro_batch_size=micro_batch_size,
             images_per_second=images_per_second,
             hours=config.training.steps * config.training.global_batch_size / images_per_second / 3600,
             truncated_ratio=statistics.truncated_ratio,
@@ -127,7 +144,3 @@ def _peak_bytes(device: torch.device) -> int | None:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in kibibytes
-
-
-def _megabytes(num_bytes: int) -> str:
-    return f"{num_bytes / 2**20:,.0f} MiB"

@@ -11,6 +11,7 @@ from sycoca.plain_data import changed_fields, to_plain, write_yaml
 from sycoca.training.assembly import RunParts, Sources, assemble, open_sources, shared_tokenizer, weights_config
 from sycoca.training.checkpoint import TrainingState, load_checkpoint, newest_checkpoint, save_checkpoint
 from sycoca.training.config import PretrainConfig
+from sycoca.training.limits import check_memory, explained_full_disk, explained_out_of_memory
 from sycoca.training.loop import LoopParts, train
 from sycoca.training.pairs import Pair
 from sycoca.training.progress import RunProgress, quiet_console
@@ -47,7 +48,8 @@ def pretrain(
         if runtime.is_main_rank:
             folder.create(config)
         runtime.barrier()
-        _run(config, folder, runtime, sources, console)
+        with explained_full_disk(folder.path):
+            _run(config, folder, runtime, sources, console)
     return folder.path
 
 
@@ -71,7 +73,8 @@ def resume_pretraining(
         runtime.barrier()
         if runtime.is_main_rank:
             write_yaml(folder.config, to_plain(config))
-        _run(config, folder, runtime, sources, console)
+        with explained_full_disk(folder.path):
+            _run(config, folder, runtime, sources, console)
     return folder.path
 
 
@@ -88,6 +91,8 @@ def _run(
     tokenizer = shared_tokenizer(config, sources.train, runtime, folder.tokenizer)
     skip_log = SkipLog(sources.train, config.data.max_skipped_ratio, folder.skipped if runtime.is_main_rank else None)
     parts = assemble(config, sources.train, tokenizer, runtime, skip_log)
+    micro_batch_size = config.training.micro_batch_on(runtime.world_size)
+    check_memory(config, parts.model, runtime.device, micro_batch_size)
     step = _restore(folder, parts)
     progress = _progress(config, folder, runtime, step, console)
     tracker = Trackers([progress, *(_trackers(config, folder, step) if runtime.is_main_rank else [])])
@@ -104,7 +109,8 @@ def _run(
             progress=progress,
             run_dir=folder.path,
         )
-        train(loop_parts, config.training, config.optimizer, config.schedule, step=step)
+        with explained_out_of_memory(micro_batch_size, runtime.device):
+            train(loop_parts, config.training, config.optimizer, config.schedule, step=step)
         if runtime.is_main_rank:
             _save_weights(config, folder, parts)
             progress.line(f"weights in {folder.weights}")

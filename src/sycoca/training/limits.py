@@ -1,0 +1,102 @@
+"""What a machine cannot give, said in one line with a remedy: memory for a batch, space on the disk."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+
+from sycoca.model.config import SyCoCaConfig
+from sycoca.model.sycoca import SyCoCa
+from sycoca.training.config import PretrainConfig
+
+BYTES_PER_PARAMETER = 16
+"""Weight, gradient and AdamW's two moments in float32."""
+
+_STATES_PER_BLOCK = 8
+"""Fewest tensors as wide as the block that its backward pass keeps for every token; real ones keep more."""
+
+
+def check_memory(config: PretrainConfig, model: SyCoCa, device: torch.device, micro_batch_size: int) -> None:
+    """Raise ValueError where a step cannot fit into the device's memory, before the system kills the run for it.
+
+    What fits by this estimate may still be too much: it counts what every step needs at least.
+    """
+    available = device_bytes(device)
+    fixed = BYTES_PER_PARAMETER * model.num_parameters
+    per_pair = _least_bytes_per_pair(model.config)
+    needed = fixed + micro_batch_size * per_pair
+    if needed <= available:
+        return
+    fitting = max((available - fixed) // per_pair, 0)
+    remedy = f"at most {fitting:,} fit" if fitting else "the model alone is too large for it"
+    raise ValueError(
+        f"a forward pass of {micro_batch_size:,} pairs takes at least {gigabytes(needed)} of memory, {device} has"
+        f" {gigabytes(available)}: {remedy}; set --training.micro-batch-size and measure it with --dry-run"
+        f" (training.global_batch_size {config.training.global_batch_size:,} must be a multiple of it)"
+    )
+
+
+@contextmanager
+def explained_out_of_memory(micro_batch_size: int, device: torch.device) -> Iterator[None]:
+    """Let a batch that does not fit say so, and what to do."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise MemoryError(
+            f"out of memory on {device} with {micro_batch_size:,} pairs per forward pass; try"
+            f" --training.micro-batch-size {max(micro_batch_size // 2, 1)} and measure it with --dry-run"
+        ) from error
+
+
+@contextmanager
+def explained_full_disk(run_dir: Path) -> Iterator[None]:
+    """Let a full disk say that nothing is lost but the last steps, and how to go on."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        if not _is_full_disk(error):
+            raise
+        raise OSError(
+            f"the disk of {run_dir} is full; checkpoints written before are intact: free some space and go on with"
+            f" sycoca pretrain --resume {run_dir}",
+        ) from error
+
+
+def device_bytes(device: torch.device) -> int:
+    """Return the whole memory of a GPU, or what this machine (or its container) lets a process use."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**63
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text(encoding="ascii").strip() if limit.exists() else "max"
+    return physical if text == "max" else min(physical, int(text))
+
+
+def gigabytes(size: int) -> str:
+    """Return a number of bytes as people read it."""
+    return f"{size / 2**30:,.2f} GiB"
+
+
+def _least_bytes_per_pair(config: SyCoCaConfig) -> int:
+    image, text = config.image_encoder, config.text_encoder
+    numbers = 3 * image.image_size**2 + _STATES_PER_BLOCK * image.num_patches * image.width * image.depth
+    if config.text_decoder is not None:
+        numbers += _STATES_PER_BLOCK * text.width * (text.depth + config.text_decoder.depth)
+    return 4 * numbers
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # On CPUs PyTorch raises a RuntimeError like any other.
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def _is_full_disk(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOSPC
+    return "No space left on device" in str(error)
