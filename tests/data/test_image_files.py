@@ -1,3 +1,4 @@
+import io
 import os
 import pickle
 import zipfile
@@ -6,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sycoca.data.image_files import StoredImage, open_image_files
+from sycoca.data.image_files import StoredImage, open_image_files, wrapping_folders
+from sycoca.unusable import SkippedSample, UnusableSampleError
 
 
 @pytest.fixture
@@ -84,3 +86,101 @@ def test_a_stored_image_opens_and_tells_one_state_of_its_file_from_others(tmp_pa
 def test_names_that_no_file_can_have_have_no_fingerprint(tmp_path):
     for name in ("a\0b.png", "x" * 5000):
         assert StoredImage(open_image_files(tmp_path), name).fingerprint() is None
+
+
+def png(side: int) -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise((side, side), 50).save(file, "PNG")
+    return file.getvalue()
+
+
+def open_error(path, name: str) -> SkippedSample:
+    with pytest.raises(UnusableSampleError) as caught:
+        open_image_files(path).open(name)
+    return caught.value.skipped
+
+
+def test_a_folder_that_wraps_the_archive_may_be_left_out(tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as file:
+        file.writestr("__MACOSX/._0.png", b"")
+        file.writestr("outer/inner/a.png", png(5))
+        file.writestr("outer/inner/sub/a.png", png(6))
+        file.writestr("readme.txt", b"")
+    images = open_image_files(tmp_path / "all.zip")
+    for name in ("outer/inner/a.png", "inner/a.png", "a.png"):
+        assert images.open(name).size == (5, 5)
+    assert images.open("sub/a.png").size == (6, 6)
+    assert open_error(tmp_path / "all.zip", "../a.png").reason == "missing image"
+    assert open_error(tmp_path / "all.zip", "").reason == "missing image"
+    assert images.image_names() == ["inner/a.png", "inner/sub/a.png"]
+
+
+def test_members_over_the_limit_are_refused_before_they_are_unpacked(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("bomb.png", bytes(2**20 + 1))
+        file.writestr("empty.png", b"")
+    monkeypatch.setattr("sycoca.preprocess.decoding.MAX_FILE_BYTES", 2**20)
+    monkeypatch.setattr(zipfile.ZipFile, "read", lambda *_: pytest.fail("it was unpacked"))
+    assert open_error(tmp_path / "all.zip", "bomb.png").reason == "file too large"
+    assert open_error(tmp_path / "all.zip", "empty.png").reason == "empty file"
+
+
+def test_a_damaged_member_is_named(tmp_path):
+    path = tmp_path / "all.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.png", png(50))
+        file.writestr("b.png", png(50))
+    data = bytearray(path.read_bytes())
+    data[200] ^= 255
+    path.write_bytes(data)
+    skipped = open_error(path, "a.png")
+    assert (skipped.name, skipped.reason) == (f"{path}/a.png", "broken image")
+    assert skipped.detail.endswith("; the zip file is damaged")
+    assert open_image_files(path).open("b.png").size == (50, 50)
+
+
+def test_a_member_with_a_password_is_named(tmp_path):
+    path = tmp_path / "all.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a.png", png(5))
+    data = bytearray(path.read_bytes())
+    for header, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(header) + place] |= 1
+    path.write_bytes(data)
+    skipped = open_error(path, "a.png")
+    assert skipped.reason == "unreadable file"
+    assert "is encrypted, password required" in skipped.detail
+    assert skipped.detail.endswith("; pack the zip file anew")
+
+
+def test_a_damaged_archive_is_refused(archive):
+    data = bytearray(archive.read_bytes())
+    data[data.index(b"PK\x01\x02")] ^= 255
+    archive.write_bytes(data)
+    with pytest.raises(ValueError, match=r"all.zip is a broken zip file: Bad magic number for central directory"):
+        open_image_files(archive)
+
+
+def test_names_that_no_file_can_have_are_refused(tmp_path, archive):
+    for name in ("a\0b.png", "x" * 5000):
+        assert open_error(tmp_path, name).reason == "unreadable file"
+        assert open_error(archive, name).reason == "missing image"
+
+
+@pytest.mark.parametrize(
+    ("names", "levels_left", "expected"),
+    [
+        ([], 1, []),
+        (["a.png"], 1, []),
+        (["a/1.png", "b/1.png"], 0, []),
+        (["a/1.png", "a/2.png"], 1, []),
+        (["a/1.png", "a/2.png"], 0, ["a/"]),
+        (["t/a/1.png", "t/b/1.png"], 1, ["t/"]),
+        (["t/u/a/1.png", "t/u/b/x/1.png"], 1, ["t/", "t/u/"]),
+        (["t/a/x/1.png", "t/a/y/1.png", "t/b/1.png"], 1, ["t/"]),
+        (["t/a/1.png", "t/2.png"], 1, []),
+        (["ab/c/1.png", "abc/c/1.png"], 1, []),
+    ],
+)
+def test_folders_that_hold_everything(names, levels_left, expected):
+    assert wrapping_folders(names, levels_left) == expected

@@ -112,7 +112,7 @@ class Judge:
         if image is not None:
             return image
         column = self.columns.image
-        if row.image is None:
+        if row.image is None and column not in row.given:
             has = ", ".join(f'"{name}"' for name in list(row.given)[:8])
             detail = f'no "{column}" (it has {has or "nothing"}); name the field that holds it with ?image=NAME'
         else:

@@ -32,7 +32,7 @@ class Question:
     """What is asked."""
 
     answers: tuple[str, ...]
-    """One or more: those of several annotators, or the members of a set."""
+    """Those of several annotators, or the members of a set; none where they are kept secret (test sets)."""
 
     key: str | None = None
     """The question's id in its file, by which predictions are matched."""

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from sycoca.data.samples import ImageTextSample
+from sycoca.data.samples import ImageTextSample, Question
 from sycoca.plain_data import write_text
 
 CAPTIONS_FILE = "captions.jsonl"
@@ -38,10 +38,19 @@ def _row(sample: ImageTextSample, image: str) -> dict[str, object]:
     if sample.label is not None:
         row["label"] = sample.label
     if sample.questions:
-        row["questions"] = [
-            {"question": entry.question, "answer": entry.answers[0]}
-            if len(entry.answers) == 1
-            else {"question": entry.question, "answers": list(entry.answers)}
-            for entry in sample.questions
-        ]
+        row["questions"] = [_question(entry) for entry in sample.questions]
     return row
+
+
+def _question(entry: Question) -> dict[str, object]:
+    row: dict[str, object] = {"question": entry.question}
+    if len(entry.answers) == 1:
+        row["answer"] = entry.answers[0]
+    elif entry.answers:
+        row["answers"] = list(entry.answers)
+    described = {
+        "question_id": entry.key,
+        "question_type": entry.question_type,
+        "answer_type": entry.answer_type,
+    }
+    return row | {name: value for name, value in described.items() if value is not None}
