@@ -1,4 +1,4 @@
-"""Whatever stands in a file, a SPEC or a config: it is read, or refused with a ValueError; nothing else, and no hang."""
+"""Whatever stands in a file, a SPEC or a config: it is read, or refused with a ValueError, and soon."""
 
 import csv
 import io
@@ -23,9 +23,11 @@ from sycoca.training.config import PretrainConfig
 SECONDS_OF_LONG_RUN = 300
 
 NAMES = st.sampled_from(
-    ("image", "caption", "captions", "question", "questions", "answer", "answers", "label", "split")
-    + ("id", "image_id", "file_name", "annotations", "images", "filename", "filepath", "sentences", "raw")
-    + ("question_id", "data_subtype", "training", "model", "steps", "objectives", "data", "train")
+    [
+        *("image", "caption", "captions", "question", "questions", "answer", "answers", "label", "split"),
+        *("id", "image_id", "file_name", "annotations", "images", "filename", "filepath", "sentences", "raw"),
+        *("question_id", "data_subtype", "training", "model", "steps", "objectives", "data", "train"),
+    ]
 )
 LETTERS = st.text(st.characters(), max_size=8)
 VALUES = st.recursive(
