@@ -1,5 +1,6 @@
 """Two processes with gloo on the CPU do what one does: the same losses, gradients and runs."""
 
+import json
 import os
 import socket
 import warnings
@@ -12,6 +13,8 @@ import torch
 from torch import multiprocessing
 
 import sycoca
+from builders.predictors import photo
+from sycoca.data.skipping import read_skipped
 from sycoca.model.config import (
     ImageDecoderConfig,
     ImageEncoderConfig,
@@ -113,6 +116,16 @@ def exchanges(runtime: Runtime) -> list[bool]:
     return [*found, wrapped.require_backward_grad_sync]
 
 
+def write_pictures(folder: Path) -> Path:
+    """Write ten samples, of which three have no image."""
+    for seed in (0, 1, 3, 4, 6, 7, 9):
+        photo(20, 20, seed=seed).save(folder / f"{seed}.png")
+    captions = folder / "captions.jsonl"
+    rows = [json.dumps({"image": f"{seed}.png", "caption": f"number {seed}"}) for seed in range(10)]
+    captions.write_text("\n".join(rows), encoding="utf-8")
+    return captions
+
+
 def run_config(folder: Path, name: str) -> PretrainConfig:
     return PretrainConfig(
         preset="test",
@@ -120,7 +133,9 @@ def run_config(folder: Path, name: str) -> PretrainConfig:
         model=MODEL,
         masking=MaskingConfig(strategy="random"),
         tokenizer=TokenizerConfig(vocab_size=300),
-        data=DataConfig(train="scenes:?count=10&size=16", validation="scenes:?count=4&size=16"),
+        data=DataConfig(
+            train=str(folder / "captions.jsonl"), validation="scenes:?count=4&size=16", max_skipped_ratio=0.3
+        ),
         optimizer=OptimizerConfig(peak_lr=1e-3),
         schedule=ScheduleConfig(warmup_steps=1),
         training=TrainingConfig(steps=3, global_batch_size=4, log_every=1, save_every=2, tensorboard=False),
@@ -167,6 +182,7 @@ def free_port() -> int:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return where two processes have left their results."""
     folder = tmp_path_factory.mktemp("two")
+    write_pictures(folder)
     multiprocessing.spawn(in_a_process, args=(2, free_port(), str(folder)), nprocs=2)
     return folder
 
@@ -217,11 +233,15 @@ def test_wrong_world_size_is_refused(ranks: list[dict[str, Any]]):
 
 def test_a_run_is_that_of_one_process(folder: Path, ranks: list[dict[str, Any]], tmp_path: Path):
     assert len(ranks) == 2
+    write_pictures(tmp_path)
     alone = read_metrics(pretrain(run_config(tmp_path, "one")) / "metrics.jsonl")
     shared = read_metrics(folder / "two" / "metrics.jsonl")
     assert len(alone) == len(shared) == 3
     for one, two in zip(alone, shared, strict=True):
         del one["images_per_second"], two["images_per_second"]
         assert two == pytest.approx(one, rel=1e-4)
+    assert [line["skipped_samples"] for line in shared][-1] == 3
+    for run in (folder / "two", tmp_path / "one"):
+        assert sorted(skipped.name for skipped in read_skipped(run / "skipped.jsonl")) == ["2.png", "5.png", "8.png"]
     assert (folder / "two" / "weights" / "model.safetensors").exists()
     assert len(list((folder / "two" / "checkpoints").iterdir())) == 2
