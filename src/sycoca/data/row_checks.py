@@ -207,7 +207,9 @@ def _has_surrogates(text: str) -> bool:
 
 def _is_visible(text: str) -> bool:
     """Whether anything but spaces and control characters is in it."""
-    return any(letter.isprintable() and not letter.isspace() for letter in text)
+    # The first test is many times as fast, and true of nearly every text.
+    is_plain = text.isprintable() and not text.isspace() and text != ""
+    return is_plain or any(letter.isprintable() and not letter.isspace() for letter in text)
 
 
 def _shown(value: object) -> str:
