@@ -117,7 +117,10 @@ def _check_tensors(folder: Path, tensors: dict[str, Tensor], model: SyCoCa) -> N
     for fault, names in faults.items():
         if names:
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            raise ValueError(f"{folder / TENSORS_NAME} {fault} {', '.join(names[:5])}{more}")
+            raise ValueError(
+                f"{folder / TENSORS_NAME} {fault} {', '.join(names[:5])}{more}; it does not belong to {CONFIG_NAME}"
+                " beside it: copy the whole folder again"
+            )
 
 
 def _check_parts(model: SyCoCa, tokenizer: Tokenizer, config: WeightsConfig) -> None:
