@@ -43,7 +43,8 @@ def test_the_page_shows_what_was_measured(result: QuickstartResult):
     html = result.page.read_text()
     for heading in ("How it learned", "Finding images", "Captions", "Attentive masks", "All numbers", "Go on"):
         assert heading in html
-    assert html.count("<img") == 5 * 5 + 10 + 6 * 5
+    assert html.count("word by word") == 6
+    assert html.count("<img") - html.count('alt="patches that match') == 5 * 5 + 10 + 6 * 5
     assert f"{100 * result.metrics['mask_coverage']:.1f} %" in html
 
 

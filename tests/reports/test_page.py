@@ -1,11 +1,12 @@
 import re
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from sycoca.evaluation.report import Report
-from sycoca.reports.curves import Curve, curves_svg
 from sycoca.reports.examples import CaptionExample, Hit, MaskExample, RetrievalExample
 from sycoca.reports.page import Figure, Page, render_page, save_page
+from sycoca.unusable import SkippedSample
 
 LINES = [
     {"step": 10, "contrastive": 4.0, "validation_mask_coverage": 0.5},
@@ -14,18 +15,38 @@ LINES = [
 ]
 
 
+@dataclass(frozen=True)
+class Part:
+    width: int = 4
+    name: str = "small"
+
+
+@dataclass(frozen=True)
+class Config:
+    seed: int = 0
+    part: Part = field(default_factory=Part)
+
+
+def skipped(count: int) -> list[SkippedSample]:
+    return [
+        SkippedSample(name=f"{i}.jpg", reason="broken image" if i else "no caption", detail=f"{i}.jpg is <cut>")
+        for i in range(count)
+    ]
+
+
 @pytest.fixture
 def page() -> Page:
     return Page(
         title="A <run>",
         summary="What was done.",
         lines=LINES,
-        config="seed: 7\n",
+        config=Config(seed=7, part=Part(width=1024)),
         figures=[Figure(label="R@1", value="41.0 %", note="chance 0.2 %")],
         retrieval=[
             RetrievalExample(
                 caption="a <b>bold</b> cat",
                 rank=2,
+                num_images=17,
                 hits=(
                     Hit(picture="data:,first", is_right=False, similarity=0.5),
                     Hit(picture="data:,second", is_right=True, similarity=0.25),
@@ -37,7 +58,14 @@ def page() -> Page:
             CaptionExample(picture="data:,b", generated="", references=("a dog",), is_true=False),
             CaptionExample(picture="data:,c", generated="a cow", references=("an ox",), is_true=None),
         ],
-        masks=[MaskExample(caption="a cat", panels=(("image", "data:,1"), ("masked", "data:,2")))],
+        masks=[
+            MaskExample(
+                caption="a cat", panels=(("image", "data:,1"), ("masked", "data:,2")), words=(("cat", "data:,3"),)
+            )
+        ],
+        facts={"steps": "30 of 30"},
+        environment={"device": "a <fast> one"},
+        skipped=skipped(3),
         reports=[
             Report(task="some_task", metrics={"caption_truth": 0.625}, counts={"scenes": 1500}, settings={"data": "x"})
         ],
@@ -51,12 +79,15 @@ def test_shows_every_part_and_escapes_texts(page: Page):
     assert "a &lt;b&gt;bold&lt;/b&gt; cat" in html
     assert "right image at rank 2" in html
     assert re.search(r'class="is-right"><img src="data:,second"', html)
-    assert html.count("is-right") == 2  # the style and one image
-    for text in ("41.0 %", "62.5 %", "1,500 scenes", "not true", "(nothing)", "seed: 7", "some task"):
+    assert html.count('class="is-right"') == 1
+    assert "17 held-out images" in html
+    for text in ("41.0 %", "62.5 %", "1,500 scenes", "not true", "(nothing)", "seed: 7", "some task", "30 of 30"):
         assert text in html
     assert html.count('class="mark yes"') == 1
     assert html.count('class="mark no"') == 1
     assert "<svg" in html
+    assert "a &lt;fast&gt; one" in html
+    assert '<img src="data:,3" alt="patches that match cat">' in html
 
 
 def test_needs_no_other_file(page: Page):
@@ -66,7 +97,7 @@ def test_needs_no_other_file(page: Page):
 
 
 def test_leaves_out_what_is_empty():
-    html = render_page(Page(title="t", summary="s", lines=[], config="c"))
+    html = render_page(Page(title="t", summary="s", lines=[], config=Config()))
     for heading in ("How it learned", "Captions", "Attentive masks", "All numbers", "Go on from here"):
         assert heading not in html
     assert "Configuration" in html
@@ -77,10 +108,43 @@ def test_saves_one_file(page: Page, tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["report.html"]
 
 
-def test_curves_draw_what_was_logged_and_nothing_else():
-    svg = curves_svg(LINES)
-    assert svg.startswith("<svg")
-    assert curves_svg([{"step": 1}]) == ""
-    only = curves_svg(LINES, [Curve(title="coverage", validation="validation_mask_coverage", is_share=True)])
-    assert len(only) < len(svg)
-    assert 'height="' not in svg.split(">", 1)[0]
+def test_every_picture_has_a_text_in_its_place(page: Page):
+    html = render_page(page)
+    assert html.count("<img") == html.count('alt="') == 8
+    assert len(re.findall(r'<svg [^>]*role="img" aria-label="[^"]+"', html)) == html.count('class="card chart"') == 2
+
+
+def test_what_differs_from_the_defaults_stands_out(page: Page):
+    html = render_page(page)
+    rows = re.findall(r'<tr class="is-changed"><td>(.*?)</td><td>(.*?)<small>default (.*?)</small>', html)
+    assert rows == [("seed", "7", "0"), ("width", "1,024", "4")]
+    assert "<td>name</td><td>small</td>" in html
+
+
+def test_skipped_samples_are_counted_by_reason_and_named(page: Page):
+    html = render_page(page)
+    assert "3 samples could not be\nused" in html
+    assert re.findall(r'class="mark count">([^<]*)<', html) == ["2 broken image", "1 no caption"]
+    assert '<td class="mono">2.jpg</td><td>broken image</td><td>2.jpg is &lt;cut&gt;</td>' in html
+    assert "<details open>" in html
+
+
+def test_many_skipped_samples_are_folded_and_cut(page: Page):
+    html = render_page(replace(page, skipped=skipped(1234)))
+    assert "<details open>" not in html
+    assert html.count('class="mono"') == 200
+    assert "The other 1,034 are named in\nskipped.jsonl" in html
+
+
+def test_a_stopped_run_says_so(page: Page):
+    assert 'role="status"' not in render_page(page)
+    assert '<div class="notice" role="status">Stopped &amp; saved</div>' in render_page(
+        replace(page, notice="Stopped & saved")
+    )
+
+
+def test_masks_of_a_model_without_decoders_promise_none(page: Page):
+    html = render_page(replace(page, masks=[MaskExample(caption="a cat", panels=(("image", "data:,1"),))]))
+    assert "What matches the caption" in html
+    assert "Attentive masks" not in html
+    assert "word by word" not in html

@@ -9,9 +9,9 @@ from sycoca.reports.pictures import data_uri, score_overlay, without_patches
 PICTURE = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
 
 
-def decoded(uri: str) -> np.ndarray:
+def decoded(uri: str, kind: str = "png") -> np.ndarray:
     head, data = uri.split(",", 1)
-    assert head == "data:image/png;base64"
+    assert head == f"data:image/{kind};base64"
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
 
 
@@ -22,8 +22,15 @@ def test_a_uri_holds_the_picture_enlarged_by_a_whole_factor():
     assert np.array_equal(shown[2::3, 2::3], PICTURE)
 
 
-def test_a_large_picture_keeps_its_size():
-    assert decoded(data_uri(PICTURE, side=3)).shape == (4, 6, 3)
+def test_a_picture_of_the_right_size_stays_as_it_is():
+    assert np.array_equal(decoded(data_uri(PICTURE, side=6)), PICTURE)
+
+
+def test_a_photo_is_reduced():
+    gray = np.full((300, 400, 3), 90, dtype=np.uint8)
+    shown = decoded(data_uri(gray, side=200), "jpeg")
+    assert shown.shape == (150, 200, 3)
+    assert np.abs(shown.astype(int) - 90).max() <= 2
 
 
 def test_blanks_exactly_the_patches_that_are_gone():

@@ -23,10 +23,13 @@ from sycoca.plain_data import write_text
 from sycoca.presets.pretrain import tiny
 from sycoca.reports.examples import caption_examples, mask_examples, retrieval_examples
 from sycoca.reports.page import Figure, Page, save_page
+from sycoca.reports.run_report import run_page
+from sycoca.training.assembly import open_sources
 from sycoca.training.config import PretrainConfig
 from sycoca.training.pretrain import pretrain
+from sycoca.training.reporting import run_record
 from sycoca.training.run_folder import RunFolder
-from sycoca.training.tracking import read_metrics
+from sycoca.training.runtime import Runtime
 
 TEST_SCENES = "scenes:?level=easy&count=500&split=test"
 """What the quickstart is measured on: scenes whose content does not occur in training."""
@@ -67,7 +70,7 @@ def quickstart(out: Path, *, seed: int = 0, steps: int | None = None, console: C
     metrics = _summary(reports, training_seconds)
     plain = {"task": "quickstart", "metrics": metrics, "reports": {n: asdict(r) for n, r in reports.items()}}
     write_text(folder.path / "report.json", json.dumps(plain, indent=2) + "\n")
-    page = folder.path / "report.html"
+    page = folder.report
     save_page(_page(config, folder, predictor, source, reports, metrics), page)
     return QuickstartResult(metrics=metrics, reports=reports, weights=folder.weights, page=page)
 
@@ -82,8 +85,10 @@ def remove_run(out: Path) -> None:
 
 
 def _config(out: Path, seed: int, steps: int | None) -> PretrainConfig:
-    config = replace(tiny(), out=str(out), seed=seed)
-    return config if steps is None else replace(config, training=replace(config.training, steps=steps))
+    preset = tiny()
+    # The quickstart writes the report itself, with its measurements.
+    training = replace(preset.training, steps=preset.training.steps if steps is None else steps, report=False)
+    return replace(preset, out=str(out), seed=seed, training=training)
 
 
 def _measure(predictor: Predictor, source: ScenesSource, console: Console) -> dict[str, Report]:
@@ -117,16 +122,20 @@ def _page(
     metrics: dict[str, float],
 ) -> Page:
     samples = [source[i] for i in range(len(source))]
-    return Page(
+    with Runtime(config.runtime) as runtime:
+        record = run_record(
+            config, folder, open_sources(config), runtime, num_parameters=predictor.model.num_parameters
+        )
+    return replace(
+        run_page(record, None),
         title="SyCoCa quickstart",
+        kind="from nothing to a measured model",
         summary=(
             f"A model of {predictor.model.num_parameters:,} parameters, trained from nothing on"
             f" generated scenes for {config.training.steps:,} steps of {config.training.global_batch_size} pairs in"
             f" {metrics['training_seconds'] / 60:.1f} minutes, and measured on {len(source)} scenes with contents"
             " that it has never seen."
         ),
-        lines=read_metrics(folder.metrics),
-        config=folder.config.read_text(encoding="utf-8"),
         figures=_figures(metrics, reports),
         retrieval=retrieval_examples(predictor, samples, 5),
         captions=caption_examples(predictor, samples, 10, _truth_of(source)),

@@ -1,19 +1,22 @@
-"""Curves of a run as SVG, from the lines of its metrics.jsonl."""
+"""Curves of a run as charts, from the lines of its metrics.jsonl. The page draws them in its own colors."""
 
-import io
-import re
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 
 Lines = Sequence[Mapping[str, int | float | None]]
 """One mapping of values per logged step; None where a value was not finite."""
 
-_TRAINING_COLOR, _VALIDATION_COLOR = "#9aa5c4", "#d6453d"
-_INK = "#5b6478"
+Point = tuple[float, float]
+"""Step and value."""
+
+WIDTH, HEIGHT = 320, 150
+"""Size of a chart's inside, in the units of its drawing."""
+
+_SMOOTHING = 0.7
+_FEWEST_TO_SMOOTH = 20
+_MOST_DOTS = 40
+_NUM_TICKS = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,67 +33,190 @@ class Curve:
     """Name of the value measured on held-out samples."""
 
     is_share: bool = False
-    """Whether it is shown in percent."""
+    """Whether it is shown in percent, from 0 on."""
+
+    is_noisy: bool = True
+    """Whether single values say little, so that many of them are smoothed."""
 
 
 CURVES = (
-    Curve(title="ITC, contrastive loss", training="contrastive", validation="validation_contrastive"),
-    Curve(title="IC, captioning loss", training="captioning", validation="validation_captioning"),
-    Curve(title="TG-MIM, reconstruction loss", training="masked_image", validation="validation_masked_image"),
-    Curve(title="text-to-image R@1", validation="validation_text_to_image_recall_at_1", is_share=True),
-    Curve(title="mask coverage", validation="validation_mask_coverage", is_share=True),
-    Curve(title="learning rate", training="lr"),
+    Curve(title="Contrastive loss, ITC", training="contrastive", validation="validation_contrastive"),
+    Curve(title="Captioning loss, IC", training="captioning", validation="validation_captioning"),
+    Curve(title="Reconstruction loss, TG-MIM", training="masked_image", validation="validation_masked_image"),
+    Curve(title="Text-to-image R@1", validation="validation_text_to_image_recall_at_1", is_share=True),
+    Curve(title="Image-to-text R@1", validation="validation_image_to_text_recall_at_1", is_share=True),
+    Curve(title="Mask coverage", validation="validation_mask_coverage", is_share=True),
+    Curve(title="Learning rate", training="lr", is_noisy=False),
+    Curve(title="Gradient norm", training="gradient_norm"),
+    Curve(title="Images per second", training="images_per_second"),
 )
 """What a report shows of a run, where it was logged."""
 
 
-def curves_svg(lines: Lines, curves: Sequence[Curve] = CURVES) -> str:
-    """Draw all curves that have points side by side; an empty string where none has."""
-    shown = [curve for curve in curves if _points(lines, curve.training) or _points(lines, curve.validation)]
-    if not shown:
-        return ""
-    num_columns = min(3, len(shown))
-    num_rows = -(-len(shown) // num_columns)
-    figure = Figure(figsize=(3.6 * num_columns, 2.5 * num_rows), layout="constrained")
-    FigureCanvasSVG(figure)
-    axes = figure.subplots(num_rows, num_columns, squeeze=False).flatten()
-    for axis, curve in zip(axes, shown, strict=False):
-        _draw(axis, lines, curve)
-    for axis in axes[len(shown) :]:
-        axis.set_axis_off()
-    return _as_svg(figure)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tick:
+    """A mark on an axis."""
+
+    place: float
+    """Where, in the units of the drawing."""
+
+    label: str
+    """What stands there."""
 
 
-def _draw(axis: Axes, lines: Lines, curve: Curve) -> None:
-    factor = 100 if curve.is_share else 1
-    for name, color, label in (
-        (curve.training, _TRAINING_COLOR, "training"),
-        (curve.validation, _VALIDATION_COLOR, "held out"),
-    ):
-        points = _points(lines, name)
-        if points:
-            steps, values = zip(*points, strict=True)
-            marker = "o" if len(points) < 30 and label == "held out" else None
-            axis.plot(steps, [factor * v for v in values], color=color, label=label, marker=marker, markersize=3)
-    axis.set_title(f"{curve.title}{', %' if curve.is_share else ''}", fontsize=10, color=_INK, loc="left")
-    axis.tick_params(labelsize=8, colors=_INK)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.spines[["left", "bottom"]].set_color("#aab1c2")
-    axis.set_xlabel("step", fontsize=8, color=_INK)
-    if curve.training is not None and curve.validation is not None:
-        axis.legend(fontsize=8, frameon=False, labelcolor=_INK)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Series:
+    """One line of a chart."""
+
+    kind: str
+    """training or held-out, which decides its color."""
+
+    path: str
+    """The line, as SVG writes paths."""
+
+    raw_path: str
+    """The line before smoothing; empty where nothing was smoothed."""
+
+    dots: tuple[tuple[float, float, str], ...]
+    """Places of single measurements and what they say; empty where there are many."""
+
+    last: str
+    """The last value, as people read it."""
 
 
-def _points(lines: Lines, name: str | None) -> list[tuple[int | float, int | float]]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chart:
+    """A drawing of one curve."""
+
+    title: str
+    """What stands above it."""
+
+    series: tuple[Series, ...]
+    """Its lines."""
+
+    x_ticks: tuple[Tick, ...]
+    """Steps."""
+
+    y_ticks: tuple[Tick, ...]
+    """Values."""
+
+    @property
+    def description(self) -> str:
+        """What the chart says, for who cannot see it."""
+        return f"{self.title}: " + ", ".join(f"{series.kind} {series.last} at the end" for series in self.series)
+
+
+def draw_charts(lines: Lines, curves: Iterable[Curve] = CURVES) -> list[Chart]:
+    """Draw all curves that have points."""
+    charts = []
+    for curve in curves:
+        of_kind = {"training": points_of(lines, curve.training), "held out": points_of(lines, curve.validation)}
+        shown = {kind: points for kind, points in of_kind.items() if points}
+        if shown:
+            charts.append(_chart(curve, shown))
+    return charts
+
+
+def points_of(lines: Lines, name: str | None) -> list[Point]:
+    """Return a value's points, in the order of the lines; steps at which it is not there are left out."""
     if name is None:
         return []
     points = ((line["step"], line.get(name)) for line in lines)
-    return [(step, value) for step, value in points if step is not None and value is not None]
+    return [(float(step), float(value)) for step, value in points if step is not None and value is not None]
 
 
-def _as_svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True)
-    svg = buffer.getvalue()
-    # The size comes from the page, the drawing's proportions from its viewBox.
-    return re.sub(r'(<svg[^>]*?) width="[^"]*"| height="[^"]*pt"', r"\1", svg[svg.index("<svg") :], count=2)
+def smoothed(points: Sequence[Point]) -> list[Point]:
+    """Return the running mean in which older values fade, without a pull towards 0 at the beginning."""
+    mean, weight, result = 0.0, 0.0, []
+    for step, value in points:
+        mean = _SMOOTHING * mean + (1 - _SMOOTHING) * value
+        weight = _SMOOTHING * weight + (1 - _SMOOTHING)
+        result.append((step, mean / weight))
+    return result
+
+
+def nice_ticks(low: float, high: float, most: int = _NUM_TICKS) -> list[float]:
+    """Return round numbers, at most ``most`` + 1, from at most ``low`` to at least ``high``."""
+    if high <= low:
+        low, high = low - abs(low) * 0.1 - 1e-9, high + abs(high) * 0.1 + 1e-9
+    rough = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(rough))
+    distance = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * (1 - 1e-9))
+    first, last = math.floor(low / distance + 1e-9), math.ceil(high / distance - 1e-9)
+    return [number * distance for number in range(first, last + 1)]
+
+
+def _chart(curve: Curve, shown: Mapping[str, list[Point]]) -> Chart:
+    factor = 100.0 if curve.is_share else 1.0
+    scaled = {kind: [(step, factor * value) for step, value in points] for kind, points in shown.items()}
+    calm = {kind: _calm(curve, kind, points) for kind, points in scaled.items()}
+    values = [value for points in calm.values() for _, value in points]
+    y_values = nice_ticks(0.0 if curve.is_share else min(values), max(max(values), 1e-12))
+    last_step = max(step for points in scaled.values() for step, _ in points)
+    first_step = min(0.0, *(step for points in scaled.values() for step, _ in points))
+    to_place = _Scale(first_step, max(last_step, first_step + 1), y_values[0], y_values[-1])
+    unit = " %" if curve.is_share else ""
+    return Chart(
+        title=curve.title,
+        series=tuple(_series(kind, scaled[kind], calm[kind], to_place, unit) for kind in scaled),
+        x_ticks=tuple(
+            Tick(place=to_place.x(step), label=f"{step:,.0f}")
+            for step in nice_ticks(first_step, last_step)
+            if step <= last_step and step == round(step)
+        ),
+        y_ticks=tuple(Tick(place=to_place.y(value), label=_tick_label(value, y_values) + unit) for value in y_values),
+    )
+
+
+def _calm(curve: Curve, kind: str, points: list[Point]) -> list[Point]:
+    is_smoothed = curve.is_noisy and kind == "training" and len(points) >= _FEWEST_TO_SMOOTH
+    return smoothed(points) if is_smoothed else points
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """From steps and values to places in the drawing."""
+
+    left: float
+    right: float
+    bottom: float
+    top: float
+
+    def x(self, step: float) -> float:
+        return round((step - self.left) / (self.right - self.left) * WIDTH, 1)
+
+    def y(self, value: float) -> float:
+        return round((1 - (value - self.bottom) / (self.top - self.bottom)) * HEIGHT, 1)
+
+    def path(self, points: Sequence[Point]) -> str:
+        return "M" + "L".join(f"{self.x(step):g},{self.y(value):g}" for step, value in points)
+
+
+def _series(kind: str, points: list[Point], calm: list[Point], to_place: _Scale, unit: str) -> Series:
+    has_dots = (kind == "held out" and len(points) <= _MOST_DOTS) or len(points) == 1
+    dots = tuple(
+        (to_place.x(step), to_place.y(value), f"step {step:,.0f}: {_number(value)}{unit}")
+        for step, value in (points if has_dots else ())
+    )
+    return Series(
+        kind=kind,
+        path=to_place.path(calm),
+        raw_path=to_place.path(points) if calm is not points else "",
+        dots=dots,
+        last=f"{_number(calm[-1][1])}{unit}",
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _tick_label(value: float, all_values: Sequence[float]) -> str:
+    """Return a tick with as many decimals as tell it from its neighbors."""
+    distance = all_values[1] - all_values[0]
+    decimals = max(0, -math.floor(math.log10(distance) + 1e-9))
+    if decimals > 4:
+        return f"{value:.1e}" if value else "0"
+    if round(distance, decimals) != round(distance, decimals + 1):
+        decimals += 1
+    return f"{value:,.{decimals}f}"

@@ -1,14 +1,23 @@
-"""Examples for a report: what a model finds, says, looks at and imagines on held-out samples."""
+"""Examples for a report: what a model finds, says, looks at and imagines on samples."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import final
 
 import numpy as np
+from PIL import Image
 
-from sycoca.data.samples import ImageTextSample
+from sycoca.data.samples import ImageTextSample, SampleSource
+from sycoca.data.skipping import named
+from sycoca.inference.explanation import Explanation
+from sycoca.inference.inputs import open_image
 from sycoca.inference.predictor import Predictor
-from sycoca.preprocess.image_transforms import inference_image, to_pictures
+from sycoca.preprocess.image_transforms import inference_image, smallest_inference_side, to_pictures
 from sycoca.reports.pictures import Picture, data_uri, score_overlay, without_patches
+from sycoca.unusable import SkippedSample, UnusableSampleError
+
+_WORD_PIXELS = 84
 
 CaptionCheck = Callable[[int, str], bool]
 """Says whether a caption is true of sample number i."""
@@ -23,6 +32,9 @@ class RetrievalExample:
 
     rank: int
     """Place of the right image among all, from 1."""
+
+    num_images: int
+    """Among how many."""
 
     hits: tuple["Hit", ...]
     """The best images, best first."""
@@ -69,6 +81,43 @@ class MaskExample:
     panels: tuple[tuple[str, str], ...]
     """Title and data URI, in the order of the method."""
 
+    words: tuple[tuple[str, str], ...] = ()
+    """The caption's words, and the image with the patches that match each, as data URIs."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class HeldPicture:
+    """An image in memory, as the model sees it."""
+
+    picture: Picture
+
+    def __call__(self, smallest_side: int | None = None, /) -> Image.Image:
+        """Return the image; it has the one size that it has."""
+        del smallest_side
+        return Image.fromarray(self.picture)
+
+
+def gallery(predictor: Predictor, source: SampleSource, most: int) -> tuple[list[ImageTextSample], list[SkippedSample]]:
+    """Return up to ``most`` samples with captions, evenly spread over a source, and those that cannot be read.
+
+    Their images are in memory as the model sees them: examples use each several times, large files are read once.
+    """
+    samples = [sample for index in _spread(len(source), most) if (sample := source[index]).captions]
+    with ThreadPoolExecutor() as pool:
+        held = list(pool.map(lambda sample: _hold(predictor, sample), samples))
+    return (
+        [sample for sample in held if isinstance(sample, ImageTextSample)],
+        [sample for sample in held if isinstance(sample, SkippedSample)],
+    )
+
+
+def _hold(predictor: Predictor, sample: ImageTextSample) -> ImageTextSample | SkippedSample:
+    try:
+        return replace(sample, open_image=HeldPicture(_picture(predictor, sample)))
+    except UnusableSampleError as error:
+        return named(error, sample)
+
 
 def retrieval_examples(
     predictor: Predictor, samples: Sequence[ImageTextSample], num_examples: int, *, num_hits: int = 5
@@ -88,7 +137,8 @@ def retrieval_examples(
             )
             for j in order[:num_hits]
         )
-        examples.append(RetrievalExample(caption=samples[i].captions[0], rank=order.index(i) + 1, hits=hits))
+        rank = order.index(i) + 1
+        examples.append(RetrievalExample(caption=samples[i].captions[0], rank=rank, num_images=len(samples), hits=hits))
     return examples
 
 
@@ -126,13 +176,26 @@ def _mask_example(predictor: Predictor, sample: ImageTextSample) -> MaskExample:
     if explained.reconstruction is not None:
         panels.append(("masked", without_patches(original, explained.is_masked)))
         panels.append(("reconstructed", explained.reconstruction.reconstructed))
-    return MaskExample(caption=explained.caption, panels=tuple((title, data_uri(picture)) for title, picture in panels))
+    return MaskExample(
+        caption=explained.caption,
+        panels=tuple((title, data_uri(picture)) for title, picture in panels),
+        words=tuple(_word_pictures(explained)),
+    )
+
+
+def _word_pictures(explained: Explanation) -> list[tuple[str, str]]:
+    maps = explained.relevance.reshape(len(explained.words), *explained.patch_scores.shape)
+    return [
+        (word, data_uri(score_overlay(explained.original, scores), side=_WORD_PIXELS))
+        for word, scores in zip(explained.words, maps, strict=True)
+    ]
 
 
 def _picture(predictor: Predictor, sample: ImageTextSample) -> Picture:
     """Return the sample's image as the model sees it."""
     transforms = predictor.config.transforms
-    image = inference_image(sample.open_image(), predictor.image_size, transforms)
+    opened = open_image(sample, smallest_inference_side(predictor.image_size))
+    image = inference_image(opened, predictor.image_size, transforms)
     return to_pictures(image[None], transforms)[0]
 
 

@@ -1,17 +1,19 @@
-"""A run as one self-contained HTML page: figures, curves, examples, configuration."""
+"""A run as one self-contained HTML page: figures, curves, examples, what was left out, configuration."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib import resources
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import jinja2
-from markupsafe import Markup
+import yaml
 
-from sycoca.evaluation.report import Report, readable
-from sycoca.plain_data import write_text
-from sycoca.reports.curves import Lines, curves_svg
+from sycoca.evaluation.report import Report
+from sycoca.plain_data import to_plain, write_text
+from sycoca.reports.config_table import config_sections
+from sycoca.reports.curves import Lines, draw_charts
 from sycoca.reports.examples import CaptionExample, MaskExample, RetrievalExample
+from sycoca.reports.html import render
+from sycoca.unusable import SkippedSample
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,11 +43,20 @@ class Page:
     lines: Lines
     """The run's logged values."""
 
-    config: str
-    """The run's configuration as YAML."""
+    config: object
+    """The run's configuration, a dataclass."""
+
+    kind: str = "pretraining"
+    """What stands small above the heading."""
+
+    notice: str | None = None
+    """What must not be overlooked: that the run was stopped."""
 
     figures: Sequence[Figure] = ()
     """The numbers that matter most."""
+
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Sizes, data and times by name."""
 
     retrieval: Sequence[RetrievalExample] = ()
     """Captions and the images found."""
@@ -56,11 +67,20 @@ class Page:
     masks: Sequence[MaskExample] = ()
     """Attentive masks and reconstructions."""
 
+    examples_of: str = "held-out images"
+    """What the examples were taken from."""
+
     reports: Sequence[Report] = ()
     """All measured numbers."""
 
+    skipped: Sequence[SkippedSample] = ()
+    """Samples that could not be used."""
+
     next_commands: Sequence[str] = ()
     """What to try with the trained model."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Machine, versions and seed by name."""
 
 
 def save_page(page: Page, path: str | Path) -> None:
@@ -72,9 +92,11 @@ def save_page(page: Page, path: str | Path) -> None:
 
 def render_page(page: Page) -> str:
     """Return the page as HTML; texts are escaped."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters["readable"] = lambda item: readable(*item)
-    environment.filters["words"] = lambda name: str(name).replace("_", " ")
-    source = resources.files("sycoca.reports").joinpath("templates/page.html").read_text(encoding="utf-8")
-    # The drawing is ours and holds no user's text but numbers.
-    return environment.from_string(source).render(page=page, curves=Markup(curves_svg(page.lines)))
+    return render(
+        "page.html",
+        page=page,
+        charts=draw_charts(page.lines),
+        sections=config_sections(page.config),
+        config_yaml=yaml.safe_dump(to_plain(page.config), sort_keys=False, allow_unicode=True, width=110),
+        skipped_counts=Counter(one.reason for one in page.skipped).most_common(),
+    )

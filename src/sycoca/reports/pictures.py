@@ -12,19 +12,29 @@ Picture = UInt8[np.ndarray, "height width 3"]
 SHOWN_PIXELS = 192
 """Side of a picture on a page; small images are enlarged to it without smoothing, so that patches stay visible."""
 
+_JPEG_QUALITY = 88
 _HIDDEN_COLOR = np.array([228, 230, 236])
 _MAP_LOW, _MAP_HIGH = np.array([24, 28, 58]), np.array([255, 214, 64])
 
 
 def data_uri(picture: Picture, side: int = SHOWN_PIXELS) -> str:
-    """Return a picture as a PNG inside a URI, enlarged by a whole factor up to about ``side`` pixels."""
+    """Return a picture inside a URI with about ``side`` pixels on its longer side.
+
+    A small one is enlarged by a whole factor, as PNG, so that its pixels stay what they are; one that is larger than
+    ``side`` is a photo, reduced to it as JPEG, or a page of photos would have the size of a film.
+    """
     image = Image.fromarray(picture)
     factor = max(1, round(side / max(image.size)))
-    if factor > 1:
-        image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+    is_photo = max(image.size) > side
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    if is_photo:
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
+        image.save(buffer, format="JPEG", quality=_JPEG_QUALITY)
+    else:
+        image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+        image.save(buffer, format="PNG", optimize=True)
+    kind = "jpeg" if is_photo else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def without_patches(picture: Picture, is_gone: Bool[np.ndarray, "rows columns"]) -> Picture:

@@ -11,10 +11,12 @@ from sycoca.plain_data import changed_fields, to_plain, write_yaml
 from sycoca.training.assembly import RunParts, Sources, assemble, open_sources, shared_tokenizer, weights_config
 from sycoca.training.checkpoint import TrainingState, load_checkpoint, newest_checkpoint, save_checkpoint
 from sycoca.training.config import PretrainConfig
+from sycoca.training.interruption import TrainingInterrupted
 from sycoca.training.limits import check_memory, explained_full_disk, explained_out_of_memory
 from sycoca.training.loop import LoopParts, train
 from sycoca.training.pairs import Pair
 from sycoca.training.progress import RunProgress, quiet_console
+from sycoca.training.reporting import write_report
 from sycoca.training.run_folder import RunFolder
 from sycoca.training.runtime import Runtime
 from sycoca.training.tracking import MetricsFile, TensorBoard, Tracker, Trackers, WeightsAndBiases, import_wandb
@@ -109,11 +111,18 @@ def _run(
             progress=progress,
             run_dir=folder.path,
         )
-        with explained_out_of_memory(micro_batch_size, runtime.device):
-            train(loop_parts, config.training, config.optimizer, config.schedule, step=step)
+        try:
+            with explained_out_of_memory(micro_batch_size, runtime.device):
+                train(loop_parts, config.training, config.optimizer, config.schedule, step=step)
+        except TrainingInterrupted as interrupted:
+            if config.training.report and runtime.is_main_rank:
+                write_report(config, folder, parts, sources, runtime, stopped_after=interrupted.step)
+            raise
         if runtime.is_main_rank:
             _save_weights(config, folder, parts)
             progress.line(f"weights in {folder.weights}")
+            if config.training.report:
+                progress.line(f"report in {write_report(config, folder, parts, sources, runtime)}")
             if len(skip_log):
                 progress.line(f"{skip_log.summary()}; their names are in {folder.skipped}")
         runtime.barrier()

@@ -1,0 +1,77 @@
+"""A configuration as tables for people: what differs from the defaults stands out."""
+
+from collections.abc import Iterator
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConfigRow:
+    """A field."""
+
+    name: str
+    """Dotted, below its section."""
+
+    value: str
+    """As people read it."""
+
+    default: str | None
+    """The default where the value is another one; None where it is the same or there is none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConfigSection:
+    """Fields that belong together."""
+
+    name: str
+    """The field of the config that holds them; general for those that stand alone."""
+
+    rows: tuple[ConfigRow, ...]
+    """Its fields."""
+
+
+def config_sections(config: object) -> list[ConfigSection]:
+    """Return the fields of a config dataclass by section, in their order, nested ones with dotted names.
+
+    Raises TypeError for what is no dataclass.
+    """
+    if not is_dataclass(config) or isinstance(config, type):
+        raise TypeError(f"expected a dataclass instance, got {type(config).__name__}")
+    values = {field.name: (getattr(config, field.name), _default(field)) for field in fields(config)}
+    plain = [_row(name, *pair) for name, pair in values.items() if not is_dataclass(pair[0])]
+    sections = [
+        ConfigSection(name=name, rows=tuple(_rows(value, default, "")))
+        for name, (value, default) in values.items()
+        if is_dataclass(value)
+    ]
+    return [ConfigSection(name="general", rows=tuple(plain)), *sections]
+
+
+def _rows(config: Any, default: object, prefix: str) -> Iterator[ConfigRow]:
+    for field in fields(config):
+        value = getattr(config, field.name)
+        # A part that has a default of its own is compared with that, not with the defaults of its class.
+        usual = getattr(default, field.name) if isinstance(default, type(config)) else _default(field)
+        if is_dataclass(value):
+            yield from _rows(value, usual, f"{prefix}{field.name}.")
+        else:
+            yield _row(f"{prefix}{field.name}", value, usual)
+
+
+def _row(name: str, value: object, default: object) -> ConfigRow:
+    is_usual = default is MISSING or value == default
+    return ConfigRow(name=name, value=_shown(value), default=None if is_usual else _shown(default))
+
+
+def _default(field: "Field[Any]") -> object:
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, tuple):
+        return ", ".join(map(_shown, value))
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "none" if is_dataclass(value) else f"{value:,}" if isinstance(value, int) else str(value)

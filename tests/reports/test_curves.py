@@ -1,0 +1,80 @@
+import pytest
+
+from sycoca.reports.curves import HEIGHT, WIDTH, Curve, draw_charts, nice_ticks, points_of, smoothed
+
+LINES = [
+    {"step": 10, "contrastive": 4.0, "validation_mask_coverage": 0.5},
+    {"step": 20, "contrastive": 2.0, "validation_contrastive": 3.0, "validation_mask_coverage": 0.8},
+    {"step": 40, "contrastive": None},
+]
+
+
+def test_draws_what_was_logged_and_nothing_else():
+    losses, coverage = draw_charts(LINES)
+    assert (losses.title, coverage.title) == ("Contrastive loss, ITC", "Mask coverage")
+    assert [series.kind for series in losses.series] == ["training", "held out"]
+    assert [series.kind for series in coverage.series] == ["held out"]
+    assert coverage.series[0].last == "80 %"
+    assert losses.description == "Contrastive loss, ITC: training 2 at the end, held out 3 at the end"
+    assert draw_charts([{"step": 1}]) == []
+
+
+def test_places_are_those_of_the_values():
+    (chart,) = draw_charts(LINES, [Curve(title="loss", training="contrastive", validation="validation_contrastive")])
+    # Steps 0 to 20 over the width, values 2 to 4 over the height, from below.
+    assert chart.series[0].path == f"M{WIDTH / 2:g},0L{WIDTH:g},{HEIGHT:g}"
+    assert chart.series[1].dots == ((WIDTH, HEIGHT / 2, "step 20: 3"),)
+    assert [(tick.place, tick.label) for tick in chart.x_ticks] == [
+        (0, "0"), (80, "5"), (160, "10"), (240, "15"), (320, "20"),
+    ]  # fmt: skip
+    assert [(tick.place, tick.label) for tick in chart.y_ticks] == [
+        (150, "2.0"), (112.5, "2.5"), (75, "3.0"), (37.5, "3.5"), (0, "4.0"),
+    ]  # fmt: skip
+
+
+def test_shares_are_percent_from_zero_on():
+    (chart,) = draw_charts(LINES, [Curve(title="c", validation="validation_mask_coverage", is_share=True)])
+    assert [tick.label for tick in chart.y_ticks] == ["0 %", "20 %", "40 %", "60 %", "80 %"]
+
+
+def test_long_training_curves_are_smoothed_with_the_rest_behind_them():
+    lines = [{"step": step, "lr": float(step % 2)} for step in range(1, 31)]
+    (chart,) = draw_charts(lines, [Curve(title="noise", training="lr")])
+    assert chart.series[0].raw_path.count("L") == chart.series[0].path.count("L") == 29
+    assert chart.series[0].raw_path != chart.series[0].path
+    (exact,) = draw_charts(lines, [Curve(title="lr", training="lr", is_noisy=False)])
+    assert exact.series[0].raw_path == ""
+    assert exact.series[0].path.endswith(f"{WIDTH},{HEIGHT}")
+    (short,) = draw_charts(lines[:10], [Curve(title="lr", training="lr")])
+    assert short.series[0].raw_path == ""
+
+
+def test_the_smooth_curve_begins_at_the_first_value_and_fades_old_ones():
+    assert smoothed([(1.0, 3.0), (2.0, 3.0)]) == [(1, pytest.approx(3.0)), (2, pytest.approx(3.0))]
+    # Weights 0.7 x 0.3 and 0.3, over their sum.
+    assert smoothed([(1.0, 0.0), (2.0, 1.7)])[1] == (2, pytest.approx(1.0))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0.0, 100.0, [0, 25, 50, 75, 100]),
+        (0.3, 3.1, [0, 1, 2, 3, 4]),
+        (0.0, 0.002, [0.0, 0.0005, 0.001, 0.0015, 0.002]),
+        (-0.5, 0.5, [-0.5, -0.25, 0, 0.25, 0.5]),
+    ],
+)
+def test_ticks_are_round_and_reach_around(low: float, high: float, ticks: list[float]):
+    assert nice_ticks(low, high) == pytest.approx(ticks)
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0, -3.0, 1e-12, 1e12])
+def test_a_curve_that_never_changes_is_drawn(value: float):
+    (chart,) = draw_charts([{"step": 1, "lr": value}, {"step": 2, "lr": value}], [Curve(title="lr", training="lr")])
+    assert len(chart.y_ticks) >= 2
+    assert "nan" not in chart.series[0].path
+
+
+def test_values_that_were_not_finite_leave_a_gap():
+    assert points_of([{"step": 1, "a": None}, {"step": 2, "a": 1.0}, {"step": None, "a": 2.0}], "a") == [(2, 1.0)]
+    assert points_of([{"step": 1, "a": 1.0}], None) == []

@@ -1,0 +1,112 @@
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from PIL import Image
+
+from builders.predictors import ListSource, photo_source, small_predictor
+from sycoca.data.samples import ImageTextSample
+from sycoca.reports.page import render_page
+from sycoca.reports.run_report import RunRecord, gather_examples, headline_figures, run_page
+from sycoca.unusable import SkippedSample, unusable
+
+PHOTOS = photo_source([("a red circle",), ("a blue square",), (), ("a green circle", "a circle")])
+
+
+def broken(_smallest_side: int | None = None) -> Image.Image:
+    raise unusable("files/b.jpg", "broken image", "files/b.jpg is cut off")
+
+
+WITH_BROKEN = ListSource(
+    samples=(*PHOTOS.samples, ImageTextSample(key="b.jpg", captions=("a cow",), open_image=broken))
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    seed: int = 0
+
+
+def record(**changes: object) -> RunRecord:
+    run = RunRecord(
+        folder=Path("runs/my run"), summary="s", config=Config(), lines=[], facts={"steps": "3"}, environment={}
+    )
+    return replace(run, **changes)  # pyright: ignore[reportArgumentType]
+
+
+def test_examples_of_a_whole_model():
+    examples = gather_examples(small_predictor(), WITH_BROKEN, "held-out images")
+    assert [example.num_images for example in examples.retrieval] == [3, 3, 3]
+    assert [example.references[0] for example in examples.captions] == [
+        "a red circle",
+        "a blue square",
+        "a green circle",
+    ]
+    assert [title for title, _ in examples.masks[0].panels] == [
+        "image", "match with the caption", "seen by the captioner", "masked", "reconstructed",
+    ]  # fmt: skip
+    assert [word for word, _ in examples.masks[0].words] == ["a", "red", "circle"]
+    assert examples.skipped == [SkippedSample(name="b.jpg", reason="broken image", detail="files/b.jpg is cut off")]
+
+
+def test_a_model_shows_what_it_has():
+    predictor = small_predictor(model_text_decoder=None, model_image_decoder=None)
+    examples = gather_examples(predictor, PHOTOS, "held-out images")
+    assert examples.captions == ()
+    assert [title for title, _ in examples.masks[0].panels] == ["image", "match with the caption"]
+    assert len(examples.retrieval) == 3
+    assert gather_examples(predictor, PHOTOS, "held-out images", can_search=False).retrieval == ()
+
+
+def test_every_image_is_read_once():
+    opened = []
+
+    def opening(sample: ImageTextSample, smallest_side: int | None = None, /) -> Image.Image:
+        opened.append(sample.key)
+        return sample.open_image(smallest_side)
+
+    counted = ListSource(
+        samples=tuple(replace(sample, open_image=partial(opening, sample)) for sample in PHOTOS.samples)
+    )
+    gather_examples(small_predictor(), counted, "held-out images")
+    assert sorted(opened) == ["photo-0", "photo-1", "photo-3"]
+
+
+def test_no_readable_sample_means_no_examples():
+    nothing = gather_examples(small_predictor(), ListSource(samples=WITH_BROKEN.samples[-1:]), "held-out images")
+    assert (nothing.retrieval, nothing.captions, nothing.masks, len(nothing.skipped)) == ((), (), (), 1)
+
+
+def test_figures_are_the_last_of_validation_with_what_to_compare_them_with():
+    lines = [
+        {"step": 1, "contrastive": 3.0, "captioning": 2.0, "validation_text_to_image_recall_at_1": 0.25},
+        {"step": 2, "contrastive": 2.5, "captioning": 1.0, "validation_contrastive": 2.75},
+        {"step": 3, "validation_text_to_image_recall_at_1": 0.125, "validation_image_to_text_recall_at_1": 0.5},
+    ]
+    figures = headline_figures(lines, 200)
+    assert [(figure.label, figure.value, figure.note) for figure in figures] == [
+        ("text-to-image R@1", "12.5 %", "best so far 25.0 %"),
+        ("image-to-text R@1", "50.0 %", "among 200 held-out samples; 0.5 % by chance"),
+        ("contrastive loss, ITC", "2.75", "held out"),
+        ("captioning loss, IC", "1", "in training"),
+    ]
+
+
+def test_a_finished_run_names_commands_to_try():
+    html = render_page(run_page(record(), None))
+    assert "sycoca caption &#39;runs/my run/weights&#39; photo.jpg" in html
+    assert "--resume" not in html
+    assert "<h1>my run</h1>" in html
+
+
+def test_a_stopped_run_says_how_to_go_on():
+    page = run_page(record(stopped_after=1640), None)
+    assert page.notice == "Stopped after step 1,640. Go on with: sycoca pretrain --resume 'runs/my run'"
+    assert page.next_commands == ["sycoca pretrain --resume 'runs/my run'"]
+
+
+def test_what_run_and_examples_left_out_is_shown_once():
+    one = SkippedSample(name="b.jpg", reason="broken image", detail="files/b.jpg is cut off")
+    other = SkippedSample(name="c.jpg", reason="no caption", detail="no caption")
+    examples = gather_examples(small_predictor(), WITH_BROKEN, "held-out images")
+    assert run_page(record(skipped=[other, one]), examples).skipped == [other, one]
