@@ -142,7 +142,8 @@ def test_weights_with_a_missing_an_extra_and_a_misshapen_tensor(fails, weights: 
     assert fails("caption", weights, tmp_path / "a.png") == f"{path} lacks log_logit_scale; {remedy}"
     change_tensors(weights, lambda tensors: tensors.update(log_logit_scale=torch.ones(1), extra=torch.ones(2)))
     assert fails("caption", weights, tmp_path / "a.png") == f"{path} has, unknown to its config, extra; {remedy}"
-    change_tensors(weights, lambda tensors: tensors.pop("extra") and tensors.update(log_logit_scale=torch.ones(2)))
+    change_tensors(weights, lambda tensors: tensors.pop("extra"))
+    change_tensors(weights, lambda tensors: tensors.update(log_logit_scale=torch.ones(2)))
     assert fails("caption", weights, tmp_path / "a.png") == (
         f"{path} has in another shape log_logit_scale (2,) instead of (1,); {remedy}"
     )

@@ -236,6 +236,13 @@ def test_too_many_unreadable_images_end_the_run(make):
         steps(make(source, skip_log=SkipLog(source, 0.2)), 5)
 
 
+def test_an_image_without_caption_is_an_error_that_names_it(make):
+    source = Pictures()
+    source.captions[3] = ()
+    with pytest.raises(ValueError, match=r"^pictures: 3 has no caption, and pretraining needs one for every image"):
+        steps(make(source), 3)
+
+
 def test_a_source_without_any_readable_image_does_not_loop_for_ever(make):
     source = Pictures(broken=tuple(range(10)))
     with pytest.raises(ValueError, match=r"100 images, drawn one after another, cannot be read; the first: picture-"):

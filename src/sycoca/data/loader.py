@@ -132,6 +132,11 @@ class TrainingBatches:
         epoch, index = place
         if index not in self._encoded:
             captions = self.source[index].captions
+            if not captions:
+                raise ValueError(
+                    f"{self.source.name}: {self.source[index].key} has no caption, and pretraining needs one for every"
+                    " image; leave it out or write one"
+                )
             self._encoded[index] = tuple(self.tokenizer.encode(text, self.context_length) for text in captions)
         choices = self._encoded[index]
         return choices[derive_key(self.seed, "caption", epoch, index) % len(choices)]
