@@ -10,6 +10,12 @@ from sycoca.preprocess.config import TokenizerConfig
 from sycoca.preprocess.tokenizer import Tokenizer
 
 
+@pytest.fixture(autouse=True)
+def _own_caches(tmp_path, monkeypatch):
+    """Keep the tests' images out of the index of whoever runs them."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+
+
 def test_written_scenes_are_read_back(tmp_path, capsys):
     options = ["--level", "medium", "--count", "6", "--seed", "3", "--split", "test", "--size", "32"]
     assert run(["write-scenes", str(tmp_path / "out"), *options, "--json"]) == 0
@@ -66,7 +72,10 @@ def test_unreadable_images_are_listed_and_give_exit_code_1(tmp_path, capsys):
     assert "[gone].png" in capsys.readouterr().out.replace("\n", "")
 
 
-@pytest.mark.parametrize("arguments", [[], ["stats"], ["stat", "scenes:"], ["write-scenes", "x", "--level", "odd"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["stats"], ["check", "x", "--images", "some"], ["stat", "scenes:"], ["write-scenes", "x", "--level", "odd"]],
+)
 def test_wrong_usage_gives_exit_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         run(arguments)

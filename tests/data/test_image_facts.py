@@ -13,7 +13,7 @@ def bits_apart(first: Image.Image, second: Image.Image) -> int:
 
 
 def slow_perceptual_hash(image: Image.Image) -> int:
-    small = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.BOX, reducing_gap=2.0), dtype=float)
+    small = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.LANCZOS, reducing_gap=2.0), dtype=float)
     values = []
     for v in range(8):
         for u in range(8):

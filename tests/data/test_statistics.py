@@ -1,11 +1,13 @@
 import io
 from functools import partial
 
-import pytest
 from PIL import Image
 
+from builders.predictors import photo_source
+from sycoca.data.image_index import ImageIndex
+from sycoca.data.image_inspection import inspect_images
 from sycoca.data.samples import ImageTextSample, Question
-from sycoca.data.statistics import Spread, all_captions, caption_statistics, image_statistics, spread
+from sycoca.data.statistics import Spread, all_captions, caption_statistics, evenly_spread, image_statistics, spread
 from sycoca.preprocess.config import TokenizerConfig
 from sycoca.preprocess.decoding import open_rgb
 from sycoca.preprocess.tokenizer import Tokenizer
@@ -50,20 +52,27 @@ def test_a_caption_that_just_fits_is_not_truncated():
 
 
 def test_images_are_measured_and_unreadable_ones_named():
-    found = image_statistics(Source(), 99)
+    found = image_statistics(list(inspect_images(Source(), ImageIndex(None, print), range(4))))
     assert found.num_opened == 4
     assert found.widths == Spread(least=10, mean=34 / 3, median=11, most=13)
     assert found.heights == Spread(least=20, mean=20.0, median=20, most=20)
     (failure,) = found.failures
     assert failure.startswith("image-2 cannot be read as an image")
-
-
-def test_opens_as_many_images_as_asked_spread_over_the_source():
-    assert image_statistics(Source(), 2).failures != ()
-    none = image_statistics(Source(), 0)
+    none = image_statistics([])
     assert (none.num_opened, none.widths, none.heights, none.failures) == (0, None, None, ())
-    with pytest.raises(ValueError, match="number of images to open must be at least 0, got -1"):
-        image_statistics(Source(), -1)
+
+
+def test_places_are_spread_evenly():
+    assert evenly_spread(10, 4) == [0, 2, 5, 7]
+    assert evenly_spread(3, 9) == [0, 1, 2]
+    assert evenly_spread(3, 0) == []
+
+
+def test_a_source_without_captions_has_no_words_to_spread():
+    source = photo_source([(), ()])
+    found = caption_statistics(source, Tokenizer.train(["x"], TokenizerConfig(vocab_size=300)), context_length=5)
+    assert (found.num_samples, found.num_captions, found.truncated_ratio) == (2, 0, 0.0)
+    assert (found.words_per_caption, found.tokens_per_caption) == (None, None)
 
 
 def test_the_median_of_an_even_number_is_the_lower_one():

@@ -1,4 +1,4 @@
-"""``sycoca data``: look at a data source, write the built-in scenes to disk."""
+"""``sycoca data``: check a data source, look at it, write the built-in scenes to disk."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sycoca.cli.data_check import Check, NumImages, check, counting_tokenizer, findings_about, open_index
 from sycoca.data.scenes import DEFAULT_COUNT, ScenesSource
 from sycoca.data.scenes_content import Level, Split
 from sycoca.data.spec import open_source
@@ -17,14 +18,11 @@ from sycoca.data.statistics import (
     CaptionStatistics,
     ImageStatistics,
     Spread,
-    all_captions,
     caption_statistics,
     image_statistics,
 )
 from sycoca.data.write_samples import write_samples
 from sycoca.inference.progress import tracked
-from sycoca.preprocess.config import TokenizerConfig
-from sycoca.preprocess.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,8 +41,14 @@ class Stats:
     context_length: int = 76
     """Captions of more tokens than this count as truncated."""
 
-    images: int = 100
+    images: NumImages = 100
     """How many images to open, spread evenly over the source."""
+
+    index: Path | None = None
+    """File that remembers images between commands; None is sycoca/images.sqlite in your folder for caches."""
+
+    no_index: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Look at every image anew and remember nothing."""
 
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print JSON instead of tables."""
@@ -77,7 +81,8 @@ class WriteScenes:
 
 
 Command = (
-    Annotated[Stats, tyro.conf.subcommand(name="stats")]
+    Annotated[Check, tyro.conf.subcommand(name="check")]
+    | Annotated[Stats, tyro.conf.subcommand(name="stats")]
     | Annotated[WriteScenes, tyro.conf.subcommand(name="write-scenes")]
 )
 
@@ -86,6 +91,8 @@ def run(arguments: list[str]) -> int:
     """Parse the arguments behind ``sycoca data`` and do what they say; returns the exit code."""
     command = tyro.cli(Command, prog="sycoca data", args=arguments)
     match command:
+        case Check():
+            return check(command)
         case Stats():
             return stats(command)
         case WriteScenes():
@@ -97,13 +104,12 @@ def run(arguments: list[str]) -> int:
 def stats(command: Stats) -> int:
     """Print what a source looks like; exit code 1 where an image cannot be read."""
     source = open_source(command.spec)
-    tokenizer = (
-        Tokenizer.train(all_captions(source), TokenizerConfig(vocab_size=command.vocab_size))
-        if command.tokenizer is None
-        else Tokenizer.load(command.tokenizer)
-    )
+    tokenizer = counting_tokenizer([source], command.tokenizer, command.vocab_size)
     texts = caption_statistics(source, tokenizer, command.context_length)
-    pictures = image_statistics(source, command.images)
+    progress = Console(stderr=True)
+    index = open_index(command.index, is_off=command.no_index, console=progress)
+    pictures = image_statistics(findings_about(source, command.images, index, progress)[1])
+    index.close()
     if command.json:
         record = {"source": source.name, **asdict(texts), "images": asdict(pictures)}
         print(json.dumps(record, indent=2))

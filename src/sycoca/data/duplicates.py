@@ -62,6 +62,8 @@ def find_duplicates(facts: Sequence[ImageFacts | None]) -> list[DuplicateGroup]:
 
 def _near_groups(facts: Sequence[ImageFacts]) -> Int64[np.ndarray, "images"]:
     """Return for each picture the smallest number of those it is linked with by near neighbors."""
+    if not facts:
+        return np.zeros(0, dtype=np.int64)
     looks, kinds = _different_looks(facts)
     hashes = np.array([fact.perceptual_hash for fact in looks], dtype=np.uint64)
     colors = np.array([list(fact.colors) for fact in looks], dtype=np.int16)
@@ -99,8 +101,10 @@ def _near_pairs(
         shift += num_bits
         order = np.argsort(bands, kind="stable")
         starts = np.flatnonzero(np.diff(bands[order], prepend=bands[order][:1] + np.uint64(1)))
-        for owners in np.split(order, starts[1:]):
-            yield from _near_pairs_within(hashes, owners)
+        stops = np.append(starts[1:], len(order))
+        for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+            if stop - start > 1:
+                yield from _near_pairs_within(hashes, order[start:stop])
 
 
 def _near_pairs_within(

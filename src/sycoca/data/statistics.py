@@ -4,8 +4,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from sycoca.data.image_facts import ImageFacts
+from sycoca.data.image_index import Finding
 from sycoca.data.samples import SampleSource
 from sycoca.preprocess.tokenizer import Tokenizer
+from sycoca.unusable import SkippedSample
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,9 +28,11 @@ class CaptionStatistics:
     num_samples: int
     num_captions: int
     num_different_captions: int
-    captions_per_sample: Spread
-    words_per_caption: Spread
-    tokens_per_caption: Spread
+    captions_per_sample: Spread | None
+    words_per_caption: Spread | None
+    """None where there are only questions or labels."""
+
+    tokens_per_caption: Spread | None
     """Special tokens included, before anything is cut."""
 
     num_truncated: int
@@ -43,8 +48,8 @@ class CaptionStatistics:
 
     @property
     def truncated_ratio(self) -> float:
-        """Share of the captions that are cut."""
-        return self.num_truncated / self.num_captions
+        """Share of the captions that are cut; 0 where there is none."""
+        return self.num_truncated / max(1, self.num_captions)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,30 +92,27 @@ def caption_statistics(source: SampleSource, tokenizer: Tokenizer, context_lengt
     )
 
 
-def image_statistics(source: SampleSource, num_images: int) -> ImageStatistics:
-    """Open images spread evenly over the source; what cannot be read is reported by name."""
-    if num_images < 0:
-        raise ValueError(f"the number of images to open must be at least 0, got {num_images}")
-    num_opened = min(num_images, len(source))
-    widths, heights, failures = [], [], []
-    for place in range(num_opened):
-        try:
-            image = source[place * len(source) // num_opened].open_image()
-        except ValueError as error:
-            failures.append(str(error))
-        else:
-            widths.append(image.width)
-            heights.append(image.height)
+def evenly_spread(num_samples: int, most: int) -> list[int]:
+    """Return up to ``most`` places of samples, spread evenly."""
+    number = min(most, num_samples)
+    return [place * num_samples // number for place in range(number)]
+
+
+def image_statistics(findings: Sequence[Finding]) -> ImageStatistics:
+    """Sum up what is known about images; what cannot be read is reported by name."""
+    facts = [one for one in findings if isinstance(one, ImageFacts)]
     return ImageStatistics(
-        num_opened=num_opened,
-        widths=spread(widths) if widths else None,
-        heights=spread(heights) if heights else None,
-        failures=tuple(failures),
+        num_opened=len(findings),
+        widths=spread([fact.width for fact in facts]),
+        heights=spread([fact.height for fact in facts]),
+        failures=tuple(one.detail for one in findings if isinstance(one, SkippedSample)),
     )
 
 
-def spread(numbers: Sequence[int]) -> Spread:
-    """Return least, mean, median (the lower one of two) and most of some numbers."""
+def spread(numbers: Sequence[int]) -> Spread | None:
+    """Return least, mean, median (the lower one of two) and most of some numbers; None of none."""
+    if not numbers:
+        return None
     ordered = sorted(numbers)
     return Spread(
         least=ordered[0],

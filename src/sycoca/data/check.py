@@ -1,0 +1,230 @@
+"""What is wrong with data sets, each on its own and side by side."""
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from sycoca.data.duplicates import Likeness, find_duplicates
+from sycoca.data.image_facts import ImageFacts
+from sycoca.data.image_index import Finding
+from sycoca.data.samples import SampleSource, skipped_samples
+from sycoca.data.statistics import Spread, spread
+from sycoca.unusable import SkippedSample
+
+NUM_EXAMPLES = 20
+"""How many of the longest and of the most repeated captions are named."""
+
+VERY_LONG_WORDS = 100
+"""A caption of more words is probably no caption but an article or a mistake of the columns."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaptionExample:
+    """A caption worth a look."""
+
+    caption: str
+    """The text."""
+
+    key: str
+    """The sample it stands in, or the first of several."""
+
+    number: int
+    """Its tokens, or how often it is said."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaptionFindings:
+    """What stands out among the captions of a set."""
+
+    num_captions: int
+    """Captions of all samples."""
+
+    num_different: int
+    """Different ones."""
+
+    repeated_in_sample: tuple[CaptionExample, ...]
+    """Captions that one image has more than once, and how often: all of them."""
+
+    most_repeated: tuple[CaptionExample, ...]
+    """Captions of several images, most frequent first, and how many have them."""
+
+    num_one_word: int
+    """Captions of a single word."""
+
+    one_word: tuple[CaptionExample, ...]
+    """Captions of a single word, most frequent first, and how often each is said."""
+
+    num_very_long: int
+    """Captions of more than `VERY_LONG_WORDS` words."""
+
+    num_cut: int
+    """Captions of more tokens than the context length."""
+
+    longest: tuple[CaptionExample, ...]
+    """Captions that are cut, longest first, with their tokens."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageFindings:
+    """What the readable images of a set are like."""
+
+    num_readable: int
+    num_gray: int
+    widths: Spread | None
+    """None where no image could be read."""
+
+    heights: Spread | None
+    shorter_sides: Spread | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetCheck:
+    """What was found in one data set."""
+
+    name: str
+    spec: str
+    num_samples: int
+    """Samples that the set offers, those with unreadable images included."""
+
+    problems: tuple[SkippedSample, ...]
+    """Rows that are no samples and images that cannot be read, by name and reason."""
+
+    captions: CaptionFindings
+    images: ImageFindings
+
+    @property
+    def num_problems_by_reason(self) -> dict[str, int]:
+        """How often each reason occurs, most frequent first."""
+        return dict(Counter(problem.reason for problem in self.problems).most_common())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """A sample of one of the sets."""
+
+    set_number: int
+    index: int
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Duplicates:
+    """Samples that show the same picture."""
+
+    likeness: Likeness
+    places: tuple[Place, ...]
+
+    @property
+    def is_leak(self) -> bool:
+        """Whether they lie in more than one set."""
+        return len({place.set_number for place in self.places}) > 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataCheck:
+    """What was found in all data sets together."""
+
+    sets: tuple[SetCheck, ...]
+    duplicates: tuple[Duplicates, ...]
+    context_length: int
+
+    @property
+    def leaks(self) -> tuple[Duplicates, ...]:
+        """Pictures that lie in more than one set."""
+        return tuple(group for group in self.duplicates if group.is_leak)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is broken and no two sets share a picture."""
+        return not self.leaks and not any(one.problems for one in self.sets)
+
+
+def check_set(
+    source: SampleSource,
+    spec: str,
+    findings: Sequence[Finding],
+    num_tokens: Callable[[str], int],
+    context_length: int,
+) -> SetCheck:
+    """Judge a set; ``findings`` are those about its images, in order, of all or of some."""
+    return SetCheck(
+        name=source.name,
+        spec=spec,
+        num_samples=len(source),
+        problems=(*skipped_samples(source), *(one for one in findings if isinstance(one, SkippedSample))),
+        captions=check_captions(source, num_tokens, context_length),
+        images=check_images([one for one in findings if isinstance(one, ImageFacts)]),
+    )
+
+
+def check_captions(source: SampleSource, num_tokens: Callable[[str], int], context_length: int) -> CaptionFindings:
+    """Count what stands out among the captions."""
+    first_key: dict[str, str] = {}
+    times_said: Counter[str] = Counter()
+    num_images: Counter[str] = Counter()
+    repeated: list[CaptionExample] = []
+    for key, captions in _captions(source):
+        own = Counter(captions)
+        times_said.update(captions)
+        num_images.update(own.keys())
+        repeated += [CaptionExample(caption=c, key=key, number=n) for c, n in own.items() if n > 1]
+        for caption in own:
+            first_key.setdefault(caption, key)
+    # A text has at most as many tokens as bytes, with its ends and a leading space: only the long ones are counted.
+    long = [caption for caption in times_said if len(caption.encode()) + 3 > context_length]
+    cut = {caption: number for caption in long if (number := num_tokens(caption)) > context_length}
+    one_word = {caption: n for caption, n in times_said.items() if len(caption.split()) == 1}
+
+    def examples(numbers: dict[str, int]) -> tuple[CaptionExample, ...]:
+        most = heapq.nlargest(NUM_EXAMPLES, numbers.items(), key=lambda item: item[1])
+        return tuple(CaptionExample(caption=c, key=first_key[c], number=n) for c, n in most)
+
+    return CaptionFindings(
+        num_captions=times_said.total(),
+        num_different=len(times_said),
+        repeated_in_sample=tuple(repeated),
+        most_repeated=examples({caption: n for caption, n in num_images.items() if n > 1}),
+        num_one_word=sum(one_word.values()),
+        one_word=examples(one_word),
+        num_very_long=sum(n for caption, n in times_said.items() if len(caption.split()) > VERY_LONG_WORDS),
+        num_cut=sum(times_said[caption] for caption in cut),
+        longest=examples(cut),
+    )
+
+
+def check_images(facts: Sequence[ImageFacts]) -> ImageFindings:
+    """Measure the images."""
+    return ImageFindings(
+        num_readable=len(facts),
+        num_gray=sum(fact.is_gray for fact in facts),
+        widths=spread([fact.width for fact in facts]),
+        heights=spread([fact.height for fact in facts]),
+        shorter_sides=spread([min(fact.width, fact.height) for fact in facts]),
+    )
+
+
+def duplicates_among(
+    sources: Sequence[SampleSource], places: Sequence[Sequence[int]], findings: Sequence[Sequence[Finding]]
+) -> tuple[Duplicates, ...]:
+    """Return the pictures that occur more than once, those in several sets first.
+
+    ``findings`` are about the images at ``places`` of each source.
+    """
+    where = [(number, index) for number, indices in enumerate(places) for index in indices]
+    facts = [one if isinstance(one, ImageFacts) else None for ones in findings for one in ones]
+    groups = [
+        Duplicates(likeness=group.likeness, places=tuple(_place(sources, *where[place]) for place in group.places))
+        for group in find_duplicates(facts)
+    ]
+    return tuple(sorted(groups, key=lambda group: (not group.is_leak, group.likeness != "exact")))
+
+
+def _place(sources: Sequence[SampleSource], number: int, index: int) -> Place:
+    return Place(set_number=number, index=index, key=sources[number][index].key)
+
+
+def _captions(source: SampleSource) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for index in range(len(source)):
+        sample = source[index]
+        yield sample.key, sample.captions

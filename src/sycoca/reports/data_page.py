@@ -1,0 +1,110 @@
+"""A data check as one self-contained HTML page: headlines, a contact sheet, every problem, duplicates side by side."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import jinja2
+from PIL import Image
+
+from sycoca.data.check import DataCheck, Duplicates, SetCheck
+from sycoca.data.check_headlines import headlines
+from sycoca.data.samples import ImageTextSample, SampleSource
+from sycoca.data.statistics import evenly_spread
+from sycoca.plain_data import write_text
+from sycoca.unusable import UnusableSampleError
+
+THUMBNAIL_PIXELS = 200
+"""Longer side of a small picture."""
+
+NUM_THUMBNAILS = 36
+"""Pictures per set on the contact sheet, spread evenly."""
+
+MOST_GROUPS = 60
+"""Groups of duplicates that are shown; the JSON has all."""
+
+MOST_IN_GROUP = 6
+"""Pictures of a group that are shown."""
+
+MOST_PROBLEMS = 500
+"""Problems per set that are listed; the JSON has all."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Thumbnail:
+    """A small picture with what belongs to it."""
+
+    picture: str
+    """A data URI, empty where the image cannot be read."""
+
+    key: str
+    captions: tuple[str, ...]
+    set_name: str
+    label: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _ShownSet:
+    check: SetCheck
+    thumbnails: Sequence[Thumbnail]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _ShownGroup:
+    group: Duplicates
+    thumbnails: Sequence[Thumbnail]
+
+
+def save_data_page(check: DataCheck, sources: Sequence[SampleSource], path: Path) -> None:
+    """Write the page as one HTML file that needs no other, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, render_data_page(check, sources))
+
+
+def render_data_page(check: DataCheck, sources: Sequence[SampleSource]) -> str:
+    """Return the page as HTML; texts are escaped."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = resources.files("sycoca.reports").joinpath("templates/data_check.html").read_text(encoding="utf-8")
+    return environment.from_string(template).render(
+        check=check,
+        headlines=headlines(check),
+        sets=[_shown_set(one, source) for one, source in zip(check.sets, sources, strict=True)],
+        groups=[_shown_group(group, sources) for group in check.duplicates[:MOST_GROUPS]],
+        most_problems=MOST_PROBLEMS,
+        most_in_group=MOST_IN_GROUP,
+    )
+
+
+def thumbnail(sample: ImageTextSample, set_name: str) -> Thumbnail:
+    """Return a sample in small."""
+    try:
+        image = sample.open_image(2 * THUMBNAIL_PIXELS)
+    except UnusableSampleError:
+        picture = ""  # the page shows a blank in its place and lists the problem
+    else:
+        picture = _jpeg_uri(image)
+    return Thumbnail(picture=picture, key=sample.key, captions=sample.captions, set_name=set_name, label=sample.label)
+
+
+def _shown_set(one: SetCheck, source: SampleSource) -> _ShownSet:
+    places = evenly_spread(len(source), NUM_THUMBNAILS)
+    return _ShownSet(check=one, thumbnails=[thumbnail(source[place], one.name) for place in places])
+
+
+def _shown_group(group: Duplicates, sources: Sequence[SampleSource]) -> _ShownGroup:
+    shown = group.places[:MOST_IN_GROUP]
+    pictures = [thumbnail(sources[p.set_number][p.index], sources[p.set_number].name) for p in shown]
+    return _ShownGroup(group=group, thumbnails=pictures)
+
+
+def _jpeg_uri(image: Image.Image) -> str:
+    small = image.copy()
+    small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

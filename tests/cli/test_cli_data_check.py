@@ -1,0 +1,83 @@
+import json
+
+import pytest
+
+from builders.predictors import photo
+from sycoca.cli.data import run
+
+
+@pytest.fixture(autouse=True)
+def _own_caches(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Four photos, one of them in two splits, and a listed one that is cut short."""
+    lines = []
+    for number, split in enumerate(["train", "train", "test", "test", "broken"]):
+        photo(60, 50, seed=1 if number == 3 else number).save(tmp_path / f"{number}.png")
+        lines.append(json.dumps({"image": f"{number}.png", "caption": f"photo number {number}", "split": split}))
+    (tmp_path / "4.png").write_bytes((tmp_path / "4.png").read_bytes()[:300])
+    (tmp_path / "photos.jsonl").write_text("\n".join(lines))
+    return f"{tmp_path}/photos.jsonl"
+
+
+def test_sets_that_share_a_photo_fail_the_check(photos, tmp_path, capsys):
+    assert run(["check", f"{photos}?split=train", f"{photos}?split=test", "--out", str(tmp_path / "report")]) == 1
+    text = capsys.readouterr().out
+    assert "photos.jsonl (train) and photos.jsonl (test) share 1 photo" in text
+    assert "exact duplicates: 1.png (photos.jsonl (train)), 3.png (photos.jsonl (test))" in text
+    assert "share 1 photo" in (tmp_path / "report" / "check.html").read_text()
+    record = json.loads((tmp_path / "report" / "check.json").read_text())
+    assert record["is_clean"] is False
+    assert [place["key"] for place in record["duplicates"][0]["places"]] == ["1.png", "3.png"]
+
+
+def test_broken_files_fail_the_check_and_are_named(photos, capsys):
+    assert run(["check", f"{photos}?split=broken"]) == 1
+    text = capsys.readouterr().out
+    assert "photos.jsonl (broken) has 1 unusable item: 1 broken image" in text
+    assert "4.png cannot be read as an image" in text
+
+
+def test_a_clean_set_passes_and_is_remembered(photos, tmp_path, capsys):
+    assert run(["check", f"{photos}?split=train", "--out", str(tmp_path / "page.html"), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["sets"][0]["images"]["num_readable"] == 2
+    assert captured.err == f"wrote {tmp_path / 'page.html'}\n"
+    assert (tmp_path / "caches" / "sycoca" / "images.sqlite").is_file()
+
+
+def test_an_index_that_cannot_be_used_is_said_and_the_check_goes_on(photos, tmp_path, capsys):
+    (tmp_path / "bad.sqlite").write_bytes(b"no database" * 99)
+    assert run(["check", f"{photos}?split=train", "--index", str(tmp_path / "bad.sqlite")]) == 0
+    assert "bad.sqlite is damaged (file is not a database); it is built anew" in capsys.readouterr().err
+
+
+def test_without_an_index_nothing_is_written(photos, tmp_path, capsys):
+    assert run(["check", f"{photos}?split=train", "--no-index", "--images", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["sets"][0]["images"]["num_readable"] == 1
+    assert not (tmp_path / "caches").exists()
+
+
+def test_wrong_numbers_are_refused(photos):
+    with pytest.raises(ValueError, match="number of images to open must be at least 0, got -1"):
+        run(["check", photos, "--images", "-1"])
+    with pytest.raises(ValueError, match="needs one SPEC or more"):
+        run(["check"])
+
+
+def test_help_says_what_the_exit_code_means(capsys):
+    with pytest.raises(SystemExit):
+        run(["check", "--help"])
+    assert "Exit code 1 where something is broken or sets share a picture" in " ".join(capsys.readouterr().out.split())
+
+
+def test_sets_without_captions_are_checked_as_well(tmp_path, capsys):
+    photo().save(tmp_path / "1.png")
+    (tmp_path / "q.jsonl").write_text('{"image": "1.png", "question": "who?", "answer": "a cat"}')
+    assert run(["check", f"{tmp_path}/q.jsonl", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["sets"][0]["captions"]["num_captions"] == 0
+    assert run(["stats", f"{tmp_path}/q.jsonl", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["words_per_caption"] is None

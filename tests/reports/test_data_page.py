@@ -1,0 +1,70 @@
+import re
+
+from PIL import Image
+
+from builders.predictors import ListSource, open_photo
+from sycoca.data.check import DataCheck, check_set, duplicates_among
+from sycoca.data.image_index import ImageIndex
+from sycoca.data.image_inspection import inspect_images
+from sycoca.data.samples import ImageTextSample
+from sycoca.reports.data_page import render_data_page, save_data_page
+from sycoca.unusable import unusable
+
+
+def open_first(smallest_side: int | None = None) -> Image.Image:
+    return open_photo(0, smallest_side)
+
+
+def open_broken(_smallest_side: int | None = None) -> Image.Image:
+    raise unusable("<b>.png", "broken image", "<b>.png cannot be read as an image: cut short")
+
+
+def page() -> tuple[DataCheck, list[ListSource]]:
+    sources = [
+        ListSource(
+            name=name,
+            samples=(
+                ImageTextSample(key=f"{name}-0", captions=("a <script>", "a <script>"), open_image=open_first),
+                ImageTextSample(key=f"{name}-1", captions=(), open_image=open_broken, label="cat"),
+            ),
+        )
+        for name in ("train", "test")
+    ]
+    findings = [list(inspect_images(source, ImageIndex(None, print), range(2))) for source in sources]
+    check = DataCheck(
+        sets=tuple(check_set(s, "spec", f, len, 5) for s, f in zip(sources, findings, strict=True)),
+        duplicates=duplicates_among(sources, [range(2)] * 2, findings),
+        context_length=5,
+    )
+    return check, sources
+
+
+def test_shows_headlines_problems_and_duplicates_and_needs_no_other_file():
+    html = render_data_page(*page())
+    for piece in (
+        "train and test share 1 photo",
+        "train has 1 unusable item: 1 broken image",
+        "identical, in several sets",
+        "cannot be read as an image: cut short",
+        "Captions repeated for the same image",
+        "Captions cut at 5 tokens",
+        "prefers-color-scheme: dark",
+        "cannot be read</div>",
+    ):
+        assert piece in html, piece
+    # One picture per set on its sheet and in the group.
+    assert html.count("data:image/jpeg;base64,") == 4
+    assert re.findall(r'(?:src|href)="(?!data:)', html) == []
+    assert "http" not in html
+
+
+def test_texts_are_escaped():
+    html = render_data_page(*page())
+    assert "<script>" not in html
+    assert "a &lt;script&gt;" in html
+    assert "<b>.png" not in html
+
+
+def test_is_written_into_a_folder_that_may_be_new(tmp_path):
+    save_data_page(*page(), tmp_path / "new" / "check.html")
+    assert (tmp_path / "new" / "check.html").read_text(encoding="utf-8").startswith("<!doctype html>")
