@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -90,3 +92,8 @@ def test_help_says_what_every_option_means(capsys):
     text = capsys.readouterr().out
     assert "Height and width in pixels." in text
     assert "sycoca data write-scenes" in text
+
+
+def test_looking_at_data_does_not_load_pytorch():
+    code = "import sys; import sycoca.cli.data; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

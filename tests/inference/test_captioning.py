@@ -10,7 +10,7 @@ from sycoca.inference.captioning import caption_log_likelihoods, generate_captio
 from sycoca.inference.generation import GeneratedCaption
 from sycoca.inference.generation_config import GenerationConfig
 from sycoca.inference.predictor import Predictor
-from sycoca.preprocess.tokenizer import TokenBatch, pad_tokens
+from sycoca.preprocess.token_batch import TokenBatch, encode_batch, pad_tokens
 
 
 def memory_of(predictor: Predictor, count: int) -> torch.Tensor:
@@ -115,7 +115,7 @@ def test_log_likelihood_is_the_sum_over_tokens_one_by_one(per_token: bool):
     predictor = small_predictor()
     captions = ["a red circle left of a blue square", "a", "there is a green cross", ""]
     memory = memory_of(predictor, len(captions))
-    texts = predictor.tokenizer.encode_batch(captions, CONTEXT_LENGTH)
+    texts = encode_batch(predictor.tokenizer, captions, CONTEXT_LENGTH)
     found = caption_log_likelihoods(predictor.model, memory, texts, per_token=per_token)
     for row, caption in enumerate(captions):
         ids = predictor.tokenizer.encode(caption, CONTEXT_LENGTH)

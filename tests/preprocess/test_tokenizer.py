@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sycoca.preprocess.config import TokenizerConfig
-from sycoca.preprocess.tokenizer import Tokenizer, WordSpan, pad_tokens
+from sycoca.preprocess.token_batch import encode_batch, pad_tokens
+from sycoca.preprocess.tokenizer import Tokenizer, WordSpan
 
 CAPTIONS = [
     "a red circle left of a blue square",
@@ -75,7 +76,7 @@ def test_decoding_stops_at_the_first_end_token(tokenizer):
 
 
 def test_a_batch_is_padded_on_the_right_to_its_longest_caption(tokenizer):
-    batch = tokenizer.encode_batch(["red", "a red circle", ""], 50)
+    batch = encode_batch(tokenizer, ["red", "a red circle", ""], 50)
     a, red, circle = (tokenizer.encode(word, 9)[1] for word in ("a", "red", "circle"))
     assert batch.tokens.tolist() == [[1, red, 2, 0, 0], [1, a, red, circle, 2], [1, 2, 0, 0, 0]]
     assert batch.is_padding.tolist() == [[False] * 3 + [True] * 2, [False] * 5, [False] * 2 + [True] * 3]

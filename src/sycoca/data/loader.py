@@ -16,7 +16,8 @@ from sycoca.data.samples import SampleSource
 from sycoca.data.skipping import SkipLog
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.image_transforms import inference_image, smallest_inference_side
-from sycoca.preprocess.tokenizer import Tokenizer, pad_tokens
+from sycoca.preprocess.token_batch import encode_batch, pad_tokens
+from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.randomness import derive_generator, derive_key
 from sycoca.records import BatchTotals, ImageTextBatch
 
@@ -178,7 +179,7 @@ def validation_batches(
         indices = range(start, min(start + batch_size, len(source)))
         samples = [source[index] for index in indices]
         images = [inference_image(sample.open_image(smallest_side), image_size, transform_config) for sample in samples]
-        tokens = tokenizer.encode_batch([sample.captions[0] for sample in samples], context_length)
+        tokens = encode_batch(tokenizer, [sample.captions[0] for sample in samples], context_length)
         num_labels = int((~tokens.is_padding[:, 1:]).sum())
         yield ImageTextBatch(
             images=torch.stack(images),

@@ -11,7 +11,8 @@ from sycoca.inference.generation import GeneratedCaption, generate
 from sycoca.inference.generation_config import GenerationConfig
 from sycoca.inference.sampling import Sampling
 from sycoca.model.sycoca import SyCoCa
-from sycoca.preprocess.tokenizer import SpecialTokens, TokenBatch
+from sycoca.preprocess.token_batch import TokenBatch
+from sycoca.preprocess.tokenizer import SpecialTokens
 from sycoca.randomness import derive_generator
 
 

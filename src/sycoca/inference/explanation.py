@@ -16,7 +16,8 @@ from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.masked_image import patch_statistics
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.image_transforms import to_pictures
-from sycoca.preprocess.tokenizer import TokenBatch, WordSpan
+from sycoca.preprocess.token_batch import TokenBatch
+from sycoca.preprocess.tokenizer import WordSpan
 from sycoca.records import EncodedImages, EncodedTexts
 
 

@@ -26,7 +26,8 @@ from sycoca.inference.generation_config import GenerationConfig
 from sycoca.inference.inputs import ImageInput, check_list, check_pairs, image_batch
 from sycoca.model.sycoca import SyCoCa
 from sycoca.preprocess.image_transforms import to_pictures
-from sycoca.preprocess.tokenizer import TokenBatch, Tokenizer
+from sycoca.preprocess.token_batch import TokenBatch, encode_batch
+from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.weights.config import WeightsConfig
 
 
@@ -220,7 +221,7 @@ class Predictor:
 
     def _tokens(self, texts: Sequence[str]) -> TokenBatch:
         device = self.model.log_logit_scale.device
-        batch = self.tokenizer.encode_batch(texts, self.context_length)
+        batch = encode_batch(self.tokenizer, texts, self.context_length)
         return TokenBatch(tokens=batch.tokens.to(device), is_padding=batch.is_padding.to(device))
 
     def _in_batches(self, compute: Callable[[slice], Tensor], num_items: int, batch_size: int) -> Tensor:

@@ -1,16 +1,13 @@
 """Byte-pair tokenizer: captions to token ids and back."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
 import tokenizers
-import torch
-from jaxtyping import Bool, Int
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
-from torch import Tensor
 
 from sycoca.preprocess.config import TokenizerConfig
 
@@ -31,17 +28,6 @@ class SpecialTokens:
 
     eos_id: int
     """End of a caption."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TokenBatch:
-    """Captions of one batch, padded on the right to the longest of them."""
-
-    tokens: Int[Tensor, "batch tokens"]
-    """Token ids: bos, the caption, eos, then padding."""
-
-    is_padding: Bool[Tensor, "batch tokens"]
-    """True where a token is filler."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,10 +106,6 @@ class Tokenizer:
         """Return how many tokens the whole text takes, bos and eos included."""
         return len(self._text_ids(text)) + 2
 
-    def encode_batch(self, texts: Sequence[str], context_length: int) -> TokenBatch:
-        """Encode captions, padded on the right to the longest of them."""
-        return pad_tokens([self.encode(text, context_length) for text in texts], self.special.pad_id)
-
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text up to the first eos, without special tokens."""
         kept = []
@@ -153,17 +135,6 @@ class Tokenizer:
     def _begins_word(self, token: int) -> bool:
         piece = self._backend.id_to_token(token)
         return piece is not None and piece.startswith(_WORD_START)
-
-
-def pad_tokens(sequences: Sequence[Sequence[int]], pad_id: int) -> TokenBatch:
-    """Put token ids of different lengths into one tensor, padded on the right to the longest."""
-    if not sequences:
-        raise ValueError("a batch needs at least one caption, got none")
-    lengths = torch.tensor([len(sequence) for sequence in sequences])
-    tokens = torch.full((len(sequences), int(lengths.max())), pad_id, dtype=torch.int64)
-    for row, sequence in zip(tokens, sequences, strict=True):
-        row[: len(sequence)] = torch.as_tensor(sequence, dtype=torch.int64)
-    return TokenBatch(tokens=tokens, is_padding=torch.arange(tokens.shape[1]) >= lengths[:, None])
 
 
 def _from_json(text: str) -> Tokenizer:

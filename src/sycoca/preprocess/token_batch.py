@@ -1,0 +1,37 @@
+"""Captions of a batch as one tensor. Apart from the tokenizer, which counts tokens without loading PyTorch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from sycoca.preprocess.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenBatch:
+    """Captions of one batch, padded on the right to the longest of them."""
+
+    tokens: Int[Tensor, "batch tokens"]
+    """Token ids: bos, the caption, eos, then padding."""
+
+    is_padding: Bool[Tensor, "batch tokens"]
+    """True where a token is filler."""
+
+
+def encode_batch(tokenizer: Tokenizer, texts: Sequence[str], context_length: int) -> TokenBatch:
+    """Encode captions, cut at ``context_length`` tokens and padded on the right to the longest of them."""
+    return pad_tokens([tokenizer.encode(text, context_length) for text in texts], tokenizer.special.pad_id)
+
+
+def pad_tokens(sequences: Sequence[Sequence[int]], pad_id: int) -> TokenBatch:
+    """Put token ids of different lengths into one tensor, padded on the right to the longest."""
+    if not sequences:
+        raise ValueError("a batch needs at least one caption, got none")
+    lengths = torch.tensor([len(sequence) for sequence in sequences])
+    tokens = torch.full((len(sequences), int(lengths.max())), pad_id, dtype=torch.int64)
+    for row, sequence in zip(tokens, sequences, strict=True):
+        row[: len(sequence)] = torch.as_tensor(sequence, dtype=torch.int64)
+    return TokenBatch(tokens=tokens, is_padding=torch.arange(tokens.shape[1]) >= lengths[:, None])
