@@ -14,7 +14,7 @@ COMMANDS = {
     "caption": "describe images",
     "evaluate": "measure a model by an official protocol",
     "explain": "see which patches match which word, and what is imagined behind a mask",
-    "data": "look at data, write the built-in scenes",
+    "data": "check data, look at it, write the built-in scenes",
 }
 """Every command and what it does; ``sycoca.cli.NAME`` has a function ``run(arguments) -> exit code``."""
 
