@@ -134,7 +134,7 @@ def test_run_folder_is_complete(make_run_config):
     third, last = read_metrics(run_dir / "metrics.jsonl")
     assert set(third) == {
         "step", "contrastive", "captioning", "masked_image", "lr", "logit_scale", "gradient_norm",
-        "images_per_second", "samples_seen",
+        "images_per_second", "samples_seen", "skipped_samples",
     }  # fmt: skip
     assert (third["step"], third["samples_seen"], last["step"], last["samples_seen"]) == (3, 12, 4, 16)
     assert third["lr"] == pytest.approx(1e-2)

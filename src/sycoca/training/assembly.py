@@ -47,9 +47,6 @@ class RunParts:
     batches: TrainingBatches
     """This process's share of every step."""
 
-    skip_log: SkipLog
-    """Samples that are left out."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sources:
@@ -127,7 +124,6 @@ def assemble(
         task=task,
         updater=updater,
         batches=_batches(config, source, tokenizer, runtime, skip_log),
-        skip_log=skip_log,
     )
 
 
