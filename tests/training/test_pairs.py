@@ -28,6 +28,33 @@ def test_source_stays_what_it_is():
     assert as_source(source) is source
 
 
-def test_image_without_caption_is_refused():
-    with pytest.raises(ValueError, match="pair 1 has no caption"):
-        PairsSource([(Image.new("RGB", (1, 1)), "x"), (Image.new("RGB", (1, 1)), [])])
+def test_bad_captions_are_left_out_and_named():
+    def image() -> Image.Image:
+        return Image.new("RGB", (2, 2))
+
+    source = PairsSource([(image(), "x"), (image(), []), (image(), ["a dog", " "]), (image(), [3])], name="mine")
+    assert [source[index].key for index in range(len(source))] == ["image 0", "image 2"]
+    assert source[1].captions == ("a dog",)
+    assert [(skipped.name, skipped.reason) for skipped in source.skipped] == [
+        ("image 1, pair 1", "no caption"),
+        ("image 2, pair 2", "empty caption"),
+        ("image 3, pair 3", "caption is no text"),
+    ]
+    assert source.skipped[1].detail == 'mine, pair 2: "caption 2" has nothing to read in it; write a text or remove it'
+
+
+def test_pairs_of_one_path_become_one_sample(tmp_path: Path):
+    path = tmp_path / "a.png"
+    source = PairsSource([(path, "one"), (path, "two")])
+    assert (len(source), source[0].captions) == (1, ("one", "two"))
+
+
+def test_refuses_what_is_no_image_and_what_leaves_nothing():
+    with pytest.raises(ValueError, match=r"pair 0: expected a PIL image or a path, got list; Image.fromarray"):
+        PairsSource([([[0, 1]], "x")])  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"^pairs: no pair can be used$"):
+        PairsSource([])
+    with pytest.raises(
+        ValueError, match=r"^pairs: no pair can be used: pairs, pair 0: \"caption\" has nothing to read"
+    ):
+        PairsSource([("a.png", "")])
