@@ -41,8 +41,10 @@ class PairsSource:
             texts = [captions] if isinstance(captions, str) else list(captions)
             judge.add(Row(place=f"pair {number}", image=key, captions=texts))
         described, self.skipped = judge.verdict()
+        if not images:
+            raise ValueError(f"{name} has no samples")
         if not described:
-            raise ValueError(f"{name}: no pair can be used" + (f": {self.skipped[0].detail}" if self.skipped else ""))
+            raise ValueError(f"{name}: no pair can be used: {self.skipped[0].detail}")
         self._samples = [
             ImageTextSample(key=key, captions=tuple(known.captions), open_image=partial(open_image, images[key]))
             for key, known in described.items()
