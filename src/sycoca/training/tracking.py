@@ -87,7 +87,7 @@ class WeightsAndBiases:
             )
         except wandb.Error as error:
             raise ValueError(
-                f"Weights & Biases did not start: {error} Log in with wandb login, or set WANDB_MODE=offline"
+                f"Weights & Biases did not start: {error} WANDB_MODE=offline keeps all here, to be sent later"
             ) from error
         write_text(id_path, f"{self._run.id}\n")
 
