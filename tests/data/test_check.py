@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from PIL import Image
 
 from builders.predictors import ListSource, open_photo, photo
@@ -78,7 +80,7 @@ def test_a_photo_in_two_sets_is_a_leak_and_stands_first():
     assert not result.is_clean
     assert said(result) == [
         ("bad", "train and test share 1 photo"),
-        ("odd", "1 group of identical photos within one set"),
+        ("odd", "1 group of identical photos within one set or split"),
         ("good", "train: 3 images read, nothing broken"),
         ("good", "test: 2 images read, nothing broken"),
     ]
@@ -131,3 +133,22 @@ def test_tokens_are_counted_where_a_caption_may_be_too_long():
 
 def test_counts_in_words():
     assert [counted(number, "photo") for number in (0, 1, 1200)] == ["0 photos", "1 photo", "1,200 photos"]
+
+
+def test_splits_of_one_file_are_parts_of_their_own():
+    samples = source(("a b",), ("c d",), ("e f",), ("g h",), name="all").samples
+    splits = ("train", "test", "train", None)
+    split = ListSource(samples=tuple(replace(s, split=one) for s, one in zip(samples, splits, strict=True)), name="all")
+    result = checked((split, [photo(seed=1), photo(seed=1), photo(seed=2), photo(seed=2)]))
+    assert result.sets[0].num_samples_by_split == {"train": 2, "test": 1, "no split": 1}
+    assert [[place.part for place in group.places] for group in result.leaks] == [
+        ["all (train)", "all (test)"],
+        ["all (train)", "all (no split)"],
+    ]
+    assert said(result)[:2] == [
+        ("bad", "all (train) and all (test) share 1 photo"),
+        ("bad", "all (train) and all (no split) share 1 photo"),
+    ]
+    assert ("good", "all: 4 images read (2 train, 1 test, 1 no split), nothing broken") in said(result)
+    apart = checked((split, [photo(seed=seed) for seed in range(4)]))
+    assert ("good", "no photo is in two splits") in said(apart)

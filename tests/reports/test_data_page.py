@@ -44,7 +44,7 @@ def test_shows_headlines_problems_and_duplicates_and_needs_no_other_file():
     for piece in (
         "train and test share 1 photo",
         "train has 1 unusable item: 1 broken image",
-        "identical, in several sets",
+        "identical, in several parts",
         "cannot be read as an image: cut short",
         "Captions repeated for the same image",
         "Captions cut at 5 tokens",

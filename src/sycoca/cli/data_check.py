@@ -33,8 +33,8 @@ _MOST_LINES = 20
 class Check:
     """Find broken files, odd captions and pictures that occur twice, within and across data sets.
 
-    Give each split as a SPEC of its own: sycoca data check 'c.jsonl?split=train' 'c.jsonl?split=test'.
-    Exit code 1 where something is broken or sets share a picture, 0 otherwise.
+    A file's splits count as parts of their own, as do several SPECs: sycoca data check train.csv test.csv.
+    Exit code 1 where something is broken or two parts share a picture, 0 otherwise.
     """
 
     specs: tyro.conf.Positional[tuple[str, ...]]
@@ -66,7 +66,7 @@ class Check:
 
 
 def check(command: Check) -> int:
-    """Check the sets and say what was found; exit code 1 where something is broken or sets share a picture."""
+    """Check the sets and say what was found; exit code 1 where something is broken or leaks."""
     if not command.specs:
         raise ValueError("sycoca data check needs one SPEC or more, such as photos.jsonl?split=train")
     sources = [open_source(spec) for spec in command.specs]
@@ -136,7 +136,7 @@ def _print(result: DataCheck) -> None:
         console.print(f"[{colors[headline.kind]}]{headline.kind:4}[/] {escape(headline.text)}")
     lines = [f"{p.reason}: {p.detail}" for one in result.sets for p in one.problems]
     for group in result.duplicates:
-        members = ", ".join(f"{place.key} ({result.sets[place.set_number].name})" for place in group.places[:6])
+        members = ", ".join(f"{place.key} ({place.part})" for place in group.places[:6])
         lines.append(f"{group.likeness} duplicates: {members}{' ...' if len(group.places) > 6 else ''}")
     for line in lines[:_MOST_LINES]:
         console.print(f"  {escape(line)}")

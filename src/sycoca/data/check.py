@@ -87,6 +87,9 @@ class SetCheck:
     num_samples: int
     """Samples that the set offers, those with unreadable images included."""
 
+    num_samples_by_split: dict[str, int]
+    """The same by the split that the file puts them into, in the file's order; empty where it knows none."""
+
     problems: tuple[SkippedSample, ...]
     """Rows that are no samples and images that cannot be read, by name and reason."""
 
@@ -106,6 +109,8 @@ class Place:
     set_number: int
     index: int
     key: str
+    part: str
+    """The set's name, with the split where it has several."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,8 +122,8 @@ class Duplicates:
 
     @property
     def is_leak(self) -> bool:
-        """Whether they lie in more than one set."""
-        return len({place.set_number for place in self.places}) > 1
+        """Whether they lie in more than one set, or in several splits of one."""
+        return len({(place.set_number, place.part) for place in self.places}) > 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,12 +136,12 @@ class DataCheck:
 
     @property
     def leaks(self) -> tuple[Duplicates, ...]:
-        """Pictures that lie in more than one set."""
+        """Pictures that lie in more than one set or split."""
         return tuple(group for group in self.duplicates if group.is_leak)
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing is broken and no two sets share a picture."""
+        """Whether nothing is broken and no two sets or splits share a picture."""
         return not self.leaks and not any(one.problems for one in self.sets)
 
 
@@ -152,6 +157,7 @@ def check_set(
         name=source.name,
         spec=spec,
         num_samples=len(source),
+        num_samples_by_split=_count_splits(source),
         problems=(*skipped_samples(source), *(one for one in findings if isinstance(one, SkippedSample))),
         captions=check_captions(source, num_tokens, context_length),
         images=check_images([one for one in findings if isinstance(one, ImageFacts)]),
@@ -207,21 +213,34 @@ def check_images(facts: Sequence[ImageFacts]) -> ImageFindings:
 def duplicates_among(
     sources: Sequence[SampleSource], places: Sequence[Sequence[int]], findings: Sequence[Sequence[Finding]]
 ) -> tuple[Duplicates, ...]:
-    """Return the pictures that occur more than once, those in several sets first.
+    """Return the pictures that occur more than once, those in several sets or splits first.
 
     ``findings`` are about the images at ``places`` of each source.
     """
+    have_splits = [len(_count_splits(source)) > 1 for source in sources]
     where = [(number, index) for number, indices in enumerate(places) for index in indices]
     facts = [one if isinstance(one, ImageFacts) else None for ones in findings for one in ones]
+
+    def place(number: int, index: int) -> Place:
+        sample, name = sources[number][index], sources[number].name
+        part = part_name(name, sample.split) if have_splits[number] else name
+        return Place(set_number=number, index=index, key=sample.key, part=part)
+
     groups = [
-        Duplicates(likeness=group.likeness, places=tuple(_place(sources, *where[place]) for place in group.places))
+        Duplicates(likeness=group.likeness, places=tuple(place(*where[i]) for i in group.places))
         for group in find_duplicates(facts)
     ]
     return tuple(sorted(groups, key=lambda group: (not group.is_leak, group.likeness != "exact")))
 
 
-def _place(sources: Sequence[SampleSource], number: int, index: int) -> Place:
-    return Place(set_number=number, index=index, key=sources[number][index].key)
+def part_name(set_name: str, split: str | None) -> str:
+    """Return what a split of a set is called."""
+    return f"{set_name} ({split or 'no split'})"
+
+
+def _count_splits(source: SampleSource) -> dict[str, int]:
+    splits = Counter(source[index].split for index in range(len(source)))
+    return {} if set(splits) <= {None} else {split or "no split": number for split, number in splits.items()}
 
 
 def _captions(source: SampleSource) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from sycoca.data.check import VERY_LONG_WORDS, DataCheck, Duplicates, SetCheck
+from sycoca.data.check import VERY_LONG_WORDS, DataCheck, Duplicates, SetCheck, part_name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,34 +26,50 @@ def headlines(check: DataCheck) -> list[Headline]:
 
 
 def _leaks(check: DataCheck) -> Iterator[Headline]:
-    for first, second in combinations(range(len(check.sets)), 2):
-        names = f"{check.sets[first].name} and {check.sets[second].name}"
-        shared = [group for group in check.leaks if {first, second} <= {place.set_number for place in group.places}]
+    parts = [part for number, one in enumerate(check.sets) for part in _parts(number, one)]
+    for first, second in combinations(parts, 2):
+        names = f"{first[1]} and {second[1]}"
+        shared = [
+            group
+            for group in check.leaks
+            if {first, second} <= {(place.set_number, place.part) for place in group.places}
+        ]
         num_exact = sum(group.likeness == "exact" for group in shared)
         if num_exact:
             yield Headline(kind="bad", text=f"{names} share {counted(num_exact, 'photo')}")
         if len(shared) > num_exact:
             yield Headline(kind="bad", text=f"{names} share {counted(len(shared) - num_exact, 'near duplicate')}")
-    if len(check.sets) > 1 and not check.leaks:
-        yield Headline(kind="good", text="no photo is in two sets")
+    if len(parts) > 1 and not check.leaks:
+        yield Headline(kind="good", text=f"no photo is in two {'sets' if len(check.sets) > 1 else 'splits'}")
+
+
+def _parts(number: int, one: SetCheck) -> list[tuple[int, str]]:
+    splits = one.num_samples_by_split
+    return [(number, part_name(one.name, split)) for split in splits] if len(splits) > 1 else [(number, one.name)]
 
 
 def _problems(sets: Sequence[SetCheck]) -> Iterator[Headline]:
     for one in sets:
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in one.num_problems_by_reason.items())
         if one.problems:
-            text = f"{one.name} has {counted(len(one.problems), 'unusable item')}: {reasons}"
+            text = f"{one.name}{_splits(one)} has {counted(len(one.problems), 'unusable item')}: {reasons}"
             yield Headline(kind="bad", text=text)
         else:
-            text = f"{one.name}: {counted(one.images.num_readable, 'image')} read, nothing broken"
+            text = f"{one.name}: {counted(one.images.num_readable, 'image')} read{_splits(one)}, nothing broken"
             yield Headline(kind="good", text=text)
+
+
+def _splits(one: SetCheck) -> str:
+    by_split = one.num_samples_by_split
+    numbers = ", ".join(f"{number:,} {split}" for split, number in by_split.items())
+    return f" ({numbers})" if len(by_split) > 1 else ""
 
 
 def _duplicates(groups: Sequence[Duplicates]) -> Iterator[Headline]:
     for likeness, what in (("exact", "identical photos"), ("near", "near duplicates")):
         number = sum(group.likeness == likeness and not group.is_leak for group in groups)
         if number:
-            yield Headline(kind="odd", text=f"{counted(number, 'group')} of {what} within one set")
+            yield Headline(kind="odd", text=f"{counted(number, 'group')} of {what} within one set or split")
 
 
 def _captions(one: SetCheck, context_length: int) -> Iterator[Headline]:

@@ -15,6 +15,7 @@ class Known:
     captions: list[str] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
     label: str | None = None
+    split: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Judge:
         if not self._has_good_label(row, known, label, image):
             return
         known.label = label or known.label
+        known.split = known.split or _as_text(row.split)
         captions = _listed(row.captions)
         known.captions += [
             caption for i, text in enumerate(captions) if (caption := self._caption(row, image, text, i)) is not None

@@ -66,6 +66,7 @@ def source_from_rows(
             open_image=StoredImage(images, image),
             label=known.label,
             questions=tuple(known.questions),
+            split=known.split,
         )
         for image, known in described.items()
     ]

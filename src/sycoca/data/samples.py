@@ -60,6 +60,9 @@ class ImageTextSample:
     label: str | None = None
     """Name of the class, where there is one."""
 
+    split: str | None = None
+    """Part of the data set that its file puts the sample into ("train"), where it says so."""
+
     questions: tuple[Question, ...] = ()
     """Questions about the image."""
 

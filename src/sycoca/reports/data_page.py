@@ -42,7 +42,7 @@ class Thumbnail:
 
     key: str
     captions: tuple[str, ...]
-    set_name: str
+    part: str
     label: str | None
 
 
@@ -80,7 +80,7 @@ def render_data_page(check: DataCheck, sources: Sequence[SampleSource]) -> str:
     )
 
 
-def thumbnail(sample: ImageTextSample, set_name: str) -> Thumbnail:
+def thumbnail(sample: ImageTextSample, part: str) -> Thumbnail:
     """Return a sample in small."""
     try:
         image = sample.open_image(2 * THUMBNAIL_PIXELS)
@@ -88,7 +88,7 @@ def thumbnail(sample: ImageTextSample, set_name: str) -> Thumbnail:
         picture = ""  # the page shows a blank in its place and lists the problem
     else:
         picture = _jpeg_uri(image)
-    return Thumbnail(picture=picture, key=sample.key, captions=sample.captions, set_name=set_name, label=sample.label)
+    return Thumbnail(picture=picture, key=sample.key, captions=sample.captions, part=part, label=sample.label)
 
 
 def _shown_set(one: SetCheck, source: SampleSource) -> _ShownSet:
@@ -98,7 +98,7 @@ def _shown_set(one: SetCheck, source: SampleSource) -> _ShownSet:
 
 def _shown_group(group: Duplicates, sources: Sequence[SampleSource]) -> _ShownGroup:
     shown = group.places[:MOST_IN_GROUP]
-    pictures = [thumbnail(sources[p.set_number][p.index], sources[p.set_number].name) for p in shown]
+    pictures = [thumbnail(sources[p.set_number][p.index], p.part) for p in shown]
     return _ShownGroup(group=group, thumbnails=pictures)
 
 
