@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+from builders.predictors import photo
 from sycoca.cli.data import run
 from sycoca.data.jsonl import open_jsonl
 from sycoca.data.scenes import ScenesSource
@@ -97,3 +98,13 @@ def test_help_says_what_every_option_means(capsys):
 def test_looking_at_data_does_not_load_pytorch():
     code = "import sys; import sycoca.cli.data; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_stats_say_what_is_left_out(tmp_path, capsys):
+    photo(20, 20).save(tmp_path / "a.png")
+    table = tmp_path / "photos.csv"
+    table.write_text("image,caption\na.png,a dog\na.png,\n", encoding="utf-8")
+    assert run(["stats", str(table), "--no-index"]) == 0
+    assert "left out: 1 no caption; sycoca data check names them" in capsys.readouterr().out
+    assert run(["stats", str(table), "--no-index", "--json"]) == 0
+    assert [skipped["reason"] for skipped in json.loads(capsys.readouterr().out)["skipped"]] == ["no caption"]

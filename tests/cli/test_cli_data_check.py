@@ -71,7 +71,8 @@ def test_wrong_numbers_are_refused(photos):
 def test_help_says_what_the_exit_code_means(capsys):
     with pytest.raises(SystemExit):
         run(["check", "--help"])
-    assert "Exit code 1 where something is broken or two parts share a picture" in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Exit code 1 where something is broken or two parts share a picture" in said
 
 
 def test_sets_without_captions_are_checked_as_well(tmp_path, capsys):

@@ -11,8 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from sycoca.cli.data_check import Check, NumImages, check, counting_tokenizer, findings_about, open_index
+from sycoca.data.samples import skipped_samples
 from sycoca.data.scenes import DEFAULT_COUNT, ScenesSource
 from sycoca.data.scenes_content import Level, Split
+from sycoca.data.skipping import counted_reasons
 from sycoca.data.spec import open_source
 from sycoca.data.statistics import (
     CaptionStatistics,
@@ -111,14 +113,18 @@ def stats(command: Stats) -> int:
     pictures = image_statistics(findings_about(source, command.images, index, progress)[1])
     index.close()
     if command.json:
-        record = {"source": source.name, **asdict(texts), "images": asdict(pictures)}
+        left_out = [asdict(skipped) for skipped in skipped_samples(source)]
+        record = {"source": source.name, **asdict(texts), "images": asdict(pictures), "skipped": left_out}
         print(json.dumps(record, indent=2))
     else:
         console = Console()
         console.print(_counts_table(source.name, texts, command.context_length))
         console.print(_spreads_table(texts, pictures))
+        if left_out := skipped_samples(source):
+            said = f"left out: {counted_reasons(left_out)}; sycoca data check names them"
+            console.print(said, highlight=False, soft_wrap=True)
         for failure in pictures.failures:
-            console.print(f"[red]unreadable:[/red] {escape(failure)}", highlight=False)
+            console.print(f"[red]unreadable:[/red] {escape(failure)}", highlight=False, soft_wrap=True)
     return 1 if pictures.failures else 0
 
 
