@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from sycoca.cli.main import main
+from sycoca.data.spec import open_source
 from sycoca.experiments import quickstart as module
 from sycoca.experiments.quickstart import QuickstartResult, quickstart, remove_run
 
@@ -46,6 +47,15 @@ def test_the_page_shows_what_was_measured(result: QuickstartResult):
     assert html.count("word by word") == 6
     assert html.count("<img") - html.count('alt="patches that match') == 5 * 5 + 10 + 6 * 5
     assert f"{100 * result.metrics['mask_coverage']:.1f} %" in html
+
+
+def test_the_page_says_among_what_a_caption_searches(result: QuickstartResult):
+    assert "Each caption searches 24 held-out scenes;" in result.page.read_text()
+
+
+def test_the_last_command_to_try_explains_the_first_scene_with_a_caption_of_its_own():
+    first = open_source(module.TEST_SCENES)[0]
+    assert f"images/000000.png '{first.captions[0]}' --out" in module.next_commands(Path("weights"))[-1]
 
 
 def test_deletes_runs_and_nothing_else(tmp_path: Path):

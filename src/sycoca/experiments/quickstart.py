@@ -136,6 +136,7 @@ def _page(
             f" {metrics['training_seconds'] / 60:.1f} minutes, and measured on {len(source)} scenes with contents"
             " that it has never seen."
         ),
+        examples_of="held-out scenes",
         figures=_figures(metrics, reports),
         retrieval=retrieval_examples(predictor, samples, 5),
         captions=caption_examples(predictor, samples, 10, _truth_of(source)),
@@ -184,9 +185,10 @@ def _truth_of(source: ScenesSource) -> Callable[[int, str], bool]:
 def next_commands(weights: Path) -> list[str]:
     """Return commands to try with the trained model."""
     photos = weights.parent / "scenes"
+    shown = open_source(TEST_SCENES)[0].captions[0]  # the scene that the first command writes first
     return [
         f"sycoca data write-scenes {photos} --count 20 --split test",
         f"sycoca caption {weights} {photos}/images/*.png",
         f"sycoca evaluate retrieval {weights} --data '{TEST_SCENES}'",
-        f"sycoca explain {weights} {photos}/images/000000.png 'a red circle left of a blue square' --out explained.png",
+        f"sycoca explain {weights} {photos}/images/000000.png '{shown}' --out explained.png",
     ]
