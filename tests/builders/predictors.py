@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from sycoca.model.sycoca import SyCoCa
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.weights.config import WeightsConfig
+from sycoca.weights.folder import save_weights
 
 SCENES = ScenesSource(level="easy", count=12, split="test", size=32)
 CONTEXT_LENGTH = 28
@@ -65,6 +67,15 @@ def small_predictor(**changes: object) -> Predictor:
         with torch.no_grad():
             model.text_decoder.vocabulary.weight.mul_(2)
     return Predictor(model, tokenizer, config)
+
+
+def save_small_weights(folder: Path) -> Path:
+    """Write the weights folder of a small model in float32, the same every time."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        predictor = small_predictor()
+    save_weights(folder, predictor.model.float(), predictor.tokenizer, predictor.config)
+    return folder
 
 
 def _roughen(model: SyCoCa) -> None:

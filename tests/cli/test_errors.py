@@ -10,19 +10,13 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from builders.predictors import photo, small_predictor
+from builders.predictors import photo, save_small_weights
 from sycoca.cli.main import main
-from sycoca.weights.folder import save_weights
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        predictor = small_predictor()
-    folder = tmp_path_factory.mktemp("model") / "weights"
-    save_weights(folder, predictor.model.float(), predictor.tokenizer, predictor.config)
-    return folder
+    return save_small_weights(tmp_path_factory.mktemp("model") / "weights")
 
 
 @pytest.fixture

@@ -6,24 +6,18 @@ import pytest
 import torch
 from PIL import Image
 
-from builders.predictors import photo, small_predictor
+from builders.predictors import photo, save_small_weights
 from sycoca.cli import caption, evaluate, explain
 from sycoca.cli.model_arguments import ModelArguments
 from sycoca.data.spec import open_source
 from sycoca.inference.load import load
-from sycoca.weights.folder import save_weights
 
 SCENES = "scenes:?split=test&count=5&size=32"
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        predictor = small_predictor()
-    folder = tmp_path_factory.mktemp("model") / "weights"
-    save_weights(folder, predictor.model.float(), predictor.tokenizer, predictor.config)
-    return str(folder)
+    return str(save_small_weights(tmp_path_factory.mktemp("model") / "weights"))
 
 
 @pytest.fixture
@@ -169,3 +163,20 @@ def test_refuses_batches_of_nothing():
 def test_precision_sets_the_type_of_the_weights(weights: str):
     model = ModelArguments(device="cpu", precision="bf16").load(weights).model
     assert model.log_logit_scale.dtype == torch.bfloat16
+
+
+def test_retrieval_leaves_out_what_it_is_allowed_to_and_counts_it(weights: str, files: list[str], tmp_path, capsys):
+    rows = [{"image": name, "caption": f"picture {i}"} for i, name in enumerate([*files, "lost.png"])]
+    captions = tmp_path / "captions.jsonl"
+    captions.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    command = ["retrieval", weights, "--data", str(captions), "--json"]
+    with pytest.raises(ValueError, match=r"lost\.png .* no such file"):
+        evaluate.run(command)
+    assert evaluate.run([*command, "--max-skipped-ratio", "0.25"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["counts"]["images"], report["metrics"]["skipped_samples"]) == (3, 1)
+    assert evaluate.run([*command, "--max-skipped-ratio", "0.25", "--limit", "2"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["counts"]["images"], report["metrics"]["skipped_samples"]) == (2, 0)
+    with pytest.raises(ValueError, match=r"1 of 4 samples cannot be used, more than max_skipped_ratio 0\.1"):
+        evaluate.run([*command, "--max-skipped-ratio", "0.1"])

@@ -131,10 +131,13 @@ def _usable(source: "SampleSource", max_skipped_ratio: float, limit: int | None)
     from rich.console import Console
 
     from sycoca.data.skipping import SkipLog, UsableSamples, image_problems
+    from sycoca.evaluation.batches import num_evaluated
     from sycoca.inference.progress import tracked
 
     log = SkipLog(source, max_skipped_ratio)
     if max_skipped_ratio == 0:
         return source
-    problems = image_problems(source, limit)
-    return UsableSamples(source, log, tracked(problems, len(source), "checking images", console=Console(stderr=True)))
+    problems = tracked(
+        image_problems(source, limit), num_evaluated(source, limit), "checking images", console=Console(stderr=True)
+    )
+    return UsableSamples(source, log, problems)

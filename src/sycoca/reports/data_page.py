@@ -4,10 +4,8 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
-import jinja2
 from PIL import Image
 
 from sycoca.data.check import DataCheck, Duplicates, SetCheck
@@ -15,6 +13,7 @@ from sycoca.data.check_headlines import headlines
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.data.statistics import evenly_spread
 from sycoca.plain_data import write_text
+from sycoca.reports.html import render
 from sycoca.unusable import UnusableSampleError
 
 THUMBNAIL_PIXELS = 200
@@ -66,11 +65,8 @@ def save_data_page(check: DataCheck, sources: Sequence[SampleSource], path: Path
 
 def render_data_page(check: DataCheck, sources: Sequence[SampleSource]) -> str:
     """Return the page as HTML; texts are escaped."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = resources.files("sycoca.reports").joinpath("templates/data_check.html").read_text(encoding="utf-8")
-    return environment.from_string(template).render(
+    return render(
+        "data_check.html",
         check=check,
         headlines=headlines(check),
         sets=[_shown_set(one, source) for one, source in zip(check.sets, sources, strict=True)],
