@@ -51,6 +51,50 @@ class ImageTextBatch:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class QuestionBatch:
+    """Images with one question each and what their annotators answered."""
+
+    images: Float[Tensor, "batch 3 height width"]
+    """Normalized pixels."""
+
+    tokens: Int[Tensor, "batch tokens"]
+    """Token ids of the questions, as in `ImageTextBatch`."""
+
+    is_padding: Bool[Tensor, "batch tokens"]
+    """True where a token is filler."""
+
+    targets: Float[Tensor, "batch answers"]
+    """How right each answer of the list is, 0 to 1."""
+
+    draw_keys: Int[Tensor, " batch"]
+    """One 63-bit number per sample, the root of all that is drawn for it."""
+
+    totals: BatchTotals
+    """Counts of the global batch."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassBatch:
+    """Images with the classes they belong to."""
+
+    images: Float[Tensor, "batch 3 height width"]
+    """Normalized pixels."""
+
+    targets: Float[Tensor, "batch classes"]
+    """The share of each class, which add up to 1: several where images are mixed or labels smoothed."""
+
+    draw_keys: Int[Tensor, " batch"]
+    """One 63-bit number per sample, the root of all that is drawn for it."""
+
+    totals: BatchTotals
+    """Counts of the global batch."""
+
+
+TrainingBatch = ImageTextBatch | QuestionBatch | ClassBatch
+"""What training tasks take."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EncodedImages:
     """What the image encoder returns."""
 
@@ -77,7 +121,7 @@ class EncodedTexts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LossTerms:
-    """The three objectives of one batch, unweighted so that runs can be compared; None where switched off.
+    """The objectives of one batch, unweighted so that runs can be compared; None where switched off.
 
     Each is this (micro-)batch's share of the global mean: the shares of all micro-batches and ranks add up to it.
     """
@@ -85,3 +129,5 @@ class LossTerms:
     contrastive: Float[Tensor, ""] | None = None
     captioning: Float[Tensor, ""] | None = None
     masked_image: Float[Tensor, ""] | None = None
+    answering: Float[Tensor, ""] | None = None
+    classification: Float[Tensor, ""] | None = None

@@ -4,7 +4,7 @@ import json
 import pytest
 from rich.console import Console
 
-from sycoca.evaluation.report import Report, readable
+from sycoca.evaluation.report import ItemScores, Report, readable
 
 
 def report(**changes: object) -> Report:
@@ -33,10 +33,21 @@ def test_a_saved_report_comes_back(tmp_path):
     assert Report.load(tmp_path / "deep" / "report.json") == report()
 
 
+def test_items_are_saved_but_not_shown(tmp_path):
+    items = {"caption": ItemScores(keys=["a", "b"], values={"caption_truth": [1, 0]})}
+    full = report(items=items)
+    assert full.to_json() == report().to_json()
+    full.save(tmp_path / "report.json")
+    assert Report.load(tmp_path / "report.json") == full
+    with pytest.raises(ValueError, match="caption_truth has 1 values for 2 items"):
+        ItemScores(keys=["a", "b"], values={"caption_truth": [1]})
+
+
 def test_the_table_has_shares_in_percent_and_ranks_plain():
     assert readable("caption_truth", 0.6) == "60.0 %"
     assert readable("text_to_image_mean_rank", 1234.5) == "1,234.5"
     assert readable("training_seconds", 3.0) == "3.0"
+    assert readable("cider", 1.0536) == "1.054"
     console = Console(file=io.StringIO(), width=100)
     console.print(report().table())
     for words in ("scene captions", "60.0 %", "1,234.5", "1,500", "2.5"):

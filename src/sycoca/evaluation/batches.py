@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from sycoca.data.samples import ImageTextSample, SampleSource
+from sycoca.evaluation.shares import ALONE, Shares
 from sycoca.inference.progress import tracked
 
 
@@ -21,9 +22,16 @@ def num_evaluated(source: SampleSource, limit: int | None) -> int:
 
 
 def sample_batches(
-    source: SampleSource, num_samples: int, batch_size: int, description: str, *, console: Console | None
+    source: SampleSource,
+    num_samples: int,
+    batch_size: int,
+    description: str,
+    *,
+    console: Console | None,
+    shares: Shares = ALONE,
 ) -> Iterator[list[ImageTextSample]]:
-    """Yield the first samples in their order, with progress on the console where one is given."""
-    starts = range(0, num_samples, batch_size)
-    for start in tracked(starts, num_samples, description, console=console, step=batch_size):
-        yield [source[index] for index in range(start, min(start + batch_size, num_samples))]
+    """Yield this process's share of the first samples, in order, with progress on the console where one is given."""
+    own = shares.own(num_samples)
+    starts = range(own.start, own.stop, batch_size)
+    for start in tracked(starts, len(own), description, console=console, step=batch_size):
+        yield [source[index] for index in range(start, min(start + batch_size, own.stop))]

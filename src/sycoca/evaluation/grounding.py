@@ -13,6 +13,7 @@ from torch import Tensor
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.evaluation.batches import num_evaluated, sample_batches
 from sycoca.evaluation.report import Report
+from sycoca.evaluation.shares import ALONE, Shares
 from sycoca.inference.predictor import Predictor
 from sycoca.metrics.grounding import grounding_average_precision, largest_mask_coverage, mask_coverage
 from sycoca.model.masking import lowest
@@ -27,6 +28,7 @@ def evaluate_grounding(
     batch_size: int = 64,
     limit: int | None = None,
     console: Console | None = None,
+    shares: Shares = ALONE,
 ) -> Report:
     """Compare patch scores with the pixels that captions describe; each sample with one caption, which take turns.
 
@@ -39,8 +41,9 @@ def evaluate_grounding(
     started_at = time.perf_counter()
     num_samples = num_evaluated(source, limit)
     all_scores, all_described = [], []
-    first = 0
-    for samples in sample_batches(source, num_samples, batch_size, "scoring patches", console=console):
+    first = shares.own(num_samples).start
+    batches = sample_batches(source, num_samples, batch_size, "scoring patches", console=console, shares=shares)
+    for samples in batches:
         places = [(first + i) % len(sample.captions) for i, sample in enumerate(samples)]
         first += len(samples)
         described = torch.stack([_described(predictor, *pair) for pair in zip(samples, places, strict=True)])
@@ -49,7 +52,8 @@ def evaluate_grounding(
         scores = predictor.patch_scores(samples, captions, batch_size=batch_size)
         all_scores.append(scores[has_truth])
         all_described.append(described[has_truth])
-    scores, described = torch.cat(all_scores), torch.cat(all_described)
+    num_patches = predictor.model.config.image_encoder.num_patches
+    scores, described = shares.join(all_scores, num_patches), shares.join(all_described, num_patches)
     if len(scores) == 0:
         raise ValueError(f"{source.name} does not say which pixels its captions describe; the built-in scenes do")
     return Report(

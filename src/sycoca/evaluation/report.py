@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,22 @@ _PLAIN_ENDINGS = ("_rank", "_seconds", "_samples")
 """Metrics whose name ends so are no shares."""
 
 Setting = str | int | float | bool | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ItemScores:
+    """What every test item contributes to the metrics, so that reports can be compared item by item."""
+
+    keys: Sequence[str]
+    """Names of the items."""
+
+    values: Mapping[str, Sequence[float | int]]
+    """By name one value per item: a metric that is their mean, or a count that a corpus metric is made of."""
+
+    def __post_init__(self) -> None:
+        for name, values in self.values.items():
+            if len(values) != len(self.keys):
+                raise ValueError(f"{name} has {len(values)} values for {len(self.keys)} items")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,20 +53,25 @@ class Report:
     seconds: float = 0.0
     """How long it took."""
 
+    items: Mapping[str, ItemScores] = field(default_factory=dict)
+    """By unit ("image", "caption", "question") what each item contributes."""
+
     def __post_init__(self) -> None:
         for name, value in self.metrics.items():
             if not math.isfinite(value):
                 raise ValueError(f"{self.task}: {name} is {value}; the model's numbers have overflowed or diverged")
 
     def to_json(self) -> str:
-        """Return the report as JSON."""
-        return json.dumps(asdict(self), indent=2, allow_nan=False)
+        """Return the report as JSON, without the items."""
+        return json.dumps(self._summary(), indent=2, allow_nan=False)
 
     def save(self, path: str | Path) -> None:
-        """Write the report as a JSON file, whole or not at all."""
+        """Write the report as a JSON file, whole or not at all; the items stand in its last line."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, self.to_json() + "\n")
+        items = {unit: asdict(scores) for unit, scores in self.items.items()}
+        summary = self.to_json().removesuffix("\n}")
+        write_text(path, f'{summary},\n  "items": {json.dumps(items, allow_nan=False, ensure_ascii=False)}\n}}\n')
 
     @classmethod
     def load(cls, path: str | Path) -> "Report":
@@ -62,7 +83,8 @@ class Report:
         names = ("task", "metrics", "counts", "settings", "seconds")
         if not isinstance(plain, Mapping) or any(name not in plain for name in names):
             raise ValueError(f"{path} is no report; one has {', '.join(names)}")
-        return cls(**{name: plain[name] for name in names})
+        items = {unit: ItemScores(**scores) for unit, scores in plain.get("items", {}).items()}
+        return cls(**{name: plain[name] for name in names}, items=items)
 
     def table(self) -> "Table":
         """Return metrics and counts as a table for the terminal, shares in percent."""
@@ -79,7 +101,14 @@ class Report:
         table.add_row("seconds", f"{self.seconds:.1f}")
         return table
 
+    def _summary(self) -> dict[str, object]:
+        plain = asdict(self)
+        del plain["items"]
+        return plain
+
 
 def readable(name: str, value: float) -> str:
     """Return a metric as people read it: shares in percent, the rest as plain numbers."""
+    if name == "cider":
+        return f"{value:.3f}"
     return f"{value:,.1f}" if name.endswith(_PLAIN_ENDINGS) else f"{100 * value:.1f} %"

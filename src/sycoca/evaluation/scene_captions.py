@@ -11,6 +11,7 @@ from sycoca.data.scenes_content import Scene
 from sycoca.data.scenes_language import is_true, num_facts, parse_caption
 from sycoca.evaluation.batches import num_evaluated
 from sycoca.evaluation.report import Report
+from sycoca.evaluation.shares import ALONE, Shares
 from sycoca.inference.generation_config import GenerationConfig
 from sycoca.inference.predictor import Predictor
 from sycoca.inference.progress import tracked
@@ -24,6 +25,7 @@ def evaluate_scene_captions(
     batch_size: int = 64,
     limit: int | None = None,
     console: Console | None = None,
+    shares: Shares = ALONE,
 ) -> Report:
     """Caption every scene and check each caption against the scene; greedily unless ``generation`` says otherwise.
 
@@ -32,12 +34,16 @@ def evaluate_scene_captions(
     started_at = time.perf_counter()
     generation = GenerationConfig() if generation is None else generation
     num_scenes = num_evaluated(source, limit)
-    images = [source[index] for index in range(num_scenes)]
-    generated = predictor.generate(images, generation, batch_size=batch_size)
-    captions = [
-        predictor.tokenizer.decode(caption.tokens)
-        for caption in tracked(generated, num_scenes, "captioning", console=console)
-    ]
+    own = shares.own(num_scenes)
+    generated = predictor.generate(
+        [source[index] for index in own], generation, batch_size=batch_size, first_index=own.start
+    )
+    captions = shares.join_plain(
+        [
+            predictor.tokenizer.decode(caption.tokens)
+            for caption in tracked(generated, len(own), "captioning", console=console)
+        ]
+    )
     scenes = [source.scene(index) for index in range(num_scenes)]
     references = [source[index].captions for index in range(num_scenes)]
     return Report(

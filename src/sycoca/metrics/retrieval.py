@@ -71,6 +71,11 @@ def retrieval_metrics(ranks: RetrievalRanks) -> dict[str, float]:
     return metrics
 
 
+def recall_per_item(direction: str, ranks: Int[Tensor, " items"]) -> dict[str, list[int]]:
+    """Return, by metric name, 1 for every item that was found and 0 for every other; their mean is the recall."""
+    return {f"{direction}_recall_at_{k}": (ranks <= k).int().tolist() for k in RECALL_AT}
+
+
 def _ranks(
     similarities: Float[Tensor, "queries candidates"], is_right: Bool[Tensor, "queries candidates"]
 ) -> Int[Tensor, " queries"]:

@@ -172,7 +172,18 @@ class SyCoCaConfig:
     embed_dim: int = 512
     """Size of the joint space of images and texts."""
 
+    num_answers: int | None = None
+    """Answers to choose from, of a model that was fine-tuned to answer questions; None without that head."""
+
+    num_classes: int | None = None
+    """Classes of a model that was fine-tuned to classify; None without that head."""
+
     def __post_init__(self) -> None:
+        if self.num_answers is not None and self.text_decoder is None:
+            raise ValueError("a model that answers questions needs a text decoder: model.text_decoder is null")
+        for name in ("num_answers", "num_classes"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"model.{name} must be at least 1, got {getattr(self, name)}")
         if self.text_decoder is not None:
             _check_heads("model.text_decoder", self.text_encoder.width, self.text_decoder.num_heads)
 

@@ -88,17 +88,33 @@ class ImageEncoder(nn.Module):
     ) -> Float[Tensor, "batch embed"]:
         """Pool the tokens and project them into the joint space, not yet normalized."""
         match self.config.pooling:
-            case "cls":
-                return self.projection(self._norm_post(cls_tokens)[:, 0])
+            case "cls" | "attention":
+                return self.projection(self.features(cls_tokens, patch_tokens))
             case "mean":
                 return self.embed_patches(patch_tokens).mean(dim=1)
             case "max":
                 # One patch that shows a thing is enough: nothing is gained by smearing it over the background,
                 # which under the mean outscores the thing itself.
                 return self.embed_patches(patch_tokens).amax(dim=1)
+            case unknown:
+                assert_never(unknown)
+
+    def features(
+        self,
+        cls_tokens: Float[Tensor, "batch extra width"],
+        patch_tokens: Float[Tensor, "batch patches width"],
+    ) -> Float[Tensor, "batch features"]:
+        """Pool the tokens without projecting them: what classifiers are trained on (CLIP, arXiv 2103.00020, 3.2)."""
+        match self.config.pooling:
+            case "cls":
+                return self._norm_post(cls_tokens)[:, 0]
+            case "mean":
+                return self._norm_post(patch_tokens).mean(dim=1)
+            case "max":
+                return self._norm_post(patch_tokens).amax(dim=1)
             case "attention":
                 assert self.pooling is not None
-                return self.projection(self.pooling.feature(torch.cat([cls_tokens, patch_tokens], dim=1)))
+                return self.pooling.feature(torch.cat([cls_tokens, patch_tokens], dim=1))
             case unknown:
                 assert_never(unknown)
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sycoca.model.attention import KeyValueCache
 from sycoca.model.config import PatchScore, SyCoCaConfig
+from sycoca.model.heads import AnswerHead, ClassHead
 from sycoca.model.image_decoder import ImageDecoder
 from sycoca.model.image_encoder import ImageEncoder
 from sycoca.model.masking import caption_scores, is_word, token_max_scores
@@ -87,6 +88,8 @@ class SyCoCa(nn.Module):
                 text_width=text.width,
             )
         )
+        self.answer_head = None if config.num_answers is None else AnswerHead(text.width, config.num_answers)
+        self.class_head = None if config.num_classes is None else ClassHead(image.output_width, config.num_classes)
         # Of shape (1,), since sharded training refuses scalars.
         self.log_logit_scale = nn.Parameter(torch.full((1,), math.log(FIRST_LOGIT_SCALE)))
 
@@ -144,6 +147,27 @@ class SyCoCa(nn.Module):
     ) -> Float[Tensor, "batch tokens width"]:
         """Return the text decoder's states, from which ``vocabulary_logits`` predicts the token after each."""
         return self._text_decoder()(token_states, memory)
+
+    def answer_logits(
+        self,
+        questions: EncodedTexts,
+        is_padding: Bool[Tensor, "batch tokens"],
+        memory: Float[Tensor, "batch memory memory_width"],
+    ) -> Float[Tensor, "batch answers"]:
+        """Return a logit per answer from the text decoder's state at the question's end, at least float32."""
+        if self.answer_head is None:
+            raise ValueError("this model has no head for answers: fine-tune it with sycoca finetune vqa")
+        return self.answer_head(self.caption_states(questions.token_states, memory), is_padding)
+
+    def class_logits(self, images: EncodedImages) -> Float[Tensor, "batch classes"]:
+        """Return a logit per class from the pooled image, at least float32."""
+        if self.class_head is None:
+            raise ValueError("this model has no head for classes: fine-tune it with sycoca finetune classification")
+        return self.class_head(self.image_features(images))
+
+    def image_features(self, images: EncodedImages) -> Float[Tensor, "batch features"]:
+        """Return pooled images before their projection into the joint space, for classifiers."""
+        return self.image_encoder.features(images.cls_tokens, images.patch_tokens)
 
     def vocabulary_logits(self, states: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows vocab"]:
         """Return logits of the next token, at least float32; give it real label positions only."""

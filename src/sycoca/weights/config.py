@@ -24,3 +24,18 @@ class WeightsConfig:
 
     normalizes_patches: bool = True
     """Whether the image decoder predicts patches normalized by their own mean and deviation, or plain pixels."""
+
+    answers: tuple[str, ...] | None = None
+    """The answers that the answer head chooses from, in its order."""
+
+    class_names: tuple[str, ...] | None = None
+    """The classes that the class head chooses from, in its order."""
+
+    def __post_init__(self) -> None:
+        for name, names, number in (
+            ("answers", self.answers, self.model.num_answers),
+            ("class_names", self.class_names, self.model.num_classes),
+        ):
+            if (None if names is None else len(names)) != number:
+                counted = "none" if names is None else len(names)
+                raise ValueError(f"{name}: the model has a head for {number or 'none'}, the config names {counted}")

@@ -1,0 +1,29 @@
+"""``sycoca evaluate scene-captions``."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sycoca.cli.evaluation_arguments import EvaluationArguments
+from sycoca.inference.generation_config import GenerationConfig
+
+if TYPE_CHECKING:
+    from sycoca.evaluation.report import Report
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arguments(EvaluationArguments):
+    """Truth and detail of generated captions (built-in scenes)."""
+
+    generation: GenerationConfig = field(default_factory=GenerationConfig)
+    """How captions are generated."""
+
+    def report(self) -> "Report":
+        """Evaluate."""
+        from sycoca.data.scenes import ScenesSource
+        from sycoca.data.spec import open_source
+        from sycoca.evaluation.scene_captions import evaluate_scene_captions
+
+        source = open_source(self.data)
+        if not isinstance(source, ScenesSource):
+            raise ValueError(f"{self.data} is not made of scenes; give --data 'scenes:?split=test'")
+        return evaluate_scene_captions(self.predictor(), source, generation=self.generation, **self.settings())
