@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypedDict, Unpack, final
 
 import numpy as np
@@ -44,6 +45,17 @@ class GenerationOptions(TypedDict, total=False):
     max_tokens: int | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageVectors:
+    """Images as vectors, one row each."""
+
+    embeddings: Float[Tensor, "images embed"]
+    """In the joint space, L2-normalized."""
+
+    features: Float[Tensor, "images features"]
+    """Pooled, before the projection into the joint space."""
+
+
 @final
 class Predictor:
     """A model with all that belongs to it: embeds, captions, scores, reconstructs and explains.
@@ -74,6 +86,23 @@ class Predictor:
         return self._in_batches(
             lambda rows: self.model.encode_images(self._pixels(images[rows])).image_embeds, len(images), batch_size
         )
+
+    def image_features(self, images: Sequence[ImageInput], *, batch_size: int = 64) -> Float[Tensor, "images features"]:
+        """Return each image's pooled vector before its projection into the joint space: what classifiers train on."""
+        return self.image_vectors(images, batch_size=batch_size).features
+
+    @torch.no_grad()
+    def image_vectors(self, images: Sequence[ImageInput], *, batch_size: int = 64) -> ImageVectors:
+        """Return both of them, ``embed_images`` and ``image_features``, at the cost of one."""
+        check_list(images, "images")
+
+        def encode(rows: slice) -> Tensor:
+            encoded = self.model.encode_images(self._pixels(images[rows]))
+            return torch.cat([encoded.image_embeds, self.model.image_features(encoded).float()], dim=1)
+
+        both = self._in_batches(encode, len(images), batch_size)
+        embed_dim = self.model.config.embed_dim
+        return ImageVectors(embeddings=both[:, :embed_dim], features=both[:, embed_dim:])
 
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str], *, batch_size: int = 256) -> Float[Tensor, "texts embed"]:

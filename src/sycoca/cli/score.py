@@ -1,0 +1,14 @@
+"""``sycoca score``: the metrics of ``sycoca evaluate`` for the predictions of any model."""
+
+from sycoca.cli.tasks import parse_task
+
+TASKS: dict[str, str] = {}
+"""Every task and what it scores; ``sycoca.cli.score_TASK`` has its ``Arguments``."""
+
+
+def run(arguments: list[str]) -> int:
+    """Score predictions and show the report."""
+    task = parse_task("score", TASKS, arguments)
+    if task is not None:
+        task.show(task.report())
+    return 0

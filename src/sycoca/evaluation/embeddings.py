@@ -1,0 +1,60 @@
+"""Vectors of a source's images, computed once and reused by every evaluation that needs them."""
+
+from typing import Literal, final
+
+import torch
+from jaxtyping import Float
+from rich.console import Console
+from torch import Tensor
+
+from sycoca.data.samples import SampleSource
+from sycoca.evaluation.batches import sample_batches
+from sycoca.evaluation.shares import ALONE, Shares
+from sycoca.inference.predictor import Predictor
+
+EmbeddingKind = Literal["embedding", "features"]
+"""In the joint space, L2-normalized; or pooled before the projection into it, which classifiers are trained on."""
+
+
+@final
+class ImageEmbeddings:
+    """The images of sources as vectors; each source goes through the image encoder once, for both kinds.
+
+    They belong to the predictor's weights as they are: make another one after every step of training.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        *,
+        batch_size: int = 64,
+        console: Console | None = None,
+        shares: Shares = ALONE,
+    ) -> None:
+        self.predictor = predictor
+        self._batch_size = batch_size
+        self._console = console
+        self._shares = shares
+        # The sources are kept, too: an id is only unique among objects that are alive.
+        self._known: dict[int, tuple[SampleSource, Float[Tensor, "samples columns"]]] = {}
+
+    def of(
+        self, source: SampleSource, num_samples: int, kind: EmbeddingKind = "embedding"
+    ) -> Float[Tensor, "samples columns"]:
+        """Return one row for each of the first samples, float32 on the CPU; the same on every process."""
+        known = self._known.get(id(source))
+        if known is None or len(known[1]) < num_samples:
+            known = self._known[id(source)] = (source, self._compute(source, num_samples))
+        embed_dim = self.predictor.model.config.embed_dim
+        columns = slice(None, embed_dim) if kind == "embedding" else slice(embed_dim, None)
+        return known[1][:num_samples, columns]
+
+    def _compute(self, source: SampleSource, num_samples: int) -> Float[Tensor, "samples columns"]:
+        config = self.predictor.model.config
+        parts = []
+        for samples in sample_batches(
+            source, num_samples, self._batch_size, "embedding images", console=self._console, shares=self._shares
+        ):
+            vectors = self.predictor.image_vectors(samples, batch_size=self._batch_size)
+            parts.append(torch.cat([vectors.embeddings, vectors.features], dim=1))
+        return self._shares.join(parts, config.embed_dim + config.image_encoder.output_width)
