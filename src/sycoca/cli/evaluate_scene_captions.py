@@ -20,10 +20,9 @@ class Arguments(EvaluationArguments):
     def report(self) -> "Report":
         """Evaluate."""
         from sycoca.data.scenes import ScenesSource
-        from sycoca.data.spec import open_source
         from sycoca.evaluation.scene_captions import evaluate_scene_captions
 
-        source = open_source(self.data)
+        source = self.context.source(self.data)
         if not isinstance(source, ScenesSource):
             raise ValueError(f"{self.data} is not made of scenes; give --data 'scenes:?split=test'")
         return evaluate_scene_captions(self.predictor(), source, generation=self.generation, **self.settings())

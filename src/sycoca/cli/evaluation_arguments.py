@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
-from tyro.conf import Positional
+from tyro.conf import Positional, SuppressFixed
 
+from sycoca.cli.evaluation_context import EvaluationContext
 from sycoca.cli.model_arguments import ModelArguments
 from sycoca.cli.report_arguments import ReportArguments
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sycoca.data.samples import SampleSource
+    from sycoca.evaluation.embeddings import ImageEmbeddings
     from sycoca.inference.predictor import Predictor
 
 
@@ -42,9 +44,16 @@ class EvaluationArguments(ReportArguments):
     model: ModelArguments = field(default_factory=ModelArguments)
     """On what it runs."""
 
+    context: SuppressFixed[EvaluationContext] = field(default_factory=EvaluationContext, compare=False, repr=False)
+    """Models, data and embeddings that are open already; no option of the command line."""
+
     def predictor(self) -> "Predictor":
         """Open the weights."""
-        return self.model.load(self.weights)
+        return self.context.predictor(self.weights, self.model)
+
+    def embeddings(self) -> "ImageEmbeddings":
+        """Return the image embeddings of the model, which evaluations share."""
+        return self.context.embeddings(self.weights, self.model)
 
     def settings(self) -> EvaluationSettings:
         """Return what every ``evaluate_...`` function takes beside model and data."""
@@ -54,17 +63,4 @@ class EvaluationArguments(ReportArguments):
 
     def source(self) -> "SampleSource":
         """Open the data. Where samples may be left out, those with unreadable images are, each counted."""
-        from rich.console import Console
-
-        from sycoca.data.skipping import SkipLog, UsableSamples, image_problems
-        from sycoca.data.spec import open_source
-        from sycoca.evaluation.batches import num_evaluated
-        from sycoca.inference.progress import tracked
-
-        source = open_source(self.data)
-        log = SkipLog(source, self.max_skipped_ratio)
-        if self.max_skipped_ratio == 0:
-            return source  # the first image that cannot be read is an error
-        console, num_samples = Console(stderr=True), num_evaluated(source, self.limit)
-        problems = tracked(image_problems(source, self.limit), num_samples, "checking images", console=console)
-        return UsableSamples(source, log, problems)
+        return self.context.usable_source(self.data, self.max_skipped_ratio, self.limit)
