@@ -94,11 +94,12 @@ def generate_captions(
 
 
 def caption_log_likelihoods(
-    model: SyCoCa, memory: Float[Tensor, "batch memory memory_width"], texts: TokenBatch, *, per_token: bool
-) -> Float[Tensor, " batch"]:
+    model: SyCoCa, memory: Float[Tensor, "images memory memory_width"], texts: TokenBatch, *, per_token: bool
+) -> Float[Tensor, " rows"]:
     """Return the log-probability of each caption given its image, eos included; natural logarithm.
 
-    ``per_token`` divides by the number of tokens, so that long captions compare with short ones.
+    Images may have several captions each, as many as one another and side by side; an image's keys and values are
+    then computed once. ``per_token`` divides by the number of tokens, so that long captions compare with short ones.
     """
     token_states = model.encode_texts(texts.tokens, texts.is_padding).token_states
     has_label = ~texts.is_padding[:, 1:]

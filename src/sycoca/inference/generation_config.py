@@ -1,6 +1,7 @@
 """How captions are generated. Imports no torch, so that commands show their help at once."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,3 +57,16 @@ class GenerationConfig:
             raise ValueError(f"top_k must be at least 1, got {self.top_k}")
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
+
+
+class GenerationOptions(TypedDict, total=False):
+    """The fields of ``GenerationConfig``, which says what they mean, as keywords of ``Predictor.caption``."""
+
+    num_beams: int
+    length_penalty: float
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    seed: int
+    min_tokens: int
+    max_tokens: int | None

@@ -50,7 +50,7 @@ def check_list(values: object, what: str) -> None:
         raise ValueError(f"expected a list of {what}, got one {type(values).__name__}; put it in brackets")
 
 
-def check_pairs(images: Sequence[ImageInput], captions: Sequence[str]) -> None:
+def check_pairs(images: Sequence[ImageInput], captions: Sequence[object]) -> None:
     """Refuse lists that are no pairs."""
     check_list(images, "images")
     check_list(captions, "captions")

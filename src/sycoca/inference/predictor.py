@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypedDict, Unpack, final
+from typing import Unpack, final
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from sycoca.inference.batches import in_batches, in_length_order
 from sycoca.inference.captioning import caption_log_likelihoods, generate_captions
 from sycoca.inference.explanation import (
     EncodedPairs,
@@ -23,26 +24,13 @@ from sycoca.inference.explanation import (
     word_relevance,
 )
 from sycoca.inference.generation import GeneratedCaption
-from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.generation_config import GenerationConfig, GenerationOptions
 from sycoca.inference.inputs import ImageInput, check_list, check_pairs, image_batch
 from sycoca.model.sycoca import SyCoCa
 from sycoca.preprocess.image_transforms import to_pictures
-from sycoca.preprocess.token_batch import TokenBatch, encode_batch
+from sycoca.preprocess.token_batch import TokenBatch, pad_tokens
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.weights.config import WeightsConfig
-
-
-class GenerationOptions(TypedDict, total=False):
-    """The fields of ``GenerationConfig``, which says what they mean, as keywords of ``Predictor.caption``."""
-
-    num_beams: int
-    length_penalty: float
-    temperature: float | None
-    top_k: int | None
-    top_p: float | None
-    seed: int
-    min_tokens: int
-    max_tokens: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +71,7 @@ class Predictor:
     def embed_images(self, images: Sequence[ImageInput], *, batch_size: int = 64) -> Float[Tensor, "images embed"]:
         """Return each image's vector in the joint space, L2-normalized."""
         check_list(images, "images")
-        return self._in_batches(
+        return in_batches(
             lambda rows: self.model.encode_images(self._pixels(images[rows])).image_embeds, len(images), batch_size
         )
 
@@ -100,7 +88,7 @@ class Predictor:
             encoded = self.model.encode_images(self._pixels(images[rows]))
             return torch.cat([encoded.image_embeds, self.model.image_features(encoded).float()], dim=1)
 
-        both = self._in_batches(encode, len(images), batch_size)
+        both = in_batches(encode, len(images), batch_size)
         embed_dim = self.model.config.embed_dim
         return ImageVectors(embeddings=both[:, :embed_dim], features=both[:, embed_dim:])
 
@@ -109,11 +97,11 @@ class Predictor:
         """Return each text's vector in the joint space, L2-normalized."""
         check_list(texts, "texts")
 
-        def embed(rows: slice) -> Tensor:
-            batch = self._tokens(texts[rows])
+        def embed(sequences: Sequence[Sequence[int]]) -> Tensor:
+            batch = self._padded(sequences)
             return self.model.encode_texts(batch.tokens, batch.is_padding).text_embeds
 
-        return self._in_batches(embed, len(texts), batch_size)
+        return in_length_order(embed, self._token_ids(texts), batch_size)
 
     def similarity(self, images: Sequence[ImageInput], texts: Sequence[str]) -> Float[Tensor, "images texts"]:
         """Return the cosine of every image with every text."""
@@ -172,7 +160,23 @@ class Predictor:
             memory = self.model.memory(self.model.encode_images(self._pixels(images[rows])))
             return caption_log_likelihoods(self.model, memory, self._tokens(captions[rows]), per_token=per_token)
 
-        return self._in_batches(score, len(images), batch_size)
+        return in_batches(score, len(images), batch_size)
+
+    @torch.no_grad()
+    def candidate_log_likelihoods(
+        self, images: Sequence[ImageInput], candidates: Sequence[Sequence[str]], *, batch_size: int = 64
+    ) -> list[Float[Tensor, " candidates"]]:
+        """Return how likely the model finds each image's own candidate captions, the mean over a caption's tokens.
+
+        As ``caption_log_likelihood(..., per_token=True)``, but every image is encoded once.
+        """
+        check_pairs(images, candidates)
+        found = []
+        for start in range(0, len(images), batch_size):
+            memory = self.model.memory(self.model.encode_images(self._pixels(images[start : start + batch_size])))
+            for image, captions in zip(memory, candidates[start : start + batch_size], strict=True):
+                found.append(in_length_order(self._scorer(image), self._token_ids(captions), batch_size))
+        return found
 
     @torch.no_grad()
     def patch_scores(
@@ -180,7 +184,7 @@ class Predictor:
     ) -> Float[Tensor, "pairs patches"]:
         """Return how well each patch, row by row, matches the caption: the cosine that training chooses masks by."""
         check_pairs(images, captions)
-        return self._in_batches(
+        return in_batches(
             lambda rows: self._scores(self._pairs(images[rows], captions[rows])),
             len(images),
             batch_size,
@@ -248,13 +252,20 @@ class Predictor:
         weight = self.model.image_encoder.patch_embedding.weight
         return image_batch(images, self.image_size, self.config.transforms).to(weight.device, weight.dtype)
 
-    def _tokens(self, texts: Sequence[str]) -> TokenBatch:
-        device = self.model.log_logit_scale.device
-        batch = encode_batch(self.tokenizer, texts, self.context_length)
-        return TokenBatch(tokens=batch.tokens.to(device), is_padding=batch.is_padding.to(device))
+    def _scorer(
+        self, memory: Float[Tensor, "memory memory_width"]
+    ) -> Callable[[Sequence[Sequence[int]]], Float[Tensor, " captions"]]:
+        return lambda sequences: caption_log_likelihoods(
+            self.model, memory[None], self._padded(sequences), per_token=True
+        )
 
-    def _in_batches(self, compute: Callable[[slice], Tensor], num_items: int, batch_size: int) -> Tensor:
-        if num_items == 0:
-            raise ValueError("nothing was given: the list is empty")
-        starts = range(0, num_items, batch_size)
-        return torch.cat([compute(slice(start, start + batch_size)).float().cpu() for start in starts])
+    def _tokens(self, texts: Sequence[str]) -> TokenBatch:
+        return self._padded(self._token_ids(texts))
+
+    def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        return [self.tokenizer.encode(text, self.context_length) for text in texts]
+
+    def _padded(self, sequences: Sequence[Sequence[int]]) -> TokenBatch:
+        device = self.model.log_logit_scale.device
+        batch = pad_tokens(sequences, self.tokenizer.special.pad_id)
+        return TokenBatch(tokens=batch.tokens.to(device), is_padding=batch.is_padding.to(device))

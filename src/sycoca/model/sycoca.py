@@ -142,10 +142,13 @@ class SyCoCa(nn.Module):
 
     def caption_states(
         self,
-        token_states: Float[Tensor, "batch tokens width"],
-        memory: Float[Tensor, "batch memory memory_width"],
-    ) -> Float[Tensor, "batch tokens width"]:
-        """Return the text decoder's states, from which ``vocabulary_logits`` predicts the token after each."""
+        token_states: Float[Tensor, "rows tokens width"],
+        memory: Float[Tensor, "images memory memory_width"],
+    ) -> Float[Tensor, "rows tokens width"]:
+        """Return the text decoder's states, from which ``vocabulary_logits`` predicts the token after each.
+
+        Several captions of one image are rows side by side, as many for every image.
+        """
         return self._text_decoder()(token_states, memory)
 
     def answer_logits(

@@ -39,13 +39,17 @@ class TextDecoder(nn.Module):
 
     def forward(
         self,
-        token_states: Float[Tensor, "batch tokens width"],
-        memory: Float[Tensor, "batch memory memory_width"],
-    ) -> Float[Tensor, "batch tokens width"]:
-        """Return normed states; ``vocabulary`` turns them into logits of the next token."""
+        token_states: Float[Tensor, "rows tokens width"],
+        memory: Float[Tensor, "images memory memory_width"],
+    ) -> Float[Tensor, "rows tokens width"]:
+        """Return normed states; ``vocabulary`` turns them into logits of the next token.
+
+        Images may have several rows each, as many as one another: see ``decode_step``.
+        """
         x = token_states
         for self_block, cross_block in self._layers():
-            x = cross_block(self_block(x, is_causal=True), *cross_block.keys_values(memory))
+            x = self_block(x, is_causal=True)
+            x = cross_block(x.reshape(len(memory), -1, self.width), *cross_block.keys_values(memory)).reshape(x.shape)
         return self.norm_final(x)
 
     def keys_values(self, memory: Float[Tensor, "images memory memory_width"]) -> list[KeysValues]:
