@@ -1,0 +1,164 @@
+"""How right an answer is: by the official VQA accuracy, or by equality with one reference answer or a set of them."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Literal, final
+
+from sycoca.metrics.vqa_normalization import clean_answer, normalize_answer
+
+FEWEST_ANNOTATORS = 4
+"""So many answers a question must have for the official accuracy: with fewer no answer could reach 1."""
+
+References = Literal["annotators", "members"]
+"""What several reference answers to a question are: opinions about one answer, or the members of a set."""
+
+AnswerKey = tuple[str, ...]
+"""What answers that count as the same have in common."""
+
+
+def leave_one_out_accuracy(num_matches: int, num_annotators: int) -> float:
+    """Return the mean of min(1, matches / 3) over all ways to leave one annotator out.
+
+    With ten annotators 0, 1, 2, 3 and 4 matches make 0, 0.3, 0.6, 0.9 and 1.
+    """
+    with_one_less = num_matches * min(1.0, (num_matches - 1) / 3)
+    with_all = (num_annotators - num_matches) * min(1.0, num_matches / 3)
+    return (with_one_less + with_all) / num_annotators
+
+
+class AnswerRule(ABC):
+    """How answers to a data set's questions are judged and counted."""
+
+    metric: str
+    """Name of the accuracy."""
+
+    @abstractmethod
+    def accuracy(self, answer: str, references: Sequence[str]) -> float:
+        """Return how right an answer is, 0 to 1."""
+
+    @abstractmethod
+    def best_answer(self, references: Sequence[str]) -> str:
+        """Return the answer that a question is best answered with, spelled as its references are."""
+
+    @abstractmethod
+    def key(self, answer: str) -> AnswerKey:
+        """Return what answers that count as the same have in common."""
+
+    @abstractmethod
+    def soft_targets(self, references: Sequence[str]) -> dict[AnswerKey, float]:
+        """Return how right each answer is that is right at all, 0 to 1."""
+
+
+@final
+class AnnotatorRule(AnswerRule):
+    """The official VQA accuracy: references are what several annotators said, at least 4.
+
+    Source: VQA (arXiv 1505.00468) and GT-Vision-Lab/VQA, PythonEvaluationTools/vqaEvaluation/vqaEval.py.
+    """
+
+    metric = "vqa_accuracy"
+
+    def accuracy(self, answer: str, references: Sequence[str]) -> float:
+        """Return the mean over all ways to leave one annotator out of min(1, matches / 3).
+
+        Answers are normalized only where annotators disagree; where all agree, an answer must be theirs to the letter.
+        Raises ValueError for fewer than 4 annotators.
+        """
+        _check_annotators(references)
+        cleaned = [clean_answer(text) for text in references]
+        if len(set(cleaned)) == 1:
+            return leave_one_out_accuracy(cleaned.count(clean_answer(answer)), len(cleaned))
+        wanted = normalize_answer(answer)
+        return leave_one_out_accuracy(sum(normalize_answer(text) == wanted for text in cleaned), len(cleaned))
+
+    def best_answer(self, references: Sequence[str]) -> str:
+        """Return the answer given most often (the first of several such) in its most frequent spelling."""
+        _check_annotators(references)
+        most_frequent = _most_frequent(map(normalize_answer, references))
+        return _most_frequent(clean_answer(text) for text in references if normalize_answer(text) == most_frequent)
+
+    def key(self, answer: str) -> AnswerKey:
+        """Return the normalized answer."""
+        return (normalize_answer(answer),)
+
+    def soft_targets(self, references: Sequence[str]) -> dict[AnswerKey, float]:
+        """Return the accuracy of every annotator's answer, counted after normalization."""
+        _check_annotators(references)
+        counts = Counter(map(self.key, references))
+        return {key: leave_one_out_accuracy(count, len(references)) for key, count in counts.items()}
+
+
+@final
+class MemberRule(AnswerRule):
+    """Equality after normalization with the only reference, or with several as the members of one set."""
+
+    metric = "answer_accuracy"
+
+    def accuracy(self, answer: str, references: Sequence[str]) -> float:
+        """Return 1 where the answer is the reference, or has the same members cut at its commas, else 0.
+
+        Raises ValueError without references.
+        """
+        _check_references(references)
+        members = answer.split(",") if len(references) > 1 else [answer]
+        return float(set(map(normalize_answer, members)) == set(map(normalize_answer, references)))
+
+    def best_answer(self, references: Sequence[str]) -> str:
+        """Return the only reference, or all members in alphabetical order with commas between them."""
+        _check_references(references)
+        spellings = {normalize_answer(text): clean_answer(text) for text in reversed(references)}
+        return ", ".join(spellings[key] for key in sorted(spellings))
+
+    def key(self, answer: str) -> AnswerKey:
+        """Return the normalized members in alphabetical order."""
+        return tuple(sorted(set(map(normalize_answer, answer.split(",")))))
+
+    def soft_targets(self, references: Sequence[str]) -> dict[AnswerKey, float]:
+        """Return 1 for the one right answer."""
+        return {self.key(self.best_answer(references)): 1.0}
+
+
+def answer_rule(references: Sequence[Sequence[str]], kind: References | None = None) -> AnswerRule:
+    """Return the rule for questions with these references.
+
+    Without a ``kind`` they are annotators where every question has at least 4, and members of a set elsewhere. Raises
+    ValueError where some question has too few for the kind, or none at all.
+    """
+    fewest = min(map(len, references), default=0)
+    if fewest == 0:
+        raise ValueError("answers can be judged only where every question has a reference answer")
+    if kind == "annotators" and fewest < FEWEST_ANNOTATORS:
+        raise ValueError(_too_few(fewest))
+    is_official = kind == "annotators" or (kind is None and fewest >= FEWEST_ANNOTATORS)
+    return AnnotatorRule() if is_official else MemberRule()
+
+
+def most_frequent_answers(answers: Iterable[str], rule: AnswerRule, num_answers: int | None = None) -> list[str]:
+    """Return the most frequent answers, those that count as the same together, in their most frequent spelling.
+
+    The alphabet decides among equally frequent ones. None takes all.
+    """
+    spellings: dict[AnswerKey, Counter[str]] = {}
+    for answer in answers:
+        spellings.setdefault(rule.key(answer), Counter())[answer] += 1
+    ranked = sorted(spellings.items(), key=lambda entry: (-entry[1].total(), entry[0]))
+    return [min(counts, key=lambda text: (-counts[text], text)) for _, counts in ranked[:num_answers]]
+
+
+def _most_frequent(texts: Iterable[str]) -> str:
+    return Counter(texts).most_common(1)[0][0]
+
+
+def _check_annotators(references: Sequence[str]) -> None:
+    if len(references) < FEWEST_ANNOTATORS:
+        raise ValueError(_too_few(len(references)))
+
+
+def _check_references(references: Sequence[str]) -> None:
+    if not references:
+        raise ValueError("an answer cannot be judged without a reference answer")
+
+
+def _too_few(count: int) -> str:
+    return f"the VQA accuracy needs at least {FEWEST_ANNOTATORS} annotators for every question, got {count}"

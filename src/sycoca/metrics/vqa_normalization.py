@@ -1,0 +1,49 @@
+"""When two answers count as the same: the normalization of the official VQA evaluation, oddities included."""
+
+import re
+
+from sycoca.metrics.vqa_contractions import CONTRACTIONS
+
+_PUNCTUATION = (
+    *(";", "/", "[", "]", '"', "{", "}", "(", ")", "=", "+"),
+    *("\\", "_", "-", ">", "<", "@", "`", ",", "?", "!"),
+)
+_NUMBER_WORDS = {
+    **{"none": "0", "zero": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5"},
+    **{"six": "6", "seven": "7", "eight": "8", "nine": "9", "ten": "10"},
+}
+_ARTICLES = frozenset(("a", "an", "the"))
+_PERIOD = re.compile(r"\.(?!\d)")
+_COMMA_IN_NUMBER = re.compile(r"\d,\d")
+
+_MOST_PERIODS = 32
+"""The official evaluation passes a flag of that value where the number of replacements belongs."""
+
+
+def clean_answer(text: str) -> str:
+    """Return an answer on one line, without space around it; all that happens where annotators agree."""
+    return text.replace("\n", " ").replace("\t", " ").strip()
+
+
+def normalize_answer(text: str) -> str:
+    """Return an answer in lower case, without punctuation and articles, numbers up to ten as digits.
+
+    Source: GT-Vision-Lab/VQA, PythonEvaluationTools/vqaEvaluation/vqaEval.py, whose oddities are kept: a sign of
+    punctuation leaves no space where it (or any comma between digits) stands beside one somewhere in the answer, and
+    a space elsewhere; a period goes unless a digit follows. Twice is not always the same as once.
+    """
+    return _without_articles(_without_punctuation(clean_answer(text)))
+
+
+def _without_punctuation(text: str) -> str:
+    has_comma_in_number = _COMMA_IN_NUMBER.search(text) is not None
+    result = text
+    for sign in _PUNCTUATION:
+        stands_apart = f"{sign} " in text or f" {sign}" in text
+        result = result.replace(sign, "" if stands_apart or has_comma_in_number else " ")
+    return _PERIOD.sub("", result, count=_MOST_PERIODS)
+
+
+def _without_articles(text: str) -> str:
+    words = (_NUMBER_WORDS.get(word, word) for word in text.lower().split())
+    return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
