@@ -1,36 +1,85 @@
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sycoca.metrics.retrieval import RetrievalRanks, retrieval_metrics, retrieval_ranks
+from reference.slow_retrieval import slow_order, slow_rank, slow_re_ranked
+from sycoca.metrics.retrieval import RetrievalRanks, first_candidates, re_ranked, retrieval_metrics, retrieval_ranks
 
 
-def slow_ranks(images: torch.Tensor, texts: torch.Tensor, image_of_text: list[int]) -> tuple[list[int], list[int]]:
-    """Rank one query after the other, counting in Python."""
-    image_to_text, text_to_image = [], []
-    for i, image in enumerate(images):
-        scores = [float(image @ text) for text in texts]
-        best = max(score for score, owner in zip(scores, image_of_text, strict=True) if owner == i)
-        wrong = [score for score, owner in zip(scores, image_of_text, strict=True) if owner != i]
-        image_to_text.append(1 + sum(score >= best for score in wrong))
-    for text, owner in zip(texts, image_of_text, strict=True):
-        scores = [float(text @ image) for image in images]
-        text_to_image.append(1 + sum(score >= scores[owner] for i, score in enumerate(scores) if i != owner))
-    return image_to_text, text_to_image
+class Case(NamedTuple):
+    """Embeddings of small whole numbers, so that ties are common and products exact."""
+
+    images: torch.Tensor
+    texts: torch.Tensor
+    image_of_text: list[int]
+
+    def queries(self) -> Iterator[tuple[str, list[float], list[bool]]]:
+        """Yield every query's direction, its scores and which candidates are right."""
+        for index, image in enumerate(self.images):
+            yield "image", [float(image @ text) for text in self.texts], [own == index for own in self.image_of_text]
+        for text, own in zip(self.texts, self.image_of_text, strict=True):
+            yield "text", [float(text @ image) for image in self.images], [i == own for i in range(len(self.images))]
 
 
-@given(data=st.data(), num_images=st.integers(1, 6), block_size=st.integers(1, 9))
-def test_ranks_equal_counting_one_by_one(data: st.DataObject, num_images: int, block_size: int):
-    extra = data.draw(st.lists(st.integers(0, num_images - 1), max_size=8))
-    image_of_text = data.draw(st.permutations([*range(num_images), *extra]))
-    # Small whole numbers, so that ties are common and products exact.
-    numbers = st.lists(st.integers(-2, 2), min_size=2, max_size=2)
-    images = torch.tensor([data.draw(numbers) for _ in range(num_images)]).float()
-    texts = torch.tensor([data.draw(numbers) for _ in image_of_text]).float()
-    ranks = retrieval_ranks(images, texts, torch.tensor(image_of_text), block_size=block_size)
-    expected = slow_ranks(images, texts, image_of_text)
-    assert (ranks.image_to_text.tolist(), ranks.text_to_image.tolist()) == expected
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """Return up to 6 images with 1 to 7 captions each, captions in any order."""
+    num_captions = draw(st.lists(st.integers(1, 7), min_size=1, max_size=6))
+    image_of_text = draw(st.permutations([i for i, count in enumerate(num_captions) for _ in range(count)]))
+    embeds = st.lists(st.integers(-2, 2), min_size=2, max_size=2)
+    return Case(
+        torch.tensor([draw(embeds) for _ in num_captions]).float(),
+        torch.tensor([draw(embeds) for _ in image_of_text]).float(),
+        image_of_text,
+    )
+
+
+@given(case=cases(), block_size=st.integers(1, 9))
+def test_ranks_equal_counting_one_by_one(case: Case, block_size: int):
+    ranks = retrieval_ranks(case.images, case.texts, torch.tensor(case.image_of_text), block_size=block_size)
+    expected = [slow_rank(scores, is_right) for _, scores, is_right in case.queries()]
+    assert [*ranks.image_to_text.tolist(), *ranks.text_to_image.tolist()] == expected
+
+
+@given(case=cases(), num_first=st.integers(1, 9), block_size=st.integers(1, 9), seed=st.integers(0, 100))
+def test_re_ranking_equals_sorting_one_by_one(case: Case, num_first: int, block_size: int, seed: int):
+    owners = torch.tensor(case.image_of_text)
+    # Two values only: other scores tie as well.
+    other = torch.randint(0, 2, (len(case.images), len(case.texts)), generator=torch.Generator().manual_seed(seed))
+    candidates = first_candidates(case.images, case.texts, owners, num_first, block_size=block_size)
+    ranks = retrieval_ranks(case.images, case.texts, owners)
+    of_images = candidates.texts_of_image
+    found = re_ranked(
+        ranks.image_to_text,
+        owners[of_images] == torch.arange(len(case.images))[:, None],
+        other.gather(1, of_images).float(),
+    )
+    of_texts = candidates.images_of_text
+    found_images = re_ranked(ranks.text_to_image, of_texts == owners[:, None], other.T.gather(1, of_texts).float())
+    others = [*other.tolist(), *other.T.tolist()]
+    queries = list(case.queries())
+    # Which of several equal wrong candidates is among the first is open, and no rank depends on their number.
+    for (_, scores, is_right), row in zip(queries, [*of_images.tolist(), *of_texts.tolist()], strict=True):
+        expected = slow_order(scores, is_right)[:num_first]
+        assert [(scores[i], is_right[i]) for i in row] == [(scores[i], is_right[i]) for i in expected]
+        assert len(set(row)) == len(row)
+    clear = [i for i, (_, scores, is_right) in enumerate(queries) if has_clear_end(scores, is_right, num_first)]
+    slow = [slow_re_ranked(queries[i][1], queries[i][2], num_first, others[i]) for i in clear]
+    fast = [*found.tolist(), *found_images.tolist()]
+    assert [fast[i] for i in clear] == slow
+
+
+def has_clear_end(scores: list[float], is_right: list[bool], num_first: int) -> bool:
+    """Return whether the first candidates are the same ones however equal ones are ordered."""
+    order = slow_order(scores, is_right)
+    if num_first >= len(order):
+        return True
+    last, following = order[num_first - 1], order[num_first]
+    return (scores[last], is_right[last]) != (scores[following], is_right[following])
 
 
 def test_ranks_worked_out_by_hand():
@@ -85,3 +134,10 @@ def test_refuses_an_image_without_caption():
 def test_refuses_a_caption_of_no_image():
     with pytest.raises(ValueError, match="belongs to image 2, there are 2 images"):
         retrieval_ranks(torch.ones(2, 2), torch.ones(3, 2), torch.tensor([0, 1, 2]))
+    with pytest.raises(ValueError, match="belongs to image -1, there are 2 images"):
+        retrieval_ranks(torch.ones(2, 2), torch.ones(3, 2), torch.tensor([0, 1, -1]))
+
+
+def test_refuses_to_take_no_candidates():
+    with pytest.raises(ValueError, match="at least 1 candidate"):
+        first_candidates(torch.ones(2, 2), torch.ones(2, 2), torch.arange(2), 0)
