@@ -18,7 +18,10 @@ from sycoca.randomness import derive_generator
 
 @final
 class CaptionRows:
-    """The model's next-token predictions with its caches; each image's cross-attention keys are computed once."""
+    """The model's next-token predictions with its caches; each image's cross-attention keys are computed once.
+
+    With ``prompts``, one per image, bos included, every row goes on from its image's prompt instead of bos alone.
+    """
 
     def __init__(
         self,
@@ -27,16 +30,22 @@ class CaptionRows:
         *,
         rows_per_image: int,
         max_tokens: int,
+        prompts: Int[Tensor, "images prompt"] | None = None,
     ) -> None:
         self._model = model
-        self._state = model.start_decoding(memory, max_tokens)
+        num_prompted = 1 if prompts is None else prompts.shape[1]
+        self._state = model.start_decoding(memory, max_tokens + num_prompted - 1)
+        self._prompts = prompts
         self._rows_per_image = rows_per_image
         self._num_images = len(memory)
         self._device = memory.device
 
     def advance(self, tokens: Int[Tensor, " rows"]) -> Float[Tensor, "rows vocab"]:
-        """Append one token to every row; return the logits of the next."""
-        return self._model.next_token_logits(tokens[:, None].to(self._device), self._state)
+        """Append one token to every row, the first being bos; return the logits of the next."""
+        new = tokens[:, None]
+        if self._prompts is not None:
+            new, self._prompts = self._prompts.repeat_interleave(self._rows_per_image, 0), None
+        return self._model.next_token_logits(new.to(self._device), self._state)
 
     def reorder(self, rows: Int[Tensor, " kept"]) -> None:
         """Let row i go on from row ``rows[i]`` of the same image; images without rows are dropped."""
@@ -74,6 +83,36 @@ def generate_captions(
     """
     max_tokens = most_new_tokens(config, model.config.text_encoder.context_length)
     rows = CaptionRows(model, memory, rows_per_image=config.num_beams, max_tokens=max_tokens)
+    return _decoded(rows, special, config, range(first_index, first_index + len(memory)), max_tokens)
+
+
+def continue_prompts(
+    model: SyCoCa,
+    memory: Float[Tensor, "images memory memory_width"],
+    prompts: Int[Tensor, "images prompt"],
+    special: SpecialTokens,
+    config: GenerationConfig,
+    *,
+    places: Sequence[int],
+) -> list[GeneratedCaption]:
+    """Generate what follows each image's prompt, which begins with bos; prompts are not part of the results.
+
+    ``places`` are those of the prompts in the whole list, from which drawing derives. Raises ValueError where prompts
+    leave no room for ``min_tokens``; what they leave bounds ``max_tokens``.
+    """
+    room = model.config.text_encoder.context_length - prompts.shape[1] - 1
+    if room < max(1, config.min_tokens):
+        raise ValueError(
+            f"a text of {prompts.shape[1]} tokens leaves room for {max(0, room)} more; shorten it or lower min_tokens"
+        )
+    max_tokens = room if config.max_tokens is None else min(room, config.max_tokens)
+    rows = CaptionRows(model, memory, rows_per_image=config.num_beams, max_tokens=max_tokens, prompts=prompts)
+    return _decoded(rows, special, config, places, max_tokens)
+
+
+def _decoded(
+    rows: CaptionRows, special: SpecialTokens, config: GenerationConfig, places: Sequence[int], max_tokens: int
+) -> list[GeneratedCaption]:
     if config.num_beams > 1:
         limits = BeamLimits(
             num_beams=config.num_beams,
@@ -81,11 +120,10 @@ def generate_captions(
             min_tokens=config.min_tokens,
             max_tokens=max_tokens,
         )
-        return beam_search(rows, len(memory), special, limits)
-    places = range(first_index, first_index + len(memory))
+        return beam_search(rows, len(places), special, limits)
     return generate(
         rows,
-        len(memory),
+        len(places),
         special,
         min_tokens=config.min_tokens,
         max_tokens=max_tokens,

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from sycoca.inference.answering import RankedAnswer, check_questions, rank_answers, write_answers
 from sycoca.inference.batches import in_batches, in_length_order
 from sycoca.inference.captioning import caption_log_likelihoods, generate_captions
 from sycoca.inference.explanation import (
@@ -144,6 +145,48 @@ class Predictor:
                 )
             yield from captions
 
+    def ask(self, image: ImageInput, question: str, *, open_ended: bool = False) -> str:
+        """Answer a question: the likeliest answer of a fine-tuned model's list, or with ``open_ended`` what the text
+        decoder goes on with after the question.
+
+        Raises ValueError for a model without a list of answers, or without text decoder.
+        """
+        if open_ended:
+            return next(self.write_answers([image], [[question]], GenerationConfig()))[0]
+        return next(self.answers([image], [[question]]))[0][0].answer
+
+    def answers(
+        self, images: Sequence[ImageInput], questions: Sequence[Sequence[str]], *, top: int = 1, batch_size: int = 64
+    ) -> Iterator[list[tuple[RankedAnswer, ...]]]:
+        """Yield for every image the ``top`` answers of the list to each of its own questions, the likeliest first."""
+        for rows, memory in self._asked(images, questions, batch_size):
+            with torch.no_grad():
+                yield from rank_answers(
+                    self.model, memory, questions[rows], self.tokenizer, self.config, top=top, most_rows=batch_size
+                )
+
+    def write_answers(
+        self,
+        images: Sequence[ImageInput],
+        questions: Sequence[Sequence[str]],
+        config: GenerationConfig,
+        *,
+        batch_size: int = 64,
+        first_index: int = 0,
+    ) -> Iterator[list[str]]:
+        """Yield for every image what the text decoder goes on with after each of its own questions."""
+        for rows, memory in self._asked(images, questions, batch_size):
+            with torch.no_grad():
+                yield from write_answers(
+                    self.model,
+                    memory,
+                    questions[rows],
+                    self.tokenizer,
+                    config,
+                    first_index=first_index + sum(map(len, questions[: rows.start])),
+                    most_rows=batch_size,
+                )
+
     @torch.no_grad()
     def caption_log_likelihood(
         self, images: Sequence[ImageInput], captions: Sequence[str], *, per_token: bool = False, batch_size: int = 64
@@ -247,6 +290,16 @@ class Predictor:
 
     def _pairs(self, images: Sequence[ImageInput], captions: Sequence[str]) -> EncodedPairs:
         return encode_pairs(self.model, self._pixels(images), self._tokens(captions))
+
+    def _asked(
+        self, images: Sequence[ImageInput], questions: Sequence[Sequence[str]], batch_size: int
+    ) -> Iterator[tuple[slice, Float[Tensor, "batch memory memory_width"]]]:
+        check_questions(images, questions)
+        for start in range(0, len(images), batch_size):
+            rows = slice(start, start + batch_size)
+            with torch.no_grad():
+                memory = self.model.memory(self.model.encode_images(self._pixels(images[rows])))
+            yield rows, memory
 
     def _pixels(self, images: Sequence[ImageInput]) -> Float[Tensor, "batch 3 height width"]:
         weight = self.model.image_encoder.patch_embedding.weight

@@ -155,9 +155,12 @@ class SyCoCa(nn.Module):
         self,
         questions: EncodedTexts,
         is_padding: Bool[Tensor, "batch tokens"],
-        memory: Float[Tensor, "batch memory memory_width"],
+        memory: Float[Tensor, "images memory memory_width"],
     ) -> Float[Tensor, "batch answers"]:
-        """Return a logit per answer from the text decoder's state at the question's end, at least float32."""
+        """Return a logit per answer from the text decoder's state at the question's end, at least float32.
+
+        Several questions about one image are rows side by side, as many for every image.
+        """
         if self.answer_head is None:
             raise ValueError("this model has no head for answers: fine-tune it with sycoca finetune vqa")
         return self.answer_head(self.caption_states(questions.token_states, memory), is_padding)

@@ -28,6 +28,9 @@ class WeightsConfig:
     answers: tuple[str, ...] | None = None
     """The answers that the answer head chooses from, in its order."""
 
+    answers_exclude_each_other: bool = False
+    """Whether the answers' probabilities add up to 1 (a head trained by softmax), or each stands by itself."""
+
     class_names: tuple[str, ...] | None = None
     """The classes that the class head chooses from, in its order."""
 
