@@ -146,6 +146,17 @@ def reconstruct_pair(
     return Reconstruction(original=original, masked=left, reconstructed=reconstructed, is_masked=to_grid(is_masked[0]))
 
 
+def checked_mask(is_masked: Bool[np.ndarray, "..."], num_patches: int) -> Bool[Tensor, "1 patches"]:
+    """Return a user's mask as a row; ValueError where it is no grid of the patches or leaves nothing to do."""
+    side = math.isqrt(num_patches)
+    mask = np.asarray(is_masked)
+    if mask.shape != (side, side) or mask.dtype != bool:
+        raise ValueError(f"is_masked must be {side} x {side} booleans, got {mask.shape} of {mask.dtype}")
+    if mask.all() or not mask.any():
+        raise ValueError("is_masked must mask at least one patch and leave at least one")
+    return torch.from_numpy(mask.reshape(1, -1))
+
+
 def to_grid(patches: Shaped[Tensor, " patches"]) -> Shaped[np.ndarray, "rows columns"]:
     """Lay out one value per patch as the patches lie in the (square) image."""
     side = math.isqrt(len(patches))

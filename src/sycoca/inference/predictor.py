@@ -1,6 +1,5 @@
 """Predictor: what users call. Images and strings in, plain values out."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Unpack, final
@@ -10,13 +9,16 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from sycoca.data.class_lists import NamedClass, named_classes
 from sycoca.inference.answering import RankedAnswer, check_questions, rank_answers, write_answers
 from sycoca.inference.batches import in_batches, in_length_order
 from sycoca.inference.captioning import caption_log_likelihoods, generate_captions
+from sycoca.inference.classification import PromptOptions, head_names, image_scorer
 from sycoca.inference.explanation import (
     EncodedPairs,
     Explanation,
     Reconstruction,
+    checked_mask,
     encode_pairs,
     pair_scores,
     reconstruct_pair,
@@ -221,17 +223,48 @@ class Predictor:
                 found.append(in_length_order(self._scorer(image), self._token_ids(captions), batch_size))
         return found
 
+    def classify(
+        self, images: Sequence[ImageInput], class_names: Sequence[str] | None = None, **options: Unpack[PromptOptions]
+    ) -> list[str]:
+        """Return the name of each image's most probable class, as ``class_probabilities`` finds it."""
+        probabilities = self.class_probabilities(images, class_names, **options)
+        names: Sequence[str] = head_names(self.config) if class_names is None else class_names
+        return [names[index] for index in probabilities.argmax(1).tolist()]
+
+    def class_probabilities(
+        self, images: Sequence[ImageInput], class_names: Sequence[str] | None = None, **options: Unpack[PromptOptions]
+    ) -> Float[Tensor, "images classes"]:
+        """Return how probable every class is for every image, in the order of ``class_names``.
+
+        Any classes will do: their names are put into prompts. Without names the head of a model that was fine-tuned
+        to classify chooses from ``config.class_names``.
+        """
+        classes = None if class_names is None else named_classes(class_names)
+        return torch.cat([own.softmax(1) for own in self.class_scores(images, classes, **options)])
+
+    def class_scores(
+        self,
+        images: Sequence[ImageInput],
+        classes: Sequence[NamedClass] | None,
+        *,
+        batch_size: int = 64,
+        **options: Unpack[PromptOptions],
+    ) -> Iterator[Float[Tensor, "batch classes"]]:
+        """Yield logits of the classes, or of the head's where there are none, batch by batch, float32 on the CPU."""
+        check_list(images, "images")
+        with torch.no_grad():
+            score = image_scorer(self.model, self.config, self._tokens, self.embed_texts, classes, **options)
+        for start in range(0, len(images), batch_size):
+            with torch.no_grad():
+                yield score(self.model.encode_images(self._pixels(images[start : start + batch_size]))).float().cpu()
+
     @torch.no_grad()
     def patch_scores(
         self, images: Sequence[ImageInput], captions: Sequence[str], *, batch_size: int = 64
     ) -> Float[Tensor, "pairs patches"]:
         """Return how well each patch, row by row, matches the caption: the cosine that training chooses masks by."""
         check_pairs(images, captions)
-        return in_batches(
-            lambda rows: self._scores(self._pairs(images[rows], captions[rows])),
-            len(images),
-            batch_size,
-        )
+        return in_batches(lambda rows: self._scores(self._pairs(images[rows], captions[rows])), len(images), batch_size)
 
     @torch.no_grad()
     def reconstruct(
@@ -247,13 +280,8 @@ class Predictor:
         pair = self._pairs([image], [caption])
         if is_masked is None:
             return self._reconstruct(pair, training_choice(self._scores(pair), self.config.masking).is_masked)
-        side = math.isqrt(self.model.config.image_encoder.num_patches)
-        mask = np.asarray(is_masked)
-        if mask.shape != (side, side) or mask.dtype != bool:
-            raise ValueError(f"is_masked must be {side} x {side} booleans, got {mask.shape} of {mask.dtype}")
-        if mask.all() or not mask.any():
-            raise ValueError("is_masked must mask at least one patch and leave at least one")
-        return self._reconstruct(pair, torch.from_numpy(mask.reshape(1, -1)).to(pair.pixels.device))
+        mask = checked_mask(is_masked, self.model.config.image_encoder.num_patches)
+        return self._reconstruct(pair, mask.to(pair.pixels.device))
 
     @torch.no_grad()
     def explain(self, image: ImageInput, caption: str) -> Explanation:

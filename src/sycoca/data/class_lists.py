@@ -1,0 +1,172 @@
+"""Class names and prompt templates as users have them: on the command line, in text files, in JSON files."""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sycoca.data.text_files import opened, read_lines
+from sycoca.plain_data import did_you_mean
+
+_FILE_SUFFIXES = (".txt", ".csv", ".tsv", ".json")
+_LIST_KEYS = {"classes": ("classes", "classnames", "class_names"), "templates": ("templates",)}
+"""How JSON files call what we look for."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NamedClass:
+    """A class of images and what prompts call it."""
+
+    label: str
+    """What data calls it."""
+
+    wordings: tuple[str, ...]
+    """What stands in the place of {} in a prompt; several are synonyms."""
+
+
+def named_classes(names: Sequence[str]) -> tuple[NamedClass, ...]:
+    """Return classes whose labels are their names."""
+    return _checked([NamedClass(label=name, wordings=(name,)) for name in names], "the list of classes")
+
+
+def read_classes(text: str, *, labels_are_indices: bool = False) -> tuple[NamedClass, ...]:
+    """Return the classes of ``cat,dog,horse`` or of a file, in their order.
+
+    With ``labels_are_indices`` data calls the first class 0, the second 1, and two may have one name.
+
+    A ``.txt`` file has one class a line; ``.csv`` and ``.tsv`` files have two columns, label and name, and a label
+    that comes again gets a further name; a ``.json`` file is a list of names (a list in it: synonyms) or holds such a
+    list as "classes" or "classnames", maybe below the name that ``FILE#NAME`` says. Raises ValueError for a class that
+    is named twice, and where there is none.
+    """
+    classes = _found_classes(text)
+    if labels_are_indices:
+        classes = [replace(one, label=str(index)) for index, one in enumerate(classes)]
+    return _checked(classes, text)
+
+
+def read_templates(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return prompt templates; each text is one, with {} for the class, or names a file of them.
+
+    A ``.txt`` file has one template a line; a ``.json`` file is a list of them, holds such a list under the name that
+    ``FILE#NAME`` says, or there as "templates". Raises ValueError for a template without exactly one {}.
+    """
+    templates = [template for text in texts for template in ([text] if "{}" in text else _templates_of(text))]
+    if not templates:
+        raise ValueError('no prompt template is given; one is a text with {} for the class, as in "a photo of a {}."')
+    for template in templates:
+        if template.count("{}") != 1:
+            raise ValueError(f"a prompt template has {{}} exactly once, where the class goes; got {template!r}")
+    return tuple(templates)
+
+
+def _found_classes(text: str) -> list[NamedClass]:
+    path, part = _file_and_part(text)
+    if path is not None and path.suffix == ".json":
+        return [_from_json(entry, path) for entry in _json_list(path, part, "classes")]
+    if path is not None and path.suffix in (".csv", ".tsv"):
+        _refuse_part(path, part)
+        return _from_table(path)
+    if path is None:
+        names = [name.strip() for name in text.split(",") if name.strip()]
+    else:
+        _refuse_part(path, part)
+        names = _lines(path)
+    return [NamedClass(label=name, wordings=(name,)) for name in names]
+
+
+def _checked(classes: Sequence[NamedClass], where: str) -> tuple[NamedClass, ...]:
+    if not classes:
+        raise ValueError(f"{where} names no class")
+    seen: set[str] = set()
+    for one in classes:
+        if not one.label or not all(one.wordings):
+            raise ValueError(f"{where} has a class without name")
+        if one.label in seen:
+            raise ValueError(
+                f"{where} names the class {one.label!r} twice; every class must be told from the others (where data"
+                " says a class's place in the list and not its name: --labels-are indices)"
+            )
+        seen.add(one.label)
+    return tuple(classes)
+
+
+def _templates_of(text: str) -> list[str]:
+    path, part = _file_and_part(text)
+    if path is None:
+        raise ValueError(f"{text!r} is neither a prompt template, which has {{}} for the class, nor a file of them")
+    if path.suffix != ".json":
+        _refuse_part(path, part)
+        return _lines(path)
+    found = _json_list(path, part, "templates")
+    for template in found:
+        if not isinstance(template, str):
+            raise ValueError(f"{text} holds {template!r}, which is no prompt template")
+    return found
+
+
+def _file_and_part(text: str) -> tuple[Path | None, str | None]:
+    """Take ``FILE#NAME`` apart; no path where the text is no file's name."""
+    name, _, part = text.partition("#")
+    path = Path(name)
+    if path.suffix not in _FILE_SUFFIXES:
+        return None, None
+    if not path.is_file():
+        raise ValueError(f"there is no file {name!r}")
+    return path, part or None
+
+
+def _refuse_part(path: Path, part: str | None) -> None:
+    if part is not None:
+        raise ValueError(f"{path} has no parts: leave out #{part}, which is for JSON files")
+
+
+def _lines(path: Path) -> list[str]:
+    lines = [line.decode("utf-8", errors="replace").strip() for line in read_lines(path)]
+    return [line for line in lines if line]
+
+
+def _from_table(path: Path) -> list[NamedClass]:
+    rows = list(csv.reader(_lines(path), delimiter="," if path.suffix == ".csv" else "\t"))
+    wordings: dict[str, tuple[str, ...]] = {}
+    for number, row in enumerate(rows, start=1):
+        if len(row) != 2:
+            raise ValueError(f"{path}, line {number}: expected two columns, label and name, got {len(row)}")
+        label, name = (cell.strip() for cell in row)
+        wordings[label] = (*wordings.get(label, ()), name)
+    return [NamedClass(label=label, wordings=names) for label, names in wordings.items()]
+
+
+def _from_json(entry: object, path: Path) -> NamedClass:
+    names = (entry,) if isinstance(entry, str) else tuple(entry) if isinstance(entry, list) else ()
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{path}: a class is a name or a list of synonyms, got {entry!r}")
+    return NamedClass(label=names[0], wordings=names)
+
+
+def _json_list(path: Path, part: str | None, what: str) -> list[Any]:
+    """Return the list of classes or templates that a JSON file holds at the top or in its named part."""
+    with opened(path) as file:
+        text = file.read()
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no JSON file: {error}") from error
+    if part is not None:
+        if not isinstance(data, dict) or part not in data:
+            raise ValueError(f"{path} has no part {part!r}{did_you_mean(part, _part_names(data))}")
+        data = data[part]
+    if isinstance(data, dict):
+        data = next((data[key] for key in _LIST_KEYS[what] if key in data), data)
+    if isinstance(data, list):
+        return data
+    raise ValueError(
+        f"{path} holds no list of {what} there; name the part that does, as in {path.name}#NAME, with NAME one of"
+        f" {', '.join(_part_names(data)) or 'none'}"
+    )
+
+
+def _part_names(data: object) -> list[str]:
+    return [name for name, value in data.items() if isinstance(value, list | dict)] if isinstance(data, dict) else []

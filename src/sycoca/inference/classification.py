@@ -1,0 +1,144 @@
+"""Classes without training: images are compared with prompts such as "a photo of a cat."."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal, TypedDict, assert_never, final
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from rich.console import Console
+from torch import Tensor
+
+from sycoca.data.class_lists import NamedClass
+from sycoca.inference.progress import tracked
+from sycoca.model.sycoca import SyCoCa
+from sycoca.precision import precise_product
+from sycoca.preprocess.token_batch import TokenBatch
+from sycoca.records import EncodedImages
+from sycoca.weights.config import WeightsConfig
+
+Scorer = Literal["cosine", "likelihood"]
+"""How well a class fits an image: the cosine of image and prompts, or how likely the captioner finds the prompts."""
+
+PHOTO_TEMPLATES = ("a photo of a {}.",)
+"""What is said of a photo unless told otherwise (CLIP, arXiv 2103.00020, section 3.1.4)."""
+
+
+class PromptOptions(TypedDict, total=False):
+    """How classes become prompts and prompts scores, as keywords of ``Predictor.classify``."""
+
+    templates: Sequence[str]
+    scorer: Scorer
+
+
+Tokenize = Callable[[Sequence[str]], TokenBatch]
+
+_ROWS_AT_ONCE = 256
+"""Pairs of image and prompt per forward: every token of them needs a row of logits as long as the vocabulary."""
+
+
+def class_prompts(one: NamedClass, templates: Sequence[str]) -> list[str]:
+    """Return every wording of a class in every template."""
+    return [template.replace("{}", wording) for template in templates for wording in one.wordings]
+
+
+def class_embeds(
+    embed_texts: Callable[[Sequence[str]], Tensor],
+    classes: Sequence[NamedClass],
+    templates: Sequence[str],
+    *,
+    console: Console | None = None,
+) -> Float[Tensor, "classes embed"]:
+    """Return each class's vector in the joint space, L2-normalized: the mean of its prompts' normalized vectors.
+
+    CLIP's ensemble (arXiv 2103.00020, section 3.1.4). Classes of one name get one vector, so that they tie.
+    """
+    # By wordings: of classes that are called the same, one goes through the text encoder.
+    distinct = {one.wordings: one for one in classes}
+    vectors = {
+        wordings: F.normalize(embed_texts(class_prompts(one, templates)).mean(0), dim=0)
+        for wordings, one in tracked(distinct.items(), len(distinct), "embedding classes", console=console)
+    }
+    return torch.stack([vectors[one.wordings] for one in classes])
+
+
+@final
+class ClassLikelihoods:
+    """Scores classes by how likely the captioner finds their prompts; the prompts go through the text encoder once."""
+
+    def __init__(
+        self, model: SyCoCa, tokenize: Tokenize, classes: Sequence[NamedClass], templates: Sequence[str]
+    ) -> None:
+        self._model = model
+        prompts = [class_prompts(one, templates) for one in classes]
+        self._num_prompts = [len(own) for own in prompts]
+        self._texts = tokenize([prompt for own in prompts for prompt in own])
+        self._token_states = model.encode_texts(self._texts.tokens, self._texts.is_padding).token_states
+        # The last token of a caption is eos: a prompt is only its beginning.
+        self._is_label = ~self._texts.is_padding[:, 1:]
+        self._is_label &= self._is_label.cumsum(1) < self._is_label.sum(1, keepdim=True)
+
+    def of(self, images: EncodedImages) -> Float[Tensor, "images classes"]:
+        """Return the log-probability, natural logarithm, that an image's caption begins with a class's prompt.
+
+        Where a class has several prompts, that of the mean of their probabilities. Names that are frequent in captions
+        score higher, as in language.
+        """
+        memory = self._model.memory(images)
+        images_at_once = max(1, _ROWS_AT_ONCE // len(self._token_states))
+        by_prompt = torch.cat([self._of_all_prompts(block) for block in memory.split(images_at_once)])
+        by_class = by_prompt.split(self._num_prompts, dim=1)
+        return torch.stack([own.logsumexp(1) - math.log(own.shape[1]) for own in by_class], dim=1)
+
+    def _of_all_prompts(self, memory: Float[Tensor, "images memory memory_width"]) -> Float[Tensor, "images prompts"]:
+        starts = range(0, len(self._token_states), _ROWS_AT_ONCE)
+        return torch.cat([self._of_prompts(memory, slice(start, start + _ROWS_AT_ONCE)) for start in starts], dim=1)
+
+    def _of_prompts(
+        self, memory: Float[Tensor, "images memory memory_width"], prompts: slice
+    ) -> Float[Tensor, "images prompts"]:
+        num_images = len(memory)
+        token_states = self._token_states[prompts, :-1].repeat(num_images, 1, 1)
+        is_label = self._is_label[prompts].repeat(num_images, 1)
+        labels = self._texts.tokens[prompts, 1:].repeat(num_images, 1)[is_label]
+        states = self._model.caption_states(token_states, memory)[is_label]
+        log_probs = self._model.vocabulary_logits(states).log_softmax(-1)
+        gains = log_probs.gather(1, labels[:, None]).squeeze(1)
+        return gains.new_zeros(is_label.shape).masked_scatter(is_label, gains).sum(1).view(num_images, -1)
+
+
+def head_names(config: WeightsConfig) -> tuple[str, ...]:
+    """Return the classes that a fine-tuned model's head chooses from. Raises ValueError for a model without one."""
+    if config.class_names is None:
+        raise ValueError(
+            "this model has no head for classes: name the classes (--class-names cat,dog), or fine-tune it with"
+            " sycoca finetune classification"
+        )
+    return config.class_names
+
+
+def image_scorer(
+    model: SyCoCa,
+    config: WeightsConfig,
+    tokenize: Tokenize,
+    embed_texts: Callable[[Sequence[str]], Tensor],
+    classes: Sequence[NamedClass] | None,
+    *,
+    templates: Sequence[str] = PHOTO_TEMPLATES,
+    scorer: Scorer = "cosine",
+) -> Callable[[EncodedImages], Float[Tensor, "batch classes"]]:
+    """Return a function from encoded images to logits of the classes; without classes those of the model's head."""
+    if classes is None:
+        head_names(config)
+        return model.class_logits
+    match scorer:
+        case "cosine":
+            columns = class_embeds(embed_texts, classes, templates).T
+            return lambda images: (
+                model.logit_scale() * precise_product(images.image_embeds, columns.to(images.image_embeds))
+            )
+        case "likelihood":
+            return ClassLikelihoods(model, tokenize, classes, templates).of
+        case unknown:
+            assert_never(unknown)

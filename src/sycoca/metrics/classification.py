@@ -1,0 +1,77 @@
+"""Accuracy of classification: top-1, top-5, the mean over classes, and what is taken for what."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+TOP = (1, 5)
+"""The ranks that the field reports."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassAccuracy:
+    """The share of a class's images that were put into it."""
+
+    label: int
+    """The class, as its column among the scores."""
+
+    num_images: int
+    """Images that belong to it."""
+
+    accuracy: float
+    """Share of them that score highest for it, 0 to 1."""
+
+
+def class_ranks(scores: Float[Tensor, "images classes"], labels: Int[Tensor, " images"]) -> Int[Tensor, " images"]:
+    """Return the place of each image's own class, 1 being first; a tie counts against it.
+
+    Raises ValueError for scores that are not finite, since nothing would be ranked before them.
+    """
+    if not bool(scores.isfinite().all()):
+        raise ValueError("scores of classes are not finite: the model has diverged, nothing can be ranked")
+    # The class itself scores as high as itself, hence the count starts at 1.
+    return (scores >= scores.gather(1, labels[:, None])).sum(1)
+
+
+def accuracy_metrics(ranks: Int[Tensor, " images"], labels: Int[Tensor, " images"]) -> dict[str, float]:
+    """Return ``accuracy_top_1``, ``accuracy_top_5`` and ``mean_class_accuracy``, shares 0 to 1.
+
+    The last is the mean over classes of the accuracy within the class, so that frequent classes count no more than
+    rare ones; classes without image are left out of it. With five classes or fewer the top 5 is 1 by its meaning.
+    """
+    per_class = accuracy_per_class(ranks, labels)
+    return {
+        **{f"accuracy_top_{k}": (ranks <= k).double().mean().item() for k in TOP},
+        "mean_class_accuracy": sum(one.accuracy for one in per_class) / len(per_class),
+    }
+
+
+def accuracy_per_class(ranks: Int[Tensor, " images"], labels: Int[Tensor, " images"]) -> list[ClassAccuracy]:
+    """Return the top-1 accuracy within every class that has images, in the order of the classes."""
+    num_images = torch.bincount(labels)
+    num_right = torch.bincount(labels, weights=(ranks == 1).double(), minlength=len(num_images))
+    return [
+        ClassAccuracy(
+            label=label,
+            num_images=int(num_images[label]),
+            accuracy=float(num_right[label] / num_images[label]),
+        )
+        for label in num_images.nonzero().flatten().tolist()
+    ]
+
+
+def most_frequent_mistakes(
+    predicted: Int[Tensor, " images"], labels: Int[Tensor, " images"], most: int
+) -> list[tuple[int, int, int]]:
+    """Return up to ``most`` mistakes as (true class, predicted class, times), the most frequent first.
+
+    Equally frequent ones come in the order of their classes.
+    """
+    pairs = Counter(
+        (true, taken) for true, taken in zip(labels.tolist(), predicted.tolist(), strict=True) if true != taken
+    )
+    ranked = sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))
+    return [(true, taken, times) for (true, taken), times in ranked[:most]]

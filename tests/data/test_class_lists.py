@@ -1,0 +1,113 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from builders.shared_data import shared_data
+from sycoca.data.class_lists import NamedClass, named_classes, read_classes, read_templates
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def names(classes: tuple[NamedClass, ...]) -> list[str]:
+    return [one.label for one in classes]
+
+
+def test_classes_on_the_command_line_and_in_a_text_file(tmp_path):
+    assert names(read_classes("cat, great white shark,dog")) == ["cat", "great white shark", "dog"]
+    path = write(tmp_path / "classes.txt", "tench, Tinca tinca\n\ngoldfish\n")
+    assert names(read_classes(path)) == ["tench, Tinca tinca", "goldfish"]
+
+
+@pytest.mark.parametrize(("suffix", "separator"), [("csv", ","), ("tsv", "\t")])
+def test_a_table_maps_labels_to_names_of_which_there_may_be_several(tmp_path, suffix: str, separator: str):
+    rows = [("n01", "tench"), ("n02", "goldfish"), ("n01", "fish")]
+    path = write(tmp_path / f"classes.{suffix}", "\n".join(separator.join(row) for row in rows))
+    assert read_classes(path) == (
+        NamedClass(label="n01", wordings=("tench", "fish")),
+        NamedClass(label="n02", wordings=("goldfish",)),
+    )
+
+
+def test_json_files_may_hold_a_list_or_named_parts(tmp_path):
+    plain = write(tmp_path / "plain.json", '["cat", ["happy", "smiling"]]')
+    assert read_classes(plain)[1] == NamedClass(label="happy", wordings=("happy", "smiling"))
+    sets = {"pets": {"classes": ["cat", "dog"], "templates": ["a {}."]}, "short": ["{}"]}
+    path = write(tmp_path / "sets.json", json.dumps(sets))
+    assert names(read_classes(f"{path}#pets")) == ["cat", "dog"]
+    assert read_templates([f"{path}#pets", "the {}", f"{path}#short"]) == ("a {}.", "the {}", "{}")
+
+
+def test_indices_tell_classes_of_one_name_apart(tmp_path):
+    with pytest.raises(ValueError, match=r"names the class 'crane' twice; .*--labels-are indices"):
+        read_classes("crane,crane")
+    classes = read_classes("crane,crane", labels_are_indices=True)
+    assert classes == (NamedClass(label="0", wordings=("crane",)), NamedClass(label="1", wordings=("crane",)))
+
+
+def test_templates_in_a_text_file(tmp_path):
+    path = write(tmp_path / "templates.txt", "a photo of a {}.\na drawing of a {}.\n")
+    assert read_templates([path]) == ("a photo of a {}.", "a drawing of a {}.")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "given", "message"),
+    [
+        ("none.txt", "", "none.txt", "names no class"),
+        ("a.csv", "a,b,c", "a.csv", r"a\.csv, line 1: expected two columns, label and name, got 3"),
+        ("a.txt", "cat", "a.txt#pets", r"has no parts: leave out #pets"),
+        ("a.json", "[", "a.json", "is no JSON file"),
+        ("a.json", "[1]", "a.json", "a class is a name or a list of synonyms, got 1"),
+        ("a.json", '{"pets": {"classes": []}}', "a.json#pest", "has no part 'pest'; did you mean 'pets'"),
+        ("a.json", '{"pets": {"classes": []}}', "a.json", r"name the part that does, .*NAME one of pets"),
+        ("a.json", '[""]', "a.json", "has a class without name"),
+        ("a.csv", ",cat", "a.csv", "has a class without name"),
+        ("a.txt", "cat", "lost.txt", r"there is no file '.*lost\.txt'"),
+    ],
+)
+def test_bad_class_lists_are_refused(tmp_path, name: str, content: str, given: str, message: str):
+    write(tmp_path / name, content)
+    with pytest.raises(ValueError, match=message):
+        read_classes(str(tmp_path / given))
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ([], "no prompt template is given"),
+        (["a photo"], "'a photo' is neither a prompt template, which has {} for the class, nor a file"),
+        (["{} and {}"], "has {} exactly once"),
+    ],
+)
+def test_bad_templates_are_refused(texts: list[str], message: str):
+    with pytest.raises(ValueError, match=message):
+        read_templates(texts)
+
+
+def test_templates_without_a_place_for_the_class_are_refused_in_files_too(tmp_path):
+    with pytest.raises(ValueError, match="got 'a photo'"):
+        read_templates([write(tmp_path / "templates.txt", "a photo\n")])
+    with pytest.raises(ValueError, match="holds 3, which is no prompt template"):
+        read_templates([write(tmp_path / "templates.json", "[3]")])
+
+
+def test_names_in_code_are_checked_alike():
+    assert named_classes(["cat"]) == (NamedClass(label="cat", wordings=("cat",)),)
+    with pytest.raises(ValueError, match="the list of classes names the class 'cat' twice"):
+        named_classes(["cat", "cat"])
+
+
+def test_published_prompt_files_are_read_as_they_lie():
+    imagenet = shared_data("prompts/imagenet_zero_shot.json")
+    assert len(read_templates([f"{imagenet}#openai_imagenet_templates"])) == 80
+    assert len(read_templates([f"{imagenet}#simple_imagenet_templates"])) == 7
+    assert len(read_classes(str(imagenet), labels_are_indices=True)) == 1000
+    sets = json.loads(shared_data("prompts/clip_prompts.json").read_text())
+    for name, found in sets.items():
+        if name != "source":
+            spec = f"{shared_data('prompts/clip_prompts.json')}#{name}"
+            assert len(read_classes(spec)) == len(found["classes"])
+            assert len(read_templates([spec])) == len(found["templates"])
