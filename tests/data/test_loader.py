@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from sycoca.data.examples import CaptionExamples
 from sycoca.data.loader import TrainingBatches, global_order, validation_batches
 from sycoca.data.samples import ImageTextSample
 from sycoca.data.skipping import SkipLog
@@ -60,7 +61,9 @@ def tokenizer() -> Tokenizer:
 def make(tokenizer):
     def make_batches(source=None, **settings) -> TrainingBatches:
         settings = {"seed": SEED, "global_batch_size": 4} | settings
-        return TrainingBatches(source or Pictures(), tokenizer, TRANSFORMS, 8, 9, **settings)
+        source = Pictures() if source is None else source
+        examples = CaptionExamples(source, tokenizer, 9, settings["seed"])
+        return TrainingBatches(source, examples, TRANSFORMS, 8, **settings)
 
     return make_batches
 
@@ -107,7 +110,8 @@ def test_each_pair_is_of_one_sample(tokenizer):
     source = Pictures()
     keys = {derive_key(SEED, "sample", 0, index): index for index in range(10)}
     config = replace(TRANSFORMS, crop_min_area=1.0, flips=False)
-    batches = TrainingBatches(source, tokenizer, config, 8, 9, seed=SEED, global_batch_size=5)
+    examples = CaptionExamples(source, tokenizer, 9, SEED)
+    batches = TrainingBatches(source, examples, config, 8, seed=SEED, global_batch_size=5)
     for (batch,) in steps(batches, 2):
         for key, image, tokens, padding in zip(
             batch.draw_keys.tolist(), batch.images, batch.tokens, batch.is_padding, strict=True
@@ -239,7 +243,7 @@ def test_too_many_unreadable_images_end_the_run(make):
 def test_an_image_without_caption_is_an_error_that_names_it(make):
     source = Pictures()
     source.captions[3] = ()
-    with pytest.raises(ValueError, match=r"^pictures: 3 has no caption, and pretraining needs one for every image"):
+    with pytest.raises(ValueError, match=r"^pictures: 3 has no caption, and training needs one for every image"):
         steps(make(source), 3)
 
 
@@ -259,15 +263,17 @@ def test_a_source_without_any_readable_image_does_not_loop_for_ever(make):
         ({"source": Pictures(0), "global_batch_size": 1}, "pictures has no samples to train on"),
     ],
 )
-def test_refuses_batches_that_cannot_be_made(tokenizer, settings, message):
-    settings = {"source": Pictures(), "seed": 0, "global_batch_size": 4} | settings
+def test_refuses_batches_that_cannot_be_made(make, settings, message):
     with pytest.raises(ValueError, match=message):
-        TrainingBatches(tokenizer=tokenizer, transform_config=TRANSFORMS, image_size=8, context_length=9, **settings)
+        make(**settings)
 
 
 def test_validation_sees_every_sample_once_with_its_first_caption(tokenizer):
     source = Pictures(7)
-    batches = list(validation_batches(source, tokenizer, TRANSFORMS, 8, 9, batch_size=3, seed=5))
+    examples = CaptionExamples(source, tokenizer, 9, seed=5)
+    batches = list(validation_batches(source, examples, TRANSFORMS, 8, range(3), batch_size=3, seed=5))
+    (last,) = validation_batches(source, examples, TRANSFORMS, 8, range(2, 3), batch_size=3, seed=5)
+    assert torch.equal(last.images, batches[2].images)
     assert [batch.totals.num_samples for batch in batches] == [3, 3, 1]
     expected = [
         (

@@ -88,7 +88,9 @@ def test_takes_what_is_new_since_the_last_time(tmp_path):
 
 def test_usable_samples_leave_out_what_cannot_be_read_under_the_samples_names(tmp_path):
     source = source_of(tmp_path, 6, missing=(0, 4))
-    usable = UsableSamples(source, SkipLog(source, 0.5, tmp_path / "skipped.jsonl"), image_problems(source))
+    usable = UsableSamples(
+        source, SkipLog(source, 0.5, tmp_path / "skipped.jsonl"), image_problems(source, range(len(source)))
+    )
     assert [usable[index].key for index in range(len(usable))] == ["photo-1", "photo-2", "photo-3", "photo-5"]
     assert [(one.name, one.reason) for one in usable.skipped] == [
         ("photo-0", "missing image"),
@@ -100,15 +102,15 @@ def test_usable_samples_leave_out_what_cannot_be_read_under_the_samples_names(tm
 
 def test_usable_samples_open_no_more_than_the_limit(tmp_path):
     source = source_of(tmp_path, 6, missing=(4, 5))
-    assert len(UsableSamples(source, SkipLog(source, 0.0), image_problems(source, 4))) == 4
+    assert len(UsableSamples(source, SkipLog(source, 0.0), image_problems(source, range(4)))) == 4
     with pytest.raises(ValueError, match=r"4\.jpg"):
-        UsableSamples(source, SkipLog(source, 0.0), image_problems(source, 5))
+        UsableSamples(source, SkipLog(source, 0.0), image_problems(source, range(5)))
 
 
 def test_a_source_without_usable_samples_is_an_error(tmp_path):
     source = source_of(tmp_path, 2, missing=(0, 1))
     with pytest.raises(ValueError, match="a list has no sample that can be used: 2 missing image"):
-        UsableSamples(source, SkipLog(source, 1.0), image_problems(source))
+        UsableSamples(source, SkipLog(source, 1.0), image_problems(source, range(2)))
 
 
 def test_the_error_says_its_detail_and_survives_a_trip_between_processes():

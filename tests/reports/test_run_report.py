@@ -29,7 +29,13 @@ class Config:
 
 def record(**changes: object) -> RunRecord:
     run = RunRecord(
-        folder=Path("runs/my run"), summary="s", config=Config(), lines=[], facts={"steps": "3"}, environment={}
+        folder=Path("runs/my run"),
+        summary="s",
+        config=Config(),
+        lines=[],
+        facts={"steps": "3"},
+        environment={},
+        resume_command="sycoca pretrain --resume 'runs/my run'",
     )
     return replace(run, **changes)  # pyright: ignore[reportArgumentType]
 

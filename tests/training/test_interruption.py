@@ -1,6 +1,5 @@
 import signal
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -39,5 +38,5 @@ def test_other_threads_leave_signals_alone():
 
 
 def test_message_says_how_to_go_on():
-    interrupted = TrainingInterrupted(Path("runs/x"), 120)
+    interrupted = TrainingInterrupted("sycoca pretrain --resume runs/x", 120)
     assert str(interrupted) == ("stopped after step 120, checkpoint saved; go on with: sycoca pretrain --resume runs/x")

@@ -32,7 +32,7 @@ def test_a_batch_that_cannot_fit_is_refused_before_anything_is_trained(tmp_path:
     for more in ([], ["--dry-run"]):
         assert main([*short(tmp_path / "run"), *flags, *more]) == 1
         line = capsys.readouterr().err.splitlines()[-1]
-        assert line.startswith("sycoca: a forward pass of 16,777,216 pairs takes at least ")
+        assert line.startswith("sycoca: a forward pass of 16,777,216 images takes at least ")
         assert "set --training.micro-batch-size and measure it with --dry-run" in line
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
 
@@ -73,10 +73,10 @@ def test_running_out_of_memory_names_the_batch_and_half_of_it(tmp_path, capsys, 
         )
 
 
-def test_other_errors_are_not_taken_for_it():
+def test_other_errors_are_not_taken_for_it(make_run_config):
     with pytest.raises(RuntimeError, match="shapes differ"), explained_out_of_memory(4, torch.device("cpu")):
         raise RuntimeError("shapes differ")
-    with pytest.raises(FileNotFoundError), explained_full_disk(Path("run")):
+    with pytest.raises(FileNotFoundError), explained_full_disk(make_run_config()):
         Path("no such file").read_text(encoding="utf-8")
 
 

@@ -15,8 +15,9 @@ from sycoca.objectives.config import ObjectivesConfig
 from sycoca.plain_data import read_yaml, to_plain
 from sycoca.training.config import DataConfig, OptimizerConfig, PretrainConfig, RuntimeConfig
 from sycoca.training.interruption import TrainingInterrupted
-from sycoca.training.pretrain import FIXED_ON_RESUME, check_resumable, pretrain, resume_pretraining
+from sycoca.training.pretrain import FIXED_ON_RESUME, pretrain, resume_pretraining
 from sycoca.training.run_folder import RunFolder
+from sycoca.training.start import check_resumable
 from sycoca.training.tracking import read_metrics
 from sycoca.training.update import Updater
 
@@ -151,7 +152,7 @@ def test_weights_load_and_are_those_of_the_last_step(make_run_config):
     saved = load_file(run_dir / "checkpoints" / "step-00000004" / "model.safetensors")
     assert all(torch.equal(tensor, saved[name]) for name, tensor in predictor.model.state_dict().items())
     assert predictor.config.masking == MaskingConfig(strategy="random")
-    assert "`test` for 4 steps of 4 pairs on `scenes" in (run_dir / "weights" / "README.md").read_text("utf-8")
+    assert "`test`) for 4 steps of 4 samples on `scenes" in (run_dir / "weights" / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -212,7 +213,7 @@ def test_resume_of_what_is_no_run_is_refused(make_run_config):
 def test_resume_refuses_what_a_run_cannot_change(make_run_config):
     config = make_run_config()
     longer = replace(config, training=replace(config.training, steps=9, micro_batch_size=1))
-    check_resumable(config, replace(longer, out="elsewhere", optimizer=OptimizerConfig(peak_lr=1e-4)))
+    check_resumable(config, replace(longer, out="elsewhere", optimizer=OptimizerConfig(peak_lr=1e-4)), FIXED_ON_RESUME)
     for name, changed in {
         "seed": replace(config, seed=5),
         "model.embed_dim": replace(config, model=replace(config.model, embed_dim=4)),
@@ -222,7 +223,7 @@ def test_resume_refuses_what_a_run_cannot_change(make_run_config):
     }.items():
         assert any(name.startswith(fixed) for fixed in FIXED_ON_RESUME)
         with pytest.raises(ValueError, match=f"^{name} cannot change when a run is resumed"):
-            check_resumable(config, changed)
+            check_resumable(config, changed, FIXED_ON_RESUME)
 
 
 def test_finished_run_can_go_on_longer(make_run_config):

@@ -6,8 +6,11 @@ import torch
 from sycoca.data.loader import validation_batches
 from sycoca.data.samples import SampleSource
 from sycoca.data.skipping import SkipLog, UsableSamples, image_problems
-from sycoca.training.assembly import RunParts, assemble, open_sources, shared_tokenizer
+from sycoca.evaluation.shares import ALONE
+from sycoca.training.assembly import RunParts, assemble
 from sycoca.training.config import DataConfig, PretrainConfig
+from sycoca.training.pretraining import Pretraining
+from sycoca.training.run_folder import RunFolder
 from sycoca.training.runtime import Runtime
 from sycoca.training.validation import build_validation, validation_losses
 
@@ -20,50 +23,52 @@ def config(make_run_config) -> PretrainConfig:
 
 @pytest.fixture
 def parts(config: PretrainConfig, tmp_path) -> RunParts:
-    source = open_sources(config).train
+    recipe = Pretraining(config)
+    source = recipe.open_sources().train
     runtime = Runtime(config.runtime)
-    return assemble(
-        config,
-        source,
-        shared_tokenizer(config, source, runtime, tmp_path / "tokenizer.json"),
-        runtime,
-        SkipLog(source, 0.0),
-    )
+    trained = recipe.build(source, RunFolder(tmp_path), runtime)
+    return assemble(config, source, trained, runtime, SkipLog(source, 0.0))
+
+
+def validation_source(config: PretrainConfig) -> SampleSource:
+    source = Pretraining(config).open_sources().validation
+    assert source is not None
+    return source
 
 
 def first_seven(source: SampleSource) -> UsableSamples:
-    return UsableSamples(source, SkipLog(source, 0.0), image_problems(source, 7))
+    return UsableSamples(source, SkipLog(source, 0.0), image_problems(source, range(7)))
 
 
 def test_losses_are_means_over_samples_of_unequal_batches(config: PretrainConfig, parts: RunParts):
-    source = first_seven(open_sources(config).validation)
-    losses = validation_losses(config, parts, source)
-    batches = validation_batches(source, parts.tokenizer, config.transforms, 16, 24, batch_size=4, seed=0)
+    source = first_seven(validation_source(config))
+    losses = validation_losses(config, parts, source, ALONE)
+    examples = parts.trained.examples
+    batches = validation_batches(source, examples, config.transforms, 16, range(2), batch_size=4, seed=0)
     sizes, errors = [], []
     for batch in batches:
         sizes.append(len(batch.images))
         with torch.no_grad():
-            errors.append(parts.task(batch).masked_image.item())
+            errors.append(parts.trained.task(batch).masked_image.item())
     assert sizes == [4, 3]
     assert losses["masked_image"] == pytest.approx((4 * errors[0] + 3 * errors[1]) / 7)
 
 
 def test_same_model_same_values_and_no_gradients(config: PretrainConfig, parts: RunParts):
-    validate = build_validation(config, parts, open_sources(config).validation)
+    validate = build_validation(Pretraining(config), parts, validation_source(config))
     assert validate is not None
     first = validate()
     assert first == validate()
     assert all(name.startswith("validation_") for name in first)
     assert {"validation_contrastive", "validation_image_to_text_recall_at_10", "validation_mask_coverage"} <= set(first)
-    assert all(parameter.grad is None for parameter in parts.model.parameters())
+    assert all(parameter.grad is None for parameter in parts.trained.model.parameters())
 
 
 def test_first_samples_only(config: PretrainConfig, parts: RunParts):
-    source = open_sources(config).validation
-    assert source is not None
-    validate = build_validation(config, parts, source)
+    source = validation_source(config)
+    validate = build_validation(Pretraining(config), parts, source)
     of_seven = build_validation(
-        replace(config, training=replace(config.training, evaluation_samples=1000)),
+        Pretraining(replace(config, training=replace(config.training, evaluation_samples=1000))),
         parts,
         first_seven(source),
     )
@@ -73,4 +78,4 @@ def test_first_samples_only(config: PretrainConfig, parts: RunParts):
 
 
 def test_without_data_there_is_no_validation(config: PretrainConfig, parts: RunParts):
-    assert build_validation(config, parts, None) is None
+    assert build_validation(Pretraining(config), parts, None) is None

@@ -70,5 +70,5 @@ def _readable(source: "SampleSource", max_skipped_ratio: float, limit: int | Non
 
     log = SkipLog(source, max_skipped_ratio)
     console, num_samples = Console(stderr=True), num_evaluated(source, limit)
-    problems = tracked(image_problems(source, limit), num_samples, "checking images", console=console)
+    problems = tracked(image_problems(source, range(num_samples)), num_samples, "checking images", console=console)
     return UsableSamples(source, log, problems)

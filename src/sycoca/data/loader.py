@@ -12,14 +12,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from sycoca.data.crops import CropBatch, Place, TrainingCrops, stack_crops
+from sycoca.data.examples import Examples
 from sycoca.data.samples import SampleSource
 from sycoca.data.skipping import SkipLog
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.image_transforms import inference_image, smallest_inference_side
-from sycoca.preprocess.token_batch import encode_batch, pad_tokens
-from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.randomness import derive_generator, derive_key
-from sycoca.records import BatchTotals, ImageTextBatch
+from sycoca.records import BatchTotals, TrainingBatch
 
 
 def global_order(seed: int, epoch: int, num_samples: int) -> Int[Tensor, " samples"]:
@@ -41,10 +40,9 @@ class TrainingBatches:
     """
 
     source: SampleSource
-    tokenizer: Tokenizer
+    examples: Examples
     transform_config: ImageTransformConfig
     image_size: int
-    context_length: int
     _: KW_ONLY
     seed: int
     global_batch_size: int
@@ -64,7 +62,6 @@ class TrainingBatches:
     skip_log: SkipLog | None = None
     """Takes the samples that this process leaves out; without one, the first of them is an error."""
 
-    _encoded: dict[int, tuple[list[int], ...]] = field(default_factory=dict, init=False, repr=False)
     _crops: TrainingCrops = field(init=False, repr=False)
     _skip_log: SkipLog = field(init=False, repr=False)
 
@@ -83,7 +80,7 @@ class TrainingBatches:
         self._skip_log = SkipLog(self.source, 0.0) if self.skip_log is None else self.skip_log
         self._crops = TrainingCrops(self.source, self.transform_config, self.image_size, self.seed, self.cache_images)
 
-    def from_step(self, step: int) -> Iterator[list[ImageTextBatch]]:
+    def from_step(self, step: int) -> Iterator[list[TrainingBatch]]:
         """Yield the micro-batches of this rank for that step (the first is 0) and all that follow."""
         loader = DataLoader(
             self._crops,
@@ -124,25 +121,10 @@ class TrainingBatches:
         return [(epoch, int(_kept_order(self.seed, epoch, num_samples)[spot])) for epoch, spot in spots]
 
     def _totals(self, global_batch: list[Place]) -> BatchTotals:
-        # Every token but bos is to be predicted.
-        num_labels = sum(len(self._caption_tokens(place)) - 1 for place in global_batch)
+        num_labels = sum(self.examples.num_labels(place) for place in global_batch)
         return BatchTotals(num_samples=len(global_batch), num_labels=num_labels)
 
-    def _caption_tokens(self, place: Place) -> list[int]:
-        """Return the tokens of the caption that is drawn for a sample in an epoch."""
-        epoch, index = place
-        if index not in self._encoded:
-            captions = self.source[index].captions
-            if not captions:
-                raise ValueError(
-                    f"{self.source.name}: {self.source[index].key} has no caption, and pretraining needs one for every"
-                    " image; leave it out or write one"
-                )
-            self._encoded[index] = tuple(self.tokenizer.encode(text, self.context_length) for text in captions)
-        choices = self._encoded[index]
-        return choices[derive_key(self.seed, "caption", epoch, index) % len(choices)]
-
-    def _batch(self, crops: CropBatch, totals: BatchTotals) -> ImageTextBatch:
+    def _batch(self, crops: CropBatch, totals: BatchTotals) -> TrainingBatch:
         for skipped in crops.skipped:
             self._skip_log.add(skipped)
         if crops.images is None:
@@ -150,44 +132,30 @@ class TrainingBatches:
                 f"{self.source.name}: {len(crops.skipped)} images, drawn one after another, cannot be read;"
                 f" the first: {crops.skipped[0].detail}"
             )
-        tokens = pad_tokens([self._caption_tokens(place) for place in crops.places], self.tokenizer.special.pad_id)
         keys = [derive_key(self.seed, "sample", *place) for place in crops.places]
-        return ImageTextBatch(
-            images=crops.images,
-            tokens=tokens.tokens,
-            is_padding=tokens.is_padding,
-            draw_keys=torch.tensor(keys),
-            totals=totals,
-        )
+        return self.examples.batch(crops, crops.images, torch.tensor(keys), totals)
 
 
 def validation_batches(
     source: SampleSource,
-    tokenizer: Tokenizer,
+    examples: Examples,
     transform_config: ImageTransformConfig,
     image_size: int,
-    context_length: int,
+    batches: range,
     batch_size: int,
     seed: int,
-) -> Iterator[ImageTextBatch]:
-    """Yield every sample once, in order, with its first caption; the last batch may be smaller.
+) -> Iterator[TrainingBatch]:
+    """Yield those ``batches`` (by number) of the samples in their order, nothing drawn; the last may be smaller.
 
     Totals are those of the batch, so a batch's losses are means over it.
     """
     smallest_side = smallest_inference_side(image_size)
-    for start in range(0, len(source), batch_size):
-        indices = range(start, min(start + batch_size, len(source)))
+    for number in batches:
+        indices = range(number * batch_size, min((number + 1) * batch_size, len(source)))
         samples = [source[index] for index in indices]
         images = [inference_image(sample.open_image(smallest_side), image_size, transform_config) for sample in samples]
-        tokens = encode_batch(tokenizer, [sample.captions[0] for sample in samples], context_length)
-        num_labels = int((~tokens.is_padding[:, 1:]).sum())
-        yield ImageTextBatch(
-            images=torch.stack(images),
-            tokens=tokens.tokens,
-            is_padding=tokens.is_padding,
-            draw_keys=torch.tensor([derive_key(seed, "validation", index) for index in indices]),
-            totals=BatchTotals(num_samples=len(samples), num_labels=num_labels),
-        )
+        draw_keys = torch.tensor([derive_key(seed, "validation", index) for index in indices])
+        yield examples.in_order(samples, torch.stack(images), draw_keys)
 
 
 @lru_cache(maxsize=4)

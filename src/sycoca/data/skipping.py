@@ -109,9 +109,8 @@ class UsableSamples:
         return self._source[self._indices[index]]
 
 
-def image_problems(source: SampleSource, limit: int | None = None) -> Iterator[SkippedSample | None]:
-    """Open the images of the first ``limit`` samples, or of all; yield why one cannot be read, None where it can."""
-    indices = range(len(source) if limit is None else min(limit, len(source)))
+def image_problems(source: SampleSource, indices: Iterable[int]) -> Iterator[SkippedSample | None]:
+    """Open the images of those samples; yield why one cannot be read, None where it can."""
     with ThreadPoolExecutor() as pool:  # decoding leaves Python's lock to others
         yield from pool.map(lambda index: _image_problem(source[index]), indices)
 

@@ -24,9 +24,9 @@ from sycoca.presets.pretrain import tiny
 from sycoca.reports.examples import caption_examples, mask_examples, retrieval_examples
 from sycoca.reports.page import Figure, Page, save_page
 from sycoca.reports.run_report import run_page
-from sycoca.training.assembly import open_sources
 from sycoca.training.config import PretrainConfig
 from sycoca.training.pretrain import pretrain
+from sycoca.training.pretraining import Pretraining
 from sycoca.training.reporting import run_record
 from sycoca.training.run_folder import RunFolder
 from sycoca.training.runtime import Runtime
@@ -122,9 +122,10 @@ def _page(
     metrics: dict[str, float],
 ) -> Page:
     samples = [source[i] for i in range(len(source))]
+    recipe = Pretraining(config)
     with Runtime(config.runtime) as runtime:
         record = run_record(
-            config, folder, open_sources(config), runtime, num_parameters=predictor.model.num_parameters
+            recipe, folder, recipe.open_sources(), runtime, num_parameters=predictor.model.num_parameters
         )
     return replace(
         run_page(record, None),

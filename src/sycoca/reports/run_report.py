@@ -28,11 +28,17 @@ _HEADLINES = {
     "validation_text_to_image_recall_at_1": "text-to-image R@1",
     "validation_image_to_text_recall_at_1": "image-to-text R@1",
     "validation_mask_coverage": "described pixels in the better half, mask coverage",
+    "validation_cider": "captions, CIDEr",
+    "validation_vqa_accuracy": "answers, official VQA accuracy",
+    "validation_answer_accuracy": "answers that are right",
+    "validation_accuracy_top_1": "images in the right class",
 }
 _LOSSES = {
     "contrastive": "contrastive loss, ITC",
     "captioning": "captioning loss, IC",
     "masked_image": "reconstruction loss, TG-MIM",
+    "answering": "loss of answers",
+    "classification": "loss of classes",
 }
 
 
@@ -63,6 +69,9 @@ class RunRecord:
 
     skipped: Sequence[SkippedSample] = ()
     """Samples that could not be used."""
+
+    resume_command: str
+    """What goes on with the run, were it stopped."""
 
     stopped_after: int | None = None
     """The last step of a run that was stopped; None where it came to its end."""
@@ -149,9 +158,8 @@ def headline_figures(lines: Lines, num_validated: int | None) -> list[Figure]:
 
 def next_commands(run: RunRecord) -> list[str]:
     """Return commands to try with a run."""
-    folder = shlex.quote(str(run.folder))
     if run.stopped_after is not None:
-        return [f"sycoca pretrain --resume {folder}"]
+        return [run.resume_command]
     weights = shlex.quote(str(run.folder / "weights"))
     return [
         f"sycoca caption {weights} photo.jpg",

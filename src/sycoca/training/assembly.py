@@ -1,51 +1,23 @@
-"""From a config to the parts of a run: tokenizer, model, task, optimizer, batches."""
+"""What every run is put together from, whatever is trained."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
+from sycoca.data.examples import Examples
 from sycoca.data.loader import TrainingBatches
 from sycoca.data.samples import SampleSource
 from sycoca.data.skipping import SkipLog
-from sycoca.data.spec import open_source
-from sycoca.data.statistics import all_captions
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
-from sycoca.objectives.contrastive import Ranks
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.randomness import derive_key
-from sycoca.training.config import PretrainConfig, resolved_model_config
+from sycoca.training.config import RunConfig
 from sycoca.training.optimizer import build_optimizer
-from sycoca.training.pairs import Pair, as_source
 from sycoca.training.runtime import Runtime
-from sycoca.training.tasks import PretrainingTask
+from sycoca.training.tasks import TrainingTask
 from sycoca.training.update import Updater
 from sycoca.weights.config import WeightsConfig
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunParts:
-    """What is trained, on what, by what."""
-
-    source: SampleSource
-    """Training samples."""
-
-    tokenizer: Tokenizer
-    """Trained on their captions."""
-
-    model: SyCoCa
-    """On its device, freshly initialized from the seed."""
-
-    task: PretrainingTask
-    """The objectives around the model."""
-
-    updater: Updater
-    """The optimizer around the task."""
-
-    batches: TrainingBatches
-    """This process's share of every step."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,93 +31,61 @@ class Sources:
     """What is measured on, if anything."""
 
 
-def open_sources(
-    config: PretrainConfig,
-    train: SampleSource | Iterable[Pair] | None = None,
-    validation: SampleSource | Iterable[Pair] | None = None,
-) -> Sources:
-    """Open the config's data, in whose place what is given is taken; raises ValueError where it has no samples."""
-    if validation is None and config.data.validation is not None:
-        validation = open_source(config.data.validation)
-    sources = Sources(
-        train=open_source(config.data.train) if train is None else as_source(train),
-        validation=None if validation is None else as_source(validation),
-    )
-    for source in (sources.train, sources.validation):
-        if source is not None:
-            _check_captions(source)
-    return sources
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainedParts:
+    """What a kind of training brings."""
+
+    tokenizer: Tokenizer
+    """The model's own."""
+
+    model: SyCoCa
+    """On its device, as training begins."""
+
+    weights: WeightsConfig
+    """What a weights folder and a predictor need to know of the model."""
+
+    task: TrainingTask
+    """The objectives around the model."""
+
+    validation_task: TrainingTask
+    """The same for one process alone, with nothing that only training does."""
+
+    examples: Examples
+    """What goes into batches beside images."""
 
 
-def _check_captions(source: SampleSource) -> None:
-    if len(source) == 0:
-        raise ValueError(f"{source.name} has no samples; check the data's path and its ?split=")
-    if not source[0].captions:
-        raise ValueError(
-            f"{source.name} has no captions, and pretraining needs them; name their column, as in ?caption=title"
-        )
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunParts:
+    """What is trained, on what, by what."""
 
+    source: SampleSource
+    """Training samples."""
 
-def shared_tokenizer(config: PretrainConfig, source: SampleSource, runtime: Runtime, path: Path) -> Tokenizer:
-    """Return the run's tokenizer: the one at ``path``, trained first by the main process where there is none."""
-    if runtime.is_main_rank and not path.exists():
-        unfinished = path.with_name(f".{path.name}.partial")
-        Tokenizer.train(all_captions(source), config.tokenizer).save(unfinished)
-        unfinished.replace(path)
-    runtime.barrier()
-    return Tokenizer.load(path)
+    trained: TrainedParts
+    """Model, objectives, and what they belong to."""
 
+    updater: Updater
+    """The optimizer around the task."""
 
-def build_model(config: SyCoCaConfig, seed: int) -> SyCoCa:
-    """Build the model with initial weights that depend on the seed alone."""
-    # PyTorch's initializers of layers know only the global generator: it is lent, and given back as it was.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_key(seed, "model"))
-        return SyCoCa(config)
+    batches: TrainingBatches
+    """This process's share of every step."""
 
 
 def assemble(
-    config: PretrainConfig, source: SampleSource, tokenizer: Tokenizer, runtime: Runtime, skip_log: SkipLog
+    config: RunConfig, source: SampleSource, trained: TrainedParts, runtime: Runtime, skip_log: SkipLog
 ) -> RunParts:
-    """Put the parts of a run together."""
-    model = build_model(resolved_model_config(config, tokenizer.vocab_size), config.seed).to(runtime.device)
-    ranks = Ranks(gather=runtime.gather, rank=runtime.rank)
-    task = PretrainingTask(model, masking=config.masking, objectives=config.objectives, ranks=ranks)
+    """Put the optimizer around the task, and batches before it."""
     updater = Updater(
         runtime,
-        task,
-        build_optimizer(model, config.optimizer),
+        trained.task,
+        build_optimizer(trained.model, config.optimizer),
         clip_norm=config.training.gradient_clip_norm,
     )
-    return RunParts(
-        source=source,
-        tokenizer=tokenizer,
-        model=model,
-        task=task,
-        updater=updater,
-        batches=_batches(config, source, tokenizer, runtime, skip_log),
-    )
-
-
-def weights_config(config: PretrainConfig, model: SyCoCa) -> WeightsConfig:
-    """Return what a weights folder and a predictor need to know of the run."""
-    return WeightsConfig(
-        model=model.config,
-        masking=config.masking,
-        transforms=config.transforms,
-        normalizes_patches=config.objectives.normalizes_patches,
-    )
-
-
-def _batches(
-    config: PretrainConfig, source: SampleSource, tokenizer: Tokenizer, runtime: Runtime, skip_log: SkipLog
-) -> TrainingBatches:
-    return TrainingBatches(
+    batches = TrainingBatches(
         source,
-        tokenizer,
-        config.transforms,
-        config.model.image_encoder.image_size,
-        config.model.text_encoder.context_length,
+        trained.examples,
+        trained.weights.transforms,
+        trained.model.config.image_encoder.image_size,
         seed=config.seed,
         global_batch_size=config.training.global_batch_size,
         micro_batch_size=config.training.micro_batch_on(runtime.world_size),
@@ -155,3 +95,12 @@ def _batches(
         rank=runtime.rank,
         world_size=runtime.world_size,
     )
+    return RunParts(source=source, trained=trained, updater=updater, batches=batches)
+
+
+def build_model(config: SyCoCaConfig, seed: int) -> SyCoCa:
+    """Build the model with initial weights that depend on the seed alone."""
+    # PyTorch's initializers of layers know only the global generator: it is lent, and given back as it was.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_key(seed, "model"))
+        return SyCoCa(config)

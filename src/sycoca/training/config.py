@@ -1,7 +1,8 @@
-"""What a pretraining run is made of, as typed values. Imports no torch, so that presets and help load at once."""
+"""What a training run is made of, as typed values. Imports no torch, so that presets and help load at once."""
 
+import shlex
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from sycoca.model.config import MaskingConfig, SyCoCaConfig
 from sycoca.objectives.config import ObjectivesConfig
@@ -22,7 +23,7 @@ def _check_positive(name: str, value: float) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataConfig:
-    """Where the pairs of images and captions come from."""
+    """Where the samples come from."""
 
     train: str
     """Training data as a SPEC: a path, or kind:path?option=value."""
@@ -170,23 +171,46 @@ class RuntimeConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PretrainConfig:
-    """A complete pretraining run."""
+class RunConfig:
+    """What every run has, whatever is trained."""
 
-    preset: str
-    """The preset that the run started from."""
+    command: ClassVar[str]
+    """The command line's word for this kind of run."""
 
     out: str
     """The run folder."""
 
     data: DataConfig
-    """Where the pairs come from."""
+    """Where the samples come from."""
 
     training: TrainingConfig
     """How long, how much at once, and what happens how often."""
 
     seed: int = 0
     """Every draw of the run derives from it."""
+
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """AdamW."""
+
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    """The learning rate over the steps."""
+
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    """Device and precision."""
+
+    def resume_command(self) -> str:
+        """Return the command that goes on with the run."""
+        return f"sycoca {self.command} --resume {shlex.quote(self.out)}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PretrainConfig(RunConfig):
+    """A complete pretraining run."""
+
+    command: ClassVar[str] = "pretrain"
+
+    preset: str
+    """The preset that the run started from."""
 
     model: SyCoCaConfig = field(default_factory=SyCoCaConfig)
     """Sizes of the components."""
@@ -202,15 +226,6 @@ class PretrainConfig:
 
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     """From captions to tokens; trained on the training captions."""
-
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    """AdamW."""
-
-    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    """The learning rate over the steps."""
-
-    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
-    """Device and precision."""
 
     def __post_init__(self) -> None:
         if self.tokenizer.vocab_size > self.model.text_encoder.vocab_size:

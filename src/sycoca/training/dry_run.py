@@ -13,8 +13,9 @@ from rich.console import Console
 from sycoca.data.skipping import SkipLog
 from sycoca.data.statistics import caption_statistics
 from sycoca.model.sycoca import SyCoCa
+from sycoca.records import ImageTextBatch
 from sycoca.reports.first_batch import draw_first_batch
-from sycoca.training.assembly import RunParts, assemble, open_sources, shared_tokenizer
+from sycoca.training.assembly import RunParts, assemble
 from sycoca.training.config import PretrainConfig
 from sycoca.training.limits import (
     BYTES_PER_PARAMETER,
@@ -23,6 +24,8 @@ from sycoca.training.limits import (
     explained_out_of_memory,
     gigabytes,
 )
+from sycoca.training.pretraining import Pretraining
+from sycoca.training.run_folder import RunFolder
 from sycoca.training.runtime import Runtime
 
 PICTURE_NAME = "first_batch.png"
@@ -83,26 +86,29 @@ def dry_run(config: PretrainConfig, *, console: Console) -> DryRunReport:
     The picture of the first batch goes into the run folder, which stays free for the run itself. Raises ValueError
     where several processes were started.
     """
-    source = open_sources(config).train
+    recipe = Pretraining(config)
+    source = recipe.open_sources().train
     picture = Path(config.out) / PICTURE_NAME
     picture.parent.mkdir(parents=True, exist_ok=True)
     with Runtime(config.runtime) as runtime, tempfile.TemporaryDirectory() as scratch:
         if runtime.world_size > 1:
             raise ValueError("a dry run measures one process; start it without torchrun")
         console.print(f"training the tokenizer on the captions of {len(source):,} samples", highlight=False)
-        tokenizer = shared_tokenizer(config, source, runtime, Path(scratch) / "tokenizer.json")
+        trained = recipe.build(source, RunFolder(Path(scratch)), runtime)
         skip_log = SkipLog(source, config.data.max_skipped_ratio)
-        parts = assemble(config, source, tokenizer, runtime, skip_log)
+        parts = assemble(config, source, trained, runtime, skip_log)
         micro_batch_size = config.training.micro_batch_on(runtime.world_size)
-        check_memory(config, parts.model, runtime.device, micro_batch_size)
-        draw_first_batch(next(parts.batches.from_step(0))[0], tokenizer, config.transforms, picture)
+        check_memory(config, trained.model, runtime.device, micro_batch_size)
+        first_batch = next(parts.batches.from_step(0))[0]
+        assert isinstance(first_batch, ImageTextBatch)
+        draw_first_batch(first_batch, trained.tokenizer, config.transforms, picture)
         console.print("taking a few steps", highlight=False)
         with explained_out_of_memory(micro_batch_size, runtime.device):
             images_per_second = _speed(config, parts)
-        statistics = caption_statistics(source, tokenizer, config.model.text_encoder.context_length)
+        statistics = caption_statistics(source, trained.tokenizer, config.model.text_encoder.context_length)
         return DryRunReport(
-            parameters=component_parameters(parts.model),
-            estimated_bytes=BYTES_PER_PARAMETER * parts.model.num_parameters,
+            parameters=component_parameters(trained.model),
+            estimated_bytes=BYTES_PER_PARAMETER * trained.model.num_parameters,
             peak_bytes=_peak_bytes(runtime.device),
             device_bytes=device_bytes(runtime.device),
             micro_batch_size=micro_batch_size,

@@ -2,7 +2,6 @@
 
 import signal
 import threading
-from pathlib import Path
 from types import FrameType
 from typing import Any, final
 
@@ -10,9 +9,8 @@ from typing import Any, final
 class TrainingInterrupted(Exception):
     """A run stopped early on request, with its checkpoint saved."""
 
-    def __init__(self, run_dir: Path, step: int) -> None:
-        super().__init__(f"stopped after step {step}, checkpoint saved; go on with: sycoca pretrain --resume {run_dir}")
-        self.run_dir = run_dir
+    def __init__(self, resume_command: str, step: int) -> None:
+        super().__init__(f"stopped after step {step}, checkpoint saved; go on with: {resume_command}")
         self.step = step
 
 

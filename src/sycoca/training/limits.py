@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
-from sycoca.training.config import PretrainConfig
+from sycoca.training.config import RunConfig
 
 BYTES_PER_PARAMETER = 16
 """Weight, gradient and AdamW's two moments in float32."""
@@ -20,7 +20,7 @@ _STATES_PER_BLOCK = 8
 """Fewest tensors as wide as the block that its backward pass keeps for every token; real ones keep more."""
 
 
-def check_memory(config: PretrainConfig, model: SyCoCa, device: torch.device, micro_batch_size: int) -> None:
+def check_memory(config: RunConfig, model: SyCoCa, device: torch.device, micro_batch_size: int) -> None:
     """Raise ValueError where a step cannot fit into the device's memory, before the system kills the run for it.
 
     What fits by this estimate may still be too much: it counts what every step needs at least.
@@ -34,7 +34,7 @@ def check_memory(config: PretrainConfig, model: SyCoCa, device: torch.device, mi
     fitting = max((available - fixed) // per_pair, 0)
     remedy = f"at most {fitting:,} fit" if fitting else "the model alone is too large for it"
     raise ValueError(
-        f"a forward pass of {micro_batch_size:,} pairs takes at least {gigabytes(needed)} of memory, {device} has"
+        f"a forward pass of {micro_batch_size:,} images takes at least {gigabytes(needed)} of memory, {device} has"
         f" {gigabytes(available)}: {remedy}; set --training.micro-batch-size and measure it with --dry-run"
         f" (training.global_batch_size {config.training.global_batch_size:,} must be a multiple of it)"
     )
@@ -55,7 +55,7 @@ def explained_out_of_memory(micro_batch_size: int, device: torch.device) -> Iter
 
 
 @contextmanager
-def explained_full_disk(run_dir: Path) -> Iterator[None]:
+def explained_full_disk(config: RunConfig) -> Iterator[None]:
     """Let a full disk say that nothing is lost but the last steps, and how to go on."""
     try:
         yield
@@ -63,8 +63,8 @@ def explained_full_disk(run_dir: Path) -> Iterator[None]:
         if not _is_full_disk(error):
             raise
         raise OSError(
-            f"the disk of {run_dir} is full; checkpoints written before are intact: free some space and go on with"
-            f" sycoca pretrain --resume {run_dir}",
+            f"the disk of {config.out} is full; checkpoints written before are intact: free some space and go on with"
+            f" {config.resume_command()}",
         ) from error
 
 

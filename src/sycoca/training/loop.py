@@ -5,10 +5,9 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, final, runtime_checkable
 
-from sycoca.records import ImageTextBatch
+from sycoca.records import TrainingBatch
 from sycoca.training.config import OptimizerConfig, ScheduleConfig, TrainingConfig
 from sycoca.training.interruption import StopSignal, TrainingInterrupted
 from sycoca.training.progress import RunProgress
@@ -21,7 +20,7 @@ from sycoca.training.update import Updater, UpdateResult
 class StepBatches(Protocol):
     """Gives the micro-batches of this process for every step, from any step on."""
 
-    def from_step(self, step: int) -> Iterator[list[ImageTextBatch]]:
+    def from_step(self, step: int) -> Iterator[list[TrainingBatch]]:
         """Return the steps' micro-batches, beginning with those of ``step``."""
         ...
 
@@ -51,8 +50,8 @@ class LoopParts:
     progress: RunProgress
     """Shows that steps go by."""
 
-    run_dir: Path
-    """The run folder, for what is said when the run is interrupted."""
+    resume_command: str
+    """What goes on with the run, for what is said when it stops."""
 
 
 def train(
@@ -85,7 +84,7 @@ def train(
                 parts.save(step)
                 clock.restart()
             if is_stopping and step < training.steps:
-                raise TrainingInterrupted(parts.run_dir, step)
+                raise TrainingInterrupted(parts.resume_command, step)
 
 
 def is_due(every: int | None, step: int, steps: int) -> bool:
@@ -115,7 +114,7 @@ def _finite_terms(parts: LoopParts, result: UpdateResult, step: int) -> dict[str
         if not math.isfinite(value):
             raise FloatingPointError(
                 f"the {name} loss is {value} at step {step}; go on from the last checkpoint with a lower"
-                f" optimizer.peak_lr or another runtime.precision: sycoca pretrain --resume {parts.run_dir}"
+                f" optimizer.peak_lr or another runtime.precision: {parts.resume_command}"
             )
     return terms
 

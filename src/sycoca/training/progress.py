@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sycoca.training.tracking import Number
 
-_LOSSES = ("contrastive", "captioning", "masked_image")
+_LOSSES = ("contrastive", "captioning", "masked_image", "answering", "classification")
 
 _SHOWN_IN_TRAINING = {**{name: name for name in _LOSSES}, "lr": "lr"}
 
@@ -20,6 +20,10 @@ _SHOWN_OF_VALIDATION = {
     "validation_text_to_image_recall_at_1": "text-to-image R@1",
     "validation_image_to_text_recall_at_1": "image-to-text R@1",
     "validation_mask_coverage": "mask coverage",
+    "validation_cider": "CIDEr",
+    "validation_vqa_accuracy": "VQA accuracy",
+    "validation_answer_accuracy": "answer accuracy",
+    "validation_accuracy_top_1": "top-1 accuracy",
 }
 """The rest is in metrics.jsonl."""
 

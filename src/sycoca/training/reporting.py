@@ -15,45 +15,41 @@ from sycoca.data.skipping import read_skipped
 from sycoca.inference.predictor import Predictor
 from sycoca.reports.curves import Lines, points_of
 from sycoca.reports.page import save_page
-from sycoca.reports.run_report import Examples, RunRecord, gather_examples, run_page
-from sycoca.training.assembly import RunParts, Sources, weights_config
-from sycoca.training.config import PretrainConfig
+from sycoca.reports.run_report import Examples, RunRecord, run_page
+from sycoca.training.assembly import Sources, TrainedParts
+from sycoca.training.config import RunConfig
+from sycoca.training.recipe import Recipe
 from sycoca.training.run_folder import RunFolder
 from sycoca.training.runtime import Runtime
 from sycoca.training.tracking import read_metrics
 
 
 def write_report(
-    config: PretrainConfig,
+    recipe: Recipe,
     folder: RunFolder,
-    parts: RunParts,
+    trained: TrainedParts,
     sources: Sources,
     runtime: Runtime,
-    *,
     stopped_after: int | None = None,
 ) -> Path:
     """Write the run's ``report.html``; a run that was stopped gets no examples, so that it ends at once."""
-    record = run_record(
-        config, folder, sources, runtime, num_parameters=parts.model.num_parameters, stopped_after=stopped_after
-    )
-    predictor = Predictor(parts.model, parts.tokenizer, weights_config(config, parts.model))
-    examples = None if stopped_after is not None else run_examples(config, predictor, sources)
+    num_parameters = trained.model.num_parameters
+    record = run_record(recipe, folder, sources, runtime, num_parameters=num_parameters, stopped_after=stopped_after)
+    predictor = Predictor(trained.model, trained.tokenizer, trained.weights)
+    examples = None if stopped_after is not None else run_examples(recipe, predictor, sources)
     save_page(run_page(record, examples), folder.report)
     return folder.report
 
 
-def run_examples(config: PretrainConfig, predictor: Predictor, sources: Sources) -> Examples:
+def run_examples(recipe: Recipe, predictor: Predictor, sources: Sources) -> Examples:
     """Return what the model does with validation samples, or with training samples where there are no others."""
-    return gather_examples(
-        predictor,
-        sources.train if sources.validation is None else sources.validation,
-        "training images" if sources.validation is None else "held-out images",
-        can_search=config.objectives.contrastive_weight != 0,
-    )
+    if sources.validation is None:
+        return recipe.examples(predictor, sources.train, "training images")
+    return recipe.examples(predictor, sources.validation, "held-out images")
 
 
 def run_record(
-    config: PretrainConfig,
+    recipe: Recipe,
     folder: RunFolder,
     sources: Sources,
     runtime: Runtime,
@@ -62,22 +58,24 @@ def run_record(
     stopped_after: int | None = None,
 ) -> RunRecord:
     """Collect what the run folder, its data and the machine say about a run."""
+    config = recipe.config
     lines = read_metrics(folder.metrics) if folder.metrics.exists() else []
     step = config.training.steps if stopped_after is None else stopped_after
-    validation = sources.validation
+    validation, deed = sources.validation, recipe.deed.replace("`", "")
     return RunRecord(
         folder=folder.path,
         summary=(
-            f"A model of {num_parameters:,} parameters, trained from nothing on {len(sources.train):,} samples for"
-            f" {step:,} steps of {config.training.global_batch_size:,} pairs in {duration(training_seconds(lines))}."
+            f"A model of {num_parameters:,} parameters, {deed} on {len(sources.train):,} samples for"
+            f" {step:,} steps of {config.training.global_batch_size:,} in {duration(training_seconds(lines))}."
         ),
         config=config,
         lines=lines,
-        facts=_facts(config, sources, lines, step, num_parameters),
+        facts=_facts(recipe, sources, lines, step, num_parameters),
         environment=_environment(config, runtime),
         num_validated=None if validation is None else min(len(validation), config.training.evaluation_samples),
         skipped=[*read_skipped(folder.skipped), *read_skipped(folder.skipped_in_validation)],
         stopped_after=stopped_after,
+        resume_command=config.resume_command(),
     )
 
 
@@ -98,23 +96,24 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _facts(config: PretrainConfig, sources: Sources, lines: Lines, step: int, num_parameters: int) -> dict[str, str]:
+def _facts(recipe: Recipe, sources: Sources, lines: Lines, step: int, num_parameters: int) -> dict[str, str]:
+    config = recipe.config
     batch_size, num_train = config.training.global_batch_size, len(sources.train)
     seconds, validation = training_seconds(lines), sources.validation
     pace = points_of(lines, "images_per_second")
     return {
         "parameters": f"{num_parameters:,}",
-        "preset": config.preset,
+        "training": recipe.title,
         "training data": f"{num_train:,} samples of {sources.train.name}",
         "validation data": "none" if validation is None else f"{len(validation):,} samples of {validation.name}",
-        "steps": f"{step:,} of {config.training.steps:,}, {batch_size:,} pairs each",
+        "steps": f"{step:,} of {config.training.steps:,}, {batch_size:,} samples each",
         "epochs": f"{step * batch_size / num_train:.1f}",
         "time in training": duration(seconds),
         "pace": f"{step * batch_size / seconds:,.0f} images/s" if pace and seconds else "not measured",
     }
 
 
-def _environment(config: PretrainConfig, runtime: Runtime) -> dict[str, str]:
+def _environment(config: RunConfig, runtime: Runtime) -> dict[str, str]:
     device = runtime.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()}"
     cores = "" if device.type == "cuda" else f", {torch.get_num_threads()} of {os.cpu_count()} cores"

@@ -1,4 +1,4 @@
-"""One run from its config to its weights: put together, trained, saved, reported."""
+"""One run from its recipe to its weights: put together, trained, saved, reported."""
 
 from collections.abc import Iterator
 from typing import final
@@ -7,13 +7,13 @@ from rich.console import Console
 
 from sycoca.data.skipping import SkipLog
 from sycoca.plain_data import to_plain
-from sycoca.training.assembly import Sources, assemble, shared_tokenizer, weights_config
+from sycoca.training.assembly import Sources, assemble
 from sycoca.training.checkpoint import TrainingState, load_checkpoint, newest_checkpoint, save_checkpoint
-from sycoca.training.config import PretrainConfig
 from sycoca.training.interruption import TrainingInterrupted
 from sycoca.training.limits import check_memory, explained_out_of_memory
 from sycoca.training.loop import LoopParts, train
 from sycoca.training.progress import RunProgress, quiet_console
+from sycoca.training.recipe import Recipe
 from sycoca.training.reporting import write_report
 from sycoca.training.run_folder import RunFolder
 from sycoca.training.runtime import Runtime
@@ -23,28 +23,25 @@ from sycoca.weights.folder import save_weights
 
 
 @final
-class PretrainingRun:
-    """A pretraining in its folder, from the newest checkpoint there, or from the first step."""
+class TrainingRun:
+    """A training in its folder, from the newest checkpoint there, or from the first step."""
 
     def __init__(
-        self,
-        config: PretrainConfig,
-        folder: RunFolder,
-        runtime: Runtime,
-        sources: Sources,
-        console: Console | None,
+        self, recipe: Recipe, folder: RunFolder, runtime: Runtime, sources: Sources, console: Console | None
     ) -> None:
         """Put the run together. Raises ValueError where too much of the data or too little memory is there."""
+        config = recipe.config
+        self._recipe = recipe
         self._config = config
         self._folder = folder
         self._runtime = runtime
         self._sources = sources
-        tokenizer = shared_tokenizer(config, sources.train, runtime, folder.tokenizer)
+        self._trained = recipe.build(sources.train, folder, runtime)
         skipped_file = folder.skipped if runtime.is_main_rank else None
         self._skip_log = SkipLog(sources.train, config.data.max_skipped_ratio, skipped_file)
-        self._parts = assemble(config, sources.train, tokenizer, runtime, self._skip_log)
+        self._parts = assemble(config, sources.train, self._trained, runtime, self._skip_log)
         self._micro_batch_size = config.training.micro_batch_on(runtime.world_size)
-        check_memory(config, self._parts.model, runtime.device, self._micro_batch_size)
+        check_memory(config, self._trained.model, runtime.device, self._micro_batch_size)
         self._first_step = self._restore()
         self._progress = RunProgress(
             steps=config.training.steps,
@@ -68,36 +65,37 @@ class PretrainingRun:
 
     def _train(self, tracker: Tracker) -> None:
         config, runtime, parts = self._config, self._runtime, self._parts
+        validation_file = self._folder.skipped_in_validation
         loop_parts = LoopParts(
             batches=parts.batches,
             updater=parts.updater,
-            validate=build_validation(config, parts, self._sources.validation, self._folder.skipped_in_validation),
+            validate=build_validation(self._recipe, parts, self._sources.validation, validation_file),
             save=self._save_checkpoint,
             count_skipped=lambda: runtime.share_skipped(self._skip_log),
             tracker=tracker,
             progress=self._progress,
-            run_dir=self._folder.path,
+            resume_command=config.resume_command(),
         )
         try:
             with explained_out_of_memory(self._micro_batch_size, runtime.device):
                 train(loop_parts, config.training, config.optimizer, config.schedule, step=self._first_step)
         except TrainingInterrupted as interrupted:
             if config.training.report and runtime.is_main_rank:
-                write_report(config, self._folder, parts, self._sources, runtime, stopped_after=interrupted.step)
+                write_report(self._recipe, self._folder, self._trained, self._sources, runtime, interrupted.step)
             raise
 
     def _finish(self) -> None:
-        config, folder, parts = self._config, self._folder, self._parts
-        training = config.training
+        config, folder, trained = self._config, self._folder, self._trained
+        training, deed = config.training, self._recipe.deed
         origin = (
-            f"Pretrained from the preset `{config.preset}` for {training.steps:,} steps of"
-            f" {training.global_batch_size:,} pairs on `{parts.source.name}`, seed {config.seed}."
+            f"{deed[0].upper()}{deed[1:]} for {training.steps:,} steps of {training.global_batch_size:,} samples on"
+            f" `{self._parts.source.name}`, seed {config.seed}."
         )
-        weights = weights_config(config, parts.model)
-        save_weights(folder.weights, parts.model, parts.tokenizer, weights, origin=origin)
+        save_weights(folder.weights, trained.model, trained.tokenizer, trained.weights, origin=origin)
         self._progress.line(f"weights in {folder.weights}")
         if training.report:
-            self._progress.line(f"report in {write_report(config, folder, parts, self._sources, self._runtime)}")
+            report = write_report(self._recipe, folder, trained, self._sources, self._runtime)
+            self._progress.line(f"report in {report}")
         if len(self._skip_log):
             self._progress.line(f"{self._skip_log.summary()}; their names are in {folder.skipped}")
 
@@ -107,7 +105,7 @@ class PretrainingRun:
         if checkpoint is None:
             return 0
         updater = self._parts.updater
-        state = load_checkpoint(checkpoint, self._parts.model, updater.optimizer)
+        state = load_checkpoint(checkpoint, self._trained.model, updater.optimizer)
         updater.load_scaler_state(state.scaler)
         return state.step
 
@@ -118,7 +116,7 @@ class PretrainingRun:
                 step=step, samples_seen=step * training.global_batch_size, scaler=updater.scaler_state()
             )
             folder, num_kept = self._folder.checkpoints, training.keep_checkpoints
-            save_checkpoint(folder, state, self._parts.model, updater.optimizer, num_kept=num_kept)
+            save_checkpoint(folder, state, self._trained.model, updater.optimizer, num_kept=num_kept)
         self._runtime.barrier()
 
     def _trackers(self) -> Iterator[Tracker]:
@@ -133,15 +131,17 @@ class PretrainingRun:
             yield WeightsAndBiases(training.wandb, to_plain(self._config), id_path=folder.wandb_id)
 
     def _first_lines(self) -> Iterator[str]:
-        runtime, parts, training = self._runtime, self._parts, self._config.training
+        runtime, trained, training = self._runtime, self._trained, self._config.training
+        source = self._parts.source
         yield (
-            f"{self._config.preset}: {parts.model.num_parameters:,} parameters on {runtime.device} in"
+            f"{self._recipe.title}: {trained.model.num_parameters:,} parameters on {runtime.device} in"
             f" {runtime.precision}, {runtime.world_size} process{'es' if runtime.world_size > 1 else ''}"
         )
         yield (
-            f"{len(parts.source):,} samples of {parts.source.name}, {parts.tokenizer.vocab_size:,} token ids,"
-            f" {training.steps * training.global_batch_size / len(parts.source):.1f} epochs"
+            f"{len(source):,} samples of {source.name}, {trained.tokenizer.vocab_size:,} token ids,"
+            f" {training.steps * training.global_batch_size / len(source):.1f} epochs"
         )
+        yield from self._recipe.notices(trained)
         if len(self._skip_log):
             yield self._skip_log.summary()
         warmup_steps = self._config.schedule.warmup_steps

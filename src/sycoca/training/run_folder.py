@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from sycoca.plain_data import from_plain, read_yaml, to_plain, write_yaml
-from sycoca.training.config import PretrainConfig
+from sycoca.training.config import PretrainConfig, RunConfig
+
+C = TypeVar("C", bound=RunConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +72,22 @@ class RunFolder:
         """The trained model, for use."""
         return self.path / "weights"
 
-    def create(self, config: PretrainConfig) -> None:
+    def create(self, config: RunConfig) -> None:
         """Begin a run; raises ValueError where the folder holds one already."""
         if self.config.exists():
             raise ValueError(
-                f"{self.path} already holds a run; go on with it by: sycoca pretrain --resume {self.path},"
+                f"{self.path} already holds a run; go on with it by: {config.resume_command()},"
                 " or choose another folder with --out"
             )
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         write_yaml(self.config, to_plain(config))
 
-    def read_config(self) -> PretrainConfig:
-        """Return the config that the run was started with; raises ValueError where there is none."""
+    def read_config(self, kind: type[C] = PretrainConfig) -> C:
+        """Return the config that the run was started with; raises ValueError where there is none of that kind."""
+        return from_plain(kind, self.read_plain_config())
+
+    def read_plain_config(self) -> object:
+        """Return what ``config.yaml`` holds; raises ValueError where there is none."""
         if not self.config.exists():
             raise ValueError(f"{self.path} is no run folder: it has no config.yaml")
-        return from_plain(PretrainConfig, read_yaml(self.config))
+        return read_yaml(self.config)

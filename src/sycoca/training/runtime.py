@@ -6,11 +6,12 @@ the factor ``world_size`` in ``backward``.
 """
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from datetime import timedelta
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import torch
 import torch.distributed as dist
@@ -19,13 +20,20 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from sycoca.data.skipping import SkipLog
+from sycoca.evaluation.shares import Shares
 from sycoca.inference.load import choose_device
-from sycoca.records import ImageTextBatch
+from sycoca.records import TrainingBatch
 from sycoca.training.config import Precision, RuntimeConfig
 from sycoca.training.tasks import TrainingTask
+from sycoca.unusable import SkippedSample
 
-# The main process validates alone for minutes while the others wait; PyTorch's 10 minutes would end the run.
+B = TypeVar("B", bound=TrainingBatch)
+
+# The main process writes checkpoints and reports alone while the others wait; PyTorch's 10 minutes could end the run.
 _WAITING_TIME = timedelta(hours=2)
+
+
+_NO_BYTES = torch.empty(0, dtype=torch.uint8)
 
 
 def is_main_process() -> bool:
@@ -116,26 +124,52 @@ class Runtime:
         To be called by all processes. Raises ValueError, in all of them, where that is too much together.
         """
         if self.world_size > 1:
-            parts: list[Any] = [None] * self.world_size
-            dist.all_gather_object(parts, log.take_new())
-            for skipped in (one for part in parts for one in part):
-                log.add(skipped)
+            for skipped in self.gather_plain([asdict(one) for one in log.take_new()]):
+                log.add(SkippedSample(**skipped))
             log.take_new()  # what the others have found is not news to them
         return len(log)
+
+    def shares(self) -> Shares:
+        """Return this process's place among those that evaluate together."""
+        return Shares(
+            rank=self.rank,
+            world_size=self.world_size,
+            gather_rows=self.gather_rows,
+            gather_plain=self.gather_plain,
+        )
+
+    @torch.no_grad()
+    def gather_rows(self, rows: Shaped[Tensor, "_ *columns"]) -> Shaped[Tensor, "_ *columns"]:
+        """Concatenate the rows of all processes on the CPU, in order of rank; they may differ in number."""
+        if self.world_size == 1:
+            return rows
+        counts = torch.zeros(self.world_size, dtype=torch.long, device=self.device)
+        counts[self.rank] = len(rows)
+        dist.all_reduce(counts)
+        padded = rows.new_zeros(int(counts.max()), *rows.shape[1:], device=self.device)
+        padded[: len(rows)] = rows
+        parts = [torch.empty_like(padded) for _ in range(self.world_size)]
+        dist.all_gather(parts, padded)
+        return torch.cat([part[:count].cpu() for part, count in zip(parts, counts.tolist(), strict=True)])
+
+    def gather_plain(self, values: list[Any]) -> list[Any]:
+        """Concatenate what JSON can hold over all processes, in order of rank. Nothing is pickled."""
+        if self.world_size == 1:
+            return values
+        lines = "".join(json.dumps(value) + "\n" for value in values).encode("ascii")
+        gathered = self.gather_rows(torch.frombuffer(bytearray(lines), dtype=torch.uint8) if lines else _NO_BYTES)
+        return [json.loads(line) for line in bytes(gathered.tolist()).decode("ascii").splitlines()]
 
     def barrier(self) -> None:
         """Wait until all processes are here."""
         if self.world_size > 1:
             dist.barrier()
 
-    def to_device(self, batch: ImageTextBatch) -> ImageTextBatch:
+    def to_device(self, batch: B) -> B:
         """Move a batch to the device; its draw keys stay, since drawing happens on the CPU."""
-        return replace(
-            batch,
-            images=batch.images.to(self.device, non_blocking=True),
-            tokens=batch.tokens.to(self.device, non_blocking=True),
-            is_padding=batch.is_padding.to(self.device, non_blocking=True),
-        )
+        values = {field.name: getattr(batch, field.name) for field in fields(batch)}
+        tensors = {name: value for name, value in values.items() if isinstance(value, Tensor) and name != "draw_keys"}
+        return replace(batch, **{name: value.to(self.device, non_blocking=True) for name, value in tensors.items()})
 
     def _join(self) -> None:
         if self.device.type == "cuda":

@@ -1,7 +1,7 @@
 """What is trained: a task turns a batch into loss terms. The loop knows steps, the task knows meaning."""
 
 from abc import ABC, abstractmethod
-from typing import final
+from typing import Generic, TypeVar, final
 
 import torch
 from jaxtyping import Float
@@ -12,14 +12,16 @@ from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks
 from sycoca.objectives.pretraining import pretraining_losses
-from sycoca.records import ImageTextBatch, LossTerms
+from sycoca.records import ImageTextBatch, LossTerms, TrainingBatch
+
+B = TypeVar("B", bound=TrainingBatch)
 
 
-class TrainingTask(nn.Module, ABC):
+class TrainingTask(nn.Module, ABC, Generic[B]):
     """The interface between loop and model: the only thing that the runtime wraps and calls."""
 
     @abstractmethod
-    def forward(self, batch: ImageTextBatch) -> LossTerms:
+    def forward(self, batch: B) -> LossTerms:
         """Return the unweighted terms of one micro-batch: its share of the global batch's means."""
 
     @abstractmethod
@@ -44,8 +46,8 @@ class TrainingTask(nn.Module, ABC):
 
 
 @final
-class PretrainingTask(TrainingTask):
-    """The three objectives of SyCoCa on image-text pairs; alone unless ``ranks`` says with whom."""
+class PretrainingTask(TrainingTask[ImageTextBatch]):
+    """The objectives of SyCoCa on image-text pairs; alone unless ``ranks`` says with whom."""
 
     def __init__(
         self, model: SyCoCa, *, masking: MaskingConfig, objectives: ObjectivesConfig, ranks: Ranks | None = None

@@ -7,7 +7,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from sycoca.records import ImageTextBatch, LossTerms
+from sycoca.records import LossTerms, TrainingBatch
 from sycoca.training.runtime import Runtime
 from sycoca.training.tasks import TrainingTask
 
@@ -37,7 +37,7 @@ class Updater:
         self._clip_norm = float("inf") if clip_norm is None else clip_norm
         self._wrapped = runtime.wrap(task)
 
-    def update(self, micro_batches: Sequence[ImageTextBatch], lr: float) -> UpdateResult:
+    def update(self, micro_batches: Sequence[TrainingBatch], lr: float) -> UpdateResult:
         """Change the parameters once by the gradient of all micro-batches of all processes."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -59,7 +59,7 @@ class Updater:
         if self.scaler.is_enabled() and state:
             self.scaler.load_state_dict(state)
 
-    def _accumulate(self, batch: ImageTextBatch, *, is_last: bool) -> dict[str, Tensor]:
+    def _accumulate(self, batch: TrainingBatch, *, is_last: bool) -> dict[str, Tensor]:
         with self.runtime.accumulating(self._wrapped, is_last=is_last):
             with self.runtime.autocast():
                 terms = self._wrapped(self.runtime.to_device(batch))

@@ -1,6 +1,8 @@
-"""What is measured on held-out samples while a run goes on: losses, retrieval, quality of the patch scores."""
+"""What is measured on held-out samples while a run goes on: losses, and the metrics of its task."""
 
+import math
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -8,87 +10,75 @@ import torch
 from sycoca.data.loader import validation_batches
 from sycoca.data.samples import SampleSource
 from sycoca.data.skipping import SkipLog, UsableSamples, image_problems
-from sycoca.evaluation.grounding import evaluate_grounding
-from sycoca.evaluation.retrieval import evaluate_retrieval
+from sycoca.evaluation.shares import Shares
 from sycoca.inference.predictor import Predictor
-from sycoca.training.assembly import RunParts, weights_config
-from sycoca.training.config import PretrainConfig
-from sycoca.training.tasks import PretrainingTask
+from sycoca.training.assembly import RunParts
+from sycoca.training.config import RunConfig
+from sycoca.training.recipe import Recipe
 from sycoca.training.update import named_terms
+from sycoca.unusable import SkippedSample
 
-_GROUNDING = ("mask_coverage", "grounding_average_precision")
-"""What of grounding depends on the model, and not on the data alone."""
-
-_MOST_PAIRS = 256
-"""Pairs per batch: one process takes here what several share in training, and must not run out of memory."""
+_MOST_SAMPLES = 256
+"""Samples per batch: one process takes here what several share in training, and must not run out of memory."""
 
 PREFIX = "validation_"
 """How the names of validation values begin."""
 
 
 def build_validation(
-    config: PretrainConfig, parts: RunParts, source: SampleSource | None, skipped: Path | None = None
+    recipe: Recipe, parts: RunParts, source: SampleSource | None, skipped: Path | None = None
 ) -> Callable[[], dict[str, float]] | None:
     """Return a function that measures the model as it is; None where there is nothing to measure on.
 
-    The main process measures alone, the others wait and get no values. Samples whose images cannot be read are left
-    out and named in the file ``skipped``; ValueError where they are more than the config allows.
+    All processes share the work and get the same values. Samples whose images cannot be read are left out and named
+    in the file ``skipped``; ValueError where they are more than the config allows.
     """
     if source is None:
         return None
-    runtime = parts.updater.runtime
-    usable = (
-        UsableSamples(
-            source,
-            SkipLog(source, config.data.max_skipped_ratio, skipped),
-            image_problems(source, config.training.evaluation_samples),
-        )
-        if runtime.is_main_rank
-        else None
-    )
+    config, shares = recipe.config, parts.updater.runtime.shares()
+    usable = _usable(config, source, shares, skipped)
+    prepared = recipe.prepared(usable)
 
     def validate() -> dict[str, float]:
-        values: dict[str, float] = {}
-        if usable is not None:
-            values = validation_losses(config, parts, usable) | validation_metrics(config, parts, usable)
-        runtime.barrier()
+        trained = parts.trained
+        predictor = Predictor(trained.model, trained.tokenizer, trained.weights)
+        values = validation_losses(config, parts, prepared, shares) | recipe.measure(predictor, usable, shares)
         return {f"{PREFIX}{name}": value for name, value in values.items()}
 
     return validate
 
 
 @torch.no_grad()
-def validation_losses(config: PretrainConfig, parts: RunParts, source: SampleSource) -> dict[str, float]:
+def validation_losses(config: RunConfig, parts: RunParts, source: SampleSource, shares: Shares) -> dict[str, float]:
     """Return the mean of every loss term over the source's batches, with the same draws every time.
 
     The contrastive loss depends on the size of batches: it is training's, up to 256, whatever number of processes.
     """
-    runtime = parts.updater.runtime
-    # A task of its own, without the other ranks, which are not here.
-    task = PretrainingTask(parts.model, masking=config.masking, objectives=config.objectives)
-    totals: dict[str, float] = {}
+    trained, runtime = parts.trained, parts.updater.runtime
+    batch_size = min(config.training.micro_batch_on(1), _MOST_SAMPLES)
     batches = validation_batches(
         source,
-        parts.tokenizer,
-        config.transforms,
-        config.model.image_encoder.image_size,
-        config.model.text_encoder.context_length,
-        batch_size=min(config.training.micro_batch_on(1), _MOST_PAIRS),
+        trained.examples,
+        trained.weights.transforms,
+        trained.model.config.image_encoder.image_size,
+        shares.own(math.ceil(len(source) / batch_size)),
+        batch_size=batch_size,
         seed=config.seed,
     )
+    totals: dict[str, float] = {}
     for batch in batches:
         with runtime.autocast():
-            terms = task(runtime.to_device(batch))
+            terms = trained.validation_task(runtime.to_device(batch))
         for name, term in named_terms(terms).items():
             totals[name] = totals.get(name, 0.0) + term.item() * batch.totals.num_samples
-    return {name: total / len(source) for name, total in totals.items()}
+    all_totals = shares.join_plain([totals])
+    names = dict.fromkeys(name for one in all_totals for name in one)
+    return {name: sum(one.get(name, 0.0) for one in all_totals) / len(source) for name in names}
 
 
-def validation_metrics(config: PretrainConfig, parts: RunParts, source: SampleSource) -> dict[str, float]:
-    """Return the metrics of retrieval, and of the patch scores where the described pixels are known."""
-    predictor = Predictor(parts.model, parts.tokenizer, weights_config(config, parts.model))
-    metrics = dict(evaluate_retrieval(predictor, source).metrics)
-    if source[0].described_pixels is not None:
-        grounding = evaluate_grounding(predictor, source).metrics
-        metrics |= {name: grounding[name] for name in _GROUNDING}
-    return metrics
+def _usable(config: RunConfig, source: SampleSource, shares: Shares, skipped: Path | None) -> UsableSamples:
+    num_samples = min(config.training.evaluation_samples, len(source))
+    own_problems = image_problems(source, shares.own(num_samples))
+    problems = shares.join_plain([None if one is None else asdict(one) for one in own_problems])
+    log = SkipLog(source, config.data.max_skipped_ratio, skipped if shares.rank == 0 else None)
+    return UsableSamples(source, log, (None if one is None else SkippedSample(**one) for one in problems))
