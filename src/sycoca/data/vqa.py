@@ -36,10 +36,30 @@ def open_vqa(
     files = open_image_files(path.parent if images is None else images)
     data = read_json(path)
     questions = read_list(data, "questions", path)
-    answers = {} if annotations is None else _answers_by_question(annotations)
+    answers = {} if annotations is None else read_annotations(annotations)
     rows = _rows(questions, answers, _naming(path, data, name), annotations)
     columns = Columns(image="image_id", answer="answers")
     return source_from_rows(path, rows, files, columns=columns, wanted=wanted, what="questions")
+
+
+def read_annotations(path: Path) -> dict[int | str, Mapping[str, Any]]:
+    """Return the entries of an annotation file by question id; ValueError where the file is none."""
+    found: dict[int | str, Mapping[str, Any]] = {}
+    for i, entry in enumerate(read_list(read_json(path), "annotations", path)):
+        key = entry.get("question_id") if isinstance(entry, Mapping) else None
+        if not isinstance(key, int | str):
+            raise ValueError(f'{path}, annotation {i + 1}: expected {{"question_id": number, "answers": [..]}}')
+        if key in found:
+            raise ValueError(f"{path}, annotation {i + 1}: question {key} is answered twice")
+        found[key] = entry
+    return found
+
+
+def answer_texts(answers: object) -> object:
+    """Return the texts of [{"answer": text}, ..], or of a plain list of texts."""
+    if not isinstance(answers, list):
+        return answers
+    return [entry.get("answer") if isinstance(entry, Mapping) else entry for entry in answers]
 
 
 def _rows(
@@ -56,7 +76,7 @@ def _rows(
         found = answers.pop(key, {}) if isinstance(key, int | str) else {}
         question = QuestionRow(
             question=entry.get("question"),
-            answers=_texts(found.get("answers")),
+            answers=answer_texts(found.get("answers")),
             key=key,
             question_type=found.get("question_type"),
             answer_type=found.get("answer_type"),
@@ -65,25 +85,6 @@ def _rows(
         yield Row(place=place, image=image_name(entry.get("image_id")), questions=[question], given=entry)
     for key in answers:
         yield Row(place=f"question {key}", problem=f"{annotations} answers it, but it is not among the questions")
-
-
-def _answers_by_question(path: Path) -> dict[int | str, Mapping[str, Any]]:
-    found: dict[int | str, Mapping[str, Any]] = {}
-    for i, entry in enumerate(read_list(read_json(path), "annotations", path)):
-        key = entry.get("question_id") if isinstance(entry, Mapping) else None
-        if not isinstance(key, int | str):
-            raise ValueError(f'{path}, annotation {i + 1}: expected {{"question_id": number, "answers": [..]}}')
-        if key in found:
-            raise ValueError(f"{path}, annotation {i + 1}: question {key} is answered twice")
-        found[key] = entry
-    return found
-
-
-def _texts(answers: object) -> object:
-    """Return the texts of [{"answer": text}, ..], or of a plain list of texts."""
-    if not isinstance(answers, list):
-        return answers
-    return [entry.get("answer") if isinstance(entry, Mapping) else entry for entry in answers]
 
 
 def _naming(path: Path, data: dict[str, Any], name: str | None) -> Callable[[object], object]:

@@ -1,0 +1,67 @@
+"""The questions of a source: with unique keys for evaluations, or one a sample for training."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import final
+
+from sycoca.data.samples import ImageTextSample, Question, SampleSource, skipped_samples
+from sycoca.unusable import SkippedSample
+
+
+def keyed_questions(source: SampleSource, num_samples: int) -> list[tuple[Question, ...]]:
+    """Return the questions about each of the first samples; one without an id gets its image's name and its place.
+
+    Raises ValueError where there is no question, where one has no answer to compare with, and where two have one id.
+    """
+    found = [_keyed(source[index]) for index in range(num_samples)]
+    questions = [question for own in found for question in own]
+    if not questions:
+        raise ValueError(f"{source.name} has no questions; a line of JSON with one has the fields question and answers")
+    check_unique([str(question.key) for question in questions], f"{source.name}: questions")
+    return found
+
+
+def check_answered(questions: Sequence[Question], where: str) -> None:
+    """Refuse questions without reference answers, which nothing can be compared with."""
+    unanswered = [question for question in questions if not question.answers]
+    if unanswered:
+        raise ValueError(
+            f"{where}: {len(unanswered):,} of {len(questions):,} questions have no reference answer, the first is"
+            f" {unanswered[0].key} ({unanswered[0].question!r}); sycoca ask SPEC --out answers without judging"
+        )
+
+
+def check_unique(keys: Sequence[str], what: str) -> None:
+    """Refuse ids that occur more than once."""
+    key, count = Counter(keys).most_common(1)[0] if keys else ("", 0)
+    if count > 1:
+        raise ValueError(f"{what} must have ids of their own, but {key} occurs {count} times")
+
+
+@final
+class QuestionSamples:
+    """The samples of a source, one for each question that is to be learned from."""
+
+    def __init__(self, source: SampleSource, places: Sequence[tuple[int, int]]) -> None:
+        """Take questions by their sample's index in the source and their place among the sample's questions."""
+        self.name = source.name
+        self.skipped: Sequence[SkippedSample] = skipped_samples(source)
+        self._source = source
+        self._places = places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> ImageTextSample:
+        sample_index, place = self._places[index]
+        sample = self._source[sample_index]
+        question = _keyed(sample)[place]
+        return replace(sample, key=f"{sample.key}, question {question.key}", questions=(question,))
+
+
+def _keyed(sample: ImageTextSample) -> tuple[Question, ...]:
+    return tuple(
+        question if question.key is not None else replace(question, key=f"{sample.key}#{place}")
+        for place, question in enumerate(sample.questions)
+    )
