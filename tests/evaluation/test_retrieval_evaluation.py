@@ -1,11 +1,16 @@
 import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from rich.console import Console
 
 from builders.predictors import ListSource, photo_source, small_predictor
-from sycoca.evaluation.retrieval import evaluate_retrieval
+from reference.slow_retrieval import slow_re_ranked
+from sycoca.evaluation.report import Report
+from sycoca.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
+from sycoca.evaluation.shares import Shares
 
 CAPTIONS = [
     ("a red circle", "a round thing", "something red"),
@@ -47,12 +52,94 @@ def test_recall_is_that_of_the_similarities_users_see(batch_size: int):
 
 
 def test_limits_of_images_and_captions():
-    report = evaluate_retrieval(fresh_predictor(), photo_source(CAPTIONS), limit=3, captions_per_image=2)
+    report = evaluate_retrieval(
+        fresh_predictor(), photo_source(CAPTIONS), limit=3, options=RetrievalOptions(captions_per_image=2)
+    )
     cut = [own[:2] for own in CAPTIONS[:3]]
     assert report.counts == {"images": 3, "captions": 5, "truncated_captions": 0}
     assert report.metrics["text_to_image_recall_at_1"] == pytest.approx(slow_recall_at_1(cut)[1])
     assert report.settings["limit"] == 3
     assert report.settings["captions_per_image"] == 2
+
+
+def test_items_say_what_each_image_and_caption_adds():
+    report = evaluate_retrieval(fresh_predictor(), photo_source(CAPTIONS))
+    images, captions = report.items["image"], report.items["caption"]
+    assert images.keys == [f"photo-{index}" for index in range(5)]
+    assert list(captions.keys)[:4] == ["photo-0#0", "photo-0#1", "photo-0#2", "photo-1#0"]
+    for scores in (images, captions):
+        for name, values in scores.values.items():
+            assert sum(values) / len(values) == pytest.approx(report.metrics[name])
+
+
+def slow_re_ranked_ranks(num_first: int) -> tuple[list[int], list[int]]:
+    """Return the ranks that sorting the whole tables of cosines and likelihoods gives."""
+    predictor, source = fresh_predictor(), photo_source(CAPTIONS)
+    owners = [index for index, own in enumerate(CAPTIONS) for _ in own]
+    texts = [text for own in CAPTIONS for text in own]
+    images = [source[index].open_image() for index in range(len(source))]
+    cosines = predictor.similarity(images, texts)
+    likelihoods = torch.stack(
+        [predictor.caption_log_likelihood([image] * len(texts), texts, per_token=True) for image in images]
+    )
+    of_images = [
+        slow_re_ranked(cosines[i].tolist(), [own == i for own in owners], num_first, likelihoods[i].tolist())
+        for i in range(len(images))
+    ]
+    of_texts = [
+        slow_re_ranked(
+            cosines[:, t].tolist(), [i == own for i in range(len(images))], num_first, likelihoods[:, t].tolist()
+        )
+        for t, own in enumerate(owners)
+    ]
+    return of_images, of_texts
+
+
+@pytest.mark.parametrize("num_first", [1, 3, 100])
+def test_re_ranking_is_that_of_the_likelihoods_users_see(num_first: int):
+    report = evaluate_retrieval(
+        fresh_predictor(), photo_source(CAPTIONS), options=RetrievalOptions(re_rank=num_first), batch_size=2
+    )
+    of_images, of_texts = slow_re_ranked_ranks(num_first)
+    assert report.items["image"].values["re_ranked_image_to_text_mean_rank"] == of_images
+    assert report.items["caption"].values["re_ranked_text_to_image_mean_rank"] == of_texts
+    assert report.metrics["re_ranked_text_to_image_mean_rank"] == pytest.approx(sum(of_texts) / len(of_texts))
+    plain = evaluate_retrieval(fresh_predictor(), photo_source(CAPTIONS))
+    assert plain.metrics.items() <= report.metrics.items()
+    if num_first == 1:
+        assert report.metrics["re_ranked_mean_image_recall"] == plain.metrics["mean_image_recall"]
+    else:
+        assert of_texts != plain.items["caption"].values["text_to_image_mean_rank"]
+
+
+def test_processes_share_the_work_and_find_the_same():
+    """Two threads stand for two processes; what one gathers waits for the other."""
+    predictor, both = fresh_predictor(), threading.Barrier(2, timeout=60)
+    handed_over: list[torch.Tensor | None] = [None, None]
+    num_rows: list[list[int]] = [[], []]
+
+    def evaluate(rank: int) -> Report:
+        def gather(rows: torch.Tensor) -> torch.Tensor:
+            handed_over[rank] = rows
+            num_rows[rank].append(len(rows))
+            both.wait()
+            together = torch.cat([part for part in handed_over if part is not None])
+            both.wait()
+            return together
+
+        shares = Shares(rank=rank, world_size=2, gather_rows=gather)
+        options = RetrievalOptions(re_rank=2)
+        return evaluate_retrieval(predictor, photo_source(CAPTIONS), options=options, shares=shares)
+
+    with ThreadPoolExecutor(2) as pool:
+        reports = list(pool.map(evaluate, range(2)))
+    alone = evaluate_retrieval(predictor, photo_source(CAPTIONS), options=RetrievalOptions(re_rank=2))
+    for report in reports:
+        assert report.metrics == pytest.approx(alone.metrics)
+        assert report.items == alone.items
+    # Images and captions; the pairs to re-rank are those of a process's own images.
+    assert [rows[:2] for rows in num_rows] == [[2, 4], [3, 4]]
+    assert min(num_rows[0][2], num_rows[1][2]) > 0
 
 
 def test_shows_progress_on_a_terminal():
@@ -69,4 +156,14 @@ def test_refuses_what_leaves_nothing_to_measure():
     with pytest.raises(ValueError, match="limit must be at least 1, got 0"):
         evaluate_retrieval(predictor, photo_source(CAPTIONS), limit=0)
     with pytest.raises(ValueError, match="captions_per_image must be at least 1, got 0"):
-        evaluate_retrieval(predictor, photo_source(CAPTIONS), captions_per_image=0)
+        RetrievalOptions(captions_per_image=0)
+    with pytest.raises(ValueError, match="re_rank must be at least 1, got 0"):
+        RetrievalOptions(re_rank=0)
+    with pytest.raises(ValueError, match="a list: photo-1 has no caption"):
+        evaluate_retrieval(predictor, photo_source([("a star",), ()]))
+    with pytest.raises(ValueError, match="no text decoder"):
+        evaluate_retrieval(
+            small_predictor(model_text_decoder=None, model_image_decoder=None),
+            photo_source(CAPTIONS),
+            options=RetrievalOptions(re_rank=3),
+        )

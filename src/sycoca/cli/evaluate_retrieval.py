@@ -16,11 +16,17 @@ class Arguments(EvaluationArguments):
     captions_per_image: int | None = None
     """Take the first so many captions of each image (5 is COCO's convention); None takes all."""
 
+    re_rank: int | None = None
+    """Report also the ranks after the first so many candidates of every query have been put in the order of how likely
+    the captioner finds the caption for the image, per token, in both directions (re_ranked_...). Costs one pass
+    through the text decoder for every candidate; no figure to compare with dual encoders."""
+
     def report(self) -> "Report":
         """Evaluate."""
-        from sycoca.evaluation.retrieval import evaluate_retrieval
+        from sycoca.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
 
+        options = RetrievalOptions(captions_per_image=self.captions_per_image, re_rank=self.re_rank)
         source = self.source()
         return evaluate_retrieval(
-            self.predictor(), source, captions_per_image=self.captions_per_image, **self.settings()
+            self.predictor(), source, options=options, embeddings=self.embeddings(), **self.settings()
         )

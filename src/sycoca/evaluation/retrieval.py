@@ -1,66 +1,128 @@
 """Image-text retrieval: every caption looks for its image, every image for one of its captions."""
 
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import torch
+from jaxtyping import Float
 from rich.console import Console
+from torch import Tensor
 
 from sycoca.data.samples import SampleSource, skipped_samples
-from sycoca.evaluation.batches import num_evaluated, sample_batches
+from sycoca.evaluation.batches import num_evaluated
+from sycoca.evaluation.embeddings import ImageEmbeddings
+from sycoca.evaluation.re_ranking import candidate_likelihoods
 from sycoca.evaluation.report import ItemScores, Report
 from sycoca.evaluation.shares import ALONE, Shares
 from sycoca.inference.predictor import Predictor
-from sycoca.metrics.retrieval import recall_per_item, retrieval_metrics, retrieval_ranks
+from sycoca.inference.progress import tracked
+from sycoca.metrics.retrieval import RetrievalRanks, first_candidates, per_item, retrieval_metrics, retrieval_ranks
+
+_CAPTIONS_AT_ONCE = 4096
+"""Captions that are put in order of length together; more would save no padding and show no progress."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetrievalOptions:
+    """What is searched, and how."""
+
+    captions_per_image: int | None = None
+    """Take the first so many captions of each image (5 is COCO's convention); None takes all."""
+
+    re_rank: int | None = None
+    """Report also the ranks after the first so many candidates of every query have been put in the order of their
+    captions' likelihood; None does not."""
+
+    def __post_init__(self) -> None:
+        for name in ("captions_per_image", "re_rank"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}; leave it out for no limit")
 
 
 def evaluate_retrieval(
     predictor: Predictor,
     source: SampleSource,
     *,
+    options: RetrievalOptions | None = None,
+    embeddings: ImageEmbeddings | None = None,
     batch_size: int = 64,
     limit: int | None = None,
-    captions_per_image: int | None = None,
     console: Console | None = None,
     shares: Shares = ALONE,
 ) -> Report:
     """Return recall at 1, 5 and 10 and ranks in both directions, among all images and captions of the source.
 
     Zero-shot protocol of Flickr30k and COCO (Karpathy splits): an image's query is right with any of its captions, a
-    tie counts against the model. ``captions_per_image`` takes the first so many (5 is COCO's convention).
-    ``skipped_samples`` are those that the source has left out. Raises ValueError for a source without samples and a
-    sample without captions.
+    tie counts against the model. Metrics after re-ranking begin with ``re_ranked_``. ``embeddings`` of the same
+    predictor spare computing images again. ``skipped_samples`` are those that the source has left out. Raises
+    ValueError for a source without samples and a sample without captions.
     """
     started_at = time.perf_counter()
-    if captions_per_image is not None and captions_per_image < 1:
-        raise ValueError(f"captions_per_image must be at least 1, got {captions_per_image}; leave it out for all")
+    options = RetrievalOptions() if options is None else options
+    if options.re_rank is not None and predictor.model.text_decoder is None:
+        raise ValueError("this model has no text decoder, so captions have no likelihood to re-rank by")
+    if embeddings is None:
+        embeddings = ImageEmbeddings(predictor, batch_size=batch_size, console=console, shares=shares)
     num_images = num_evaluated(source, limit)
-    captions_of = [source[index].captions[:captions_per_image] for index in range(num_images)]
-    image_embeds, text_embeds = [], []
-    first = shares.own(num_images).start
-    for samples in sample_batches(source, num_images, batch_size, "embedding", console=console, shares=shares):
-        captions = [caption for own in captions_of[first : first + len(samples)] for caption in own]
-        first += len(samples)
-        image_embeds.append(predictor.embed_images(samples, batch_size=batch_size))
-        text_embeds.append(predictor.embed_texts(captions))
-    embed_dim = predictor.model.config.embed_dim
-    num_captions = [len(own) for own in captions_of]
-    image_of_text = torch.arange(num_images).repeat_interleave(torch.tensor(num_captions))
-    ranks = retrieval_ranks(shares.join(image_embeds, embed_dim), shares.join(text_embeds, embed_dim), image_of_text)
-    num_cut = sum(
-        predictor.tokenizer.num_tokens(text) > predictor.context_length for own in captions_of for text in own
-    )
-    keys = [source[index].key for index in range(num_images)]
+    samples = [source[index] for index in range(num_images)]
+    captions_of = [sample.captions[: options.captions_per_image] for sample in samples]
+    captions = [caption for own in captions_of for caption in own]
+    for sample, own in zip(samples, captions_of, strict=True):
+        if not own:
+            raise ValueError(f"{source.name}: {sample.key} has no caption, and retrieval needs one for every image")
+    image_of_text = torch.arange(num_images).repeat_interleave(torch.tensor([len(own) for own in captions_of]))
+    image_embeds = embeddings.of(source, num_images)
+    text_embeds = embed_captions(predictor, captions, console=console, shares=shares)
+    ranks = {"": retrieval_ranks(image_embeds, text_embeds, image_of_text)}
+    if options.re_rank is not None:
+        candidates = first_candidates(image_embeds, text_embeds, image_of_text, options.re_rank)
+        likelihoods = candidate_likelihoods(
+            predictor, samples, captions, candidates, batch_size=batch_size, console=console, shares=shares
+        )
+        ranks["re_ranked_"] = likelihoods.re_ranked(ranks[""], candidates, image_of_text)
+    num_cut = sum(predictor.tokenizer.num_tokens(text) > predictor.context_length for text in captions)
+    caption_keys = [
+        f"{sample.key}#{place}" for sample, own in zip(samples, captions_of, strict=True) for place in range(len(own))
+    ]
     return Report(
         task="retrieval",
-        metrics={**retrieval_metrics(ranks), "skipped_samples": float(len(skipped_samples(source)))},
-        counts={"images": num_images, "captions": len(image_of_text), "truncated_captions": num_cut},
-        settings={"data": source.name, "limit": limit, "captions_per_image": captions_per_image},
+        metrics={**named_metrics(ranks), "skipped_samples": float(len(skipped_samples(source)))},
+        counts={"images": num_images, "captions": len(captions), "truncated_captions": num_cut},
+        settings={"data": source.name, "limit": limit, **asdict(options)},
         seconds=time.perf_counter() - started_at,
-        items={
-            "image": ItemScores(keys=keys, values=recall_per_item("image_to_text", ranks.image_to_text)),
-            "caption": ItemScores(
-                keys=[f"{keys[image]}#{place}" for image, own in enumerate(captions_of) for place in range(len(own))],
-                values=recall_per_item("text_to_image", ranks.text_to_image),
-            ),
-        },
+        items=retrieval_items(ranks, [sample.key for sample in samples], caption_keys),
     )
+
+
+def named_metrics(ranks: Mapping[str, RetrievalRanks]) -> dict[str, float]:
+    """Return the metrics of several rankings; their keys are what the names of their metrics begin with."""
+    return {f"{prefix}{name}": value for prefix, own in ranks.items() for name, value in retrieval_metrics(own).items()}
+
+
+def retrieval_items(
+    ranks: Mapping[str, RetrievalRanks], image_keys: Sequence[str], caption_keys: Sequence[str]
+) -> dict[str, ItemScores]:
+    """Return what every image and caption contributes to the metrics of several rankings."""
+    of_images, of_captions = {}, {}
+    for prefix, own in ranks.items():
+        of_images |= per_item(f"{prefix}image_to_text", own.image_to_text)
+        of_captions |= per_item(f"{prefix}text_to_image", own.text_to_image)
+    return {
+        "image": ItemScores(keys=image_keys, values=of_images),
+        "caption": ItemScores(keys=caption_keys, values=of_captions),
+    }
+
+
+def embed_captions(
+    predictor: Predictor, captions: Sequence[str], *, console: Console | None, shares: Shares = ALONE
+) -> Float[Tensor, "captions embed"]:
+    """Return the captions in the joint space, each process computing its share of them."""
+    own = shares.own(len(captions))
+    starts = range(own.start, own.stop, _CAPTIONS_AT_ONCE)
+    parts = [
+        predictor.embed_texts(captions[start : min(start + _CAPTIONS_AT_ONCE, own.stop)])
+        for start in tracked(starts, len(own), "embedding captions", console=console, step=_CAPTIONS_AT_ONCE)
+    ]
+    return shares.join(parts, predictor.model.config.embed_dim)

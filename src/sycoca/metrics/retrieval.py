@@ -122,9 +122,10 @@ def retrieval_metrics(ranks: RetrievalRanks) -> dict[str, float]:
     return metrics
 
 
-def recall_per_item(direction: str, ranks: Int[Tensor, " items"]) -> dict[str, list[int]]:
-    """Return, by metric name, 1 for every item that was found and 0 for every other; their mean is the recall."""
-    return {f"{direction}_recall_at_{k}": (ranks <= k).int().tolist() for k in RECALL_AT}
+def per_item(direction: str, ranks: Int[Tensor, " items"]) -> dict[str, list[int]]:
+    """Return by metric name what every item adds to its mean: the rank, and 1 for a hit and 0 for a miss."""
+    hits = {f"{direction}_recall_at_{k}": (ranks <= k).int().tolist() for k in RECALL_AT}
+    return {**hits, f"{direction}_mean_rank": ranks.tolist()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
