@@ -2,7 +2,9 @@
 
 from sycoca.cli.tasks import parse_task
 
-TASKS: dict[str, str] = {}
+TASKS = {
+    "vqa": "answers to questions, against VQA's annotations or a data SPEC",
+}
 """Every task and what it scores; ``sycoca.cli.score_TASK`` has its ``Arguments``."""
 
 
