@@ -4,6 +4,8 @@ from sycoca.cli.tasks import parse_task
 
 TASKS = {
     "retrieval": "images find captions and captions find images: recall at 1, 5 and 10, ranks",
+    "zero-shot": "classes as prompts: top-1 and top-5 accuracy, the mean over classes",
+    "classification": "the same for the head of a model that was fine-tuned to classify",
     "vqa": "visual question answering: the official accuracy, or equality with one reference answer",
     "grounding": "patch scores against the pixels that captions describe (built-in scenes)",
     "scene-captions": "truth and detail of generated captions (built-in scenes)",

@@ -11,8 +11,13 @@ from sycoca.plain_data import did_you_mean
 COMMANDS = {
     "quickstart": "built-in scenes -> pretrain a tiny model -> one HTML report; no download, minutes",
     "pretrain": "pretrain a model on images with captions",
+    "finetune": "fine-tune a model for a task",
     "caption": "describe images",
+    "classify": "say which class images belong to, of any that are named",
+    "ask": "answer questions about images",
     "evaluate": "measure a model by an official protocol",
+    "score": "the same metrics for anybody's predictions, no model needed",
+    "embed": "write images and captions as vectors",
     "explain": "see which patches match which word, and what is imagined behind a mask",
     "data": "check data, look at it, write the built-in scenes",
 }

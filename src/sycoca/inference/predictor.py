@@ -228,8 +228,8 @@ class Predictor:
     ) -> list[str]:
         """Return the name of each image's most probable class, as ``class_probabilities`` finds it."""
         probabilities = self.class_probabilities(images, class_names, **options)
-        names: Sequence[str] = head_names(self.config) if class_names is None else class_names
-        return [names[index] for index in probabilities.argmax(1).tolist()]
+        names = head_names(self.config) if class_names is None else class_names
+        return [names[int(index)] for index in probabilities.argmax(1)]
 
     def class_probabilities(
         self, images: Sequence[ImageInput], class_names: Sequence[str] | None = None, **options: Unpack[PromptOptions]

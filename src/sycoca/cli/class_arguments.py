@@ -1,0 +1,43 @@
+"""The options of every command that turns classes into prompts."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from sycoca.data.class_lists import NamedClass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassArguments:
+    """Which classes there are, and how they become prompts."""
+
+    class_names: str | None = None
+    """The classes: cat,dog,horse, or a file. txt: a class a line; csv or tsv: label and name, several names in several
+    lines; json: a list, or FILE#NAME for a part that has "classes". None: see the command."""
+
+    templates: tuple[str, ...] | None = None
+    """Prompts with {} for the class, or files of them (txt: one a line; json: FILE#NAME); their ensemble is taken.
+    None: "a photo of a {}.", and for the built-in scenes how their captions begin."""
+
+    scorer: Literal["cosine", "likelihood"] = "cosine"
+    """cosine: of image and prompts. likelihood: how likely the captioner finds the prompts as the beginning of a
+    caption; better where captions name the class first, worse where class names differ much in how usual they are."""
+
+    labels_are: Literal["names", "indices"] = "names"
+    """What the data's labels say of a class: its name, or its place in the list of classes, the first being 0."""
+
+    def classes(self) -> "tuple[NamedClass, ...] | None":
+        """Read the classes; None where none are named."""
+        from sycoca.data.class_lists import read_classes
+
+        if self.class_names is None:
+            if self.labels_are == "indices":
+                raise ValueError("--labels-are indices needs the list of classes: give --class-names")
+            return None
+        return read_classes(self.class_names, labels_are_indices=self.labels_are == "indices")
+
+    def prompts(self) -> tuple[str, ...] | None:
+        """Read the templates; None where none are given."""
+        from sycoca.data.class_lists import read_templates
+
+        return None if self.templates is None else read_templates(self.templates)

@@ -1,0 +1,102 @@
+"""Zero-shot classification: classes are prompts, and no label is ever trained on."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from rich.console import Console
+
+from sycoca.data.class_lists import NamedClass, named_classes
+from sycoca.data.samples import SampleSource
+from sycoca.data.scenes import ScenesSource
+from sycoca.evaluation.batches import num_evaluated
+from sycoca.evaluation.class_labels import Unlabeled, labeled_images, labels_of
+from sycoca.evaluation.classification import classification_report
+from sycoca.evaluation.embeddings import ImageEmbeddings
+from sycoca.evaluation.report import Report
+from sycoca.evaluation.shares import ALONE, Shares
+from sycoca.inference.classification import PHOTO_TEMPLATES, Scorer, class_embeds
+from sycoca.inference.predictor import Predictor
+from sycoca.inference.progress import tracked
+from sycoca.precision import precise_product
+
+SCENE_TEMPLATES = ("a {} left of", "a {} right of", "a {} above", "a {} below")
+"""How captions of the built-in scenes begin: with the object that is the class. They always go on."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ZeroShotPrompts:
+    """Which classes there are, and how they are scored."""
+
+    classes: Sequence[NamedClass] | None = None
+    """The classes; None takes the labels of the data."""
+
+    templates: Sequence[str] | None = None
+    """Prompts with {} for the class; None takes "a photo of a {}.", for the built-in scenes their own."""
+
+    scorer: Scorer = "cosine"
+    """By what an image's class is chosen."""
+
+    unlabeled: Unlabeled = "error"
+    """What becomes of an image without label, or with one that no class has."""
+
+
+BY_LABELS = ZeroShotPrompts()
+"""The labels of the data, as photos of them."""
+
+
+def evaluate_zero_shot(
+    predictor: Predictor,
+    source: SampleSource,
+    *,
+    prompts: ZeroShotPrompts = BY_LABELS,
+    embeddings: ImageEmbeddings | None = None,
+    batch_size: int = 64,
+    limit: int | None = None,
+    console: Console | None = None,
+    shares: Shares = ALONE,
+) -> Report:
+    """Return the accuracy of choosing each image's class by prompts alone.
+
+    Protocol of CLIP (arXiv 2103.00020, section 3.1): each prompt's embedding normalized, their mean, normalized; the
+    class of the largest cosine. The scorer "likelihood" takes the class whose prompt the captioner finds likeliest as
+    the beginning of a caption. Raises ValueError for labels that are no class and images without label, unless they are
+    to be skipped.
+    """
+    started_at = time.perf_counter()
+    num_samples = num_evaluated(source, limit)
+    scorer, unlabeled = prompts.scorer, prompts.unlabeled
+    classes = prompts.classes
+    if classes is None:
+        classes = named_classes(labels_of(source, num_samples, unlabeled))
+    templates = default_templates(source) if prompts.templates is None else prompts.templates
+    labels = [one.label for one in classes]
+    images = labeled_images(source, num_samples, labels, unlabeled)
+    match scorer:
+        case "cosine":
+            if embeddings is None:
+                embeddings = ImageEmbeddings(predictor, batch_size=batch_size, console=console, shares=shares)
+            columns = class_embeds(predictor.embed_texts, classes, templates, console=console).T
+            scores = precise_product(embeddings.of(source, num_samples)[images.places], columns)
+        case "likelihood":
+            own = [source[images.places[i]] for i in shares.own(len(images.places))]
+            batches = predictor.class_scores(own, classes, templates=templates, scorer=scorer, batch_size=batch_size)
+            shown = tracked(batches, len(own), "scoring classes", console=console, step=batch_size)
+            scores = shares.join(list(shown), len(classes))
+        case unknown:
+            assert_never(unknown)
+    return classification_report(
+        "zero_shot",
+        scores,
+        images,
+        labels,
+        source,
+        settings={"limit": limit, "unlabeled": unlabeled, "templates": " | ".join(templates), "scorer": scorer},
+        seconds=time.perf_counter() - started_at,
+    )
+
+
+def default_templates(source: SampleSource) -> tuple[str, ...]:
+    """Return what is said of a photo, or of a scene."""
+    return SCENE_TEMPLATES if isinstance(source, ScenesSource) else PHOTO_TEMPLATES
