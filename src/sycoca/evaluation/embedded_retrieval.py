@@ -1,0 +1,50 @@
+"""Retrieval for embeddings of any model."""
+
+import time
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sycoca.evaluation.embedding_files import EmbeddedPairs
+from sycoca.evaluation.report import Report
+from sycoca.evaluation.retrieval import named_metrics, retrieval_items
+from sycoca.metrics.retrieval import retrieval_ranks
+from sycoca.precision import at_least_float32
+
+Similarity = Literal["cosine", "dot"]
+"""What is compared: angles alone, or lengths too."""
+
+
+def score_retrieval(pairs: EmbeddedPairs, similarity: Similarity = "cosine") -> Report:
+    """Return what ``evaluate_retrieval`` would, from embeddings that are there already.
+
+    Raises ValueError for vectors that are not finite, or zero where angles are compared.
+    """
+    started_at = time.perf_counter()
+    ranks = retrieval_ranks(
+        _vectors(pairs.images, similarity, "image"),
+        _vectors(pairs.texts, similarity, "text"),
+        torch.from_numpy(pairs.image_of_text),
+    )
+    return Report(
+        task="retrieval",
+        metrics=named_metrics({"": ranks}),
+        counts={"images": len(pairs.images), "captions": len(pairs.texts)},
+        settings={"data": pairs.name, "similarity": similarity},
+        seconds=time.perf_counter() - started_at,
+        items=retrieval_items({"": ranks}, pairs.keys, pairs.caption_keys()),
+    )
+
+
+def _vectors(rows: Float[np.ndarray, "rows embed"], similarity: Similarity, what: str) -> Float[Tensor, "rows embed"]:
+    vectors = at_least_float32(torch.from_numpy(rows))
+    if similarity == "dot":
+        return vectors
+    lengths = vectors.norm(dim=1, keepdim=True)
+    if not bool((lengths > 0).all()):
+        row = int((lengths <= 0).nonzero()[0, 0])
+        raise ValueError(f"{what} embedding {row} is zero, so it has no cosine; leave it out, or give --similarity dot")
+    return vectors / lengths

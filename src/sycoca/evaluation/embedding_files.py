@@ -1,0 +1,167 @@
+"""Embeddings as files: what ``sycoca embed`` writes, and those of any other model. Nothing is ever unpickled."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from jaxtyping import Float, Int
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+Arrays = dict[str, np.ndarray]
+
+SUFFIXES = (".safetensors", ".npz")
+"""What files of several arrays may end with."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmbeddedPairs:
+    """Images and captions as vectors of one space, and which belong together."""
+
+    images: Float[np.ndarray, "images embed"]
+    """One row per image."""
+
+    texts: Float[np.ndarray, "texts embed"]
+    """One row per caption."""
+
+    image_of_text: Int[np.ndarray, " texts"]
+    """The row of the image that a caption belongs to."""
+
+    keys: Sequence[str]
+    """Names of the images."""
+
+    name: str = "embeddings"
+    """What reports call them."""
+
+    def caption_keys(self) -> list[str]:
+        """Return names of the captions: the image's, and the caption's place among its own."""
+        seen: Counter[int] = Counter()
+        names = []
+        for image in self.image_of_text.tolist():
+            names.append(f"{self.keys[image]}#{seen[image]}")
+            seen[image] += 1
+        return names
+
+
+def check_suffix(path: Path) -> None:
+    """Raise ValueError for a name from which the format does not follow."""
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"{path} must end with {' or '.join(SUFFIXES)}")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], keys: Sequence[str]) -> None:
+    """Write arrays and the names of the images, whole or not at all. Raises ValueError for another suffix."""
+    check_suffix(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}.partial.{path.name}")
+    try:
+        if path.suffix == ".npz":
+            np.savez(temporary, **arrays, keys=np.array(keys, dtype=np.str_))  # pyright: ignore[reportArgumentType]
+        else:
+            save_file(dict(arrays), temporary, metadata={"keys": json.dumps(list(keys), ensure_ascii=False)})
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_arrays(path: Path) -> Arrays:
+    """Return the arrays of a .npy (under the name ""), .npz or .safetensors file, ``keys`` among them where named.
+
+    Raises ValueError where the file cannot be read.
+    """
+    try:
+        match path.suffix:
+            case ".npy":
+                return {"": np.load(path, allow_pickle=False)}
+            case ".npz":
+                # Opened here, since numpy leaves a broken file open.
+                with path.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+                    return dict(arrays)
+            case ".safetensors":
+                return _read_safetensors(path)
+            case _:
+                raise ValueError("it must end with .npy, .npz or .safetensors")
+    except (OSError, ValueError, EOFError, BadZipFile, SafetensorError) as error:
+        raise ValueError(f"{path} cannot be read as embeddings: {error}") from error
+
+
+def read_pairs(images: Path, texts: Path, image_of_text: Path | None) -> EmbeddedPairs:
+    """Read embeddings of images and of texts, which may be one file, and which belong together.
+
+    A file of several arrays has them under "images", "texts", "image_of_text" and "keys", as ``sycoca embed`` writes
+    it. ``image_of_text`` is a JSON list or a .npy file with an image for every text: the number of its row, or its
+    key. Raises ValueError where something is missing, has another shape, or does not fit together.
+    """
+    of_images, of_texts = read_arrays(images), read_arrays(texts)
+    image_rows = _matrix(of_images, "images", images)
+    text_rows = _matrix(of_texts, "texts", texts)
+    if image_rows.shape[1] != text_rows.shape[1]:
+        raise ValueError(
+            f"{images} has vectors of {image_rows.shape[1]} numbers, {texts} of {text_rows.shape[1]}: they are not of"
+            " one space"
+        )
+    keys = [str(key) for key in of_images.get("keys", np.arange(len(image_rows))).tolist()]
+    if len(keys) != len(image_rows) or len(set(keys)) != len(keys):
+        raise ValueError(f"{images} must have one key per image, each another, got {len(set(keys))} different ones")
+    owners, where = _owners(of_texts, texts, image_of_text)
+    if len(owners) != len(text_rows):
+        raise ValueError(f"{where} names the image of {len(owners)} texts, {texts} has {len(text_rows)}")
+    return EmbeddedPairs(
+        images=image_rows,
+        texts=text_rows,
+        image_of_text=_rows(owners, keys, where),
+        keys=keys,
+        name=str(images) if images == texts else f"{images}, {texts}",
+    )
+
+
+def _read_safetensors(path: Path) -> Arrays:
+    with safe_open(path, framework="numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        metadata = file.metadata() or {}
+    return {**arrays, "keys": np.array(json.loads(metadata["keys"]))} if "keys" in metadata else arrays
+
+
+def _matrix(arrays: Arrays, name: str, path: Path) -> Float[np.ndarray, "rows embed"]:
+    array = arrays.get("", arrays.get(name))
+    if array is None:
+        raise ValueError(f"{path} has no array {name!r}; it has {', '.join(sorted(arrays))}")
+    if array.ndim != 2 or not np.issubdtype(array.dtype, np.floating) or 0 in array.shape:
+        raise ValueError(f"{path}: {name} must be a table of numbers, one row each, got {array.dtype} {array.shape}")
+    return array
+
+
+def _owners(of_texts: Arrays, texts: Path, image_of_text: Path | None) -> tuple[list[object], Path]:
+    if image_of_text is None:
+        if "image_of_text" not in of_texts:
+            raise ValueError(f"{texts} does not say which image a text belongs to: give --image-of-text")
+        return of_texts["image_of_text"].tolist(), texts
+    if image_of_text.suffix != ".json":
+        arrays = read_arrays(image_of_text)
+        array = arrays.get("", arrays.get("image_of_text"))
+        if array is None:
+            raise ValueError(f"{image_of_text} has no array 'image_of_text'; it has {', '.join(sorted(arrays))}")
+        return array.tolist(), image_of_text
+    try:
+        owners = json.loads(image_of_text.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{image_of_text} cannot be read as a list: {error}") from error
+    if not isinstance(owners, list):
+        raise ValueError(f"{image_of_text} must be a JSON list with an image for every text")
+    return owners, image_of_text
+
+
+def _rows(owners: Sequence[object], keys: Sequence[str], where: Path) -> Int[np.ndarray, " texts"]:
+    row_of_key = {key: row for row, key in enumerate(keys)}
+    rows = []
+    for place, owner in enumerate(owners):
+        row = owner if type(owner) is int else row_of_key.get(str(owner))
+        if row is None or not 0 <= row < len(keys):
+            raise ValueError(f"{where}: text {place} belongs to image {owner!r}, which is not among {len(keys)} images")
+        rows.append(row)
+    return np.array(rows, dtype=np.int64)
