@@ -96,8 +96,11 @@ def _base_config(request: _Request) -> PretrainConfig:
     """Return preset and file together; a name or key that does not exist is wrong usage."""
     try:
         if request.resume is not None:
+            folder = RunFolder(request.resume)
+            if folder.holds_finetuning():
+                raise ValueError(f"{folder.path} holds a fine-tuning; go on with it by sycoca finetune --resume")
             # A run folder may have been moved since it was begun.
-            return replace(RunFolder(request.resume).read_config(), out=str(request.resume))
+            return replace(folder.read_config(), out=str(request.resume))
         if request.preset is None:
             return from_plain(PretrainConfig, read_yaml(_existing(request.config)))
         config = pretrain_preset(request.preset)

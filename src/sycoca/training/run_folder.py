@@ -86,6 +86,11 @@ class RunFolder:
         """Return the config that the run was started with; raises ValueError where there is none of that kind."""
         return from_plain(kind, self.read_plain_config())
 
+    def holds_finetuning(self) -> bool:
+        """Return whether the run began with weights; raises ValueError where there is no run."""
+        plain = self.read_plain_config()
+        return isinstance(plain, dict) and "task" in plain
+
     def read_plain_config(self) -> object:
         """Return what ``config.yaml`` holds; raises ValueError where there is none."""
         if not self.config.exists():

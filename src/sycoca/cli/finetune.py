@@ -1,0 +1,133 @@
+"""``sycoca finetune``: task defaults < config file < flags, then one call."""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sycoca.cli.usage import UsageError
+from sycoca.plain_data import overlay, read_yaml
+from sycoca.presets.finetune import PRESETS, finetune_preset
+
+if TYPE_CHECKING:
+    from sycoca.training.finetune_config import FinetuneConfig
+
+USAGE = "sycoca finetune TASK WEIGHTS --data.train SPEC [--config FILE] [--any.field VALUE ...]"
+
+_NOT_GIVEN = "not given"
+"""Stands for --data.train until flags or file name it."""
+
+
+class _Request(NamedTuple):
+    """What is asked for, and the flags of the config's own fields, not looked at yet."""
+
+    words: list[str]
+    config: Path | None
+    resume: Path | None
+    flags: list[str]
+
+
+def run(arguments: list[str]) -> int:
+    """Fine-tune or resume; the run folder goes to stdout, everything else to stderr."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(help_text())
+        return 0
+    request = _parse(arguments)
+    config = _resumed_config(request) if request.resume is not None else _new_config(request)
+    # Only now, since this imports torch: help and mistakes answer at once.
+    from rich.console import Console
+
+    from sycoca.training.finetune import finetune, resume_finetuning
+    from sycoca.training.interruption import TrainingInterrupted
+    from sycoca.training.runtime import is_main_process
+
+    try:
+        run_dir = (finetune if request.resume is None else resume_finetuning)(config, console=Console(stderr=True))
+    except TrainingInterrupted as interrupted:
+        if is_main_process():
+            print(f"sycoca: {interrupted}", file=sys.stderr)
+        return 130
+    if is_main_process():
+        print(run_dir)
+    return 0
+
+
+def help_text() -> str:
+    """Return what is shown without a task."""
+    width = max(map(len, PRESETS))
+    tasks = "\n".join(f"  {name:<{width}}  {(make.__doc__ or '').splitlines()[0]}" for name, make in PRESETS.items())
+    return (
+        f"usage: {USAGE}\n"
+        "       sycoca finetune --resume RUN [--any.field VALUE ...]\n\n"
+        "Fine-tune the model of a weights folder; a flag wins over the config file, and that over the task's"
+        " defaults.\n\n"
+        f"tasks:\n{tasks}\n\n"
+        "options:\n"
+        "  --config FILE     a config.yaml, whole or in part\n"
+        "  --resume RUN      go on with a run folder from its newest checkpoint\n"
+        "  --random-weights  the same training without pretraining, to see what it brings\n\n"
+        "sycoca finetune TASK WEIGHTS --help shows every field with its value for that task.\n"
+        "Several processes: torchrun --nproc-per-node 8 -m sycoca finetune TASK WEIGHTS ..."
+    )
+
+
+def _parse(arguments: list[str]) -> _Request:
+    parser = argparse.ArgumentParser(prog="sycoca finetune", usage=USAGE, add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--resume", type=Path)
+    first_flag = next((place for place, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+    words = arguments[:first_flag]
+    options, flags = parser.parse_known_args(arguments[first_flag:])
+    if options.resume is not None and (words or options.config):
+        raise UsageError("--resume takes the run's own config: no task, weights or --config beside it")
+    if options.resume is None and len(words) != 2:
+        raise UsageError(f"name a task ({', '.join(PRESETS)}) and a weights folder: {USAGE}")
+    return _Request(words, options.config, options.resume, flags)
+
+
+def _new_config(request: _Request) -> "FinetuneConfig":
+    """Return task defaults, file and flags together; a name or key that does not exist is wrong usage."""
+    import tyro
+
+    task, weights = request.words
+    try:
+        config = finetune_preset(task, weights, _NOT_GIVEN)
+        if request.config is not None:
+            config = overlay(config, read_yaml(_existing(request.config)))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if config.data.train == _NOT_GIVEN:
+        missing: Any = tyro.MISSING
+        config = replace(config, data=replace(config.data, train=missing))
+    config = _with_flags(config, request.flags, f"sycoca finetune {task} WEIGHTS")
+    if config.task != task:
+        raise UsageError(f"the task is {task}, the config says {config.task}")
+    return config
+
+
+def _resumed_config(request: _Request) -> "FinetuneConfig":
+    from sycoca.training.finetune import read_finetune_config
+    from sycoca.training.run_folder import RunFolder
+
+    assert request.resume is not None
+    try:
+        # A run folder may have been moved since it was begun.
+        config = replace(read_finetune_config(RunFolder(request.resume)), out=str(request.resume))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return _with_flags(config, request.flags, "sycoca finetune --resume RUN")
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise UsageError(f"--config {path} is not a file")
+    return path
+
+
+def _with_flags(config: "FinetuneConfig", flags: list[str], prog: str) -> "FinetuneConfig":
+    """Return the config with the flags' fields replaced; tyro ends with exit code 2 and a suggestion otherwise."""
+    import tyro
+
+    kind: Any = tyro.conf.AvoidSubcommands[type(config)]
+    return tyro.cli(kind, prog=prog, args=flags, default=config)

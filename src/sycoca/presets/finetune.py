@@ -1,0 +1,62 @@
+"""Starting points of fine-tuning, one per task, as functions of weights and data. Imports no torch."""
+
+from collections.abc import Callable
+
+from sycoca.objectives.config import ObjectivesConfig
+from sycoca.plain_data import did_you_mean
+from sycoca.training.config import DataConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
+from sycoca.training.finetune_config import FinetuneConfig, FinetunePairsConfig
+
+
+def retrieval(weights: str, train: str) -> FinetunePairsConfig:
+    """Images and captions find each other better; the captioner, where there is one, keeps learning beside it.
+
+    Source: our own. Command: ``sycoca finetune retrieval WEIGHTS --data.train SPEC``. Rates of 1e-5 are usual for
+    models of a hundred million parameters (BLIP), small ones want more.
+    """
+    return FinetunePairsConfig(
+        task="retrieval",
+        weights=weights,
+        out="runs/finetune-retrieval",
+        data=DataConfig(train=train),
+        objectives=ObjectivesConfig(contrastive_weight=1.0, captioning_weight=1.0, masked_image_weight=0.0),
+        optimizer=_optimizer(1e-4),
+        schedule=ScheduleConfig(warmup_steps=100),
+        training=TrainingConfig(steps=1000, global_batch_size=128, evaluate_every=250, save_every=250),
+    )
+
+
+def captioning(weights: str, train: str) -> FinetunePairsConfig:
+    """Captions become better; the contrastive objective stays on, so that retrieval survives.
+
+    Source: our own; one caption per image and epoch, all patches seen. Command: ``sycoca finetune captioning WEIGHTS
+    --data.train SPEC``. Rates of 1e-5 are usual for models of a hundred million parameters (BLIP), small ones want
+    more.
+    """
+    return FinetunePairsConfig(
+        task="captioning",
+        weights=weights,
+        out="runs/finetune-captioning",
+        data=DataConfig(train=train),
+        objectives=ObjectivesConfig(contrastive_weight=1.0, captioning_weight=2.0, masked_image_weight=0.0),
+        optimizer=_optimizer(1e-4),
+        schedule=ScheduleConfig(warmup_steps=100),
+        training=TrainingConfig(steps=1000, global_batch_size=64, evaluate_every=250, save_every=250),
+    )
+
+
+def _optimizer(peak_lr: float) -> OptimizerConfig:
+    return OptimizerConfig(peak_lr=peak_lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.05)
+
+
+PRESETS: dict[str, Callable[[str, str], FinetuneConfig]] = {
+    function.__name__: function for function in (retrieval, captioning)
+}
+"""All tasks by name."""
+
+
+def finetune_preset(task: str, weights: str, train: str) -> FinetuneConfig:
+    """Return a task's configuration; ValueError with what was probably meant where there is none."""
+    if task not in PRESETS:
+        raise ValueError(f"there is no task {task!r}{did_you_mean(task, list(PRESETS))}")
+    return PRESETS[task](weights, train)

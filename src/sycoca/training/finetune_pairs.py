@@ -1,0 +1,84 @@
+"""Fine-tuning on images and captions, for retrieval or captioning."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from sycoca.data.examples import CaptionExamples
+from sycoca.data.samples import SampleSource
+from sycoca.evaluation.retrieval import evaluate_retrieval
+from sycoca.evaluation.shares import Shares
+from sycoca.inference.predictor import Predictor
+from sycoca.model.config import SyCoCaConfig
+from sycoca.objectives.contrastive import Ranks
+from sycoca.reports.run_report import Examples, gather_examples
+from sycoca.training.assembly import TrainedParts
+from sycoca.training.finetune_config import FinetunePairsConfig
+from sycoca.training.finetuning import Finetuning, without_heads
+from sycoca.training.recipe import check_captions
+from sycoca.training.run_folder import RunFolder
+from sycoca.training.runtime import Runtime
+from sycoca.training.tasks import PretrainingTask
+
+
+class PairsFinetuning(Finetuning[FinetunePairsConfig]):
+    """Pretraining's objectives on other pairs, from weights that know something already."""
+
+    def check_source(self, source: SampleSource) -> None:
+        """Every image needs a caption."""
+        check_captions(source)
+
+    def build(self, source: SampleSource, folder: RunFolder, runtime: Runtime) -> TrainedParts:  # noqa: ARG002
+        """Return the loaded model without the components that no objective trains."""
+        config, loaded = self.config, self.loaded()
+        model_config = self._model_config(loaded.config.model)
+        masking = replace(loaded.config.masking, hides_from_captioning=config.hides_from_captioning)
+        model = self.started_model(loaded, model_config).to(runtime.device)
+        ranks = Ranks(gather=runtime.gather, rank=runtime.rank)
+        context_length = model_config.text_encoder.context_length
+        return TrainedParts(
+            tokenizer=loaded.tokenizer,
+            model=model,
+            weights=self.weights_config(
+                loaded,
+                model=model_config,
+                masking=masking,
+                normalizes_patches=config.objectives.normalizes_patches,
+                answers=None,
+                class_names=None,
+            ),
+            task=PretrainingTask(model, masking=masking, objectives=config.objectives, ranks=ranks),
+            validation_task=PretrainingTask(model, masking=masking, objectives=config.objectives),
+            examples=CaptionExamples(source, loaded.tokenizer, context_length, config.seed),
+        )
+
+    def notices(self, trained: TrainedParts) -> Iterator[str]:
+        """Tell what is left behind, and what will be forgotten."""
+        gone = self.left_behind(trained.model.config)
+        if gone:
+            yield gone
+        if self.config.objectives.contrastive_weight == 0:
+            yield (
+                "objectives.contrastive_weight is 0: retrieval and zero-shot classification will be forgotten; keep it"
+                " at 1 where they are needed"
+            )
+
+    def measure(self, predictor: Predictor, source: SampleSource, shares: Shares) -> dict[str, float]:
+        """Return the metrics of retrieval."""
+        return evaluate_retrieval(predictor, source, shares=shares).metrics
+
+    def examples(self, predictor: Predictor, source: SampleSource, taken_from: str) -> Examples:
+        """Return images found and captions, as far as the model has learned them."""
+        can_search = self.config.objectives.contrastive_weight != 0
+        return gather_examples(predictor, source, taken_from, can_search=can_search)
+
+    def _model_config(self, old: SyCoCaConfig) -> SyCoCaConfig:
+        changes = {}
+        for component, objective in (("text_decoder", "captioning_weight"), ("image_decoder", "masked_image_weight")):
+            if getattr(self.config.objectives, objective) == 0:
+                changes[component] = None
+            elif getattr(old, component) is None:
+                raise ValueError(
+                    f"{self.config.weights} has no {component.replace('_', ' ')}, which objectives.{objective} trains;"
+                    f" set --objectives.{objective.replace('_', '-')} 0"
+                )
+        return replace(old, **without_heads(changes))
