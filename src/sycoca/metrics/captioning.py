@@ -1,0 +1,83 @@
+"""Captions against their references: BLEU, ROUGE-L and CIDEr-D as coco-caption computes them, in pure Python."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from sycoca.metrics.bleu import BleuCounts, bleu_counts, corpus_bleu
+from sycoca.metrics.cider import cider
+from sycoca.metrics.ngrams import LONGEST_NGRAM, count_ngrams
+from sycoca.metrics.ptb_tokenizer import tokenize_captions
+from sycoca.metrics.rouge import rouge_l
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenizedCaptions:
+    """One caption and several references per image, in lower case, punctuation removed, tokens joined by spaces."""
+
+    candidates: list[str]
+    references: list[list[str]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaptionScores:
+    """What each image contributes, image by image."""
+
+    bleu: list[BleuCounts]
+    rouge_l: list[float]
+    cider: list[float]
+
+    def metrics(self) -> dict[str, float]:
+        """Return the metrics of the set by name."""
+        bleu = {f"bleu_{length}": score for length, score in enumerate(corpus_bleu(self.bleu), start=1)}
+        return {
+            **bleu,
+            "rouge_l": sum(self.rouge_l) / len(self.rouge_l),
+            "cider": sum(self.cider) / len(self.cider),
+        }
+
+    def per_image(self) -> dict[str, Sequence[float | int]]:
+        """Return one value per image: ROUGE-L and CIDEr-D, whose means are the metrics, and the counts of BLEU."""
+        values: dict[str, Sequence[float | int]] = {"rouge_l": self.rouge_l, "cider": self.cider}
+        for place in range(LONGEST_NGRAM):
+            values[f"bleu_matches_{place + 1}"] = [own.matches[place] for own in self.bleu]
+            values[f"bleu_total_{place + 1}"] = [own.totals[place] for own in self.bleu]
+        values["bleu_length"] = [own.length for own in self.bleu]
+        values["bleu_reference_length"] = [own.reference_length for own in self.bleu]
+        return values
+
+
+def tokenize(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> TokenizedCaptions:
+    """Tokenize one caption and several references per image.
+
+    Raises ValueError where there is no image, and for an image without references.
+    """
+    if not candidates:
+        raise ValueError("there are no captions to score")
+    without = [number for number, own in enumerate(references) if not own]
+    if without or len(candidates) != len(references):
+        raise ValueError(
+            f"{len(candidates)} captions, {len(references)} lists of references, {len(without)} of them empty: "
+            "every caption needs references"
+        )
+    flat = tokenize_captions([reference for own in references for reference in own])
+    ends = list(accumulate(len(own) for own in references))
+    return TokenizedCaptions(
+        candidates=tokenize_captions(candidates),
+        references=[flat[start:end] for start, end in zip([0, *ends], ends, strict=False)],
+    )
+
+
+def score_captions(captions: TokenizedCaptions) -> CaptionScores:
+    """Compare every image's caption with its references."""
+    candidates = [count_ngrams(candidate.split()) for candidate in captions.candidates]
+    references = [[count_ngrams(reference.split()) for reference in own] for own in captions.references]
+    return CaptionScores(
+        bleu=[bleu_counts(candidate, own) for candidate, own in zip(candidates, references, strict=True)],
+        rouge_l=[
+            # coco-caption cuts at spaces here, so an empty caption has one word and a phone number is one.
+            rouge_l(candidate.split(" "), [reference.split(" ") for reference in own])
+            for candidate, own in zip(captions.candidates, captions.references, strict=True)
+        ],
+        cider=cider(candidates, references),
+    )
