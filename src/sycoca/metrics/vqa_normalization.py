@@ -1,6 +1,7 @@
 """When two answers count as the same: the normalization of the official VQA evaluation, oddities included."""
 
 import re
+from functools import lru_cache
 
 from sycoca.metrics.vqa_contractions import CONTRACTIONS
 
@@ -25,6 +26,7 @@ def clean_answer(text: str) -> str:
     return text.replace("\n", " ").replace("\t", " ").strip()
 
 
+@lru_cache(maxsize=2**16)
 def normalize_answer(text: str) -> str:
     """Return an answer in lower case, without punctuation and articles, numbers up to ten as digits.
 

@@ -1,11 +1,17 @@
 """Starting points of fine-tuning, one per task, as functions of weights and data. Imports no torch."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.plain_data import did_you_mean
 from sycoca.training.config import DataConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
-from sycoca.training.finetune_config import FinetuneConfig, FinetunePairsConfig
+from sycoca.training.finetune_config import (
+    FinetuneClassificationConfig,
+    FinetuneConfig,
+    FinetunePairsConfig,
+    FinetuneVqaConfig,
+)
 
 
 def retrieval(weights: str, train: str) -> FinetunePairsConfig:
@@ -45,12 +51,53 @@ def captioning(weights: str, train: str) -> FinetunePairsConfig:
     )
 
 
+def vqa(weights: str, train: str) -> FinetuneVqaConfig:
+    """Questions about images, answered from the most frequent training answers by a new head.
+
+    Source: CoCa (arXiv 2205.01917, section 4.2.2) for the head, VQA v2's convention for the 3,129 answers, soft targets
+    and the loss, the rest our own. Command: ``sycoca finetune vqa WEIGHTS --data.train SPEC``. Rates of 2e-5 are usual
+    for models of a hundred million parameters (BLIP), small ones want more.
+    """
+    return FinetuneVqaConfig(
+        task="vqa",
+        weights=weights,
+        out="runs/finetune-vqa",
+        data=DataConfig(train=train),
+        optimizer=_optimizer(5e-4),
+        schedule=ScheduleConfig(warmup_steps=100),
+        training=TrainingConfig(steps=2000, global_batch_size=128, evaluate_every=500, save_every=500),
+    )
+
+
+def classification(weights: str, train: str) -> FinetuneClassificationConfig:
+    """Images with classes: a new head on the pooled image, and the image encoder with it.
+
+    Source: MAE's fine-tuning (arXiv 2111.06377, appendix A.1) with less of everything, for small models and sets: rates
+    that fall from layer to layer, label smoothing, mixup, drop path, and a mean of the weights. Command: ``sycoca
+    finetune classification WEIGHTS --data.train SPEC``.
+    """
+    return FinetuneClassificationConfig(
+        task="classification",
+        weights=weights,
+        out="runs/finetune-classification",
+        data=DataConfig(train=train),
+        label_smoothing=0.1,
+        mixup_alpha=0.2,
+        drop_path=0.1,
+        optimizer=replace(_optimizer(1e-3), layer_decay=0.75),
+        schedule=ScheduleConfig(warmup_steps=100),
+        training=TrainingConfig(
+            steps=1500, global_batch_size=128, average_decay=0.999, evaluate_every=500, save_every=500
+        ),
+    )
+
+
 def _optimizer(peak_lr: float) -> OptimizerConfig:
     return OptimizerConfig(peak_lr=peak_lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.05)
 
 
 PRESETS: dict[str, Callable[[str, str], FinetuneConfig]] = {
-    function.__name__: function for function in (retrieval, captioning)
+    function.__name__: function for function in (retrieval, captioning, vqa, classification)
 }
 """All tasks by name."""
 

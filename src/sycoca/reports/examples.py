@@ -98,12 +98,20 @@ class HeldPicture:
         return Image.fromarray(self.picture)
 
 
-def gallery(predictor: Predictor, source: SampleSource, most: int) -> tuple[list[ImageTextSample], list[SkippedSample]]:
+def _has_caption(sample: ImageTextSample) -> bool:
+    return bool(sample.captions)
+
+
+def gallery(
+    predictor: Predictor, source: SampleSource, most: int, *, is_shown: Callable[[ImageTextSample], bool] = _has_caption
+) -> tuple[list[ImageTextSample], list[SkippedSample]]:
     """Return up to ``most`` samples with captions, evenly spread over a source, and those that cannot be read.
+
+    ``is_shown`` says which samples are worth it instead of those with captions.
 
     Their images are in memory as the model sees them: examples use each several times, large files are read once.
     """
-    samples = [sample for index in _spread(len(source), most) if (sample := source[index]).captions]
+    samples = [sample for index in _spread(len(source), most) if is_shown(sample := source[index])]
     with ThreadPoolExecutor() as pool:
         held = list(pool.map(lambda sample: _hold(predictor, sample), samples))
     return (
@@ -114,7 +122,7 @@ def gallery(predictor: Predictor, source: SampleSource, most: int) -> tuple[list
 
 def _hold(predictor: Predictor, sample: ImageTextSample) -> ImageTextSample | SkippedSample:
     try:
-        return replace(sample, open_image=HeldPicture(_picture(predictor, sample)))
+        return replace(sample, open_image=HeldPicture(picture_of(predictor, sample)))
     except UnusableSampleError as error:
         return named(error, sample)
 
@@ -131,7 +139,7 @@ def retrieval_examples(
         order = similarities.argsort(descending=True, stable=True).tolist()
         hits = tuple(
             Hit(
-                picture=data_uri(_picture(predictor, samples[j]), side=128),
+                picture=data_uri(picture_of(predictor, samples[j]), side=128),
                 is_right=j == i,
                 similarity=float(similarities[j]),
             )
@@ -150,7 +158,7 @@ def caption_examples(
     generated = predictor.caption([samples[i] for i in chosen])
     return [
         CaptionExample(
-            picture=data_uri(_picture(predictor, samples[i])),
+            picture=data_uri(picture_of(predictor, samples[i])),
             generated=caption,
             references=samples[i].captions,
             is_true=None if check is None else check(i, caption),
@@ -191,7 +199,7 @@ def _word_pictures(explained: Explanation) -> list[tuple[str, str]]:
     ]
 
 
-def _picture(predictor: Predictor, sample: ImageTextSample) -> Picture:
+def picture_of(predictor: Predictor, sample: ImageTextSample) -> Picture:
     """Return the sample's image as the model sees it."""
     transforms = predictor.config.transforms
     opened = open_image(sample, smallest_inference_side(predictor.image_size))

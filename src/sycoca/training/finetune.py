@@ -7,8 +7,10 @@ from typing import Any
 from rich.console import Console
 
 from sycoca.data.samples import SampleSource
+from sycoca.training.finetune_classification import ClassificationFinetuning
 from sycoca.training.finetune_config import CONFIGS, FinetuneConfig, FinetuneTask
 from sycoca.training.finetune_pairs import PairsFinetuning
+from sycoca.training.finetune_vqa import VqaFinetuning
 from sycoca.training.finetuning import Finetuning
 from sycoca.training.pairs import Pair
 from sycoca.training.run_folder import RunFolder
@@ -17,6 +19,8 @@ from sycoca.training.start import begin, check_resumable, go_on
 RECIPES: dict[FinetuneTask, type[Finetuning[Any]]] = {
     "retrieval": PairsFinetuning,
     "captioning": PairsFinetuning,
+    "vqa": VqaFinetuning,
+    "classification": ClassificationFinetuning,
 }
 """How each task is trained."""
 
@@ -28,6 +32,9 @@ FIXED_ON_RESUME = (
     "transforms",
     "data.train",
     "training.global_batch_size",
+    "num_answers",
+    "references_are",
+    "samples_per_class",
 )
 """What a checkpoint's weights and its position in the data depend on."""
 

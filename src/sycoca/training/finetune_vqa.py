@@ -1,0 +1,94 @@
+"""Fine-tuning to answer questions from a list of answers (CoCa, arXiv 2205.01917, section 4.2.2)."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from sycoca.data.samples import SampleSource
+from sycoca.evaluation.shares import Shares
+from sycoca.evaluation.vqa import AnsweringOptions, evaluate_vqa
+from sycoca.inference.predictor import Predictor
+from sycoca.reports.question_examples import question_examples
+from sycoca.reports.run_report import Examples
+from sycoca.training.answer_lists import AnswerList
+from sycoca.training.answering_task import AnsweringTask
+from sycoca.training.assembly import TrainedParts
+from sycoca.training.finetune_config import FinetuneVqaConfig
+from sycoca.training.finetuning import Finetuning, without_heads
+from sycoca.training.question_examples import QuestionExamples
+from sycoca.training.run_folder import RunFolder
+from sycoca.training.runtime import Runtime
+
+
+class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
+    """A head over the most frequent training answers, on the text decoder's state at the question's end."""
+
+    def __init__(self, config: FinetuneVqaConfig) -> None:
+        super().__init__(config)
+        self._answer_list: AnswerList | None = None
+        self._coverage = ""
+
+    def check_source(self, source: SampleSource) -> None:
+        """Some image needs a question with an answer."""
+        if not any(question.answers for index in range(len(source)) for question in source[index].questions):
+            raise ValueError(
+                f"{source.name} has no questions with answers, and this training needs them; name their columns, as in"
+                " ?question=text&answer=reply"
+            )
+
+    def prepared(self, source: SampleSource) -> SampleSource:
+        """Return a sample per question; the first source, which is the training data, makes the list of answers."""
+        is_first = self._answer_list is None
+        if self._answer_list is None:
+            config = self.config
+            self._answer_list = AnswerList.of_source(source, config.num_answers, config.references_are)
+        learnable = self._answer_list.learnable(source)
+        if is_first:
+            num_questions = sum(len(source[index].questions) for index in range(len(source)))
+            self._coverage = (
+                f"{len(self._answer_list.answers):,} answers to choose from; {num_questions - len(learnable):,} of"
+                f" {num_questions:,} training questions have none of them and are left out"
+            )
+        return learnable
+
+    def build(self, source: SampleSource, folder: RunFolder, runtime: Runtime) -> TrainedParts:  # noqa: ARG002
+        """Return the loaded model with a new head; raises ValueError where it has no text decoder."""
+        config, loaded, answer_list = self.config, self.loaded(), self._answers()
+        if loaded.config.model.text_decoder is None:
+            raise ValueError(f"{config.weights} has no text decoder, on which answers are built; take other weights")
+        changes = without_heads({"num_answers": len(answer_list.answers), "image_decoder": None})
+        weights = self.weights_config(
+            loaded,
+            model=replace(loaded.config.model, **changes),
+            answers=answer_list.answers,
+            answers_exclude_each_other=config.loss == "cross_entropy",
+            class_names=None,
+        )
+        model = self.started_model(loaded, weights.model).to(runtime.device)
+        return TrainedParts(
+            tokenizer=loaded.tokenizer,
+            model=model,
+            weights=weights,
+            task=AnsweringTask(model, config.loss),
+            validation_task=AnsweringTask(model, config.loss),
+            examples=QuestionExamples(source, loaded.tokenizer, model.config.text_encoder.context_length, answer_list),
+        )
+
+    def notices(self, trained: TrainedParts) -> Iterator[str]:
+        """Tell which questions cannot be learned, and what is left behind."""
+        yield self._coverage
+        gone = self.left_behind(trained.model.config)
+        if gone:
+            yield gone
+
+    def measure(self, predictor: Predictor, source: SampleSource, shares: Shares) -> dict[str, float]:
+        """Return the accuracy of answers, and the ceiling that the list sets."""
+        options = AnsweringOptions(references_are=self.config.references_are)
+        return evaluate_vqa(predictor, source, options=options, shares=shares).metrics
+
+    def examples(self, predictor: Predictor, source: SampleSource, taken_from: str) -> Examples:
+        """Return images with a question each and the model's answer."""
+        return question_examples(predictor, source, self._answers().rule, taken_from)
+
+    def _answers(self) -> AnswerList:
+        assert self._answer_list is not None, "sources are prepared before a model is built"
+        return self._answer_list
