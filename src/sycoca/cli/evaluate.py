@@ -9,6 +9,7 @@ TASKS = {
     "vqa": "visual question answering: the official accuracy, or equality with one reference answer",
     "grounding": "patch scores against the pixels that captions describe (built-in scenes)",
     "scene-captions": "truth and detail of generated captions (built-in scenes)",
+    "scene-swaps": "captions against themselves with parts exchanged (built-in scenes)",
 }
 """Every task and what it measures; ``sycoca.cli.evaluate_TASK`` has its ``Arguments``."""
 
