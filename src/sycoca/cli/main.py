@@ -17,6 +17,7 @@ COMMANDS = {
     "ask": "answer questions about images",
     "evaluate": "measure a model by an official protocol",
     "score": "the same metrics for anybody's predictions, no model needed",
+    "compare": "reports beside each other, with confidence intervals and paired differences",
     "embed": "write images and captions as vectors",
     "explain": "see which patches match which word, and what is imagined behind a mask",
     "data": "check data, look at it, write the built-in scenes",

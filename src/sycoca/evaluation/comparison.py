@@ -1,0 +1,194 @@
+"""Reports beside each other, with intervals, so that nobody believes noise."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import chain
+
+import numpy as np
+from jaxtyping import Float
+
+from sycoca.evaluation.report import ItemScores, Report
+from sycoca.metrics.resampling import Values, Weights, bootstrap, metrics_of_items, percentile_interval
+
+Interval = tuple[float, float]
+"""A 95 % interval: its lower and its upper end."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricValue:
+    """What a report says, and how far it would move with other test items."""
+
+    value: float
+    """The metric."""
+
+    interval: Interval | None
+    """None where the report does not say what items contribute."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """A report's metric minus the first report's, on the items that both have."""
+
+    difference: float
+    """In the metric's own unit."""
+
+    interval: Interval
+    """Of paired resamples: both reports are computed from the same items."""
+
+    num_items: int
+    """Items that both have."""
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval excludes 0."""
+        return self.interval[0] > 0 or self.interval[1] < 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """Metrics of several reports of one task; every list has one entry per report, in their order."""
+
+    task: str
+    """What was evaluated."""
+
+    reports: Sequence[str]
+    """Their names."""
+
+    values: Mapping[str, Sequence[MetricValue | None]]
+    """By metric; None where a report does not have it."""
+
+    differences: Mapping[str, Sequence[Difference | None]]
+    """By metric the difference to the first report; None for that one itself, and where there is nothing to pair."""
+
+    notes: Sequence[str]
+    """What limits the comparison."""
+
+    def to_json(self) -> str:
+        """Return all of it as JSON."""
+        return json.dumps(asdict(self), indent=2, allow_nan=False)
+
+
+def compare_reports(reports: Mapping[str, Report], *, seed: int = 0) -> Comparison:
+    """Compare reports by name with the first of them.
+
+    Raises ValueError for reports of different tasks, and for one whose items do not add up to its metrics.
+    """
+    tasks = Counter(report.task for report in reports.values())
+    if len(tasks) != 1:
+        raise ValueError(f"reports of one task can be compared, these are of {', '.join(tasks)}")
+    first_name, first = next(iter(reports.items()))
+    names = list(dict.fromkeys(chain.from_iterable(report.metrics for report in reports.values())))
+    intervals = {name: _intervals(name, report, seed) for name, report in reports.items()}
+    differences: dict[str, dict[str, Difference]] = {first_name: {}}
+    notes = []
+    for name, report in reports.items():
+        if name != first_name:
+            differences[name], unpaired = _differences(first, report, seed)
+            notes += [f"{name}: {note}" for note in unpaired]
+            notes += _other_settings(name, first, report)
+    return Comparison(
+        task=first.task,
+        reports=list(reports),
+        values={
+            metric: [_value(report, metric, intervals[name]) for name, report in reports.items()] for metric in names
+        },
+        differences={metric: [differences[name].get(metric) for name in reports] for metric in names},
+        notes=notes,
+    )
+
+
+def _value(report: Report, metric: str, intervals: Mapping[str, Interval]) -> MetricValue | None:
+    if metric not in report.metrics:
+        return None
+    return MetricValue(value=report.metrics[metric], interval=intervals.get(metric))
+
+
+def _intervals(name: str, report: Report, seed: int) -> dict[str, Interval]:
+    found: dict[str, Interval] = {}
+    for unit, items in report.items.items():
+        values = _arrays(items)
+        once = metrics_of_items(values, np.ones((1, len(items.keys))))
+        metrics = [metric for metric in once if metric in report.metrics and metric not in found]
+        for metric in metrics:
+            if not np.isclose(once[metric][0], report.metrics[metric], rtol=1e-6, atol=1e-6):
+                raise ValueError(
+                    f"{name}: {metric} is {report.metrics[metric]:g}, but its items give {once[metric][0]:g}; the file"
+                    " has been changed"
+                )
+        resamples = bootstrap(partial(metrics_of_items, values), _clusters(unit, items.keys), seed=seed)
+        found |= {metric: percentile_interval(resamples[metric]) for metric in metrics}
+    return found
+
+
+def _differences(first: Report, other: Report, seed: int) -> tuple[dict[str, Difference], list[str]]:
+    """Return the differences by metric, and in words what could not be paired."""
+    found: dict[str, Difference] = {}
+    notes = []
+    for unit in first.items:
+        if unit not in other.items:
+            continue
+        items = first.items[unit], other.items[unit]
+        common, note = _common_keys(first.task, unit, items)
+        notes += [note] if note else []
+        if not common:
+            continue
+        statistic = partial(_paired_differences, _rows(items[0], common), _rows(items[1], common))
+        once = statistic(np.ones((1, len(common))))
+        resamples = bootstrap(statistic, _clusters(unit, common), seed=seed)
+        found |= {
+            metric: Difference(
+                difference=float(once[metric][0]),
+                interval=percentile_interval(resamples[metric]),
+                num_items=len(common),
+            )
+            for metric in once
+            if metric in first.metrics and metric in other.metrics and metric not in found
+        }
+    return found, notes
+
+
+def _common_keys(task: str, unit: str, items: tuple[ItemScores, ItemScores]) -> tuple[list[str], str | None]:
+    """Return the keys that can be paired, and why some or all cannot."""
+    for own in items:
+        if len(set(own.keys)) != len(own.keys):
+            key, count = Counter(own.keys).most_common(1)[0]
+            raise ValueError(f"{unit} {key} occurs {count} times in a report, so items cannot be paired")
+    known = set(items[1].keys)
+    common = [key for key in items[0].keys if key in known]
+    sizes = f"{len(items[0].keys):,} and {len(items[1].keys):,} {unit}s, {len(common):,} of them common"
+    if len(common) == len(items[0].keys) == len(items[1].keys):
+        return common, None
+    if task == "retrieval":
+        return [], f"not paired, {sizes}: a rank among other candidates is another measurement"
+    return common, f"{'paired on the common ones' if common else 'not paired'}: {sizes}"
+
+
+def _paired_differences(first: Values, other: Values, weights: Weights) -> dict[str, Float[np.ndarray, " resamples"]]:
+    of_first, of_other = metrics_of_items(first, weights), metrics_of_items(other, weights)
+    return {metric: of_other[metric] - of_first[metric] for metric in of_first if metric in of_other}
+
+
+def _clusters(unit: str, keys: Sequence[str]) -> list[str]:
+    """Return what each item belongs to: the captions of an image, whose keys are IMAGE#PLACE, to the image."""
+    return [key.rpartition("#")[0] for key in keys] if unit == "caption" else list(keys)
+
+
+def _arrays(items: ItemScores) -> dict[str, Float[np.ndarray, " items"]]:
+    return {name: np.asarray(values, dtype=np.float64) for name, values in items.values.items()}
+
+
+def _rows(items: ItemScores, keys: Sequence[str]) -> dict[str, Float[np.ndarray, " items"]]:
+    row_of_key = {key: row for row, key in enumerate(items.keys)}
+    rows = [row_of_key[key] for key in keys]
+    return {name: column[rows] for name, column in _arrays(items).items()}
+
+
+def _other_settings(name: str, first: Report, other: Report) -> list[str]:
+    names = [key for key in {**first.settings, **other.settings} if first.settings.get(key) != other.settings.get(key)]
+    if not names:
+        return []
+    pairs = (f"{key} {other.settings.get(key)} instead of {first.settings.get(key)}" for key in names)
+    return [f"{name}: other settings: {'; '.join(pairs)}"]

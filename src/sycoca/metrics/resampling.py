@@ -1,0 +1,122 @@
+"""How far metrics would move with other test items: percentile bootstrap (Efron, Annals of Statistics 7, 1979)."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from sycoca.randomness import derive_key
+
+NUM_RESAMPLES = 2000
+"""Enough for the ends of a 95 % interval."""
+
+Values = Mapping[str, Float[np.ndarray, " items"]]
+"""By name what every item contributes."""
+
+Weights = Float[np.ndarray, "resamples items"]
+"""How often each item occurs in each resample."""
+
+_NUMBERS_AT_ONCE = 4_000_000
+"""Weights in memory at a time: 32 MB."""
+
+
+def metrics_of_items(values: Values, weights: Weights) -> dict[str, Float[np.ndarray, " resamples"]]:
+    """Return every metric that follows from what items contribute, for each row of weights.
+
+    Every name is a mean over items. From some of them more follows: ``..._median_rank`` from ranks, mean recalls from
+    the recalls, BLEU from its counts, ``mean_class_accuracy`` from hits and classes.
+    """
+    num_items = weights.sum(axis=1)
+    sums = {name: weights @ column for name, column in values.items()}
+    metrics = {name: total / num_items for name, total in sums.items()}
+    for name, column in values.items():
+        if name.endswith("_mean_rank"):
+            metrics[name.removesuffix("mean_rank") + "median_rank"] = _weighted_medians(column, weights)
+    metrics |= _mean_recalls(metrics)
+    if "bleu_matches_1" in sums:
+        metrics |= _bleu(sums)
+    if {"true_class", "accuracy_top_1"} <= values.keys():
+        metrics["mean_class_accuracy"] = _mean_over_classes(values["accuracy_top_1"], values["true_class"], weights)
+    return metrics
+
+
+def bootstrap(
+    statistic: Callable[[Weights], Mapping[str, Float[np.ndarray, " resamples"]]],
+    clusters: Sequence[str],
+    *,
+    seed: int = 0,
+    num_resamples: int = NUM_RESAMPLES,
+) -> dict[str, Float[np.ndarray, " resamples"]]:
+    """Return the statistic of resamples of the items, drawn with replacement.
+
+    ``clusters`` names what each item belongs to: items of one cluster (the captions of an image) are drawn together,
+    for they are no independent witnesses. The draws depend on the seed and the number of clusters alone.
+    """
+    cluster_of_item = np.unique(np.asarray(clusters, dtype=np.str_), return_inverse=True)[1]
+    parts = [statistic(weights) for weights in _drawn_weights(cluster_of_item, seed, num_resamples)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def percentile_interval(resamples: Float[np.ndarray, " resamples"], confidence: float = 0.95) -> tuple[float, float]:
+    """Return the interval that holds the middle share of the resamples."""
+    outside = (1 - confidence) / 2
+    low, high = np.quantile(resamples, [outside, 1 - outside])
+    return float(low), float(high)
+
+
+def _drawn_weights(cluster_of_item: Int[np.ndarray, " items"], seed: int, num_resamples: int) -> Iterator[Weights]:
+    num_clusters = int(cluster_of_item.max()) + 1
+    generator = np.random.Generator(np.random.PCG64(derive_key(seed, "bootstrap", num_clusters)))
+    rows = max(1, _NUMBERS_AT_ONCE // len(cluster_of_item))
+    for start in range(0, num_resamples, rows):
+        num_rows = min(rows, num_resamples - start)
+        draws = generator.integers(num_clusters, size=(num_rows, num_clusters))
+        places = draws + np.arange(num_rows)[:, None] * num_clusters
+        counts = np.bincount(places.ravel(), minlength=num_rows * num_clusters).reshape(num_rows, num_clusters)
+        yield counts[:, cluster_of_item].astype(np.float64)
+
+
+def _weighted_medians(column: Float[np.ndarray, " items"], weights: Weights) -> Float[np.ndarray, " resamples"]:
+    """Return the median of every resample, of an even number of items the mean of the middle two."""
+    order = column.argsort(kind="stable")
+    num_seen = weights[:, order].cumsum(axis=1)
+    half = num_seen[:, -1:] / 2
+    lower, upper = (num_seen >= half).argmax(axis=1), (num_seen > half).argmax(axis=1)
+    return (column[order][lower] + column[order][upper]) / 2
+
+
+def _mean_recalls(metrics: Mapping[str, np.ndarray]) -> dict[str, Float[np.ndarray, " resamples"]]:
+    found = {}
+    for name in metrics:
+        for direction, summary in (("image_to_text", "mean_text_recall"), ("text_to_image", "mean_image_recall")):
+            if name.endswith(f"{direction}_recall_at_1"):
+                prefix = name.removesuffix(f"{direction}_recall_at_1")
+                recalls = [metrics[f"{prefix}{direction}_recall_at_{k}"] for k in (1, 5, 10)]
+                found[prefix + summary] = np.mean(recalls, axis=0)
+    return found
+
+
+def _bleu(sums: Mapping[str, np.ndarray]) -> dict[str, Float[np.ndarray, " resamples"]]:
+    """Return BLEU of the summed counts, with coco-caption's constants that keep it from dividing by zero."""
+    tiny, small = 1e-15, 1e-9
+    ratio = (sums["bleu_length"] + tiny) / (sums["bleu_reference_length"] + small)
+    log_penalty = np.minimum(0.0, 1 - 1 / ratio)
+    log_product, found = np.zeros_like(ratio), {}
+    for longest in (1, 2, 3, 4):
+        matches, totals = sums[f"bleu_matches_{longest}"], sums[f"bleu_total_{longest}"]
+        log_product = log_product + np.log((matches + tiny) / (totals + small))
+        found[f"bleu_{longest}"] = np.exp(log_product / longest + log_penalty)
+    return found
+
+
+def _mean_over_classes(
+    hits: Float[np.ndarray, " items"], classes: Float[np.ndarray, " items"], weights: Weights
+) -> Float[np.ndarray, " resamples"]:
+    """Return the mean over the classes that occur in a resample of the share of hits within the class."""
+    order = classes.argsort(kind="stable")
+    firsts = np.unique(classes[order], return_index=True)[1]
+    sizes = np.add.reduceat(weights[:, order], firsts, axis=1)
+    num_hits = np.add.reduceat((weights * hits)[:, order], firsts, axis=1)
+    occurs = sizes > 0
+    shares = np.divide(num_hits, sizes, out=np.zeros_like(sizes), where=occurs)
+    return shares.sum(axis=1) / occurs.sum(axis=1)

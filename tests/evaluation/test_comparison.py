@@ -1,0 +1,149 @@
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from sycoca.evaluation.comparison import compare_reports
+from sycoca.evaluation.comparison_table import comparison_tables, legend
+from sycoca.evaluation.report import ItemScores, Report
+from sycoca.evaluation.retrieval import named_metrics, retrieval_items
+from sycoca.metrics.retrieval import RetrievalRanks
+
+
+def report(hits: list[int], keys: list[str] | None = None, **settings: int) -> Report:
+    return Report(
+        task="classification",
+        metrics={"accuracy_top_1": sum(hits) / len(hits), "skipped_samples": 0.0},
+        counts={"images": len(hits)},
+        settings=dict(settings),
+        items={
+            "image": ItemScores(keys=keys or [str(i) for i in range(len(hits))], values={"accuracy_top_1": hits}),
+        },
+    )
+
+
+HITS = np.random.default_rng(8).integers(0, 2, 500).tolist()
+BETTER = [1 if i % 10 == 0 else hit for i, hit in enumerate(HITS)]
+
+
+def retrieval_report(seed: int, num_images: int = 50, keys: list[str] | None = None) -> Report:
+    generator = torch.Generator().manual_seed(seed)
+    ranks = {
+        "": RetrievalRanks(
+            image_to_text=torch.randint(1, 20, (num_images,), generator=generator),
+            text_to_image=torch.randint(1, 20, (2 * num_images,), generator=generator),
+        )
+    }
+    keys = keys or [f"{i}.jpg" for i in range(num_images)]
+    captions = [f"{key}#{place}" for key in keys for place in range(2)]
+    items = retrieval_items(ranks, keys, captions)
+    return Report(task="retrieval", metrics=named_metrics(ranks), counts={}, items=items)
+
+
+def test_pairing_finds_what_intervals_of_each_would_hide():
+    comparison = compare_reports({"a": report(HITS), "b": report(BETTER), "same": report(HITS)})
+    first, better, same = comparison.values["accuracy_top_1"]
+    assert first is not None
+    assert better is not None
+    assert first.interval is not None
+    assert first.interval[0] < first.value < first.interval[1]
+    assert same == first
+    assert first.interval[1] > better.value  # each by itself says nothing
+    none, of_better, of_same = comparison.differences["accuracy_top_1"]
+    assert none is None
+    assert of_better is not None
+    assert of_better.difference == pytest.approx(better.value - first.value)
+    assert of_better.num_items == 500
+    assert of_better.is_clear
+    assert of_same is not None
+    assert of_same.interval == (0.0, 0.0)
+    assert not of_same.is_clear
+
+
+def test_items_are_matched_by_key_whatever_their_order():
+    order = np.random.default_rng(9).permutation(500)
+    shuffled = report([BETTER[i] for i in order], [str(i) for i in order])
+    shuffled = compare_reports({"a": report(HITS), "b": shuffled})
+    straight = compare_reports({"a": report(HITS), "b": report(BETTER)})
+    assert shuffled.differences == straight.differences
+
+
+def test_reports_of_other_items_are_paired_as_far_as_they_go():
+    comparison = compare_reports({"a": report(HITS), "b": report(BETTER[:300])})
+    found = comparison.differences["accuracy_top_1"][1]
+    assert found is not None
+    assert found.num_items == 300
+    assert found.difference == pytest.approx((sum(BETTER[:300]) - sum(HITS[:300])) / 300)
+    assert comparison.notes == ["b: paired on the common ones: 500 and 300 images, 300 of them common"]
+    strangers = compare_reports({"a": report(HITS[:2]), "b": report([1, 0], ["x", "y"])})
+    assert strangers.differences["accuracy_top_1"] == [None, None]
+    assert strangers.notes == ["b: not paired: 2 and 2 images, 0 of them common"]
+
+
+def test_every_metric_of_retrieval_has_an_interval():
+    comparison = compare_reports({"a": retrieval_report(0), "b": retrieval_report(1)})
+    assert "mean_text_recall" in comparison.values
+    assert "text_to_image_median_rank" in comparison.values
+    for name in comparison.values:
+        for value in comparison.values[name]:
+            assert value is not None
+            assert value.interval is not None
+            assert value.interval[0] <= value.value <= value.interval[1]
+        assert comparison.differences[name][1] is not None
+
+
+def test_ranks_among_other_candidates_are_not_paired():
+    comparison = compare_reports({"a": retrieval_report(0, 50), "b": retrieval_report(1, 40)})
+    assert all(row == [None, None] for row in comparison.differences.values())
+    assert "not paired, 50 and 40 images, 40 of them common" in comparison.notes[0]
+
+
+def test_what_makes_no_comparison_is_an_error():
+    with pytest.raises(ValueError, match="reports of one task can be compared, these are of classification, retrieval"):
+        compare_reports({"a": report(HITS), "b": retrieval_report(0)})
+    with pytest.raises(ValueError, match="image x occurs 2 times"):
+        compare_reports({"a": report(HITS), "b": report([1, 0], ["x", "x"])})
+    changed = replace(report(HITS), metrics={"accuracy_top_1": 0.9})
+    with pytest.raises(ValueError, match=r"b: accuracy_top_1 is 0\.9, but its items give"):
+        compare_reports({"a": report(HITS), "b": changed})
+
+
+def shown(comparison, width: int) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    for table in comparison_tables(comparison):
+        console.print(table)
+    for line in legend(comparison):
+        console.print(line)
+    return console.file.getvalue()
+
+
+def test_two_reports_fit_a_terminal():
+    text = shown(compare_reports({"clip": retrieval_report(0), "sycoca": retrieval_report(1)}), 80)
+    assert "sycoca - clip" in text
+    assert "text_to_image_recall_at_10" in text  # not cut, not folded
+    assert text.count("text_to_image_recall_at_10") == 1
+
+
+def test_tables_mark_what_is_clear_and_say_what_is_not_known():
+    comparison = compare_reports({"a": report(HITS, limit=5), "b": report(BETTER, limit=6), "c": report(HITS, limit=5)})
+    text = " ".join(shown(comparison, 120).split())
+    difference = comparison.differences["accuracy_top_1"][1]
+    assert difference is not None
+    assert f"+{100 * difference.difference:.1f} *" in text
+    assert "classification: differences" in text
+    assert "+0.0 to +0.0" in text
+    assert "+0.0 *" not in text
+    assert "Without interval, since items do not say what they add: skipped_samples." in text
+    assert "b: other settings: limit 6 instead of 5." in text
+
+
+def test_json_holds_all_of_it():
+    plain = json.loads(compare_reports({"a": report(HITS), "b": report(BETTER)}).to_json())
+    assert plain["reports"] == ["a", "b"]
+    assert plain["values"]["accuracy_top_1"][0].keys() == {"value", "interval"}
+    assert plain["differences"]["accuracy_top_1"][1]["num_items"] == 500
+    assert plain["values"]["skipped_samples"][0]["interval"] is None
