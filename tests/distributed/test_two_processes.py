@@ -159,6 +159,8 @@ def in_a_process(rank: int, world_size: int, port: int, folder: str) -> None:
         gathered = runtime.gather(rows)
         (gathered * torch.tensor([[1.0], [2.0], [3.0], [4.0]]) * (rank + 1)).sum().backward()
         results["gathered"], results["gathered gradient"] = gathered.detach(), rows.grad
+        results["rows"] = runtime.gather_rows(torch.full((2 * rank, 3), 7.5 + rank))
+        results["plain"] = runtime.gather_plain([{"words": "zwölf\nEßen", "rank": rank}] * (2 - rank))
         results["any"] = [runtime.any_rank(rank == 1), runtime.any_rank(False)]
         results["exchanges"] = exchanges(runtime)
         try:
@@ -211,6 +213,14 @@ def test_gather_is_in_order_of_rank_and_its_gradient_that_of_the_sum(ranks: list
     # Losses of both ranks weigh a row: 1 * weight + 2 * weight.
     assert ranks[0]["gathered gradient"].tolist() == [[3.0, 3.0], [6.0, 6.0]]
     assert ranks[1]["gathered gradient"].tolist() == [[9.0, 9.0], [12.0, 12.0]]
+
+
+def test_what_processes_found_is_joined_in_order_of_rank_whoever_has_more(ranks: list[dict[str, Any]]):
+    said = [{"words": "zwölf\nEßen", "rank": rank} for rank in (0, 0, 1)]
+    for result in ranks:
+        assert result["rows"].tolist() == [[8.5] * 3] * 2
+        assert result["plain"] == said
+    assert Runtime(CPU).gather_plain([1, None]) == [1, None]
 
 
 def test_a_flag_of_one_rank_is_seen_by_all(ranks: list[dict[str, Any]]):

@@ -88,8 +88,6 @@ def _parse(arguments: list[str]) -> _Request:
 
 def _new_config(request: _Request) -> "FinetuneConfig":
     """Return task defaults, file and flags together; a name or key that does not exist is wrong usage."""
-    import tyro
-
     task, weights = request.words
     try:
         config = finetune_preset(task, weights, _NOT_GIVEN)
@@ -97,12 +95,11 @@ def _new_config(request: _Request) -> "FinetuneConfig":
             config = overlay(config, read_yaml(_existing(request.config)))
     except ValueError as error:
         raise UsageError(str(error)) from error
-    if config.data.train == _NOT_GIVEN:
-        missing: Any = tyro.MISSING
-        config = replace(config, data=replace(config.data, train=missing))
     config = _with_flags(config, request.flags, f"sycoca finetune {task} WEIGHTS")
     if config.task != task:
         raise UsageError(f"the task is {task}, the config says {config.task}")
+    if config.data.train == _NOT_GIVEN:
+        raise UsageError(f"name the data to train on, as in --data.train captions.jsonl: {USAGE}")
     return config
 
 

@@ -1,0 +1,171 @@
+"""Fine-tuning on pairs: it starts from what was pretrained, keeps what it trains, and resumes exactly."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import sycoca
+from sycoca.cli.main import main
+from sycoca.objectives.config import ObjectivesConfig
+from sycoca.preprocess.config import ImageTransformConfig
+from sycoca.presets.finetune import PRESETS, finetune_preset
+from sycoca.training.config import DataConfig, OptimizerConfig, RuntimeConfig, ScheduleConfig, TrainingConfig
+from sycoca.training.finetune import finetune, read_finetune_config, resume_finetuning
+from sycoca.training.finetune_config import FinetunePairsConfig
+from sycoca.training.finetune_pairs import PairsFinetuning
+from sycoca.training.pretrain import pretrain
+from sycoca.training.run_folder import RunFolder
+from sycoca.training.runtime import Runtime
+from sycoca.training.tracking import read_metrics
+
+DATA = "scenes:?count=10&size=16"
+
+
+@pytest.fixture(scope="module")
+def weights(make_run_config) -> Path:
+    """Return pretrained weights with all four components."""
+    return pretrain(make_run_config("pretrained")) / "weights"
+
+
+@pytest.fixture
+def config(weights: Path, tmp_path: Path) -> FinetunePairsConfig:
+    return FinetunePairsConfig(
+        task="captioning",
+        weights=str(weights),
+        out=str(tmp_path / "tuned"),
+        data=DataConfig(train=DATA, validation="scenes:?count=4&size=16&split=validation"),
+        training=TrainingConfig(steps=3, global_batch_size=4, log_every=1, tensorboard=False, report=False),
+        optimizer=OptimizerConfig(peak_lr=1e-2),
+        schedule=ScheduleConfig(warmup_steps=0, final_lr_ratio=1.0),
+        runtime=RuntimeConfig(device="cpu"),
+    )
+
+
+def first_model(config: FinetunePairsConfig, tmp_path: Path) -> sycoca.SyCoCa:
+    recipe = PairsFinetuning(config)
+    with Runtime(config.runtime) as runtime:
+        return recipe.build(recipe.open_sources().train, RunFolder(tmp_path), runtime).model
+
+
+def test_it_starts_from_the_weights(config: FinetunePairsConfig, weights: Path, tmp_path: Path):
+    pretrained = load_file(weights / "model.safetensors")
+    own = first_model(config, tmp_path).state_dict()
+    assert set(own) == {name for name in pretrained if not name.startswith("image_decoder")}
+    assert all(torch.equal(tensor, pretrained[name]) for name, tensor in own.items())
+
+
+def test_random_weights_keep_sizes_alone(config: FinetunePairsConfig, weights: Path, tmp_path: Path):
+    pretrained = load_file(weights / "model.safetensors")
+    config = replace(config, random_weights=True)
+    own = first_model(config, tmp_path).state_dict()
+    assert not torch.equal(own["image_encoder.positions"], pretrained["image_encoder.positions"])
+    again = first_model(config, tmp_path).state_dict()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in own.items())
+
+
+def test_a_run_leaves_weights_that_can_be_used_and_tuned_again(config: FinetunePairsConfig, weights: Path):
+    run = finetune(config)
+    predictor = sycoca.load(run / "weights", device="cpu")
+    assert predictor.model.image_decoder is None
+    assert not predictor.config.masking.hides_from_captioning
+    assert predictor.config.transforms == sycoca.load(weights, device="cpu").config.transforms
+    card = (run / "weights" / "README.md").read_text("utf-8")
+    assert f"Fine-tuned for captioning from `{weights}` for 3 steps of 4 samples on `scenes-easy-train`" in card
+    losses = [line["captioning"] for line in read_metrics(run / "metrics.jsonl")]
+    assert losses[-1] < losses[0]
+    assert "validation_text_to_image_recall_at_1" in read_metrics(run / "metrics.jsonl")[-1]
+    log = (run / "log.txt").read_text("utf-8")
+    assert "left behind, since this training would spoil it: image decoder" in log
+    assert "will be forgotten" not in log
+    again = replace(config, weights=str(run / "weights"), out=f"{config.out}-again", task="retrieval")
+    assert (finetune(again) / "weights").exists()
+
+
+def test_other_transforms_and_all_objectives(config: FinetunePairsConfig):
+    transforms = ImageTransformConfig(crop_min_area=0.9)
+    run = finetune(replace(config, transforms=transforms, objectives=ObjectivesConfig(), hides_from_captioning=True))
+    predictor = sycoca.load(run / "weights", device="cpu")
+    assert predictor.model.image_decoder is not None
+    assert predictor.config.masking.hides_from_captioning
+    assert predictor.config.transforms == transforms
+
+
+def test_warns_when_retrieval_will_be_forgotten(config: FinetunePairsConfig):
+    run = finetune(replace(config, objectives=ObjectivesConfig(contrastive_weight=0.0, masked_image_weight=0.0)))
+    assert "retrieval and zero-shot classification will be forgotten" in (run / "log.txt").read_text("utf-8")
+
+
+def test_refuses_an_objective_whose_component_the_weights_lack(config: FinetunePairsConfig):
+    run = finetune(config)
+    config = replace(config, weights=str(run / "weights"), out=f"{config.out}-2", objectives=ObjectivesConfig())
+    with pytest.raises(ValueError, match=r"has no image decoder, which objectives.masked_image_weight trains; set --"):
+        finetune(config)
+
+
+def test_a_resumed_run_is_the_same_to_the_last_bit(config: FinetunePairsConfig):
+    training = replace(config.training, save_every=2, steps=4)
+    whole = finetune(replace(config, training=training))
+    short = replace(config, out=f"{config.out}-short", training=replace(training, steps=2))
+    finetune(short)
+    longer = replace(read_finetune_config(RunFolder(Path(short.out))), training=training)
+    resume_finetuning(longer)
+    one, two = (load_file(Path(run) / "weights" / "model.safetensors") for run in (whole, short.out))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    with pytest.raises(ValueError, match="weights cannot change when a run is resumed"):
+        resume_finetuning(replace(longer, weights="elsewhere"))
+
+
+@pytest.mark.parametrize("task", PRESETS)
+def test_every_task_has_a_preset_of_its_own(task: str):
+    config = finetune_preset(task, "weights", "data.jsonl")
+    assert (config.task, config.weights, config.data.train) == (task, "weights", "data.jsonl")
+    assert config.command == "finetune"
+
+
+def test_the_command_line(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "run"
+    steps = ["--training.steps", "2", "--training.global-batch-size", "4", "--training.no-report"]
+    assert main(["finetune", "retrieval", str(weights), "--data.train", DATA, "--out", str(out), *steps]) == 0
+    assert capsys.readouterr().out == f"{out}\n"
+    assert read_finetune_config(RunFolder(out)).task == "retrieval"
+    assert main(["finetune", "--resume", str(out), "--training.steps", "3"]) == 0
+    assert "going on after step 2" in capsys.readouterr().err
+    assert main(["pretrain", "--resume", str(out)]) == 2
+    assert "holds a fine-tuning; go on with it by sycoca finetune --resume" in capsys.readouterr().err
+    assert main(["finetune", "retrieval", str(weights), "--data.train", DATA, "--out", str(out)]) == 1
+    assert f"go on with it by: sycoca finetune --resume {out}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["retreival", "w"], "there is no task 'retreival'; did you mean 'retrieval'?"),
+        (["retrieval"], "name a task (retrieval, captioning"),
+        (["--resume", "run", "--config", "x"], "--resume takes the run's own config"),
+        (["--resume", "nowhere"], "nowhere is no run folder"),
+        (["captioning", "w", "--config", "nowhere.yaml"], "--config nowhere.yaml is not a file"),
+        (["captioning", "w", "--data.train", "x", "--task", "retrieval"], "the task is captioning, the config says"),
+    ],
+)
+def test_wrong_usage_is_explained(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]):
+    assert main(["finetune", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_config_file_wins_over_defaults_and_flags_over_it(weights: Path, tmp_path: Path):
+    file = tmp_path / "c.yaml"
+    file.write_text(
+        f"data: {{train: '{DATA}'}}\ntraining: {{steps: 2, global_batch_size: 2, report: false}}\nseed: 5\n"
+    )
+    out = tmp_path / "run"
+    assert main(["finetune", "captioning", str(weights), "--config", str(file), "--seed", "6", "--out", str(out)]) == 0
+    config = read_finetune_config(RunFolder(out))
+    assert (config.seed, config.training.global_batch_size, config.data.train) == (6, 2, DATA)
+
+
+def test_data_must_be_named(capsys: pytest.CaptureFixture[str]):
+    assert main(["finetune", "captioning", "weights"]) == 2
+    assert "name the data to train on, as in --data.train" in capsys.readouterr().err
