@@ -4,6 +4,7 @@ from sycoca.cli.tasks import parse_task
 
 TASKS = {
     "retrieval": "embeddings of images and captions: recall at 1, 5 and 10, ranks",
+    "captioning": "captions, against COCO's annotations or a data SPEC: BLEU, ROUGE-L, CIDEr, METEOR",
     "vqa": "answers to questions, against VQA's annotations or a data SPEC",
 }
 """Every task and what it scores; ``sycoca.cli.score_TASK`` has its ``Arguments``."""

@@ -99,6 +99,10 @@ class Report:
         for name, count in self.counts.items():
             table.add_row(name, f"{count:,}")
         table.add_row("seconds", f"{self.seconds:.1f}")
+        missing = {name: value for name, value in self.settings.items() if str(value).startswith("not computed")}
+        if missing:
+            table.caption = "\n".join(f"{name} {reason}" for name, reason in missing.items())
+            table.caption_justify = "left"
         return table
 
     def _summary(self) -> dict[str, object]:

@@ -1,0 +1,137 @@
+"""Captions of any model, and what people wrote, from files: COCO's result and annotation formats, and our own lines."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sycoca.data.samples import SampleSource
+from sycoca.data.text_files import opened, read_json, read_list
+from sycoca.plain_data import closest, write_text
+
+_COCO_NAME = re.compile(r"(?:.*[/_])?(\d{12})\.\w+")
+"""COCO's file names carry the image's id: 000000397133.jpg, COCO_val2014_000000000042.jpg."""
+
+
+def image_id(name: str) -> int | str:
+    """Return the id that COCO's result format calls an image by: the number in COCO's own file names, else the name."""
+    found = _COCO_NAME.fullmatch(name)
+    return int(found[1]) if found else name
+
+
+def write_caption_results(path: Path, names: Sequence[str], captions: Sequence[str]) -> None:
+    """Write [{"image_id", "caption"}], whole or not at all; see `image_id`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [
+        json.dumps({"image_id": image_id(name), "caption": caption}, ensure_ascii=False)
+        for name, caption in zip(names, captions, strict=True)
+    ]
+    write_text(path, "[" + ",\n".join(lines) + "]\n")
+
+
+def read_caption_results(path: Path) -> dict[str, str]:
+    """Return captions by image id from a list of {"image_id", "caption"}, or from lines of {"image", "caption"}.
+
+    Raises ValueError where the file is neither, a caption is no text, and an image has two.
+    """
+    captions: dict[str, str] = {}
+    for number, entry in enumerate(_entries(path), start=1):
+        where = f"{path}, caption {number}"
+        key, caption = _result(entry, where)
+        if key in captions:
+            raise ValueError(f"{where}: image {key} has another caption already")
+        captions[key] = caption
+    if not captions:
+        raise ValueError(f"{path} holds no captions")
+    return captions
+
+
+def read_coco_references(path: Path) -> dict[str, tuple[str, ...]]:
+    """Return the captions of every image of COCO's annotation file that has some, by id.
+
+    Raises ValueError where the file is none, and for a caption without image or text.
+    """
+    found: dict[str, list[str]] = {}
+    for number, entry in enumerate(read_list(read_json(path), "annotations", path), start=1):
+        caption = entry.get("caption") if isinstance(entry, Mapping) else None
+        key = entry.get("image_id") if isinstance(entry, Mapping) else None
+        if not isinstance(caption, str) or not isinstance(key, int | str) or isinstance(key, bool):
+            raise ValueError(f'{path}, annotation {number}: expected {{"image_id": id, "caption": text}}')
+        found.setdefault(str(key), []).append(caption)
+    if not found:
+        raise ValueError(f"{path} holds no captions")
+    return {key: tuple(own) for key, own in found.items()}
+
+
+def source_references(source: SampleSource, num_samples: int) -> dict[str, tuple[str, ...]]:
+    """Return the captions of the first samples by key. Raises ValueError for one without captions."""
+    references = {}
+    for index in range(num_samples):
+        sample = source[index]
+        if not sample.captions:
+            raise ValueError(f"{source.name}: {sample.key} has no caption to compare with")
+        references[sample.key] = sample.captions
+    return references
+
+
+def captions_by_reference(
+    predictions: Mapping[str, str], references: Mapping[str, Sequence[str]], *, only_predicted: bool = False
+) -> dict[str, str]:
+    """Return the caption of every image that has references, in their order.
+
+    Ids are compared as text; an image may also be called by the number in its COCO file name. Raises ValueError for
+    captions of unknown images, and, unless ``only_predicted``, for images without caption.
+    """
+    known = {name: name for name in references}
+    for name in references:
+        known.setdefault(str(image_id(name)), name)
+    by_name: dict[str, str] = {}
+    for key, caption in predictions.items():
+        name = known.get(key, known.get(str(image_id(key))))
+        if name is None:
+            raise ValueError(_unknown(key, [one for one in predictions if one not in known], list(known)))
+        if name in by_name:
+            raise ValueError(f"image {name} has two captions, one as {key}")
+        by_name[name] = caption
+    missing = [name for name in references if name not in by_name]
+    if missing and not only_predicted:
+        raise ValueError(
+            f"{len(missing):,} of {len(references):,} images with references have no caption, such as {missing[0]}; "
+            "caption them, or score the others alone with --only-predicted"
+        )
+    return {name: by_name[name] for name in references if name in by_name}
+
+
+def _unknown(key: str, unknown: Sequence[str], known: Sequence[str]) -> str:
+    similar = closest(key, known)
+    hint = f"did you mean {similar}?" if similar else f"those with references are called like {known[0]}"
+    others = f", and so are {len(unknown) - 1:,} others" if len(unknown) > 1 else ""
+    return f"a caption is for image {key}, which has no references{others}; {hint}"
+
+
+def _entries(path: Path) -> list[object]:
+    with opened(path) as file:
+        text = file.read()
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return _line_entries(path, text, error)
+    return data if isinstance(data, list) else [data]
+
+
+def _line_entries(path: Path, text: bytes, error: Exception) -> list[object]:
+    try:
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (ValueError, RecursionError):
+        raise ValueError(f'{path} is neither JSON nor lines of it, {{"image", "caption"}} each: {error}') from error
+
+
+def _result(entry: object, where: str) -> tuple[str, str]:
+    if isinstance(entry, Mapping):
+        key, caption = entry.get("image_id", entry.get("image")), entry.get("caption")
+        if isinstance(key, int | str) and not isinstance(key, bool) and isinstance(caption, str):
+            return str(key), caption
+    raise ValueError(
+        f'{where}: expected {{"image_id": id, "caption": text}} or {{"image": name, "caption": text}}, '
+        f"got {ascii(entry)[:80]}"
+    )

@@ -1,0 +1,53 @@
+"""Captions of any origin against their references, as a report."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+
+from rich.console import Console
+
+from sycoca.evaluation.report import ItemScores, Report, Setting
+from sycoca.metrics.captioning import score_captions, tokenize
+from sycoca.metrics.meteor import SPICE_NOT_COMPUTED, meteor, why_no_meteor
+
+
+def caption_report(
+    captions: Mapping[str, str],
+    references: Mapping[str, Sequence[str]],
+    *,
+    with_meteor: bool = True,
+    counts: Mapping[str, int],
+    settings: Mapping[str, Setting],
+    console: Console | None = None,
+) -> Report:
+    """Score captions by image name against the references of the same images: BLEU-1 to 4, ROUGE-L, CIDEr-D, METEOR.
+
+    An empty caption scores 0 and is counted. What cannot be computed here is missing among the metrics, and the
+    settings say why; ``seconds`` is left to the caller. Raises ValueError where there are no captions, and for an image
+    without references.
+    """
+    names = list(captions)
+    without = [name for name in names if not references.get(name)]
+    if without:
+        raise ValueError(f"{without[0]} has no references to compare its caption with ({len(without):,} such images)")
+    with nullcontext() if console is None else console.status("scoring captions"):
+        tokenized = tokenize(list(captions.values()), [references[name] for name in names])
+        scores = score_captions(tokenized)
+        metrics, reasons = scores.metrics(), {"spice": SPICE_NOT_COMPUTED}
+        reason = why_no_meteor() if with_meteor else "not computed: not asked for"
+        if reason is None:
+            metrics["meteor"] = meteor(tokenized.candidates, tokenized.references)
+        else:
+            reasons["meteor"] = reason
+    return Report(
+        task="captioning",
+        metrics=metrics,
+        counts={
+            "images": len(names),
+            "captions": sum(len(references[name]) for name in names),
+            "empty_captions": sum(not caption for caption in tokenized.candidates),
+            "different_captions": len(set(captions.values())),
+            **counts,
+        },
+        settings={**settings, **reasons},
+        items={"image": ItemScores(keys=names, values=scores.per_image())},
+    )

@@ -1,0 +1,82 @@
+"""Captioning: a model describes every image of a source, and people's captions say how well."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from sycoca.data.caption_results import source_references, write_caption_results
+from sycoca.data.samples import SampleSource, skipped_samples
+from sycoca.evaluation.batches import num_evaluated, sample_batches
+from sycoca.evaluation.caption_scores import caption_report
+from sycoca.evaluation.report import Report
+from sycoca.evaluation.shares import ALONE, Shares
+from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.predictor import Predictor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaptioningOptions:
+    """How captions are made, what is measured on them, and where they go."""
+
+    generation: GenerationConfig = field(default_factory=GenerationConfig)
+    """How captions are generated; greedily by default."""
+
+    with_meteor: bool = True
+    """Compute METEOR, where Java and pycocoevalcap are installed."""
+
+    predictions: Path | None = None
+    """A file for the captions in COCO's result format."""
+
+
+def evaluate_captioning(
+    predictor: Predictor,
+    source: SampleSource,
+    *,
+    options: CaptioningOptions | None = None,
+    batch_size: int = 64,
+    limit: int | None = None,
+    console: Console | None = None,
+    shares: Shares = ALONE,
+) -> Report:
+    """Caption the first images and compare with all their references, see `caption_report`.
+
+    Protocol of COCO (pycocoevalcap): Penn Treebank tokens, one caption per image against all its references. Raises
+    ValueError for an image without references, and for a model without text decoder.
+    """
+    started_at = time.perf_counter()
+    options = CaptioningOptions() if options is None else options
+    num_samples = num_evaluated(source, limit)
+    references = source_references(source, num_samples)
+    generated = _generated(predictor, source, num_samples, options.generation, batch_size, console, shares)
+    captions = dict(zip(references, shares.join_plain(list(generated)), strict=True))
+    if options.predictions is not None and shares.rank == 0:
+        write_caption_results(options.predictions, list(captions), list(captions.values()))
+    report = caption_report(
+        captions,
+        references,
+        with_meteor=options.with_meteor,
+        counts={"skipped_samples": len(skipped_samples(source))},
+        settings={"data": source.name, "limit": limit, **asdict(options.generation)},
+        console=console,
+    )
+    return replace(report, seconds=time.perf_counter() - started_at)
+
+
+def _generated(
+    predictor: Predictor,
+    source: SampleSource,
+    num_samples: int,
+    generation: GenerationConfig,
+    batch_size: int,
+    console: Console | None,
+    shares: Shares,
+) -> Iterator[str]:
+    first = shares.own(num_samples).start
+    batches = sample_batches(source, num_samples, batch_size, "captioning", console=console, shares=shares)
+    for samples in batches:
+        for caption in predictor.generate(samples, generation, batch_size=batch_size, first_index=first):
+            yield predictor.tokenizer.decode(caption.tokens)
+        first += len(samples)
