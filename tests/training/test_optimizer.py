@@ -6,7 +6,7 @@ import torch
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.training.config import OptimizerConfig
-from sycoca.training.optimizer import build_optimizer, decaying_names
+from sycoca.training.optimizer import build_optimizer, decaying_names, layer_scales
 
 NEVER_DECAYING = {
     "log_logit_scale",
@@ -73,3 +73,38 @@ def test_update_is_adamw_by_hand():
     # Decay first: 2 * (1 - 0.1 * 0.5) = 1.9; then minus 0.1 * sign. The bias does not decay.
     assert linear.weight.tolist() == [pytest.approx([1.8, -3.7])]
     assert linear.bias.tolist() == pytest.approx([2.9])
+
+
+def test_rates_fall_from_layer_to_layer(config: SyCoCaConfig):
+    model = SyCoCa(replace(config, num_classes=3))
+    scales = layer_scales(model, 0.5)
+    assert scales["class_head.linear.weight"] == 1
+    assert scales["image_encoder.projection.weight"] == scales["image_encoder.norm_post.weight"] == 1
+    assert scales["image_encoder.blocks.1.mlp.expand.weight"] == 0.5
+    assert scales["image_encoder.blocks.0.attention.output.bias"] == 0.25
+    bottom = {"patch_embedding.weight", "positions", "cls_token", "norm_pre.weight", "norm_pre.bias"}
+    assert {
+        name.removeprefix("image_encoder.") for name in scales if "image" in name and scales[name] == 0.125
+    } == bottom
+    assert scales["text_encoder.token_embedding.weight"] == scales["text_encoder.positions"] == 0.125
+    assert scales["text_decoder.self_blocks.0.mlp.expand.weight"] == 1
+
+
+def test_groups_have_their_layers_rates_and_every_parameter_is_in_one(config: SyCoCaConfig):
+    model = SyCoCa(config)
+    optimizer = build_optimizer(model, OptimizerConfig(layer_decay=0.5, weight_decay=0.3))
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    scales, decaying = layer_scales(model, 0.5), decaying_names(model)
+    seen = []
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            name = names[id(parameter)]
+            seen.append(name)
+            assert group["lr_scale"] == scales[name]
+            assert group["weight_decay"] == (0.3 if name in decaying else 0)
+    assert sorted(seen) == sorted(names.values())
+
+
+def test_layer_decay_is_a_share():
+    with pytest.raises(ValueError, match=r"optimizer.layer_decay must lie in \(0, 1\], got 0"):
+        OptimizerConfig(layer_decay=0.0)

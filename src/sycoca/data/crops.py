@@ -1,8 +1,9 @@
 """What a loader worker does: open a sample's image, or another one's in its place, and cut a crop."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, final
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
@@ -23,6 +24,16 @@ _MOST_ATTEMPTS = 100
 """Samples that are tried for one place; so many unreadable ones in a row are no accident."""
 
 
+class Mixed(NamedTuple):
+    """The other image in a mixed one."""
+
+    index: int
+    """The sample it is from."""
+
+    ratio: float
+    """Its part of the mixture, 0 to 1."""
+
+
 class Crop(NamedTuple):
     """The crop for one place of a batch."""
 
@@ -34,6 +45,9 @@ class Crop(NamedTuple):
 
     skipped: tuple[SkippedSample, ...]
     """Samples that could not be read before it."""
+
+    mixed: Mixed | None = None
+    """What is mixed into it, if anything."""
 
 
 class CropBatch(NamedTuple):
@@ -48,6 +62,9 @@ class CropBatch(NamedTuple):
     skipped: tuple[SkippedSample, ...]
     """Samples that could not be read."""
 
+    mixed: tuple[Mixed | None, ...] = ()
+    """What is mixed into each; nothing at all where images are not mixed."""
+
 
 def stack_crops(crops: Sequence[Crop]) -> CropBatch:
     """Put crops together: one tensor travels faster between processes than many."""
@@ -56,12 +73,18 @@ def stack_crops(crops: Sequence[Crop]) -> CropBatch:
         places=tuple(crop.place for crop in crops),
         images=torch.stack(images) if len(images) == len(crops) else None,
         skipped=tuple(skipped for crop in crops for skipped in crop.skipped),
+        mixed=tuple(crop.mixed for crop in crops),
     )
 
 
 @final
 class TrainingCrops(Dataset):
-    """Training crops by epoch and sample: what loader workers do."""
+    """Training crops by epoch and sample: what loader workers do.
+
+    With ``mixup_alpha`` every crop is mixed with one of another sample of the source (mixup, arXiv 1710.09412): ratios
+    are drawn from Beta(alpha, alpha), partners evenly. Both follow from seed, epoch and sample alone, so a mixture does
+    not depend on what else is in its batch.
+    """
 
     def __init__(
         self,
@@ -70,29 +93,60 @@ class TrainingCrops(Dataset):
         image_size: int,
         seed: int,
         cache_images: bool,
+        mixup_alpha: float | None = None,
     ) -> None:
         self._source = source
         self._config = config
         self._image_size = image_size
         self._smallest_side = smallest_training_side(image_size, config)
         self._seed = seed
+        self._mixup_alpha = mixup_alpha
         self._cache: dict[int, Image.Image] | None = {} if cache_images else None
 
     def __getitem__(self, place: Place) -> Crop:
-        skipped: list[SkippedSample] = []
         epoch, first = place
-        for attempt in range(_MOST_ATTEMPTS):
-            index = first if attempt == 0 else self._replacement(place, attempt)
+        skipped: list[SkippedSample] = []
+        candidates = (self._replacement(place, attempt) if attempt else first for attempt in range(_MOST_ATTEMPTS))
+        found = self._first_readable(candidates, lambda index: (epoch, index), "crop", skipped)
+        if found is None:
+            return Crop(place, None, tuple(skipped))
+        index, image = found
+        if self._mixup_alpha is None:
+            return Crop((epoch, index), image, tuple(skipped))
+        partners = (self._partner((epoch, index), attempt) for attempt in range(_MOST_ATTEMPTS))
+        other = self._first_readable(partners, lambda _: (epoch, index), "mixup crop", skipped)
+        if other is None:
+            return Crop((epoch, index), None, tuple(skipped))
+        mixed = Mixed(other[0], self._mixing_ratio((epoch, index), self._mixup_alpha))
+        return Crop((epoch, index), torch.lerp(image, other[1], mixed.ratio), tuple(skipped), mixed)
+
+    def _first_readable(
+        self,
+        candidates: Iterable[int],
+        drawn_for: Callable[[int], Place],
+        purpose: str,
+        skipped: list[SkippedSample],
+    ) -> tuple[int, Float[Tensor, "3 height width"]] | None:
+        """Return the first sample whose image can be read, and a crop of it; others go to ``skipped``."""
+        for index in candidates:
             try:
                 image = self._open(index)
             except UnusableSampleError as error:
                 skipped.append(named(error, self._source[index]))
             else:
-                return Crop((epoch, index), self._cut(image, (epoch, index)), tuple(skipped))
-        return Crop(place, None, tuple(skipped))
+                generator = derive_generator(self._seed, purpose, *drawn_for(index))
+                return index, training_image(image, self._image_size, self._config, generator)
+        return None
 
-    def _cut(self, image: Image.Image, place: Place) -> Float[Tensor, "3 height width"]:
-        return training_image(image, self._image_size, self._config, derive_generator(self._seed, "crop", *place))
+    def _partner(self, place: Place, attempt: int) -> int:
+        num_others = max(len(self._source) - 1, 1)
+        distance = 1 + derive_key(self._seed, "mixup partner", *place, attempt) % num_others
+        return (place[1] + distance) % len(self._source)
+
+    def _mixing_ratio(self, place: Place, alpha: float) -> float:
+        # NumPy's: PyTorch draws from Beta with its global generator only.
+        generator = np.random.Generator(np.random.PCG64(derive_key(self._seed, "mixup ratio", *place)))
+        return float(generator.beta(alpha, alpha))
 
     def _replacement(self, place: Place, attempt: int) -> int:
         return derive_key(self._seed, "replacement", *place, attempt) % len(self._source)

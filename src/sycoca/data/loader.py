@@ -62,6 +62,9 @@ class TrainingBatches:
     skip_log: SkipLog | None = None
     """Takes the samples that this process leaves out; without one, the first of them is an error."""
 
+    mixup_alpha: float | None = None
+    """How strongly images are mixed, see `TrainingCrops`; None does not."""
+
     _crops: TrainingCrops = field(init=False, repr=False)
     _skip_log: SkipLog = field(init=False, repr=False)
 
@@ -78,7 +81,14 @@ class TrainingBatches:
                 f" got {self.micro_batch_size}"
             )
         self._skip_log = SkipLog(self.source, 0.0) if self.skip_log is None else self.skip_log
-        self._crops = TrainingCrops(self.source, self.transform_config, self.image_size, self.seed, self.cache_images)
+        self._crops = TrainingCrops(
+            self.source,
+            self.transform_config,
+            self.image_size,
+            self.seed,
+            self.cache_images,
+            mixup_alpha=self.mixup_alpha,
+        )
 
     def from_step(self, step: int) -> Iterator[list[TrainingBatch]]:
         """Yield the micro-batches of this rank for that step (the first is 0) and all that follow."""

@@ -53,12 +53,14 @@ class ImageEncoder(nn.Module):
         *,
         visible: Int[Tensor, "batch kept"] | None = None,
         is_masked: Bool[Tensor, "batch patches"] | None = None,
+        residual_factors: Float[Tensor, "batch depth 2"] | None = None,
     ) -> tuple[Float[Tensor, "batch extra features"], Float[Tensor, "batch encoded features"]]:
         """Return the outputs of the last block for [CLS] (where there is one) and for the patches.
 
         With ``visible`` only these patches are encoded: nothing of another can reach them. With ``is_masked`` a
-        learned token stands in the place of masked patches. Images of another size than the configured one get
-        their positions by interpolation.
+        learned token stands in the place of masked patches. ``residual_factors`` multiply what attention and MLP of
+        every block add to an image (drop path). Images of another size than the configured one get their positions by
+        interpolation.
         """
         pixels = patchify(images, self.config.patch_size)
         num_extra = 0 if self.cls_token is None else 1
@@ -77,8 +79,9 @@ class ImageEncoder(nn.Module):
             cls = (self.cls_token + positions[0]).expand(len(images), 1, -1)
             x = torch.cat([cls.to(x.dtype), x], dim=1)
         x = self.norm_pre(x)
-        for block in self.blocks:
-            x = block(x, is_causal=False)
+        for place, block in enumerate(self.blocks):
+            factors = None if residual_factors is None else residual_factors[:, place]
+            x = block(x, is_causal=False, residual_factors=factors)
         return x[:, :num_extra], x[:, num_extra:]
 
     def embed(

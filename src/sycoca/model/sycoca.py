@@ -98,9 +98,13 @@ class SyCoCa(nn.Module):
         """Numbers that training can change, of all components together."""
         return sum(parameter.numel() for parameter in self.parameters())
 
-    def encode_images(self, images: Float[Tensor, "batch 3 height width"]) -> EncodedImages:
-        """Encode all patches of the images."""
-        cls_tokens, patch_tokens = self.image_encoder(images)
+    def encode_images(
+        self,
+        images: Float[Tensor, "batch 3 height width"],
+        residual_factors: Float[Tensor, "batch depth 2"] | None = None,
+    ) -> EncodedImages:
+        """Encode all patches of the images; ``residual_factors`` are those of drop path, see `ImageEncoder`."""
+        cls_tokens, patch_tokens = self.image_encoder(images, residual_factors=residual_factors)
         pooled = self.image_encoder.embed(cls_tokens, patch_tokens)
         return EncodedImages(patch_tokens=patch_tokens, cls_tokens=cls_tokens, image_embeds=_normalize(pooled))
 

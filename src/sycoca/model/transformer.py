@@ -49,11 +49,21 @@ class SelfBlock(nn.Module):
         self.mlp = Mlp(width)
 
     def forward(
-        self, x: Float[Tensor, "batch length width"], *, is_causal: bool, cache: KeyValueCache | None = None
+        self,
+        x: Float[Tensor, "batch length width"],
+        *,
+        is_causal: bool,
+        cache: KeyValueCache | None = None,
+        residual_factors: Float[Tensor, "batch 2"] | None = None,
     ) -> Float[Tensor, "batch length width"]:
-        """Mix positions, then features."""
-        x = x + self.attention(self.norm_attention(x), is_causal=is_causal, cache=cache)
-        return x + self.mlp(self.norm_mlp(x))
+        """Mix positions, then features; both are multiplied by a row's ``residual_factors`` (0 leaves them out)."""
+        attended = self.attention(self.norm_attention(x), is_causal=is_causal, cache=cache)
+        if residual_factors is None:
+            x = x + attended
+            return x + self.mlp(self.norm_mlp(x))
+        of_attention, of_mlp = residual_factors.to(x.dtype)[:, :, None, None].unbind(1)
+        x = x + of_attention * attended
+        return x + of_mlp * self.mlp(self.norm_mlp(x))
 
 
 @final

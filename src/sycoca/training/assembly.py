@@ -1,5 +1,6 @@
 """What every run is put together from, whatever is trained."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,7 @@ from sycoca.training.optimizer import build_optimizer
 from sycoca.training.runtime import Runtime
 from sycoca.training.tasks import TrainingTask
 from sycoca.training.update import Updater
+from sycoca.training.weight_average import WeightAverage
 from sycoca.weights.config import WeightsConfig
 
 
@@ -53,6 +55,9 @@ class TrainedParts:
     examples: Examples
     """What goes into batches beside images."""
 
+    mixup_alpha: float | None = None
+    """How strongly training images are mixed, see `TrainingCrops`; None does not."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunParts:
@@ -69,6 +74,13 @@ class RunParts:
 
     batches: TrainingBatches
     """This process's share of every step."""
+
+    average: WeightAverage | None
+    """The running mean of the weights, where one is kept."""
+
+    def finished_weights(self) -> AbstractContextManager[None]:
+        """Return a context in which the model has the weights that are measured and saved, their mean if there is one."""
+        return nullcontext() if self.average is None else self.average.in_place()
 
 
 def assemble(
@@ -92,10 +104,13 @@ def assemble(
         num_workers=config.data.num_workers,
         cache_images=config.data.cache_images,
         skip_log=skip_log,
+        mixup_alpha=trained.mixup_alpha,
         rank=runtime.rank,
         world_size=runtime.world_size,
     )
-    return RunParts(source=source, trained=trained, updater=updater, batches=batches)
+    decay = config.training.average_decay
+    average = None if decay is None else WeightAverage(trained.model, decay)
+    return RunParts(source=source, trained=trained, updater=updater, batches=batches, average=average)
 
 
 def build_model(config: SyCoCaConfig, seed: int) -> SyCoCa:

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from sycoca.training.weight_average import WeightAverage
 from sycoca.weights.atomic_folder import atomic_folder
 
 FORMAT_VERSION = 1
+AVERAGE_NAME = "average.safetensors"
 _FOLDER_NAME = re.compile(r"step-(\d{8,})")
 
 
@@ -41,7 +44,13 @@ def checkpoint_path(folder: Path, step: int) -> Path:
 
 
 def save_checkpoint(
-    folder: Path, state: TrainingState, model: nn.Module, optimizer: torch.optim.Optimizer, *, num_kept: int
+    folder: Path,
+    state: TrainingState,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    num_kept: int,
+    average: WeightAverage | None = None,
 ) -> Path:
     """Write the checkpoint of a step below ``folder`` and delete all but the ``num_kept`` newest.
 
@@ -54,6 +63,8 @@ def save_checkpoint(
         with atomic_folder(path) as new:
             _save_tensors(new / "model.safetensors", model.state_dict())
             _save_tensors(new / "optimizer.safetensors", _optimizer_tensors(model, optimizer))
+            if average is not None:
+                _save_tensors(new / AVERAGE_NAME, average.tensors())
             plain = {"format_version": FORMAT_VERSION, **dataclasses.asdict(state)}
             (new / "state.json").write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
     for old in _checkpoints(folder)[:-num_kept]:
@@ -66,10 +77,12 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return next(reversed(_checkpoints(folder)), None)
 
 
-def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
-    """Fill model and optimizer from a checkpoint.
+def load_checkpoint(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage | None = None
+) -> TrainingState:
+    """Fill model, optimizer and the mean of the weights from a checkpoint.
 
-    Raises ValueError where it was written by a newer version or for another model.
+    Raises ValueError where it was written by a newer version, for another model, or without mean.
     """
     plain = json.loads((path / "state.json").read_text(encoding="utf-8"))
     if plain["format_version"] > FORMAT_VERSION:
@@ -81,6 +94,10 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
     _check_tensors(path, tensors, model)
     model.load_state_dict(tensors)
     _load_optimizer(path, model, optimizer)
+    if average is not None:
+        if not (path / AVERAGE_NAME).is_file():
+            raise ValueError(f"{path} has no mean of the weights; go on without training.average_decay")
+        average.load(load_file(path / AVERAGE_NAME))
     return TrainingState(step=plain["step"], samples_seen=plain["samples_seen"], scaler=plain["scaler"])
 
 
@@ -123,5 +140,5 @@ def _load_optimizer(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
     optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path)

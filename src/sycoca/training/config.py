@@ -63,11 +63,17 @@ class OptimizerConfig:
     weight_decay: float = 0.2
     """Decay of matrices; norms, biases, embeddings and the temperature never decay."""
 
+    layer_decay: float | None = None
+    """Learning rate of an encoder's block as a share of the next one's: what is near the pixels or words changes less.
+    None: one rate for all."""
+
     def __post_init__(self) -> None:
         _check_positive("optimizer.peak_lr", self.peak_lr)
         _check_positive("optimizer.eps", self.eps)
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"optimizer.betas must lie in [0, 1), got {self.betas}")
+        if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
+            raise ValueError(f"optimizer.layer_decay must lie in (0, 1], got {self.layer_decay}")
         if self.weight_decay < 0:
             raise ValueError(f"optimizer.weight_decay must not be negative, got {self.weight_decay}")
 
@@ -105,6 +111,10 @@ class TrainingConfig:
     gradient_clip_norm: float | None = 1.0
     """Largest norm of the gradient; None does not clip."""
 
+    average_decay: float | None = None
+    """Decay of a running mean of the weights, between 0 and 1, which validation and the saved weights use (EMA); in the
+    first steps it is lower, so that the initial weights are soon forgotten. None takes the weights as they are."""
+
     log_every: int = 10
     """Steps between two logged lines."""
 
@@ -138,6 +148,8 @@ class TrainingConfig:
                 _check_at_least(f"training.{name}", value, 1)
         if self.gradient_clip_norm is not None:
             _check_positive("training.gradient_clip_norm", self.gradient_clip_norm)
+        if self.average_decay is not None and not 0 < self.average_decay < 1:
+            raise ValueError(f"training.average_decay must lie between 0 and 1, got {self.average_decay}")
         if self.global_batch_size % (self.micro_batch_size or self.global_batch_size):
             raise ValueError(
                 f"training.global_batch_size {self.global_batch_size} is not a multiple of"

@@ -14,6 +14,7 @@ from sycoca.training.progress import RunProgress
 from sycoca.training.schedule import learning_rate
 from sycoca.training.tracking import Number, Tracker
 from sycoca.training.update import Updater, UpdateResult
+from sycoca.training.weight_average import WeightAverage
 
 
 @runtime_checkable
@@ -34,6 +35,9 @@ class LoopParts:
 
     updater: Updater
     """Does an update."""
+
+    average: WeightAverage | None
+    """The running mean of the weights, where one is kept."""
 
     validate: Callable[[], dict[str, float]] | None
     """Returns validation values; called by all processes."""
@@ -67,6 +71,8 @@ def train(
             lr = learning_rate(step, steps=training.steps, peak_lr=optimizer.peak_lr, schedule=schedule)
             result = parts.updater.update(micro_batches, lr)
             step += 1
+            if parts.average is not None:
+                parts.average.update(step)
             clock.count(training.global_batch_size)
             parts.progress.advance(step)
             is_logged = is_due(training.log_every, step, training.steps)

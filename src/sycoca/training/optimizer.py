@@ -1,4 +1,6 @@
-"""AdamW and its two groups of parameters."""
+"""AdamW and its groups of parameters: what decays and what does not, at the learning rates of their layers."""
+
+import re
 
 import torch
 from torch import nn
@@ -22,16 +24,53 @@ def decaying_names(model: nn.Module) -> set[str]:
     }
 
 
+_BLOCK = re.compile(r"((?:image|text)_encoder)\.blocks\.(\d+)\.")
+_BEFORE_BLOCKS = re.compile(
+    r"((?:image|text)_encoder)\.(?:patch_embedding|token_embedding|positions|cls_token|mask_token|norm_pre)\b"
+)
+
+
+def layer_scales(model: nn.Module, layer_decay: float) -> dict[str, float]:
+    """Return every parameter's share of the learning rate.
+
+    As MAE fine-tunes (arXiv 2111.06377, appendix A.1): an encoder's last block has ``layer_decay``, each block before
+    it that share of the next, its embeddings one share less than the first block; all else, heads and decoders, 1.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    depths: dict[str, int] = {}
+    for name in names:
+        if found := _BLOCK.match(name):
+            depths[found[1]] = max(depths.get(found[1], 0), int(found[2]) + 1)
+
+    def scale(name: str) -> float:
+        if found := _BLOCK.match(name):
+            return layer_decay ** (depths[found[1]] - int(found[2]))
+        if found := _BEFORE_BLOCKS.match(name):
+            return layer_decay ** (depths[found[1]] + 1)
+        return 1.0
+
+    return {name: scale(name) for name in names}
+
+
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
-    """Return AdamW over all trainable parameters; the learning rate is set before every update."""
+    """Return AdamW over all trainable parameters.
+
+    The learning rate is set before every update; a group's own is the ``lr_scale``-fold of it.
+    """
     decaying = decaying_names(model)
     trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    scales = layer_scales(model, 1.0 if config.layer_decay is None else config.layer_decay)
     groups = [
         {
-            "params": [parameter for name, parameter in trainable if name in decaying],
-            "weight_decay": config.weight_decay,
-        },
-        {"params": [parameter for name, parameter in trainable if name not in decaying], "weight_decay": 0.0},
+            "params": [
+                parameter for name, parameter in trainable if (name in decaying) == decays and scales[name] == scale
+            ],
+            "weight_decay": config.weight_decay if decays else 0.0,
+            "lr_scale": scale,
+        }
+        for scale in sorted(set(scales.values()))
+        for decays in (True, False)
     ]
+    groups = [group for group in groups if group["params"]]
     is_fused = all(parameter.device.type in FUSED_DEVICES for _, parameter in trainable)
     return torch.optim.AdamW(groups, lr=config.peak_lr, betas=config.betas, eps=config.eps, fused=is_fused)

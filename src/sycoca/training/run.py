@@ -58,7 +58,8 @@ class TrainingRun:
                 self._progress.line(line)
             self._train(tracker)
             if self._runtime.is_main_rank:
-                self._finish()
+                with self._parts.finished_weights():
+                    self._finish()
             self._runtime.barrier()
         finally:
             tracker.close()
@@ -70,6 +71,7 @@ class TrainingRun:
             batches=parts.batches,
             updater=parts.updater,
             validate=build_validation(self._recipe, parts, self._sources.validation, validation_file),
+            average=parts.average,
             save=self._save_checkpoint,
             count_skipped=lambda: runtime.share_skipped(self._skip_log),
             tracker=tracker,
@@ -81,7 +83,8 @@ class TrainingRun:
                 train(loop_parts, config.training, config.optimizer, config.schedule, step=self._first_step)
         except TrainingInterrupted as interrupted:
             if config.training.report and runtime.is_main_rank:
-                write_report(self._recipe, self._folder, self._trained, self._sources, runtime, interrupted.step)
+                with parts.finished_weights():
+                    write_report(self._recipe, self._folder, self._trained, self._sources, runtime, interrupted.step)
             raise
 
     def _finish(self) -> None:
@@ -105,7 +108,7 @@ class TrainingRun:
         if checkpoint is None:
             return 0
         updater = self._parts.updater
-        state = load_checkpoint(checkpoint, self._trained.model, updater.optimizer)
+        state = load_checkpoint(checkpoint, self._trained.model, updater.optimizer, self._parts.average)
         updater.load_scaler_state(state.scaler)
         return state.step
 
@@ -116,7 +119,14 @@ class TrainingRun:
                 step=step, samples_seen=step * training.global_batch_size, scaler=updater.scaler_state()
             )
             folder, num_kept = self._folder.checkpoints, training.keep_checkpoints
-            save_checkpoint(folder, state, self._trained.model, updater.optimizer, num_kept=num_kept)
+            save_checkpoint(
+                folder,
+                state,
+                self._trained.model,
+                updater.optimizer,
+                num_kept=num_kept,
+                average=self._parts.average,
+            )
         self._runtime.barrier()
 
     def _trackers(self) -> Iterator[Tracker]:

@@ -40,7 +40,7 @@ class Updater:
     def update(self, micro_batches: Sequence[TrainingBatch], lr: float) -> UpdateResult:
         """Change the parameters once by the gradient of all micro-batches of all processes."""
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["lr_scale"]
         self.optimizer.zero_grad(set_to_none=True)
         terms: dict[str, Tensor] = {}
         for number, batch in enumerate(micro_batches, start=1):

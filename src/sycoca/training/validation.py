@@ -42,7 +42,8 @@ def build_validation(
     def validate() -> dict[str, float]:
         trained = parts.trained
         predictor = Predictor(trained.model, trained.tokenizer, trained.weights)
-        values = validation_losses(config, parts, prepared, shares) | recipe.measure(predictor, usable, shares)
+        with parts.finished_weights():
+            values = validation_losses(config, parts, prepared, shares) | recipe.measure(predictor, usable, shares)
         return {f"{PREFIX}{name}": value for name, value in values.items()}
 
     return validate

@@ -1,0 +1,78 @@
+"""Few-shot training sets: the same number of samples of every class."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import final
+
+from sycoca.data.samples import ImageTextSample, SampleSource, skipped_samples
+from sycoca.randomness import derive_key
+from sycoca.unusable import SkippedSample
+
+
+@final
+class FewSamples:
+    """Some samples of a source, in its order."""
+
+    def __init__(self, source: SampleSource, indices: Sequence[int], name: str) -> None:
+        self.name = name
+        self._source = source
+        self._indices = indices
+
+    @property
+    def skipped(self) -> Sequence[SkippedSample]:
+        """What the source could not offer."""
+        return skipped_samples(self._source)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int) -> ImageTextSample:
+        return self._source[self._indices[index]]
+
+
+def few_per_class(source: SampleSource, samples_per_class: int, seed: int) -> FewSamples:
+    """Return a random choice of so many samples of every class, the same for a seed wherever it is made.
+
+    A choice of more holds that of fewer. Raises ValueError for a sample without label and a class with fewer samples.
+    """
+    if samples_per_class < 1:
+        raise ValueError(f"samples_per_class must be at least 1, got {samples_per_class}; leave it out for all samples")
+    members = indices_by_class(source)
+    for label, indices in members.items():
+        if len(indices) < samples_per_class:
+            raise ValueError(
+                f"{source.name} has {len(indices)} samples of the class {label!r}, fewer than samples_per_class"
+                f" {samples_per_class}"
+            )
+    chosen = [index for indices in members.values() for index in shuffled(indices, seed, "few")[:samples_per_class]]
+    return FewSamples(source, sorted(chosen), f"{source.name} ({samples_per_class} per class)")
+
+
+def split_by_class(source: SampleSource, second_ratio: float, seed: int) -> tuple[list[int], list[int]]:
+    """Return the samples' indices in two parts; of every class ``second_ratio``, rounded, is in the second.
+
+    A class of two samples or more has one in either part. Raises ValueError for a sample without label.
+    """
+    first, second = [], []
+    for indices in indices_by_class(source).values():
+        num_second = min(max(round(second_ratio * len(indices)), 1), len(indices) - 1)
+        drawn = shuffled(indices, seed, "second part")
+        second += drawn[:num_second]
+        first += drawn[num_second:]
+    return sorted(first), sorted(second)
+
+
+def indices_by_class(source: SampleSource) -> dict[str, list[int]]:
+    """Return every class's samples, classes in alphabetical order. Raises ValueError for a sample without label."""
+    members: defaultdict[str, list[int]] = defaultdict(list)
+    for index in range(len(source)):
+        sample = source[index]
+        if sample.label is None:
+            raise ValueError(f"{source.name}: {sample.key} has no label; name the column, as in ?label=class")
+        members[sample.label].append(index)
+    return dict(sorted(members.items()))
+
+
+def shuffled(indices: Sequence[int], seed: int, purpose: str) -> list[int]:
+    """Return the indices in an order that follows from the seed and each of them."""
+    return sorted(indices, key=lambda index: derive_key(seed, purpose, index))
