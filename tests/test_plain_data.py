@@ -154,3 +154,20 @@ def test_our_own_mistakes_are_type_errors():
         to_plain(Odd(value={1}))
     with pytest.raises(TypeError, match=r"config\.value: fields of type"):
         from_plain(Odd, {"value": 1})
+
+
+def test_a_key_that_occurs_twice_is_an_error(tmp_path: Path):
+    path = tmp_path / "config.yaml"
+    path.write_text("seed: 1\nmodel:\n  depth: 2\n  depth: 3\n")
+    with pytest.raises(ValueError, match=r"config\.yaml is not a YAML file: the key 'depth' occurs 2 times.*line 3"):
+        read_yaml(path)
+
+
+def test_paths_are_strings_in_files():
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class WithPath:
+        out: Path | None = None
+
+    assert from_plain(WithPath, {"out": "a/b"}) == WithPath(out=Path("a/b"))
+    with pytest.raises(ValueError, match=r"config\.out must be a string, got int 3"):
+        from_plain(WithPath, {"out": 3})

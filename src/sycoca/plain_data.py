@@ -7,7 +7,8 @@ import difflib
 import os
 import re
 import types
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -92,7 +93,17 @@ def write_text(path: Path, text: str) -> None:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's numbers: version 1.1 takes 5e-4, without a point, for a string."""
+    """YAML 1.2's numbers: version 1.1 takes 5e-4, without a point, for a string. And no key may occur twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Return a mapping; of a key that occurs twice the first value would be lost without a word."""
+        keys = Counter(self.construct_object(key) for key, _ in node.value)
+        for key, count in keys.items():
+            if count > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} occurs {count} times", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
 
 
 _Loader.add_implicit_resolver(
@@ -120,6 +131,8 @@ def _typed_value(expected: Any, value: object, where: str) -> Any:
         return _union_value(get_args(expected), value, where)
     if origin is tuple:
         return _tuple_value(get_args(expected), value, where)
+    if expected is Path:
+        return Path(_scalar(str, value, where))
     return _scalar(expected, value, where)
 
 

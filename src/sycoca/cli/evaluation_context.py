@@ -15,16 +15,17 @@ class EvaluationContext:
     """Opens weights and SPECs, and gives the same object for the same question."""
 
     def __init__(self) -> None:
-        self._predictors: dict[tuple[str, ModelArguments], Predictor] = {}
+        self._predictors: dict[tuple[str, str, str], Predictor] = {}
         self._sources: dict[str, SampleSource] = {}
         self._usable: dict[tuple[str, float, int | None], SampleSource] = {}
-        self._embeddings: dict[tuple[str, ModelArguments], ImageEmbeddings] = {}
+        self._embeddings: dict[tuple[str, str, str], ImageEmbeddings] = {}
 
     def predictor(self, weights: str, model: ModelArguments) -> "Predictor":
         """Open a weights folder."""
-        if (weights, model) not in self._predictors:
-            self._predictors[weights, model] = model.load(weights)
-        return self._predictors[weights, model]
+        place = _place(weights, model)
+        if place not in self._predictors:
+            self._predictors[place] = model.load(weights)
+        return self._predictors[place]
 
     def embeddings(self, weights: str, model: ModelArguments) -> "ImageEmbeddings":
         """Return the image embeddings of a model, which know what they have computed."""
@@ -32,12 +33,12 @@ class EvaluationContext:
 
         from sycoca.evaluation.embeddings import ImageEmbeddings
 
-        if (weights, model) not in self._embeddings:
-            predictor = self.predictor(weights, model)
-            self._embeddings[weights, model] = ImageEmbeddings(
-                predictor, batch_size=model.batch_size, console=Console(stderr=True)
+        place = _place(weights, model)
+        if place not in self._embeddings:
+            self._embeddings[place] = ImageEmbeddings(
+                self.predictor(weights, model), batch_size=model.batch_size, console=Console(stderr=True)
             )
-        return self._embeddings[weights, model]
+        return self._embeddings[place]
 
     def source(self, spec: str) -> "SampleSource":
         """Open a SPEC; the first image that cannot be read will be an error."""
@@ -59,6 +60,11 @@ class EvaluationContext:
         if place not in self._usable:
             self._usable[place] = _readable(source, max_skipped_ratio, limit)
         return self._usable[place]
+
+
+def _place(weights: str, model: ModelArguments) -> tuple[str, str, str]:
+    """Return what makes a model another one; the size of batches does not."""
+    return weights, model.device, model.precision
 
 
 def _readable(source: "SampleSource", max_skipped_ratio: float, limit: int | None) -> "SampleSource":
