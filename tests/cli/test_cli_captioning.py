@@ -50,3 +50,57 @@ def test_captions_of_unknown_images_are_an_error(pictures: Path, tmp_path: Path,
     results = write_json(tmp_path / "results.json", [{"image_id": 99, "caption": "x"}])
     assert main(["score", "captioning", "--predictions", str(results), "--references", str(pictures)]) == 1
     assert "a caption is for image 99, which has no references" in capsys.readouterr().err
+
+
+def spoil(pictures: Path, *numbers: int) -> list[str]:
+    """Replace pictures by files that are none; returns their names."""
+    names = [caption_lines()[number]["image"] for number in numbers]
+    for name in names:
+        (pictures.parent / str(name)).write_text("no picture")
+    return [str(name) for name in names]
+
+
+def test_an_unreadable_image_ends_captioning_unless_it_may_be_left_out(
+    weights: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (spoiled,) = spoil(pictures, 4)
+    out = tmp_path / "out.jsonl"
+    caption = ["caption", str(weights), str(pictures), "--out", str(out), "--max-tokens", "4"]
+    assert main(caption) == 1
+    assert spoiled in capsys.readouterr().err
+    out.unlink()
+    assert main([*caption, "--max-skipped-ratio", "0.1"]) == 0
+    told = capsys.readouterr().err
+    assert f"skipped: {tmp_path / spoiled}" in told
+    assert "1 of 12 samples skipped: 1 not an image" in told
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [line["image"] for line in lines] == [p["image"] for i, p in enumerate(caption_lines()) if i != 4]
+    skipped = [json.loads(line) for line in (tmp_path / "out.jsonl.skipped.jsonl").read_text().splitlines()]
+    assert [one["name"] for one in skipped] == [spoiled]
+    whole = out.read_text()
+    out.write_text("\n".join(whole.splitlines()[:5]) + '\n{"image": "half')
+    assert main([*caption, "--max-skipped-ratio", "0.1", "--resume"]) == 0
+    assert out.read_text() == whole
+    assert len((tmp_path / "out.jsonl.skipped.jsonl").read_text().splitlines()) == 1
+
+
+def test_too_many_unreadable_images_end_captioning(
+    weights: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    spoil(pictures, 1, 4)
+    out = tmp_path / "out.jsonl"
+    assert main(["caption", str(weights), str(pictures), "--out", str(out), "--max-skipped-ratio", "0.1"]) == 1
+    assert "2 of 12 samples cannot be used, more than max_skipped_ratio 0.1" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_captions_in_cocos_result_format(
+    weights: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "deep" / "results.json"
+    caption = ["caption", str(weights), str(pictures), "--out", str(out), "--max-tokens", "4", "--format", "coco"]
+    assert main(caption) == 0
+    assert [entry["image_id"] for entry in json.loads(out.read_text())] == list(range(12))
+    out.unlink()
+    assert main([*caption, "--resume"]) == 1
+    assert "--format coco is one JSON list: give --out, and no --resume" in capsys.readouterr().err

@@ -41,30 +41,31 @@ def run(arguments: list[str]) -> int:
     import tyro
     from rich.console import Console
 
-    from sycoca.cli.caption import named_images
+    from sycoca.cli.caption import image_source
     from sycoca.inference.classification import PHOTO_TEMPLATES, head_names
     from sycoca.inference.progress import tracked
 
     options = tyro.cli(ClassifyArguments, prog="sycoca classify", args=arguments, config=(tyro.conf.OmitArgPrefixes,))
     classes, templates = options.prompts.classes(), options.prompts.prompts()
-    images = named_images(options.images)
+    source = image_source(options.images)
+    samples = [source[index] for index in range(len(source))]
     predictor = options.model.load(options.weights)
     names = head_names(predictor.config) if classes is None else [one.wordings[0] for one in classes]
     scores = predictor.class_scores(
-        [open_image for _, open_image in images],
+        samples,
         classes,
         templates=PHOTO_TEMPLATES if templates is None else templates,
         scorer=options.prompts.scorer,
         batch_size=options.model.batch_size,
     )
     rows = (row for batch in scores for row in batch.softmax(1))
-    shown = tracked(rows, len(images), "classifying", console=Console(stderr=True))
-    for (image, _), probabilities in zip(images, shown, strict=True):
+    shown = tracked(rows, len(samples), "classifying", console=Console(stderr=True))
+    for sample, probabilities in zip(samples, shown, strict=True):
         best = probabilities.topk(min(options.top, len(names)))
         found = [(names[int(i)], round(float(p), 4)) for p, i in zip(best.values, best.indices, strict=True)]
         if options.json:
-            line = {"image": image, "classes": [{"class": name, "probability": share} for name, share in found]}
+            line = {"image": sample.key, "classes": [{"class": name, "probability": share} for name, share in found]}
             print(json.dumps(line, ensure_ascii=False))
         else:
-            print(f"{image}: {', '.join(f'{name} {share:.1%}' for name, share in found)}")
+            print(f"{sample.key}: {', '.join(f'{name} {share:.1%}' for name, share in found)}")
     return 0
