@@ -1,0 +1,100 @@
+"""What a predictor stands on: images and texts as tensors, and as vectors of the joint space."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sycoca.inference.batches import in_batches, in_length_order
+from sycoca.inference.inputs import ImageInput, check_list, image_batch
+from sycoca.model.sycoca import SyCoCa
+from sycoca.preprocess.token_batch import TokenBatch, pad_tokens
+from sycoca.preprocess.tokenizer import Tokenizer
+from sycoca.weights.config import WeightsConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageVectors:
+    """Images as vectors, one row each."""
+
+    embeddings: Float[Tensor, "images embed"]
+    """In the joint space, L2-normalized."""
+
+    features: Float[Tensor, "images features"]
+    """Pooled, before the projection into the joint space."""
+
+
+class Embedder:
+    """A model with its tokenizer and transforms; embeds images and texts, see `Predictor`."""
+
+    def __init__(self, model: SyCoCa, tokenizer: Tokenizer, config: WeightsConfig) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.config = config
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the images that the model sees, in pixels."""
+        return self.model.config.image_encoder.image_size
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens of a caption, bos and eos included; longer ones are cut."""
+        return self.model.config.text_encoder.context_length
+
+    @torch.no_grad()
+    def embed_images(self, images: Sequence[ImageInput], *, batch_size: int = 64) -> Float[Tensor, "images embed"]:
+        """Return each image's vector in the joint space, L2-normalized."""
+        check_list(images, "images")
+        return in_batches(
+            lambda rows: self.model.encode_images(self._pixels(images[rows])).image_embeds, len(images), batch_size
+        )
+
+    def image_features(self, images: Sequence[ImageInput], *, batch_size: int = 64) -> Float[Tensor, "images features"]:
+        """Return each image's pooled vector before its projection into the joint space: what classifiers train on."""
+        return self.image_vectors(images, batch_size=batch_size).features
+
+    @torch.no_grad()
+    def image_vectors(self, images: Sequence[ImageInput], *, batch_size: int = 64) -> ImageVectors:
+        """Return both of them, ``embed_images`` and ``image_features``, at the cost of one."""
+        check_list(images, "images")
+
+        def encode(rows: slice) -> Tensor:
+            encoded = self.model.encode_images(self._pixels(images[rows]))
+            return torch.cat([encoded.image_embeds, self.model.image_features(encoded).float()], dim=1)
+
+        both = in_batches(encode, len(images), batch_size)
+        embed_dim = self.model.config.embed_dim
+        return ImageVectors(embeddings=both[:, :embed_dim], features=both[:, embed_dim:])
+
+    @torch.no_grad()
+    def embed_texts(self, texts: Sequence[str], *, batch_size: int = 256) -> Float[Tensor, "texts embed"]:
+        """Return each text's vector in the joint space, L2-normalized."""
+        check_list(texts, "texts")
+
+        def embed(sequences: Sequence[Sequence[int]]) -> Tensor:
+            batch = self._padded(sequences)
+            return self.model.encode_texts(batch.tokens, batch.is_padding).text_embeds
+
+        return in_length_order(embed, self._token_ids(texts), batch_size)
+
+    def similarity(self, images: Sequence[ImageInput], texts: Sequence[str]) -> Float[Tensor, "images texts"]:
+        """Return the cosine of every image with every text."""
+        return self.embed_images(images) @ self.embed_texts(texts).T
+
+    def _pixels(self, images: Sequence[ImageInput]) -> Float[Tensor, "batch 3 height width"]:
+        weight = self.model.image_encoder.patch_embedding.weight
+        return image_batch(images, self.image_size, self.config.transforms).to(weight.device, weight.dtype)
+
+    def _tokens(self, texts: Sequence[str]) -> TokenBatch:
+        return self._padded(self._token_ids(texts))
+
+    def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        return [self.tokenizer.encode(text, self.context_length) for text in texts]
+
+    def _padded(self, sequences: Sequence[Sequence[int]]) -> TokenBatch:
+        device = self.model.log_logit_scale.device
+        batch = pad_tokens(sequences, self.tokenizer.special.pad_id)
+        return TokenBatch(tokens=batch.tokens.to(device), is_padding=batch.is_padding.to(device))
