@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from sycoca.evaluation.report import Report
-from sycoca.reports.examples import CaptionExample, Hit, MaskExample, RetrievalExample
+from sycoca.reports.examples import AnswerExample, CaptionExample, Hit, MaskExample, RetrievalExample
 from sycoca.reports.page import Figure, Page, render_page, save_page
 from sycoca.unusable import SkippedSample
 
@@ -88,6 +88,24 @@ def test_shows_every_part_and_escapes_texts(page: Page):
     assert "<svg" in html
     assert "a &lt;fast&gt; one" in html
     assert '<img src="data:,3" alt="patches that match cat">' in html
+
+
+def test_answers_and_classes_have_sections_of_their_own(page: Page):
+    asked = AnswerExample(
+        picture="data:,q",
+        question="what <color>?",
+        answer="red",
+        probability=0.875,
+        references=("blue", "blue"),
+        is_right=False,
+    )
+    html = render_page(replace(page, answers=[asked], classes=[replace(asked, question=None, is_right=True)]))
+    assert "<h2>Questions</h2>" in html
+    assert "<h2>Classes</h2>" in html
+    assert html.count("what &lt;color&gt;?") == 1
+    assert html.count("red <small>88 %</small>") == 2
+    assert html.count('<div class="reference">blue</div>') == 1  # what is right is said where the answer is wrong
+    assert "<h2>Questions</h2>" not in render_page(page)
 
 
 def test_needs_no_other_file(page: Page):

@@ -30,12 +30,14 @@ class Config:
 def record(**changes: object) -> RunRecord:
     run = RunRecord(
         folder=Path("runs/my run"),
+        kind="pretraining",
         summary="s",
         config=Config(),
         lines=[],
         facts={"steps": "3"},
         environment={},
         resume_command="sycoca pretrain --resume 'runs/my run'",
+        commands_to_try=("sycoca caption {weights} photo.jpg",),
     )
     return replace(run, **changes)  # pyright: ignore[reportArgumentType]
 
@@ -95,6 +97,14 @@ def test_figures_are_the_last_of_validation_with_what_to_compare_them_with():
         ("image-to-text R@1", "50.0 %", "among 200 held-out samples; 0.5 % by chance"),
         ("contrastive loss, ITC", "2.75", "held out"),
         ("captioning loss, IC", "1", "in training"),
+    ]
+
+
+def test_chance_is_named_where_it_is_known():
+    lines = [{"step": 1, "validation_answer_accuracy": 0.5, "validation_cider": 0.75}]
+    assert [(figure.value, figure.note) for figure in headline_figures(lines, 200)] == [
+        ("0.750", "among 200 held-out samples"),
+        ("50.0 %", "among 200 held-out samples"),
     ]
 
 

@@ -174,7 +174,8 @@ def test_a_run_learns_its_answers_and_keeps_them(weights: str, tmp_path: Path):
     assert "left behind, since this training would spoil it: image decoder" in log
     assert "answer accuracy 1" in log
     page = (run / "report.html").read_text()
-    assert "what is it? red" in page
+    assert "<h2>Questions</h2>" in page
+        assert "red <small>" in page
     assert "is it red? no" in page
 
 

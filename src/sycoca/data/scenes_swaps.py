@@ -24,7 +24,7 @@ def false_swaps(facts: CaptionFacts, scene: Scene) -> dict[SwapKind, CaptionFact
 
     Two objects of one color have no colors to exchange, and a scene may hold both a red circle and a red square.
     """
-    found = {kind: swapped(facts, kind) for kind in SWAP_KINDS}
+    found: dict[SwapKind, CaptionFacts] = {kind: swapped(facts, kind) for kind in SWAP_KINDS}
     return {kind: swap for kind, swap in found.items() if swap != facts and not is_true(swap, scene)}
 
 

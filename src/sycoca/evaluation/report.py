@@ -113,6 +113,6 @@ class Report:
 
 def readable(name: str, value: float) -> str:
     """Return a metric as people read it: shares in percent, the rest as plain numbers."""
-    if name == "cider":
+    if name.endswith("cider"):
         return f"{value:.3f}"
     return f"{value:,.1f}" if name.endswith(_PLAIN_ENDINGS) else f"{100 * value:.1f} %"

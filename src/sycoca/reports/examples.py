@@ -72,6 +72,29 @@ class CaptionExample:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AnswerExample:
+    """An image, what the model answers about it, and what is right."""
+
+    picture: str
+    """As a data URI."""
+
+    question: str | None
+    """What was asked; None where it is the class, as for every image."""
+
+    answer: str
+    """The likeliest answer or class."""
+
+    probability: float
+    """How sure the model is, 0 to 1."""
+
+    references: tuple[str, ...]
+    """What people answered, or the true class."""
+
+    is_right: bool
+    """Whether the answer counts as right."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MaskExample:
     """An image and a caption: how they match, what is hidden, what is imagined."""
 

@@ -11,7 +11,7 @@ from sycoca.evaluation.report import Report
 from sycoca.plain_data import to_plain, write_text
 from sycoca.reports.config_table import config_sections
 from sycoca.reports.curves import Lines, draw_charts
-from sycoca.reports.examples import CaptionExample, MaskExample, RetrievalExample
+from sycoca.reports.examples import AnswerExample, CaptionExample, MaskExample, RetrievalExample
 from sycoca.reports.html import render
 from sycoca.unusable import SkippedSample
 
@@ -66,6 +66,12 @@ class Page:
 
     masks: Sequence[MaskExample] = ()
     """Attentive masks and reconstructions."""
+
+    answers: Sequence[AnswerExample] = ()
+    """Questions about images."""
+
+    classes: Sequence[AnswerExample] = ()
+    """Images and their classes."""
 
     examples_of: str = "held-out images"
     """What the examples were taken from."""

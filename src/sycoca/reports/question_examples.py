@@ -3,7 +3,7 @@
 from sycoca.data.samples import ImageTextSample, Question, SampleSource
 from sycoca.inference.predictor import Predictor
 from sycoca.metrics.vqa import AnswerRule
-from sycoca.reports.examples import CaptionExample, gallery, picture_of
+from sycoca.reports.examples import AnswerExample, gallery, picture_of
 from sycoca.reports.pictures import data_uri
 from sycoca.reports.run_report import Examples
 
@@ -22,14 +22,16 @@ def question_examples(predictor: Predictor, source: SampleSource, rule: AnswerRu
     answers = predictor.answers(samples, [[question.question] for question in asked])
     return Examples(
         taken_from=taken_from,
-        captions=[
-            CaptionExample(
+        answers=[
+            AnswerExample(
                 picture=data_uri(picture_of(predictor, sample)),
-                generated=f"{question.question} {ranked[0][0].answer}",
+                question=question.question,
+                answer=best.answer,
+                probability=best.probability,
                 references=question.answers,
-                is_true=rule.accuracy(ranked[0][0].answer, question.answers) >= _MOSTLY_RIGHT,
+                is_right=rule.accuracy(best.answer, question.answers) >= _MOSTLY_RIGHT,
             )
-            for sample, question, ranked in zip(samples, asked, answers, strict=True)
+            for sample, question, ((best,),) in zip(samples, asked, answers, strict=True)
         ],
         skipped=skipped,
     )

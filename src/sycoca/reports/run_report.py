@@ -10,6 +10,7 @@ from sycoca.evaluation.report import readable
 from sycoca.inference.predictor import Predictor
 from sycoca.reports.curves import Lines, points_of
 from sycoca.reports.examples import (
+    AnswerExample,
     CaptionExample,
     MaskExample,
     RetrievalExample,
@@ -49,6 +50,9 @@ class RunRecord:
     folder: Path
     """The run folder."""
 
+    kind: str
+    """What kind of training it was, in a word or two."""
+
     summary: str
     """One or two sentences: what was trained, on what, for how long."""
 
@@ -73,6 +77,9 @@ class RunRecord:
     resume_command: str
     """What goes on with the run, were it stopped."""
 
+    commands_to_try: Sequence[str] = ()
+    """What may be done with the weights, whose place is written ``{weights}``."""
+
     stopped_after: int | None = None
     """The last step of a run that was stopped; None where it came to its end."""
 
@@ -92,6 +99,12 @@ class Examples:
 
     masks: Sequence[MaskExample] = ()
     """Attentive masks and reconstructions."""
+
+    answers: Sequence[AnswerExample] = ()
+    """Questions about images."""
+
+    classes: Sequence[AnswerExample] = ()
+    """Images and their classes."""
 
     skipped: Sequence[SkippedSample] = ()
     """Samples that were to be shown but cannot be read."""
@@ -123,6 +136,7 @@ def run_page(run: RunRecord, examples: Examples | None) -> Page:
     shown = Examples(taken_from="") if examples is None else examples
     return Page(
         title=run.folder.name,
+        kind=run.kind,
         summary=run.summary,
         notice=_notice(run),
         lines=run.lines,
@@ -132,6 +146,8 @@ def run_page(run: RunRecord, examples: Examples | None) -> Page:
         retrieval=shown.retrieval,
         captions=shown.captions,
         masks=shown.masks,
+        answers=shown.answers,
+        classes=shown.classes,
         examples_of=shown.taken_from,
         skipped=_unique([*run.skipped, *shown.skipped]),
         next_commands=next_commands(run),
@@ -161,11 +177,7 @@ def next_commands(run: RunRecord) -> list[str]:
     if run.stopped_after is not None:
         return [run.resume_command]
     weights = shlex.quote(str(run.folder / "weights"))
-    return [
-        f"sycoca caption {weights} photo.jpg",
-        f"sycoca explain {weights} photo.jpg 'what it shows' --out explained.png",
-        f"sycoca evaluate retrieval {weights} --data captions.jsonl",
-    ]
+    return [command.format(weights=weights) for command in run.commands_to_try]
 
 
 def _notice(run: RunRecord) -> str | None:
@@ -179,7 +191,8 @@ def _chance(name: str, num_validated: int | None) -> str:
         return "50 % by chance"
     if num_validated is None:
         return "held out"
-    return f"among {num_validated:,} held-out samples; {readable(name, 1 / num_validated)} by chance"
+    among = f"among {num_validated:,} held-out samples"
+    return f"{among}; {readable(name, 1 / num_validated)} by chance" if name.endswith("recall_at_1") else among
 
 
 def _unique(skipped: Sequence[SkippedSample]) -> list[SkippedSample]:

@@ -105,8 +105,8 @@ class ClassificationFinetuning(Finetuning[FinetuneClassificationConfig]):
         """Let the head begin as the zero-shot classifier, up to the lengths of images' vectors, which it leaves out."""
         if model.config.image_encoder.pooling == "max":
             raise ValueError(
-                "head_from_prompts: a model that takes the largest value over patches pools after the projection, and no"
-                " linear head equals its zero-shot classifier; leave it out"
+                "head_from_prompts: a model that takes the largest value over patches pools after the projection, and"
+                " no linear head equals its zero-shot classifier; leave it out"
             )
         predictor = Predictor(loaded.model, loaded.tokenizer, loaded.config)
         classes = named_classes(names)

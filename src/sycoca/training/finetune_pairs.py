@@ -23,6 +23,15 @@ from sycoca.training.tasks import PretrainingTask
 class PairsFinetuning(Finetuning[FinetunePairsConfig]):
     """Pretraining's objectives on other pairs, from weights that know something already."""
 
+    @property
+    def commands_to_try(self) -> tuple[str, ...]:
+        """Caption and search."""
+        return (
+            "sycoca caption {weights} photo.jpg --num-beams 4",
+            "sycoca evaluate captioning {weights} --data captions.jsonl",
+            "sycoca evaluate retrieval {weights} --data captions.jsonl",
+        )
+
     def check_source(self, source: SampleSource) -> None:
         """Every image needs a caption."""
         check_captions(source)

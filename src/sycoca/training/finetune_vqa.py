@@ -27,6 +27,14 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
         self._answer_list: AnswerList | None = None
         self._coverage = ""
 
+    @property
+    def commands_to_try(self) -> tuple[str, ...]:
+        """Ask."""
+        return (
+            "sycoca ask {weights} photo.jpg 'what color is it?'",
+            "sycoca evaluate vqa {weights} --data questions.jsonl",
+        )
+
     def check_source(self, source: SampleSource) -> None:
         """Some image needs a question with an answer."""
         if not any(question.answers for index in range(len(source)) for question in source[index].questions):

@@ -37,6 +37,15 @@ class Pretraining(Recipe[PretrainConfig]):
         """That nothing was there before."""
         return f"trained from nothing (preset `{self.config.preset}`)"
 
+    @property
+    def commands_to_try(self) -> tuple[str, ...]:
+        """Caption, explain, search."""
+        return (
+            "sycoca caption {weights} photo.jpg",
+            "sycoca explain {weights} photo.jpg 'what it shows' --out explained.png",
+            "sycoca evaluate retrieval {weights} --data captions.jsonl",
+        )
+
     def check_source(self, source: SampleSource) -> None:
         """Every image needs a caption."""
         check_captions(source)

@@ -50,6 +50,11 @@ class Recipe(ABC, Generic[C]):
     def examples(self, predictor: Predictor, source: SampleSource, taken_from: str) -> Examples:
         """Return what the run's report shows of the model's work."""
 
+    @property
+    @abstractmethod
+    def commands_to_try(self) -> tuple[str, ...]:
+        """What users may do with the trained weights, whose place is written ``{weights}``."""
+
     def notices(self, trained: TrainedParts) -> Iterator[str]:  # noqa: ARG002 (for kinds that have some)
         """Yield what is said before the first step."""
         yield from ()

@@ -64,6 +64,7 @@ def run_record(
     validation, deed = sources.validation, recipe.deed.replace("`", "")
     return RunRecord(
         folder=folder.path,
+        kind=recipe.title,
         summary=(
             f"A model of {num_parameters:,} parameters, {deed} on {len(sources.train):,} samples for"
             f" {step:,} steps of {config.training.global_batch_size:,} in {duration(training_seconds(lines))}."
@@ -76,6 +77,7 @@ def run_record(
         skipped=[*read_skipped(folder.skipped), *read_skipped(folder.skipped_in_validation)],
         stopped_after=stopped_after,
         resume_command=config.resume_command(),
+        commands_to_try=recipe.commands_to_try,
     )
 
 
