@@ -175,8 +175,8 @@ def test_a_run_learns_its_answers_and_keeps_them(weights: str, tmp_path: Path):
     assert "answer accuracy 1" in log
     page = (run / "report.html").read_text()
     assert "<h2>Questions</h2>" in page
-        assert "red <small>" in page
-    assert "is it red? no" in page
+    assert "is it red?" in page
+    assert "red <small>" in page
 
 
 def test_a_run_that_was_killed_ends_with_the_same_weights(weights: str, spec: str, tmp_path: Path):
@@ -200,6 +200,13 @@ def test_answers_unseen_in_training_are_counted_and_left_out(weights: str, spec:
     losses = [line for line in (run / "metrics.jsonl").read_text().splitlines() if "answering" in line]
     assert len(losses) == 4
     assert math.isfinite(float(losses[0].split('"answering": ')[1].split(",")[0]))
+
+
+def test_tells_of_questions_that_are_cut(weights: str, tmp_path: Path):
+    long = ListSource(samples=(photo_with(0, asked("is it? " * 30, "yes"), asked("is it?", "yes")),))
+    run = finetune(vqa_config(weights, "photos", tmp_path / "run"), long)
+    log = (run / "log.txt").read_text()
+    assert "1 training questions are longer than the model's 28 tokens and lose their end" in log
 
 
 def test_refuses_what_cannot_be_learned(weights: str, tmp_path: Path):

@@ -79,7 +79,7 @@ class RunParts:
     """The running mean of the weights, where one is kept."""
 
     def finished_weights(self) -> AbstractContextManager[None]:
-        """Return a context in which the model has the weights that are measured and saved, their mean if there is one."""
+        """Return a context in which the model has the weights that are measured and saved: their mean, if any."""
         return nullcontext() if self.average is None else self.average.in_place()
 
 
