@@ -5,6 +5,7 @@ from sycoca.cli.tasks import parse_task
 TASKS = {
     "retrieval": "images find captions and captions find images: recall at 1, 5 and 10, ranks",
     "zero-shot": "classes as prompts: top-1 and top-5 accuracy, the mean over classes",
+    "probe": "the same for a linear classifier on frozen features",
     "classification": "the same for the head of a model that was fine-tuned to classify",
     "captioning": "captions against people's: BLEU, ROUGE-L, CIDEr, METEOR",
     "vqa": "visual question answering: the official accuracy, or equality with one reference answer",
