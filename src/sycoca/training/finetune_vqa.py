@@ -25,7 +25,8 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
     def __init__(self, config: FinetuneVqaConfig) -> None:
         super().__init__(config)
         self._answer_list: AnswerList | None = None
-        self._coverage = ""
+        self._notices: list[str] = []
+        self._num_truncated = 0
 
     @property
     def commands_to_try(self) -> tuple[str, ...]:
@@ -52,7 +53,7 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
         learnable = self._answer_list.learnable(source)
         if is_first:
             num_questions = sum(len(source[index].questions) for index in range(len(source)))
-            self._coverage = (
+            self._notices.append(
                 f"{len(self._answer_list.answers):,} answers to choose from; {num_questions - len(learnable):,} of"
                 f" {num_questions:,} training questions have none of them and are left out"
             )
@@ -72,6 +73,10 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
             class_names=None,
         )
         model = self.started_model(loaded, weights.model).to(runtime.device)
+        room = model.config.text_encoder.context_length
+        self._num_truncated = sum(
+            loaded.tokenizer.num_tokens(source[index].questions[0].question) > room for index in range(len(source))
+        )
         return TrainedParts(
             tokenizer=loaded.tokenizer,
             model=model,
@@ -83,7 +88,13 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
 
     def notices(self, trained: TrainedParts) -> Iterator[str]:
         """Tell which questions cannot be learned, and what is left behind."""
-        yield self._coverage
+        yield from self._notices
+        if self._num_truncated:
+            room = trained.model.config.text_encoder.context_length
+            yield (
+                f"{self._num_truncated:,} training questions are longer than the model's {room} tokens and lose their"
+                " end; weights whose tokenizer knows the questions' words, or with a longer context, read them whole"
+            )
         gone = self.left_behind(trained.model.config)
         if gone:
             yield gone
