@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from sycoca.data.examples import CaptionExamples
 from sycoca.data.samples import SampleSource
+from sycoca.evaluation.captioning import CaptioningOptions, evaluate_captioning
 from sycoca.evaluation.retrieval import evaluate_retrieval
 from sycoca.evaluation.shares import Shares
 from sycoca.inference.predictor import Predictor
@@ -72,8 +73,12 @@ class PairsFinetuning(Finetuning[FinetunePairsConfig]):
             )
 
     def measure(self, predictor: Predictor, source: SampleSource, shares: Shares) -> dict[str, float]:
-        """Return the metrics of retrieval."""
-        return evaluate_retrieval(predictor, source, shares=shares).metrics
+        """Return the metrics of retrieval, and those of captions where they are what is trained for."""
+        metrics = dict(evaluate_retrieval(predictor, source, shares=shares).metrics)
+        if self.config.task == "captioning" and predictor.model.text_decoder is not None:
+            options = CaptioningOptions(with_meteor=False)  # Java would start anew at every validation
+            metrics |= evaluate_captioning(predictor, source, options=options, shares=shares).metrics
+        return metrics
 
     def examples(self, predictor: Predictor, source: SampleSource, taken_from: str) -> Examples:
         """Return images found and captions, as far as the model has learned them."""
