@@ -1,4 +1,4 @@
-"""``sycoca data``: check a data source, look at it, write the built-in scenes to disk."""
+"""``sycoca data``: check a data source, look at it, filter it, write the built-in scenes to disk."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sycoca.cli.data_check import Check, NumImages, check, counting_tokenizer, findings_about, open_index
+from sycoca.cli.data_filter import Filter, filter_pairs
 from sycoca.data.samples import skipped_samples
 from sycoca.data.scenes import DEFAULT_COUNT, ScenesSource
 from sycoca.data.scenes_content import Level, Split
@@ -85,6 +86,7 @@ class WriteScenes:
 Command = (
     Annotated[Check, tyro.conf.subcommand(name="check")]
     | Annotated[Stats, tyro.conf.subcommand(name="stats")]
+    | Annotated[Filter, tyro.conf.subcommand(name="filter")]
     | Annotated[WriteScenes, tyro.conf.subcommand(name="write-scenes")]
 )
 
@@ -97,6 +99,8 @@ def run(arguments: list[str]) -> int:
             return check(command)
         case Stats():
             return stats(command)
+        case Filter():
+            return filter_pairs(command)
         case WriteScenes():
             return write_scenes(command)
         case unknown:
