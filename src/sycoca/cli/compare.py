@@ -34,6 +34,8 @@ def run(arguments: list[str]) -> int:
     import tyro
 
     options = tyro.cli(CompareArguments, prog="sycoca compare", args=arguments, config=(tyro.conf.OmitArgPrefixes,))
+    from rich.console import Console
+
     from sycoca.evaluation.comparison import compare_reports
     from sycoca.evaluation.report import Report
     from sycoca.plain_data import write_text
@@ -42,7 +44,7 @@ def run(arguments: list[str]) -> int:
         raise ValueError("name at least two reports; sycoca evaluate ... --out FILE writes one")
     names = _short_names(options.reports)
     reports = {name: Report.load(path) for name, path in zip(names, options.reports, strict=True)}
-    comparison = compare_reports(reports, seed=options.seed)
+    comparison = compare_reports(reports, seed=options.seed, console=Console(stderr=True))
     if options.out is not None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         write_text(options.out, comparison.to_json() + "\n")
@@ -50,8 +52,6 @@ def run(arguments: list[str]) -> int:
     if options.json:
         print(comparison.to_json())
     elif options.out is None:
-        from rich.console import Console
-
         from sycoca.evaluation.comparison_table import comparison_tables, legend
 
         console = Console()

@@ -9,8 +9,10 @@ from itertools import chain
 
 import numpy as np
 from jaxtyping import Float
+from rich.console import Console
 
 from sycoca.evaluation.report import ItemScores, Report
+from sycoca.inference.progress import tracked
 from sycoca.metrics.resampling import Values, Weights, bootstrap, metrics_of_items, percentile_interval
 
 Interval = tuple[float, float]
@@ -71,8 +73,8 @@ class Comparison:
         return json.dumps(asdict(self), indent=2, allow_nan=False)
 
 
-def compare_reports(reports: Mapping[str, Report], *, seed: int = 0) -> Comparison:
-    """Compare reports by name with the first of them.
+def compare_reports(reports: Mapping[str, Report], *, seed: int = 0, console: Console | None = None) -> Comparison:
+    """Compare reports by name with the first of them, with progress on the console where one is given.
 
     Raises ValueError for reports of different tasks, and for one whose items do not add up to its metrics.
     """
@@ -81,10 +83,11 @@ def compare_reports(reports: Mapping[str, Report], *, seed: int = 0) -> Comparis
         raise ValueError(f"reports of one task can be compared, these are of {', '.join(tasks)}")
     first_name, first = next(iter(reports.items()))
     names = list(dict.fromkeys(chain.from_iterable(report.metrics for report in reports.values())))
-    intervals = {name: _intervals(name, report, seed) for name, report in reports.items()}
+    intervals: dict[str, dict[str, Interval]] = {}
     differences: dict[str, dict[str, Difference]] = {first_name: {}}
     notes = []
-    for name, report in reports.items():
+    for name, report in tracked(reports.items(), len(reports), "resampling", console=console):
+        intervals[name] = _intervals(name, report, seed)
         if name != first_name:
             differences[name], unpaired = _differences(first, report, seed)
             notes += [f"{name}: {note}" for note in unpaired]
