@@ -286,3 +286,21 @@ def test_validation_sees_every_sample_once_with_its_first_caption(tokenizer):
     assert rows(batches) == expected
     for batch in batches:
         assert batch.totals.num_labels == int((~batch.is_padding).sum()) - len(batch.tokens)
+
+
+def test_samples_of_one_image_open_it_once(make):
+    """Questions about an image are samples of their own."""
+    one = Pictures(1)
+    sample = one[0]
+
+    class Twice:
+        name = "twice"
+
+        def __len__(self) -> int:
+            return 4
+
+        def __getitem__(self, index: int) -> ImageTextSample:
+            return replace(sample, key=str(index))
+
+    steps(make(Twice(), cache_images=True, seed=3), 2)
+    assert sum(one.opened.values()) == 1

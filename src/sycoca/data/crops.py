@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sycoca.data.samples import SampleSource
+from sycoca.data.samples import ImageOpener, SampleSource
 from sycoca.data.skipping import named
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.image_transforms import smallest_training_side, training_image
@@ -102,6 +102,7 @@ class TrainingCrops(Dataset):
         self._seed = seed
         self._mixup_alpha = mixup_alpha
         self._cache: dict[int, Image.Image] | None = {} if cache_images else None
+        self._image_of: dict[ImageOpener, Image.Image] = {}
 
     def __getitem__(self, place: Place) -> Crop:
         epoch, first = place
@@ -155,5 +156,9 @@ class TrainingCrops(Dataset):
         if self._cache is None:
             return self._source[index].open_image(self._smallest_side)
         if index not in self._cache:
-            self._cache[index] = self._source[index].open_image(self._smallest_side)
+            # Several samples may show one image, as questions do: their openers are equal.
+            opener = self._source[index].open_image
+            if opener not in self._image_of:
+                self._image_of[opener] = opener(self._smallest_side)
+            self._cache[index] = self._image_of[opener]
         return self._cache[index]

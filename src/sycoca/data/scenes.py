@@ -1,5 +1,6 @@
 """The built-in scenes as a source: generated, seeded, no download."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import final, get_args
 
@@ -66,16 +67,25 @@ class ScenesSource:
         return ImageTextSample(
             key=f"{self.name}-{self.seed}-{index:06d}",
             captions=captions_of(scene),
-            open_image=partial(picture, scene, self.size),
+            open_image=SceneImage(scene, self.size),
             label=scene.label,
             questions=questions_of(scene),
             described_pixels=partial(described_pixels, scene, self.size),
         )
 
 
-def picture(scene: Scene, size: int, _smallest_side: int | None = None) -> Image.Image:
-    """Render a scene as a PIL image; it is cheap to render in full, whatever its smallest side may be."""
-    return Image.fromarray(render(scene, size))
+@final
+@dataclass(frozen=True, slots=True)
+class SceneImage:
+    """Renders a scene of so many pixels a side."""
+
+    scene: Scene
+    size: int
+
+    def __call__(self, smallest_side: int | None = None, /) -> Image.Image:
+        """Return the picture, always in full: that is cheap."""
+        del smallest_side
+        return Image.fromarray(render(self.scene, self.size))
 
 
 def described_pixels(scene: Scene, size: int, place: int) -> Bool[np.ndarray, "height width"]:
