@@ -141,3 +141,8 @@ def test_meteor_scores_as_pycocoevalcap_says():
 def test_meteor_says_what_is_missing(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sycoca.metrics.meteor.find_spec", lambda _: None)
     assert why_no_meteor() == "not computed: pycocoevalcap is not installed (pip install 'sycoca[captions]')"
+
+
+def test_of_two_references_as_close_the_shorter_counts():
+    captions = tokenize(["two words"], [["one two three", "one"]])
+    assert score_captions(captions).per_image()["bleu_reference_length"] == [1]
