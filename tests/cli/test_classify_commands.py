@@ -84,3 +84,17 @@ def test_wrong_use(weights: str, folder: str):
         classify.ClassifyArguments(weights=weights, images=(), top=0)
     with pytest.raises(ValueError, match="'a photo' is neither a prompt template"):
         classify.run([weights, folder, "--class-names", "a,b", "--templates", "a photo"])
+
+
+def test_probes(weights: str, folder: str, tmp_path, capsys: pytest.CaptureFixture[str]):
+    pytest.importorskip("sklearn", reason="needs scikit-learn, of the extra probe")
+    out = tmp_path / "report.json"
+    command = ["probe", weights, "--train", folder, "--data", folder, "--json"]
+    assert evaluate.run([*command, "--vectors", "embedding", "--out", str(out)]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["counts"]["images"] == 5
+    assert (report["settings"]["vectors"], report["settings"]["training_images"]) == ("embedding", 3)
+    with pytest.raises(ValueError, match="2 samples of the class 'cat', fewer than samples_per_class 3"):
+        evaluate.run([*command, "--samples-per-class", "3"])
+    assert evaluate.run([*command, "--validation", folder]) == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["training_images"] == 5

@@ -37,7 +37,7 @@ class ClassExamples:
         targets = self._one_hot([self._source[index] for _, index in crops.places])
         for row, mixed in enumerate(crops.mixed):
             if mixed is not None:
-                other = self._one_hot([self._source[mixed.index]])[0]
+                other = self._one_hot([self._source[mixed.partner]])[0]
                 targets[row] = torch.lerp(targets[row], other, mixed.ratio)
         if self._label_smoothing is not None:
             # As in Inception (arXiv 1512.00567, section 7): a part of the target is spread over all classes.

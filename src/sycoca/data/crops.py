@@ -27,7 +27,7 @@ _MOST_ATTEMPTS = 100
 class Mixed(NamedTuple):
     """The other image in a mixed one."""
 
-    index: int
+    partner: int
     """The sample it is from."""
 
     ratio: float

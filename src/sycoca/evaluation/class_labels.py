@@ -74,7 +74,7 @@ def labels_of(source: SampleSource, num_samples: int, unlabeled: Unlabeled = "er
 
 
 def _fault(source: SampleSource, key: str, label: str | None, class_labels: Sequence[str]) -> str:
-    remedy = "--unlabeled skip leaves such images out and counts them"
+    remedy = "leave such images out (evaluate zero-shot and classification do, and count them, with --unlabeled skip)"
     if label is None:
         return f"{source.name}: {key} has no label; name the column, as in ?label=class, or {remedy}"
     hint = did_you_mean(label, class_labels) if len(class_labels) <= 20 else ""
