@@ -96,6 +96,20 @@ def test_every_metric_of_retrieval_has_an_interval():
         assert comparison.differences[name][1] is not None
 
 
+def test_captions_of_one_image_are_no_independent_witnesses():
+    generator = torch.Generator().manual_seed(0)
+    of_images = torch.randint(1, 4, (60,), generator=generator)
+    intervals = []
+    for num_captions in (1, 5):
+        ranks = {"": RetrievalRanks(image_to_text=of_images, text_to_image=of_images.repeat_interleave(num_captions))}
+        keys = [f"{i}.jpg" for i in range(60)]
+        items = retrieval_items(ranks, keys, [f"{key}#{place}" for key in keys for place in range(num_captions)])
+        same = Report(task="retrieval", metrics=named_metrics(ranks), counts={}, items=items)
+        comparison = compare_reports({"a": same, "b": same})
+        intervals.append([value and value.interval for value in comparison.values["text_to_image_recall_at_1"]])
+    assert intervals[1][0] == pytest.approx(intervals[0][0])  # saying it five times makes nothing surer
+
+
 def test_ranks_among_other_candidates_are_not_paired():
     comparison = compare_reports({"a": retrieval_report(0, 50), "b": retrieval_report(1, 40)})
     assert all(row == [None, None] for row in comparison.differences.values())
