@@ -46,7 +46,6 @@ class Rule:
     """How it is written."""
 
 
-_SPACE = f"[{SPACES}]"
 _SPACE_OR_LINE = rf"[{SPACES}\r\n\u0085\u2028\u2029\u000B\u000C]"
 _APOSTROPHE = r"(?:['\u0092\u2019]|(?ai:&apos;))"
 _ANY_APOSTROPHE = r"(?:['`\u0091\u0092\u2018\u2019\u201B]|(?ai:&apos;))"
@@ -199,6 +198,5 @@ def rules() -> tuple[Rule, ...]:
         Rule(token=rf"''|[{QUOTES}]{{1,2}}|{_APOSTROPHE}", action="quote"),
         Rule(token="<<|>>"),
         Rule(token=f"[{SYMBOLS}]"),
-        Rule(token=rf"{_SPACE}+", action="skip"),
         Rule(token="(?ai:&nbsp;)", action="skip"),
     )
