@@ -36,8 +36,10 @@ def test_captions_belong_to_their_own_scenes(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(predictor, "generate", read_it_off)
     report = evaluate_scene_captions(predictor, SCENES)
-    assert report.metrics == {"caption_truth": 1.0, "caption_detail": 1.0, "caption_parsed": 1.0}
+    for name in ("caption_truth", "caption_detail", "caption_parsed", "bleu_4", "rouge_l"):
+        assert report.metrics[name] == pytest.approx(1.0)
     assert report.counts["scenes"] == 12
+    assert report.items["image"].values["caption_truth"] == [1] * 12
 
 
 def test_a_model_that_knows_nothing_says_nothing_true():

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from rich.console import Console
 
@@ -10,6 +10,7 @@ from sycoca.data.scenes import ScenesSource
 from sycoca.data.scenes_content import Scene
 from sycoca.data.scenes_language import is_true, num_facts, parse_caption
 from sycoca.evaluation.batches import num_evaluated
+from sycoca.evaluation.caption_scores import caption_report
 from sycoca.evaluation.report import Report
 from sycoca.evaluation.shares import ALONE, Shares
 from sycoca.inference.generation_config import GenerationConfig
@@ -27,8 +28,9 @@ def evaluate_scene_captions(
     console: Console | None = None,
     shares: Shares = ALONE,
 ) -> Report:
-    """Caption every scene and check each caption against the scene; greedily unless ``generation`` says otherwise.
+    """Caption every scene; check each caption against the scene and, as in COCO, against the scene's own captions.
 
+    Greedily unless ``generation`` says otherwise; see `scene_caption_metrics` and `caption_report`.
     Raises ValueError for a model without text decoder.
     """
     started_at = time.perf_counter()
@@ -45,14 +47,29 @@ def evaluate_scene_captions(
         ]
     )
     scenes = [source.scene(index) for index in range(num_scenes)]
-    references = [source[index].captions for index in range(num_scenes)]
-    return Report(
-        task="scene_captions",
-        metrics=scene_caption_metrics(captions, scenes, references),
-        counts={"scenes": num_scenes, "different_captions": len(set(captions))},
+    references = {sample.key: sample.captions for sample in (source[index] for index in range(num_scenes))}
+    report = caption_report(
+        dict(zip(references, captions, strict=True)),
+        references,
+        with_meteor=False,  # the built-in scenes need nothing installed
+        counts={"scenes": num_scenes},
         settings={"data": source.name, "limit": limit, **asdict(generation)},
-        seconds=time.perf_counter() - started_at,
     )
+    truths = [int(is_caption_true(caption, scene)) for caption, scene in zip(captions, scenes, strict=True)]
+    per_image = report.items["image"]
+    return replace(
+        report,
+        task="scene_captions",
+        metrics={**scene_caption_metrics(captions, scenes, list(references.values())), **report.metrics},
+        seconds=time.perf_counter() - started_at,
+        items={"image": replace(per_image, values={"caption_truth": truths, **per_image.values})},
+    )
+
+
+def is_caption_true(caption: str, scene: Scene) -> bool:
+    """Return whether a caption parses in the scenes' grammar and all that it states is true of the scene."""
+    facts = parse_caption(caption)
+    return facts is not None and is_true(facts, scene)
 
 
 def scene_caption_metrics(
@@ -65,7 +82,7 @@ def scene_caption_metrics(
     ``caption_parsed``: share of captions that parse.
     """
     facts = [parse_caption(caption) for caption in captions]
-    truths = [found is not None and is_true(found, scene) for found, scene in zip(facts, scenes, strict=True)]
+    truths = [is_caption_true(caption, scene) for caption, scene in zip(captions, scenes, strict=True)]
     stated = [0 if found is None else num_facts(found) for found in facts]
     expected = [_facts_of_reference(reference) for own in references for reference in own]
     return {
