@@ -8,6 +8,7 @@ from rich.console import Console
 from sycoca.cli.main import main
 from sycoca.data.spec import open_source
 from sycoca.experiments import quickstart as module
+from sycoca.experiments import quickstart_tasks
 from sycoca.experiments.quickstart import QuickstartResult, quickstart, remove_run
 
 
@@ -16,6 +17,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> QuickstartResult:
     """A quickstart of two steps on few scenes: everything runs, nothing is learned."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "TEST_SCENES", "scenes:?level=easy&count=24&split=test")
+        patch.setattr(quickstart_tasks, "TRAIN_SCENES", "scenes:?level=easy&count=200&seed=0")
         out = tmp_path_factory.mktemp("runs") / "quickstart"
         return quickstart(out, steps=2, console=Console(file=io.StringIO()))
 
@@ -24,7 +26,9 @@ def test_leaves_figures_reports_weights_and_a_page(result: QuickstartResult):
     plain = json.loads((result.page.parent / "report.json").read_text())
     assert plain["task"] == "quickstart"
     assert plain["metrics"] == result.metrics
-    assert plain["reports"].keys() == {"retrieval", "captioning", "grounding", "baselines"}
+    tasks = {"retrieval", "captioning", "vqa", "zero_shot", "classification"}
+    assert plain["reports"].keys() == {*tasks, "swaps", "grounding", "baselines"}
+    assert {"cider", "bleu_4", "caption_truth"} <= plain["reports"]["captioning"]["metrics"].keys()
     for name in (
         "text_to_image_recall_at_1",
         "text_to_image_recall_at_10",
@@ -34,18 +38,34 @@ def test_leaves_figures_reports_weights_and_a_page(result: QuickstartResult):
         "caption_truth_most_frequent",
         "caption_detail",
         "mask_coverage",
+        "swap_accuracy",
+        "zero_shot_accuracy_top_1",
+        "answer_accuracy",
+        "classification_accuracy_top_1",
         "training_seconds",
+        "fine_tuning_seconds",
     ):
         assert plain["metrics"][name] >= 0
-    assert (result.weights / "model.safetensors").is_file()
+    run = result.page.parent
+    for weights in (result.weights, run / "vqa" / "weights", run / "classification" / "weights"):
+        assert (weights / "model.safetensors").is_file()
 
 
 def test_the_page_shows_what_was_measured(result: QuickstartResult):
     html = result.page.read_text()
-    for heading in ("How it learned", "Finding images", "Captions", "Attentive masks", "All numbers", "Go on"):
+    for heading in (
+        "How it learned",
+        "Finding images",
+        "Captions",
+        "Questions",
+        "Classes",
+        "Attentive masks",
+        "All numbers",
+        "Go on",
+    ):
         assert heading in html
     assert html.count("word by word") == 6
-    assert html.count("<img") - html.count('alt="patches that match') == 5 * 5 + 10 + 6 * 5
+    assert html.count("<img") - html.count('alt="patches that match') == 5 * 5 + 3 * 10 + 6 * 5
     assert f"{100 * result.metrics['mask_coverage']:.1f} %" in html
 
 
