@@ -49,6 +49,12 @@ def test_references_of_an_annotation_file(tmp_path: Path):
     assert (found[1].question_type, found[1].answer_type) == ("what", "other")
 
 
+def test_references_know_their_image_where_the_file_does(tmp_path: Path):
+    entries = [{"question_id": i, "answers": ["yes"]} | image for i, image in enumerate([{"image_id": 42}, {}])]
+    found = read_references(write_json(tmp_path / "annotations.json", {"annotations": entries}))
+    assert [question.image for question in found] == ["42", None]
+
+
 @pytest.mark.parametrize("answers", [None, [], "yes", [{"answer": 5}], [{"text": "yes"}]])
 def test_references_need_answers(tmp_path: Path, answers: object):
     path = write_json(tmp_path / "annotations.json", {"annotations": [{"question_id": 3, "answers": answers}]})

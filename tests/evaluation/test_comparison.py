@@ -1,16 +1,27 @@
 import io
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
+from builders.predictors import SCENES, small_predictor
+from sycoca.evaluation.captioning import CaptioningOptions, evaluate_captioning
 from sycoca.evaluation.comparison import compare_reports
 from sycoca.evaluation.comparison_table import comparison_tables, legend
+from sycoca.evaluation.grounding import evaluate_grounding
 from sycoca.evaluation.report import ItemScores, Report
-from sycoca.evaluation.retrieval import named_metrics, retrieval_items
+from sycoca.evaluation.retrieval import evaluate_retrieval, named_metrics, retrieval_items
+from sycoca.evaluation.scene_captions import evaluate_scene_captions
+from sycoca.evaluation.scene_swaps import evaluate_scene_swaps
+from sycoca.evaluation.vqa import AnsweringOptions, evaluate_vqa
+from sycoca.evaluation.zero_shot import evaluate_zero_shot
+from sycoca.inference.generation_config import GenerationConfig
 from sycoca.metrics.retrieval import RetrievalRanks
 
 
@@ -40,7 +51,7 @@ def retrieval_report(seed: int, num_images: int = 50, keys: list[str] | None = N
     }
     keys = keys or [f"{i}.jpg" for i in range(num_images)]
     captions = [f"{key}#{place}" for key in keys for place in range(2)]
-    items = retrieval_items(ranks, keys, captions)
+    items = retrieval_items(ranks, keys, captions, [image for image in range(num_images) for _ in range(2)])
     return Report(task="retrieval", metrics=named_metrics(ranks), counts={}, items=items)
 
 
@@ -103,11 +114,80 @@ def test_captions_of_one_image_are_no_independent_witnesses():
     for num_captions in (1, 5):
         ranks = {"": RetrievalRanks(image_to_text=of_images, text_to_image=of_images.repeat_interleave(num_captions))}
         keys = [f"{i}.jpg" for i in range(60)]
-        items = retrieval_items(ranks, keys, [f"{key}#{place}" for key in keys for place in range(num_captions)])
+        captions = [f"{key}#{place}" for key in keys for place in range(num_captions)]
+        items = retrieval_items(ranks, keys, captions, [i for i in range(60) for _ in range(num_captions)])
         same = Report(task="retrieval", metrics=named_metrics(ranks), counts={}, items=items)
         comparison = compare_reports({"a": same, "b": same})
         intervals.append([value and value.interval for value in comparison.values["text_to_image_recall_at_1"]])
     assert intervals[1][0] == pytest.approx(intervals[0][0])  # saying it five times makes nothing surer
+
+
+def vqa_report(hits: list[int], kinds: list[str | None], images: list[str] | None = None) -> Report:
+    keys = [str(i) for i in range(len(hits))]
+    of_kind = {kind: [hit for hit, own in zip(hits, kinds, strict=True) if own == kind] for kind in set(kinds) - {None}}
+    return Report(
+        task="vqa",
+        metrics={"answer_accuracy": sum(hits) / len(hits)}
+        | {f"answer_accuracy_of_answer_type_{kind}": sum(own) / len(own) for kind, own in of_kind.items()},
+        counts={},
+        items={
+            "question": ItemScores(
+                keys=keys, values={"answer_accuracy": hits}, groups=images, kinds={"of_answer_type_": kinds}
+            )
+        },
+    )
+
+
+def test_metrics_of_a_kind_have_intervals_of_their_own():
+    kinds = ["number" if i < 40 else None if i < 60 else "other" for i in range(500)]
+    comparison = compare_reports({"a": vqa_report(HITS, kinds), "b": vqa_report(BETTER, kinds)})
+    widths = {}
+    for kind in ("number", "other"):
+        name = f"answer_accuracy_of_answer_type_{kind}"
+        value, difference = comparison.values[name][0], comparison.differences[name][1]
+        assert value is not None
+        assert value.interval is not None
+        assert difference is not None
+        expected = [better - hit for better, hit, own in zip(BETTER, HITS, kinds, strict=True) if own == kind]
+        assert difference.difference == pytest.approx(sum(expected) / len(expected))
+        widths[kind] = value.interval[1] - value.interval[0]
+    assert widths["number"] > 2 * widths["other"]  # 40 questions say less than 440
+
+
+def test_questions_about_one_image_are_no_independent_witnesses():
+    once, five_times = HITS[:100], [hit for hit in HITS[:100] for _ in range(5)]
+    images = [str(i) for i in range(100) for _ in range(5)]
+    intervals = []
+    for hits, own in ((once, None), (five_times, images), (five_times, None)):
+        same = vqa_report(hits, ["yes/no"] * len(hits), own)
+        found = compare_reports({"a": same, "b": same}).values["answer_accuracy"][0]
+        assert found is not None
+        intervals.append(found.interval)
+    assert intervals[1] == pytest.approx(intervals[0])
+    assert intervals[2] != pytest.approx(intervals[0], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "evaluate",
+    [
+        partial(evaluate_captioning, options=CaptioningOptions(with_meteor=False)),
+        evaluate_grounding,
+        evaluate_scene_captions,
+        evaluate_scene_swaps,
+        partial(evaluate_vqa, options=AnsweringOptions(open_ended=GenerationConfig(max_tokens=3))),
+        evaluate_zero_shot,
+        evaluate_retrieval,
+    ],
+)
+def test_metrics_of_every_task_can_be_compared(evaluate: Callable[..., Report], tmp_path: Path):
+    reports = {}
+    for name, limit in (("a", 12), ("b", 8)):
+        evaluate(small_predictor(), SCENES, limit=limit).save(tmp_path / f"{name}.json")
+        reports[name] = Report.load(tmp_path / f"{name}.json")
+    comparison = compare_reports(reports)
+    for metric, values in comparison.values.items():
+        if metric != "skipped_samples":  # a count
+            assert all(value is None or value.interval is not None for value in values), metric
 
 
 def test_ranks_among_other_candidates_are_not_paired():

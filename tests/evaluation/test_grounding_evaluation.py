@@ -7,15 +7,19 @@ import torch
 
 from builders.predictors import SCENES, ListSource, open_photo, photo_source, small_predictor
 from sycoca.data.samples import ImageTextSample
-from sycoca.evaluation.grounding import described_shares, evaluate_grounding, grounding_metrics
+from sycoca.evaluation.grounding import described_shares, evaluate_grounding, grounding_values
 from sycoca.model.config import MaskingConfig
 from sycoca.preprocess.config import ImageTransformConfig
+
+
+def means_of(scores: torch.Tensor, described: torch.Tensor) -> dict[str, float]:
+    return {name: value.mean().item() for name, value in grounding_values(scores, described).items()}
 
 
 def test_metrics_worked_out_by_hand():
     scores = torch.tensor([[0.9, 0.1, 0.8, 0.2], [0.1, 0.2, 0.3, 0.4]])
     described = torch.tensor([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]])
-    metrics = grounding_metrics(scores, described)
+    metrics = means_of(scores, described)
     assert metrics["mask_coverage"] == pytest.approx((0.5 + 1.0) / 2)
     assert metrics["mask_coverage_largest"] == 1.0
     assert metrics["mask_coverage_random"] == 0.5
@@ -26,7 +30,7 @@ def test_metrics_worked_out_by_hand():
 
 def test_of_an_odd_number_of_patches_the_better_half_is_the_larger_one():
     scores, described = torch.tensor([[4.0, 3.0, 2.0, 1.0, 0.0]]), torch.tensor([[0.0, 0.0, 1.0, 0.0, 0.0]])
-    metrics = grounding_metrics(scores, described)
+    metrics = means_of(scores, described)
     assert metrics["mask_coverage"] == 1.0
     assert metrics["mask_coverage_random"] == 0.6
 

@@ -4,7 +4,7 @@ from builders.predictors import SCENES, small_predictor
 from sycoca.data.scenes import ScenesSource
 from sycoca.data.scenes_language import ceiling_text_to_image, most_frequent_caption_truth
 from sycoca.evaluation.scene_baselines import evaluate_scene_baselines
-from sycoca.evaluation.scene_captions import evaluate_scene_captions, scene_caption_metrics
+from sycoca.evaluation.scene_captions import evaluate_scene_captions, scene_caption_metrics, scene_caption_values
 from sycoca.inference.generation import GeneratedCaption
 from sycoca.inference.generation_config import GenerationConfig
 
@@ -20,7 +20,7 @@ def test_metrics_worked_out_by_hand():
         references[2][0] + " and so on",  # does not parse
         f"a {wrong} {first.shape} above a {wrong} {first.shape}",  # false, five facts
     ]
-    metrics = scene_caption_metrics(captions, scenes, references)
+    metrics = scene_caption_metrics(scene_caption_values(captions, scenes, references))
     assert metrics["caption_truth"] == 0.5
     assert metrics["caption_parsed"] == 0.75
     assert metrics["caption_detail"] == pytest.approx((5 + 2 + 0 + 5) / 4 / 5)

@@ -66,6 +66,7 @@ def test_metrics_worked_out_by_hand():
     assert report.settings == {"references_are": "members of one answer", "most_frequent_answer": "red"}
     assert report.items["question"].keys == ["7", "photo-0#1", "photo-2#0", "8", "photo-3#0"]
     assert report.items["question"].values["answer_accuracy"] == [1.0, 1.0, 1.0, 0.0, 0.0]
+    assert report.items["question"].groups == ["photo-0", "photo-0", "photo-2", "photo-2", "photo-3"]
 
 
 def test_annotators_and_what_a_list_of_answers_can_reach():
@@ -156,6 +157,6 @@ def test_refuses_what_cannot_be_judged():
 def test_one_sample_per_question():
     source = QuestionSamples(question_source(), [(2, 1), (0, 1)])
     assert [source[index].key for index in range(len(source))] == ["photo-2, question 8", "photo-0, question photo-0#1"]
-    assert source[0].questions == (QUESTIONS[2][1],)
+    assert source[0].questions == (replace(QUESTIONS[2][1], image="photo-2"),)
     assert source[1].questions[0].question == "what color is it?"
     assert source.skipped == ()

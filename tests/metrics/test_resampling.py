@@ -63,6 +63,21 @@ def test_bleu_is_that_of_the_summed_counts():
     assert found["bleu_3"][1] == pytest.approx(np.exp(1 - 5 / 4) * (3 / 4 * 2 / 3 * 1 / 2) ** (1 / 3))
 
 
+def test_detail_is_facts_of_captions_over_facts_of_references():
+    values = {"stated_facts": [5, 2], "reference_facts": [20, 12], "references": [4, 2]}
+    found = metrics_of_items(as_arrays(values), np.array([[1.0, 1.0], [0.0, 3.0]]))
+    assert found["caption_detail"].tolist() == pytest.approx([(7 / 2) / (32 / 6), 2 / 6])
+
+
+def test_means_of_a_kind_are_over_its_items_alone():
+    values, kinds = {"hit": np.array([1.0, 0.0, 1.0, 1.0])}, {"red": np.array([0, 1]), "blue": np.array([3])}
+    found = metrics_of_items(values, np.array([[1.0, 1.0, 1.0, 1.0], [3.0, 1.0, 5.0, 0.0]]), kinds)
+    assert found["hit_red"].tolist() == [0.5, 0.75]
+    assert found["hit_blue"][0] == 1.0
+    assert np.isnan(found["hit_blue"][1])  # none was drawn
+    assert percentile_interval(found["hit_blue"]) == (1.0, 1.0)
+
+
 def interval_of_mean(column: np.ndarray, clusters: list[str], **options: int) -> tuple[float, float]:
     resamples = bootstrap(lambda weights: metrics_of_items({"mean": column}, weights), clusters, **options)
     return percentile_interval(resamples["mean"])

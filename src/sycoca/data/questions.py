@@ -12,6 +12,8 @@ from sycoca.unusable import SkippedSample
 def keyed_questions(source: SampleSource, num_samples: int) -> list[tuple[Question, ...]]:
     """Return the questions about each of the first samples; one without an id gets its image's name and its place.
 
+    Every question knows its sample's name.
+
     Raises ValueError where there is no question, where one has no answer to compare with, and where two have one id.
     """
     found = [_keyed(source[index]) for index in range(num_samples)]
@@ -62,6 +64,6 @@ class QuestionSamples:
 
 def _keyed(sample: ImageTextSample) -> tuple[Question, ...]:
     return tuple(
-        question if question.key is not None else replace(question, key=f"{sample.key}#{place}")
+        replace(question, image=sample.key, key=f"{sample.key}#{place}" if question.key is None else question.key)
         for place, question in enumerate(sample.questions)
     )

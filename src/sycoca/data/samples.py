@@ -43,6 +43,9 @@ class Question:
     answer_type: str | None = None
     """What kind of answer it wants, where the file says so ("yes/no")."""
 
+    image: str | None = None
+    """Name or id of the image it is about, where it stands without its sample."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageTextSample:

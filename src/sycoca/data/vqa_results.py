@@ -57,10 +57,12 @@ def _reference(key: int | str, entry: Mapping[str, Any], path: Path) -> Question
     if not isinstance(answers, list) or not answers or not all(isinstance(text, str) for text in answers):
         raise ValueError(f'{path}, question {key}: "answers" must be a list of {{"answer": text}}, at least one')
     types = {name: entry.get(name) for name in ("question_type", "answer_type")}
+    image = entry.get("image_id")
     return Question(
         question="",
         answers=tuple(answers),
         key=str(key),
+        image=None if image is None else str(image),
         **{name: value if isinstance(value, str) else None for name, value in types.items()},
     )
 

@@ -8,12 +8,12 @@ from functools import partial
 from itertools import chain
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from rich.console import Console
 
 from sycoca.evaluation.report import ItemScores, Report
 from sycoca.inference.progress import tracked
-from sycoca.metrics.resampling import Values, Weights, bootstrap, metrics_of_items, percentile_interval
+from sycoca.metrics.resampling import Kinds, Values, Weights, bootstrap, metrics_of_items, percentile_interval
 
 Interval = tuple[float, float]
 """A 95 % interval: its lower and its upper end."""
@@ -111,9 +111,9 @@ def _value(report: Report, metric: str, intervals: Mapping[str, Interval]) -> Me
 
 def _intervals(name: str, report: Report, seed: int) -> dict[str, Interval]:
     found: dict[str, Interval] = {}
-    for unit, items in report.items.items():
-        values = _arrays(items)
-        once = metrics_of_items(values, np.ones((1, len(items.keys))))
+    for items in report.items.values():
+        statistic = partial(metrics_of_items, _arrays(items), kinds=_kinds(items))
+        once = statistic(np.ones((1, len(items.keys))))
         metrics = [metric for metric in once if metric in report.metrics and metric not in found]
         for metric in metrics:
             if not np.isclose(once[metric][0], report.metrics[metric], rtol=1e-6, atol=1e-6):
@@ -121,7 +121,7 @@ def _intervals(name: str, report: Report, seed: int) -> dict[str, Interval]:
                     f"{name}: {metric} is {report.metrics[metric]:g}, but its items give {once[metric][0]:g}; the file"
                     " has been changed"
                 )
-        resamples = bootstrap(partial(metrics_of_items, values), _clusters(unit, items.keys), seed=seed)
+        resamples = bootstrap(statistic, _clusters(items), seed=seed)
         found |= {metric: percentile_interval(resamples[metric]) for metric in metrics}
     return found
 
@@ -138,9 +138,10 @@ def _differences(first: Report, other: Report, seed: int) -> tuple[dict[str, Dif
         notes += [note] if note else []
         if not common:
             continue
-        statistic = partial(_paired_differences, _rows(items[0], common), _rows(items[1], common))
+        of_first, of_other = (_chosen(own, common) for own in items)
+        statistic = partial(_paired_differences, _arrays(of_first), _arrays(of_other), _kinds(of_first))
         once = statistic(np.ones((1, len(common))))
-        resamples = bootstrap(statistic, _clusters(unit, common), seed=seed)
+        resamples = bootstrap(statistic, _clusters(of_first), seed=seed)
         found |= {
             metric: Difference(
                 difference=float(once[metric][0]),
@@ -169,24 +170,40 @@ def _common_keys(task: str, unit: str, items: tuple[ItemScores, ItemScores]) -> 
     return common, f"{'paired on the common ones' if common else 'not paired'}: {sizes}"
 
 
-def _paired_differences(first: Values, other: Values, weights: Weights) -> dict[str, Float[np.ndarray, " resamples"]]:
-    of_first, of_other = metrics_of_items(first, weights), metrics_of_items(other, weights)
+def _paired_differences(
+    first: Values, other: Values, kinds: Kinds, weights: Weights
+) -> dict[str, Float[np.ndarray, " resamples"]]:
+    of_first, of_other = metrics_of_items(first, weights, kinds), metrics_of_items(other, weights, kinds)
     return {metric: of_other[metric] - of_first[metric] for metric in of_first if metric in of_other}
 
 
-def _clusters(unit: str, keys: Sequence[str]) -> list[str]:
-    """Return what each item belongs to: the captions of an image, whose keys are IMAGE#PLACE, to the image."""
-    return [key.rpartition("#")[0] for key in keys] if unit == "caption" else list(keys)
+def _chosen(items: ItemScores, keys: Sequence[str]) -> ItemScores:
+    """Return the items of these keys, in their order."""
+    row_of_key = {key: row for row, key in enumerate(items.keys)}
+    rows = [row_of_key[key] for key in keys]
+    return ItemScores(
+        keys=keys,
+        values={name: [column[row] for row in rows] for name, column in items.values.items()},
+        groups=None if items.groups is None else [items.groups[row] for row in rows],
+        kinds={prefix: [column[row] for row in rows] for prefix, column in items.kinds.items()},
+    )
+
+
+def _clusters(items: ItemScores) -> Sequence[str]:
+    return items.keys if items.groups is None else items.groups
 
 
 def _arrays(items: ItemScores) -> dict[str, Float[np.ndarray, " items"]]:
     return {name: np.asarray(values, dtype=np.float64) for name, values in items.values.items()}
 
 
-def _rows(items: ItemScores, keys: Sequence[str]) -> dict[str, Float[np.ndarray, " items"]]:
-    row_of_key = {key: row for row, key in enumerate(items.keys)}
-    rows = [row_of_key[key] for key in keys]
-    return {name: column[rows] for name, column in _arrays(items).items()}
+def _kinds(items: ItemScores) -> dict[str, Int[np.ndarray, " items_of_kind"]]:
+    places: dict[str, list[int]] = {}
+    for prefix, names in items.kinds.items():
+        for place, name in enumerate(names):
+            if name is not None:
+                places.setdefault(f"{prefix}{name}", []).append(place)
+    return {kind: np.asarray(own) for kind, own in places.items()}
 
 
 def _other_settings(name: str, first: Report, other: Report) -> list[str]:

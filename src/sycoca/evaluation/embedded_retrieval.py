@@ -35,7 +35,7 @@ def score_retrieval(pairs: EmbeddedPairs, similarity: Similarity = "cosine") -> 
         counts={"images": len(pairs.images), "captions": len(pairs.texts)},
         settings={"data": pairs.name, "similarity": similarity},
         seconds=time.perf_counter() - started_at,
-        items=retrieval_items({"": ranks}, pairs.keys, pairs.caption_keys()),
+        items=retrieval_items({"": ranks}, pairs.keys, pairs.caption_keys(), pairs.image_of_text.tolist()),
     )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.evaluation.batches import num_evaluated, sample_batches
-from sycoca.evaluation.report import Report
+from sycoca.evaluation.report import ItemScores, Report
 from sycoca.evaluation.shares import ALONE, Shares
 from sycoca.inference.predictor import Predictor
 from sycoca.metrics.grounding import grounding_average_precision, largest_mask_coverage, mask_coverage
@@ -40,7 +40,7 @@ def evaluate_grounding(
     """
     started_at = time.perf_counter()
     num_samples = num_evaluated(source, limit)
-    all_scores, all_described = [], []
+    all_scores, all_described, keys = [], [], []
     first = shares.own(num_samples).start
     batches = sample_batches(source, num_samples, batch_size, "scoring patches", console=console, shares=shares)
     for samples in batches:
@@ -52,23 +52,30 @@ def evaluate_grounding(
         scores = predictor.patch_scores(samples, captions, batch_size=batch_size)
         all_scores.append(scores[has_truth])
         all_described.append(described[has_truth])
+        keys += [sample.key for sample, is_known in zip(samples, has_truth.tolist(), strict=True) if is_known]
     num_patches = predictor.model.config.image_encoder.num_patches
     scores, described = shares.join(all_scores, num_patches), shares.join(all_described, num_patches)
     if len(scores) == 0:
         raise ValueError(f"{source.name} does not say which pixels its captions describe; the built-in scenes do")
+    values = grounding_values(scores, described)
     return Report(
         task="grounding",
-        metrics=grounding_metrics(scores, described),
+        metrics={name: value.mean().item() for name, value in values.items()},
         counts={"samples": len(scores), "skipped_samples": num_samples - len(scores)},
         settings={"data": source.name, "limit": limit, "score": predictor.config.masking.score},
         seconds=time.perf_counter() - started_at,
+        items={
+            "image": ItemScores(
+                keys=shares.join_plain(keys), values={name: value.tolist() for name, value in values.items()}
+            )
+        },
     )
 
 
-def grounding_metrics(
+def grounding_values(
     scores: Float[Tensor, "samples patches"], described: Float[Tensor, "samples patches"]
-) -> dict[str, float]:
-    """Return the means over samples; ``described`` is the described share of each patch."""
+) -> dict[str, Float[Tensor, " samples"]]:
+    """Return every sample's metrics; ``described`` is the described share of each patch."""
     is_better = ~lowest(scores, 0.5)
     num_better = int(is_better[0].sum())
     values = {
@@ -77,9 +84,9 @@ def grounding_metrics(
         "grounding_average_precision": grounding_average_precision(scores, described),
         "grounding_average_precision_largest": grounding_average_precision(described, described),
         "described_ratio": described.mean(1),
+        "mask_coverage_random": torch.full((len(scores),), num_better / scores.shape[1], dtype=torch.double),
     }
-    means = {name: value.double().mean().item() for name, value in values.items()}
-    return {**means, "mask_coverage_random": num_better / scores.shape[1]}
+    return {name: value.double() for name, value in values.items()}
 
 
 def described_shares(predictor: Predictor, pixels: Bool[np.ndarray, "height width"]) -> Float[Tensor, " patches"]:

@@ -28,8 +28,17 @@ class ItemScores:
     values: Mapping[str, Sequence[float | int]]
     """By name one value per item: a metric that is their mean, or a count that a corpus metric is made of."""
 
+    groups: Sequence[str] | None = None
+    """What each item belongs to, such as a caption's image: items of a group are no independent witnesses. None where
+    each stands for itself."""
+
+    kinds: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
+    """Which kind each item is of, None where that is unknown: the mean of METRIC over the items of a kind is the metric
+    METRIC_PREFIXKIND, for every PREFIX that leads to kinds here."""
+
     def __post_init__(self) -> None:
-        for name, values in self.values.items():
+        columns = {**self.values, **self.kinds, **({} if self.groups is None else {"groups": self.groups})}
+        for name, values in columns.items():
             if len(values) != len(self.keys):
                 raise ValueError(f"{name} has {len(values)} values for {len(self.keys)} items")
 

@@ -92,7 +92,7 @@ def evaluate_retrieval(
         counts={"images": num_images, "captions": len(captions), "truncated_captions": num_cut},
         settings={"data": source.name, "limit": limit, **asdict(options)},
         seconds=time.perf_counter() - started_at,
-        items=retrieval_items(ranks, [sample.key for sample in samples], caption_keys),
+        items=retrieval_items(ranks, [sample.key for sample in samples], caption_keys, image_of_text.tolist()),
     )
 
 
@@ -102,7 +102,10 @@ def named_metrics(ranks: Mapping[str, RetrievalRanks]) -> dict[str, float]:
 
 
 def retrieval_items(
-    ranks: Mapping[str, RetrievalRanks], image_keys: Sequence[str], caption_keys: Sequence[str]
+    ranks: Mapping[str, RetrievalRanks],
+    image_keys: Sequence[str],
+    caption_keys: Sequence[str],
+    image_of_text: Sequence[int],
 ) -> dict[str, ItemScores]:
     """Return what every image and caption contributes to the metrics of several rankings."""
     of_images, of_captions = {}, {}
@@ -111,7 +114,9 @@ def retrieval_items(
         of_captions |= per_item(f"{prefix}text_to_image", own.text_to_image)
     return {
         "image": ItemScores(keys=image_keys, values=of_images),
-        "caption": ItemScores(keys=caption_keys, values=of_captions),
+        "caption": ItemScores(
+            keys=caption_keys, values=of_captions, groups=[image_keys[image] for image in image_of_text]
+        ),
     }
 
 

@@ -1,7 +1,7 @@
 """Captions of the built-in scenes: are they true, and do they say as much as the scenes' own?"""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 from rich.console import Console
@@ -30,7 +30,7 @@ def evaluate_scene_captions(
 ) -> Report:
     """Caption every scene; check each caption against the scene and, as in COCO, against the scene's own captions.
 
-    Greedily unless ``generation`` says otherwise; see `scene_caption_metrics` and `caption_report`.
+    Greedily unless ``generation`` says otherwise; see `scene_caption_values` and `caption_report`.
     Raises ValueError for a model without text decoder.
     """
     started_at = time.perf_counter()
@@ -55,14 +55,14 @@ def evaluate_scene_captions(
         counts={"scenes": num_scenes},
         settings={"data": source.name, "limit": limit, **asdict(generation)},
     )
-    truths = [int(is_caption_true(caption, scene)) for caption, scene in zip(captions, scenes, strict=True)]
     per_image = report.items["image"]
+    values = scene_caption_values(captions, scenes, list(references.values()))
     return replace(
         report,
         task="scene_captions",
-        metrics={**scene_caption_metrics(captions, scenes, list(references.values())), **report.metrics},
+        metrics={**scene_caption_metrics(values), **report.metrics},
         seconds=time.perf_counter() - started_at,
-        items={"image": replace(per_image, values={"caption_truth": truths, **per_image.values})},
+        items={"image": replace(per_image, values={**values, **per_image.values})},
     )
 
 
@@ -72,23 +72,34 @@ def is_caption_true(caption: str, scene: Scene) -> bool:
     return facts is not None and is_true(facts, scene)
 
 
-def scene_caption_metrics(
+def scene_caption_values(
     captions: Sequence[str], scenes: Sequence[Scene], references: Sequence[Sequence[str]]
-) -> dict[str, float]:
-    """Return the truth and the detail of one caption per scene.
+) -> dict[str, list[int]]:
+    """Return what one caption per scene says, scene by scene.
 
-    ``caption_truth``: share of captions that parse in the scenes' grammar and whose every stated fact is true.
-    ``caption_detail``: stated facts per caption over stated facts per reference; what does not parse states nothing.
-    ``caption_parsed``: share of captions that parse.
+    ``caption_truth``: it parses in the scenes' grammar, and its every stated fact is true. ``caption_parsed``: it
+    parses. ``stated_facts``: what does not parse states nothing. ``reference_facts``: those of all ``references``.
     """
     facts = [parse_caption(caption) for caption in captions]
-    truths = [is_caption_true(caption, scene) for caption, scene in zip(captions, scenes, strict=True)]
-    stated = [0 if found is None else num_facts(found) for found in facts]
-    expected = [_facts_of_reference(reference) for own in references for reference in own]
     return {
-        "caption_truth": sum(truths) / len(truths),
-        "caption_detail": (sum(stated) / len(stated)) / (sum(expected) / len(expected)),
-        "caption_parsed": sum(found is not None for found in facts) / len(facts),
+        "caption_truth": [int(is_caption_true(*pair)) for pair in zip(captions, scenes, strict=True)],
+        "caption_parsed": [int(found is not None) for found in facts],
+        "stated_facts": [0 if found is None else num_facts(found) for found in facts],
+        "reference_facts": [sum(map(_facts_of_reference, own)) for own in references],
+        "references": [len(own) for own in references],
+    }
+
+
+def scene_caption_metrics(values: Mapping[str, Sequence[int]]) -> dict[str, float]:
+    """Return the share of true captions and of those that parse, and ``caption_detail``.
+
+    That is stated facts per caption over stated facts per reference.
+    """
+    means = {name: sum(column) / len(column) for name, column in values.items()}
+    return {
+        "caption_truth": means["caption_truth"],
+        "caption_detail": means["stated_facts"] / (means["reference_facts"] / means["references"]),
+        "caption_parsed": means["caption_parsed"],
     }
 
 

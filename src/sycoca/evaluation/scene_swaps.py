@@ -69,6 +69,8 @@ def evaluate_scene_swaps(
             "swap": ItemScores(
                 keys=[f"{source[swap.scene].key}#{swap.place} {swap.kind}" for swap in swaps],
                 values={name: [int(hit) for hit in hits] for name, hits in correct.items()},
+                groups=[source[swap.scene].key for swap in swaps],
+                kinds={"": [swap.kind for swap in swaps]},
             )
         },
     )

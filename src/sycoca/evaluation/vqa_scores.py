@@ -70,7 +70,20 @@ def vqa_report(
         | {"most_frequent_answer": constant}
         | dict(settings or {}),
         seconds=seconds,
-        items={"question": ItemScores(keys=[str(question.key) for question in questions], values=values)},
+        items={"question": _items(questions, values)},
+    )
+
+
+def _items(questions: Sequence[Question], values: Mapping[str, Sequence[float]]) -> ItemScores:
+    images = [question.image for question in questions if question.image is not None]
+    return ItemScores(
+        keys=[str(question.key) for question in questions],
+        values=values,
+        groups=images if len(images) == len(questions) else None,
+        kinds={
+            "of_answer_type_": [question.answer_type for question in questions],
+            "of_question_type_": [question.question_type for question in questions],
+        },
     )
 
 

@@ -1,9 +1,11 @@
 """BLEU of a whole set of captions, as coco-caption computes it (Papineni et al., ACL 2002)."""
 
-import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
 
 from sycoca.metrics.ngrams import LONGEST_NGRAM, Ngram
 
@@ -54,16 +56,24 @@ def num_words(ngrams: Counter[Ngram]) -> int:
     return sum(count for ngram, count in ngrams.items() if len(ngram) == 1)
 
 
-def corpus_bleu(counts: Sequence[BleuCounts]) -> list[float]:
-    """Return BLEU-1 to BLEU-4 of the set: its counts are added up before anything is divided."""
-    length = sum(own.length for own in counts)
-    reference_length = sum(own.reference_length for own in counts)
-    ratio = (length + _TINY) / (reference_length + _SMALL)
-    brevity_penalty = math.exp(min(0.0, 1 - 1 / ratio))
-    scores, product = [], 1.0
+def bleu_columns(counts: Sequence[BleuCounts]) -> dict[str, list[int]]:
+    """Return the counts of several captions by name: ``bleu_matches_1`` to ``_4``, ``bleu_total_1`` and so on."""
+    columns: dict[str, list[int]] = {}
     for place in range(LONGEST_NGRAM):
-        matches = sum(own.matches[place] for own in counts)
-        totals = sum(own.totals[place] for own in counts)
-        product *= (matches + _TINY) / (totals + _SMALL)
-        scores.append(product ** (1 / (place + 1)) * brevity_penalty)
+        columns[f"bleu_matches_{place + 1}"] = [own.matches[place] for own in counts]
+        columns[f"bleu_total_{place + 1}"] = [own.totals[place] for own in counts]
+    columns["bleu_length"] = [own.length for own in counts]
+    columns["bleu_reference_length"] = [own.reference_length for own in counts]
+    return columns
+
+
+def corpus_bleu(sums: Mapping[str, Float[np.ndarray, " sets"]]) -> dict[str, Float[np.ndarray, " sets"]]:
+    """Return ``bleu_1`` to ``bleu_4`` of sets of captions, each set's counts (`bleu_columns`) added up."""
+    ratio = (sums["bleu_length"] + _TINY) / (sums["bleu_reference_length"] + _SMALL)
+    brevity_penalty = np.exp(np.minimum(0.0, 1 - 1 / ratio))
+    scores, product = {}, np.ones_like(ratio)
+    for longest in range(1, LONGEST_NGRAM + 1):
+        precision = (sums[f"bleu_matches_{longest}"] + _TINY) / (sums[f"bleu_total_{longest}"] + _SMALL)
+        product = product * precision
+        scores[f"bleu_{longest}"] = product ** (1 / longest) * brevity_penalty
     return scores

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from sycoca.metrics.bleu import BleuCounts, bleu_counts, corpus_bleu
+import numpy as np
+
+from sycoca.metrics.bleu import BleuCounts, bleu_columns, bleu_counts, corpus_bleu
 from sycoca.metrics.cider import cider
-from sycoca.metrics.ngrams import LONGEST_NGRAM, count_ngrams
+from sycoca.metrics.ngrams import count_ngrams
 from sycoca.metrics.ptb_tokenizer import tokenize_captions
 from sycoca.metrics.rouge import rouge_l
 
@@ -29,22 +31,16 @@ class CaptionScores:
 
     def metrics(self) -> dict[str, float]:
         """Return the metrics of the set by name."""
-        bleu = {f"bleu_{length}": score for length, score in enumerate(corpus_bleu(self.bleu), start=1)}
+        sums = {name: np.array([sum(column)], dtype=np.float64) for name, column in bleu_columns(self.bleu).items()}
         return {
-            **bleu,
+            **{name: float(score[0]) for name, score in corpus_bleu(sums).items()},
             "rouge_l": sum(self.rouge_l) / len(self.rouge_l),
             "cider": sum(self.cider) / len(self.cider),
         }
 
     def per_image(self) -> dict[str, Sequence[float | int]]:
         """Return one value per image: ROUGE-L and CIDEr-D, whose means are the metrics, and the counts of BLEU."""
-        values: dict[str, Sequence[float | int]] = {"rouge_l": self.rouge_l, "cider": self.cider}
-        for place in range(LONGEST_NGRAM):
-            values[f"bleu_matches_{place + 1}"] = [own.matches[place] for own in self.bleu]
-            values[f"bleu_total_{place + 1}"] = [own.totals[place] for own in self.bleu]
-        values["bleu_length"] = [own.length for own in self.bleu]
-        values["bleu_reference_length"] = [own.reference_length for own in self.bleu]
-        return values
+        return {"rouge_l": self.rouge_l, "cider": self.cider, **bleu_columns(self.bleu)}
 
 
 def tokenize(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> TokenizedCaptions:

@@ -1,10 +1,12 @@
 """How far metrics would move with other test items: percentile bootstrap (Efron, Annals of Statistics 7, 1979)."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from sycoca.metrics.bleu import corpus_bleu
 from sycoca.randomness import derive_key
 
 NUM_RESAMPLES = 2000
@@ -13,6 +15,12 @@ NUM_RESAMPLES = 2000
 Values = Mapping[str, Float[np.ndarray, " items"]]
 """By name what every item contributes."""
 
+Kinds = Mapping[str, Int[np.ndarray, " items_of_kind"]]
+"""By name which items are of a kind, by place; at least one."""
+
+NO_KINDS: Kinds = MappingProxyType({})
+"""All items are of one kind."""
+
 Weights = Float[np.ndarray, "resamples items"]
 """How often each item occurs in each resample."""
 
@@ -20,11 +28,14 @@ _NUMBERS_AT_ONCE = 4_000_000
 """Weights in memory at a time: 32 MB."""
 
 
-def metrics_of_items(values: Values, weights: Weights) -> dict[str, Float[np.ndarray, " resamples"]]:
+def metrics_of_items(
+    values: Values, weights: Weights, kinds: Kinds = NO_KINDS
+) -> dict[str, Float[np.ndarray, " resamples"]]:
     """Return every metric that follows from what items contribute, for each row of weights.
 
-    Every name is a mean over items. From some of them more follows: ``..._median_rank`` from ranks, mean recalls from
-    the recalls, BLEU from its counts, ``mean_class_accuracy`` from hits and classes.
+    Every name is a mean over items, and with the name of a kind behind it the mean over the items of that kind: not a
+    number where a resample has none. From some of them more follows: ``..._median_rank`` from ranks, mean recalls from
+    the recalls, BLEU from its counts, ``caption_detail`` from facts, ``mean_class_accuracy`` from hits and classes.
     """
     num_items = weights.sum(axis=1)
     sums = {name: weights @ column for name, column in values.items()}
@@ -34,9 +45,14 @@ def metrics_of_items(values: Values, weights: Weights) -> dict[str, Float[np.nda
             metrics[name.removesuffix("mean_rank") + "median_rank"] = _weighted_medians(column, weights)
     metrics |= _mean_recalls(metrics)
     if "bleu_matches_1" in sums:
-        metrics |= _bleu(sums)
+        metrics |= corpus_bleu(sums)
+    if "stated_facts" in sums:
+        facts_per_reference = sums["reference_facts"] / sums["references"]
+        metrics["caption_detail"] = metrics["stated_facts"] / facts_per_reference
     if {"true_class", "accuracy_top_1"} <= values.keys():
         metrics["mean_class_accuracy"] = _mean_over_classes(values["accuracy_top_1"], values["true_class"], weights)
+    for kind, places in kinds.items():
+        metrics |= {f"{name}_{kind}": mean for name, mean in _means(values, weights, places).items()}
     return metrics
 
 
@@ -58,9 +74,9 @@ def bootstrap(
 
 
 def percentile_interval(resamples: Float[np.ndarray, " resamples"], confidence: float = 0.95) -> tuple[float, float]:
-    """Return the interval that holds the middle share of the resamples."""
+    """Return the interval that holds the middle share of the resamples, of those where the metric is a number."""
     outside = (1 - confidence) / 2
-    low, high = np.quantile(resamples, [outside, 1 - outside])
+    low, high = np.nanquantile(resamples, [outside, 1 - outside])
     return float(low), float(high)
 
 
@@ -74,6 +90,15 @@ def _drawn_weights(cluster_of_item: Int[np.ndarray, " items"], seed: int, num_re
         places = draws + np.arange(num_rows)[:, None] * num_clusters
         counts = np.bincount(places.ravel(), minlength=num_rows * num_clusters).reshape(num_rows, num_clusters)
         yield counts[:, cluster_of_item].astype(np.float64)
+
+
+def _means(
+    values: Values, weights: Weights, places: Int[np.ndarray, " items_of_kind"]
+) -> dict[str, Float[np.ndarray, " resamples"]]:
+    of_kind = weights[:, places]
+    num_items = of_kind.sum(axis=1)
+    num_items[num_items == 0] = np.nan
+    return {name: of_kind @ column[places] / num_items for name, column in values.items()}
 
 
 def _weighted_medians(column: Float[np.ndarray, " items"], weights: Weights) -> Float[np.ndarray, " resamples"]:
@@ -93,19 +118,6 @@ def _mean_recalls(metrics: Mapping[str, np.ndarray]) -> dict[str, Float[np.ndarr
                 prefix = name.removesuffix(f"{direction}_recall_at_1")
                 recalls = [metrics[f"{prefix}{direction}_recall_at_{k}"] for k in (1, 5, 10)]
                 found[prefix + summary] = np.mean(recalls, axis=0)
-    return found
-
-
-def _bleu(sums: Mapping[str, np.ndarray]) -> dict[str, Float[np.ndarray, " resamples"]]:
-    """Return BLEU of the summed counts, with coco-caption's constants that keep it from dividing by zero."""
-    tiny, small = 1e-15, 1e-9
-    ratio = (sums["bleu_length"] + tiny) / (sums["bleu_reference_length"] + small)
-    log_penalty = np.minimum(0.0, 1 - 1 / ratio)
-    log_product, found = np.zeros_like(ratio), {}
-    for longest in (1, 2, 3, 4):
-        matches, totals = sums[f"bleu_matches_{longest}"], sums[f"bleu_total_{longest}"]
-        log_product = log_product + np.log((matches + tiny) / (totals + small))
-        found[f"bleu_{longest}"] = np.exp(log_product / longest + log_penalty)
     return found
 
 
