@@ -72,7 +72,13 @@ class Report:
 
     def to_json(self) -> str:
         """Return the report as JSON, without the items."""
-        return json.dumps(self._summary(), indent=2, allow_nan=False)
+        return json.dumps(self.to_plain(), indent=2, allow_nan=False)
+
+    def to_plain(self) -> dict[str, object]:
+        """Return what JSON can hold, without the items."""
+        plain = asdict(self)
+        del plain["items"]
+        return plain
 
     def save(self, path: str | Path) -> None:
         """Write the report as a JSON file, whole or not at all; the items stand in its last line."""
@@ -113,11 +119,6 @@ class Report:
             table.caption = "\n".join(f"{name} {reason}" for name, reason in missing.items())
             table.caption_justify = "left"
         return table
-
-    def _summary(self) -> dict[str, object]:
-        plain = asdict(self)
-        del plain["items"]
-        return plain
 
 
 def readable(name: str, value: float) -> str:
