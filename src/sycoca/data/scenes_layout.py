@@ -101,7 +101,7 @@ def _easy_content(first: Kind, relation: Relation, second: Kind) -> str:
     return describe_content([f"large {first[0]} {first[1]}", f"small {second[0]} {second[1]}"], [(relation,)])
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=512)  # training jumps between rounds, and an order takes as long as forty scenes
 def _shuffled_order(purpose: str, seed: int, num_rounds: int, length: int) -> list[int]:
     return sorted(range(length), key=lambda place: derive_key(seed, purpose, num_rounds, place))
 
