@@ -1,4 +1,6 @@
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,9 @@ from builders.twelve_pictures import PICTURES, caption_lines, write_lines, write
 from sycoca.cli.main import main
 from sycoca.data.spec import open_source
 from sycoca.inference.load import load
+from sycoca.inference.predictor import Predictor
+
+SCORES = ("similarity", "log_likelihood")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +46,49 @@ def test_scores_show_what_to_choose(weights: Path, pictures: Path, tmp_path: Pat
     assert found["quantiles"]["similarity"]["100 %"] == ordered[-1]
 
 
-@pytest.mark.parametrize("name", ["similarity", "log_likelihood"])
+def test_resume_goes_on_behind_the_last_whole_image(
+    weights: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    scores, judged = tmp_path / "scores.jsonl", []
+    command = ["data", "filter", str(pictures), "--weights", str(weights), "--json", "--scores", str(scores)]
+    assert main(command) == 0
+    whole, shown = scores.read_text(encoding="utf-8"), capsys.readouterr().out
+    lines = whole.splitlines(keepends=True)
+    # Three images, one caption of the next, and half a line.
+    scores.write_text("".join(lines[:7]) + lines[7][:9], encoding="utf-8")
+    embed = Predictor.embed_images
+    monkeypatch.setattr(
+        Predictor, "embed_images", lambda self, images, **more: judged.extend(images) or embed(self, images, **more)
+    )
+    assert main([*command, "--resume"]) == 0
+    assert [sample.key for sample in judged] == [picture.name for picture in PICTURES[3:]]
+    again = [json.loads(line) for line in scores.read_text(encoding="utf-8").splitlines()]
+    for line, before in zip(again, map(json.loads, lines), strict=True):
+        assert line == before | {name: pytest.approx(before[name], abs=1e-5) for name in SCORES}
+    assert json.loads(capsys.readouterr().out)["counts"] == json.loads(shown)["counts"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: re.sub('"caption": "', '"caption": "not ', text), "line 1 is not about"),
+        (lambda text: text * 2, "has 48 lines for 24 captions"),
+        (lambda text: "[]\n" + text, "line 1 is no score"),
+        (lambda text: re.sub(r'"log_likelihood": [^}]+', '"log_likelihood": null', text), "without likelihoods"),
+    ],
+)
+def test_resume_refuses_another_file(
+    change: Callable[[str], str], message: str, weights: Path, pictures: Path, tmp_path: Path, capsys
+):
+    scores = tmp_path / "scores.jsonl"
+    command = ["data", "filter", str(pictures), "--weights", str(weights), "--scores", str(scores)]
+    assert main(command) == 0
+    scores.write_text(change(scores.read_text(encoding="utf-8")), encoding="utf-8")
+    assert main([*command, "--resume"]) == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", SCORES)
 def test_keeps_what_reaches_the_minimum(
     name: str, weights: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -75,6 +122,8 @@ def test_keeps_what_reaches_the_minimum(
         (["--out", "kept.jsonl"], "keeps everything without --min-similarity"),
         (["--out", "kept.csv", "--min-similarity", "0"], "must end in .jsonl"),
         (["--out", "captions.jsonl", "--min-similarity", "0"], "is there already"),
+        (["--scores", "captions.jsonl"], "is there already; give --resume"),
+        (["--resume"], "give --scores too"),
         (["--min-similarity", "2"], "is a cosine between -1 and 1, got 2"),
         (["--min-log-likelihood", "1"], "is at most 0, got 1"),
         (["--out", "kept.jsonl", "--min-similarity", "1"], "no caption reaches the minimum"),

@@ -41,7 +41,7 @@ def test_json_files_may_hold_a_list_or_named_parts(tmp_path):
     assert read_templates([f"{path}#pets", "the {}", f"{path}#short"]) == ("a {}.", "the {}", "{}")
 
 
-def test_indices_tell_classes_of_one_name_apart(tmp_path):
+def test_indices_tell_classes_of_one_name_apart():
     with pytest.raises(ValueError, match=r"names the class 'crane' twice; .*--labels-are indices"):
         read_classes("crane,crane")
     classes = read_classes("crane,crane", labels_are_indices=True)

@@ -223,7 +223,8 @@ def test_two_reports_fit_a_terminal():
 
 
 def test_tables_mark_what_is_clear_and_say_what_is_not_known():
-    comparison = compare_reports({"a": report(HITS, limit=5), "b": report(BETTER, limit=6), "c": report(HITS, limit=5)})
+    others = {"b": report(BETTER, limit=6, most_frequent_mistakes=2), "c": report(HITS, limit=5)}
+    comparison = compare_reports({"a": report(HITS, limit=5), **others})
     text = " ".join(shown(comparison, 120).split())
     difference = comparison.differences["accuracy_top_1"][1]
     assert difference is not None

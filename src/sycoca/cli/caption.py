@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from tyro.conf import Positional
 
 from sycoca.cli.model_arguments import ModelArguments
+from sycoca.cli.unfinished_file import whole_lines
 from sycoca.inference.generation_config import GenerationConfig
 
 if TYPE_CHECKING:
@@ -159,21 +160,16 @@ def _lines(
 
 
 def _num_done(path: Path, names: list[str]) -> int:
-    """Count the lines of an unfinished file, and take off a last one that a killed run has cut.
+    """Count the lines of an unfinished file.
 
     Raises ValueError where the lines are not about the first of the images.
     """
-    if not path.exists():
-        return 0
-    text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    lines = whole.splitlines()
+    lines = whole_lines(path)
     if len(lines) > len(names):
         raise ValueError(f"{path} has {len(lines)} lines for {len(names)} images; it was written for other images")
     for number, (line, name) in enumerate(zip(lines, names, strict=False), start=1):
         if _captioned_image(line, f"{path}, line {number}") != name:
             raise ValueError(f"{path}, line {number} is not about {name}; it was written for other images")
-    path.write_text(whole, encoding="utf-8")
     return len(lines)
 
 

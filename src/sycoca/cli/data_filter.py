@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from sycoca.cli.model_arguments import ModelArguments
+from sycoca.cli.unfinished_file import keep_lines, whole_lines
 
 if TYPE_CHECKING:
     from sycoca.data.samples import ImageTextSample, SampleSource
@@ -37,7 +38,10 @@ class Filter:
     """Write what is kept to this *.jsonl, one line per image; images that keep no caption are not in it."""
 
     scores: Path | None = None
-    """Write every pair's scores to this file, one JSON object a line."""
+    """Write every pair's scores to this file, one JSON object a line, batch by batch."""
+
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Go on with the pairs that --scores does not have yet: of the same data, judged by the same weights."""
 
     max_skipped_ratio: float = 0.0
     """Largest share of the samples that may be left out because they cannot be read."""
@@ -65,12 +69,10 @@ def filter_pairs(command: Filter) -> int:
     source = context.usable_source(command.spec, command.max_skipped_ratio, None)
     if command.out is not None:
         _image_file(source[0])  # better now than when all is scored
-    scored = _scored(command, source, context.predictor(command.weights, command.model))
+    scored = _judged(command, source, context.predictor(command.weights, command.model))
     scores = [score for _, own in scored for score in own]
     if not scores:
         raise ValueError(f"{source.name} has no captions to judge")
-    if command.scores is not None:
-        _write(command.scores, [asdict(score) for score in scores])
     threshold = command.threshold()
     dropped = Counter(threshold.failed(score) for score in scores)
     counts = {
@@ -91,24 +93,75 @@ def filter_pairs(command: Filter) -> int:
     return 0
 
 
-def _scored(
+def _judged(
     command: Filter, source: "SampleSource", predictor: "Predictor"
 ) -> "list[tuple[ImageTextSample, list[PairScore]]]":
+    """Score what is not scored yet; every score is in --scores as soon as its batch is done."""
     from rich.console import Console
 
     from sycoca.evaluation.pair_scores import pair_scores
 
     # The likelihood takes most of the time: only where it decides, or where people look for what should decide.
     is_looked_at = command.out is None and predictor.model.text_decoder is not None
-    return list(
-        pair_scores(
-            predictor,
-            source,
-            with_log_likelihood=command.min_log_likelihood is not None or is_looked_at,
-            batch_size=command.model.batch_size,
-            console=Console(stderr=True),
-        )
+    with_log_likelihood = command.min_log_likelihood is not None or is_looked_at
+    known = []
+    if command.scores is not None:
+        command.scores.parent.mkdir(parents=True, exist_ok=True)
+        known = _known(command.scores, source, with_log_likelihood=with_log_likelihood)
+    found = pair_scores(
+        predictor,
+        source,
+        with_log_likelihood=with_log_likelihood,
+        first=len(known),
+        batch_size=command.model.batch_size,
+        console=Console(stderr=True),
     )
+    if command.scores is None:
+        return [*known, *found]
+    with command.scores.open("a", encoding="utf-8") as file:
+        for sample, scores in found:
+            file.write(_as_lines([asdict(score) for score in scores]))
+            file.flush()
+            known.append((sample, scores))
+    return known
+
+
+def _known(
+    path: Path, source: "SampleSource", *, with_log_likelihood: bool
+) -> "list[tuple[ImageTextSample, list[PairScore]]]":
+    """Return the first samples with the scores that an unfinished file has of them, and cut it behind the last one.
+
+    Raises ValueError where its lines are not about these samples, and where they lack a score.
+    """
+    lines = whole_lines(path)
+    found, first = [], 0
+    for index in range(len(source)):
+        sample = source[index]
+        last = first + len(sample.captions)
+        if last > len(lines):
+            break
+        scores = [_known_score(line, f"{path}, line {first + i + 1}") for i, line in enumerate(lines[first:last])]
+        if [(score.image, score.caption) for score in scores] != [(sample.key, own) for own in sample.captions]:
+            raise ValueError(f"{path}, line {first + 1} is not about {sample.key}; it was written for other data")
+        if with_log_likelihood and any(score.log_likelihood is None for score in scores):
+            raise ValueError(f"{path} was written without likelihoods; give --scores another name to start anew")
+        found.append((sample, scores))
+        first = last
+    else:
+        if first < len(lines):
+            raise ValueError(f"{path} has {len(lines)} lines for {first} captions; it was written for other data")
+    if first < len(lines):
+        keep_lines(path, lines[:first])
+    return found
+
+
+def _known_score(line: str, where: str) -> "PairScore":
+    from sycoca.evaluation.pair_scores import PairScore
+
+    try:
+        return PairScore(**json.loads(line))
+    except (json.JSONDecodeError, TypeError) as error:
+        raise ValueError(f"{where} is no score; --resume goes on with a file that this command wrote") from error
 
 
 def _kept_rows(
@@ -128,13 +181,20 @@ def _write(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     from sycoca.plain_data import write_text
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    write_text(path, _as_lines(rows))
+
+
+def _as_lines(rows: Sequence[Mapping[str, object]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _check(command: Filter) -> None:
-    for path in (command.out, command.scores):
-        if path is not None and path.exists():
-            raise ValueError(f"{path} is there already; choose another name or delete it first")
+    if command.resume and command.scores is None:
+        raise ValueError("--resume goes on with scores: give --scores too")
+    if command.scores is not None and command.scores.exists() and not command.resume:
+        raise ValueError(f"{command.scores} is there already; give --resume to go on with it, or another name")
+    if command.out is not None and command.out.exists():
+        raise ValueError(f"{command.out} is there already; choose another name or delete it first")
     if command.out is not None and command.min_similarity is None and command.min_log_likelihood is None:
         raise ValueError("--out keeps everything without --min-similarity or --min-log-likelihood: give one")
     if command.out is not None and command.out.suffix != ".jsonl":

@@ -15,6 +15,11 @@ from sycoca.evaluation.report import ItemScores, Report
 from sycoca.inference.progress import tracked
 from sycoca.metrics.resampling import Kinds, Values, Weights, bootstrap, metrics_of_items, percentile_interval
 
+_FINDINGS = frozenset(
+    {"has_converged", "log10_inverse_penalty", "meteor", "most_frequent_answer", "most_frequent_mistakes", "spice"}
+)
+"""What reports say in words among their settings; two models may well differ in it."""
+
 Interval = tuple[float, float]
 """A 95 % interval: its lower and its upper end."""
 
@@ -207,7 +212,8 @@ def _kinds(items: ItemScores) -> dict[str, Int[np.ndarray, " items_of_kind"]]:
 
 
 def _other_settings(name: str, first: Report, other: Report) -> list[str]:
-    names = [key for key in {**first.settings, **other.settings} if first.settings.get(key) != other.settings.get(key)]
+    known = [key for key in {**first.settings, **other.settings} if key not in _FINDINGS]
+    names = [key for key in known if first.settings.get(key) != other.settings.get(key)]
     if not names:
         return []
     pairs = (f"{key} {other.settings.get(key)} instead of {first.settings.get(key)}" for key in names)

@@ -1,14 +1,15 @@
 """How well images and their captions fit: what a data set is cleaned by."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from rich.console import Console
 
 from sycoca.data.samples import ImageTextSample, SampleSource
-from sycoca.evaluation.batches import sample_batches
 from sycoca.inference.predictor import Predictor
+from sycoca.inference.progress import tracked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,30 +49,44 @@ def pair_scores(
     source: SampleSource,
     *,
     with_log_likelihood: bool,
+    first: int = 0,
     batch_size: int = 64,
     console: Console | None = None,
 ) -> Iterator[tuple[ImageTextSample, list[PairScore]]]:
-    """Yield every sample with the scores of its captions, batch by batch.
+    """Yield every sample from the ``first`` on with the scores of its captions, batch by batch.
 
     Raises ValueError where the likelihood is asked of a model without text decoder.
     """
-    for samples in sample_batches(source, len(source), batch_size, "scoring pairs", console=console):
-        pairs = [(place, caption) for place, sample in enumerate(samples) for caption in sample.captions]
-        scores: list[list[PairScore]] = [[] for _ in samples]
-        if pairs:
-            captions = [caption for _, caption in pairs]
-            images = predictor.embed_images(samples, batch_size=batch_size)
-            cosines = (images[[place for place, _ in pairs]] * predictor.embed_texts(captions)).sum(1).tolist()
-            likelihoods: list[float | None] = [None] * len(pairs)
-            if with_log_likelihood:
-                owners = [samples[place] for place, _ in pairs]
-                found = predictor.caption_log_likelihood(owners, captions, per_token=True, batch_size=batch_size)
-                likelihoods = list(found.tolist())
-            for (place, caption), cosine, likelihood in zip(pairs, cosines, likelihoods, strict=True):
-                scores[place].append(
-                    PairScore(image=samples[place].key, caption=caption, similarity=cosine, log_likelihood=likelihood)
-                )
-        yield from zip(samples, scores, strict=True)
+    starts = range(first, len(source), batch_size)
+    for start in tracked(starts, len(source) - first, "scoring pairs", console=console, step=batch_size):
+        samples = [source[index] for index in range(start, min(start + batch_size, len(source)))]
+        captions = [sample.captions for sample in samples]
+        cosines = _cosines(predictor, samples, captions, batch_size)
+        likelihoods = (
+            [own.tolist() for own in predictor.candidate_log_likelihoods(samples, captions, batch_size=batch_size)]
+            if with_log_likelihood
+            else [[None] * len(own) for own in captions]
+        )
+        for sample, *scores in zip(samples, cosines, likelihoods, strict=True):
+            yield (
+                sample,
+                [
+                    PairScore(image=sample.key, caption=caption, similarity=cosine, log_likelihood=likelihood)
+                    for caption, cosine, likelihood in zip(sample.captions, *scores, strict=True)
+                ],
+            )
+
+
+def _cosines(
+    predictor: Predictor, samples: Sequence[ImageTextSample], captions: Sequence[Sequence[str]], batch_size: int
+) -> list[list[float]]:
+    flat = [caption for own in captions for caption in own]
+    if not flat:
+        return [[] for _ in samples]
+    sizes = [len(own) for own in captions]
+    images = predictor.embed_images(samples, batch_size=batch_size).repeat_interleave(torch.tensor(sizes), dim=0)
+    cosines = (images * predictor.embed_texts(flat)).sum(1)
+    return [own.tolist() for own in cosines.split(sizes)]
 
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
