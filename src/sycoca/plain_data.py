@@ -70,9 +70,14 @@ def closest(word: str, allowed: Iterable[str]) -> str | None:
 
 
 def read_yaml(path: Path) -> object:
-    """Return the plain data of a YAML file; ValueError with the place where it is not YAML."""
+    """Return the plain data of a YAML file; ValueError where it cannot be read, and with the place that is not YAML."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ValueError(f"{path} cannot be read: {reason}; name a YAML file") from error
+    try:
+        return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
 

@@ -104,6 +104,10 @@ GOOD = {"data": SCENES}
         ),
         ({"retrieval": GOOD, "few": {**GOOD, "task": "retrieval", "out": "x"}}, r"few\.out is no option of a section"),
         ({"retrieval": GOOD, "few": {"task": "retrieval", "data": "missing.jsonl"}}, r"few: .*missing\.jsonl"),
+        ({"retrieval": GOOD, "few": {**GOOD, "task": "retrieval", "re_rank": 0}}, "few: re_rank must be at least 1"),
+        ({"retrieval": GOOD, "vqa": {**GOOD, "weights": "nowhere"}}, "vqa: nowhere is no folder; a weights folder"),
+        ({"retrieval": GOOD, "probe": {**GOOD, "train": "missing.jsonl"}}, r"probe: .*missing\.jsonl"),
+        ({"retrieval": GOOD, "zero-shot": {**GOOD, "class_names": "missing.txt"}}, r"zero-shot: .*missing\.txt"),
         ({"retrieval": GOOD, "few": None}, "few must be a mapping"),
         ({"retrieval": GOOD, "../few": {**GOOD, "task": "retrieval"}}, "cannot be the name of a section"),
         ({}, "must have a section per evaluation"),
@@ -115,6 +119,22 @@ def test_what_is_wrong_anywhere_is_told_before_anything_runs(
 ):
     with pytest.raises(ValueError, match=message):
         run(weights, write(tmp_path, sections), tmp_path / "reports")
+    assert not (tmp_path / "reports").exists()
+
+
+def test_files_in_the_way_are_told_before_anything_runs(weights: str, tmp_path: Path):
+    tasks = write(tmp_path, {"retrieval": GOOD})
+    with pytest.raises(ValueError, match=r"none\.yaml cannot be read: No such file or directory; name a YAML file"):
+        run(weights, tmp_path / "none.yaml", tmp_path / "reports")
+    with pytest.raises(ValueError, match=r"tasks\.yaml is a file; name a folder for the reports"):
+        run(weights, tasks, tasks)
+
+
+def test_scenes_must_be_scenes_before_anything_runs(weights: str, tmp_path: Path):
+    (tmp_path / "pairs.jsonl").write_text('{"image": "missing.png", "captions": ["a star"]}\n')
+    tasks = write(tmp_path, {"retrieval": GOOD, "scene-swaps": {"data": f"{tmp_path}/pairs.jsonl"}})
+    with pytest.raises(ValueError, match=r"scene-swaps: .* is not made of scenes"):
+        run(weights, tasks, tmp_path / "reports")
     assert not (tmp_path / "reports").exists()
 
 

@@ -52,12 +52,15 @@ class Arguments:
     def report(self) -> "dict[str, Report]":
         """Evaluate section by section; every report is written as soon as it is there.
 
-        Raises ValueError for a file that is wrong anywhere, and for data that is not there, before anything runs.
+        Raises ValueError before anything runs: for a file that is wrong anywhere, and for data or weights that are not
+        there.
         """
         sections = self.sections()
         for name, arguments in sections.items():
             with _named(name):
-                arguments.context.source(arguments.data)
+                arguments.prepare()
+        if self.out.exists() and not self.out.is_dir():
+            raise ValueError(f"--out {self.out} is a file; name a folder for the reports")
         reports: dict[str, Report] = {}
         for number, (name, arguments) in enumerate(sections.items(), start=1):
             print(f"{name} ({number} of {len(sections)})", file=sys.stderr)
@@ -98,18 +101,33 @@ class Arguments:
                 raise ValueError(f"{where}.{key} is no option of a section")
         task_arguments = _class_of(str(section.get("task", name)), where)
         given = {str(key): value for key, value in section.items() if key != "task"}
+        known = _options_of(task_arguments)
+        for key in given:
+            if key not in known:
+                raise ValueError(f"{where}.{key} is not a known key{did_you_mean(key, known)}")
         options = {"weights": self.weights, "model": to_plain(self.model)} | _grouped(task_arguments, given)
         options["model"] = {**to_plain(self.model), **options["model"]}
         return replace(from_plain(task_arguments, options, where), context=context)
 
 
-def _grouped(task_arguments: type[EvaluationArguments], options: Plain) -> Plain:
-    """Put options where the arguments have them: the command line does not show their groups."""
-    groups = {
-        name: {field.name for field in fields(hint)}
+def _groups(task_arguments: type[EvaluationArguments]) -> dict[str, list[str]]:
+    """Return by name the options of each group, which the command line shows as options among others."""
+    return {
+        name: [field.name for field in fields(hint)]
         for name, hint in get_type_hints(task_arguments).items()
         if is_dataclass(hint)
     }
+
+
+def _options_of(task_arguments: type[EvaluationArguments]) -> list[str]:
+    groups = _groups(task_arguments)
+    plain = [field.name for field in fields(task_arguments) if field.name not in {*groups, *_SET_HERE}]
+    return [*plain, *(name for members in groups.values() for name in members), *groups]
+
+
+def _grouped(task_arguments: type[EvaluationArguments], options: Plain) -> Plain:
+    """Put options where the arguments have them."""
+    groups = _groups(task_arguments)
     found: Plain = {}
     for key, value in options.items():
         group = next((name for name, members in groups.items() if key in members), None)

@@ -28,6 +28,13 @@ class Arguments(EvaluationArguments):
     vectors: Literal["features", "embedding"] = "features"
     """features: pooled images before their projection into the joint space. embedding: after it, L2-normalized."""
 
+    def prepare(self) -> None:
+        """Open what is named, training and validation data too."""
+        for spec in (self.train, self.data, self.validation):
+            if spec is not None:
+                self.context.source(spec)
+        self.predictor()
+
     def report(self) -> "Report":
         """Evaluate."""
         from sycoca.evaluation.probe import ProbeTraining, evaluate_probe

@@ -7,6 +7,7 @@ from sycoca.cli.evaluation_arguments import EvaluationArguments
 
 if TYPE_CHECKING:
     from sycoca.evaluation.report import Report
+    from sycoca.evaluation.retrieval import RetrievalOptions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,12 +22,21 @@ class Arguments(EvaluationArguments):
     the captioner finds the caption for the image, per token, in both directions (re_ranked_...). Costs one pass
     through the text decoder for every candidate; no figure to compare with dual encoders."""
 
+    def prepare(self) -> None:
+        """Open what is named, and look at the options."""
+        self._options()
+        EvaluationArguments.prepare(self)
+
     def report(self) -> "Report":
         """Evaluate."""
-        from sycoca.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
+        from sycoca.evaluation.retrieval import evaluate_retrieval
 
-        options = RetrievalOptions(captions_per_image=self.captions_per_image, re_rank=self.re_rank)
-        source = self.source()
+        options, source = self._options(), self.source()
         return evaluate_retrieval(
             self.predictor(), source, options=options, embeddings=self.embeddings(), **self.settings()
         )
+
+    def _options(self) -> "RetrievalOptions":
+        from sycoca.evaluation.retrieval import RetrievalOptions
+
+        return RetrievalOptions(captions_per_image=self.captions_per_image, re_rank=self.re_rank)

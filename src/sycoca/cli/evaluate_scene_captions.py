@@ -17,12 +17,14 @@ class Arguments(EvaluationArguments):
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     """How captions are generated."""
 
+    def prepare(self) -> None:
+        """Open what is named, which must be scenes."""
+        self.scenes()
+        self.predictor()
+
     def report(self) -> "Report":
         """Evaluate."""
-        from sycoca.data.scenes import ScenesSource
         from sycoca.evaluation.scene_captions import evaluate_scene_captions
 
-        source = self.context.source(self.data)
-        if not isinstance(source, ScenesSource):
-            raise ValueError(f"{self.data} is not made of scenes; give --data 'scenes:?split=test'")
+        source = self.scenes()
         return evaluate_scene_captions(self.predictor(), source, generation=self.generation, **self.settings())

@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 class Arguments(EvaluationArguments):
     """Captions against themselves with colors, shapes or relation exchanged (built-in scenes)."""
 
+    def prepare(self) -> None:
+        """Open what is named, which must be scenes."""
+        self.scenes()
+        self.predictor()
+
     def report(self) -> "Report":
         """Evaluate."""
-        from sycoca.data.scenes import ScenesSource
         from sycoca.evaluation.scene_swaps import evaluate_scene_swaps
 
-        source = self.context.source(self.data)
-        if not isinstance(source, ScenesSource):
-            raise ValueError(f"{self.data} is not made of scenes; give --data 'scenes:?split=test'")
+        source = self.scenes()
         return evaluate_scene_swaps(self.predictor(), source, **self.settings())

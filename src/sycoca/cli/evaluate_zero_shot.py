@@ -8,6 +8,7 @@ from sycoca.cli.evaluation_arguments import EvaluationArguments
 
 if TYPE_CHECKING:
     from sycoca.evaluation.report import Report
+    from sycoca.evaluation.zero_shot import ZeroShotPrompts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,17 +21,26 @@ class Arguments(EvaluationArguments):
     prompts: ClassArguments = field(default_factory=ClassArguments)
     """Classes and prompts; without class names the classes are the data's labels."""
 
+    def prepare(self) -> None:
+        """Open what is named, classes and templates too."""
+        self._prompts()
+        EvaluationArguments.prepare(self)
+
     def report(self) -> "Report":
         """Evaluate."""
-        from sycoca.evaluation.zero_shot import ZeroShotPrompts, evaluate_zero_shot
+        from sycoca.evaluation.zero_shot import evaluate_zero_shot
 
-        prompts = ZeroShotPrompts(
+        prompts, source = self._prompts(), self.source()
+        return evaluate_zero_shot(
+            self.predictor(), source, prompts=prompts, embeddings=self.embeddings(), **self.settings()
+        )
+
+    def _prompts(self) -> "ZeroShotPrompts":
+        from sycoca.evaluation.zero_shot import ZeroShotPrompts
+
+        return ZeroShotPrompts(
             classes=self.prompts.classes(),
             templates=self.prompts.prompts(),
             scorer=self.prompts.scorer,
             unlabeled=self.unlabeled,
-        )
-        source = self.source()
-        return evaluate_zero_shot(
-            self.predictor(), source, prompts=prompts, embeddings=self.embeddings(), **self.settings()
         )

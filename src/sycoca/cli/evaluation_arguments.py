@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sycoca.data.samples import SampleSource
+    from sycoca.data.scenes import ScenesSource
     from sycoca.evaluation.embeddings import ImageEmbeddings
     from sycoca.inference.predictor import Predictor
 
@@ -47,6 +48,11 @@ class EvaluationArguments(ReportArguments):
     context: SuppressFixed[EvaluationContext] = field(default_factory=EvaluationContext, compare=False, repr=False)
     """Models, data and embeddings that are open already; no option of the command line."""
 
+    def prepare(self) -> None:
+        """Open what is named, so that what is missing is found before anything runs. Raises ValueError."""
+        self.context.source(self.data)
+        self.predictor()
+
     def predictor(self) -> "Predictor":
         """Open the weights."""
         return self.context.predictor(self.weights, self.model)
@@ -60,6 +66,15 @@ class EvaluationArguments(ReportArguments):
         from rich.console import Console
 
         return {"batch_size": self.model.batch_size, "limit": self.limit, "console": Console(stderr=True)}
+
+    def scenes(self) -> "ScenesSource":
+        """Open data that must be built-in scenes."""
+        from sycoca.data.scenes import ScenesSource
+
+        source = self.context.source(self.data)
+        if not isinstance(source, ScenesSource):
+            raise ValueError(f"{self.data} is not made of scenes; give --data 'scenes:?split=test'")
+        return source
 
     def source(self) -> "SampleSource":
         """Open the data. Where samples may be left out, those with unreadable images are, each counted."""

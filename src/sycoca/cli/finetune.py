@@ -1,13 +1,13 @@
 """``sycoca finetune``: task defaults < config file < flags, then one call."""
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from sycoca.cli.training_runs import config_file, run_to_its_end, with_flags
 from sycoca.cli.usage import UsageError
-from sycoca.plain_data import overlay, read_yaml
+from sycoca.plain_data import overlay
 from sycoca.presets.finetune import PRESETS, finetune_preset
 
 if TYPE_CHECKING:
@@ -36,21 +36,10 @@ def run(arguments: list[str]) -> int:
     request = _parse(arguments)
     config = _resumed_config(request) if request.resume is not None else _new_config(request)
     # Only now, since this imports torch: help and mistakes answer at once.
-    from rich.console import Console
-
     from sycoca.training.finetune import finetune, resume_finetuning
-    from sycoca.training.interruption import TrainingInterrupted
-    from sycoca.training.runtime import is_main_process
 
-    try:
-        run_dir = (finetune if request.resume is None else resume_finetuning)(config, console=Console(stderr=True))
-    except TrainingInterrupted as interrupted:
-        if is_main_process():
-            print(f"sycoca: {interrupted}", file=sys.stderr)
-        return 130
-    if is_main_process():
-        print(run_dir)
-    return 0
+    train = finetune if request.resume is None else resume_finetuning
+    return run_to_its_end(lambda console: train(config, console=console))
 
 
 def help_text() -> str:
@@ -92,10 +81,10 @@ def _new_config(request: _Request) -> "FinetuneConfig":
     try:
         config = finetune_preset(task, weights, _NOT_GIVEN)
         if request.config is not None:
-            config = overlay(config, read_yaml(_existing(request.config)))
+            config = overlay(config, config_file(request.config))
     except ValueError as error:
         raise UsageError(str(error)) from error
-    config = _with_flags(config, request.flags, f"sycoca finetune {task} WEIGHTS")
+    config = with_flags(config, request.flags, f"sycoca finetune {task} WEIGHTS")
     if config.task != task:
         raise UsageError(f"the task is {task}, the config says {config.task}")
     if config.data.train == _NOT_GIVEN:
@@ -113,18 +102,4 @@ def _resumed_config(request: _Request) -> "FinetuneConfig":
         config = replace(read_finetune_config(RunFolder(request.resume)), out=str(request.resume))
     except ValueError as error:
         raise UsageError(str(error)) from error
-    return _with_flags(config, request.flags, "sycoca finetune --resume RUN")
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise UsageError(f"--config {path} is not a file")
-    return path
-
-
-def _with_flags(config: "FinetuneConfig", flags: list[str], prog: str) -> "FinetuneConfig":
-    """Return the config with the flags' fields replaced; tyro ends with exit code 2 and a suggestion otherwise."""
-    import tyro
-
-    kind: Any = tyro.conf.AvoidSubcommands[type(config)]
-    return tyro.cli(kind, prog=prog, args=flags, default=config)
+    return with_flags(config, request.flags, "sycoca finetune --resume RUN")

@@ -1,13 +1,13 @@
 """``sycoca pretrain``: preset < config file < flags, then one call."""
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from sycoca.cli.training_runs import config_file, run_to_its_end, with_flags
 from sycoca.cli.usage import UsageError
-from sycoca.plain_data import from_plain, overlay, read_yaml
+from sycoca.plain_data import from_plain, overlay
 from sycoca.presets.pretrain import PRESETS, pretrain_preset
 from sycoca.training.config import PretrainConfig
 from sycoca.training.run_folder import RunFolder
@@ -31,28 +31,19 @@ def run(arguments: list[str]) -> int:
         print(help_text())
         return 0
     request = _parse(arguments)
-    config = _with_flags(_base_config(request), request.flags)
+    config = with_flags(_base_config(request), request.flags, "sycoca pretrain PRESET")
     # Only now, since this imports torch: help and mistakes answer at once.
-    from rich.console import Console
-
-    from sycoca.training.dry_run import dry_run
-    from sycoca.training.interruption import TrainingInterrupted
     from sycoca.training.pretrain import pretrain, resume_pretraining
-    from sycoca.training.runtime import is_main_process
 
-    console = Console(stderr=True)
     if request.is_dry_run:
-        print("\n".join(dry_run(config, console=console).lines()))
+        from rich.console import Console
+
+        from sycoca.training.dry_run import dry_run
+
+        print("\n".join(dry_run(config, console=Console(stderr=True)).lines()))
         return 0
-    try:
-        run_dir = (pretrain if request.resume is None else resume_pretraining)(config, console=console)
-    except TrainingInterrupted as interrupted:
-        if is_main_process():
-            print(f"sycoca: {interrupted}", file=sys.stderr)
-        return 130
-    if is_main_process():
-        print(run_dir)
-    return 0
+    train = pretrain if request.resume is None else resume_pretraining
+    return run_to_its_end(lambda console: train(config, console=console))
 
 
 def help_text() -> str:
@@ -101,24 +92,10 @@ def _base_config(request: _Request) -> PretrainConfig:
                 raise ValueError(f"{folder.path} holds a fine-tuning; go on with it by sycoca finetune --resume")
             # A run folder may have been moved since it was begun.
             return replace(folder.read_config(), out=str(request.resume))
+        plain = None if request.config is None else config_file(request.config)
         if request.preset is None:
-            return from_plain(PretrainConfig, read_yaml(_existing(request.config)))
+            return from_plain(PretrainConfig, plain)
         config = pretrain_preset(request.preset)
-        return config if request.config is None else overlay(config, read_yaml(_existing(request.config)))
+        return config if plain is None else overlay(config, plain)
     except ValueError as error:
         raise UsageError(str(error)) from error
-
-
-def _existing(path: Path | None) -> Path:
-    if path is None or not path.is_file():
-        raise UsageError(f"--config {path} is not a file")
-    return path
-
-
-def _with_flags(config: PretrainConfig, flags: list[str]) -> PretrainConfig:
-    """Return the config with the flags' fields replaced; tyro ends with exit code 2 and a suggestion otherwise."""
-    import tyro
-
-    return tyro.cli(
-        tyro.conf.AvoidSubcommands[PretrainConfig], prog="sycoca pretrain PRESET", args=flags, default=config
-    )
