@@ -4,12 +4,15 @@ import json
 import os
 import socket
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import multiprocessing
 
 import sycoca
@@ -36,6 +39,13 @@ from sycoca.training.config import (
     ScheduleConfig,
     TrainingConfig,
 )
+from sycoca.training.finetune import finetune
+from sycoca.training.finetune_config import (
+    FinetuneClassificationConfig,
+    FinetuneConfig,
+    FinetuneTask,
+    FinetuneVqaConfig,
+)
 from sycoca.training.optimizer import build_optimizer
 from sycoca.training.pretrain import pretrain
 from sycoca.training.runtime import Runtime
@@ -58,6 +68,12 @@ CASES = {
     "all objectives": (ObjectivesConfig(), 1),
     "accumulation": (ObjectivesConfig(contrastive_weight=0.0), 2),
     "parameters without gradient": (ObjectivesConfig(contrastive_weight=0.0, masked_image_weight=0.0), 1),
+}
+
+
+FINETUNINGS: dict[FinetuneTask, Callable[..., FinetuneConfig]] = {
+    "vqa": FinetuneVqaConfig,
+    "classification": partial(FinetuneClassificationConfig, mixup_alpha=0.5, drop_path=0.2, label_smoothing=0.1),
 }
 
 
@@ -143,6 +159,21 @@ def run_config(folder: Path, name: str) -> PretrainConfig:
     )
 
 
+def finetune_config(task: FinetuneTask, weights: Path, out: Path) -> FinetuneConfig:
+    return FINETUNINGS[task](
+        task=task,
+        weights=str(weights),
+        out=str(out),
+        data=DataConfig(train="scenes:?count=6&size=16", validation="scenes:?count=5&size=16"),
+        optimizer=OptimizerConfig(peak_lr=1e-3),
+        schedule=ScheduleConfig(warmup_steps=1),
+        training=TrainingConfig(
+            steps=4, global_batch_size=4, average_decay=0.9, log_every=1, save_every=4, tensorboard=False, report=False
+        ),
+        runtime=CPU,
+    )
+
+
 def in_a_process(rank: int, world_size: int, port: int, folder: str) -> None:
     """Do everything that the tests look at, as one of several processes; the results go to files."""
     warnings.simplefilter("error")
@@ -170,7 +201,10 @@ def in_a_process(rank: int, world_size: int, port: int, folder: str) -> None:
             results["message"] = str(error)
         os.environ["WORLD_SIZE"] = str(world_size)
     os.environ["MASTER_PORT"] = str(port + 1)
-    pretrain(run_config(Path(folder), "two"))
+    weights = pretrain(run_config(Path(folder), "two")) / "weights"
+    for number, task in enumerate(FINETUNINGS, start=2):
+        os.environ["MASTER_PORT"] = str(port + number)
+        finetune(finetune_config(task, weights, Path(folder) / f"two-{task}"))
     torch.save(results, Path(folder) / f"rank-{rank}.pt")
 
 
@@ -255,3 +289,20 @@ def test_a_run_is_that_of_one_process(folder: Path, ranks: list[dict[str, Any]],
         assert sorted(skipped.name for skipped in read_skipped(run / "skipped.jsonl")) == ["2.png", "5.png", "8.png"]
     assert (folder / "two" / "weights" / "model.safetensors").exists()
     assert len(list((folder / "two" / "checkpoints").iterdir())) == 2
+
+
+@pytest.mark.parametrize("task", FINETUNINGS)
+def test_a_fine_tuning_is_that_of_one_process(
+    folder: Path, ranks: list[dict[str, Any]], task: FinetuneTask, tmp_path: Path
+):
+    assert len(ranks) == 2
+    config = finetune_config(task, folder / "two" / "weights", tmp_path / "one")
+    alone, shared = read_metrics(finetune(config) / "metrics.jsonl"), read_metrics(folder / f"two-{task}/metrics.jsonl")
+    assert len(alone) == len(shared) == 4
+    assert any(name.startswith("validation_") for name in alone[-1])
+    for one, two in zip(alone, shared, strict=True):
+        del one["images_per_second"], two["images_per_second"]
+        assert two == pytest.approx(one, rel=1e-4)
+    theirs, ours = (load_file(run / "weights/model.safetensors") for run in (folder / f"two-{task}", tmp_path / "one"))
+    for name, expected in ours.items():
+        torch.testing.assert_close(theirs[name], expected, rtol=1e-4, atol=1e-6)
