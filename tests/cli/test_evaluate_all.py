@@ -108,6 +108,8 @@ GOOD = {"data": SCENES}
         ({"retrieval": GOOD, "vqa": {**GOOD, "weights": "nowhere"}}, "vqa: nowhere is no folder; a weights folder"),
         ({"retrieval": GOOD, "probe": {**GOOD, "train": "missing.jsonl"}}, r"probe: .*missing\.jsonl"),
         ({"retrieval": GOOD, "zero-shot": {**GOOD, "class_names": "missing.txt"}}, r"zero-shot: .*missing\.txt"),
+        ({"retrieval": GOOD, "vqa": GOOD}, "vqa: this model has no list of answers to choose from"),
+        ({"retrieval": GOOD, "classification": GOOD}, "classification: this model has no head for classes"),
         ({"retrieval": GOOD, "few": None}, "few must be a mapping"),
         ({"retrieval": GOOD, "../few": {**GOOD, "task": "retrieval"}}, "cannot be the name of a section"),
         ({}, "must have a section per evaluation"),

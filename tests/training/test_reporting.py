@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
+import sycoca
 from sycoca.objectives.config import ObjectivesConfig
+from sycoca.training import run
 from sycoca.training.config import DataConfig
 from sycoca.training.interruption import StopSignal, TrainingInterrupted
 from sycoca.training.pretrain import pretrain, resume_pretraining
@@ -46,6 +48,17 @@ def test_a_stopped_run_reports_too_and_the_resumed_one_again(make_run_config, mo
     assert "<img" not in stopped
     resume_pretraining(config)
     assert "Stopped after" not in report.read_text(encoding="utf-8")
+
+
+def test_a_report_that_fails_does_not_lose_the_run(make_run_config, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: object) -> Path:
+        raise OSError("no space left")
+
+    config = make_run_config()
+    monkeypatch.setattr(run, "write_report", fail)
+    with pytest.raises(OSError, match="no space left"):
+        pretrain(replace(config, training=replace(config.training, report=True)))
+    assert sycoca.load(Path(config.out) / "weights", device="cpu").model.num_parameters > 0
 
 
 def raised(signal: StopSignal) -> StopSignal:

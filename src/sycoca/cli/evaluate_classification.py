@@ -16,6 +16,13 @@ class Arguments(EvaluationArguments):
     unlabeled: Literal["error", "skip"] = "error"
     """What becomes of images without label, or with one the head does not know: an error, or left out and counted."""
 
+    def prepare(self) -> None:
+        """Open what is named, and see whether the model can classify."""
+        from sycoca.inference.classification import head_names
+
+        EvaluationArguments.prepare(self)
+        head_names(self.predictor().config)
+
     def report(self) -> "Report":
         """Evaluate."""
         from sycoca.evaluation.classification import evaluate_classification

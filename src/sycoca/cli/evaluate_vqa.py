@@ -28,12 +28,21 @@ class Arguments(EvaluationArguments):
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     """How open-ended answers are generated."""
 
+    def prepare(self) -> None:
+        """Open what is named, and see whether the model can answer in the way that is asked for."""
+        from sycoca.inference.answering import listed_answers
+
+        EvaluationArguments.prepare(self)
+        if not self.open_ended:
+            listed_answers(self.predictor().config)
+            if self.generation != GenerationConfig():
+                raise ValueError("answers are generated only with --open-ended: add it, or leave out how to generate")
+
     def report(self) -> "Report":
         """Evaluate."""
         from sycoca.evaluation.vqa import AnsweringOptions, evaluate_vqa
 
-        if self.generation != GenerationConfig() and not self.open_ended:
-            raise ValueError("answers are generated only with --open-ended: add it, or leave out how to generate")
+        self.prepare()
         source = self.source()
         options = AnsweringOptions(
             open_ended=self.generation if self.open_ended else None,

@@ -53,6 +53,16 @@ def question_blocks(num_questions: Sequence[int], most_rows: int) -> Iterator[Qu
             yield QuestionBlock(images=images, questions=questions)
 
 
+def listed_answers(config: WeightsConfig) -> tuple[str, ...]:
+    """Return the answers that a fine-tuned model chooses from. Raises ValueError for a model without a list."""
+    if config.answers is None:
+        raise ValueError(
+            "this model has no list of answers to choose from: fine-tune it with sycoca finetune vqa, or let it write"
+            " answers (open_ended=True, --open-ended)"
+        )
+    return config.answers
+
+
 def rank_answers(
     model: SyCoCa,
     memory: Float[Tensor, "images memory memory_width"],
@@ -67,12 +77,7 @@ def rank_answers(
 
     Raises ValueError for a model without answer head.
     """
-    answers = config.answers
-    if answers is None:
-        raise ValueError(
-            "this model has no list of answers to choose from: fine-tune it with sycoca finetune vqa, or let it write"
-            " answers (open_ended=True, --open-ended)"
-        )
+    answers = listed_answers(config)
     found: list[list[tuple[RankedAnswer, ...]]] = [[()] * len(own) for own in questions]
     for block in question_blocks([len(own) for own in questions], most_rows):
         texts = [

@@ -9,8 +9,8 @@ from pathlib import Path
 _ARGUMENTS = ("-jar", "-Xmx2G", "meteor-1.5.jar", "-", "-", "-stdio", "-l", "en", "-norm")
 
 SPICE_NOT_COMPUTED = (
-    "not computed: its parser's models (stanford-corenlp-3.6.0-models.jar) come with no package, and nothing is "
-    "downloaded"
+    "not computed: not built in, since its parser's models (stanford-corenlp-3.6.0-models.jar) come with no package "
+    "and nothing is downloaded"
 )
 """Why SPICE is missing."""
 
