@@ -1,13 +1,12 @@
 """Class names and prompt templates as users have them: on the command line, in text files, in JSON files."""
 
 import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sycoca.data.text_files import opened, read_lines
+from sycoca.data.text_files import read_any_json, read_lines
 from sycoca.plain_data import did_you_mean
 
 _FILE_SUFFIXES = (".txt", ".csv", ".tsv", ".json")
@@ -148,12 +147,7 @@ def _from_json(entry: object, path: Path) -> NamedClass:
 
 def _json_list(path: Path, part: str | None, what: str) -> list[Any]:
     """Return the list of classes or templates that a JSON file holds at the top or in its named part."""
-    with opened(path) as file:
-        text = file.read()
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON file: {error}") from error
+    data = read_any_json(path)
     if part is not None:
         if not isinstance(data, dict) or part not in data:
             raise ValueError(f"{path} has no part {part!r}{did_you_mean(part, _part_names(data))}")

@@ -34,15 +34,20 @@ def read_lines(path: Path) -> Iterator[bytes]:
             yield line
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the object that a JSON file holds; ValueError where it holds none."""
+def read_any_json(path: Path) -> Any:
+    """Return what a JSON file holds; ValueError where it is none."""
     with opened(path) as file:
         text = file.read()
     try:
-        data = json.loads(text)
+        return json.loads(text)
     # A file of nothing but brackets exhausts the stack.
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no JSON file: {error}") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object that a JSON file holds; ValueError where it holds none."""
+    data = read_any_json(path)
     if not isinstance(data, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(data).__name__}")
     return data

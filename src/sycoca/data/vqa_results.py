@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sycoca.data.samples import Question
-from sycoca.data.text_files import opened
+from sycoca.data.text_files import read_any_json
 from sycoca.data.vqa import answer_texts, read_annotations
 from sycoca.plain_data import write_text
 
@@ -26,13 +26,7 @@ def read_results(path: Path) -> dict[str, str]:
 
     Raises ValueError where the file is none, an answer is no text, and a question is answered twice.
     """
-    with opened(path) as file:
-        text = file.read()
-    try:
-        entries = json.loads(text)
-    # A file of nothing but brackets exhausts the stack.
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON file: {error}") from error
+    entries = read_any_json(path)
     if not isinstance(entries, list) or not entries:
         raise ValueError(f'{path} must hold a list of {{"question_id": id, "answer": text}}, at least one')
     answers: dict[str, str] = {}

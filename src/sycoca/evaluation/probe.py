@@ -86,23 +86,13 @@ def evaluate_probe(
         embeddings = ImageEmbeddings(predictor, batch_size=batch_size, console=console, shares=shares)
     names = labels_of(training.train, len(training.train))
 
-    def images_of(some: SampleSource, num_samples: int) -> _Images:
-        known = labeled_images(some, num_samples, names)
-        vectors = embeddings.of(some, num_samples, training.vectors).double()
+    def images_of(some: SampleSource) -> _Images:
+        known = labeled_images(some, len(some), names)
+        vectors = embeddings.of(some, len(some), training.vectors).double()
         return _Images(vectors=vectors, labels=known.labels)
 
     tested = labeled_images(source, num_evaluated(source, limit), names)
-    train = training.train
-    if training.samples_per_class is not None:
-        train = few_per_class(train, training.samples_per_class, training.seed)
-    fitted = images_of(train, len(train))
-    if training.validation is None:
-        first, second = split_by_class(train, VALIDATION_RATIO, training.seed)
-        if not second:
-            raise ValueError(f"{train.name} is too small to choose the penalty on a part of it; give --validation data")
-        fitted, chosen_on = fitted.rows(first), fitted.rows(second)
-    else:
-        chosen_on = images_of(training.validation, len(training.validation))
+    fitted, chosen_on = _training_images(training, images_of)
     exponent = best_exponent(lambda exponent: _accuracy(_fit(fitted, exponent), chosen_on), console=console)
     both = _Images(
         vectors=torch.cat([fitted.vectors, chosen_on.vectors]), labels=torch.cat([fitted.labels, chosen_on.labels])
@@ -129,6 +119,20 @@ def evaluate_probe(
         },
         seconds=time.perf_counter() - started_at,
     )
+
+
+def _training_images(training: ProbeTraining, images_of: Callable[[SampleSource], _Images]) -> tuple[_Images, _Images]:
+    """Return the images that are trained on, and those that choose the penalty."""
+    train = training.train
+    if training.samples_per_class is not None:
+        train = few_per_class(train, training.samples_per_class, training.seed)
+    if training.validation is not None:
+        return images_of(train), images_of(training.validation)
+    first, second = split_by_class(train, VALIDATION_RATIO, training.seed)
+    if not second:
+        raise ValueError(f"{train.name} is too small to choose the penalty on a part of it; give --validation data")
+    images = images_of(train)
+    return images.rows(first), images.rows(second)
 
 
 def best_exponent(accuracy: Callable[[float], float], *, console: Console | None = None) -> float:
