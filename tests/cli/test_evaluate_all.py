@@ -150,6 +150,8 @@ def test_an_error_on_the_way_names_its_section_and_leaves_what_was_found(weights
 
 def test_the_example_is_right(weights: str, tmp_path: Path):
     sections = Arguments(weights=weights, tasks=EXAMPLE, out=tmp_path).sections()
-    assert list(sections) == ["retrieval", "zero-shot", "scene-captions", "grounding", "retrieval-few"]
+    assert list(sections) == [
+        "retrieval", "zero-shot", "captioning", "vqa", "scene-captions", "scene-swaps", "grounding", "retrieval-few",
+    ]  # fmt: skip
     for arguments in sections.values():
         assert len(arguments.context.source(arguments.data)) == 100
