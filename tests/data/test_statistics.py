@@ -7,7 +7,15 @@ from builders.predictors import photo_source
 from sycoca.data.image_index import ImageIndex
 from sycoca.data.image_inspection import inspect_images
 from sycoca.data.samples import ImageTextSample, Question
-from sycoca.data.statistics import Spread, all_captions, caption_statistics, evenly_spread, image_statistics, spread
+from sycoca.data.statistics import (
+    Spread,
+    all_captions,
+    all_texts,
+    caption_statistics,
+    evenly_spread,
+    image_statistics,
+    spread,
+)
 from sycoca.preprocess.config import TokenizerConfig
 from sycoca.preprocess.decoding import open_rgb
 from sycoca.preprocess.tokenizer import Tokenizer
@@ -44,6 +52,13 @@ def test_counts_worked_by_hand():
     assert (found.num_truncated, found.truncated_ratio) == (1, 1 / 7)
     assert (found.num_words, found.num_labels, found.num_questions) == (6, 1, 6)
     assert list(all_captions(Source())) == [text for texts in TEXTS for text in texts]
+
+
+def test_a_tokenizer_learns_captions_and_questions():
+    source = Source()
+    asked = [question.question for index in range(len(source)) for question in source[index].questions]
+    assert sorted(all_texts(source)) == sorted([*all_captions(source), *asked])
+    assert len(asked) == 6
 
 
 def test_a_caption_that_just_fits_is_not_truncated():

@@ -67,9 +67,20 @@ class ImageStatistics:
 
 
 def all_captions(source: SampleSource) -> Iterator[str]:
-    """Yield every caption of every sample, as a tokenizer wants them for training."""
+    """Yield every caption of every sample."""
     for index in range(len(source)):
         yield from source[index].captions
+
+
+def all_texts(source: SampleSource) -> Iterator[str]:
+    """Yield every caption and question of every sample, as a tokenizer wants them for training.
+
+    Questions, too: a model that is to be asked later must not read them letter by letter.
+    """
+    for index in range(len(source)):
+        sample = source[index]
+        yield from sample.captions
+        yield from (question.question for question in sample.questions)
 
 
 def caption_statistics(source: SampleSource, tokenizer: Tokenizer, context_length: int) -> CaptionStatistics:

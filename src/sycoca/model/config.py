@@ -97,7 +97,7 @@ class TextEncoderConfig:
     """The causal transformer over the caption: tokens -> token states and one global feature."""
 
     vocab_size: int = 49408
-    """Most token ids; a tokenizer trained on the captions at hand may need fewer, and then the model has fewer."""
+    """Most token ids; a tokenizer trained on the texts at hand may need fewer, and then the model has fewer."""
 
     context_length: int = 76
     """Most tokens per caption, special tokens included."""

@@ -45,7 +45,7 @@ class ImageTransformConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenizerConfig:
-    """The byte-pair tokenizer that is trained on the captions at hand."""
+    """The byte-pair tokenizer that is trained on the texts at hand."""
 
     vocab_size: int = 8192
     """Most token ids, the 256 bytes and 3 special tokens included; few captions give fewer."""

@@ -1,6 +1,6 @@
 """Complete pretraining configurations, as functions. Imports no torch.
 
-Sizes come from the sources that each docstring names; tokenizers are byte-pair vocabularies trained on the captions
+Sizes come from the sources that each docstring names; tokenizers are byte-pair vocabularies trained on the texts
 at hand, of at most the named size.
 """
 
@@ -59,7 +59,7 @@ def tiny() -> PretrainConfig:
         transforms=ImageTransformConfig(crop_min_area=1.0, crop_max_aspect=1.0, flips=False),
         tokenizer=TokenizerConfig(vocab_size=512),
         data=DataConfig(
-            train="scenes:?level=easy&count=8000&seed=0",
+            train="scenes:?level=easy&count=24000&seed=0",
             validation="scenes:?level=easy&count=500&split=validation",
             num_workers=0,
             cache_images=True,

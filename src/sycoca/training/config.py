@@ -237,7 +237,7 @@ class PretrainConfig(RunConfig):
     """From pictures to pixels."""
 
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
-    """From captions to tokens; trained on the training captions."""
+    """From captions to tokens; trained on the training captions, and on questions where there are some."""
 
     def __post_init__(self) -> None:
         if self.tokenizer.vocab_size > self.model.text_encoder.vocab_size:

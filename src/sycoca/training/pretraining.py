@@ -1,10 +1,10 @@
-"""Pretraining from nothing: a tokenizer of the captions at hand, a fresh model, the paper's three objectives."""
+"""Pretraining from nothing: a tokenizer of the texts at hand, a fresh model, the paper's three objectives."""
 
 from pathlib import Path
 
 from sycoca.data.examples import CaptionExamples
 from sycoca.data.samples import SampleSource
-from sycoca.data.statistics import all_captions
+from sycoca.data.statistics import all_texts
 from sycoca.evaluation.grounding import evaluate_grounding
 from sycoca.evaluation.retrieval import evaluate_retrieval
 from sycoca.evaluation.shares import Shares
@@ -88,7 +88,7 @@ def shared_tokenizer(config: PretrainConfig, source: SampleSource, runtime: Runt
     """Return the run's tokenizer: the one at ``path``, trained first by the main process where there is none."""
     if runtime.is_main_rank and not path.exists():
         unfinished = path.with_name(f".{path.name}.partial")
-        Tokenizer.train(all_captions(source), config.tokenizer).save(unfinished)
+        Tokenizer.train(all_texts(source), config.tokenizer).save(unfinished)
         unfinished.replace(path)
     runtime.barrier()
     return Tokenizer.load(path)
