@@ -27,7 +27,7 @@ class BatchTotals:
     """Pairs in the global batch."""
 
     num_labels: int
-    """Tokens that captioning has to predict in the global batch."""
+    """Tokens that captioning has to predict in the global batch, or questions that are to be answered."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,18 +52,21 @@ class ImageTextBatch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuestionBatch:
-    """Images with one question each and what their annotators answered."""
+    """Images with questions about them and what their annotators answered."""
 
     images: Float[Tensor, "batch 3 height width"]
     """Normalized pixels."""
 
-    tokens: Int[Tensor, "batch tokens"]
+    tokens: Int[Tensor, "questions tokens"]
     """Token ids of the questions, as in `ImageTextBatch`."""
 
-    is_padding: Bool[Tensor, "batch tokens"]
+    is_padding: Bool[Tensor, "questions tokens"]
     """True where a token is filler."""
 
-    targets: Float[Tensor, "batch answers"]
+    image_of_question: Int[Tensor, " questions"]
+    """The row of the image that each is about; one image may have several questions."""
+
+    targets: Float[Tensor, "questions answers"]
     """How right each answer of the list is, 0 to 1."""
 
     draw_keys: Int[Tensor, " batch"]

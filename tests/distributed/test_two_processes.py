@@ -305,4 +305,4 @@ def test_a_fine_tuning_is_that_of_one_process(
         assert two == pytest.approx(one, rel=1e-4)
     theirs, ours = (load_file(run / "weights/model.safetensors") for run in (folder / f"two-{task}", tmp_path / "one"))
     for name, expected in ours.items():
-        torch.testing.assert_close(theirs[name], expected, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(theirs[name], expected, rtol=1e-4, atol=1e-5)

@@ -154,9 +154,10 @@ def test_refuses_what_cannot_be_judged():
         evaluate_vqa(predictor, question_source([(asked("a?", "yes", key="5"),), (asked("b?", "no", key="5"),)]))
 
 
-def test_one_sample_per_question():
-    source = QuestionSamples(question_source(), [(2, 1), (0, 1)])
-    assert [source[index].key for index in range(len(source))] == ["photo-2, question 8", "photo-0, question photo-0#1"]
-    assert source[0].questions == (replace(QUESTIONS[2][1], image="photo-2"),)
-    assert source[1].questions[0].question == "what color is it?"
+def test_samples_hold_the_questions_that_are_to_be_learned():
+    source = QuestionSamples(question_source(), [[1], [], [1]], most_per_sample=4)
+    assert [source[index].key for index in range(len(source))] == ["photo-0, question photo-0#1", "photo-2, question 8"]
+    assert source[1].questions == (replace(QUESTIONS[2][1], image="photo-2"),)
+    assert source[0].questions[0].question == "what color is it?"
+    assert source.num_questions == 2
     assert source.skipped == ()

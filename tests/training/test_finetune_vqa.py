@@ -76,7 +76,7 @@ def vqa_config(weights: str, spec: str, out: Path, **changes: object) -> Finetun
 def test_the_list_has_the_most_frequent_answers_and_what_it_suits():
     answer_list = AnswerList.of_source(SOURCE, 3, None)
     assert answer_list.answers == ("Table", "yes", "book, cup")
-    learnable = answer_list.learnable(SOURCE)
+    learnable = answer_list.learnable(SOURCE, 1)
     assert [learnable[index].questions[0].question for index in range(len(learnable))] == [
         "what is it?",
         "is it?",
@@ -84,6 +84,14 @@ def test_the_list_has_the_most_frequent_answers_and_what_it_suits():
         "what is left?",
         "is it red?",
     ]
+    assert learnable.num_questions == 5
+    together = answer_list.learnable(SOURCE, 2)
+    assert [[question.question for question in together[index].questions] for index in range(len(together))] == [
+        ["what is it?", "is it?"],
+        ["what is it?", "what is left?"],
+        ["is it red?"],
+    ]
+    assert together.num_questions == 5
     assert answer_list.targets(asked("?", "book", "Cup")) == {2: 1.0}
     assert answer_list.targets(asked("?", "lamp")) == {}
     assert answer_list.targets(asked("?")) == {}
@@ -101,7 +109,7 @@ def test_soft_targets_of_annotators():
 
 def test_questions_stand_beside_their_own_images():
     predictor, answer_list = small_predictor(), AnswerList.of_source(SOURCE, 9, None)
-    learnable = answer_list.learnable(SOURCE)
+    learnable = answer_list.learnable(SOURCE, 1)
     examples = QuestionExamples(learnable, predictor.tokenizer, 28, answer_list)
     images, keys, totals = torch.zeros(2, 3, 8, 8), torch.tensor([5, 6]), BatchTotals(num_samples=9, num_labels=0)
     crops = CropBatch(places=((0, 3), (7, 0)), images=images, skipped=())
@@ -110,10 +118,33 @@ def test_questions_stand_beside_their_own_images():
     assert texts == ["what is left?", "what is it?"]
     assert [answer_list.answers[row.argmax()] for row in batch.targets] == ["book, cup", "Table"]
     assert batch.totals is totals
+    assert batch.image_of_question.tolist() == [0, 1]
     in_order = examples.in_order([learnable[3], learnable[0]], images, keys)
     torch.testing.assert_close(in_order.targets, batch.targets)
     torch.testing.assert_close(in_order.tokens, batch.tokens)
     assert in_order.totals.num_samples == 2
+
+
+def test_questions_about_one_image_give_the_gradients_of_each_by_itself():
+    predictor = small_predictor(model_num_answers=3, answers=tuple("abc"))
+    answer_list = AnswerList.of_source(SOURCE, 3, None)
+    images = torch.randn(3, 3, 32, 32, dtype=torch.float64)
+    task = AnsweringTask(predictor.model, "cross_entropy")
+    gradients = []
+    for most_per_image, rows in ((1, [0, 0, 1, 1, 2]), (2, [0, 1, 2])):
+        learnable = answer_list.learnable(SOURCE, most_per_image)
+        examples = QuestionExamples(learnable, predictor.tokenizer, 28, answer_list)
+        assert [examples.num_labels((0, index)) for index in range(len(learnable))] == (
+            [1] * 5 if most_per_image == 1 else [2, 2, 1]
+        )
+        samples = [learnable[index] for index in range(len(learnable))]
+        batch = examples.in_order(samples, images[rows], torch.arange(len(rows)))
+        assert (batch.totals.num_labels, batch.totals.num_samples) == (5, len(rows))
+        predictor.model.zero_grad()
+        task.total_loss(task(batch)).backward()
+        gradients.append({n: p.grad.clone() for n, p in predictor.model.named_parameters() if p.grad is not None})
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, msg=name)
 
 
 def test_every_part_that_answers_need_is_trained():
@@ -122,7 +153,7 @@ def test_every_part_that_answers_need_is_trained():
         small_predictor(model_num_answers=4, answers=tuple("abcd")),
         AnswerList.of_source(SOURCE, 9, None),
     )
-    learnable = answer_list.learnable(SOURCE)
+    learnable = answer_list.learnable(SOURCE, 1)
     examples = QuestionExamples(learnable, predictor.tokenizer, 28, answer_list)
     images = torch.randn(2, 3, 32, 32, dtype=torch.float64)
     batch = examples.in_order([learnable[0], learnable[1]], images, torch.tensor([1, 2]))

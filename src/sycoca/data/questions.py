@@ -43,23 +43,32 @@ def check_unique(keys: Sequence[str], what: str) -> None:
 
 @final
 class QuestionSamples:
-    """The samples of a source, one for each question that is to be learned from."""
+    """The samples of a source with those questions alone that are to be learned from.
 
-    def __init__(self, source: SampleSource, places: Sequence[tuple[int, int]]) -> None:
-        """Take questions by their sample's index in the source and their place among the sample's questions."""
+    An image with many questions becomes several samples, each with a few of them: every question occurs once.
+    """
+
+    def __init__(self, source: SampleSource, places: Sequence[Sequence[int]], most_per_sample: int) -> None:
+        """Take, for every sample of the source, the places of its questions; samples without any are left out."""
         self.name = source.name
         self.skipped: Sequence[SkippedSample] = skipped_samples(source)
+        self.num_questions = sum(map(len, places))
         self._source = source
-        self._places = places
+        self._groups = [
+            (index, own[start : start + most_per_sample])
+            for index, own in enumerate(places)
+            for start in range(0, len(own), most_per_sample)
+        ]
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._groups)
 
     def __getitem__(self, index: int) -> ImageTextSample:
-        sample_index, place = self._places[index]
+        sample_index, places = self._groups[index]
         sample = self._source[sample_index]
-        question = _keyed(sample)[place]
-        return replace(sample, key=f"{sample.key}, question {question.key}", questions=(question,))
+        questions = _keyed(sample)
+        chosen = tuple(questions[place] for place in places)
+        return replace(sample, key=f"{sample.key}, question {chosen[0].key}", questions=chosen)
 
 
 def _keyed(sample: ImageTextSample) -> tuple[Question, ...]:

@@ -70,9 +70,9 @@ def tune_for_questions(
     config = replace(
         vqa(str(weights), TRAIN_SCENES),
         loss="cross_entropy",  # every question has one answer
-        optimizer=OptimizerConfig(peak_lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.05),
+        optimizer=OptimizerConfig(peak_lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05),
     )
-    training_seconds = _tune(config, out, seed, steps=400 if steps is None else steps, console=console)
+    training_seconds = _tune(config, out, seed, steps=550 if steps is None else steps, batch=32, console=console)
     predictor = load(RunFolder(out).weights)
     report = evaluate_vqa(predictor, source, console=console)
     return TunedModel(
@@ -92,7 +92,7 @@ def tune_for_classes(
         label_smoothing=None,
         optimizer=OptimizerConfig(peak_lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05),
     )
-    training_seconds = _tune(config, out, seed, steps=200 if steps is None else steps, console=console)
+    training_seconds = _tune(config, out, seed, steps=200 if steps is None else steps, batch=128, console=console)
     predictor = load(RunFolder(out).weights)
     report = evaluate_classification(predictor, source, console=console)
     return TunedModel(
@@ -100,7 +100,7 @@ def tune_for_classes(
     )
 
 
-def _tune(config: FinetuneConfig, out: Path, seed: int, *, steps: int, console: Console) -> float:
+def _tune(config: FinetuneConfig, out: Path, seed: int, *, steps: int, batch: int, console: Console) -> float:
     started_at = time.perf_counter()
     finetune(
         replace(
@@ -109,7 +109,7 @@ def _tune(config: FinetuneConfig, out: Path, seed: int, *, steps: int, console: 
             seed=seed,
             data=DataConfig(train=TRAIN_SCENES, cache_images=True),
             schedule=ScheduleConfig(warmup_steps=20),
-            training=TrainingConfig(steps=steps, global_batch_size=128, log_every=20, report=False),
+            training=TrainingConfig(steps=steps, global_batch_size=batch, log_every=20, report=False),
         ),
         console=console,
     )

@@ -46,12 +46,10 @@ class AnswerList:
             row[list(own)] = torch.tensor(list(own.values()))
         return rows
 
-    def learnable(self, source: SampleSource) -> QuestionSamples:
-        """Return a sample for each question that some listed answer is right for."""
+    def learnable(self, source: SampleSource, most_per_image: int) -> QuestionSamples:
+        """Return samples with the questions that some listed answer is right for, so many to an image at most."""
         places = [
-            (index, place)
+            [place for place, question in enumerate(source[index].questions) if self.targets(question)]
             for index in range(len(source))
-            for place, question in enumerate(source[index].questions)
-            if self.targets(question)
         ]
-        return QuestionSamples(source, places)
+        return QuestionSamples(source, places, most_per_image)

@@ -13,7 +13,7 @@ from sycoca.training.tasks import TrainingTask
 
 @final
 class AnsweringTask(TrainingTask[QuestionBatch]):
-    """One question per image, all patches seen."""
+    """Questions about images, each encoded once for all of its questions; all patches are seen."""
 
     def __init__(self, model: SyCoCa, loss: AnswerLoss) -> None:
         super().__init__()
@@ -23,10 +23,10 @@ class AnsweringTask(TrainingTask[QuestionBatch]):
     def forward(self, batch: QuestionBatch) -> LossTerms:
         """Return this micro-batch's share of the loss."""
         model = self.model
-        memory = model.memory(model.encode_images(batch.images))
+        memory = model.memory(model.encode_images(batch.images))[batch.image_of_question]
         questions = model.encode_texts(batch.tokens, batch.is_padding)
         logits = model.answer_logits(questions, batch.is_padding, memory)
-        return LossTerms(answering=answering_loss(logits, batch.targets, batch.totals.num_samples, self.loss))
+        return LossTerms(answering=answering_loss(logits, batch.targets, batch.totals.num_labels, self.loss))
 
     def components(self) -> list[nn.Module]:
         """Return encoders, decoder and head."""

@@ -45,17 +45,18 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
             )
 
     def prepared(self, source: SampleSource) -> SampleSource:
-        """Return a sample per question; the first source, which is the training data, makes the list of answers."""
+        """Return the questions to learn from; the first source, the training data, makes the list of answers."""
         is_first = self._answer_list is None
         if self._answer_list is None:
             config = self.config
             self._answer_list = AnswerList.of_source(source, config.num_answers, config.references_are)
-        learnable = self._answer_list.learnable(source)
+        learnable = self._answer_list.learnable(source, self.config.questions_per_image)
         if is_first:
             num_questions = sum(len(source[index].questions) for index in range(len(source)))
+            num_left_out = num_questions - learnable.num_questions
             self._notices.append(
-                f"{len(self._answer_list.answers):,} answers to choose from; {num_questions - len(learnable):,} of"
-                f" {num_questions:,} training questions have none of them and are left out"
+                f"{len(self._answer_list.answers):,} answers to choose from; {num_left_out:,} of {num_questions:,}"
+                " training questions have none of them and are left out"
             )
         return learnable
 

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple, final
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from sycoca.data.crops import CropBatch, Place
-from sycoca.data.samples import ImageTextSample, Question, SampleSource
+from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.preprocess.token_batch import pad_tokens
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.records import BatchTotals, QuestionBatch
@@ -23,20 +24,20 @@ class _EncodedQuestion(NamedTuple):
 
 @final
 class QuestionExamples:
-    """The one question of every sample, with soft targets."""
+    """All questions of every sample, with soft targets."""
 
     def __init__(
         self, source: SampleSource, tokenizer: Tokenizer, context_length: int, answer_list: AnswerList
     ) -> None:
         self._source = source
-        self._encoded: dict[int, _EncodedQuestion] = {}
+        self._encoded: dict[int, list[_EncodedQuestion]] = {}
         self._tokenizer = tokenizer
         self._context_length = context_length
         self._answer_list = answer_list
 
-    def num_labels(self, place: Place) -> int:  # noqa: ARG002 (the same for all)
-        """Return 0: nothing is generated."""
-        return 0
+    def num_labels(self, place: Place) -> int:
+        """Return the number of questions, over which the loss is a mean."""
+        return len(self._known(place[1]))
 
     def batch(
         self,
@@ -54,32 +55,40 @@ class QuestionExamples:
         images: Float[Tensor, "batch 3 height width"],
         draw_keys: Int[Tensor, " batch"],
     ) -> QuestionBatch:
-        """Return every image with its question."""
-        totals = BatchTotals(num_samples=len(samples), num_labels=0)
-        return self._batch([self._encode(sample.questions[0]) for sample in samples], images, draw_keys, totals)
+        """Return every image with its questions."""
+        questions = [self._encode(sample) for sample in samples]
+        totals = BatchTotals(num_samples=len(samples), num_labels=sum(map(len, questions)))
+        return self._batch(questions, images, draw_keys, totals)
 
     def _batch(
         self,
-        questions: Sequence[_EncodedQuestion],
+        questions: Sequence[Sequence[_EncodedQuestion]],
         images: Float[Tensor, "batch 3 height width"],
         draw_keys: Int[Tensor, " batch"],
         totals: BatchTotals,
     ) -> QuestionBatch:
-        texts = pad_tokens([question.tokens for question in questions], self._tokenizer.special.pad_id)
+        asked = [question for own in questions for question in own]
+        texts = pad_tokens([question.tokens for question in asked], self._tokenizer.special.pad_id)
         return QuestionBatch(
             images=images,
             tokens=texts.tokens,
             is_padding=texts.is_padding,
-            targets=self._answer_list.rows([question.targets for question in questions]),
+            image_of_question=torch.tensor([row for row, own in enumerate(questions) for _ in own]),
+            targets=self._answer_list.rows([question.targets for question in asked]),
             draw_keys=draw_keys,
             totals=totals,
         )
 
-    def _known(self, index: int) -> _EncodedQuestion:
+    def _known(self, index: int) -> list[_EncodedQuestion]:
         if index not in self._encoded:
-            self._encoded[index] = self._encode(self._source[index].questions[0])
+            self._encoded[index] = self._encode(self._source[index])
         return self._encoded[index]
 
-    def _encode(self, question: Question) -> _EncodedQuestion:
-        tokens = self._tokenizer.encode(question.question, self._context_length)
-        return _EncodedQuestion(tokens=tokens, targets=self._answer_list.targets(question))
+    def _encode(self, sample: ImageTextSample) -> list[_EncodedQuestion]:
+        return [
+            _EncodedQuestion(
+                tokens=self._tokenizer.encode(question.question, self._context_length),
+                targets=self._answer_list.targets(question),
+            )
+            for question in sample.questions
+        ]
