@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,11 @@ from sycoca.data.spec import open_source
 from sycoca.experiments import quickstart as module
 from sycoca.experiments import quickstart_tasks
 from sycoca.experiments.quickstart import QuickstartResult, quickstart, remove_run
+from sycoca.presets.pretrain import tiny
+from sycoca.training.config import DataConfig
+
+
+FEW_SCENES = "scenes:?level=easy&count=200&seed=0"
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +23,8 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> QuickstartResult:
     """A quickstart of two steps on few scenes: everything runs, nothing is learned."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "TEST_SCENES", "scenes:?level=easy&count=24&split=test")
-        patch.setattr(quickstart_tasks, "TRAIN_SCENES", "scenes:?level=easy&count=200&seed=0")
+        patch.setattr(quickstart_tasks, "TRAIN_SCENES", FEW_SCENES)
+        patch.setattr(module, "tiny", lambda: replace(tiny(), data=DataConfig(train=FEW_SCENES, cache_images=True)))
         out = tmp_path_factory.mktemp("runs") / "quickstart"
         return quickstart(out, steps=2, console=Console(file=io.StringIO()))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.plain_data import did_you_mean
@@ -20,16 +21,7 @@ def retrieval(weights: str, train: str) -> FinetunePairsConfig:
     Source: our own. Command: ``sycoca finetune retrieval WEIGHTS --data.train SPEC``. Rates of 1e-5 are usual for
     models of a hundred million parameters (BLIP), small ones want more.
     """
-    return FinetunePairsConfig(
-        task="retrieval",
-        weights=weights,
-        out="runs/finetune-retrieval",
-        data=DataConfig(train=train),
-        objectives=ObjectivesConfig(contrastive_weight=1.0, captioning_weight=1.0, masked_image_weight=0.0),
-        optimizer=_optimizer(1e-4),
-        schedule=ScheduleConfig(warmup_steps=100),
-        training=TrainingConfig(steps=1000, global_batch_size=128, evaluate_every=250, save_every=250),
-    )
+    return _pairs("retrieval", weights, train, captioning_weight=1.0, batch_size=128)
 
 
 def captioning(weights: str, train: str) -> FinetunePairsConfig:
@@ -39,20 +31,13 @@ def captioning(weights: str, train: str) -> FinetunePairsConfig:
     --data.train SPEC``. Rates of 1e-5 are usual for models of a hundred million parameters (BLIP), small ones want
     more.
     """
-    return FinetunePairsConfig(
-        task="captioning",
-        weights=weights,
-        out="runs/finetune-captioning",
-        data=DataConfig(train=train),
-        objectives=ObjectivesConfig(contrastive_weight=1.0, captioning_weight=2.0, masked_image_weight=0.0),
-        optimizer=_optimizer(1e-4),
-        schedule=ScheduleConfig(warmup_steps=100),
-        training=TrainingConfig(steps=1000, global_batch_size=64, evaluate_every=250, save_every=250),
-    )
+    return _pairs("captioning", weights, train, captioning_weight=2.0, batch_size=64)
 
 
 def vqa(weights: str, train: str) -> FinetuneVqaConfig:
     """Questions about images, answered from the most frequent training answers by a new head.
+
+    A batch is 32 images with up to 8 questions each.
 
     Source: CoCa (arXiv 2205.01917, section 4.2.2) for the head, VQA v2's convention for the 3,129 answers, soft targets
     and the loss, the rest our own. Command: ``sycoca finetune vqa WEIGHTS --data.train SPEC``. Rates of 2e-5 are usual
@@ -63,9 +48,9 @@ def vqa(weights: str, train: str) -> FinetuneVqaConfig:
         weights=weights,
         out="runs/finetune-vqa",
         data=DataConfig(train=train),
-        optimizer=_optimizer(5e-4),
-        schedule=ScheduleConfig(warmup_steps=100),
-        training=TrainingConfig(steps=2000, global_batch_size=128, evaluate_every=500, save_every=500),
+        optimizer=_optimizer(1e-3),
+        schedule=ScheduleConfig(warmup_steps=50),
+        training=TrainingConfig(steps=1000, global_batch_size=32, evaluate_every=250, save_every=250),
     )
 
 
@@ -89,6 +74,23 @@ def classification(weights: str, train: str) -> FinetuneClassificationConfig:
         training=TrainingConfig(
             steps=1500, global_batch_size=128, average_decay=0.999, evaluate_every=500, save_every=500
         ),
+    )
+
+
+def _pairs(
+    task: Literal["retrieval", "captioning"], weights: str, train: str, *, captioning_weight: float, batch_size: int
+) -> FinetunePairsConfig:
+    return FinetunePairsConfig(
+        task=task,
+        weights=weights,
+        out=f"runs/finetune-{task}",
+        data=DataConfig(train=train),
+        objectives=ObjectivesConfig(
+            contrastive_weight=1.0, captioning_weight=captioning_weight, masked_image_weight=0.0
+        ),
+        optimizer=_optimizer(1e-4),
+        schedule=ScheduleConfig(warmup_steps=100),
+        training=TrainingConfig(steps=1000, global_batch_size=batch_size, evaluate_every=250, save_every=250),
     )
 
 
