@@ -14,7 +14,6 @@ from sycoca.experiments.quickstart import QuickstartResult, quickstart, remove_r
 from sycoca.presets.pretrain import tiny
 from sycoca.training.config import DataConfig
 
-
 FEW_SCENES = "scenes:?level=easy&count=200&seed=0"
 
 

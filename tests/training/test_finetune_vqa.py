@@ -20,7 +20,10 @@ from sycoca.training.answering_task import AnsweringTask
 from sycoca.training.config import DataConfig, OptimizerConfig, RuntimeConfig, ScheduleConfig, TrainingConfig
 from sycoca.training.finetune import finetune, resume_finetuning
 from sycoca.training.finetune_config import FinetuneVqaConfig
+from sycoca.training.finetune_vqa import VqaFinetuning
 from sycoca.training.question_examples import QuestionExamples
+from sycoca.training.run_folder import RunFolder
+from sycoca.training.runtime import Runtime
 from sycoca.weights.folder import save_weights
 
 
@@ -208,6 +211,26 @@ def test_a_run_learns_its_answers_and_keeps_them(weights: str, tmp_path: Path):
     assert "<h2>Questions</h2>" in page
     assert "is it red?" in page
     assert "red <small>" in page
+
+
+def test_answers_that_are_known_already_keep_their_rows(weights: str, tmp_path: Path):
+    one_step = TrainingConfig(steps=1, global_batch_size=2, tensorboard=False, report=False)
+    config = vqa_config(weights, "colors", tmp_path / "first", training=one_step)
+    first = load(finetune(config, COLORS) / "weights")
+    again = vqa_config(str(tmp_path / "first" / "weights"), "colors", tmp_path / "again", training=one_step)
+    recipe = VqaFinetuning(again)
+    other = ListSource(samples=(photo_with(0, asked("what color?", "red"), asked("and this?", "pink")),))
+    source = recipe.open_sources(other).train
+    with Runtime(again.runtime) as runtime:
+        trained = recipe.build(source, RunFolder(tmp_path), runtime)
+    assert trained.weights.answers == ("pink", "red")
+    old, new = first.model.answer_head, trained.model.answer_head
+    assert old is not None
+    assert new is not None
+    red = first.config.answers.index("red")
+    torch.testing.assert_close(new.linear.weight[1], old.linear.weight[red], rtol=0, atol=0)
+    torch.testing.assert_close(new.linear.bias[1], old.linear.bias[red], rtol=0, atol=0)
+    assert not any(torch.equal(new.linear.weight[0], row) for row in old.linear.weight)
 
 
 def test_a_run_that_was_killed_ends_with_the_same_weights(weights: str, spec: str, tmp_path: Path):

@@ -71,7 +71,7 @@ class ClassificationFinetuning(Finetuning[FinetuneClassificationConfig]):
         weights = self.weights_config(
             loaded, model=replace(loaded.config.model, **changes), answers=None, class_names=names
         )
-        model = self.started_model(loaded, weights.model)
+        model = self.started_model(loaded, weights)
         if config.head_from_prompts:
             self._start_head(model, loaded, source, names)
         freeze_what_classes_do_not_need(model)

@@ -42,20 +42,21 @@ class PairsFinetuning(Finetuning[FinetunePairsConfig]):
         config, loaded = self.config, self.loaded()
         model_config = self._model_config(loaded.config.model)
         masking = replace(loaded.config.masking, hides_from_captioning=config.hides_from_captioning)
-        model = self.started_model(loaded, model_config).to(runtime.device)
+        weights = self.weights_config(
+            loaded,
+            model=model_config,
+            masking=masking,
+            normalizes_patches=config.objectives.normalizes_patches,
+            answers=None,
+            class_names=None,
+        )
+        model = self.started_model(loaded, weights).to(runtime.device)
         ranks = Ranks(gather=runtime.gather, rank=runtime.rank)
         context_length = model_config.text_encoder.context_length
         return TrainedParts(
             tokenizer=loaded.tokenizer,
             model=model,
-            weights=self.weights_config(
-                loaded,
-                model=model_config,
-                masking=masking,
-                normalizes_patches=config.objectives.normalizes_patches,
-                answers=None,
-                class_names=None,
-            ),
+            weights=weights,
             task=PretrainingTask(model, masking=masking, objectives=config.objectives, ranks=ranks),
             validation_task=PretrainingTask(model, masking=masking, objectives=config.objectives),
             examples=CaptionExamples(source, loaded.tokenizer, context_length, config.seed),

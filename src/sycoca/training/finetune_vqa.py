@@ -73,10 +73,12 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
             answers_exclude_each_other=config.loss == "cross_entropy",
             class_names=None,
         )
-        model = self.started_model(loaded, weights.model).to(runtime.device)
+        model = self.started_model(loaded, weights).to(runtime.device)
         room = model.config.text_encoder.context_length
         self._num_truncated = sum(
-            loaded.tokenizer.num_tokens(source[index].questions[0].question) > room for index in range(len(source))
+            loaded.tokenizer.num_tokens(question.question) > room
+            for index in range(len(source))
+            for question in source[index].questions
         )
         return TrainedParts(
             tokenizer=loaded.tokenizer,

@@ -1,8 +1,11 @@
 """What all fine-tunings share: they begin with a weights folder instead of nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
+
+from jaxtyping import Shaped
+from torch import Tensor
 
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
@@ -13,6 +16,9 @@ from sycoca.weights.config import WeightsConfig
 from sycoca.weights.folder import LoadedWeights, load_weights
 
 C = TypeVar("C", bound=FinetuneConfig)
+
+_HEADS = ("answer_head.", "class_head.")
+"""How the names of heads' tensors begin."""
 
 _SAID = {
     "text_decoder": "text decoder",
@@ -47,13 +53,24 @@ class Finetuning(Recipe[C]):
         transforms = loaded.config.transforms if self.config.transforms is None else self.config.transforms
         return replace(loaded.config, **{"transforms": transforms, **changes})
 
-    def started_model(self, loaded: LoadedWeights, config: SyCoCaConfig) -> SyCoCa:
-        """Return a model of that config: what it shares with the loaded one has its tensors, the rest is drawn."""
-        model = build_model(config, self.config.seed)
+    def started_model(self, loaded: LoadedWeights, weights: WeightsConfig) -> SyCoCa:
+        """Return the model of ``weights``: what it shares with the loaded one has its tensors, the rest is drawn.
+
+        Heads share the answers, or classes, that both know.
+        """
+        model = build_model(weights.model, self.config.seed)
         if self.config.random_weights:
             return model
         own = model.state_dict()
-        shared = {name: tensor for name, tensor in loaded.model.state_dict().items() if name in own}
+        known = loaded.model.state_dict()
+        shared = {name: tensor for name, tensor in known.items() if name in own and not name.startswith(_HEADS)}
+        for head, old_names, new_names in (
+            ("answer_head", loaded.config.answers, weights.answers),
+            ("class_head", loaded.config.class_names, weights.class_names),
+        ):
+            if old_names is not None and new_names is not None:
+                for name in (f"{head}.linear.weight", f"{head}.linear.bias"):
+                    shared[name] = _rows_by_name(own[name], new_names, known[name], old_names)
         model.load_state_dict(own | shared)
         return model
 
@@ -67,6 +84,21 @@ class Finetuning(Recipe[C]):
 def without_heads(changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return changes of a model's config that also take its heads off: training for something else spoils them."""
     return {"num_answers": None, "num_classes": None, **changes}
+
+
+def _rows_by_name(
+    new: Shaped[Tensor, "new_names *columns"],
+    new_names: Sequence[str],
+    old: Shaped[Tensor, "old_names *columns"],
+    old_names: Sequence[str],
+) -> Shaped[Tensor, "new_names *columns"]:
+    """Return the new rows, with the old ones in the places of names that occur in both."""
+    row_of_name = {name: row for row, name in enumerate(old_names)}
+    rows = new.clone()
+    for row, name in enumerate(new_names):
+        if name in row_of_name:
+            rows[row] = old[row_of_name[name]]
+    return rows
 
 
 def _is_there(config: SyCoCaConfig, component: str) -> bool:
