@@ -9,7 +9,7 @@ from sycoca.cli.usage import UsageError
 from sycoca.plain_data import did_you_mean
 
 COMMANDS = {
-    "quickstart": "built-in scenes -> pretrain a tiny model -> one HTML report; no download, minutes",
+    "quickstart": "built-in scenes -> pretrain a tiny model -> five tasks -> one HTML report; no download, minutes",
     "pretrain": "pretrain a model on images with captions",
     "finetune": "fine-tune a model for a task",
     "caption": "describe images",

@@ -36,7 +36,7 @@ def tiny() -> PretrainConfig:
     """Smallest model that learns the built-in scenes, in minutes on 2 CPU cores; the quickstart's.
 
     Source: our own sizes. Command: ``sycoca quickstart``. Cost: about 6 minutes on 2 CPU cores. Measured on 500
-    held-out scenes: text-to-image R@1 84 %, R@10 100 %, mask coverage 85 %, caption truth 63 %.
+    held-out scenes: text-to-image R@1 88 %, mask coverage 86 %, caption truth 64 %, zero-shot class 76 %.
     """
     return PretrainConfig(
         preset="tiny",
