@@ -213,6 +213,13 @@ def test_a_run_learns_its_answers_and_keeps_them(weights: str, tmp_path: Path):
     assert "red <small>" in page
 
 
+def test_a_resumed_run_asks_as_many_questions_at_once(weights: str, spec: str, tmp_path: Path):
+    config = vqa_config(weights, spec, tmp_path / "run")
+    finetune(config)
+    with pytest.raises(ValueError, match="questions_per_image cannot change when a run is resumed"):
+        resume_finetuning(replace(config, questions_per_image=1))
+
+
 def test_answers_that_are_known_already_keep_their_rows(weights: str, tmp_path: Path):
     one_step = TrainingConfig(steps=1, global_batch_size=2, tensorboard=False, report=False)
     config = vqa_config(weights, "colors", tmp_path / "first", training=one_step)

@@ -1,6 +1,7 @@
 """The options of every command that ends with a report."""
 
 import sys
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReportArguments:
+class ReportArguments(ABC):
     """Where a report goes."""
 
     out: Path | None = None
@@ -19,9 +20,9 @@ class ReportArguments:
     json: bool = False
     """Print the report as JSON instead of a table."""
 
+    @abstractmethod
     def report(self) -> "Report":
         """Do what was asked for."""
-        raise NotImplementedError
 
     def show(self, report: "Report") -> None:
         """Save or print a report; stdout has the report and nothing else."""

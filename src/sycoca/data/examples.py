@@ -19,7 +19,7 @@ class Examples(Protocol):
     """Turns crops of images into batches of one kind."""
 
     def num_labels(self, place: Place) -> int:
-        """Return how many tokens a sample has to predict in an epoch; 0 where nothing is generated."""
+        """Return how many tokens a sample has to predict in an epoch, or questions to answer; 0 for classes."""
         ...
 
     def batch(

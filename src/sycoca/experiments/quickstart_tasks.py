@@ -1,6 +1,7 @@
 """The quickstart's five tasks: what the pretrained model does as it is, and two short fine-tunings."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -72,12 +73,8 @@ def tune_for_questions(
         loss="cross_entropy",  # every question has one answer
         optimizer=OptimizerConfig(peak_lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05),
     )
-    training_seconds = _tune(config, out, seed, steps=550 if steps is None else steps, batch=32, console=console)
-    predictor = load(RunFolder(out).weights)
-    report = evaluate_vqa(predictor, source, console=console)
-    return TunedModel(
-        weights=RunFolder(out).weights, predictor=predictor, report=report, training_seconds=training_seconds
-    )
+    tuning = TrainingConfig(steps=550 if steps is None else steps, global_batch_size=32, log_every=20, report=False)
+    return _tuned(replace(config, out=str(out), seed=seed, training=tuning), evaluate_vqa, source, console)
 
 
 def tune_for_classes(
@@ -92,25 +89,18 @@ def tune_for_classes(
         label_smoothing=None,
         optimizer=OptimizerConfig(peak_lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05),
     )
-    training_seconds = _tune(config, out, seed, steps=200 if steps is None else steps, batch=128, console=console)
-    predictor = load(RunFolder(out).weights)
-    report = evaluate_classification(predictor, source, console=console)
-    return TunedModel(
-        weights=RunFolder(out).weights, predictor=predictor, report=report, training_seconds=training_seconds
-    )
+    tuning = TrainingConfig(steps=200 if steps is None else steps, global_batch_size=128, log_every=20, report=False)
+    return _tuned(replace(config, out=str(out), seed=seed, training=tuning), evaluate_classification, source, console)
 
 
-def _tune(config: FinetuneConfig, out: Path, seed: int, *, steps: int, batch: int, console: Console) -> float:
+def _tuned(
+    config: FinetuneConfig, evaluate: Callable[..., Report], source: ScenesSource, console: Console
+) -> TunedModel:
+    """Fine-tune on the training scenes and measure."""
     started_at = time.perf_counter()
-    finetune(
-        replace(
-            config,
-            out=str(out),
-            seed=seed,
-            data=DataConfig(train=TRAIN_SCENES, cache_images=True),
-            schedule=ScheduleConfig(warmup_steps=20),
-            training=TrainingConfig(steps=steps, global_batch_size=batch, log_every=20, report=False),
-        ),
-        console=console,
-    )
-    return time.perf_counter() - started_at
+    data, schedule = DataConfig(train=TRAIN_SCENES, cache_images=True), ScheduleConfig(warmup_steps=20)
+    run = RunFolder(finetune(replace(config, data=data, schedule=schedule), console=console))
+    training_seconds = time.perf_counter() - started_at
+    predictor = load(run.weights)
+    report = evaluate(predictor, source, console=console)
+    return TunedModel(weights=run.weights, predictor=predictor, report=report, training_seconds=training_seconds)

@@ -33,6 +33,7 @@ FIXED_ON_RESUME = (
     "data.train",
     "training.global_batch_size",
     "num_answers",
+    "questions_per_image",
     "references_are",
     "samples_per_class",
 )
