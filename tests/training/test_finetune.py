@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 import sycoca
 from sycoca.cli.main import main
+from sycoca.model.patches import resize_positions
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.presets.finetune import PRESETS, finetune_preset
@@ -20,6 +21,7 @@ from sycoca.training.pretrain import pretrain
 from sycoca.training.run_folder import RunFolder
 from sycoca.training.runtime import Runtime
 from sycoca.training.tracking import read_metrics
+from sycoca.weights.config import read_weights_config
 
 DATA = "scenes:?count=10&size=16"
 
@@ -64,6 +66,24 @@ def test_random_weights_keep_sizes_alone(config: FinetunePairsConfig, weights: P
     assert not torch.equal(own["image_encoder.positions"], pretrained["image_encoder.positions"])
     again = first_model(config, tmp_path).state_dict()
     assert all(torch.equal(tensor, again[name]) for name, tensor in own.items())
+
+
+def test_another_image_size_interpolates_positions(config: FinetunePairsConfig, weights: Path, tmp_path: Path):
+    pretrained = load_file(weights / "model.safetensors")
+    config = replace(config, image_size=24, objectives=ObjectivesConfig())
+    own = first_model(config, tmp_path).state_dict()
+    resized = {"image_encoder.positions", "image_decoder.positions"}
+    for name in resized:
+        assert torch.equal(own[name], resize_positions(pretrained[name], 36))
+    assert all(torch.equal(own[name], pretrained[name]) for name in pretrained.keys() - resized)
+    predictor = sycoca.load(finetune(config) / "weights", device="cpu")
+    assert predictor.config.model.image_encoder.image_size == 24
+    assert predictor.model.num_parameters == sum(tensor.numel() for tensor in own.values())
+
+
+def test_refuses_an_image_size_that_patches_do_not_divide(config: FinetunePairsConfig):
+    with pytest.raises(ValueError, match="image_size 18 is not a multiple of patch_size 4"):
+        finetune(replace(config, image_size=18))
 
 
 def test_a_run_leaves_weights_that_can_be_used_and_tuned_again(config: FinetunePairsConfig, weights: Path):
@@ -165,6 +185,24 @@ def test_a_config_file_wins_over_defaults_and_flags_over_it(weights: Path, tmp_p
     assert main(["finetune", "captioning", str(weights), "--config", str(file), "--seed", "6", "--out", str(out)]) == 0
     config = read_finetune_config(RunFolder(out))
     assert (config.seed, config.training.global_batch_size, config.data.train) == (6, 2, DATA)
+
+
+def test_flags_change_single_fields_of_the_weights_own_transforms(weights: Path, tmp_path: Path):
+    own = read_weights_config(weights).transforms
+    assert own == ImageTransformConfig(crop_min_area=0.5)  # not the default
+    out = tmp_path / "flipped"
+    rest = ["--out", str(out), "--training.steps", "1", "--training.global-batch-size", "2"]
+    assert main(["finetune", "retrieval", str(weights), "--data.train", DATA, "--transforms.flips", *rest]) == 0
+    assert read_weights_config(out / "weights").transforms == replace(own, flips=True)
+
+
+def test_the_named_weights_win_over_those_of_a_config_file(weights: Path, tmp_path: Path):
+    file = tmp_path / "earlier.yaml"
+    file.write_text("weights: elsewhere\ntraining: {steps: 1, global_batch_size: 2}\n")
+    out = tmp_path / "again"
+    arguments = ["--data.train", DATA, "--config", str(file), "--out", str(out)]
+    assert main(["finetune", "retrieval", str(weights), *arguments]) == 0
+    assert read_finetune_config(RunFolder(out)).weights == str(weights)
 
 
 def test_data_must_be_named(capsys: pytest.CaptureFixture[str]):

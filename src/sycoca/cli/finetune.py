@@ -9,6 +9,7 @@ from sycoca.cli.training_runs import config_file, run_to_its_end, with_flags
 from sycoca.cli.usage import UsageError
 from sycoca.plain_data import overlay
 from sycoca.presets.finetune import PRESETS, finetune_preset
+from sycoca.weights.config import CONFIG_NAME, read_weights_config
 
 if TYPE_CHECKING:
     from sycoca.training.finetune_config import FinetuneConfig
@@ -79,9 +80,10 @@ def _new_config(request: _Request) -> "FinetuneConfig":
     """Return task defaults, file and flags together; a name or key that does not exist is wrong usage."""
     task, weights = request.words
     try:
-        config = finetune_preset(task, weights, _NOT_GIVEN)
+        config = _with_own_transforms(finetune_preset(task, weights, _NOT_GIVEN))
         if request.config is not None:
-            config = overlay(config, config_file(request.config))
+            # A config of an earlier run names the weights of that run.
+            config = replace(overlay(config, config_file(request.config)), weights=weights)
     except ValueError as error:
         raise UsageError(str(error)) from error
     config = with_flags(config, request.flags, f"sycoca finetune {task} WEIGHTS")
@@ -90,6 +92,14 @@ def _new_config(request: _Request) -> "FinetuneConfig":
     if config.data.train == _NOT_GIVEN:
         raise UsageError(f"name the data to train on, as in --data.train captions.jsonl: {USAGE}")
     return config
+
+
+def _with_own_transforms(config: "FinetuneConfig") -> "FinetuneConfig":
+    """Name the transforms that the weights were trained with, so that a flag can change one of their fields."""
+    weights = Path(config.weights)
+    if not (weights / CONFIG_NAME).is_file():  # no such folder, as --help may name it; training says so
+        return config
+    return replace(config, transforms=read_weights_config(weights).transforms)
 
 
 def _resumed_config(request: _Request) -> "FinetuneConfig":

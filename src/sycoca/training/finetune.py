@@ -29,6 +29,7 @@ FIXED_ON_RESUME = (
     "task",
     "weights",
     "random_weights",
+    "image_size",
     "transforms",
     "data.train",
     "training.global_batch_size",

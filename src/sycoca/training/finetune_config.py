@@ -29,6 +29,10 @@ class FinetuneConfig(RunConfig):
     transforms: ImageTransformConfig | None = None
     """From pictures to pixels; None takes what the model was pretrained with."""
 
+    image_size: int | None = None
+    """Side of the images in pixels, a multiple of the patches': more of them show smaller things and cost more.
+    Position embeddings are interpolated; None keeps the size of pretraining."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinetunePairsConfig(FinetuneConfig):

@@ -8,6 +8,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from sycoca.model.config import SyCoCaConfig
+from sycoca.model.patches import resize_positions
 from sycoca.model.sycoca import SyCoCa
 from sycoca.training.assembly import build_model
 from sycoca.training.finetune_config import FinetuneConfig
@@ -19,6 +20,9 @@ C = TypeVar("C", bound=FinetuneConfig)
 
 _HEADS = ("answer_head.", "class_head.")
 """How the names of heads' tensors begin."""
+
+_PATCH_POSITIONS = {"image_encoder.positions", "image_decoder.positions"}
+"""Names of the tensors with one row per patch."""
 
 _SAID = {
     "text_decoder": "text decoder",
@@ -49,14 +53,21 @@ class Finetuning(Recipe[C]):
         return load_weights(self.config.weights)
 
     def weights_config(self, loaded: LoadedWeights, **changes: Any) -> WeightsConfig:
-        """Return what the fine-tuned weights will say of themselves: ``changes`` are fields that become others."""
+        """Return what the fine-tuned weights will say of themselves: ``changes`` are fields that become others.
+
+        Raises ValueError for an image size that the patches do not divide.
+        """
         transforms = loaded.config.transforms if self.config.transforms is None else self.config.transforms
-        return replace(loaded.config, **{"transforms": transforms, **changes})
+        weights = replace(loaded.config, **{"transforms": transforms, **changes})
+        if self.config.image_size is None:
+            return weights
+        image_encoder = replace(weights.model.image_encoder, image_size=self.config.image_size)
+        return replace(weights, model=replace(weights.model, image_encoder=image_encoder))
 
     def started_model(self, loaded: LoadedWeights, weights: WeightsConfig) -> SyCoCa:
         """Return the model of ``weights``: what it shares with the loaded one has its tensors, the rest is drawn.
 
-        Heads share the answers, or classes, that both know.
+        Heads share the answers, or classes, that both know; positions are interpolated to another image size.
         """
         model = build_model(weights.model, self.config.seed)
         if self.config.random_weights:
@@ -64,6 +75,8 @@ class Finetuning(Recipe[C]):
         own = model.state_dict()
         known = loaded.model.state_dict()
         shared = {name: tensor for name, tensor in known.items() if name in own and not name.startswith(_HEADS)}
+        for name in _PATCH_POSITIONS & shared.keys():
+            shared[name] = resize_positions(shared[name], weights.model.image_encoder.num_patches)
         for head, old_names, new_names in (
             ("answer_head", loaded.config.answers, weights.answers),
             ("class_head", loaded.config.class_names, weights.class_names),

@@ -1,9 +1,15 @@
 """What a weights folder says about its model. Imports no torch."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 from sycoca.model.config import MaskingConfig, SyCoCaConfig
+from sycoca.plain_data import from_plain
 from sycoca.preprocess.config import ImageTransformConfig
+
+CONFIG_NAME = "config.json"
+"""The file's name in a weights folder."""
 
 FORMAT_VERSION = 1
 """Counts up when folders change in a way that older versions cannot read."""
@@ -42,3 +48,20 @@ class WeightsConfig:
             if (None if names is None else len(names)) != number:
                 counted = "none" if names is None else len(names)
                 raise ValueError(f"{name}: the model has a head for {number or 'none'}, the config names {counted}")
+
+
+def read_weights_config(folder: Path) -> WeightsConfig:
+    """Read the config of a weights folder; ValueError where it is damaged or written by a newer version."""
+    path = folder / CONFIG_NAME
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    version = plain.pop("format_version", None) if isinstance(plain, dict) else None
+    if not isinstance(version, int):
+        raise ValueError(f"{path} is not the config of a weights folder: it has no format_version")
+    if version > FORMAT_VERSION:
+        raise ValueError(
+            f"{path} has format_version {version}, this version of sycoca reads up to {FORMAT_VERSION}; update sycoca"
+        )
+    return from_plain(WeightsConfig, plain, where=str(path))

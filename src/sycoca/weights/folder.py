@@ -11,13 +11,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sycoca.model.sycoca import SyCoCa
-from sycoca.plain_data import from_plain, to_plain
+from sycoca.plain_data import to_plain
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.weights.atomic_folder import atomic_folder
-from sycoca.weights.config import FORMAT_VERSION, WeightsConfig
+from sycoca.weights.config import CONFIG_NAME, FORMAT_VERSION, WeightsConfig, read_weights_config
 from sycoca.weights.model_card import model_card
 
-CONFIG_NAME = "config.json"
 TENSORS_NAME = "model.safetensors"
 TOKENIZER_NAME = "tokenizer.json"
 CARD_NAME = "README.md"
@@ -68,7 +67,7 @@ def load_weights(folder: str | Path) -> LoadedWeights:
         if not (folder / name).is_file():
             what = f"has no {name}" if folder.is_dir() else "is no folder"
             raise ValueError(f"{folder} {what}; a weights folder holds {CONFIG_NAME}, {TENSORS_NAME}, {TOKENIZER_NAME}")
-    config = _read_config(folder / CONFIG_NAME)
+    config = read_weights_config(folder)
     tokenizer = Tokenizer.load(folder / TOKENIZER_NAME)
     # On the meta device nothing is initialized: a large model loads as fast as its file can be read.
     with torch.device("meta"):
@@ -78,21 +77,6 @@ def load_weights(folder: str | Path) -> LoadedWeights:
     _check_tensors(folder, tensors, model)
     model.load_state_dict(tensors, assign=True)
     return LoadedWeights(model=model.eval(), tokenizer=tokenizer, config=config)
-
-
-def _read_config(path: Path) -> WeightsConfig:
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    version = plain.pop("format_version", None) if isinstance(plain, dict) else None
-    if not isinstance(version, int):
-        raise ValueError(f"{path} is not the config of a weights folder: it has no format_version")
-    if version > FORMAT_VERSION:
-        raise ValueError(
-            f"{path} has format_version {version}, this version of sycoca reads up to {FORMAT_VERSION}; update sycoca"
-        )
-    return from_plain(WeightsConfig, plain, where=str(path))
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
