@@ -276,6 +276,10 @@ def test_refuses_what_cannot_be_learned(weights: str, tmp_path: Path):
     nothing = ListSource(samples=(photo_with(0, asked("is it?")),))
     with pytest.raises(ValueError, match="a list has no questions with answers"):
         finetune(vqa_config(weights, "a", tmp_path / "run"), nothing)
+    half = ListSource(samples=(photo_with(0, asked("is it?", "yes"), asked("what is it?")),))
+    with pytest.raises(ValueError, match=r"a list: 1 of 2 questions have no reference answer, the first is photo-0#1"):
+        finetune(vqa_config(weights, "a", tmp_path / "run"), SOURCE, validation=half)
+    assert not (tmp_path / "run").exists()
     predictor = small_predictor(model_text_decoder=None)
     folder = tmp_path / "clip"
     save_weights(folder, predictor.model.float(), predictor.tokenizer, predictor.config)

@@ -1,8 +1,9 @@
 """Fine-tuning to answer questions from a list of answers (CoCa, arXiv 2205.01917, section 4.2.2)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from sycoca.data.questions import check_answered, keyed_questions
 from sycoca.data.samples import SampleSource
 from sycoca.evaluation.shares import Shares
 from sycoca.evaluation.vqa import AnsweringOptions, evaluate_vqa
@@ -11,9 +12,10 @@ from sycoca.reports.question_examples import question_examples
 from sycoca.reports.run_report import Examples
 from sycoca.training.answer_lists import AnswerList
 from sycoca.training.answering_task import AnsweringTask
-from sycoca.training.assembly import TrainedParts
+from sycoca.training.assembly import Sources, TrainedParts
 from sycoca.training.finetune_config import FinetuneVqaConfig
 from sycoca.training.finetuning import Finetuning, without_heads
+from sycoca.training.pairs import Pair
 from sycoca.training.question_examples import QuestionExamples
 from sycoca.training.run_folder import RunFolder
 from sycoca.training.runtime import Runtime
@@ -43,6 +45,19 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
                 f"{source.name} has no questions with answers, and this training needs them; name their columns, as in"
                 " ?question=text&answer=reply"
             )
+
+    def open_sources(
+        self,
+        train: SampleSource | Iterable[Pair] | None = None,
+        validation: SampleSource | Iterable[Pair] | None = None,
+    ) -> Sources:
+        """Open the data; raises ValueError where a question of validation has no answer to compare with."""
+        sources = super().open_sources(train, validation)
+        if sources.validation is not None:
+            # Before training: the first validation would be late.
+            asked = keyed_questions(sources.validation, len(sources.validation))
+            check_answered([question for own in asked for question in own], sources.validation.name)
+        return sources
 
     def prepared(self, source: SampleSource) -> SampleSource:
         """Return the questions to learn from; the first source, the training data, makes the list of answers."""
