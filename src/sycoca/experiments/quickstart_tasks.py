@@ -29,7 +29,10 @@ from sycoca.training.run_folder import RunFolder
 TRAIN_SCENES = "scenes:?level=easy&count=8000&seed=0"
 """What the fine-tunings learn from: scenes of the pretraining, now with questions and classes."""
 
-FIRST_WORDS = ("a {}", "there is a {}", "a picture of a {}")
+FIRST_WORDS = (
+    *("a {}", "there is a {}", "a picture of a {}"),
+    *("an {}", "there is an {}", "a picture of an {}"),  # an orange circle
+)
 """How captions of scenes begin: with the object that is the class. Their likelihoods add up over all of them."""
 
 
