@@ -16,7 +16,7 @@ check: $(INSTALLED)
 	$(BIN)/lint-imports
 
 test: $(INSTALLED)
-	$(BIN)/pytest -q -m "not slow and not compiled"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadfile -m "not slow and not compiled"
 
 test-slow: $(INSTALLED)
 	$(BIN)/pytest -q -m "slow and not compiled"

@@ -74,7 +74,7 @@ def tune_for_questions(
     config = replace(
         vqa(str(weights), TRAIN_SCENES),
         loss="cross_entropy",  # every question has one answer
-        optimizer=OptimizerConfig(peak_lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05),
+        optimizer=OptimizerConfig(peak_lr=7e-4, betas=(0.9, 0.98), weight_decay=0.05),
     )
     tuning = TrainingConfig(steps=550 if steps is None else steps, global_batch_size=32, log_every=20, report=False)
     return _tuned(replace(config, out=str(out), seed=seed, training=tuning), evaluate_vqa, source, console)

@@ -64,7 +64,7 @@ def tiny() -> PretrainConfig:
             num_workers=0,
             cache_images=True,
         ),
-        optimizer=OptimizerConfig(peak_lr=2e-3, weight_decay=0.1),
+        optimizer=OptimizerConfig(peak_lr=1e-3, weight_decay=0.1),
         schedule=ScheduleConfig(warmup_steps=50),
         training=TrainingConfig(
             steps=1200, global_batch_size=64, log_every=20, evaluate_every=300, save_every=500, evaluation_samples=200
