@@ -99,3 +99,10 @@ def test_a_folder_that_exists_is_left_alone(tmp_path: Path, capsys: pytest.Captu
     assert main(["quickstart", "--out", str(tmp_path)]) == 1
     assert "exists already; --restart begins anew" in capsys.readouterr().err
     assert tmp_path.exists()
+
+
+def test_every_caption_begins_with_its_class_in_one_of_the_prompts():
+    source = open_source("scenes:?level=easy&count=100")
+    for sample in (source[index] for index in range(len(source))):
+        prompts = [template.replace("{}", str(sample.label)) for template in quickstart_tasks.FIRST_WORDS]
+        assert all(any(caption.startswith(prompt) for prompt in prompts) for caption in sample.captions)
