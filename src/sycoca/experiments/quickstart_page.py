@@ -57,7 +57,7 @@ def quickstart_page(
         summary=(
             f"A model of {predictor.model.num_parameters:,} parameters, trained from nothing on"
             f" generated scenes for {config.training.steps:,} steps of {config.training.global_batch_size} pairs in"
-            f" {metrics['training_seconds'] / 60:.1f} minutes, fine-tuned for questions and for classes in"
+            f" {metrics['training_seconds'] / 60:.1f} minutes, fine-tuned for questions and for classes in another"
             f" {metrics['fine_tuning_seconds'] / 60:.1f}, and measured on {len(source)} scenes with contents that it"
             " has never seen."
         ),
