@@ -31,6 +31,26 @@ class BatchTotals:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ContrastiveShare:
+    """What the contrastive objective of a whole batch, which was embedded before, means for one of its micro-batches.
+
+    The gradients are those of the whole batch's loss.
+    """
+
+    loss: Float[Tensor, ""]
+    """This micro-batch's part of the loss."""
+
+    by_image_embeds: Float[Tensor, "batch embed"]
+    """Gradient by this micro-batch's image embeddings."""
+
+    by_text_embeds: Float[Tensor, "batch embed"]
+    """Gradient by its text embeddings."""
+
+    by_logit_scale: Float[Tensor, " 1"]
+    """Its part of the gradient by the factor on similarities."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ImageTextBatch:
     """Pairs of images and captions, ready for the model."""
 
@@ -48,6 +68,9 @@ class ImageTextBatch:
 
     totals: BatchTotals
     """Counts of the global batch that this (micro-)batch is a part of."""
+
+    contrast: ContrastiveShare | None = None
+    """Known where this is one of several micro-batches; without it the contrastive objective compares within it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

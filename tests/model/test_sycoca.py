@@ -213,3 +213,18 @@ def test_sizes_that_do_not_fit_are_refused():
         AttentionPoolerConfig(kind="single", num_queries=1)
     with pytest.raises(ValueError, match=r"model.image_decoder.width 10"):
         ImageDecoderConfig(width=10, num_heads=4)
+
+
+def test_padding_is_not_computed(model: SyCoCa, make_batch: BatchMaker):
+    batch = make_batch()
+    num_real = int((~batch.is_padding).sum())
+    seen: list[int] = []
+    for component in (
+        model.text_encoder.blocks[1],
+        model.text_decoder.self_blocks[1],
+        model.text_decoder.cross_blocks[1],
+    ):
+        component.mlp.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[:2].numel()))
+    texts = model.encode_texts(batch.tokens, batch.is_padding)
+    model.caption_states(texts.token_states, model.memory(model.encode_images(batch.images)), batch.is_padding)
+    assert seen == [num_real + len(batch.tokens), num_real, num_real]  # the text encoder has a [CLS] per caption

@@ -130,3 +130,23 @@ def test_strategies_give_different_losses(model: SyCoCa, make_batch: BatchMaker)
     found = {s: losses(model, batch, MaskingConfig(strategy=s)) for s in ("attentive", "random", "inverse")}
     assert len({terms.captioning.item() for terms in found.values()}) == 3
     assert len({terms.masked_image.item() for terms in found.values()}) == 3
+
+
+def test_logits_in_chunks_have_the_loss_and_gradients_of_all_at_once(monkeypatch, model: SyCoCa, make_batch):
+    batch, objectives = make_batch(), ObjectivesConfig(contrastive_weight=0.0, masked_image_weight=0.0)
+    rows: list[int] = []
+    assert model.text_decoder is not None
+    model.text_decoder.vocabulary.register_forward_hook(lambda _, inputs, __: rows.append(len(inputs[0])))
+    results = []
+    for most_logits in (2**26, 4 * 30 + 5):
+        monkeypatch.setattr("sycoca.objectives.pretraining.MOST_LOGITS", most_logits)
+        term = losses(model, batch, objectives=objectives).captioning
+        assert term is not None
+        trained = [p for p in model.text_decoder.parameters()]
+        results.append((term.detach(), torch.autograd.grad(term, trained)))
+    (whole, gradients), (cut, cut_gradients) = results
+    assert rows[0] == batch.totals.num_labels
+    assert max(rows[1:]) == 4
+    torch.testing.assert_close(cut, whole, rtol=1e-13, atol=1e-13)
+    for one, other in zip(cut_gradients, gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-13)

@@ -17,9 +17,16 @@ WITHOUT_CONTRAST = ObjectivesConfig(contrastive_weight=0.0)
 
 
 def updater_of(
-    model: SyCoCa, objectives: ObjectivesConfig, *, clip_norm: float | None = None, precision: str = "fp32"
+    model: SyCoCa,
+    objectives: ObjectivesConfig,
+    *,
+    clip_norm: float | None = None,
+    precision: str = "fp32",
+    masking: MaskingConfig | None = None,
+    drop_path: float | None = None,
 ) -> Updater:
-    task = PretrainingTask(model, masking=MaskingConfig(strategy="random"), objectives=objectives)
+    masking = MaskingConfig(strategy="random") if masking is None else masking
+    task = PretrainingTask(model, masking=masking, objectives=objectives, drop_path=drop_path)
     runtime = Runtime(RuntimeConfig(device="cpu", precision=precision))  # pyright: ignore[reportArgumentType]
     return Updater(runtime, task, build_optimizer(model, OptimizerConfig()), clip_norm=clip_norm)
 
@@ -42,24 +49,44 @@ def parts_of(batch: ImageTextBatch, size: int) -> list[ImageTextBatch]:
     return parts
 
 
-def gradients_after(model: SyCoCa, micro_batches: list[ImageTextBatch], objectives: ObjectivesConfig):
-    result = updater_of(model, objectives).update(micro_batches, lr=0.0)
+def gradients_after(model: SyCoCa, micro_batches: list[ImageTextBatch], objectives: ObjectivesConfig, **options):
+    result = updater_of(model, objectives, **options).update(micro_batches, lr=0.0)
     gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     return result, gradients
 
 
 @pytest.mark.parametrize("size", [2, 4])
-def test_micro_batches_give_the_loss_and_gradients_of_one_batch(model: SyCoCa, make_batch, size: int):
+@pytest.mark.parametrize("drop_path", [None, 0.4])
+@pytest.mark.parametrize("strategy", ["attentive", "random"])
+def test_micro_batches_give_the_loss_and_gradients_of_one_batch(model: SyCoCa, make_batch, size, drop_path, strategy):
     batch = make_batch(batch=8)
-    whole, gradients = gradients_after(model, [batch], WITHOUT_CONTRAST)
-    cut, cut_gradients = gradients_after(model, parts_of(batch, size), WITHOUT_CONTRAST)
-    assert set(whole.terms) == {"captioning", "masked_image"}
+    options = {"masking": MaskingConfig(strategy=strategy), "drop_path": drop_path}
+    whole, gradients = gradients_after(model, [batch], ObjectivesConfig(), **options)
+    cut, cut_gradients = gradients_after(model, parts_of(batch, size), ObjectivesConfig(), **options)
+    assert set(whole.terms) == {"contrastive", "captioning", "masked_image"}
     for name, term in whole.terms.items():
-        torch.testing.assert_close(cut.terms[name], term)
+        torch.testing.assert_close(cut.terms[name], term, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(cut.gradient_norm, whole.gradient_norm)
     assert gradients.keys() == cut_gradients.keys()
     for name, gradient in gradients.items():
-        torch.testing.assert_close(cut_gradients[name], gradient, msg=name)
+        torch.testing.assert_close(cut_gradients[name], gradient, rtol=1e-10, atol=1e-12, msg=name)
+
+
+def test_drop_path_is_drawn_alike_when_a_batch_is_embedded_first(model: SyCoCa, make_batch):
+    with_paths, without = (
+        gradients_after(model, parts_of(make_batch(batch=4), 2), ObjectivesConfig(), drop_path=rate)[0]
+        for rate in (0.9, None)
+    )
+    assert with_paths.terms["contrastive"] != without.terms["contrastive"]
+
+
+def test_without_contrast_nothing_is_embedded_twice(model: SyCoCa, make_batch):
+    calls = []
+    model.text_encoder.register_forward_hook(lambda *_: calls.append(None))
+    gradients_after(model, parts_of(make_batch(batch=4), 2), WITHOUT_CONTRAST)
+    assert len(calls) == 2
+    gradients_after(model, parts_of(make_batch(batch=4), 2), ObjectivesConfig())
+    assert len(calls) == 2 + 4
 
 
 def test_gradients_of_earlier_updates_are_gone(model: SyCoCa, make_batch):

@@ -141,7 +141,7 @@ def caption_log_likelihoods(
     """
     token_states = model.encode_texts(texts.tokens, texts.is_padding).token_states
     has_label = ~texts.is_padding[:, 1:]
-    states = model.caption_states(token_states[:, :-1], memory)[has_label]
+    states = model.caption_states(token_states[:, :-1], memory, ~has_label)[has_label]
     log_probs = model.vocabulary_logits(states).log_softmax(-1)
     gains = log_probs.gather(1, texts.tokens[:, 1:][has_label][:, None]).squeeze(1)
     totals = gains.new_zeros(has_label.shape).masked_scatter(has_label, gains).sum(1)

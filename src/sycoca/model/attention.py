@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from sycoca.model.packing import Packing
+
 
 @final
 class KeyValueCache:
@@ -60,18 +62,29 @@ class SelfAttention(nn.Module):
         self.output = nn.Linear(width, width)
 
     def forward(
-        self, x: Float[Tensor, "batch length width"], *, is_causal: bool, cache: KeyValueCache | None = None
+        self,
+        x: Float[Tensor, "batch length width"],
+        *,
+        is_causal: bool,
+        cache: KeyValueCache | None = None,
+        packing: Packing | None = None,
     ) -> Float[Tensor, "batch length width"]:
-        """Attend; with ``is_causal`` a position sees itself and what lies before it, the cache included."""
-        queries, keys, values = (split_heads(part, self.num_heads) for part in self.query_key_value(x).chunk(3, -1))
+        """Attend; with ``is_causal`` a position sees itself and what lies before it, the cache included.
+
+        With ``packing`` x holds the real positions of several rows, which do not see one another.
+        """
+        projected = self.query_key_value(x)
+        if packing is not None:
+            projected = packing.unpack(projected)
+        queries, keys, values = (split_heads(part, self.num_heads) for part in projected.chunk(3, -1))
         if cache is not None:
             keys, values = cache.append(keys, values)
             # One new token may see all that the cache holds: without a mask the kernel stays the fused one.
             is_causal = is_causal and x.shape[1] > 1
             if is_causal and keys.shape[2] != x.shape[1]:
                 raise ValueError("a cache that has begun takes one token at a time")
-        attended = F.scaled_dot_product_attention(queries, keys, values, is_causal=is_causal)
-        return self.output(merge_heads(attended))
+        attended = merge_heads(F.scaled_dot_product_attention(queries, keys, values, is_causal=is_causal))
+        return self.output(attended if packing is None else packing.pack(attended))
 
 
 @final
@@ -85,6 +98,36 @@ class CrossAttention(nn.Module):
         self.key_value = nn.Linear(memory_width, 2 * width)
         self.output = nn.Linear(width, width)
 
+    def forward(
+        self,
+        x: Float[Tensor, "rows length width"],
+        memory: Float[Tensor, "images memory memory_width"],
+        may_attend: Bool[Tensor, "images 1 1 memory"] | None = None,
+        packing: Packing | None = None,
+    ) -> Float[Tensor, "rows length width"]:
+        """Attend to the memory; ``may_attend`` is False for keys that are filler.
+
+        An image may have several rows, side by side and as many as another one has: there is no order among queries,
+        so they are further queries of the image. With ``packing`` x holds the real positions of such rows.
+        """
+        queries = self._queries(x, len(memory), packing)
+        # Elsewhere than on CPUs the fused kernels win, which take heads of 64 features and not a memory's whole width.
+        if x.device.type == "cpu" and may_attend is None and self._folding_saves(queries.shape[1], memory.shape[1]):
+            attended = self._folded(queries, memory)
+        else:
+            attended = self.attend(queries, *self.keys_values(memory), may_attend)
+        return self.output(attended.reshape(x.shape) if packing is None else packing.pack(attended))
+
+    def with_keys_values(
+        self,
+        x: Float[Tensor, "rows length width"],
+        keys: Float[Tensor, "images heads memory features"],
+        values: Float[Tensor, "images heads memory features"],
+    ) -> Float[Tensor, "rows length width"]:
+        """Attend to a memory whose keys and values are known."""
+        attended = self.attend(self._queries(x, len(keys), None), keys, values)
+        return self.output(attended.reshape(x.shape))
+
     def keys_values(
         self, memory: Float[Tensor, "batch memory memory_width"]
     ) -> tuple[Float[Tensor, "batch heads memory features"], Float[Tensor, "batch heads memory features"]]:
@@ -92,17 +135,55 @@ class CrossAttention(nn.Module):
         keys, values = (split_heads(part, self.num_heads) for part in self.key_value(memory).chunk(2, -1))
         return keys, values
 
-    def forward(
+    def attend(
         self,
-        x: Float[Tensor, "batch length width"],
+        queries: Float[Tensor, "batch length width"],
         keys: Float[Tensor, "batch heads memory features"],
         values: Float[Tensor, "batch heads memory features"],
         may_attend: Bool[Tensor, "batch 1 1 memory"] | None = None,
     ) -> Float[Tensor, "batch length width"]:
-        """Attend to the memory; ``may_attend`` is False for keys that are filler."""
-        queries = split_heads(self.query(x), self.num_heads)
-        attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=may_attend)
-        return self.output(merge_heads(attended))
+        """Return what projected queries find, before it is projected itself."""
+        queries = split_heads(queries, self.num_heads)
+        return merge_heads(F.scaled_dot_product_attention(queries, keys, values, attn_mask=may_attend))
+
+    def _queries(
+        self, x: Float[Tensor, "rows length width"], num_images: int, packing: Packing | None
+    ) -> Float[Tensor, "images queries width"]:
+        queries = self.query(x)
+        if packing is not None:
+            queries = packing.unpack(queries)
+        return queries.reshape(num_images, -1, queries.shape[2])
+
+    def _folded(
+        self,
+        queries: Float[Tensor, "batch length width"],
+        memory: Float[Tensor, "batch memory memory_width"],
+    ) -> Float[Tensor, "batch length width"]:
+        """Return the same as `attend`, without keys and values: queries take the keys' projection, results the values'.
+
+        (W_k m) . q = m . (W_k^T q), and what attention sums up can be projected after the sum. The bias of keys adds
+        the same to all logits of a query, which softmax does not see; that of values is added once.
+        """
+        batch, length, _ = queries.shape
+        key_weight, value_weight = self.key_value.weight.unflatten(0, (2, self.num_heads, -1)).unbind(0)
+        by_head = queries.unflatten(-1, (self.num_heads, -1)).flatten(0, 1).transpose(0, 1)
+        searched = torch.bmm(by_head * by_head.shape[-1] ** -0.5, key_weight)
+        shares = torch.bmm(_swapped(searched, batch), memory.mT).softmax(-1)
+        found = torch.bmm(shares, memory)
+        values = torch.bmm(_swapped(found, self.num_heads), value_weight.mT).transpose(0, 1).flatten(1)
+        return (values + self.key_value.bias.chunk(2)[1]).unflatten(0, (batch, length))
+
+    def _folding_saves(self, num_queries: int, num_keys: int) -> bool:
+        """Return whether few queries, folded, cost fewer multiplications than many keys and values projected."""
+        width, memory_width = self.key_value.out_features // 2, self.key_value.in_features
+        folded = num_queries * memory_width * (width + self.num_heads * num_keys)
+        projected = num_keys * width * (memory_width + num_queries)
+        return folded < projected
+
+
+def _swapped(x: Float[Tensor, "outer rest width"], inner: int) -> Float[Tensor, "inner new_rest width"]:
+    """Turn (heads, images x length, width) into (images, heads x length, width), or back."""
+    return x.unflatten(1, (inner, -1)).transpose(0, 1).flatten(1, 2)
 
 
 def split_heads(x: Float[Tensor, "batch length width"], num_heads: int) -> Float[Tensor, "batch heads length features"]:

@@ -90,5 +90,5 @@ class ImageDecoder(nn.Module):
             x = self_block(x, is_causal=False)
             if self.config.is_text_guided:
                 cross_block = cast(CrossBlock, self.cross_blocks[i])
-                x = cross_block(x, *cross_block.keys_values(token_states), may_attend)
+                x = cross_block(x, token_states, may_attend)
         return x

@@ -30,10 +30,13 @@ class AttentionPooler(nn.Module):
             nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
             nn.init.zeros_(linear.bias)
 
-    def forward(self, memory: Float[Tensor, "batch memory memory_width"]) -> Float[Tensor, "batch queries width"]:
-        """Return one summary per query."""
-        queries = self.norm_query(self.query).expand(len(memory), -1, -1)
-        return self.attention(queries, *self.attention.keys_values(self.norm_memory(memory)))
+    def forward(
+        self, memory: Float[Tensor, "batch memory memory_width"], queries: slice = slice(None)
+    ) -> Float[Tensor, "batch queries width"]:
+        """Return one summary per query, or of those ``queries`` alone."""
+        attention = self.attention
+        asked = attention.query(self.norm_query(self.query[queries])).expand(len(memory), -1, -1)
+        return attention.output(attention.attend(asked, *attention.keys_values(self.norm_memory(memory))))
 
     def each_alone(self, memory: Float[Tensor, "batch keys memory_width"]) -> Float[Tensor, "batch keys width"]:
         """Return for every key what any query would get if it saw this key alone: the value path."""
@@ -62,7 +65,7 @@ class AttentionPooling(nn.Module):
     def feature(self, tokens: Float[Tensor, "batch keys width"]) -> Float[Tensor, "batch feature_width"]:
         """Return the normed global feature of the tokens."""
         if self.contrastive_pooler is None:
-            pooled = self.memory_pooler(tokens)
+            pooled = self.memory_pooler(tokens, slice(1))
         elif self.kind == "cascade":
             # The pooled tokens pass the norm before they are read again, as the decoder gets them.
             pooled = self.contrastive_pooler(self.norm(self.memory_pooler(tokens)))
@@ -82,5 +85,5 @@ class AttentionPooling(nn.Module):
 
     def memory(self, tokens: Float[Tensor, "batch keys width"]) -> Float[Tensor, "batch memory memory_width"]:
         """Return what the text decoder attends to."""
-        pooled = self.norm(self.memory_pooler(tokens))
-        return pooled[:, 1:] if self.contrastive_pooler is None else pooled
+        first = 1 if self.contrastive_pooler is None else 0
+        return self.norm(self.memory_pooler(tokens, slice(first, None)))

@@ -148,12 +148,14 @@ class SyCoCa(nn.Module):
         self,
         token_states: Float[Tensor, "rows tokens width"],
         memory: Float[Tensor, "images memory memory_width"],
+        is_padding: Bool[Tensor, "rows tokens"] | None = None,
     ) -> Float[Tensor, "rows tokens width"]:
         """Return the text decoder's states, from which ``vocabulary_logits`` predicts the token after each.
 
-        Several captions of one image are rows side by side, as many for every image.
+        Several captions of one image are rows side by side, as many for every image. States of padding are filler;
+        where ``is_padding`` says what that is, it costs nothing.
         """
-        return self._text_decoder()(token_states, memory)
+        return self._text_decoder()(token_states, memory, is_padding)
 
     def answer_logits(
         self,
@@ -167,7 +169,8 @@ class SyCoCa(nn.Module):
         """
         if self.answer_head is None:
             raise ValueError("this model has no head for answers: fine-tune it with sycoca finetune vqa")
-        return self.answer_head(self.caption_states(questions.token_states, memory), is_padding)
+        states = self.caption_states(questions.token_states, memory, is_padding)
+        return self.answer_head(states, is_padding)
 
     def class_logits(self, images: EncodedImages) -> Float[Tensor, "batch classes"]:
         """Return a logit per class from the pooled image, at least float32."""
@@ -189,19 +192,21 @@ class SyCoCa(nn.Module):
         is_masked: Bool[Tensor, "batch patches"],
         token_states: Float[Tensor, "batch tokens text_width"],
         is_padding: Bool[Tensor, "batch tokens"],
+        residual_factors: Float[Tensor, "batch depth 2"] | None = None,
     ) -> Float[Tensor, "batch masked pixels"]:
         """Predict the masked patches (in ascending order) from the visible ones and the caption.
 
         The images are encoded a second time without the masked patches' pixels, so nothing of them can leak. The
-        values are those of the training target, by default normalized per patch.
+        values are those of the training target, by default normalized per patch. ``residual_factors`` are those of
+        drop path.
         """
         if self.image_decoder is None:
             raise ValueError("this model has no image decoder: it was built without the masked image objective")
         visible, masked = true_indices(~is_masked), true_indices(is_masked)
         if self.image_decoder.config.mask_tokens == "encoder":
-            _, patch_tokens = self.image_encoder(images, is_masked=is_masked)
+            _, patch_tokens = self.image_encoder(images, is_masked=is_masked, residual_factors=residual_factors)
         else:
-            _, patch_tokens = self.image_encoder(images, visible=visible)
+            _, patch_tokens = self.image_encoder(images, visible=visible, residual_factors=residual_factors)
         return self.image_decoder(patch_tokens, visible, masked, token_states, is_padding)
 
     def logit_scale(self) -> Float[Tensor, " 1"]:

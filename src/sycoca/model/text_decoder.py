@@ -2,10 +2,11 @@
 
 from typing import cast, final
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from sycoca.model.attention import KeyValueCache
+from sycoca.model.packing import Packing
 from sycoca.model.transformer import CrossBlock, SelfBlock, init_blocks, layer_norm
 from sycoca.precision import at_least_float32
 
@@ -41,16 +42,20 @@ class TextDecoder(nn.Module):
         self,
         token_states: Float[Tensor, "rows tokens width"],
         memory: Float[Tensor, "images memory memory_width"],
+        is_padding: Bool[Tensor, "rows tokens"] | None = None,
     ) -> Float[Tensor, "rows tokens width"]:
         """Return normed states; ``vocabulary`` turns them into logits of the next token.
 
-        Images may have several rows each, as many as one another: see ``decode_step``.
+        Images may have several rows each, as many as one another: see ``decode_step``. Padding, where there is some,
+        is on the right; its states are filler.
         """
-        x = token_states
+        packing = None if is_padding is None else Packing(~is_padding)
+        x = token_states if packing is None else packing.pack(token_states)
         for self_block, cross_block in self._layers():
-            x = self_block(x, is_causal=True)
-            x = cross_block(x.reshape(len(memory), -1, self.width), *cross_block.keys_values(memory)).reshape(x.shape)
-        return self.norm_final(x)
+            x = self_block(x, is_causal=True, packing=packing)
+            x = cross_block(x, memory, packing=packing)
+        x = self.norm_final(x)
+        return x if packing is None else packing.unpack(x)
 
     def keys_values(self, memory: Float[Tensor, "images memory memory_width"]) -> list[KeysValues]:
         """Return every layer's keys and values of the memory, to be computed once per image."""
@@ -68,11 +73,9 @@ class TextDecoder(nn.Module):
         further queries of one sequence (cross-attention has no order among queries).
         """
         x = token_states
-        rows, num_new, width = x.shape
-        num_images = len(memory[0][0])
         for (self_block, cross_block), cache, keys_values in zip(self._layers(), caches, memory, strict=True):
             x = self_block(x, is_causal=True, cache=cache)
-            x = cross_block(x.reshape(num_images, -1, width), *keys_values).reshape(rows, num_new, width)
+            x = cross_block.with_keys_values(x, *keys_values)
         return self.norm_final(x[:, -1])
 
     def logits(self, states: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows vocab"]:

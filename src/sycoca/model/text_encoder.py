@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from sycoca.model.attention import KeyValueCache
 from sycoca.model.config import TextEncoderConfig
+from sycoca.model.packing import Packing
 from sycoca.model.transformer import SelfBlock, init_blocks, layer_norm
 
 
@@ -51,10 +52,14 @@ class TextEncoder(nn.Module):
         """
         x = self._embed(tokens, start=0)
         lengths = (~is_padding).sum(dim=1)
+        ends = lengths
         if self.cls_token is not None:
-            x = self._with_cls(x, lengths)
+            x, ends = self._with_cls(x, lengths), lengths + 1
+        packing = Packing(torch.arange(x.shape[1], device=x.device) < ends.unsqueeze(1))
+        x = packing.pack(x)
         for block in self.blocks:
-            x = block(x, is_causal=True)
+            x = block(x, is_causal=True, packing=packing)
+        x = packing.unpack(x)
         return x[:, : tokens.shape[1]], self.projection(self._pool(x, is_padding, lengths))
 
     def project_tokens(self, token_states: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens embed"]:

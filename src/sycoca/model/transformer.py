@@ -5,11 +5,14 @@ The blocks are open_clip's exactly (exact GELU, LayerNorm eps 1e-5), so that wei
 
 from typing import final
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from sycoca.model.attention import CrossAttention, KeyValueCache, SelfAttention
+from sycoca.model.packing import Packing
 
 MLP_RATIO = 4
 """Hidden features of an MLP per feature of its input, as in open_clip's CLIP and CoCa."""
@@ -34,7 +37,15 @@ class Mlp(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch length width"]) -> Float[Tensor, "batch length width"]:
         """Transform every position by itself."""
-        return self.contract(F.gelu(self.expand(x)))
+        hidden = self.expand(x)
+        if not torch.is_grad_enabled():
+            return self._activated(hidden)
+        # The widest tensors of a block: one of them is kept for backward, and GELU computed again, a hundredth of a
+        # step, in place of the other. The linear layer behind it is not: its inputs are all that backward asks for.
+        return checkpoint(self._activated, hidden, use_reentrant=False, preserve_rng_state=False)
+
+    def _activated(self, hidden: Float[Tensor, "batch length hidden"]) -> Float[Tensor, "batch length width"]:
+        return self.contract(F.gelu(hidden))
 
 
 @final
@@ -54,14 +65,15 @@ class SelfBlock(nn.Module):
         *,
         is_causal: bool,
         cache: KeyValueCache | None = None,
+        packing: Packing | None = None,
         residual_factors: Float[Tensor, "batch 2"] | None = None,
     ) -> Float[Tensor, "batch length width"]:
         """Mix positions, then features; both are multiplied by a row's ``residual_factors`` (0 leaves them out)."""
-        attended = self.attention(self.norm_attention(x), is_causal=is_causal, cache=cache)
+        attended = self.attention(self.norm_attention(x), is_causal=is_causal, cache=cache, packing=packing)
         if residual_factors is None:
             x = x + attended
             return x + self.mlp(self.norm_mlp(x))
-        of_attention, of_mlp = residual_factors.to(x.dtype)[:, :, None, None].unbind(1)
+        of_attention, of_mlp = residual_factors.to(x)[:, :, None, None].unbind(1)
         x = x + of_attention * attended
         return x + of_mlp * self.mlp(self.norm_mlp(x))
 
@@ -78,21 +90,32 @@ class CrossBlock(nn.Module):
         self.norm_mlp = layer_norm(width)
         self.mlp = Mlp(width)
 
+    def forward(
+        self,
+        x: Float[Tensor, "rows length width"],
+        memory: Float[Tensor, "images memory memory_width"],
+        may_attend: Bool[Tensor, "images 1 1 memory"] | None = None,
+        packing: Packing | None = None,
+    ) -> Float[Tensor, "rows length width"]:
+        """Look at the memory, then mix features; see `CrossAttention`."""
+        return self._mixed(x + self.attention(self.norm_attention(x), self.norm_memory(memory), may_attend, packing))
+
     def keys_values(
         self, memory: Float[Tensor, "batch memory memory_width"]
     ) -> tuple[Float[Tensor, "batch heads memory features"], Float[Tensor, "batch heads memory features"]]:
-        """Return the normed memory's keys and values."""
+        """Return the normed memory's keys and values, for `with_keys_values`."""
         return self.attention.keys_values(self.norm_memory(memory))
 
-    def forward(
+    def with_keys_values(
         self,
-        x: Float[Tensor, "batch length width"],
-        keys: Float[Tensor, "batch heads memory features"],
-        values: Float[Tensor, "batch heads memory features"],
-        may_attend: Bool[Tensor, "batch 1 1 memory"] | None = None,
-    ) -> Float[Tensor, "batch length width"]:
-        """Look at the memory, then mix features."""
-        x = x + self.attention(self.norm_attention(x), keys, values, may_attend)
+        x: Float[Tensor, "rows length width"],
+        keys: Float[Tensor, "images heads memory features"],
+        values: Float[Tensor, "images heads memory features"],
+    ) -> Float[Tensor, "rows length width"]:
+        """Do the same with a memory whose keys and values are known."""
+        return self._mixed(x + self.attention.with_keys_values(self.norm_attention(x), keys, values))
+
+    def _mixed(self, x: Float[Tensor, "batch length width"]) -> Float[Tensor, "batch length width"]:
         return x + self.mlp(self.norm_mlp(x))
 
 

@@ -1,6 +1,6 @@
 """ITC: images and captions of a batch find each other, in both directions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sycoca.precision import precise_product
+from sycoca.records import ContrastiveShare
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,3 +43,48 @@ def contrastive_loss(
         texts_to_images, partners, reduction="sum"
     )
     return both / (2 * num_samples)
+
+
+def contrastive_shares(
+    image_embeds: Sequence[Float[Tensor, "_ embed"]],
+    text_embeds: Sequence[Float[Tensor, "_ embed"]],
+    logit_scale: Float[Tensor, " 1"],
+    num_samples: int,
+    ranks: Ranks,
+) -> list[ContrastiveShare]:
+    """Return what `contrastive_loss` of all micro-batches together means for each: its part of loss and gradients.
+
+    So a batch may be compared as a whole that does not fit into memory at once (GradCache, arXiv 2101.06983, section
+    3.3): embed all without gradient, then each micro-batch again with what is returned here.
+    """
+    sizes = [len(embeds) for embeds in image_embeds]
+    with torch.enable_grad():
+        images, texts = (torch.cat(list(embeds)).requires_grad_() for embeds in (image_embeds, text_embeds))
+        scale = logit_scale.detach().requires_grad_()
+        loss = contrastive_loss(images, texts, scale, num_samples, ranks)
+        by_images, by_texts, by_scale = torch.autograd.grad(loss, (images, texts, scale))
+    parts = zip(by_images.split(sizes), by_texts.split(sizes), strict=True)
+    return [
+        ContrastiveShare(
+            loss=loss.detach() / len(sizes),
+            by_image_embeds=by_own_images,
+            by_text_embeds=by_own_texts,
+            by_logit_scale=by_scale / len(sizes),
+        )
+        for by_own_images, by_own_texts in parts
+    ]
+
+
+def shared_contrastive_loss(
+    image_embeds: Float[Tensor, "batch embed"],
+    text_embeds: Float[Tensor, "batch embed"],
+    logit_scale: Float[Tensor, " 1"],
+    share: ContrastiveShare,
+) -> Float[Tensor, ""]:
+    """Return a term with the value and the gradients of this micro-batch's share."""
+    linear = (
+        (image_embeds * share.by_image_embeds).sum()
+        + (text_embeds * share.by_text_embeds).sum()
+        + (logit_scale * share.by_logit_scale).sum()
+    )
+    return share.loss + linear - linear.detach()

@@ -12,10 +12,10 @@ def residual_factors(draw_keys: Int[Tensor, " batch"], depth: int, rate: float) 
 
     0 with a probability that grows linearly from nothing at the first block to ``rate`` at the last (stochastic depth,
     arXiv 1603.09382, section 3), else the inverse of the probability to stay, so that the mean is 1. Drawn from an
-    image's key alone: the same however batches are cut.
+    image's key alone, on the CPU: the same however batches are cut.
     """
     stays = 1 - torch.linspace(0, rate, depth)[:, None]
     draws = torch.stack(
         [torch.rand(depth, 2, generator=own) for own in derive_generators(draw_keys.tolist(), "drop path")]
     )
-    return ((draws < stays) / stays).to(draw_keys.device)
+    return (draws < stays) / stays

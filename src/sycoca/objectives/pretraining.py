@@ -6,8 +6,10 @@ IC       best-matching patches -> caption                             (the rest 
 TG-MIM   other patches + caption -> best-matching patches             (which are masked)
 """
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from sycoca.model.config import MaskingConfig
 from sycoca.model.masking import PatchChoice, choose_patches
@@ -15,9 +17,14 @@ from sycoca.model.patches import gather_patches, patchify, true_indices
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.captioning import captioning_loss
 from sycoca.objectives.config import ObjectivesConfig
-from sycoca.objectives.contrastive import Ranks, contrastive_loss
+from sycoca.objectives.contrastive import Ranks, contrastive_loss, shared_contrastive_loss
+from sycoca.objectives.drop_path import residual_factors
 from sycoca.objectives.masked_image import masked_image_loss, normalize_patches
 from sycoca.records import EncodedImages, EncodedTexts, ImageTextBatch, LossTerms
+
+MOST_LOGITS = 2**26
+"""Logits of next tokens that are held at once, 256 MiB in float32; more are computed, and computed again for
+backward, in chunks."""
 
 
 def pretraining_losses(
@@ -26,28 +33,45 @@ def pretraining_losses(
     masking: MaskingConfig,
     objectives: ObjectivesConfig,
     ranks: Ranks,
+    drop_path: float | None = None,
 ) -> LossTerms:
     """Return the unweighted objectives of a batch (SyCoCa, arXiv 2401.02137); those of weight zero are None.
 
     Every term is divided by the batch's ``totals``, so the terms of all micro-batches and ranks add up to the
-    global batch's means. Only ITC sees no further than the micro-batch across ranks.
+    global batch's means. ITC compares within the micro-batch across ranks, or, where it is given its share of the
+    whole batch's contrast, takes that. ``drop_path`` is a rate, see `residual_factors`.
     """
-    images = model.encode_images(batch.images)
+    factors = _drop_path_factors(model, batch, drop_path)
+    images = model.encode_images(batch.images, factors)
     texts = model.encode_texts(batch.tokens, batch.is_padding)
     hides = objectives.captioning_weight > 0 and masking.hides_from_captioning
     masks = objectives.masked_image_weight > 0
     choice = _choose(model, images, texts, batch, masking) if hides or masks else None
     contrastive = captioning = masked_image = None
     if objectives.contrastive_weight > 0:
-        contrastive = contrastive_loss(
-            images.image_embeds, texts.text_embeds, model.logit_scale(), batch.totals.num_samples, ranks
-        )
+        contrastive = _contrastive(model, images, texts, batch, ranks)
     if objectives.captioning_weight > 0:
         captioning = _captioning(model, images, texts, batch, choice if hides else None)
     if masks:
         assert choice is not None
-        masked_image = _masked_image(model, texts, batch, choice, objectives)
+        masked_image = _masked_image(model, texts, batch, choice, objectives, factors)
     return LossTerms(contrastive=contrastive, captioning=captioning, masked_image=masked_image)
+
+
+def embed_pairs(
+    model: SyCoCa, batch: ImageTextBatch, drop_path: float | None
+) -> tuple[Float[Tensor, "batch embed"], Float[Tensor, "batch embed"]]:
+    """Return the embeddings of images and captions that `pretraining_losses` compares, to the last bit."""
+    images = model.encode_images(batch.images, _drop_path_factors(model, batch, drop_path))
+    return images.image_embeds, model.encode_texts(batch.tokens, batch.is_padding).text_embeds
+
+
+def _drop_path_factors(
+    model: SyCoCa, batch: ImageTextBatch, rate: float | None
+) -> Float[Tensor, "batch depth 2"] | None:
+    if rate is None:
+        return None
+    return residual_factors(batch.draw_keys, model.config.image_encoder.depth, rate)
 
 
 def _choose(
@@ -55,6 +79,16 @@ def _choose(
 ) -> PatchChoice:
     scores = model.patch_scores(images, texts, batch.is_padding, masking.score)
     return choose_patches(scores, masking, batch.draw_keys.tolist())
+
+
+def _contrastive(
+    model: SyCoCa, images: EncodedImages, texts: EncodedTexts, batch: ImageTextBatch, ranks: Ranks
+) -> Float[Tensor, ""]:
+    if batch.contrast is not None:
+        return shared_contrastive_loss(images.image_embeds, texts.text_embeds, model.logit_scale(), batch.contrast)
+    return contrastive_loss(
+        images.image_embeds, texts.text_embeds, model.logit_scale(), batch.totals.num_samples, ranks
+    )
 
 
 def _captioning(
@@ -65,10 +99,26 @@ def _captioning(
     choice: PatchChoice | None,
 ) -> Float[Tensor, ""]:
     kept = None if choice is None else true_indices(~choice.is_hidden)
-    states = model.caption_states(texts.token_states[:, :-1], model.memory(images, kept))
     has_label = ~batch.is_padding[:, 1:]
-    logits = model.vocabulary_logits(states[has_label])
-    return captioning_loss(logits, batch.tokens[:, 1:][has_label], batch.totals.num_labels)
+    states = model.caption_states(texts.token_states[:, :-1], model.memory(images, kept), ~has_label)
+    states, labels = states[has_label], batch.tokens[:, 1:][has_label]
+    at_once = max(1, MOST_LOGITS // model.config.text_encoder.vocab_size)
+    if len(labels) <= at_once:
+        return _next_token_loss(model, states, labels, batch.totals.num_labels)
+    return torch.stack(
+        [
+            checkpoint(
+                _next_token_loss, model, *chunk, batch.totals.num_labels, use_reentrant=False, preserve_rng_state=False
+            )
+            for chunk in zip(states.split(at_once), labels.split(at_once), strict=True)
+        ]
+    ).sum()
+
+
+def _next_token_loss(
+    model: SyCoCa, states: Float[Tensor, "labels width"], labels: Int[Tensor, " labels"], num_labels: int
+) -> Float[Tensor, ""]:
+    return captioning_loss(model.vocabulary_logits(states), labels, num_labels)
 
 
 def _masked_image(
@@ -77,8 +127,9 @@ def _masked_image(
     batch: ImageTextBatch,
     choice: PatchChoice,
     objectives: ObjectivesConfig,
+    factors: Float[Tensor, "batch depth 2"] | None,
 ) -> Float[Tensor, ""]:
-    predicted = model.reconstruct(batch.images, choice.is_masked, texts.token_states, batch.is_padding)
+    predicted = model.reconstruct(batch.images, choice.is_masked, texts.token_states, batch.is_padding, factors)
     patches = patchify(batch.images, model.config.image_encoder.patch_size)
     target = gather_patches(patches, true_indices(choice.is_masked))
     if objectives.normalizes_patches:

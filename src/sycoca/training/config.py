@@ -105,8 +105,8 @@ class TrainingConfig:
     """Pairs per step over all processes and micro-batches."""
 
     micro_batch_size: int | None = None
-    """Pairs per forward pass of one process; None takes the process's whole share at once. Until gradient caching
-    exists, the contrastive objective sees only the micro-batch (across processes) as its negatives."""
+    """Pairs per forward pass of one process; None takes the process's whole share at once. Images and captions of the
+    whole step are compared all the same: each is embedded once more, without gradient, before the first pass."""
 
     gradient_clip_norm: float | None = 1.0
     """Largest norm of the gradient; None does not clip."""
@@ -239,12 +239,18 @@ class PretrainConfig(RunConfig):
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     """From captions to tokens; trained on the training captions, and on questions where there are some."""
 
+    drop_path: float | None = None
+    """Probability to go past the attention, or the MLP, of the image encoder's last block, less in those before; None
+    for never."""
+
     def __post_init__(self) -> None:
         if self.tokenizer.vocab_size > self.model.text_encoder.vocab_size:
             raise ValueError(
                 f"tokenizer.vocab_size {self.tokenizer.vocab_size} is more than the"
                 f" {self.model.text_encoder.vocab_size} of model.text_encoder.vocab_size; set both"
             )
+        if self.drop_path is not None and not 0 < self.drop_path < 1:
+            raise ValueError(f"drop_path must lie between 0 and 1, got {self.drop_path}; leave it out for none")
         for component, objective in _OBJECTIVE_OF.items():
             if getattr(self.model, component) is None and getattr(self.objectives, objective) != 0:
                 raise ValueError(

@@ -65,7 +65,13 @@ class Pretraining(Recipe[PretrainConfig]):
                 transforms=config.transforms,
                 normalizes_patches=config.objectives.normalizes_patches,
             ),
-            task=PretrainingTask(model, masking=config.masking, objectives=config.objectives, ranks=ranks),
+            task=PretrainingTask(
+                model,
+                masking=config.masking,
+                objectives=config.objectives,
+                ranks=ranks,
+                drop_path=config.drop_path,
+            ),
             validation_task=PretrainingTask(model, masking=config.masking, objectives=config.objectives),
             examples=CaptionExamples(source, tokenizer, model.config.text_encoder.context_length, config.seed),
         )

@@ -23,6 +23,7 @@ from sycoca.data.skipping import SkipLog
 from sycoca.evaluation.shares import Shares
 from sycoca.inference.load import choose_device
 from sycoca.records import TrainingBatch
+from sycoca.training.allocator import keep_freed_memory
 from sycoca.training.config import Precision, RuntimeConfig
 from sycoca.training.tasks import TrainingTask
 from sycoca.unusable import SkippedSample
@@ -52,6 +53,8 @@ class Runtime:
         self.precision = choose_precision(config.precision, self.device)
         self._compiles = config.compile
         self._owns_group = False
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self._join()
 
     @property

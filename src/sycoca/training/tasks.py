@@ -1,6 +1,8 @@
 """What is trained: a task turns a batch into loss terms. The loop knows steps, the task knows meaning."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Generic, TypeVar, final
 
 import torch
@@ -10,8 +12,8 @@ from torch import Tensor, nn
 from sycoca.model.config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
-from sycoca.objectives.contrastive import Ranks
-from sycoca.objectives.pretraining import pretraining_losses
+from sycoca.objectives.contrastive import Ranks, contrastive_shares
+from sycoca.objectives.pretraining import embed_pairs, pretraining_losses
 from sycoca.records import ImageTextBatch, LossTerms, TrainingBatch
 
 B = TypeVar("B", bound=TrainingBatch)
@@ -23,6 +25,14 @@ class TrainingTask(nn.Module, ABC, Generic[B]):
     @abstractmethod
     def forward(self, batch: B) -> LossTerms:
         """Return the unweighted terms of one micro-batch: its share of the global batch's means."""
+
+    def joined(self, micro_batches: Sequence[B], to_device: Callable[[B], B]) -> Sequence[B]:  # noqa: ARG002 (see below)
+        """Return the micro-batches of a step with what they have to know of one another; most need nothing.
+
+        Called without gradient before the first ``forward`` of a step; those that are computed on here are moved by
+        ``to_device``.
+        """
+        return micro_batches
 
     @abstractmethod
     def components(self) -> list[nn.Module]:
@@ -50,17 +60,41 @@ class PretrainingTask(TrainingTask[ImageTextBatch]):
     """The objectives of SyCoCa on image-text pairs; alone unless ``ranks`` says with whom."""
 
     def __init__(
-        self, model: SyCoCa, *, masking: MaskingConfig, objectives: ObjectivesConfig, ranks: Ranks | None = None
+        self,
+        model: SyCoCa,
+        *,
+        masking: MaskingConfig,
+        objectives: ObjectivesConfig,
+        ranks: Ranks | None = None,
+        drop_path: float | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.masking = masking
         self.objectives = objectives
         self.ranks = Ranks() if ranks is None else ranks
+        self.drop_path = drop_path
 
     def forward(self, batch: ImageTextBatch) -> LossTerms:
         """Return this micro-batch's share of each objective."""
-        return pretraining_losses(self.model, batch, self.masking, self.objectives, self.ranks)
+        return pretraining_losses(self.model, batch, self.masking, self.objectives, self.ranks, self.drop_path)
+
+    def joined(
+        self, micro_batches: Sequence[ImageTextBatch], to_device: Callable[[ImageTextBatch], ImageTextBatch]
+    ) -> Sequence[ImageTextBatch]:
+        """Embed all micro-batches first, so that every image meets every caption of the step."""
+        if len(micro_batches) == 1 or self.objectives.contrastive_weight == 0:
+            return micro_batches
+        embeds = [embed_pairs(self.model, to_device(batch), self.drop_path) for batch in micro_batches]
+        num_samples = micro_batches[0].totals.num_samples
+        shares = contrastive_shares(
+            [images for images, _ in embeds],
+            [texts for _, texts in embeds],
+            self.model.logit_scale(),
+            num_samples,
+            self.ranks,
+        )
+        return [replace(batch, contrast=share) for batch, share in zip(micro_batches, shares, strict=True)]
 
     def components(self) -> list[nn.Module]:
         """Return encoders and decoders."""

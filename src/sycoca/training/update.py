@@ -5,9 +5,10 @@ from dataclasses import dataclass, fields
 from typing import Any, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sycoca.records import LossTerms, TrainingBatch
+from sycoca.training.gradients import clip_gradients
 from sycoca.training.runtime import Runtime
 from sycoca.training.tasks import TrainingTask
 
@@ -42,6 +43,8 @@ class Updater:
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group["lr_scale"]
         self.optimizer.zero_grad(set_to_none=True)
+        with torch.no_grad(), self.runtime.autocast():
+            micro_batches = self.task.joined(micro_batches, self.runtime.to_device)
         terms: dict[str, Tensor] = {}
         for number, batch in enumerate(micro_batches, start=1):
             shares = self._accumulate(batch, is_last=number == len(micro_batches))
@@ -69,7 +72,7 @@ class Updater:
     def _step(self) -> Tensor:
         self.scaler.unscale_(self.optimizer)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        norm = nn.utils.clip_grad_norm_(parameters, self._clip_norm)
+        norm = clip_gradients(parameters, self._clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return norm

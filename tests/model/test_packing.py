@@ -1,0 +1,25 @@
+import torch
+
+from sycoca.model.packing import Packing
+
+
+def test_packing_takes_real_positions_and_gives_them_back():
+    is_real = torch.tensor([[True, True, False], [True, False, False], [True, True, True]])
+    padded = torch.randn(3, 3, 4, dtype=torch.float64)
+    packing = Packing(is_real)
+    packed = packing.pack(padded)
+    assert torch.equal(packed[0], padded[is_real])
+    assert torch.equal(packing.unpack(packed), padded.where(is_real[:, :, None], 0.0))
+
+
+def test_both_ways_carry_gradients():
+    is_real = torch.tensor([[True, False], [True, True]])
+    packing, padded = Packing(is_real), torch.randn(2, 2, 3, requires_grad=True)
+    (packing.unpack(packing.pack(padded) * 2) ** 2).sum().backward()
+    torch.testing.assert_close(padded.grad, (8 * padded).where(is_real[:, :, None], 0.0))
+
+
+def test_rows_may_be_cut_otherwise_between():
+    packing = Packing(torch.tensor([[True, True], [True, False]]))
+    padded = torch.randn(2, 2, 3)
+    assert torch.equal(packing.pack(padded.reshape(1, 4, 3)), packing.pack(padded))
