@@ -1,0 +1,130 @@
+"""open_clip 3.3.0's share of the comparison: its own model, loss, generation and transforms."""
+
+import logging
+import math
+from collections.abc import Callable
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from inputs import Inputs, retrieval_inputs
+
+# PyPI's torchvision cannot register its kernels beside the CPU build of torch; open_clip never calls these two.
+_OPERATORS = torch.library.Library("torchvision", "DEF")
+for _name in ("nms", "qnms"):
+    _OPERATORS.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+import open_clip  # noqa: E402
+
+logging.getLogger().setLevel(logging.ERROR)
+MODEL = "coca_ViT-B-32"
+
+
+class OpenClipSide:
+    """Prepares what is measured: every method returns the call to be timed."""
+
+    name = "open_clip"
+
+    def __init__(self, inputs: Inputs) -> None:
+        self.inputs = inputs
+
+    def num_parameters(self) -> int:
+        """Return the model's size."""
+        return sum(parameter.numel() for parameter in _model().parameters())
+
+    def train_itc_ic(self, *, compiled: bool = False) -> Callable[[], object]:
+        """A training step of contrast and captioning, as open_clip's own trainer does it."""
+        return self._step(compiled=compiled)
+
+    def train_all(self, *, compiled: bool = False) -> Callable[[], object]:
+        """The same: it has no third objective."""
+        return self._step(compiled=compiled)
+
+    def train_all_activation_memory(self) -> Callable[[], object]:
+        """Forward and backward with gradients and optimizer state in place."""
+        return self._forward_backward(_model().train())
+
+    def caption_greedy(self) -> Callable[[], object]:
+        """16 captions of 30 tokens: its sampling among the one likeliest token."""
+        model, (images, _) = _speaking(_model()), self.inputs.batch()
+        return lambda: model.generate(images[:16], generation_type="top_k", top_k=1, seq_len=30, min_seq_len=29)
+
+    def caption_beam(self) -> Callable[[], object]:
+        """4 captions of 30 tokens by its default: 6 beams in 3 groups."""
+        model, (images, _) = _speaking(_model()), self.inputs.batch()
+        return lambda: model.generate(images[:4], seq_len=30, min_seq_len=29)
+
+    def preprocess_224(self) -> Callable[[], object]:
+        """Its inference transform on small JPEGs."""
+        return self._preprocess([str(path) for path in self.inputs.small_photos])
+
+    def preprocess_2000(self) -> Callable[[], object]:
+        """Its inference transform on large JPEGs."""
+        return self._preprocess([str(path) for path in self.inputs.large_photos])
+
+    def retrieval_scoring(self) -> Callable[[], object]:
+        """Recall at 1, 5 and 10 both ways as CLIP_benchmark computes them, 64 rows at a time."""
+        images, texts, owners = retrieval_inputs()
+
+        def score() -> list[float]:
+            scores = texts @ images.T
+            is_pair = torch.zeros(scores.shape, dtype=torch.bool)
+            is_pair[torch.arange(len(texts)), owners] = True
+            return [_recall(scores, is_pair, k) for k in (1, 5, 10)] + [
+                _recall(scores.T, is_pair.T, k) for k in (1, 5, 10)
+            ]
+
+        return score
+
+    def _preprocess(self, paths: list[str]) -> Callable[[], object]:
+        transform = open_clip.image_transform(224, is_train=False)
+        return lambda: torch.stack([transform(Image.open(path)) for path in paths])
+
+    def _forward_backward(self, model: nn.Module) -> Callable[[], object]:
+        loss = open_clip.CoCaLoss(caption_loss_weight=2.0, clip_loss_weight=1.0)
+        images, tokens = self.inputs.batch()
+        return lambda: sum(loss(**model(images, tokens), output_dict=True).values()).backward()
+
+    def _step(self, *, compiled: bool) -> Callable[[], object]:
+        model = _model().train()
+        named = list(model.named_parameters())
+        # Its trainer's rule: vectors and scalars, norms and biases do not decay.
+        plain = [p for n, p in named if p.ndim < 2 or "bn" in n or "ln" in n or "bias" in n or "logit_scale" in n]
+        decaying = [p for n, p in named if not any(p is one for one in plain)]
+        optimizer = torch.optim.AdamW(
+            [{"params": plain, "weight_decay": 0.0}, {"params": decaying, "weight_decay": 0.2}],
+            lr=1e-6,
+            betas=(0.9, 0.98),
+            eps=1e-6,
+        )
+        forward_backward = self._forward_backward(torch.compile(model) if compiled else model)
+
+        def step() -> None:
+            optimizer.zero_grad()
+            forward_backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0, norm_type=2.0)
+            optimizer.step()
+            with torch.no_grad():
+                model.logit_scale.clamp_(0, math.log(100))
+
+        return step
+
+
+def _model() -> nn.Module:
+    torch.manual_seed(0)
+    return open_clip.create_model(MODEL)
+
+
+def _speaking(model: nn.Module) -> nn.Module:
+    # Its vocabulary head starts as whatever memory held, often zeros: every token would be as likely.
+    nn.init.normal_(model.text_decoder.text_projection, std=512**-0.5)
+    return model.eval()
+
+
+def _recall(scores: Tensor, is_pair: Tensor, k: int) -> float:
+    hits = []
+    for rows, pairs in zip(scores.split(64), is_pair.split(64), strict=True):
+        chosen = nn.functional.one_hot(rows.topk(k, dim=1).indices, rows.shape[1])
+        hits.append((chosen * pairs[:, None, :]).sum((1, 2)) > 0)
+    return torch.cat(hits).float().mean().item()

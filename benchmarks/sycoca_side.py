@@ -1,0 +1,149 @@
+"""Our share of the comparison: the code that users run, in open_clip's sizes."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from inputs import Inputs, retrieval_inputs
+from sycoca.inference.captioning import generate_captions
+from sycoca.inference.generation_config import GenerationConfig
+from sycoca.metrics.retrieval import retrieval_metrics, retrieval_ranks
+from sycoca.model.config import (
+    AttentionPoolerConfig,
+    ImageDecoderConfig,
+    ImageEncoderConfig,
+    MaskingConfig,
+    SyCoCaConfig,
+    TextDecoderConfig,
+    TextEncoderConfig,
+)
+from sycoca.model.sycoca import SyCoCa
+from sycoca.objectives.config import ObjectivesConfig
+from sycoca.preprocess.config import ImageTransformConfig
+from sycoca.preprocess.decoding import open_rgb
+from sycoca.preprocess.image_transforms import inference_image, smallest_inference_side
+from sycoca.preprocess.tokenizer import SpecialTokens
+from sycoca.records import BatchTotals, ImageTextBatch
+from sycoca.training.config import OptimizerConfig, RuntimeConfig
+from sycoca.training.optimizer import build_optimizer
+from sycoca.training.runtime import Runtime
+from sycoca.training.tasks import PretrainingTask
+from sycoca.training.update import Updater
+
+COCA = SyCoCaConfig(
+    image_encoder=ImageEncoderConfig(
+        image_size=224,
+        patch_size=32,
+        width=768,
+        depth=12,
+        num_heads=12,
+        pooling="attention",
+        pooler=AttentionPoolerConfig(kind="single", num_queries=256, width=512, num_heads=8),
+    ),
+    text_encoder=TextEncoderConfig(vocab_size=49408, context_length=76, width=512, depth=12, num_heads=8),
+    text_decoder=TextDecoderConfig(depth=12, num_heads=8),
+    image_decoder=None,
+    embed_dim=512,
+)
+"""coca_ViT-B-32."""
+
+SYCOCA = replace(COCA, image_decoder=ImageDecoderConfig(width=512, depth=4, num_heads=8))
+"""The same with an image decoder."""
+
+CLIP_TOKENS = SpecialTokens(pad_id=0, bos_id=49406, eos_id=49407)
+
+
+class SycocaSide:
+    """Prepares what is measured: every method returns the call to be timed."""
+
+    name = "sycoca"
+
+    def __init__(self, inputs: Inputs) -> None:
+        self.inputs = inputs
+
+    def num_parameters(self) -> int:
+        """Return the model's size without image decoder."""
+        return SyCoCa(COCA).num_parameters
+
+    def train_itc_ic(self, *, compiled: bool = False) -> Callable[[], object]:
+        """A training step of contrast and captioning, by the updater of every run."""
+        return self._step(COCA, compiled=compiled)
+
+    def train_all(self, *, compiled: bool = False) -> Callable[[], object]:
+        """A training step of all three objectives with attentive masking."""
+        return self._step(SYCOCA, compiled=compiled)
+
+    def train_all_activation_memory(self) -> Callable[[], object]:
+        """Forward and backward of all three objectives with gradients in place."""
+        task, batch = _task(SYCOCA), self._batch()
+        return lambda: task.total_loss(task(batch)).backward()
+
+    def caption_greedy(self) -> Callable[[], object]:
+        """16 captions of 30 tokens, the likeliest token each time."""
+        return self._caption(16, num_beams=1)
+
+    def caption_beam(self) -> Callable[[], object]:
+        """4 captions of 30 tokens, 6 beams."""
+        return self._caption(4, num_beams=6)
+
+    def preprocess_224(self) -> Callable[[], object]:
+        """Our inference transform on small JPEGs."""
+        return self._preprocess([str(path) for path in self.inputs.small_photos])
+
+    def preprocess_2000(self) -> Callable[[], object]:
+        """Our inference transform on large JPEGs."""
+        return self._preprocess([str(path) for path in self.inputs.large_photos])
+
+    def retrieval_scoring(self) -> Callable[[], object]:
+        """Recalls, mean and median ranks both ways."""
+        images, texts, owners = retrieval_inputs()
+        return lambda: retrieval_metrics(retrieval_ranks(images, texts, owners))
+
+    def _preprocess(self, paths: list[str]) -> Callable[[], object]:
+        config, smallest = ImageTransformConfig(), smallest_inference_side(224)
+        return lambda: torch.stack(
+            [inference_image(open_rgb(path, smallest_side=smallest), 224, config) for path in paths]
+        )
+
+    def _caption(self, num_images: int, *, num_beams: int) -> Callable[[], object]:
+        torch.manual_seed(0)
+        model, (images, _) = SyCoCa(COCA).eval(), self.inputs.batch()
+        config = GenerationConfig(num_beams=num_beams, min_tokens=30, max_tokens=30)
+
+        @torch.no_grad()
+        def caption() -> object:
+            memory = model.memory(model.encode_images(images[:num_images]))
+            return generate_captions(model, memory, CLIP_TOKENS, config)
+
+        return caption
+
+    def _step(self, config: SyCoCaConfig, *, compiled: bool) -> Callable[[], object]:
+        task, batch = _task(config), self._batch()
+        runtime = Runtime(RuntimeConfig(device="cpu", precision="fp32", compile=compiled))
+        optimizer = build_optimizer(task.model, OptimizerConfig())
+        updater = Updater(runtime, task, optimizer, clip_norm=1.0)
+        return lambda: updater.update([batch], lr=1e-6)
+
+    def _batch(self) -> ImageTextBatch:
+        images, padded = self.inputs.batch()
+        lengths = padded.argmax(1) + 1  # the end token has the highest id
+        tokens = padded[:, : int(lengths.max())]
+        is_padding = torch.arange(tokens.shape[1]) >= lengths[:, None]
+        return ImageTextBatch(
+            images=images,
+            tokens=tokens,
+            is_padding=is_padding,
+            draw_keys=torch.arange(len(images)),
+            totals=BatchTotals(num_samples=len(images), num_labels=int((~is_padding[:, 1:]).sum())),
+        )
+
+
+def _task(config: SyCoCaConfig) -> PretrainingTask:
+    torch.manual_seed(0)
+    has_image_decoder = config.image_decoder is not None
+    return PretrainingTask(
+        SyCoCa(config).train(),
+        masking=MaskingConfig(hides_from_captioning=has_image_decoder),
+        objectives=ObjectivesConfig(masked_image_weight=float(has_image_decoder)),
+    )

@@ -1,0 +1,48 @@
+"""One side of the comparison in a process of its own, which works when it is told to and sleeps otherwise.
+
+Every line read is a command, every line written its answer, both JSON.
+"""
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from inputs import Inputs
+from measure import peak_bytes, seconds
+
+
+def main() -> None:
+    """Serve one side: ``worker.py SIDE INPUTS THREADS``."""
+    side_name, folder, threads = sys.argv[1:]
+    torch.set_num_threads(int(threads))
+    if side_name == "sycoca":
+        from sycoca_side import SycocaSide as Side
+    else:
+        from open_clip_side import OpenClipSide as Side
+    side = Side(Inputs(folder=Path(folder)))
+    call = None
+    for line in sys.stdin:
+        command, *arguments = json.loads(line)
+        match command:
+            case "num_parameters":
+                answer = side.num_parameters()
+            case "prepare":
+                row = arguments[0]
+                prepare = getattr(side, row.removesuffix("_compiled"))
+                call = partial(prepare, compiled=True)() if row.endswith("_compiled") else prepare()
+                answer = seconds(call)
+            case "seconds":
+                answer = seconds(call)
+            case "peak_bytes":
+                answer = peak_bytes(call)
+            case "release":
+                call = None
+                answer = None
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
