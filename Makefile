@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quickstart check test test-slow format wheel clean
+.PHONY: quickstart check test test-slow format wheel versus-open-clip clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/sycoca quickstart --restart
@@ -29,11 +30,23 @@ format: $(INSTALLED)
 wheel: $(INSTALLED)
 	$(BIN)/python -m build --wheel
 
+# Needs photos with captions: make versus-open-clip DATA="captions.jsonl?images=photos"
+versus-open-clip: $(PEERS)/.installed
+	$(PEERS)/bin/python -W ignore benchmarks/versus_open_clip.py $(if $(DATA),--data "$(DATA)") $(OPTIONS)
+
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) $(PEERS) build dist
 
 # torch's exact version is pinned by hand in constraints.txt: an open one can bring gigabytes of CUDA.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# The last release of open_clip, with the last transformers that its captioner works with.
+$(PEERS)/.installed: benchmarks/requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet torch==2.13.0
+	$(PEERS)/bin/pip install --quiet --no-deps torchvision==0.28.0
+	$(PEERS)/bin/pip install --quiet --requirement benchmarks/requirements.txt --editable .
 	touch $@

@@ -24,10 +24,13 @@ def updater_of(
     precision: str = "fp32",
     masking: MaskingConfig | None = None,
     drop_path: float | None = None,
+    activation_checkpointing: bool = False,
 ) -> Updater:
     masking = MaskingConfig(strategy="random") if masking is None else masking
     task = PretrainingTask(model, masking=masking, objectives=objectives, drop_path=drop_path)
-    runtime = Runtime(RuntimeConfig(device="cpu", precision=precision))  # pyright: ignore[reportArgumentType]
+    runtime = Runtime(
+        RuntimeConfig(device="cpu", precision=precision, activation_checkpointing=activation_checkpointing)  # pyright: ignore[reportArgumentType]
+    )
     return Updater(runtime, task, build_optimizer(model, OptimizerConfig()), clip_norm=clip_norm)
 
 
@@ -87,6 +90,30 @@ def test_without_contrast_nothing_is_embedded_twice(model: SyCoCa, make_batch):
     assert len(calls) == 2
     gradients_after(model, parts_of(make_batch(batch=4), 2), ObjectivesConfig())
     assert len(calls) == 2 + 4
+
+
+@pytest.mark.parametrize("pooling", ["cls", "attention"])
+def test_activation_checkpointing_keeps_less_and_changes_nothing(config, make_batch, pooling: str):
+    model = SyCoCa(replace(config, image_encoder=replace(config.image_encoder, pooling=pooling))).double()
+    batch, kept = make_batch(), []
+
+    def saved(recomputes: bool):
+        tensors: dict[int, int] = {}
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            tensors[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            found = gradients_after(model, [batch], ObjectivesConfig(), activation_checkpointing=recomputes)
+        kept.append(len(tensors))
+        return found
+
+    (plain, gradients), (recomputed, same_gradients) = saved(False), saved(True)
+    assert recomputed.terms == plain.terms
+    assert all(torch.equal(same_gradients[name], gradient) for name, gradient in gradients.items())
+    assert kept[1] < 0.6 * kept[0]
+    assert set(model.state_dict()) == set(SyCoCa(model.config).state_dict())
 
 
 def test_gradients_of_earlier_updates_are_gone(model: SyCoCa, make_batch):

@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from sycoca.model.attention import KeyValueCache
+from sycoca.model.linear import Linear
 from sycoca.model.packing import Packing
 from sycoca.model.transformer import CrossBlock, SelfBlock, init_blocks, layer_norm
 from sycoca.precision import at_least_float32
@@ -28,7 +29,7 @@ class TextDecoder(nn.Module):
         self.self_blocks = nn.ModuleList(SelfBlock(width, num_heads) for _ in range(depth))
         self.cross_blocks = nn.ModuleList(CrossBlock(width, memory_width, num_heads) for _ in range(depth))
         self.norm_final = layer_norm(width)
-        self.vocabulary = nn.Linear(width, vocab_size, bias=False)
+        self.vocabulary = Linear(width, vocab_size, bias=False)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sycoca.model.attention import CrossAttention, KeyValueCache, SelfAttention
+from sycoca.model.linear import Linear
 from sycoca.model.packing import Packing
 
 MLP_RATIO = 4
@@ -32,8 +33,8 @@ class Mlp(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.expand = nn.Linear(width, MLP_RATIO * width)
-        self.contract = nn.Linear(MLP_RATIO * width, width)
+        self.expand = Linear(width, MLP_RATIO * width)
+        self.contract = Linear(MLP_RATIO * width, width)
 
     def forward(self, x: Float[Tensor, "batch length width"]) -> Float[Tensor, "batch length width"]:
         """Transform every position by itself."""

@@ -181,6 +181,10 @@ class RuntimeConfig:
     compile: bool = False
     """Whether torch.compile speeds up the components; the first steps then take minutes."""
 
+    activation_checkpointing: bool = False
+    """Whether transformer blocks keep their inputs alone for the backward pass and compute the rest again: a fraction
+    of the memory for a third more time."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunConfig:

@@ -25,6 +25,7 @@ from sycoca.inference.load import choose_device
 from sycoca.records import TrainingBatch
 from sycoca.training.allocator import keep_freed_memory
 from sycoca.training.config import Precision, RuntimeConfig
+from sycoca.training.recomputation import recompute_blocks
 from sycoca.training.tasks import TrainingTask
 from sycoca.unusable import SkippedSample
 
@@ -52,6 +53,7 @@ class Runtime:
         self.device = _own_device(choose_device(config.device))
         self.precision = choose_precision(config.precision, self.device)
         self._compiles = config.compile
+        self._recomputes = config.activation_checkpointing
         self._owns_group = False
         if self.device.type == "cpu":
             keep_freed_memory()
@@ -70,7 +72,9 @@ class Runtime:
             dist.destroy_process_group()
 
     def wrap(self, task: TrainingTask) -> nn.Module:
-        """Return the module to call in training: compiled and synchronized over processes as configured."""
+        """Return the module to call in training: recomputed, compiled and synchronized over processes as configured."""
+        if self._recomputes:
+            recompute_blocks(task)
         if self._compiles:
             # Component by component and in place: names of weights stay, and draws of masks stay outside.
             for component in task.components():
