@@ -8,6 +8,7 @@ import torch
 from inputs import Inputs, retrieval_inputs
 from sycoca.inference.captioning import generate_captions
 from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.inputs import image_batch
 from sycoca.metrics.retrieval import retrieval_metrics, retrieval_ranks
 from sycoca.model.config import (
     AttentionPoolerConfig,
@@ -21,8 +22,6 @@ from sycoca.model.config import (
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.preprocess.config import ImageTransformConfig
-from sycoca.preprocess.decoding import open_rgb
-from sycoca.preprocess.image_transforms import inference_image, smallest_inference_side
 from sycoca.preprocess.tokenizer import SpecialTokens
 from sycoca.records import BatchTotals, ImageTextBatch
 from sycoca.training.config import OptimizerConfig, RuntimeConfig
@@ -88,11 +87,11 @@ class SycocaSide:
         return self._caption(4, num_beams=6)
 
     def preprocess_224(self) -> Callable[[], object]:
-        """Our inference transform on small JPEGs."""
+        """What a predictor does with small JPEGs."""
         return self._preprocess([str(path) for path in self.inputs.small_photos])
 
     def preprocess_2000(self) -> Callable[[], object]:
-        """Our inference transform on large JPEGs."""
+        """What a predictor does with large JPEGs."""
         return self._preprocess([str(path) for path in self.inputs.large_photos])
 
     def retrieval_scoring(self) -> Callable[[], object]:
@@ -101,10 +100,7 @@ class SycocaSide:
         return lambda: retrieval_metrics(retrieval_ranks(images, texts, owners))
 
     def _preprocess(self, paths: list[str]) -> Callable[[], object]:
-        config, smallest = ImageTransformConfig(), smallest_inference_side(224)
-        return lambda: torch.stack(
-            [inference_image(open_rgb(path, smallest_side=smallest), 224, config) for path in paths]
-        )
+        return lambda: image_batch(paths, 224, ImageTransformConfig())
 
     def _caption(self, num_images: int, *, num_beams: int) -> Callable[[], object]:
         torch.manual_seed(0)

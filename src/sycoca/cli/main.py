@@ -21,6 +21,7 @@ COMMANDS = {
     "embed": "write images and captions as vectors",
     "explain": "see which patches match which word, and what is imagined behind a mask",
     "data": "check data, look at it, write the built-in scenes",
+    "benchmark": "how fast this machine is, and training, captioning, embedding and scoring on it",
 }
 """Every command and what it does; ``sycoca.cli.NAME`` has a function ``run(arguments) -> exit code``."""
 

@@ -87,15 +87,18 @@ def _crop_sides(
 def _resized(image: Image.Image, image_size: int, box: Box) -> UInt8[np.ndarray, "height width 3"]:
     if image.mode != "RGB":
         image = to_rgb(image)
-    return np.array(image.resize((image_size, image_size), Image.Resampling.BICUBIC, box=box))
+    # An image that has the size already needs no filter, and PIL would copy it.
+    if image.size != (image_size, image_size) or box != (0, 0, image_size, image_size):
+        image = image.resize((image_size, image_size), Image.Resampling.BICUBIC, box=box)
+    return np.array(image)
 
 
 def _normalize(
     pixels: UInt8[np.ndarray, "height width 3"], config: ImageTransformConfig
 ) -> Float[Tensor, "3 height width"]:
     mean, std = _color_constants(config)
-    planes = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
-    return planes.float().div_(255).sub_(mean).div_(std)
+    planes = torch.empty(3, *pixels.shape[:2])  # filled at once: every further copy costs as much as the arithmetic
+    return planes.copy_(torch.from_numpy(pixels).permute(2, 0, 1)).div_(255).sub_(mean).div_(std)
 
 
 @lru_cache(maxsize=8)
