@@ -1,0 +1,101 @@
+"""What a benchmark measures, and how. Imports no torch, so that help and mistakes answer at once."""
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+from sycoca.plain_data import did_you_mean
+from sycoca.presets.pretrain import pretrain_preset
+
+BenchmarkPrecision = Literal["fp32", "bf16"]
+
+ROWS: dict[str, dict[str, str]] = {
+    "machine": {
+        "matrix_peak": "product of float32 matrices",
+        "matrix_peak_bf16": "product of bfloat16 matrices",
+        "copy_rate": "copy, bytes read and written",
+    },
+    "training": {
+        "train_itc": "update: contrast",
+        "train_itc_ic": "update: contrast, captioning",
+        "train_all": "update: all three objectives",
+    },
+    "inference": {
+        "caption_greedy": "30 tokens, the likeliest each",
+        "caption_beam": "30 tokens, 6 beams",
+        "embed_images": "pixels to vectors",
+        "embed_texts": "tokens to vectors",
+    },
+    "data": {
+        "load_images": "500 x 375 JPEGs to crops",
+        "retrieval_scoring": "ranks, 5 captions per image",
+    },
+}
+"""Every row and what one call of it does, by group; in the order of measurement."""
+
+PEAK_ROWS: dict[BenchmarkPrecision, str] = {"fp32": "matrix_peak", "bf16": "matrix_peak_bf16"}
+"""The row that finds the machine's peak in a precision."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BenchmarkSettings:
+    """What is measured, in which sizes, how often."""
+
+    preset: str = "tiny"
+    """The pretraining preset whose model and image size are taken."""
+
+    rows: tuple[str, ...] | None = None
+    """What is measured; the machine's peak always is, since all else is compared with it. None measures all."""
+
+    batch_size: int = 16
+    """Pairs per update; images or texts per call of inference and data loading."""
+
+    retrieval_images: int = 5000
+    """Images that retrieval scoring ranks, among five captions each."""
+
+    runs: int = 5
+    """Measured runs of every row, in turns with the others, after one that only warms up."""
+
+    threads: int | None = None
+    """Threads of PyTorch's operators; None leaves PyTorch's own choice."""
+
+    device: str = "auto"
+    """auto (an accelerator where there is one, else the CPU), cpu, cuda, cuda:1, mps."""
+
+    precision: BenchmarkPrecision = "fp32"
+    """Of training and embedding; captioning and scoring stay in float32."""
+
+    compile: bool = False
+    """Whether torch.compile speeds up the components; warming up then takes minutes."""
+
+    def __post_init__(self) -> None:
+        pretrain_preset(self.preset)
+        for name in ("batch_size", "retrieval_images", "runs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        processors = os.cpu_count() or 1
+        if self.threads is not None and not 1 <= self.threads <= processors:
+            raise ValueError(
+                f"threads must lie between 1 and {processors}, the processors of this machine, got {self.threads}"
+            )
+        self._check_rows()
+
+    @property
+    def chosen_rows(self) -> list[str]:
+        """Names of the rows to measure, in their order: those chosen, and the peaks that they are compared with."""
+        peaks = [PEAK_ROWS["fp32"]] if self.precision == "fp32" else list(PEAK_ROWS.values())
+        chosen = [*peaks, *(self._possible_rows() if self.rows is None else self.rows)]
+        return [name for name in self._possible_rows() if name in chosen]
+
+    def _possible_rows(self) -> list[str]:
+        names = [name for group in ROWS.values() for name in group]
+        return [name for name in names if self.precision == "bf16" or name != PEAK_ROWS["bf16"]]
+
+    def _check_rows(self) -> None:
+        if self.rows is not None and not self.rows:
+            raise ValueError(f"name at least one row: {', '.join(self._possible_rows())}")
+        for name in self.rows or ():
+            if name == PEAK_ROWS["bf16"] and self.precision != "bf16":
+                raise ValueError(f"row {name} is measured with --precision bf16 only")
+            if name not in self._possible_rows():
+                raise ValueError(f"there is no row {name!r}{did_you_mean(name, self._possible_rows())}")
