@@ -6,6 +6,8 @@ from dataclasses import replace
 import torch
 
 from inputs import Inputs, retrieval_inputs
+from reference.uncached_rows import UncachedRows
+from sycoca.inference.beam_search import BeamLimits, beam_search
 from sycoca.inference.captioning import generate_captions
 from sycoca.inference.generation_config import GenerationConfig
 from sycoca.inference.inputs import image_batch
@@ -74,8 +76,9 @@ class SycocaSide:
         return self._step(SYCOCA, compiled=compiled)
 
     def train_all_activation_memory(self) -> Callable[[], object]:
-        """Forward and backward of all three objectives with gradients in place."""
+        """Forward and backward of all three objectives with gradients in place, with a run's settings of memory."""
         task, batch = _task(SYCOCA), self._batch()
+        Runtime(RuntimeConfig(device="cpu", precision="fp32"))
         return lambda: task.total_loss(task(batch)).backward()
 
     def caption_greedy(self) -> Callable[[], object]:
@@ -85,6 +88,18 @@ class SycocaSide:
     def caption_beam(self) -> Callable[[], object]:
         """4 captions of 30 tokens, 6 beams."""
         return self._caption(4, num_beams=6)
+
+    def caption_beam_cached(self) -> Callable[[], object]:
+        """The same."""
+        return self.caption_beam()
+
+    def caption_beam_uncached(self) -> Callable[[], object]:
+        """The same by the plain version that tests compare with: every caption from its beginning for every token."""
+        model, memory = self._model_and_memory(4)
+        limits = BeamLimits(num_beams=6, length_penalty=1.0, min_tokens=30, max_tokens=30)
+        return torch.no_grad()(
+            lambda: beam_search(UncachedRows(model, memory(), rows_per_image=6), 4, CLIP_TOKENS, limits)
+        )
 
     def preprocess_224(self) -> Callable[[], object]:
         """What a predictor does with small JPEGs."""
@@ -103,16 +118,14 @@ class SycocaSide:
         return lambda: image_batch(paths, 224, ImageTransformConfig())
 
     def _caption(self, num_images: int, *, num_beams: int) -> Callable[[], object]:
+        model, memory = self._model_and_memory(num_images)
+        config = GenerationConfig(num_beams=num_beams, min_tokens=30, max_tokens=30)
+        return torch.no_grad()(lambda: generate_captions(model, memory(), CLIP_TOKENS, config))
+
+    def _model_and_memory(self, num_images: int) -> tuple[SyCoCa, Callable[[], torch.Tensor]]:
         torch.manual_seed(0)
         model, (images, _) = SyCoCa(COCA).eval(), self.inputs.batch()
-        config = GenerationConfig(num_beams=num_beams, min_tokens=30, max_tokens=30)
-
-        @torch.no_grad()
-        def caption() -> object:
-            memory = model.memory(model.encode_images(images[:num_images]))
-            return generate_captions(model, memory, CLIP_TOKENS, config)
-
-        return caption
+        return model, lambda: model.memory(model.encode_images(images[:num_images]))
 
     def _step(self, config: SyCoCaConfig, *, compiled: bool) -> Callable[[], object]:
         task, batch = _task(config), self._batch()

@@ -18,6 +18,9 @@ import torch
 
 from inputs import write_inputs
 
+CACHED, UNCACHED = "caption_beam_cached", "caption_beam_uncached"
+"""The one row in which both sides are ours: cached against uncached decoding."""
+
 ROWS = (
     "train_itc_ic",
     "train_all",
@@ -26,6 +29,7 @@ ROWS = (
     "train_all_activation_memory",
     "caption_greedy",
     "caption_beam",
+    CACHED,
     "preprocess_224",
     "preprocess_2000",
     "retrieval_scoring",
@@ -34,13 +38,13 @@ FLICKR8K = Path(__file__).resolve().parents[2] / "shared" / "data" / "flickr8k"
 
 
 class Side:
-    """A worker process."""
+    """A worker process that runs one library's code."""
 
-    def __init__(self, name: str, folder: Path, threads: int) -> None:
+    def __init__(self, name: str, library: str, folder: Path, threads: int) -> None:
         self.name = name
         worker = str(Path(__file__).with_name("worker.py"))
         self._process = subprocess.Popen(
-            [sys.executable, worker, name, str(folder), str(threads)],
+            [sys.executable, worker, library, str(folder), str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -68,8 +72,8 @@ class Side:
 def measure_row(row: str, ours: Side, theirs: Side, runs: int) -> dict[str, list[float]]:
     """Return the figures of both sides, taken in turns."""
     command = "peak_bytes" if row.endswith("_memory") else "seconds"
-    for side in (ours, theirs):
-        side.ask("prepare", row)
+    ours.ask("prepare", row)
+    theirs.ask("prepare", UNCACHED if row == CACHED else row)
     figures: dict[str, list[float]] = {ours.name: [], theirs.name: []}
     for _ in range(runs):
         for side in (ours, theirs):
@@ -86,18 +90,22 @@ def main() -> None:
         from open_clip_side import OpenClipSide  # noqa: F401 (importing open_clip needs its stub)
 
         write_inputs(Path(folder), options.data, options.batch_size)
-        ours, theirs = (Side(name, Path(folder), options.threads) for name in ("sycoca", "open_clip"))
+        ours, theirs, uncached = (
+            Side(name, library, Path(folder), options.threads)
+            for name, library in (("sycoca", "sycoca"), ("open_clip", "open_clip"), ("uncached", "sycoca"))
+        )
         if ours.ask("num_parameters") != theirs.ask("num_parameters"):
             raise SystemExit("the two models have different sizes")
         report: dict[str, dict] = {"ratios": {}, "seconds": {}, "spread": {}, "machine": _machine(options)}
         for row in options.rows:
-            figures = measure_row(row, ours, theirs, options.runs)
+            other = uncached if row == CACHED else theirs
+            figures = measure_row(row, ours, other, options.runs)
             medians = {name: statistics.median(values) for name, values in figures.items()}
-            report["ratios"][row] = medians["sycoca"] / medians["open_clip"]
+            report["ratios"][row] = medians[ours.name] / medians[other.name]
             report["seconds"][row] = medians
             report["spread"][row] = {name: [min(values), max(values)] for name, values in figures.items()}
             print(_line(row, report), file=sys.stderr if options.json else sys.stdout, flush=True)
-        for side in (ours, theirs):
+        for side in (ours, theirs, uncached):
             side.end()
     if options.json:
         print(json.dumps(report, indent=2))
@@ -127,7 +135,7 @@ def _machine(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _line(row: str, report: dict[str, dict]) -> str:
-    ours, theirs = report["seconds"][row]["sycoca"], report["seconds"][row]["open_clip"]
+    ours, theirs = report["seconds"][row].values()
     return f"{row:30} {ours:12.4g} {theirs:12.4g}   ratio {report['ratios'][row]:.3f}  {report['spread'][row]}"
 
 

@@ -6,10 +6,13 @@ import pytest
 import torch
 
 from builders.predictors import CONTEXT_LENGTH, photos, small_predictor
+from reference.uncached_rows import UncachedRows
+from sycoca.inference.beam_search import BeamLimits, beam_search
 from sycoca.inference.captioning import caption_log_likelihoods, generate_captions, most_new_tokens
 from sycoca.inference.generation import GeneratedCaption
 from sycoca.inference.generation_config import GenerationConfig
 from sycoca.inference.predictor import Predictor
+from sycoca.model.attention import Memory
 from sycoca.preprocess.token_batch import TokenBatch, encode_batch, pad_tokens
 
 
@@ -92,6 +95,18 @@ def test_each_image_gives_alone_what_it_gives_in_a_batch(options: dict[str, floa
 
 
 @torch.no_grad()
+@torch.no_grad()
+def test_beam_search_with_caches_is_beam_search_without():
+    predictor = small_predictor()
+    with_early_ends(predictor)
+    memory, special = memory_of(predictor, 5), predictor.tokenizer.special
+    captions = generate_captions(predictor.model, memory, special, GenerationConfig(num_beams=3, max_tokens=6))
+    limits = BeamLimits(num_beams=3, length_penalty=GenerationConfig().length_penalty, min_tokens=1, max_tokens=6)
+    expected = beam_search(UncachedRows(predictor.model, memory, rows_per_image=3), 5, special, limits)
+    assert [caption.tokens for caption in captions] == [caption.tokens for caption in expected]
+    assert len({len(caption.tokens) for caption in captions}) > 1
+
+
 def test_keys_of_an_image_are_computed_once_for_all_beams_and_steps(monkeypatch: pytest.MonkeyPatch):
     predictor = small_predictor()
     memory = memory_of(predictor, 3)
@@ -100,8 +115,8 @@ def test_keys_of_an_image_are_computed_once_for_all_beams_and_steps(monkeypatch:
     assert decoder is not None
     original = type(decoder.cross_blocks[0]).keys_values
 
-    def counted(self, given: torch.Tensor):
-        shapes.append(tuple(given.shape))
+    def counted(self, given: Memory):
+        shapes.append(tuple(given.standardized.shape))
         return original(self, given)
 
     monkeypatch.setattr(type(decoder.cross_blocks[0]), "keys_values", counted)

@@ -1,17 +1,26 @@
 import pytest
 import torch
+from torch import nn
 
 from reference import slow
-from sycoca.model.attention import CrossAttention, KeyValueCache, SelfAttention
+from sycoca.model.attention import CrossAttention, KeyValueCache, Memory, SelfAttention
 from sycoca.model.packing import Packing
+
+
+def norm_of(width: int) -> nn.LayerNorm:
+    """A norm in float64 that scales and shifts."""
+    norm = nn.LayerNorm(width).double()
+    nn.init.normal_(norm.weight, mean=1.0)
+    nn.init.normal_(norm.bias)
+    return norm
 
 
 @pytest.mark.parametrize("is_causal", [False, True])
 def test_self_attention_equals_the_slow_version(is_causal: bool):
-    attention = SelfAttention(width=6, num_heads=2).double()
+    attention, norm = SelfAttention(width=6, num_heads=2).double(), norm_of(6)
     x = torch.randn(2, 4, 6, dtype=torch.float64)
     may_attend = torch.ones(4, 4).tril().bool() if is_causal else torch.ones(4, 4).bool()
-    queries, keys, values = attention.query_key_value(x).detach().chunk(3, dim=-1)
+    queries, keys, values = attention.query_key_value(norm(x)).detach().chunk(3, dim=-1)
     expected = torch.stack(
         [
             torch.cat(
@@ -24,25 +33,34 @@ def test_self_attention_equals_the_slow_version(is_causal: bool):
             for i in range(2)
         ]
     )
-    torch.testing.assert_close(attention(x, is_causal=is_causal), attention.output(expected))
+    torch.testing.assert_close(attention(x, norm, is_causal=is_causal), attention.output(expected))
+
+
+def test_the_last_positions_see_what_they_see_among_all():
+    attention, norm, x = SelfAttention(6, 2).double(), norm_of(6), torch.randn(2, 5, 6, dtype=torch.float64)
+    expected = attention(x, norm, is_causal=False)[:, -2:]
+    torch.testing.assert_close(attention(x, norm, is_causal=False, num_queries=2), expected)
 
 
 def test_cross_attention_ignores_keys_it_may_not_attend_to():
     attention = CrossAttention(width=6, memory_width=10, num_heads=3).double()
     x, memory = torch.randn(2, 4, 6, dtype=torch.float64), torch.randn(2, 5, 10, dtype=torch.float64)
-    may_attend = torch.tensor([[True, True, True, False, False], [True] * 5])[:, None, None]
-    attended = attention(x, memory, may_attend)
-    torch.testing.assert_close(attended[:1], attention(x[:1], memory[:1, :3]))
-    torch.testing.assert_close(attended[1:], attention(x[1:], memory[1:]))
+    may_attend = torch.tensor([[True, True, True, False, False], [True] * 5])
+    norm, memory_norm = norm_of(6), norm_of(10)
+    attended = attention(x, norm, Memory(memory, may_attend), memory_norm)
+    torch.testing.assert_close(attended[:1], attention(x[:1], norm, Memory(memory[:1, :3]), memory_norm))
+    torch.testing.assert_close(attended[1:], attention(x[1:], norm, Memory(memory[1:]), memory_norm))
 
 
 @torch.no_grad()
-def slow_cross_attention(attention: CrossAttention, x: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
+def slow_cross_attention(
+    attention: CrossAttention, x: torch.Tensor, norm: nn.LayerNorm, memory: torch.Tensor, memory_norm: nn.LayerNorm
+) -> torch.Tensor:
     """Row by row and head by head; an image's rows lie side by side."""
     rows_per_image, features = len(x) // len(memory), x.shape[2] // attention.num_heads
     rows = []
-    for row, own in enumerate(attention.query(x)):
-        keys, values = attention.key_value(memory[row // rows_per_image]).chunk(2, dim=-1)
+    for row, own in enumerate(attention.query(norm(x))):
+        keys, values = attention.key_value(memory_norm(memory[row // rows_per_image])).chunk(2, dim=-1)
         everything = torch.ones(len(own), len(keys)).bool()
         heads = [slice(head * features, (head + 1) * features) for head in range(attention.num_heads)]
         rows.append(torch.cat([slow.attention(own[:, h], keys[:, h], values[:, h], everything) for h in heads], dim=1))
@@ -55,55 +73,73 @@ def test_cross_attention_equals_the_slow_version(monkeypatch, num_tokens, num_ke
     attention = CrossAttention(width=6, memory_width=10, num_heads=2).double()
     x = torch.randn(3 * rows_per_image, num_tokens, 6, dtype=torch.float64)
     memory = torch.randn(3, num_keys, 10, dtype=torch.float64)
-    expected = slow_cross_attention(attention, x, memory).detach()
+    norm, memory_norm = norm_of(6), norm_of(10)
+    expected = slow_cross_attention(attention, x, norm, memory, memory_norm).detach()
     projections = []
     keys_values = CrossAttention.keys_values
     monkeypatch.setattr(
-        CrossAttention, "keys_values", lambda self, memory: projections.append(None) or keys_values(self, memory)
+        CrossAttention, "keys_values", lambda self, *memory: projections.append(None) or keys_values(self, *memory)
     )
-    torch.testing.assert_close(attention(x, memory), expected)
+    torch.testing.assert_close(attention(x, norm, Memory(memory), memory_norm), expected)
     # Few queries of many keys never project the keys.
     assert len(projections) == (0 if num_keys > num_tokens else 1)
 
 
 def test_folding_gives_every_tensor_the_gradients_of_projecting():
-    attention = CrossAttention(width=6, memory_width=10, num_heads=2).double()
+    attention, norm, memory_norm = (
+        CrossAttention(width=6, memory_width=10, num_heads=2).double(),
+        norm_of(6),
+        norm_of(10),
+    )
     x = torch.randn(3, 2, 6, dtype=torch.float64, requires_grad=True)
-    memory = torch.randn(3, 40, 10, dtype=torch.float64, requires_grad=True)
-    inputs = (x, memory, *attention.parameters())
+    states = torch.randn(3, 40, 10, dtype=torch.float64, requires_grad=True)
+    inputs = (x, states, *attention.parameters(), *norm.parameters(), *memory_norm.parameters())
     toward = torch.randn(3, 2, 6, dtype=torch.float64)
-    folded = torch.autograd.grad(attention(x, memory), inputs, toward)
-    projected = torch.autograd.grad(attention.with_keys_values(x, *attention.keys_values(memory)), inputs, toward)
-    for ours, theirs in zip(folded, projected, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+    folded = attention(x, norm, Memory(states), memory_norm)
+    projected = attention.with_keys_values(x, norm, *attention.keys_values(Memory(states), memory_norm))
+    ours, theirs = (torch.autograd.grad(found, inputs, toward) for found in (folded, projected))
+    for own, expected in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(own, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_layers_share_what_a_memory_works_out():
+    first, second = (CrossAttention(width=6, memory_width=10, num_heads=2).double() for _ in range(2))
+    x, norm, memory_norm = torch.randn(3, 2, 6, dtype=torch.float64), norm_of(6), norm_of(10)
+    memory = Memory(torch.randn(3, 40, 10, dtype=torch.float64))
+    first(x, norm, memory, memory_norm)
+    once = memory.transposed
+    second(x, norm, memory, memory_norm)
+    assert memory.transposed is once
+    assert once.is_contiguous()
 
 
 def test_packed_rows_attend_as_padded_ones_do():
     is_real = torch.arange(4) < torch.tensor([[2], [4], [1]])
     x, packing = torch.randn(3, 4, 6, dtype=torch.float64), Packing(is_real)
-    to_itself = SelfAttention(width=6, num_heads=2).double()
-    packed = to_itself(packing.pack(x), is_causal=True, packing=packing)
-    torch.testing.assert_close(packed[0], to_itself(x, is_causal=True)[is_real])
-    to_memory, memory = CrossAttention(6, 10, 2).double(), torch.randn(3, 5, 10, dtype=torch.float64)
-    packed = to_memory(packing.pack(x), memory, packing=packing)
-    torch.testing.assert_close(packed[0], to_memory(x, memory)[is_real])
+    to_itself, norm = SelfAttention(width=6, num_heads=2).double(), norm_of(6)
+    packed = to_itself(packing.pack(x), norm, is_causal=True, packing=packing)
+    torch.testing.assert_close(packed[0], to_itself(x, norm, is_causal=True)[is_real])
+    to_memory, memory = CrossAttention(6, 10, 2).double(), Memory(torch.randn(3, 5, 10, dtype=torch.float64))
+    memory_norm = norm_of(10)
+    packed = to_memory(packing.pack(x), norm, memory, memory_norm, packing=packing)
+    torch.testing.assert_close(packed[0], to_memory(x, norm, memory, memory_norm)[is_real])
 
 
 def test_attention_through_a_cache_equals_attention_at_once():
-    attention = SelfAttention(width=6, num_heads=2).double()
+    attention, norm = SelfAttention(width=6, num_heads=2).double(), norm_of(6)
     x = torch.randn(3, 5, 6, dtype=torch.float64)
     cache = KeyValueCache(max_tokens=5)
-    parts = [attention(x[:, :2], is_causal=True, cache=cache)]
-    parts += [attention(x[:, i : i + 1], is_causal=True, cache=cache) for i in range(2, 5)]
-    torch.testing.assert_close(torch.cat(parts, dim=1), attention(x, is_causal=True))
+    parts = [attention(x[:, :2], norm, is_causal=True, cache=cache)]
+    parts += [attention(x[:, i : i + 1], norm, is_causal=True, cache=cache) for i in range(2, 5)]
+    torch.testing.assert_close(torch.cat(parts, dim=1), attention(x, norm, is_causal=True))
 
 
 def test_a_full_cache_and_a_late_prompt_are_refused():
-    attention, cache = SelfAttention(width=4, num_heads=1), KeyValueCache(max_tokens=3)
-    attention(torch.randn(1, 2, 4), is_causal=True, cache=cache)
+    attention, norm, cache = SelfAttention(width=4, num_heads=1), nn.LayerNorm(4), KeyValueCache(max_tokens=3)
+    attention(torch.randn(1, 2, 4), norm, is_causal=True, cache=cache)
     with pytest.raises(ValueError, match="holds 3 tokens, 4 were given"):
-        attention(torch.randn(1, 2, 4), is_causal=True, cache=cache)
+        attention(torch.randn(1, 2, 4), norm, is_causal=True, cache=cache)
     roomy = KeyValueCache(max_tokens=9)
-    attention(torch.randn(1, 2, 4), is_causal=True, cache=roomy)
+    attention(torch.randn(1, 2, 4), norm, is_causal=True, cache=roomy)
     with pytest.raises(ValueError, match="one token at a time"):
-        attention(torch.randn(1, 2, 4), is_causal=True, cache=roomy)
+        attention(torch.randn(1, 2, 4), norm, is_causal=True, cache=roomy)

@@ -1,28 +1,48 @@
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from sycoca.model.linear import Linear
 from sycoca.model.transformer import MLP_RATIO, Mlp
 
 
-def test_an_mlp_keeps_one_of_its_wide_tensors_for_backward():
-    mlp, x = Mlp(5), torch.randn(2, 3, 5, requires_grad=True)
-    wide: set[int] = set()
+def test_an_mlp_keeps_its_input_and_one_of_its_wide_tensors_for_backward():
+    mlp, norm, x = Mlp(5), nn.LayerNorm(5), torch.randn(2, 3, 5, requires_grad=True)
+    sizes: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        if tensor.shape[-1] == MLP_RATIO * 5 and tensor.numel() == 6 * MLP_RATIO * 5:
-            wide.add(tensor.data_ptr())
+        if not isinstance(tensor, nn.Parameter):
+            sizes[tensor.untyped_storage().data_ptr()] = tensor.numel()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        out = mlp(x)
+        out = mlp(x, norm)
     out.sum().backward()
-    assert len(wide) <= 1
+    assert sorted(sizes.values()) == [6, 6, 6 * 5, 6 * 5 * MLP_RATIO]  # the norm's statistics, x, hidden features
 
 
-def test_an_mlp_computed_again_has_the_gradients_of_one_that_is_not():
-    mlp, x = Mlp(5).double(), torch.randn(2, 3, 5, dtype=torch.float64, requires_grad=True)
-    inputs = (x, *mlp.parameters())
-    plain = mlp.contract(torch.nn.functional.gelu(mlp.expand(x)))
-    ours, theirs = (torch.autograd.grad(out.square().sum(), inputs) for out in (mlp(x), plain))
-    for own, expected in zip(ours, theirs, strict=True):
-        assert torch.equal(own, expected)
+def test_what_is_computed_again_has_the_gradients_of_what_is_kept():
+    norm, x = nn.LayerNorm(5).double(), torch.randn(2, 3, 5, dtype=torch.float64, requires_grad=True)
+    nn.init.normal_(norm.weight)
+    layer = Linear(5, 7).double()
+    for ours, plain, inputs in (
+        (layer.of_norm(norm, x), layer(norm(x)), (x, *norm.parameters(), *layer.parameters())),
+        (layer.of_gelu(x), layer(nn.functional.gelu(x)), (x, *layer.parameters())),
+    ):
+        assert torch.equal(ours, plain)
+        own, expected = (torch.autograd.grad(out.square().sum(), inputs) for out in (ours, plain))
+        for left, right in zip(own, expected, strict=True):
+            torch.testing.assert_close(left, right, rtol=1e-12, atol=1e-13)
+
+
+def test_under_autocast_gradients_keep_the_types_of_their_tensors():
+    norm, x, layer = nn.LayerNorm(8), torch.randn(4, 8, requires_grad=True), Linear(8, 8)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = layer.of_gelu(layer.of_norm(norm, x))
+        plain = layer(nn.functional.gelu(layer(norm(x))))
+    assert out.dtype == torch.bfloat16
+    torch.testing.assert_close(out, plain)
+    inputs = (x, *norm.parameters(), *layer.parameters())
+    ours, expected = (torch.autograd.grad(result.float().sum(), inputs) for result in (out, plain))
+    for left, right in zip(ours, expected, strict=True):
+        assert left.dtype == torch.float32
+        torch.testing.assert_close(left, right, rtol=0.02, atol=0.02)

@@ -48,9 +48,9 @@ def test_attention_and_mlp_have_factors_of_their_own(config):
     _, fed = encoder(images, residual_factors=only_mlp)
     block = encoder.blocks[1]
     torch.testing.assert_close(
-        attended - nothing, _patches(block.attention(block.norm_attention(_all(encoder, images)), is_causal=False))
+        attended - nothing, _patches(block.attention(_all(encoder, images), block.norm_attention, is_causal=False))
     )
-    torch.testing.assert_close(fed - nothing, _patches(block.mlp(block.norm_mlp(_all(encoder, images)))))
+    torch.testing.assert_close(fed - nothing, _patches(block.mlp(_all(encoder, images), block.norm_mlp)))
 
 
 def _all(encoder: ImageEncoder, images):

@@ -1,11 +1,15 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from sycoca.model.config import MaskingConfig
+from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.training.config import RuntimeConfig
 from sycoca.training.runtime import Runtime, choose_precision, is_main_process
 from sycoca.training.tasks import PretrainingTask
+from sycoca.training.update import named_terms
 
 CPU = RuntimeConfig(device="cpu")
 
@@ -61,6 +65,24 @@ def test_compiles_components_in_place(model, monkeypatch: pytest.MonkeyPatch):
     assert compiled == []
     assert Runtime(RuntimeConfig(device="cpu", compile=True)).wrap(task) is task
     assert compiled == [model.image_encoder, model.text_encoder, model.text_decoder, model.image_decoder]
+
+
+@pytest.mark.compiled
+@pytest.mark.filterwarnings("ignore")  # PyTorch's compiler warns about itself
+def test_a_compiled_step_has_the_losses_and_gradients_of_a_plain_one(config, make_batch):
+    many_queries = replace(config.image_encoder.pooler, num_queries=101)  # so that few tokens fold them
+    config = replace(config, image_encoder=replace(config.image_encoder, pooling="attention", pooler=many_queries))
+    model, batch = SyCoCa(config), make_batch(dtype=torch.float32)
+    task = PretrainingTask(model, masking=MaskingConfig(), objectives=ObjectivesConfig())
+    results = []
+    for compiles in (False, True):
+        Runtime(RuntimeConfig(device="cpu", compile=compiles)).wrap(task)
+        task.zero_grad()
+        terms = task(batch)
+        task.total_loss(terms).backward()
+        gradients = {name: parameter.grad.clone() for name, parameter in task.named_parameters()}
+        results.append((named_terms(terms), gradients))
+    torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-5)
 
 
 def test_main_process_is_rank_0(monkeypatch: pytest.MonkeyPatch):

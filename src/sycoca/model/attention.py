@@ -1,5 +1,6 @@
 """Self- and cross-attention over one kernel call, and the cache that makes decoding cheap."""
 
+from functools import cached_property
 from typing import final
 
 import torch
@@ -7,8 +8,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from sycoca.model.folded_attention import folded_attention
 from sycoca.model.linear import Linear
 from sycoca.model.packing import Packing
+
+LAYER_NORM_EPS = 1e-5
+"""open_clip's; a converted model differs visibly with another."""
 
 
 @final
@@ -65,16 +70,23 @@ class SelfAttention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch length width"],
+        norm: nn.LayerNorm,
         *,
         is_causal: bool,
         cache: KeyValueCache | None = None,
         packing: Packing | None = None,
-    ) -> Float[Tensor, "batch length width"]:
-        """Attend; with ``is_causal`` a position sees itself and what lies before it, the cache included.
+        num_queries: int | None = None,
+    ) -> Float[Tensor, "batch queries width"]:
+        """Norm x and attend; with ``is_causal`` a position sees itself and what lies before it, the cache included.
 
-        With ``packing`` x holds the real positions of several rows, which do not see one another.
+        With ``packing`` x holds the real positions of several rows, which do not see one another. With ``num_queries``
+        the last so many positions look at all, and nothing is returned for the others.
         """
-        projected = self.query_key_value(x)
+        if num_queries is not None:
+            assert not is_causal
+            assert packing is None
+            return self.output(self._attended_by_last(norm(x), num_queries))
+        projected = self.query_key_value.of_norm(norm, x)
         if packing is not None:
             projected = packing.unpack(projected)
         queries, keys, values = (split_heads(part, self.num_heads) for part in projected.chunk(3, -1))
@@ -86,6 +98,41 @@ class SelfAttention(nn.Module):
                 raise ValueError("a cache that has begun takes one token at a time")
         attended = merge_heads(F.scaled_dot_product_attention(queries, keys, values, is_causal=is_causal))
         return self.output(attended if packing is None else packing.pack(attended))
+
+    def _attended_by_last(
+        self, x: Float[Tensor, "batch length width"], num_queries: int
+    ) -> Float[Tensor, "batch queries width"]:
+        widths = [x.shape[2], 2 * x.shape[2]]
+        weights, biases = self.query_key_value.weight.split(widths), self.query_key_value.bias.split(widths)
+        queries = F.linear(x[:, -num_queries:], weights[0], biases[0])
+        keys, values = F.linear(x, weights[1], biases[1]).chunk(2, -1)
+        queries, keys, values = (split_heads(part, self.num_heads) for part in (queries, keys, values))
+        return merge_heads(F.scaled_dot_product_attention(queries, keys, values))
+
+
+@final
+class Memory:
+    """What several layers look at, each through a norm of its own; what they would all do with it is done once."""
+
+    def __init__(
+        self,
+        states: Float[Tensor, "images memory width"],
+        may_attend: Bool[Tensor, "images memory"] | None = None,
+    ) -> None:
+        self.standardized = F.layer_norm(states, states.shape[-1:], eps=LAYER_NORM_EPS)
+        """With mean 0 and variance 1 at every position; scale and shift are a layer's own."""
+
+        self.may_attend = None if may_attend is None else may_attend[:, None, None]
+        """False for keys that are filler."""
+
+    @cached_property
+    def transposed(self) -> Float[Tensor, "images width memory"]:
+        """Return the standardized states with features first, laid out so; no gradient flows through it."""
+        return self.standardized.detach().mT.contiguous()
+
+    def __len__(self) -> int:
+        """Return for how many images this is the memory."""
+        return len(self.standardized)
 
 
 @final
@@ -102,38 +149,41 @@ class CrossAttention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "rows length width"],
-        memory: Float[Tensor, "images memory memory_width"],
-        may_attend: Bool[Tensor, "images 1 1 memory"] | None = None,
+        norm: nn.LayerNorm,
+        memory: Memory,
+        memory_norm: nn.LayerNorm,
         packing: Packing | None = None,
     ) -> Float[Tensor, "rows length width"]:
-        """Attend to the memory; ``may_attend`` is False for keys that are filler.
+        """Norm x and attend to the memory, normed by its own.
 
         An image may have several rows, side by side and as many as another one has: there is no order among queries,
         so they are further queries of the image. With ``packing`` x holds the real positions of such rows.
         """
-        queries = self._queries(x, len(memory), packing)
+        queries = self._queries(x, norm, len(memory), packing)
         # Elsewhere than on CPUs the fused kernels win, which take heads of 64 features and not a memory's whole width.
-        if x.device.type == "cpu" and may_attend is None and self._folding_saves(queries.shape[1], memory.shape[1]):
-            attended = self._folded(queries, memory)
+        if x.device.type == "cpu" and self._folding_saves(queries.shape[1], memory):
+            attended = self._folded(queries, memory, memory_norm)
         else:
-            attended = self.attend(queries, *self.keys_values(memory), may_attend)
+            attended = self.attend(queries, *self.keys_values(memory, memory_norm), memory.may_attend)
         return self.output(attended.reshape(x.shape) if packing is None else packing.pack(attended))
 
     def with_keys_values(
         self,
         x: Float[Tensor, "rows length width"],
+        norm: nn.LayerNorm,
         keys: Float[Tensor, "images heads memory features"],
         values: Float[Tensor, "images heads memory features"],
     ) -> Float[Tensor, "rows length width"]:
-        """Attend to a memory whose keys and values are known."""
-        attended = self.attend(self._queries(x, len(keys), None), keys, values)
+        """Norm x and attend to a memory whose keys and values are known."""
+        attended = self.attend(self._queries(x, norm, len(keys), None), keys, values)
         return self.output(attended.reshape(x.shape))
 
     def keys_values(
-        self, memory: Float[Tensor, "batch memory memory_width"]
+        self, memory: Memory, norm: nn.LayerNorm
     ) -> tuple[Float[Tensor, "batch heads memory features"], Float[Tensor, "batch heads memory features"]]:
         """Return keys and values of a memory, to be computed once and used for many queries."""
-        keys, values = (split_heads(part, self.num_heads) for part in self.key_value(memory).chunk(2, -1))
+        projected = F.linear(memory.standardized, *self._key_value_after(norm))
+        keys, values = (split_heads(part, self.num_heads) for part in projected.chunk(2, -1))
         return keys, values
 
     def attend(
@@ -148,43 +198,37 @@ class CrossAttention(nn.Module):
         return merge_heads(F.scaled_dot_product_attention(queries, keys, values, attn_mask=may_attend))
 
     def _queries(
-        self, x: Float[Tensor, "rows length width"], num_images: int, packing: Packing | None
+        self, x: Float[Tensor, "rows length width"], norm: nn.LayerNorm, num_images: int, packing: Packing | None
     ) -> Float[Tensor, "images queries width"]:
-        queries = self.query(x)
+        queries = self.query.of_norm(norm, x)
         if packing is not None:
             queries = packing.unpack(queries)
         return queries.reshape(num_images, -1, queries.shape[2])
 
     def _folded(
-        self,
-        queries: Float[Tensor, "batch length width"],
-        memory: Float[Tensor, "batch memory memory_width"],
+        self, queries: Float[Tensor, "batch length width"], memory: Memory, norm: nn.LayerNorm
     ) -> Float[Tensor, "batch length width"]:
-        """Return the same as `attend`, without keys and values: queries take the keys' projection, results the values'.
+        weight, bias = self._key_value_after(norm)
+        keys, values = weight.chunk(2)
+        found = folded_attention(queries, memory.standardized, memory.transposed, keys, values, self.num_heads)
+        return found + bias.chunk(2)[1]
 
-        (W_k m) . q = m . (W_k^T q), and what attention sums up can be projected after the sum. The bias of keys adds
-        the same to all logits of a query, which softmax does not see; that of values is added once.
-        """
-        batch, length, _ = queries.shape
-        key_weight, value_weight = self.key_value.weight.unflatten(0, (2, self.num_heads, -1)).unbind(0)
-        by_head = queries.unflatten(-1, (self.num_heads, -1)).flatten(0, 1).transpose(0, 1)
-        searched = torch.bmm(by_head * by_head.shape[-1] ** -0.5, key_weight)
-        shares = torch.bmm(_swapped(searched, batch), memory.mT).softmax(-1)
-        found = torch.bmm(shares, memory)
-        values = torch.bmm(_swapped(found, self.num_heads), value_weight.mT).transpose(0, 1).flatten(1)
-        return (values + self.key_value.bias.chunk(2)[1]).unflatten(0, (batch, length))
+    def _key_value_after(
+        self, norm: nn.LayerNorm
+    ) -> tuple[Float[Tensor, "two_widths memory_width"], Float[Tensor, " two_widths"]]:
+        """Return weight and bias with the norm's scale and shift in them: W (s m + t) + b = (W s) m + (W t + b)."""
+        weight = self.key_value.weight
+        return weight * norm.weight, F.linear(norm.bias, weight, self.key_value.bias)
 
-    def _folding_saves(self, num_queries: int, num_keys: int) -> bool:
+    def _folding_saves(self, num_queries: int, memory: Memory) -> bool:
         """Return whether few queries, folded, cost fewer multiplications than many keys and values projected."""
+        if memory.may_attend is not None or torch.is_autocast_enabled("cpu"):
+            return False
         width, memory_width = self.key_value.out_features // 2, self.key_value.in_features
+        num_keys = memory.standardized.shape[1]
         folded = num_queries * memory_width * (width + self.num_heads * num_keys)
         projected = num_keys * width * (memory_width + num_queries)
         return folded < projected
-
-
-def _swapped(x: Float[Tensor, "outer rest width"], inner: int) -> Float[Tensor, "inner new_rest width"]:
-    """Turn (heads, images x length, width) into (images, heads x length, width), or back."""
-    return x.unflatten(1, (inner, -1)).transpose(0, 1).flatten(1, 2)
 
 
 def split_heads(x: Float[Tensor, "batch length width"], num_heads: int) -> Float[Tensor, "batch heads length features"]:

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from sycoca.model.attention import Memory
 from sycoca.model.config import ImageDecoderConfig
 from sycoca.model.patches import gather_patches, resize_positions
 from sycoca.model.transformer import CrossBlock, SelfBlock, init_blocks, layer_norm
@@ -77,18 +78,20 @@ class ImageDecoder(nn.Module):
         else:
             x = torch.cat([x, self.mask_token.to(x.dtype).expand(len(x), num_masked, -1)], dim=1)
         x = x + gather_patches(positions, torch.cat([visible, masked], dim=1))
-        x = self._blocks(x, token_states, (~is_padding)[:, None, None, :])
-        return self.pixels(self.norm_final(x[:, -num_masked:]))
+        x = self._blocks(x, num_masked, Memory(token_states, ~is_padding))
+        return self.pixels(self.norm_final(x))
 
     def _blocks(
         self,
         x: Float[Tensor, "batch patches width"],
-        token_states: Float[Tensor, "batch tokens text_width"],
-        may_attend: Bool[Tensor, "batch 1 1 tokens"],
-    ) -> Float[Tensor, "batch patches width"]:
+        num_masked: int,
+        caption: Memory,
+    ) -> Float[Tensor, "batch masked width"]:
         for i, self_block in enumerate(self.self_blocks):
-            x = self_block(x, is_causal=False)
+            # Nobody reads what the last layer makes of visible patches.
+            is_last = i == len(self.self_blocks) - 1
+            x = self_block(x, is_causal=False, num_queries=num_masked if is_last else None)
             if self.config.is_text_guided:
                 cross_block = cast(CrossBlock, self.cross_blocks[i])
-                x = cross_block(x, token_states, may_attend)
+                x = cross_block(x, caption)
         return x

@@ -24,5 +24,6 @@ class Packing:
     def unpack(self, packed: Float[Tensor, "1 real width"]) -> Float[Tensor, "rows length width"]:
         """Return every row by itself again, zeros in the place of filler."""
         rows, length = self._shape
-        empty = packed.new_zeros(rows * length, packed.shape[2])
-        return empty.index_copy(0, self._places, packed[0]).unflatten(0, (rows, length))
+        padded = packed.new_zeros(rows * length, packed.shape[2])
+        padded[self._places] = packed[0]
+        return padded.unflatten(0, (rows, length))

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sycoca.model.attention import CrossAttention, merge_heads
+from sycoca.model.attention import CrossAttention, Memory, merge_heads
 from sycoca.model.config import AttentionPoolerConfig
 from sycoca.model.transformer import layer_norm
 
@@ -35,13 +35,18 @@ class AttentionPooler(nn.Module):
     ) -> Float[Tensor, "batch queries width"]:
         """Return one summary per query, or of those ``queries`` alone."""
         attention = self.attention
-        asked = attention.query(self.norm_query(self.query[queries])).expand(len(memory), -1, -1)
-        return attention.output(attention.attend(asked, *attention.keys_values(self.norm_memory(memory))))
+        asked = attention.query.of_norm(self.norm_query, self.query[queries]).expand(len(memory), -1, -1)
+        return attention.output(attention.attend(asked, *self._keys_values(memory)))
 
     def each_alone(self, memory: Float[Tensor, "batch keys memory_width"]) -> Float[Tensor, "batch keys width"]:
         """Return for every key what any query would get if it saw this key alone: the value path."""
-        _, values = self.attention.keys_values(self.norm_memory(memory))
+        _, values = self._keys_values(memory)
         return self.attention.output(merge_heads(values))
+
+    def _keys_values(
+        self, memory: Float[Tensor, "batch keys memory_width"]
+    ) -> tuple[Float[Tensor, "batch heads keys features"], Float[Tensor, "batch heads keys features"]]:
+        return self.attention.keys_values(Memory(memory), self.norm_memory)
 
 
 @final

@@ -5,7 +5,7 @@ from typing import cast, final
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from sycoca.model.attention import KeyValueCache
+from sycoca.model.attention import KeyValueCache, Memory
 from sycoca.model.linear import Linear
 from sycoca.model.packing import Packing
 from sycoca.model.transformer import CrossBlock, SelfBlock, init_blocks, layer_norm
@@ -52,15 +52,17 @@ class TextDecoder(nn.Module):
         """
         packing = None if is_padding is None else Packing(~is_padding)
         x = token_states if packing is None else packing.pack(token_states)
+        looked_at = Memory(memory)
         for self_block, cross_block in self._layers():
             x = self_block(x, is_causal=True, packing=packing)
-            x = cross_block(x, memory, packing=packing)
+            x = cross_block(x, looked_at, packing=packing)
         x = self.norm_final(x)
         return x if packing is None else packing.unpack(x)
 
     def keys_values(self, memory: Float[Tensor, "images memory memory_width"]) -> list[KeysValues]:
         """Return every layer's keys and values of the memory, to be computed once per image."""
-        return [cross_block.keys_values(memory) for _, cross_block in self._layers()]
+        looked_at = Memory(memory)
+        return [cross_block.keys_values(looked_at) for _, cross_block in self._layers()]
 
     def decode_step(
         self,

@@ -5,21 +5,15 @@ The blocks are open_clip's exactly (exact GELU, LayerNorm eps 1e-5), so that wei
 
 from typing import final
 
-import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from sycoca.model.attention import CrossAttention, KeyValueCache, SelfAttention
+from sycoca.model.attention import LAYER_NORM_EPS, CrossAttention, KeyValueCache, Memory, SelfAttention
 from sycoca.model.linear import Linear
 from sycoca.model.packing import Packing
 
 MLP_RATIO = 4
 """Hidden features of an MLP per feature of its input, as in open_clip's CLIP and CoCa."""
-
-LAYER_NORM_EPS = 1e-5
-"""open_clip's; a converted model differs visibly with another."""
 
 
 def layer_norm(width: int) -> nn.LayerNorm:
@@ -36,17 +30,11 @@ class Mlp(nn.Module):
         self.expand = Linear(width, MLP_RATIO * width)
         self.contract = Linear(MLP_RATIO * width, width)
 
-    def forward(self, x: Float[Tensor, "batch length width"]) -> Float[Tensor, "batch length width"]:
-        """Transform every position by itself."""
-        hidden = self.expand(x)
-        if not torch.is_grad_enabled():
-            return self._activated(hidden)
-        # The widest tensors of a block: one of them is kept for backward, and GELU computed again, a hundredth of a
-        # step, in place of the other. The linear layer behind it is not: its inputs are all that backward asks for.
-        return checkpoint(self._activated, hidden, use_reentrant=False, preserve_rng_state=False)
-
-    def _activated(self, hidden: Float[Tensor, "batch length hidden"]) -> Float[Tensor, "batch length width"]:
-        return self.contract(F.gelu(hidden))
+    def forward(
+        self, x: Float[Tensor, "batch length width"], norm: nn.LayerNorm
+    ) -> Float[Tensor, "batch length width"]:
+        """Transform every position, normed, by itself."""
+        return self.contract.of_gelu(self.expand.of_norm(norm, x))
 
 
 @final
@@ -68,15 +56,23 @@ class SelfBlock(nn.Module):
         cache: KeyValueCache | None = None,
         packing: Packing | None = None,
         residual_factors: Float[Tensor, "batch 2"] | None = None,
-    ) -> Float[Tensor, "batch length width"]:
-        """Mix positions, then features; both are multiplied by a row's ``residual_factors`` (0 leaves them out)."""
-        attended = self.attention(self.norm_attention(x), is_causal=is_causal, cache=cache, packing=packing)
+        num_queries: int | None = None,
+    ) -> Float[Tensor, "batch queries width"]:
+        """Mix positions, then features; both are multiplied by a row's ``residual_factors`` (0 leaves them out).
+
+        With ``num_queries`` only the last so many positions are computed, see `SelfAttention`.
+        """
+        attended = self.attention(
+            x, self.norm_attention, is_causal=is_causal, cache=cache, packing=packing, num_queries=num_queries
+        )
+        if num_queries is not None:
+            x = x[:, -num_queries:]
         if residual_factors is None:
             x = x + attended
-            return x + self.mlp(self.norm_mlp(x))
+            return x + self.mlp(x, self.norm_mlp)
         of_attention, of_mlp = residual_factors.to(x)[:, :, None, None].unbind(1)
         x = x + of_attention * attended
-        return x + of_mlp * self.mlp(self.norm_mlp(x))
+        return x + of_mlp * self.mlp(x, self.norm_mlp)
 
 
 @final
@@ -94,18 +90,18 @@ class CrossBlock(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "rows length width"],
-        memory: Float[Tensor, "images memory memory_width"],
-        may_attend: Bool[Tensor, "images 1 1 memory"] | None = None,
+        memory: Memory,
         packing: Packing | None = None,
     ) -> Float[Tensor, "rows length width"]:
         """Look at the memory, then mix features; see `CrossAttention`."""
-        return self._mixed(x + self.attention(self.norm_attention(x), self.norm_memory(memory), may_attend, packing))
+        attended = self.attention(x, self.norm_attention, memory, self.norm_memory, packing)
+        return self._mixed(x + attended)
 
     def keys_values(
-        self, memory: Float[Tensor, "batch memory memory_width"]
+        self, memory: Memory
     ) -> tuple[Float[Tensor, "batch heads memory features"], Float[Tensor, "batch heads memory features"]]:
-        """Return the normed memory's keys and values, for `with_keys_values`."""
-        return self.attention.keys_values(self.norm_memory(memory))
+        """Return the memory's keys and values, for `with_keys_values`."""
+        return self.attention.keys_values(memory, self.norm_memory)
 
     def with_keys_values(
         self,
@@ -114,10 +110,10 @@ class CrossBlock(nn.Module):
         values: Float[Tensor, "images heads memory features"],
     ) -> Float[Tensor, "rows length width"]:
         """Do the same with a memory whose keys and values are known."""
-        return self._mixed(x + self.attention.with_keys_values(self.norm_attention(x), keys, values))
+        return self._mixed(x + self.attention.with_keys_values(x, self.norm_attention, keys, values))
 
     def _mixed(self, x: Float[Tensor, "batch length width"]) -> Float[Tensor, "batch length width"]:
-        return x + self.mlp(self.norm_mlp(x))
+        return x + self.mlp(x, self.norm_mlp)
 
 
 def init_blocks(blocks: nn.ModuleList, width: int, depth: int) -> None:
