@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from inputs import Inputs, retrieval_inputs
 
 # PyPI's torchvision cannot register its kernels beside the CPU build of torch; open_clip never calls these two.
-_OPERATORS = torch.library.Library("torchvision", "DEF")
-for _name in ("nms", "qnms"):
-    _OPERATORS.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+if torch.version.cuda is None:
+    _OPERATORS = torch.library.Library("torchvision", "DEF")
+    for _name in ("nms", "qnms"):
+        _OPERATORS.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
-import open_clip  # noqa: E402
+import open_clip
 
 logging.getLogger().setLevel(logging.ERROR)
 MODEL = "coca_ViT-B-32"
@@ -88,16 +89,7 @@ class OpenClipSide:
 
     def _step(self, *, compiled: bool) -> Callable[[], object]:
         model = _model().train()
-        named = list(model.named_parameters())
-        # Its trainer's rule: vectors and scalars, norms and biases do not decay.
-        plain = [p for n, p in named if p.ndim < 2 or "bn" in n or "ln" in n or "bias" in n or "logit_scale" in n]
-        decaying = [p for n, p in named if not any(p is one for one in plain)]
-        optimizer = torch.optim.AdamW(
-            [{"params": plain, "weight_decay": 0.0}, {"params": decaying, "weight_decay": 0.2}],
-            lr=1e-6,
-            betas=(0.9, 0.98),
-            eps=1e-6,
-        )
+        optimizer = torch.optim.AdamW(decaying_groups(model), lr=1e-6, betas=(0.9, 0.98), eps=1e-6)
         forward_backward = self._forward_backward(torch.compile(model) if compiled else model)
 
         def step() -> None:
@@ -109,6 +101,14 @@ class OpenClipSide:
                 model.logit_scale.clamp_(0, math.log(100))
 
         return step
+
+
+def decaying_groups(model: nn.Module) -> list[dict[str, object]]:
+    """Return its trainer's groups: vectors and scalars, norms and biases do not decay."""
+    named = list(model.named_parameters())
+    plain = [p for n, p in named if p.ndim < 2 or "bn" in n or "ln" in n or "bias" in n or "logit_scale" in n]
+    decaying = [p for n, p in named if not any(p is one for one in plain)]
+    return [{"params": plain, "weight_decay": 0.0}, {"params": decaying, "weight_decay": 0.2}]
 
 
 def _model() -> nn.Module:

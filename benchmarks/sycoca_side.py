@@ -1,12 +1,13 @@
 """Our share of the comparison: the code that users run, in open_clip's sizes."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from inputs import Inputs, retrieval_inputs
-from reference.uncached_rows import UncachedRows
 from sycoca.inference.beam_search import BeamLimits, beam_search
 from sycoca.inference.captioning import generate_captions
 from sycoca.inference.generation_config import GenerationConfig
@@ -31,6 +32,10 @@ from sycoca.training.optimizer import build_optimizer
 from sycoca.training.runtime import Runtime
 from sycoca.training.tasks import PretrainingTask
 from sycoca.training.update import Updater
+
+# Plain versions of fast paths are what tests compare with.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+from reference.uncached_rows import UncachedRows
 
 COCA = SyCoCaConfig(
     image_encoder=ImageEncoderConfig(
@@ -77,7 +82,7 @@ class SycocaSide:
 
     def train_all_activation_memory(self) -> Callable[[], object]:
         """Forward and backward of all three objectives with gradients in place, with a run's settings of memory."""
-        task, batch = _task(SYCOCA), self._batch()
+        task, batch = pretraining_task(SYCOCA), self._batch()
         Runtime(RuntimeConfig(device="cpu", precision="fp32"))
         return lambda: task.total_loss(task(batch)).backward()
 
@@ -128,27 +133,32 @@ class SycocaSide:
         return model, lambda: model.memory(model.encode_images(images[:num_images]))
 
     def _step(self, config: SyCoCaConfig, *, compiled: bool) -> Callable[[], object]:
-        task, batch = _task(config), self._batch()
+        task, batch = pretraining_task(config), self._batch()
         runtime = Runtime(RuntimeConfig(device="cpu", precision="fp32", compile=compiled))
         optimizer = build_optimizer(task.model, OptimizerConfig())
         updater = Updater(runtime, task, optimizer, clip_norm=1.0)
         return lambda: updater.update([batch], lr=1e-6)
 
     def _batch(self) -> ImageTextBatch:
-        images, padded = self.inputs.batch()
-        lengths = padded.argmax(1) + 1  # the end token has the highest id
-        tokens = padded[:, : int(lengths.max())]
-        is_padding = torch.arange(tokens.shape[1]) >= lengths[:, None]
-        return ImageTextBatch(
-            images=images,
-            tokens=tokens,
-            is_padding=is_padding,
-            draw_keys=torch.arange(len(images)),
-            totals=BatchTotals(num_samples=len(images), num_labels=int((~is_padding[:, 1:]).sum())),
-        )
+        return clip_batch(*self.inputs.batch())
 
 
-def _task(config: SyCoCaConfig) -> PretrainingTask:
+def clip_batch(images: torch.Tensor, padded: torch.Tensor) -> ImageTextBatch:
+    """Return a batch of CLIP's tokens, filled up with 0, as ours."""
+    lengths = padded.argmax(1) + 1  # the end token has the highest id
+    tokens = padded[:, : int(lengths.max())]
+    is_padding = torch.arange(tokens.shape[1]) >= lengths[:, None]
+    return ImageTextBatch(
+        images=images,
+        tokens=tokens,
+        is_padding=is_padding,
+        draw_keys=torch.arange(len(images)),
+        totals=BatchTotals(num_samples=len(images), num_labels=int((~is_padding[:, 1:]).sum())),
+    )
+
+
+def pretraining_task(config: SyCoCaConfig) -> PretrainingTask:
+    """Return a model with its objectives; without an image decoder ITC and IC alone."""
     torch.manual_seed(0)
     has_image_decoder = config.image_decoder is not None
     return PretrainingTask(

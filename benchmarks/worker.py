@@ -19,7 +19,6 @@ def main() -> None:
     side_name, folder, threads = sys.argv[1:]
     torch.set_num_threads(int(threads))
     if side_name == "sycoca":
-        sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # plain versions of fast paths
         from sycoca_side import SycocaSide as Side
     else:
         from open_clip_side import OpenClipSide as Side

@@ -102,7 +102,7 @@ class ClassLikelihoods:
         token_states = self._token_states[prompts, :-1].repeat(num_images, 1, 1)
         is_label = self._is_label[prompts].repeat(num_images, 1)
         labels = self._texts.tokens[prompts, 1:].repeat(num_images, 1)[is_label]
-        states = self._model.caption_states(token_states, memory)[is_label]
+        states = self._model.caption_states(token_states, memory, ~is_label)[is_label]
         log_probs = self._model.vocabulary_logits(states).log_softmax(-1)
         gains = log_probs.gather(1, labels[:, None]).squeeze(1)
         return gains.new_zeros(is_label.shape).masked_scatter(is_label, gains).sum(1).view(num_images, -1)
