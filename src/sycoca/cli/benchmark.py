@@ -1,12 +1,12 @@
 """``sycoca benchmark``: how fast this machine is, and the library on it."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tyro
 
+from sycoca.cli.results import show
 from sycoca.cli.usage import UsageError
 from sycoca.experiments.benchmark_settings import ROWS, BenchmarkSettings
 
@@ -74,16 +74,12 @@ def _make_room(out: Path | None) -> None:
 
 
 def _show(result: "BenchmarkResult", chosen: BenchmarkArguments) -> None:
-    from rich.console import Console
-
     from sycoca.experiments.benchmark_table import benchmark_table
-    from sycoca.plain_data import write_text
 
-    if chosen.out is not None:
-        write_text(chosen.out, result.to_json() + "\n")
-        print(f"benchmark in {chosen.out}", file=sys.stderr)
-    if chosen.json:
-        print(result.to_json())
-    elif chosen.out is None:
-        console = Console()
-        console.print(benchmark_table(result, console.width), highlight=False)
+    show(
+        result,
+        "benchmark",
+        out=chosen.out,
+        as_json=chosen.json,
+        print_table=lambda console: console.print(benchmark_table(result, console.width), highlight=False),
+    )

@@ -1,10 +1,17 @@
 """``sycoca compare``: reports beside each other, with intervals and paired differences."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
+
+from sycoca.cli.results import show
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sycoca.evaluation.comparison import Comparison
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,28 +45,29 @@ def run(arguments: list[str]) -> int:
 
     from sycoca.evaluation.comparison import compare_reports
     from sycoca.evaluation.report import Report
-    from sycoca.plain_data import write_text
 
     if len(options.reports) < 2:
         raise ValueError("name at least two reports; sycoca evaluate ... --out FILE writes one")
     names = _short_names(options.reports)
     reports = {name: Report.load(path) for name, path in zip(names, options.reports, strict=True)}
     comparison = compare_reports(reports, seed=options.seed, console=Console(stderr=True))
-    if options.out is not None:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        write_text(options.out, comparison.to_json() + "\n")
-        print(f"comparison in {options.out}", file=sys.stderr)
-    if options.json:
-        print(comparison.to_json())
-    elif options.out is None:
-        from sycoca.evaluation.comparison_table import comparison_tables, legend
-
-        console = Console()
-        for table in comparison_tables(comparison):
-            console.print(table)
-        for line in legend(comparison):
-            console.print(line, style="dim", highlight=False)
+    show(
+        comparison,
+        "comparison",
+        out=options.out,
+        as_json=options.json,
+        print_table=lambda console: _print_tables(comparison, console),
+    )
     return 0
+
+
+def _print_tables(comparison: "Comparison", console: "Console") -> None:
+    from sycoca.evaluation.comparison_table import comparison_tables, legend
+
+    for table in comparison_tables(comparison):
+        console.print(table)
+    for line in legend(comparison):
+        console.print(line, style="dim", highlight=False)
 
 
 def _short_names(paths: tuple[Path, ...]) -> list[str]:

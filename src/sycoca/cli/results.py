@@ -1,0 +1,36 @@
+"""What a command has found: a file, JSON, or a table on stdout, which has that and nothing else."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@runtime_checkable
+class Result(Protocol):
+    """Something that a command ends with."""
+
+    def to_json(self) -> str:
+        """Return it for machines."""
+        ...
+
+
+def show(
+    result: Result, noun: str, *, out: Path | None, as_json: bool, print_table: "Callable[[Console], object]"
+) -> None:
+    """Save it where ``out`` says so; print it as JSON where that is asked for, as a table where neither is."""
+    from rich.console import Console
+
+    from sycoca.plain_data import write_text
+
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_text(out, result.to_json() + "\n")
+        print(f"{noun} in {out}", file=sys.stderr)
+    if as_json:
+        print(result.to_json())
+    elif out is None:
+        print_table(Console())
