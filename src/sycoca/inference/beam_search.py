@@ -50,10 +50,9 @@ def beam_search(
     tokens = torch.full((num_images * limits.num_beams,), special.bos_id)
     for step in range(limits.max_tokens):
         log_probs = next_log_probs(next_tokens, tokens, special, may_end=step >= limits.min_tokens)
-        totals = beams.extended_totals(log_probs)
-        beams.finish(totals[:, :, special.eos_id], length=step + 1, end=[special.eos_id])
-        totals[:, :, special.eos_id] = float("-inf")
-        beams.extend(totals)
+        beams.finish(beams.extended(log_probs[:, [special.eos_id]]).squeeze(2), length=step + 1, end=[special.eos_id])
+        log_probs[:, special.eos_id] = float("-inf")
+        beams.extend(log_probs)
         if step + 1 == limits.max_tokens:
             beams.finish(beams.totals, length=limits.max_tokens, end=[])
             break
@@ -88,8 +87,8 @@ class _Beams:
         self.tokens: Int[Tensor, "images beams length"] = torch.empty(num_images, limits.num_beams, 0, dtype=torch.long)
         self._parents: Int[Tensor, "images beams"] = torch.zeros(num_images, limits.num_beams, dtype=torch.long)
 
-    def extended_totals(self, log_probs: Float[Tensor, "rows vocab"]) -> Float[Tensor, "images beams vocab"]:
-        """Return the log-likelihood of every beam with every next token."""
+    def extended(self, log_probs: Float[Tensor, "rows tokens"]) -> Float[Tensor, "images beams tokens"]:
+        """Return the log-likelihood of every beam with each of some next tokens."""
         return self.totals.to(log_probs)[:, :, None] + log_probs.unflatten(0, (-1, self.limits.num_beams))
 
     def finish(self, totals: Float[Tensor, "images beams"], *, length: int, end: list[int]) -> None:
@@ -101,13 +100,16 @@ class _Beams:
                 tokens = self.tokens[row, beam].tolist() + end
                 self.best[image] = _Best(tokens=tokens, log_likelihood=total, score=score)
 
-    def extend(self, totals: Float[Tensor, "images beams vocab"]) -> None:
+    def extend(self, log_probs: Float[Tensor, "rows vocab"]) -> None:
         """Keep each image's likeliest continuations as its new beams."""
-        self.totals, places = totals.flatten(1).topk(self.limits.num_beams)
-        self._parents = places // totals.shape[2]
+        # No beam can become more than all of the new ones, so the rest of the vocabulary is looked at only once.
+        likeliest, next_tokens = log_probs.topk(min(self.limits.num_beams, log_probs.shape[1]))
+        self.totals, places = self.extended(likeliest).flatten(1).topk(self.limits.num_beams)
+        self._parents = places // likeliest.shape[1]
         tokens = self.tokens.to(places.device)
         inherited = tokens.gather(1, self._parents[:, :, None].expand(-1, -1, tokens.shape[2]))
-        self.tokens = torch.cat([inherited, (places % totals.shape[2])[:, :, None]], 2)
+        appended = next_tokens.view(len(places), -1).gather(1, places)
+        self.tokens = torch.cat([inherited, appended[:, :, None]], 2)
 
     def drop_done_images(self, *, next_length: int) -> Int[Tensor, " kept"]:
         """Forget images whose best caption cannot be beaten; return the old row that each row left continues."""

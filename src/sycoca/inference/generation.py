@@ -82,10 +82,11 @@ def next_log_probs(
     are not numbers.
     """
     log_probs = next_tokens.advance(tokens).log_softmax(-1)
-    if bool(log_probs.isnan().any()):
+    # One number that is none makes all of its row none.
+    if bool(log_probs[:, 0].isnan().any()):
         raise ValueError("the model's predictions are not numbers: its weights have diverged, or overflow in float16")
     forbidden = [special.pad_id, special.bos_id] if may_end else [special.pad_id, special.bos_id, special.eos_id]
-    return log_probs.index_fill(-1, torch.tensor(forbidden, device=log_probs.device), float("-inf"))
+    return log_probs.index_fill_(-1, torch.tensor(forbidden, device=log_probs.device), float("-inf"))
 
 
 def finished_caption(tokens: list[int], log_likelihood: float, special: SpecialTokens) -> GeneratedCaption:

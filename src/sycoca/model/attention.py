@@ -20,7 +20,8 @@ LAYER_NORM_EPS = 1e-5
 class KeyValueCache:
     """Keys and values of the tokens seen so far, for one self-attention of one decoding run.
 
-    Room for ``max_tokens`` is taken at once, so a step writes in place instead of copying what came before.
+    Room for ``max_tokens`` is taken at once, so a step writes in place instead of copying what came before. Tokens
+    come first in memory: those seen lie together, and reordering touches no others.
     """
 
     def __init__(self, max_tokens: int) -> None:
@@ -43,18 +44,24 @@ class KeyValueCache:
         if seen > self.max_tokens:
             raise ValueError(f"the cache holds {self.max_tokens} tokens, {seen} were given")
         if self._keys is None or self._values is None:
-            self._keys = keys.new_empty(rows, heads, self.max_tokens, features)
+            self._keys = keys.new_empty(self.max_tokens, rows, heads, features)
             self._values = torch.empty_like(self._keys)
-        self._keys[:, :, self.num_tokens : seen] = keys
-        self._values[:, :, self.num_tokens : seen] = values
+        self._keys[self.num_tokens : seen] = keys.permute(2, 0, 1, 3)
+        self._values[self.num_tokens : seen] = values.permute(2, 0, 1, 3)
         self.num_tokens = seen
-        return self._keys[:, :, :seen], self._values[:, :, :seen]
+        return self._keys[:seen].permute(1, 2, 0, 3), self._values[:seen].permute(1, 2, 0, 3)
 
     def reorder(self, rows: Int[Tensor, " rows"]) -> None:
         """Let row i go on from what row ``rows[i]`` has seen; also drops rows that are not named."""
         if self._keys is not None and self._values is not None:
-            self._keys = self._keys.index_select(0, rows)
-            self._values = self._values.index_select(0, rows)
+            self._keys, self._values = self._reordered(self._keys, rows), self._reordered(self._values, rows)
+
+    def _reordered(
+        self, states: Float[Tensor, "max_tokens rows heads features"], rows: Int[Tensor, " kept"]
+    ) -> Float[Tensor, "max_tokens kept heads features"]:
+        reordered = states.new_empty(self.max_tokens, len(rows), *states.shape[2:])
+        torch.index_select(states[: self.num_tokens], 1, rows, out=reordered[: self.num_tokens])
+        return reordered
 
 
 @final

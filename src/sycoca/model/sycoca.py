@@ -218,6 +218,7 @@ class SyCoCa(nn.Module):
         """Keep the factor on similarities between 1 and 100; to be called after every step."""
         self.log_logit_scale.clamp_(0.0, math.log(LARGEST_LOGIT_SCALE))
 
+    @torch.no_grad()
     def start_decoding(self, memory: Float[Tensor, "images memory memory_width"], max_tokens: int) -> DecodingState:
         """Begin captions of up to ``max_tokens`` tokens; each image's keys and values are computed here, once."""
         decoder = self._text_decoder()
@@ -227,10 +228,12 @@ class SyCoCa(nn.Module):
             memory=decoder.keys_values(memory),
         )
 
+    @torch.no_grad()
     def next_token_logits(self, tokens: Int[Tensor, "rows new"], state: DecodingState) -> Float[Tensor, "rows vocab"]:
         """Append tokens to every row and return the logits of the token after them, at least float32.
 
-        Several tokens (a prompt) may be given at the start, one at a time afterwards.
+        Several tokens (a prompt) may be given at the start, one at a time afterwards. No gradients: training sees all
+        of a caption at once (``caption_states``).
         """
         decoder = self._text_decoder()
         token_states = self.text_encoder.decode_step(tokens, state.text_caches)

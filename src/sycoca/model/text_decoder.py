@@ -62,7 +62,9 @@ class TextDecoder(nn.Module):
     def keys_values(self, memory: Float[Tensor, "images memory memory_width"]) -> list[KeysValues]:
         """Return every layer's keys and values of the memory, to be computed once per image."""
         looked_at = Memory(memory)
-        return [cross_block.keys_values(looked_at) for _, cross_block in self._layers()]
+        found = [cross_block.keys_values(looked_at) for _, cross_block in self._layers()]
+        # Every step reads them all: side by side in memory, a head's keys take two thirds of the time.
+        return [(keys.contiguous(), values.contiguous()) for keys, values in found]
 
     def decode_step(
         self,
