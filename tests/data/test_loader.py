@@ -2,11 +2,13 @@ import io
 from collections import Counter
 from dataclasses import replace
 from itertools import islice
+from threading import Barrier
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from sycoca.data.examples import CaptionExamples
 from sycoca.data.loader import TrainingBatches, global_order, validation_batches
@@ -147,6 +149,38 @@ def test_workers_change_no_sample(make):
     helped = steps(make(**settings, num_workers=2), 4)
     assert [rows(step) for step in helped] == [rows(step) for step in alone]
     assert [[batch.totals for batch in step] for step in helped] == [[batch.totals for batch in step] for step in alone]
+
+
+def test_a_micro_batch_is_cut_several_at_a_time(make, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    source, both_are_open = Pictures(), Barrier(2, timeout=20)
+    open_pictures = source.__class__.__getitem__
+
+    def waiting(self, index: int) -> ImageTextSample:
+        sample = open_pictures(self, index)
+
+        def open_image(smallest_side: int | None = None) -> Image.Image:
+            both_are_open.wait()
+            return sample.open_image(smallest_side)
+
+        return replace(sample, open_image=open_image)
+
+    monkeypatch.setattr(Pictures, "__getitem__", waiting)
+    assert len(steps(make(source, global_batch_size=2), 1)[0][0].images) == 2
+
+
+@pytest.mark.parametrize("pin_memory", [False, True])
+def test_images_wait_in_pinned_memory_where_that_is_asked_for(make, monkeypatch, pin_memory):
+    asked = []
+
+    class Watched(DataLoader):
+        def __init__(self, *args, **options) -> None:
+            asked.append(options.pop("pin_memory"))  # there is no GPU to pin for
+            super().__init__(*args, **options)
+
+    monkeypatch.setattr("sycoca.data.loader.DataLoader", Watched)
+    steps(make(pin_memory=pin_memory), 1)
+    assert asked == [pin_memory]
 
 
 def test_a_later_start_sees_what_an_uninterrupted_run_sees(make):

@@ -1,4 +1,6 @@
+import io
 import math
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -6,7 +8,8 @@ import torch
 from PIL import Image
 
 from sycoca.preprocess.config import ImageTransformConfig
-from sycoca.preprocess.image_transforms import inference_image, to_pictures, training_image
+from sycoca.preprocess.decoding import open_rgb
+from sycoca.preprocess.image_transforms import inference_batch, inference_image, to_pictures, training_image
 
 
 def random_picture(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -143,3 +146,39 @@ def test_a_gray_image_is_taken_as_it_is():
     pixels = inference_image(Image.new("L", (4, 4), 51), 2, ImageTransformConfig(**PLAIN))
     assert pixels.shape == (3, 2, 2)
     assert math.isclose(float(pixels.mean()), 0.2, abs_tol=1e-6)
+
+
+def test_a_batch_is_what_its_images_are_one_by_one():
+    config = ImageTransformConfig()
+    pictures = [random_picture(20 + seed, 16, seed) for seed in range(5)]
+    batch = inference_batch([lambda _, picture=picture: picture for picture in pictures], 8, config)
+    assert torch.equal(batch, torch.stack([inference_image(picture, 8, config) for picture in pictures]))
+
+
+def test_a_batch_is_read_several_at_a_time(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    both_are_open = Barrier(2, timeout=20)
+
+    def open_image(_: int) -> Image.Image:
+        both_are_open.wait()
+        return random_picture(8, 8)
+
+    assert inference_batch([open_image, open_image], 8, ImageTransformConfig()).shape == (2, 3, 8, 8)
+
+
+def test_hardly_a_pixel_differs_where_a_large_jpeg_is_decoded_reduced():
+    # Strong edges and fine grain, as a photo has, at seven times the size that is shown.
+    grain = np.asarray(random_picture(1568, 1568), dtype=np.float64) - 127.5
+    coarse = np.asarray(random_picture(28, 28, seed=1).resize((1568, 1568), Image.Resampling.NEAREST))
+    file = io.BytesIO()
+    Image.fromarray((coarse * 0.7 + grain * 0.3 + 38).clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
+    config = ImageTransformConfig(**PLAIN)
+    opened: list[Image.Image] = []
+
+    def open_image(smallest_side: int) -> Image.Image:
+        opened.append(open_rgb(file, "photo.jpg", smallest_side))
+        return opened[-1]
+
+    difference = inference_batch([open_image], 224, config)[0] - inference_image(open_rgb(file), 224, config)
+    assert opened[0].size == (784, 784)
+    assert difference.abs().mean() < 2 / 255

@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from sycoca.data.samples import ImageOpener, SampleSource
 from sycoca.data.skipping import named
 from sycoca.preprocess.config import ImageTransformConfig
-from sycoca.preprocess.image_transforms import smallest_training_side, training_image
+from sycoca.preprocess.image_transforms import image_threads, smallest_training_side, training_image
 from sycoca.randomness import derive_generator, derive_key
 from sycoca.unusable import SkippedSample, UnusableSampleError
 
@@ -120,6 +120,13 @@ class TrainingCrops(Dataset):
             return Crop((epoch, index), None, tuple(skipped))
         mixed = Mixed(other[0], self._mixing_ratio((epoch, index), self._mixup_alpha))
         return Crop((epoch, index), torch.lerp(image, other[1], mixed.ratio), tuple(skipped), mixed)
+
+    def __getitems__(self, places: list[Place]) -> list[Crop]:
+        """Return the crops of a micro-batch, cut several at a time unless workers share the cores already."""
+        if get_worker_info() is not None:
+            return [self[place] for place in places]
+        with image_threads() as pool:
+            return list(pool.map(self.__getitem__, places))
 
     def _first_readable(
         self,

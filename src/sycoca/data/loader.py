@@ -16,7 +16,7 @@ from sycoca.data.examples import Examples
 from sycoca.data.samples import SampleSource
 from sycoca.data.skipping import SkipLog
 from sycoca.preprocess.config import ImageTransformConfig
-from sycoca.preprocess.image_transforms import inference_image, smallest_inference_side
+from sycoca.preprocess.image_transforms import inference_batch
 from sycoca.randomness import derive_generator, derive_key
 from sycoca.records import BatchTotals, TrainingBatch
 
@@ -52,7 +52,10 @@ class TrainingBatches:
     """Pairs per forward on one rank; None for the rank's whole share."""
 
     num_workers: int = 0
-    """Processes that read images beside this one; 0 reads them in this one."""
+    """Processes that read images beside this one; 0 reads them in this one, several at a time."""
+
+    pin_memory: bool = False
+    """Whether images wait in memory that a GPU copies from while it computes."""
 
     rank: int = 0
     world_size: int = 1
@@ -97,6 +100,7 @@ class TrainingBatches:
             batch_sampler=self._micro_batches(step),  # pyright: ignore[reportArgumentType]
             collate_fn=stack_crops,
             num_workers=self.num_workers,
+            pin_memory=self.pin_memory,
             # Without one of its own the loader would draw from PyTorch's global generator.
             generator=torch.Generator(),
         )
@@ -159,13 +163,12 @@ def validation_batches(
 
     Totals are those of the batch, so a batch's losses are means over it.
     """
-    smallest_side = smallest_inference_side(image_size)
     for number in batches:
         indices = range(number * batch_size, min((number + 1) * batch_size, len(source)))
         samples = [source[index] for index in indices]
-        images = [inference_image(sample.open_image(smallest_side), image_size, transform_config) for sample in samples]
+        images = inference_batch([sample.open_image for sample in samples], image_size, transform_config)
         draw_keys = torch.tensor([derive_key(seed, "validation", index) for index in indices])
-        yield examples.in_order(samples, torch.stack(images), draw_keys)
+        yield examples.in_order(samples, images, draw_keys)
 
 
 @lru_cache(maxsize=4)

@@ -1,10 +1,9 @@
 """What users give, images and strings, as what the model takes."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
-import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
@@ -12,7 +11,7 @@ from torch import Tensor
 from sycoca.data.samples import ImageTextSample
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.decoding import open_rgb, to_rgb
-from sycoca.preprocess.image_transforms import inference_image, smallest_inference_side
+from sycoca.preprocess.image_transforms import inference_batch
 
 ImageInput = Image.Image | str | Path | Callable[[], Image.Image] | ImageTextSample
 """A PIL image, the path of one, a function that opens one (so that large sets are read batch by batch), or a sample."""
@@ -37,11 +36,7 @@ def image_batch(
     images: Sequence[ImageInput], image_size: int, transforms: ImageTransformConfig
 ) -> Float[Tensor, "batch 3 height width"]:
     """Open and normalize images as at inference, several at a time."""
-    side = smallest_inference_side(image_size)
-    with ThreadPoolExecutor() as pool:  # decoding and resizing leave Python's lock to others
-        return torch.stack(
-            list(pool.map(lambda image: inference_image(open_image(image, side), image_size, transforms), images))
-        )
+    return inference_batch([partial(open_image, image) for image in images], image_size, transforms)
 
 
 def check_list(values: object, what: str) -> None:

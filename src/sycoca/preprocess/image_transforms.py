@@ -1,6 +1,8 @@
 """From PIL images to normalized pixels: crop, resize, flip, normalize; and back, for showing pictures."""
 
 import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import assert_never
 
@@ -39,9 +41,7 @@ def training_image(
     left = left_draw * (image.width - width)
     top = top_draw * (image.height - height)
     pixels = _resized(image, image_size, (left, top, left + width, top + height))
-    if config.flips and flip_draw < 0.5:
-        pixels = np.ascontiguousarray(pixels[:, ::-1])
-    return _normalize(pixels, config)
+    return _normalize(pixels[:, ::-1] if config.flips and flip_draw < 0.5 else pixels, config)
 
 
 def inference_image(
@@ -58,6 +58,26 @@ def inference_image(
         case unknown:
             assert_never(unknown)
     return _normalize(_resized(image, image_size, box), config)
+
+
+def inference_batch(
+    openers: Sequence[Callable[[int], Image.Image]], image_size: int, config: ImageTransformConfig
+) -> Float[Tensor, "batch 3 height width"]:
+    """Open images (each is told how small it may be decoded), resize and normalize them, several at a time."""
+    batch = np.empty((len(openers), 3, image_size, image_size), np.float32)
+    side = smallest_inference_side(image_size)
+
+    def fill(place: int) -> None:
+        batch[place] = inference_image(openers[place](side), image_size, config).numpy()
+
+    with image_threads() as pool:
+        list(pool.map(fill, range(len(openers))))  # a list, so that what is wrong with an image is raised
+    return torch.from_numpy(batch)
+
+
+def image_threads() -> ThreadPoolExecutor:
+    """Return a pool of as many threads as PyTorch computes with: images leave Python's lock to others."""
+    return ThreadPoolExecutor(torch.get_num_threads())
 
 
 def to_pictures(
@@ -90,15 +110,20 @@ def _resized(image: Image.Image, image_size: int, box: Box) -> UInt8[np.ndarray,
     # An image that has the size already needs no filter, and PIL would copy it.
     if image.size != (image_size, image_size) or box != (0, 0, image_size, image_size):
         image = image.resize((image_size, image_size), Image.Resampling.BICUBIC, box=box)
-    return np.array(image)
+    return np.asarray(image)
 
 
 def _normalize(
     pixels: UInt8[np.ndarray, "height width 3"], config: ImageTransformConfig
 ) -> Float[Tensor, "3 height width"]:
-    mean, std = _color_constants(config)
-    planes = torch.empty(3, *pixels.shape[:2])  # filled at once: every further copy costs as much as the arithmetic
-    return planes.copy_(torch.from_numpy(pixels).permute(2, 0, 1)).div_(255).sub_(mean).div_(std)
+    # By NumPy: of PyTorch's operators each thread that works on images would bring threads of its own.
+    mean, std = (constants.numpy() for constants in _color_constants(config))
+    planes = np.empty((3, *pixels.shape[:2]), np.float32)
+    planes[...] = pixels.transpose(2, 0, 1)
+    planes /= 255
+    planes -= mean
+    planes /= std
+    return torch.from_numpy(planes)
 
 
 @lru_cache(maxsize=8)

@@ -1,7 +1,6 @@
 """Examples for a report: what a model finds, says, looks at and imagines on samples."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -13,7 +12,7 @@ from sycoca.data.skipping import named
 from sycoca.inference.explanation import Explanation
 from sycoca.inference.inputs import open_image
 from sycoca.inference.predictor import Predictor
-from sycoca.preprocess.image_transforms import inference_image, smallest_inference_side, to_pictures
+from sycoca.preprocess.image_transforms import image_threads, inference_image, smallest_inference_side, to_pictures
 from sycoca.reports.pictures import Picture, data_uri, score_overlay, without_patches
 from sycoca.unusable import SkippedSample, UnusableSampleError
 
@@ -135,7 +134,7 @@ def gallery(
     Their images are in memory as the model sees them: examples use each several times, large files are read once.
     """
     samples = [sample for index in _spread(len(source), most) if is_shown(sample := source[index])]
-    with ThreadPoolExecutor() as pool:
+    with image_threads() as pool:
         held = list(pool.map(lambda sample: _hold(predictor, sample), samples))
     return (
         [sample for sample in held if isinstance(sample, ImageTextSample)],

@@ -102,6 +102,7 @@ def assemble(
         global_batch_size=config.training.global_batch_size,
         micro_batch_size=config.training.micro_batch_on(runtime.world_size),
         num_workers=config.data.num_workers,
+        pin_memory=runtime.device.type == "cuda",
         cache_images=config.data.cache_images,
         skip_log=skip_log,
         mixup_alpha=trained.mixup_alpha,
