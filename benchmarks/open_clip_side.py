@@ -47,14 +47,14 @@ class OpenClipSide:
         return self._forward_backward(_model().train())
 
     def caption_greedy(self) -> Callable[[], object]:
-        """16 captions of 30 tokens: its sampling among the one likeliest token."""
+        """16 captions of 30 tokens, to which it counts the start: its sampling among the one likeliest token."""
         model, (images, _) = _speaking(_model()), self.inputs.batch()
-        return lambda: model.generate(images[:16], generation_type="top_k", top_k=1, seq_len=30, min_seq_len=29)
+        return lambda: model.generate(images[:16], generation_type="top_k", top_k=1, seq_len=31, min_seq_len=30)
 
     def caption_beam(self) -> Callable[[], object]:
         """4 captions of 30 tokens by its default: 6 beams in 3 groups."""
         model, (images, _) = _speaking(_model()), self.inputs.batch()
-        return lambda: model.generate(images[:4], seq_len=30, min_seq_len=29)
+        return lambda: model.generate(images[:4], seq_len=31, min_seq_len=30)
 
     def preprocess_224(self) -> Callable[[], object]:
         """Its inference transform on small JPEGs."""

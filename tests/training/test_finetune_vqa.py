@@ -14,6 +14,7 @@ from sycoca.data.crops import CropBatch
 from sycoca.data.samples import ImageTextSample, Question
 from sycoca.evaluation.vqa import evaluate_vqa
 from sycoca.inference.load import load
+from sycoca.model.attention import CrossAttention
 from sycoca.records import BatchTotals
 from sycoca.training.answer_lists import AnswerList
 from sycoca.training.answering_task import AnsweringTask
@@ -148,6 +149,25 @@ def test_questions_about_one_image_give_the_gradients_of_each_by_itself():
         gradients.append({n: p.grad.clone() for n, p in predictor.model.named_parameters() if p.grad is not None})
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], gradient, msg=name)
+
+
+def test_an_images_questions_share_its_keys_and_values(monkeypatch: pytest.MonkeyPatch):
+    predictor = small_predictor(model_num_answers=3, answers=tuple("abc"))
+    answer_list = AnswerList.of_source(SOURCE, 3, None)
+    learnable = answer_list.learnable(SOURCE, 2)
+    examples = QuestionExamples(learnable, predictor.tokenizer, 28, answer_list)
+    images = torch.randn(3, 3, 32, 32, dtype=torch.float64)
+    batch = examples.in_order([learnable[index] for index in range(3)], images, torch.arange(3))
+    assert batch.image_of_question.tolist() == [0, 0, 1, 1, 2]
+    looked_at, attention = [], CrossAttention.forward
+
+    def forward(self, x, norm, memory, *others):
+        looked_at.append(len(memory))
+        return attention(self, x, norm, memory, *others)
+
+    monkeypatch.setattr(CrossAttention, "forward", forward)
+    AnsweringTask(predictor.model, "cross_entropy")(batch)
+    assert set(looked_at) == {3}
 
 
 def test_every_part_that_answers_need_is_trained():
