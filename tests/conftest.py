@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
 import torch
 
@@ -17,6 +18,10 @@ from sycoca.model.sycoca import SyCoCa
 from sycoca.records import BatchTotals, ImageTextBatch
 
 BatchMaker = Callable[..., ImageTextBatch]
+
+# On a shared machine a case may take any time.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 
 @pytest.fixture(autouse=True)

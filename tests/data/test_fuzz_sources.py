@@ -162,7 +162,6 @@ def run(fuzz: Fuzz, folder: Path, max_examples: int, seconds: float) -> int:
 
     @settings(
         max_examples=max_examples,
-        deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
         print_blob=True,

@@ -38,7 +38,7 @@ SMALL_FILES = small_files()
 
 
 @pytest.mark.filterwarnings("ignore")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(data=st.data())
 def test_changed_bytes_give_an_image_or_a_reason(data):
     content = bytearray(data.draw(st.sampled_from(SMALL_FILES)))

@@ -3,13 +3,13 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import final
 
 from sycoca.data.samples import ImageTextSample, SampleSource, skipped_samples
 from sycoca.plain_data import write_text
-from sycoca.preprocess.image_transforms import image_threads
 from sycoca.unusable import SkippedSample, UnusableSampleError
 
 
@@ -111,7 +111,7 @@ class UsableSamples:
 
 def image_problems(source: SampleSource, indices: Iterable[int]) -> Iterator[SkippedSample | None]:
     """Open the images of those samples; yield why one cannot be read, None where it can."""
-    with image_threads() as pool:
+    with ThreadPoolExecutor() as pool:  # decoding leaves Python's lock to others
         yield from pool.map(lambda index: _image_problem(source[index]), indices)
 
 
