@@ -67,6 +67,12 @@ def test_operations_of_attention_by_hand():
     assert counted_gflop(lambda: attend().sum().backward()) == (2 + 5) * product / 1e9
 
 
+def test_operations_on_slices_of_parameters_are_counted_without_gradient_too():
+    module, queries = torch.nn.Linear(16, 8), torch.nn.Parameter(torch.randn(5, 16))
+    with torch.no_grad():
+        assert counted_gflop(lambda: module(queries[:3])) == 2 * 3 * 16 * 8 / 1e9
+
+
 @pytest.mark.compiled
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")  # of PyTorch's own compiler
 def test_operations_of_compiled_modules_are_those_of_plain_ones():
