@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quickstart check test test-slow format wheel versus-open-clip clean
+.PHONY: quickstart check test test-slow format wheel versus-open-clip parity parity-captions peers-goldens peers-clip-ids clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/sycoca quickstart --restart
@@ -33,6 +33,23 @@ wheel: $(INSTALLED)
 # Needs photos with captions: make versus-open-clip DATA="captions.jsonl?images=photos"
 versus-open-clip: $(PEERS)/.installed
 	$(PEERS)/bin/python -W ignore benchmarks/versus_open_clip.py $(if $(DATA),--data "$(DATA)") $(OPTIONS)
+
+# Converted models beside open_clip's and transformers' own, every tensor drawn anew: full size, minutes and 12 GB.
+parity: $(PEERS)/.installed
+	$(PEERS)/bin/python -W ignore tests/peers/parity.py $(OPTIONS)
+
+# Greedy captions of a converted model beside open_clip's: make parity-captions DATA=photos
+parity-captions: $(PEERS)/.installed
+	$(PEERS)/bin/python -W ignore tests/peers/captions.py $(DATA) $(OPTIONS)
+
+# What tests compare converted models with; to be made again when peers are added, and committed.
+peers-goldens: $(PEERS)/.installed
+	$(PEERS)/bin/python -W ignore tests/peers/make_open_clip_goldens.py
+	$(PEERS)/bin/python -W ignore tests/peers/make_hf_goldens.py
+
+# The same for CLIP's tokenizer; needs the captions in ../shared/data.
+peers-clip-ids: $(PEERS)/.installed
+	$(PEERS)/bin/python -W ignore tests/peers/make_clip_ids.py
 
 clean:
 	rm -rf $(VENV) $(PEERS) build dist

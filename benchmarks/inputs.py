@@ -1,5 +1,6 @@
 """What both sides of a comparison get: the same photos, captions, files and vectors, written once into a folder."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,10 @@ class Inputs:
         """JPEGs of 2,000 pixels."""
         return sorted((self.folder / "large").iterdir())
 
+    def captions(self) -> list[str]:
+        """Return all captions of the data."""
+        return json.loads((self.folder / "captions.json").read_text(encoding="utf-8"))
+
     def batch(self) -> tuple[Tensor, Tensor]:
         """Return normalized pixels, and captions as open_clip's 76 token ids, filled up with 0."""
         tensors = load_file(self.folder / "batch.safetensors")
@@ -56,6 +61,8 @@ def write_inputs(folder: Path, spec: str, batch_size: int) -> Inputs:
         photo.save(folder / "small" / f"{number:02}.jpg", quality=90)
     for number in range(NUM_LARGE):
         _mosaic(photos, first=number * 16).save(folder / "large" / f"{number}.jpg", quality=90)
+    captions = [caption for index in range(len(source)) for caption in source[index].captions]
+    (folder / "captions.json").write_text(json.dumps(captions), encoding="utf-8")
     pixels = torch.from_numpy(np.stack([np.asarray(photo) for photo in photos[:batch_size]]))
     tokens = open_clip.get_tokenizer("coca_ViT-B-32")([sample.captions[0] for sample in samples[:batch_size]])
     images = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1

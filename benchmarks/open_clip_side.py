@@ -64,6 +64,11 @@ class OpenClipSide:
         """Its inference transform on large JPEGs."""
         return self._preprocess([str(path) for path in self.inputs.large_photos])
 
+    def tokenize(self) -> Callable[[], object]:
+        """All captions of the data to its 76 ids each; from the second run on it knows their words."""
+        tokenizer, captions = open_clip.get_tokenizer(MODEL), self.inputs.captions()
+        return lambda: tokenizer(captions)
+
     def retrieval_scoring(self) -> Callable[[], object]:
         """Recall at 1, 5 and 10 both ways as CLIP_benchmark computes them, 64 rows at a time."""
         images, texts, owners = retrieval_inputs()

@@ -25,7 +25,8 @@ from sycoca.model.config import (
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.preprocess.config import ImageTransformConfig
-from sycoca.preprocess.tokenizer import SpecialTokens
+from sycoca.preprocess.token_batch import encode_batch
+from sycoca.preprocess.tokenizer import SpecialTokens, Tokenizer
 from sycoca.records import BatchTotals, ImageTextBatch
 from sycoca.training.config import OptimizerConfig, RuntimeConfig
 from sycoca.training.optimizer import build_optimizer
@@ -113,6 +114,11 @@ class SycocaSide:
     def preprocess_2000(self) -> Callable[[], object]:
         """What a predictor does with large JPEGs."""
         return self._preprocess([str(path) for path in self.inputs.large_photos])
+
+    def tokenize(self) -> Callable[[], object]:
+        """All captions of the data to the same ids, padded to the longest of them."""
+        tokenizer, captions = Tokenizer.clip(pad="zero"), self.inputs.captions()
+        return lambda: encode_batch(tokenizer, captions, 76)
 
     def retrieval_scoring(self) -> Callable[[], object]:
         """Recalls, mean and median ranks both ways."""

@@ -32,6 +32,7 @@ ROWS = (
     CACHED,
     "preprocess_224",
     "preprocess_2000",
+    "tokenize",
     "retrieval_scoring",
 )
 FLICKR8K = Path(__file__).resolve().parents[2] / "shared" / "data" / "flickr8k"

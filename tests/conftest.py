@@ -1,11 +1,13 @@
 """Small models with random weights and batches to feed them, in float64 where equality is meant."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
 import torch
 
+from builders.hub_stand_in import HubStandIn, served
 from sycoca.model.config import (
     AttentionPoolerConfig,
     ImageDecoderConfig,
@@ -42,7 +44,7 @@ def config() -> SyCoCaConfig:
             width=24,
             depth=2,
             num_heads=3,
-            pooler=AttentionPoolerConfig(num_queries=5, width=16, num_heads=2),
+            pooler=AttentionPoolerConfig(num_queries=5, width=10, num_heads=2),
         ),
         text_encoder=TextEncoderConfig(vocab_size=30, context_length=12, width=16, depth=2, num_heads=2),
         text_decoder=TextDecoderConfig(depth=2, num_heads=2),
@@ -86,3 +88,26 @@ def make_batch() -> BatchMaker:
         )
 
     return make
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubStandIn]:
+    """Return a stand-in that answers instead of the Hugging Face Hub; cache and tokens are nobody's own."""
+    from huggingface_hub import constants
+
+    stand_in = HubStandIn()
+    with served(stand_in):
+        # What HF_ENDPOINT and its like are read into when the library is imported.
+        monkeypatch.setattr(constants, "ENDPOINT", stand_in.url)
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", stand_in.url + "/{repo_id}/resolve/{revision}/{filename}"
+        )
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+        monkeypatch.setattr(constants, "AGENT_HARNESSES_PATH", str(tmp_path / "harnesses.json"), raising=False)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
+        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+            monkeypatch.delenv(name, raising=False)
+        yield stand_in

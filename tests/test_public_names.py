@@ -12,8 +12,10 @@ def test_every_public_name_is_there():
     from sycoca.model.config import SyCoCaConfig
     from sycoca.model.sycoca import SyCoCa
     from sycoca.training.pretrain import pretrain
+    from sycoca.weights.publishing import push_to_hub
 
     assert (sycoca.load, sycoca.Predictor, sycoca.pretrain) == (load, Predictor, pretrain)
+    assert sycoca.push_to_hub is push_to_hub
     assert (sycoca.SyCoCaConfig, sycoca.SyCoCa) == (SyCoCaConfig, SyCoCa)
     assert sycoca.__version__.count(".") == 2
     assert dir(sycoca) == sorted(sycoca.__all__)
@@ -26,7 +28,8 @@ def test_other_names_are_not():
 
 def test_importing_it_and_its_configs_imports_no_torch():
     code = (
-        "import sys, sycoca, sycoca.cli.caption, sycoca.cli.evaluate, sycoca.cli.explain, sycoca.weights.config\n"
+        "import sys, sycoca, sycoca.cli.caption, sycoca.cli.evaluate, sycoca.cli.explain, sycoca.cli.push\n"
+        "import sycoca.weights.config, sycoca.weights.hub\n"
         "sycoca.SyCoCaConfig\n"
         "assert 'torch' not in sys.modules, 'torch'\n"
     )

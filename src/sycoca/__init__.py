@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from sycoca.model.config import SyCoCaConfig
     from sycoca.model.sycoca import SyCoCa
     from sycoca.training.pretrain import pretrain
+    from sycoca.weights.publishing import push_to_hub
 
-__all__ = ["Predictor", "SyCoCa", "SyCoCaConfig", "__version__", "load", "pretrain"]
+__all__ = ["Predictor", "SyCoCa", "SyCoCaConfig", "__version__", "load", "pretrain", "push_to_hub"]
 
 _HOMES = {
     "Predictor": "sycoca.inference.predictor",
@@ -20,6 +21,7 @@ _HOMES = {
     "SyCoCaConfig": "sycoca.model.config",
     "load": "sycoca.inference.load",
     "pretrain": "sycoca.training.pretrain",
+    "push_to_hub": "sycoca.weights.publishing",
 }
 """Where the public names live; torch is imported when one that needs it is first used (PEP 562)."""
 

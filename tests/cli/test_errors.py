@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from builders.predictors import photo, save_small_weights
 from sycoca.cli.main import main
+from sycoca.weights.config import FORMAT_VERSION
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +152,8 @@ def test_weights_of_a_newer_version(fails, weights: Path, tmp_path: Path):
     (weights / "config.json").write_text(json.dumps(config), encoding="utf-8")
     photo().save(tmp_path / "a.png")
     assert fails("caption", weights, tmp_path / "a.png") == (
-        f"{weights / 'config.json'} has format_version 99, this version of sycoca reads up to 1; update sycoca"
+        f"{weights / 'config.json'} has format_version 99, this version of sycoca reads up to {FORMAT_VERSION};"
+        " update sycoca"
     )
 
 

@@ -49,6 +49,7 @@ from sycoca.training.finetune_config import (
 from sycoca.training.optimizer import build_optimizer
 from sycoca.training.pretrain import pretrain
 from sycoca.training.runtime import Runtime
+from sycoca.training.start_config import StartConfig
 from sycoca.training.tasks import PretrainingTask
 from sycoca.training.tracking import read_metrics
 from sycoca.training.update import Updater
@@ -64,10 +65,12 @@ MODEL = SyCoCaConfig(
 )
 
 CASES = {
-    # Objectives, and into how many micro-batches every process cuts its half.
-    "all objectives": (ObjectivesConfig(), 1),
-    "accumulation": (ObjectivesConfig(contrastive_weight=0.0), 2),
-    "parameters without gradient": (ObjectivesConfig(contrastive_weight=0.0, masked_image_weight=0.0), 1),
+    # Objectives, into how many micro-batches every process cuts its half, and what is frozen.
+    "all objectives": (ObjectivesConfig(), 1, ()),
+    "accumulation": (ObjectivesConfig(contrastive_weight=0.0), 2, ()),
+    "parameters without gradient": (ObjectivesConfig(contrastive_weight=0.0, masked_image_weight=0.0), 1, ()),
+    "frozen encoder": (ObjectivesConfig(), 2, ("image_encoder",)),
+    "frozen encoders": (ObjectivesConfig(), 1, ("image_encoder", "text_encoder")),
 }
 
 
@@ -101,11 +104,15 @@ def rows_of(batch: ImageTextBatch, rows: slice) -> ImageTextBatch:
     )
 
 
-def update_once(runtime: Runtime, objectives: ObjectivesConfig, num_parts: int) -> dict[str, Any]:
+def update_once(
+    runtime: Runtime, objectives: ObjectivesConfig, num_parts: int, frozen: tuple[str, ...]
+) -> dict[str, Any]:
     """Do one update on this process's share of eight pairs; return summed terms and all gradients."""
     with torch.random.fork_rng():
         torch.manual_seed(3)
         model = SyCoCa(MODEL).double()
+    for part in frozen:
+        model.get_submodule(part).requires_grad_(False)
     ranks = Ranks(gather=runtime.gather, rank=runtime.rank)
     task = PretrainingTask(model, masking=MaskingConfig(), objectives=objectives, ranks=ranks)
     updater = Updater(runtime, task, build_optimizer(model, OptimizerConfig()), clip_norm=0.5)
@@ -159,6 +166,11 @@ def run_config(folder: Path, name: str) -> PretrainConfig:
     )
 
 
+def started_config(folder: Path, name: str, weights: Path) -> PretrainConfig:
+    start = StartConfig(weights=str(weights), frozen=("image_encoder",), lr_ratio=0.5)
+    return replace(run_config(folder, name), start=start)
+
+
 def finetune_config(task: FinetuneTask, weights: Path, out: Path) -> FinetuneConfig:
     return FINETUNINGS[task](
         task=task,
@@ -183,8 +195,8 @@ def in_a_process(rank: int, world_size: int, port: int, folder: str) -> None:
     )
     results: dict[str, Any] = {}
     with Runtime(CPU) as runtime:
-        for name, (objectives, num_parts) in CASES.items():
-            results[name] = update_once(runtime, objectives, num_parts)
+        for name, case in CASES.items():
+            results[name] = update_once(runtime, *case)
         rows = torch.arange(4.0).reshape(2, 2) + 10 * rank
         rows.requires_grad_(True)
         gathered = runtime.gather(rows)
@@ -202,7 +214,9 @@ def in_a_process(rank: int, world_size: int, port: int, folder: str) -> None:
         os.environ["WORLD_SIZE"] = str(world_size)
     os.environ["MASTER_PORT"] = str(port + 1)
     weights = pretrain(run_config(Path(folder), "two")) / "weights"
-    for number, task in enumerate(FINETUNINGS, start=2):
+    os.environ["MASTER_PORT"] = str(port + 2)
+    pretrain(started_config(Path(folder), "two-started", weights))
+    for number, task in enumerate(FINETUNINGS, start=3):
         os.environ["MASTER_PORT"] = str(port + number)
         finetune(finetune_config(task, weights, Path(folder) / f"two-{task}"))
     torch.save(results, Path(folder) / f"rank-{rank}.pt")
@@ -230,7 +244,8 @@ def ranks(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_losses_gradients_and_weights_are_those_of_one_process(ranks: list[dict[str, Any]], name: str):
-    alone = update_once(Runtime(CPU), CASES[name][0], num_parts=1)
+    objectives, _, frozen = CASES[name]
+    alone = update_once(Runtime(CPU), objectives, 1, frozen)
     for result in ranks:
         assert result[name]["terms"] == pytest.approx(alone["terms"], rel=1e-12)
         torch.testing.assert_close(result[name]["gradient_norm"], alone["gradient_norm"])
@@ -289,6 +304,26 @@ def test_a_run_is_that_of_one_process(folder: Path, ranks: list[dict[str, Any]],
         assert sorted(skipped.name for skipped in read_skipped(run / "skipped.jsonl")) == ["2.png", "5.png", "8.png"]
     assert (folder / "two" / "weights" / "model.safetensors").exists()
     assert len(list((folder / "two" / "checkpoints").iterdir())) == 2
+
+
+def test_a_run_that_starts_from_weights_is_that_of_one_process(
+    folder: Path, ranks: list[dict[str, Any]], tmp_path: Path
+):
+    assert len(ranks) == 2
+    write_pictures(tmp_path)
+    weights = folder / "two" / "weights"
+    config = started_config(tmp_path, "one", weights)
+    alone, shared = (read_metrics(run / "metrics.jsonl") for run in (pretrain(config), folder / "two-started"))
+    for one, two in zip(alone, shared, strict=True):
+        del one["images_per_second"], two["images_per_second"]
+        assert two == pytest.approx(one, rel=1e-4)
+    start, ours, theirs = (
+        load_file(path / "model.safetensors")
+        for path in (weights, tmp_path / "one" / "weights", folder / "two-started" / "weights")
+    )
+    for name, expected in ours.items():
+        torch.testing.assert_close(theirs[name], expected, rtol=1e-4, atol=1e-6)
+        assert torch.equal(theirs[name], start[name]) == name.startswith("image_encoder"), name
 
 
 @pytest.mark.parametrize("task", FINETUNINGS)

@@ -29,5 +29,9 @@ def test_a_wheel_runs_the_quickstart_in_an_empty_environment(tmp_path: Path):
     assert figures["training_seconds"] > 0
     page = (tmp_path / "runs" / "quickstart" / "report.html").read_text(encoding="utf-8")
     assert "SyCoCa quickstart" in page
+    clip = "from sycoca.preprocess.tokenizer import Tokenizer; print(Tokenizer.clip(pad='own').vocab_size)"
+    assert run(programs / "python", "-c", clip).strip() == "49409"
+    (notice,) = (tmp_path / "empty").rglob("site-packages/sycoca/preprocess/clip_merges.LICENSE")
+    assert "Copyright (c) 2021 OpenAI" in notice.read_text(encoding="utf-8")
     installed = run(programs / "pip", "list")
     assert not any(name in installed for name in ("torchvision", "nvidia", "timm", "open_clip", "transformers"))

@@ -6,7 +6,7 @@ from sycoca.model.transformer import MLP_RATIO, Mlp
 
 
 def test_an_mlp_keeps_its_input_and_one_of_its_wide_tensors_for_backward():
-    mlp, norm, x = Mlp(5), nn.LayerNorm(5), torch.randn(2, 3, 5, requires_grad=True)
+    mlp, norm, x = Mlp(5, "gelu"), nn.LayerNorm(5), torch.randn(2, 3, 5, requires_grad=True)
     sizes: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -26,7 +26,7 @@ def test_what_is_computed_again_has_the_gradients_of_what_is_kept():
     layer = Linear(5, 7).double()
     for ours, plain, inputs in (
         (layer.of_norm(norm, x), layer(norm(x)), (x, *norm.parameters(), *layer.parameters())),
-        (layer.of_gelu(x), layer(nn.functional.gelu(x)), (x, *layer.parameters())),
+        (layer.of_activation("gelu", x), layer(nn.functional.gelu(x)), (x, *layer.parameters())),
     ):
         assert torch.equal(ours, plain)
         own, expected = (torch.autograd.grad(out.square().sum(), inputs) for out in (ours, plain))
@@ -37,7 +37,7 @@ def test_what_is_computed_again_has_the_gradients_of_what_is_kept():
 def test_under_autocast_gradients_keep_the_types_of_their_tensors():
     norm, x, layer = nn.LayerNorm(8), torch.randn(4, 8, requires_grad=True), Linear(8, 8)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        out = layer.of_gelu(layer.of_norm(norm, x))
+        out = layer.of_activation("gelu", layer.of_norm(norm, x))
         plain = layer(nn.functional.gelu(layer(norm(x))))
     assert out.dtype == torch.bfloat16
     torch.testing.assert_close(out, plain)

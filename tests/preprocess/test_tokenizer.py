@@ -36,6 +36,15 @@ def test_any_text_comes_back_lower_cased_with_single_spaces(words, gap):
     assert not {0, 1, 2} & set(ids[1:-1])
 
 
+def test_a_new_model_may_have_clips_vocabulary_with_a_padding_that_is_no_word():
+    config = TokenizerConfig(kind="clip", vocab_size=300)
+    tokenizer = Tokenizer.build(["unread"], config)
+    assert (tokenizer.vocab_size, tokenizer.special.pad_id) == (49_409, 49_408)
+    trained = Tokenizer.build(CAPTIONS, TokenizerConfig(vocab_size=300))
+    again = Tokenizer.train(CAPTIONS, TokenizerConfig(vocab_size=300))
+    assert trained.encode(CAPTIONS[0], 20) == again.encode(CAPTIONS[0], 20)
+
+
 def test_keeps_capitals_where_told_to():
     tokenizer = Tokenizer.train(CAPTIONS, TokenizerConfig(vocab_size=300, lowercase=False))
     assert tokenizer.decode(tokenizer.encode("An Orange", 20)) == "An Orange"

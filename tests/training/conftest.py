@@ -1,9 +1,12 @@
 """Runs that take a second: scenes of 16 pixels, a model of two layers each."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from builders.starts import MODEL, PIXELS, VIT, VOCAB_SIZE
 from sycoca.model.config import (
     ImageDecoderConfig,
     ImageEncoderConfig,
@@ -12,6 +15,8 @@ from sycoca.model.config import (
     TextDecoderConfig,
     TextEncoderConfig,
 )
+from sycoca.model.image_encoder import ImageEncoder
+from sycoca.objectives.config import ObjectivesConfig
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
 from sycoca.training.config import (
     DataConfig,
@@ -21,6 +26,8 @@ from sycoca.training.config import (
     ScheduleConfig,
     TrainingConfig,
 )
+from sycoca.training.pretrain import pretrain
+from sycoca.weights.parts import save_image_encoder
 
 RunConfigMaker = Callable[..., PretrainConfig]
 
@@ -54,3 +61,34 @@ def make_run_config(tmp_path_factory: pytest.TempPathFactory) -> RunConfigMaker:
         return PretrainConfig(preset="test", out=str(folder), **{**sections, **changes})  # pyright: ignore
 
     return make
+
+
+@pytest.fixture(scope="module")
+def weights(make_run_config: RunConfigMaker) -> Path:
+    """Return weights after four steps; unlike those of the tests' own configs, their tokenizer keeps capitals."""
+    tokenizer = TokenizerConfig(vocab_size=VOCAB_SIZE, lowercase=False)
+    return pretrain(make_run_config("weights", model=MODEL, transforms=PIXELS, tokenizer=tokenizer)) / "weights"
+
+
+@pytest.fixture(scope="module")
+def clip(make_run_config: RunConfigMaker) -> Path:
+    """Return weights in CLIP's form: no decoders, no [CLS] in the text encoder, another GELU."""
+    text_encoder = replace(MODEL.text_encoder, pooling="eos", activation="quick_gelu")
+    image_encoder = replace(MODEL.image_encoder, pooling="cls", activation="quick_gelu")
+    config = make_run_config(
+        "clip",
+        model=replace(MODEL, text_encoder=text_encoder, image_encoder=image_encoder),
+        tokenizer=TokenizerConfig(vocab_size=VOCAB_SIZE),
+        objectives=ObjectivesConfig(captioning_weight=0.0, masked_image_weight=0.0),
+    )
+    return pretrain(config) / "weights"
+
+
+@pytest.fixture(scope="module")
+def vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an image encoder alone, without projection."""
+    tensors = ImageEncoder(VIT, 4).state_dict()
+    del tensors["projection.weight"]
+    folder = tmp_path_factory.mktemp("vit") / "vit"
+    save_image_encoder(folder, VIT, tensors, PIXELS)
+    return folder

@@ -66,6 +66,9 @@ def test_random_weights_keep_sizes_alone(config: FinetunePairsConfig, weights: P
     assert not torch.equal(own["image_encoder.positions"], pretrained["image_encoder.positions"])
     again = first_model(config, tmp_path).state_dict()
     assert all(torch.equal(tensor, again[name]) for name, tensor in own.items())
+    recipe = PairsFinetuning(config)
+    assert recipe.base is None
+    assert recipe.weights_config(recipe.loaded()).history == ()
 
 
 def test_another_image_size_interpolates_positions(config: FinetunePairsConfig, weights: Path, tmp_path: Path):
@@ -92,8 +95,16 @@ def test_a_run_leaves_weights_that_can_be_used_and_tuned_again(config: FinetuneP
     assert predictor.model.image_decoder is None
     assert not predictor.config.masking.hides_from_captioning
     assert predictor.config.transforms == sycoca.load(weights, device="cpu").config.transforms
-    card = (run / "weights" / "README.md").read_text("utf-8")
-    assert f"Fine-tuned for captioning from `{weights}` for 3 steps of 4 samples on `scenes-easy-train`" in card
+    pretraining, tuning = predictor.config.history
+    assert pretraining.startswith("Trained from nothing (preset `test`) for ")
+    assert tuning == (
+        f"Fine-tuned for captioning from `{weights}` for 3 steps of 4 samples on `{config.data.train}`, seed 0."
+    )
+    card = " ".join((run / "weights" / "README.md").read_text("utf-8").split())
+    assert tuning in card
+    assert "| objectives | contrastive (weight 1), captioning (weight 2) |" in card
+    assert f"What limits `{weights}`" in card
+    assert "| cider | 0." in card
     losses = [line["captioning"] for line in read_metrics(run / "metrics.jsonl")]
     assert losses[-1] < losses[0]
     last = read_metrics(run / "metrics.jsonl")[-1]

@@ -162,7 +162,7 @@ def test_an_images_questions_share_its_keys_and_values(monkeypatch: pytest.Monke
     looked_at, attention = [], CrossAttention.forward
 
     def forward(self, x, norm, memory, *others):
-        looked_at.append(len(memory))
+        looked_at.append(len(memory.standardized))
         return attention(self, x, norm, memory, *others)
 
     monkeypatch.setattr(CrossAttention, "forward", forward)

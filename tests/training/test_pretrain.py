@@ -152,7 +152,9 @@ def test_weights_load_and_are_those_of_the_last_step(make_run_config):
     saved = load_file(run_dir / "checkpoints" / "step-00000004" / "model.safetensors")
     assert all(torch.equal(tensor, saved[name]) for name, tensor in predictor.model.state_dict().items())
     assert predictor.config.masking == MaskingConfig(strategy="random")
-    assert "`test`) for 4 steps of 4 samples on `scenes" in (run_dir / "weights" / "README.md").read_text("utf-8")
+    assert predictor.config.history == (
+        "Trained from nothing (preset `test`) for 4 steps of 4 samples on `scenes:?count=10&size=16`, seed 0.",
+    )
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,8 @@ def test_total_leaves_out_what_is_switched_off(config: SyCoCaConfig):
 
 @pytest.mark.parametrize("pooling", ["cls", "mean", "single", "parallel", "cascade"])
 @pytest.mark.parametrize("weights", [(1, 2, 1), (1, 2, 0), (1, 0, 0), (1, 0, 1), (0, 2, 1), (0, 0, 1), (0, 2, 0)])
-def test_says_whether_parameters_stay_unused(config: SyCoCaConfig, make_batch, pooling: str, weights):
+@pytest.mark.parametrize("frozen", [(), ("image_encoder",), ("text_encoder",)])
+def test_says_whether_parameters_stay_unused(config: SyCoCaConfig, make_batch, pooling: str, weights, frozen):
     """A distributed wrapper hangs or fails where this is wrong."""
     image = config.image_encoder
     if pooling in ("single", "parallel", "cascade"):
@@ -47,8 +48,11 @@ def test_says_whether_parameters_stay_unused(config: SyCoCaConfig, make_batch, p
     task = task_of(
         replace(config, image_encoder=image), ObjectivesConfig(**dict(zip(names, map(float, weights), strict=True)))
     )
+    for part in frozen:
+        task.model.get_submodule(part).requires_grad_(False)
     task.total_loss(task(make_batch())).backward()
-    unused = [name for name, parameter in task.named_parameters() if parameter.grad is None]
+    learning = [(name, parameter) for name, parameter in task.named_parameters() if parameter.requires_grad]
+    unused = [name for name, parameter in learning if parameter.grad is None]
     assert task.leaves_parameters_unused() or not unused, unused
 
 

@@ -75,6 +75,27 @@ def test_micro_batches_give_the_loss_and_gradients_of_one_batch(model: SyCoCa, m
         torch.testing.assert_close(cut_gradients[name], gradient, rtol=1e-10, atol=1e-12, msg=name)
 
 
+@pytest.mark.parametrize("frozen", [("image_encoder",), ("text_encoder",), ("image_encoder", "text_encoder")])
+@pytest.mark.parametrize("size", [2, 8])
+def test_a_frozen_encoder_leaves_the_others_gradients_whatever_the_micro_batch(
+    model: SyCoCa, make_batch, frozen: tuple[str, ...], size: int
+):
+    batch = make_batch(batch=8)
+    whole, gradients = gradients_after(model, [batch], ObjectivesConfig())
+    model.zero_grad()
+    for part in frozen:
+        model.get_submodule(part).requires_grad_(False)
+    cut, cut_gradients = gradients_after(model, parts_of(batch, size), ObjectivesConfig())
+    for name, term in whole.terms.items():
+        torch.testing.assert_close(cut.terms[name], term, rtol=1e-12, atol=1e-12)
+    learning = {name for name in gradients if not name.startswith(frozen)}
+    assert cut_gradients.keys() == learning
+    for name in learning:
+        torch.testing.assert_close(cut_gradients[name], gradients[name], rtol=1e-10, atol=1e-12, msg=name)
+    norm = torch.stack([gradients[name].square().sum() for name in learning]).sum().sqrt()
+    torch.testing.assert_close(cut.gradient_norm, norm)
+
+
 def test_drop_path_is_drawn_alike_when_a_batch_is_embedded_first(model: SyCoCa, make_batch):
     with_paths, without = (
         gradients_after(model, parts_of(make_batch(batch=4), 2), ObjectivesConfig(), drop_path=rate)[0]

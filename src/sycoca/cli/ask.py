@@ -21,7 +21,8 @@ class AskArguments:
     """Answer a question about an image, or all questions of a data set."""
 
     weights: Positional[str]
-    """A weights folder, of a model that was fine-tuned to answer questions (or give --open-ended)."""
+    """A weights folder, or hf:owner/name[@revision], of a model that was fine-tuned to answer questions (or give
+    --open-ended)."""
 
     image: Positional[str]
     """An image file; or a data SPEC with questions, whose answers go to --out."""

@@ -22,7 +22,7 @@ class CaptionArguments:
     """Describe images."""
 
     weights: Positional[str]
-    """A weights folder."""
+    """A weights folder, or hf:owner/name[@revision] at the Hugging Face Hub."""
 
     images: Positional[tuple[str, ...]]
     """Image files, folders of them, or one data SPEC."""

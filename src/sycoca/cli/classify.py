@@ -14,7 +14,7 @@ class ClassifyArguments:
     """Say which class images belong to: any that are named, or those that the model was fine-tuned to know."""
 
     weights: Positional[str]
-    """A weights folder."""
+    """A weights folder, or hf:owner/name[@revision] at the Hugging Face Hub."""
 
     images: Positional[tuple[str, ...]]
     """Image files, folders of them, or one data SPEC."""

@@ -26,7 +26,7 @@ class EmbedArguments:
     """
 
     weights: Positional[str]
-    """A weights folder."""
+    """A weights folder, or hf:owner/name[@revision] at the Hugging Face Hub."""
 
     data: Positional[str]
     """Data as a SPEC: a path, or kind:path?option=value."""

@@ -35,7 +35,8 @@ class Arguments:
     """
 
     weights: Positional[str]
-    """A weights folder; a section may name another one, "weights", such as one that was fine-tuned for its task."""
+    """A weights folder, or hf:owner/name[@revision] at the Hugging Face Hub; a section may name others, "weights", such
+    as those that were fine-tuned for its task."""
 
     tasks: Path
     """The YAML file."""

@@ -31,7 +31,7 @@ class EvaluationArguments(ReportArguments):
     """What every evaluation takes."""
 
     weights: Positional[str]
-    """A weights folder."""
+    """A weights folder, or hf:owner/name[@revision] at the Hugging Face Hub."""
 
     data: str
     """Data as a SPEC: a path, or kind:path?option=value."""

@@ -17,7 +17,7 @@ class ExplainArguments:
     """See which patches match a caption and its words, what training would hide, and the reconstruction."""
 
     weights: Positional[str]
-    """A weights folder."""
+    """A weights folder, or hf:owner/name[@revision] at the Hugging Face Hub."""
 
     image: Positional[Path]
     """An image file."""

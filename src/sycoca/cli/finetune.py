@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sycoca.cli.training_runs import config_file, run_to_its_end, with_flags
 from sycoca.cli.usage import UsageError
+from sycoca.cli.weights_argument import fetched
 from sycoca.plain_data import overlay
 from sycoca.presets.finetune import PRESETS, finetune_preset
 from sycoca.weights.config import CONFIG_NAME, read_weights_config
+from sycoca.weights.hub import is_at_hub
 
 if TYPE_CHECKING:
     from sycoca.training.finetune_config import FinetuneConfig
@@ -36,6 +38,8 @@ def run(arguments: list[str]) -> int:
         return 0
     request = _parse(arguments)
     config = _resumed_config(request) if request.resume is not None else _new_config(request)
+    if config.weights not in request.words:
+        fetched(config.weights)  # which says what is fetched, as training does not
     # Only now, since this imports torch: help and mistakes answer at once.
     from sycoca.training.finetune import finetune, resume_finetuning
 
@@ -80,7 +84,9 @@ def _new_config(request: _Request) -> "FinetuneConfig":
     """Return task defaults, file and flags together; a name or key that does not exist is wrong usage."""
     task, weights = request.words
     try:
-        config = _with_own_transforms(finetune_preset(task, weights, _NOT_GIVEN))
+        config = finetune_preset(task, weights, _NOT_GIVEN)
+        if not (is_at_hub(weights) and {"-h", "--help"} & set(request.flags)):
+            config = _with_own_transforms(config)
         if request.config is not None:
             # A config of an earlier run names the weights of that run.
             config = replace(overlay(config, config_file(request.config)), weights=weights)
@@ -96,7 +102,7 @@ def _new_config(request: _Request) -> "FinetuneConfig":
 
 def _with_own_transforms(config: "FinetuneConfig") -> "FinetuneConfig":
     """Name the transforms that the weights were trained with, so that a flag can change one of their fields."""
-    weights = Path(config.weights)
+    weights = fetched(config.weights)
     if not (weights / CONFIG_NAME).is_file():  # no such folder, as --help may name it; training says so
         return config
     return replace(config, transforms=read_weights_config(weights).transforms)

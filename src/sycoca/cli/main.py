@@ -12,6 +12,7 @@ COMMANDS = {
     "quickstart": "built-in scenes -> pretrain a tiny model -> five tasks -> one HTML report; no download, minutes",
     "pretrain": "pretrain a model on images with captions",
     "finetune": "fine-tune a model for a task",
+    "average": "weights between those before and after a fine-tuning (WiSE-FT)",
     "caption": "describe images",
     "classify": "say which class images belong to, of any that are named",
     "ask": "answer questions about images",
@@ -19,7 +20,10 @@ COMMANDS = {
     "score": "the same metrics for anybody's predictions, no model needed",
     "compare": "reports beside each other, with confidence intervals and paired differences",
     "embed": "write images and captions as vectors",
+    "export": "a model as ONNX, with a script that captions and embeds without PyTorch",
     "explain": "see which patches match which word, and what is imagined behind a mask",
+    "convert": "weights of open_clip and Hugging Face in, of open_clip out",
+    "push": "publish a weights folder at the Hugging Face Hub",
     "data": "check data, look at it, write the built-in scenes",
     "benchmark": "how fast this machine is, and training, captioning, embedding and scoring on it",
 }

@@ -28,7 +28,8 @@ class ModelArguments:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
 
     def load(self, weights: str) -> "Predictor":
-        """Open a weights folder."""
+        """Open a weights folder, or what is fetched from the Hugging Face Hub."""
+        from sycoca.cli.weights_argument import fetched
         from sycoca.inference.load import load
 
-        return load(weights, device=self.device, dtype=_DTYPES[self.precision])
+        return load(fetched(weights), device=self.device, dtype=_DTYPES[self.precision])

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from sycoca.cli.training_runs import config_file, run_to_its_end, with_flags
 from sycoca.cli.usage import UsageError
+from sycoca.cli.weights_argument import fetched
 from sycoca.plain_data import from_plain, overlay
 from sycoca.presets.pretrain import PRESETS, pretrain_preset
 from sycoca.training.config import PretrainConfig
@@ -35,6 +36,8 @@ def run(arguments: list[str]) -> int:
     # Only now, since this imports torch: help and mistakes answer at once.
     from sycoca.training.pretrain import pretrain, resume_pretraining
 
+    if request.resume is None and config.start.weights is not None:
+        fetched(config.start.weights)  # which says what is fetched, as training does not
     if request.is_dry_run:
         from rich.console import Console
 
@@ -57,9 +60,10 @@ def help_text() -> str:
         "Pretrain a model; a flag wins over the config file, and that over the preset.\n\n"
         f"presets:\n{presets}\n\n"
         "options:\n"
-        "  --config FILE  a config.yaml, whole or in part\n"
-        "  --resume RUN   go on with a run folder from its newest checkpoint\n"
-        "  --dry-run      only say what the run would take: parameters, memory, hours, truncated captions\n\n"
+        "  --config FILE      a config.yaml, whole or in part\n"
+        "  --start.weights W  start from a weights folder, of a whole model or of an image encoder alone\n"
+        "  --resume RUN       go on with a run folder from its newest checkpoint\n"
+        "  --dry-run          only say what the run would take: parameters, memory, hours, truncated captions\n\n"
         "sycoca pretrain PRESET --help shows every field with its value in that preset.\n"
         "Several processes: torchrun --nproc-per-node 8 -m sycoca pretrain PRESET ..."
     )

@@ -1,4 +1,4 @@
-"""Open a weights folder, ready to use."""
+"""Open weights, ready to use."""
 
 from pathlib import Path
 from typing import Literal
@@ -7,19 +7,22 @@ import torch
 
 from sycoca.inference.predictor import Predictor
 from sycoca.weights.folder import load_weights
+from sycoca.weights.hub import local_weights
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 
 
-def load(path: str | Path, *, device: str = "auto", dtype: Dtype = "float32", compile: bool = False) -> Predictor:
-    """Load a weights folder as a ``Predictor``. Nothing is ever downloaded.
+def load(weights: str | Path, *, device: str = "auto", dtype: Dtype = "float32", compile: bool = False) -> Predictor:
+    """Load weights as a ``Predictor``: a folder, or ``hf:owner/name[@revision]`` of the Hugging Face Hub.
+
+    A path never touches the network; what lies at the Hub is fetched unless the Hub's cache has it.
 
     ``device``: auto (an accelerator where there is one, else the CPU) or PyTorch's name of one. ``dtype``: of weights
     and activations; similarities and logits are float32 in any case. ``compile``: torch.compile both encoders; the
-    first call of each batch size then takes minutes. Raises ValueError where the folder is no sound weights folder
-    or the device is not there.
+    first call of each batch size then takes minutes. Raises ValueError where there is no sound weights folder or the
+    device is not there, ConnectionError where the Hub cannot be reached.
     """
-    loaded = load_weights(path)
+    loaded = load_weights(local_weights(weights))
     model = loaded.model.to(choose_device(device), torch_dtype(dtype))
     if compile:
         # In place, so that names of weights stay.

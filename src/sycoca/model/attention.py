@@ -1,7 +1,7 @@
 """Self- and cross-attention over one kernel call, and the cache that makes decoding cheap."""
 
 from functools import cached_property
-from typing import final
+from typing import Protocol, final, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -16,9 +16,27 @@ LAYER_NORM_EPS = 1e-5
 """open_clip's; a converted model differs visibly with another."""
 
 
+@runtime_checkable
+class TokenCache(Protocol):
+    """Keys and values of the tokens seen so far, for one self-attention of one decoding run."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens seen so far."""
+        ...
+
+    def append(
+        self,
+        keys: Float[Tensor, "rows heads new features"],
+        values: Float[Tensor, "rows heads new features"],
+    ) -> tuple[Float[Tensor, "rows heads seen features"], Float[Tensor, "rows heads seen features"]]:
+        """Add the keys and values of new tokens; return those of all tokens seen."""
+        ...
+
+
 @final
 class KeyValueCache:
-    """Keys and values of the tokens seen so far, for one self-attention of one decoding run.
+    """A cache that is written in place.
 
     Room for ``max_tokens`` is taken at once, so a step writes in place instead of copying what came before. Tokens
     come first in memory: those seen lie together, and reordering touches no others.
@@ -80,14 +98,16 @@ class SelfAttention(nn.Module):
         norm: nn.LayerNorm,
         *,
         is_causal: bool,
-        cache: KeyValueCache | None = None,
+        cache: TokenCache | None = None,
         packing: Packing | None = None,
+        may_attend: Bool[Tensor, "rows 1 positions positions"] | None = None,
         num_queries: int | None = None,
     ) -> Float[Tensor, "batch queries width"]:
         """Norm x and attend; with ``is_causal`` a position sees itself and what lies before it, the cache included.
 
-        With ``packing`` x holds the real positions of several rows, which do not see one another. With ``num_queries``
-        the last so many positions look at all, and nothing is returned for the others.
+        With ``packing`` x holds the real positions of several rows, which do not see one another. ``may_attend`` says
+        for each position of these rows, unpacked, which it sees instead. With ``num_queries`` the last so many
+        positions look at all, and nothing is returned for the others.
         """
         if num_queries is not None:
             assert not is_causal
@@ -103,7 +123,11 @@ class SelfAttention(nn.Module):
             is_causal = is_causal and x.shape[1] > 1
             if is_causal and keys.shape[2] != x.shape[1]:
                 raise ValueError("a cache that has begun takes one token at a time")
-        attended = merge_heads(F.scaled_dot_product_attention(queries, keys, values, is_causal=is_causal))
+        attended = merge_heads(
+            F.scaled_dot_product_attention(
+                queries, keys, values, attn_mask=may_attend, is_causal=is_causal and may_attend is None
+            )
+        )
         return self.output(attended if packing is None else packing.pack(attended))
 
     def _attended_by_last(
@@ -137,9 +161,10 @@ class Memory:
         """Return the standardized states with features first, laid out so; no gradient flows through it."""
         return self.standardized.detach().mT.contiguous()
 
-    def __len__(self) -> int:
-        """Return for how many images this is the memory."""
-        return len(self.standardized)
+    @property
+    def num_images(self) -> int:
+        """For how many images this is the memory."""
+        return self.standardized.shape[0]
 
 
 @final
@@ -166,7 +191,7 @@ class CrossAttention(nn.Module):
         An image may have several rows, side by side and as many as another one has: there is no order among queries,
         so they are further queries of the image. With ``packing`` x holds the real positions of such rows.
         """
-        queries = self._queries(x, norm, len(memory), packing)
+        queries = self._queries(x, norm, memory.num_images, packing)
         # Elsewhere than on CPUs the fused kernels win, which take heads of 64 features and not a memory's whole width.
         if x.device.type == "cpu" and self._folding_saves(queries.shape[1], memory):
             attended = self._folded(queries, memory, memory_norm)
@@ -182,7 +207,7 @@ class CrossAttention(nn.Module):
         values: Float[Tensor, "images heads memory features"],
     ) -> Float[Tensor, "rows length width"]:
         """Norm x and attend to a memory whose keys and values are known."""
-        attended = self.attend(self._queries(x, norm, len(keys), None), keys, values)
+        attended = self.attend(self._queries(x, norm, keys.shape[0], None), keys, values)
         return self.output(attended.reshape(x.shape))
 
     def keys_values(

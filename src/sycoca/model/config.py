@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 Pooling = Literal["cls", "mean", "max", "attention"]
-TextPooling = Literal["cls", "mean"]
+TextPooling = Literal["cls", "mean", "eos"]
+Activation = Literal["gelu", "quick_gelu"]
+ClsMask = Literal["correct", "shifted"]
+ClsPosition = Literal["last", "row_end"]
 PoolerKind = Literal["single", "parallel", "cascade"]
 MaskingStrategy = Literal["attentive", "random", "inverse"]
 PatchScore = Literal["token_max", "caption"]
@@ -12,7 +15,7 @@ MaskTokenPlace = Literal["decoder", "encoder"]
 
 
 def _check_heads(where: str, width: int, num_heads: int) -> None:
-    if width % num_heads:
+    if num_heads < 1 or width % num_heads:
         raise ValueError(f"{where}.width {width} is not a multiple of num_heads {num_heads}")
 
 
@@ -23,13 +26,13 @@ class AttentionPoolerConfig:
     kind: PoolerKind = "cascade"
     """single: query 0 is the global feature, the others the decoder's memory (open_clip's CoCa). parallel: a pooler
     of one query for the global feature beside one for the memory. cascade: the former reads the latter (CoCa's
-    paper)."""
+    paper). These two are those of open_clip's coca2 models: what they return is not projected further."""
 
     num_queries: int = 256
     """Queries of the pooler that feeds the text decoder."""
 
     width: int = 512
-    """Features per query, the text decoder's memory width."""
+    """Features per query, the text decoder's memory width; with parallel and cascade also that of the joint space."""
 
     num_heads: int = 8
     """Attention heads."""
@@ -69,8 +72,23 @@ class ImageEncoderConfig:
     pooler: AttentionPoolerConfig = AttentionPoolerConfig()
     """Sizes of attention pooling; unused with the other poolings."""
 
+    activation: Activation = "gelu"
+    """What the MLPs apply: the exact GELU, or OpenAI's x sigmoid(1.702 x), with which its CLIP was trained."""
+
+    norm_eps: float = 1e-5
+    """What the norms add to a variance: 1e-5 in CLIP and CoCa, 1e-12 in Hugging Face's ViT."""
+
+    has_norm_pre: bool = True
+    """Whether there is a norm before the blocks, as in CLIP and CoCa; ViT has none."""
+
+    norms_memory: bool = False
+    """Whether the text decoder sees patch tokens after the final norm, as in open_clip's coca_base; attention pooling
+    has norms of its own."""
+
     def __post_init__(self) -> None:
         _check_heads("model.image_encoder", self.width, self.num_heads)
+        if self.norm_eps <= 0:
+            raise ValueError(f"model.image_encoder.norm_eps must be above 0, got {self.norm_eps}")
         if self.image_size % self.patch_size:
             raise ValueError(
                 f"model.image_encoder.image_size {self.image_size} is not a multiple of patch_size {self.patch_size}"
@@ -90,6 +108,18 @@ class ImageEncoderConfig:
     def output_width(self) -> int:
         """Features of the pooled image before its projection, and of what the text decoder attends to."""
         return self.pooler.width if self.pooling == "attention" else self.width
+
+    @property
+    def memory_length(self) -> int:
+        """How many vectors of an image the text decoder attends to, where none is left out."""
+        if self.pooling != "attention":
+            return self.num_patches
+        return self.pooler.num_queries - (self.pooler.kind == "single")
+
+    @property
+    def is_projected(self) -> bool:
+        """Whether the pooled image is projected into the joint space, and not there already."""
+        return self.pooling != "attention" or self.pooler.kind == "single"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,10 +142,27 @@ class TextEncoderConfig:
     """Attention heads."""
 
     pooling: TextPooling = "cls"
-    """Where the global feature comes from: a [CLS] token after the text (paper), or the mean of its token states."""
+    """Where the global feature comes from: a [CLS] token after the text (paper), the mean of its token states, or the
+    state of its last token, which ends it (CLIP)."""
+
+    activation: Activation = "gelu"
+    """What the MLPs apply, see the image encoder's; the text decoder has the same."""
+
+    cls_mask: ClsMask = "correct"
+    """What [CLS] sees. correct: the caption and itself. shifted: the caption and one token 0 of padding behind it, but
+    not itself, unless the caption fills its row; open_clip's released CoCa models were trained so, by mistake."""
+
+    cls_position: ClsPosition = "last"
+    """Where [CLS] stands. last: always at the last position, as if every row were padded to the whole context, as
+    open_clip's tokenizer pads it. row_end: behind the padding that is really there, as open_clip's model does it with
+    rows of any length; a caption's embedding then depends on its batch."""
 
     def __post_init__(self) -> None:
         _check_heads("model.text_encoder", self.width, self.num_heads)
+        if self.pooling != "cls" and (self.cls_mask, self.cls_position) != ("correct", "last"):
+            raise ValueError(
+                f"model.text_encoder: cls_mask and cls_position are those of [CLS], pooling is {self.pooling}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -184,6 +231,12 @@ class SyCoCaConfig:
         for name in ("num_answers", "num_classes"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"model.{name} must be at least 1, got {getattr(self, name)}")
+        image_encoder = self.image_encoder
+        if not image_encoder.is_projected and image_encoder.pooler.width != self.embed_dim:
+            raise ValueError(
+                f"model.image_encoder.pooler.width {image_encoder.pooler.width} must be model.embed_dim"
+                f" {self.embed_dim} with kind {image_encoder.pooler.kind}, whose result is not projected"
+            )
         if self.text_decoder is not None:
             _check_heads("model.text_decoder", self.text_encoder.width, self.text_decoder.num_heads)
 

@@ -46,21 +46,21 @@ class _FoldedAttention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, toward: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         queries, memory, transposed, key_weight, value_weight, shares, found = ctx.saved_tensors
+        needs_queries, needs_memory, _, needs_keys, needs_values = ctx.needs_input_grad
         toward_found = _per_head(toward, value_weight).flatten(1, 2)
         toward_shares = torch.bmm(toward_found, transposed)
         toward_logits = torch.ops.aten._softmax_backward_data(toward_shares, shares, -1, shares.dtype)
-        toward_searched = torch.bmm(toward_logits, memory).view_as(found)
-        of_memory = torch.bmm(shares.mT, toward_found)
-        # Computed again: it takes a twelfth of all this, and is as large as what is found.
-        searched = _per_head(queries, key_weight).flatten(1, 2)
-        of_memory.baddbmm_(toward_logits.mT, searched)
-        return (
-            _per_head(toward_searched, key_weight.mT),
-            of_memory,
-            None,
-            _over_positions(queries, toward_searched),
-            _over_positions(toward, found),
-        )
+        of_queries = of_memory = of_keys = None
+        if needs_queries or needs_keys:
+            toward_searched = torch.bmm(toward_logits, memory).view_as(found)
+            of_queries = _per_head(toward_searched, key_weight.mT) if needs_queries else None
+            of_keys = _over_positions(queries, toward_searched) if needs_keys else None
+        if needs_memory:
+            of_memory = torch.bmm(shares.mT, toward_found)
+            # Computed again: it takes a twelfth of all this, and is as large as what is found.
+            searched = _per_head(queries, key_weight).flatten(1, 2)
+            of_memory.baddbmm_(toward_logits.mT, searched)
+        return of_queries, of_memory, None, of_keys, _over_positions(toward, found) if needs_values else None
 
 
 def _per_head(

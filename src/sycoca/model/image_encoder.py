@@ -28,20 +28,25 @@ class ImageEncoder(nn.Module):
         self.cls_token = nn.Parameter(torch.empty(config.width)) if num_extra else None
         self.positions = nn.Parameter(torch.empty(num_extra + config.num_patches, config.width))
         self.mask_token = nn.Parameter(torch.empty(config.width)) if has_mask_token else None
-        self.norm_pre = layer_norm(config.width)
-        self.blocks = nn.ModuleList(SelfBlock(config.width, config.num_heads) for _ in range(config.depth))
+        self.norm_pre = layer_norm(config.width, config.norm_eps) if config.has_norm_pre else nn.Identity()
+        self.blocks = nn.ModuleList(
+            SelfBlock(config.width, config.num_heads, config.activation, config.norm_eps) for _ in range(config.depth)
+        )
         if config.pooling == "attention":
             self.norm_post, self.pooling = None, AttentionPooling(config.pooler, config.width)
         else:
-            self.norm_post, self.pooling = layer_norm(config.width), None
-        self.projection = nn.Linear(config.output_width, embed_dim, bias=False)
+            self.norm_post, self.pooling = layer_norm(config.width, config.norm_eps), None
+        self.projection = (
+            nn.Linear(config.output_width, embed_dim, bias=False) if config.is_projected else nn.Identity()
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Initialize as CLIP does, embeddings and projections normal with std width^-1/2; but with larger positions."""
         init_blocks(self.blocks, self.config.width, self.config.depth)
         nn.init.normal_(self.patch_embedding.weight, std=self.config.patch_pixels**-0.5)
-        nn.init.normal_(self.projection.weight, std=self.config.output_width**-0.5)
+        if isinstance(self.projection, nn.Linear):
+            nn.init.normal_(self.projection.weight, std=self.config.output_width**-0.5)
         nn.init.normal_(self.positions, std=POSITION_STD)
         for embedding in (self.cls_token, self.mask_token):
             if embedding is not None:
@@ -65,7 +70,7 @@ class ImageEncoder(nn.Module):
         pixels = patchify(images, self.config.patch_size)
         num_extra = 0 if self.cls_token is None else 1
         positions = resize_positions(self.positions, pixels.shape[1])
-        patch_positions = positions[num_extra:].expand(len(images), -1, -1)
+        patch_positions = positions[num_extra:].expand(images.shape[0], -1, -1)
         if visible is not None:
             pixels, patch_positions = (
                 gather_patches(pixels, visible),
@@ -76,7 +81,7 @@ class ImageEncoder(nn.Module):
             x = self._with_mask_tokens(x, is_masked)
         x = x + patch_positions
         if self.cls_token is not None:
-            cls = (self.cls_token + positions[0]).expand(len(images), 1, -1)
+            cls = (self.cls_token + positions[0]).expand(images.shape[0], 1, -1)
             x = torch.cat([cls.to(x.dtype), x], dim=1)
         x = self.norm_pre(x)
         for place, block in enumerate(self.blocks):
@@ -136,7 +141,7 @@ class ImageEncoder(nn.Module):
     ) -> Float[Tensor, "batch memory memory_width"]:
         """Return what the text decoder attends to: the patch tokens, or the pooler's summaries of them."""
         if self.pooling is None:
-            return patch_tokens
+            return self._norm_post(patch_tokens) if self.config.norms_memory else patch_tokens
         return self.pooling.memory(torch.cat([cls_tokens, patch_tokens], dim=1))
 
     def _norm_post(self, x: Float[Tensor, "batch length width"]) -> Float[Tensor, "batch length width"]:

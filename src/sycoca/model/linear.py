@@ -1,11 +1,16 @@
 """The linear layer of blocks and of the vocabulary head."""
 
-from typing import Any, final
+from typing import Any, assert_never, final
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from sycoca.model.config import Activation
+
+QUICK_GELU_SLOPE = 1.702
+"""OpenAI's CLIP approximates GELU by x sigmoid(1.702 x)."""
 
 _FEW_ROWS = range(8, 49)
 """So many rows decoding has: one token of each of some captions."""
@@ -42,11 +47,13 @@ class Linear(nn.Linear):
             return self(norm(x))
         return _LinearOfNorm.apply(x, norm.weight, norm.bias, norm.eps, self.weight, self.bias)
 
-    def of_gelu(self, x: Float[Tensor, "*rows in_features"]) -> Float[Tensor, "*rows out_features"]:
-        """Return what the layer makes of GELU (exact) of x, which backward computes again instead of it being kept."""
+    def of_activation(
+        self, activation: Activation, x: Float[Tensor, "*rows in_features"]
+    ) -> Float[Tensor, "*rows out_features"]:
+        """Return what the layer makes of x, activated, which backward computes again instead of it being kept."""
         if _keeps_inputs():
-            return self(F.gelu(x))
-        return _LinearOfGelu.apply(x, self.weight, self.bias)
+            return self(_activated(activation, x))
+        return _LinearOfActivation.apply(activation, x, self.weight, self.bias)
 
 
 def _keeps_inputs() -> bool:
@@ -68,31 +75,68 @@ class _LinearOfNorm(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, toward: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, mean, inverse_std, scale, shift, weight = ctx.saved_tensors
-        normed = torch.native_layer_norm(x, scale.shape, scale, shift, ctx.eps)[0]
-        toward_normed, of_weight, of_bias = _linear_backward(toward, normed, weight)
-        of_x, of_scale, of_shift = torch.ops.aten.native_layer_norm_backward(
-            toward_normed, x, scale.shape, mean, inverse_std, scale, shift, [True, True, True]
-        )
-        return of_x, of_scale, of_shift, None, of_weight, of_bias
+        *needs_normed, _, needs_weight, needs_bias = ctx.needs_input_grad
+        of_x = of_scale = of_shift = of_weight = None
+        if any(needs_normed):
+            of_x, of_scale, of_shift = torch.ops.aten.native_layer_norm_backward(
+                _of_input(toward, weight, x.dtype), x, scale.shape, mean, inverse_std, scale, shift, needs_normed
+            )
+        if needs_weight:
+            normed = torch.native_layer_norm(x, scale.shape, scale, shift, ctx.eps)[0]
+            of_weight = _of_weight(toward, normed)
+        return of_x, of_scale, of_shift, None, of_weight, _of_bias(toward) if needs_bias else None
 
 
-class _LinearOfGelu(torch.autograd.Function):
-    """A linear layer of GELU, of which backward gets GELU's input alone."""
+class _LinearOfActivation(torch.autograd.Function):
+    """A linear layer of an activation, of which backward gets the activation's input alone."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, activation: Activation, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return F.linear(F.gelu(x), weight, bias)
+        ctx.activation = activation
+        return F.linear(_activated(activation, x), weight, bias)
 
     @staticmethod
-    def backward(ctx: Any, toward: Tensor) -> tuple[Tensor, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, toward: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, weight = ctx.saved_tensors
-        toward_activated, of_weight, of_bias = _linear_backward(toward, F.gelu(x), weight)
-        return torch.ops.aten.gelu_backward(toward_activated, x), of_weight, of_bias
+        _, needs_x, needs_weight, needs_bias = ctx.needs_input_grad
+        of_x = of_weight = None
+        if needs_x:
+            of_x = _activation_backward(ctx.activation, _of_input(toward, weight, x.dtype), x)
+        if needs_weight:
+            of_weight = _of_weight(toward, _activated(ctx.activation, x))
+        return None, of_x, of_weight, _of_bias(toward) if needs_bias else None
 
 
-def _linear_backward(toward: Tensor, input: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of a linear layer's input, weight and bias, computed in the type of its output."""
-    rows = toward.flatten(0, -2)
-    of_input = (toward @ weight.to(toward.dtype)).to(input.dtype)
-    return of_input, rows.T @ input.flatten(0, -2).to(toward.dtype), rows.sum(0)
+def _activated(activation: Activation, x: Tensor) -> Tensor:
+    match activation:
+        case "gelu":
+            return F.gelu(x)
+        case "quick_gelu":
+            return x * torch.sigmoid(QUICK_GELU_SLOPE * x)
+        case unknown:
+            assert_never(unknown)
+
+
+def _activation_backward(activation: Activation, toward: Tensor, x: Tensor) -> Tensor:
+    match activation:
+        case "gelu":
+            return torch.ops.aten.gelu_backward(toward, x)
+        case "quick_gelu":
+            gate = torch.sigmoid(QUICK_GELU_SLOPE * x)
+            return toward * (gate + QUICK_GELU_SLOPE * x * gate * (1 - gate))
+        case unknown:
+            assert_never(unknown)
+
+
+def _of_input(toward: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the gradient of a linear layer's input, computed in the type of its output as the two below are."""
+    return (toward @ weight.to(toward.dtype)).to(dtype)
+
+
+def _of_weight(toward: Tensor, input: Tensor) -> Tensor:
+    return toward.flatten(0, -2).T @ input.flatten(0, -2).to(toward.dtype)
+
+
+def _of_bias(toward: Tensor) -> Tensor:
+    return toward.flatten(0, -2).sum(0)

@@ -35,7 +35,7 @@ class AttentionPooler(nn.Module):
     ) -> Float[Tensor, "batch queries width"]:
         """Return one summary per query, or of those ``queries`` alone."""
         attention = self.attention
-        asked = attention.query.of_norm(self.norm_query, self.query[queries]).expand(len(memory), -1, -1)
+        asked = attention.query.of_norm(self.norm_query, self.query[queries]).expand(memory.shape[0], -1, -1)
         return attention.output(attention.attend(asked, *self._keys_values(memory)))
 
     def each_alone(self, memory: Float[Tensor, "batch keys memory_width"]) -> Float[Tensor, "batch keys width"]:
@@ -53,42 +53,39 @@ class AttentionPooler(nn.Module):
 class AttentionPooling(nn.Module):
     """One or two poolers: for the global feature and for the text decoder's memory.
 
-    single: query 0 of one pooler is the global feature, the others are the memory (open_clip's CoCa). parallel:
-    a pooler each on the patch tokens. cascade: the global feature reads the memory (CoCa, arXiv 2205.01917).
+    single: query 0 of one pooler is the global feature, the others are the memory; a norm comes last (open_clip's
+    CoCa). parallel: a pooler each on the tokens, which are normed before. cascade: the same, but the global feature
+    reads the memory (CoCa, arXiv 2205.01917; both as in open_clip's coca2 models).
     """
 
     def __init__(self, config: AttentionPoolerConfig, image_width: int) -> None:
         super().__init__()
         self.kind = config.kind
         self.memory_pooler = AttentionPooler(config.num_queries, config.width, image_width, config.num_heads)
-        self.norm = layer_norm(config.width)
+        self.norm = layer_norm(config.width if config.kind == "single" else image_width)
         contrastive_input = config.width if config.kind == "cascade" else image_width
         self.contrastive_pooler = (
             None if config.kind == "single" else AttentionPooler(1, config.width, contrastive_input, config.num_heads)
         )
 
     def feature(self, tokens: Float[Tensor, "batch keys width"]) -> Float[Tensor, "batch feature_width"]:
-        """Return the normed global feature of the tokens."""
+        """Return the global feature of the tokens."""
         if self.contrastive_pooler is None:
-            pooled = self.memory_pooler(tokens, slice(1))
-        elif self.kind == "cascade":
-            # The pooled tokens pass the norm before they are read again, as the decoder gets them.
-            pooled = self.contrastive_pooler(self.norm(self.memory_pooler(tokens)))
-        else:
-            pooled = self.contrastive_pooler(tokens)
-        return self.norm(pooled[:, 0])
+            return self.norm(self.memory_pooler(tokens, slice(1)))[:, 0]
+        looked_at = self.memory(tokens) if self.kind == "cascade" else self.norm(tokens)
+        return self.contrastive_pooler(looked_at)[:, 0]
 
     def feature_of_each(self, tokens: Float[Tensor, "batch keys width"]) -> Float[Tensor, "batch keys feature_width"]:
         """Return for every token the global feature of an image that has this token alone."""
-        if self.kind == "parallel":
-            assert self.contrastive_pooler is not None
-            return self.norm(self.contrastive_pooler.each_alone(tokens))
-        pooled = self.norm(self.memory_pooler.each_alone(tokens))
         if self.contrastive_pooler is None:
-            return pooled
-        return self.norm(self.contrastive_pooler.each_alone(pooled))
+            return self.norm(self.memory_pooler.each_alone(tokens))
+        looked_at = self.norm(tokens)
+        if self.kind == "cascade":
+            looked_at = self.memory_pooler.each_alone(looked_at)
+        return self.contrastive_pooler.each_alone(looked_at)
 
     def memory(self, tokens: Float[Tensor, "batch keys width"]) -> Float[Tensor, "batch memory memory_width"]:
         """Return what the text decoder attends to."""
-        first = 1 if self.contrastive_pooler is None else 0
-        return self.norm(self.memory_pooler(tokens, slice(first, None)))
+        if self.contrastive_pooler is None:
+            return self.norm(self.memory_pooler(tokens, slice(1, None)))
+        return self.memory_pooler(self.norm(tokens))

@@ -72,11 +72,7 @@ class SyCoCa(nn.Module):
             has_mask_token=image_decoder is not None and image_decoder.mask_tokens == "encoder",
         )
         self.text_encoder = TextEncoder(text, config.embed_dim)
-        self.text_decoder = (
-            None
-            if decoder is None
-            else TextDecoder(text.width, decoder.depth, decoder.num_heads, image.output_width, text.vocab_size)
-        )
+        self.text_decoder = None if decoder is None else TextDecoder(decoder, text, image.output_width)
         self.image_decoder = (
             None
             if image_decoder is None

@@ -1,11 +1,13 @@
 """The text decoder: token states look at the image and predict the next token."""
 
+from collections.abc import Sequence
 from typing import cast, final
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from sycoca.model.attention import KeyValueCache, Memory
+from sycoca.model.attention import Memory, TokenCache
+from sycoca.model.config import TextDecoderConfig, TextEncoderConfig
 from sycoca.model.linear import Linear
 from sycoca.model.packing import Packing
 from sycoca.model.transformer import CrossBlock, SelfBlock, init_blocks, layer_norm
@@ -23,13 +25,16 @@ class TextDecoder(nn.Module):
     vocabulary head is not tied to the token embedding.
     """
 
-    def __init__(self, width: int, depth: int, num_heads: int, memory_width: int, vocab_size: int) -> None:
+    def __init__(self, config: TextDecoderConfig, text: TextEncoderConfig, memory_width: int) -> None:
         super().__init__()
-        self.width, self.depth = width, depth
-        self.self_blocks = nn.ModuleList(SelfBlock(width, num_heads) for _ in range(depth))
-        self.cross_blocks = nn.ModuleList(CrossBlock(width, memory_width, num_heads) for _ in range(depth))
+        width, depth, num_heads = text.width, config.depth, config.num_heads
+        self.width, self.depth, self.num_heads = width, depth, num_heads
+        self.self_blocks = nn.ModuleList(SelfBlock(width, num_heads, text.activation) for _ in range(depth))
+        self.cross_blocks = nn.ModuleList(
+            CrossBlock(width, memory_width, num_heads, text.activation) for _ in range(depth)
+        )
         self.norm_final = layer_norm(width)
-        self.vocabulary = Linear(width, vocab_size, bias=False)
+        self.vocabulary = Linear(width, text.vocab_size, bias=False)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -69,8 +74,8 @@ class TextDecoder(nn.Module):
     def decode_step(
         self,
         token_states: Float[Tensor, "rows new width"],
-        caches: list[KeyValueCache],
-        memory: list[KeysValues],
+        caches: Sequence[TokenCache],
+        memory: Sequence[KeysValues],
     ) -> Float[Tensor, "rows width"]:
         """Return the normed state of the last new token of every row.
 

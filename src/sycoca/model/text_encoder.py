@@ -1,15 +1,19 @@
 """The text encoder: a causal transformer from token ids to token states and one global feature."""
 
-from typing import final
+from collections.abc import Sequence
+from typing import assert_never, final
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from sycoca.model.attention import KeyValueCache
+from sycoca.model.attention import TokenCache
 from sycoca.model.config import TextEncoderConfig
 from sycoca.model.packing import Packing
 from sycoca.model.transformer import SelfBlock, init_blocks, layer_norm
+
+SHIFTED_MASK_PAD_ID = 0
+"""What open_clip's CoCa pads with: the token behind the caption that its shifted mask lets [CLS] see."""
 
 
 @final
@@ -18,7 +22,8 @@ class TextEncoder(nn.Module):
 
     The [CLS] token lies right behind a caption's last real token, so that the causal flag alone lets it see all
     of them and lets none of them see it: no mask is ever built. Its position embedding is always the last one,
-    whatever the caption's length, so a caption's embedding does not depend on its batch.
+    whatever the caption's length, so a caption's embedding does not depend on its batch. Models of open_clip that
+    were trained otherwise have ``cls_mask`` and ``cls_position``.
     """
 
     def __init__(self, config: TextEncoderConfig, embed_dim: int) -> None:
@@ -28,7 +33,9 @@ class TextEncoder(nn.Module):
         self.token_embedding = nn.Embedding(config.vocab_size, config.width)
         self.positions = nn.Parameter(torch.empty(config.context_length + has_cls, config.width))
         self.cls_token = nn.Parameter(torch.empty(config.width)) if has_cls else None
-        self.blocks = nn.ModuleList(SelfBlock(config.width, config.num_heads) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(
+            SelfBlock(config.width, config.num_heads, config.activation) for _ in range(config.depth)
+        )
         self.norm_final = layer_norm(config.width)
         self.projection = nn.Linear(config.width, embed_dim, bias=False)
         self.reset_parameters()
@@ -43,31 +50,32 @@ class TextEncoder(nn.Module):
         nn.init.normal_(self.projection.weight, std=self.config.width**-0.5)
 
     def forward(
-        self, tokens: Int[Tensor, "batch tokens"], is_padding: Bool[Tensor, "batch tokens"]
+        self, tokens: Int[Tensor, "batch tokens"], is_padding: Bool[Tensor, "batch tokens"], *, is_packed: bool = True
     ) -> tuple[Float[Tensor, "batch tokens width"], Float[Tensor, "batch embed"]]:
         """Return token states before the final norm, and the caption's vector in the joint space, not normalized.
 
-        Padding must be on the right. States of padding are filler. Raises ValueError for captions longer than the
-        context.
+        Padding must be on the right. States of padding are filler; nothing is computed of them where the rows are
+        packed, but the sizes of that depend on the captions, which no exported graph can have. Raises ValueError for
+        captions longer than the context.
         """
         x = self._embed(tokens, start=0)
         lengths = (~is_padding).sum(dim=1)
-        ends = lengths
+        last, may_attend = lengths - 1, None
         if self.cls_token is not None:
-            x, ends = self._with_cls(x, lengths), lengths + 1
-        packing = Packing(torch.arange(x.shape[1], device=x.device) < ends.unsqueeze(1))
-        x = packing.pack(x)
+            x, last, may_attend = self._with_cls(x, lengths)
+        packing = Packing(torch.arange(x.shape[1], device=x.device) <= last.unsqueeze(1)) if is_packed else None
+        x = x if packing is None else packing.pack(x)
         for block in self.blocks:
-            x = block(x, is_causal=True, packing=packing)
-        x = packing.unpack(x)
-        return x[:, : tokens.shape[1]], self.projection(self._pool(x, is_padding, lengths))
+            x = block(x, is_causal=True, packing=packing, may_attend=may_attend)
+        x = x if packing is None else packing.unpack(x)
+        return x[:, : tokens.shape[1]], self.projection(self._pool(x, is_padding, last))
 
     def project_tokens(self, token_states: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens embed"]:
         """Put every token into the joint space by itself, not yet normalized."""
         return self.projection(self.norm_final(token_states))
 
     def decode_step(
-        self, tokens: Int[Tensor, "rows new"], caches: list[KeyValueCache]
+        self, tokens: Int[Tensor, "rows new"], caches: Sequence[TokenCache]
     ) -> Float[Tensor, "rows new width"]:
         """Return the states of new tokens that follow those in the caches (one cache per block)."""
         x = self._embed(tokens, start=caches[0].num_tokens)
@@ -83,20 +91,52 @@ class TextEncoder(nn.Module):
 
     def _with_cls(
         self, x: Float[Tensor, "batch tokens width"], lengths: Int[Tensor, " batch"]
-    ) -> Float[Tensor, "batch tokens_and_cls width"]:
+    ) -> tuple[
+        Float[Tensor, "batch tokens_and_cls width"],
+        Int[Tensor, " batch"],
+        Bool[Tensor, "batch 1 tokens_and_cls tokens_and_cls"] | None,
+    ]:
+        """Put [CLS] behind each caption; return also its place, and who sees whom unless the causal flag says it."""
         assert self.cls_token is not None
-        cls = self.cls_token + self.positions[-1]
-        is_cls = torch.arange(x.shape[1] + 1, device=x.device) == lengths.unsqueeze(1)
-        room = torch.cat([x, x.new_zeros(len(x), 1, x.shape[2])], dim=1)
-        return torch.where(is_cls.unsqueeze(-1), cls, room)
+        row_end = self.config.context_length if self.config.cls_position == "last" else x.shape[1]
+        cls = self.cls_token + self.positions[row_end]
+        if self.config.cls_mask == "correct":
+            return _put(cls, _with_room(x, 1), lengths), lengths, None
+        has_padding = lengths < row_end
+        places = lengths + has_padding
+        # Where there is no padding, [CLS] overwrites it.
+        padding = self.token_embedding.weight[SHIFTED_MASK_PAD_ID] + self.positions[lengths].unsqueeze(1)
+        x = _put(cls, _put(padding, _with_room(x, 2), lengths), places)
+        hides_itself = _is_at(places, x.shape[1]) & has_padding.unsqueeze(1)
+        is_before = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
+        return x, places, (is_before & ~hides_itself.unsqueeze(1)).unsqueeze(1)
 
     def _pool(
         self,
         x: Float[Tensor, "batch length width"],
         is_padding: Bool[Tensor, "batch tokens"],
-        lengths: Int[Tensor, " batch"],
+        last: Int[Tensor, " batch"],
     ) -> Float[Tensor, "batch width"]:
-        if self.cls_token is not None:
-            return self.norm_final(x[torch.arange(len(x), device=x.device), lengths])
-        states = self.norm_final(x).masked_fill(is_padding.unsqueeze(-1), 0)
-        return states.sum(dim=1) / lengths.unsqueeze(1)
+        match self.config.pooling:
+            case "cls" | "eos":
+                return self.norm_final(x[torch.arange(x.shape[0], device=x.device), last])
+            case "mean":
+                states = self.norm_final(x).masked_fill(is_padding.unsqueeze(-1), 0)
+                return states.sum(dim=1) / (last + 1).unsqueeze(1)
+            case unknown:
+                assert_never(unknown)
+
+
+def _with_room(x: Float[Tensor, "batch length width"], num_more: int) -> Float[Tensor, "batch longer width"]:
+    return torch.cat([x, x.new_zeros(x.shape[0], num_more, x.shape[2])], dim=1)
+
+
+def _put(
+    state: Float[Tensor, "*batch_1 width"], x: Float[Tensor, "batch length width"], places: Int[Tensor, " batch"]
+) -> Float[Tensor, "batch length width"]:
+    """Return x with a state at one place of every row."""
+    return torch.where(_is_at(places, x.shape[1]).unsqueeze(-1), state, x)
+
+
+def _is_at(places: Int[Tensor, " batch"], length: int) -> Bool[Tensor, "batch length"]:
+    return torch.arange(length, device=places.device) == places.unsqueeze(1)

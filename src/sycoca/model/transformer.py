@@ -1,14 +1,16 @@
 """Pre-norm blocks, with and without a look at a memory, and how their tensors are initialized.
 
-The blocks are open_clip's exactly (exact GELU, LayerNorm eps 1e-5), so that weights come in by renaming alone.
+The blocks are open_clip's exactly (exact GELU, LayerNorm eps 1e-5, unless a converted model had others), so that
+weights come in by renaming alone.
 """
 
 from typing import final
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from sycoca.model.attention import LAYER_NORM_EPS, CrossAttention, KeyValueCache, Memory, SelfAttention
+from sycoca.model.attention import LAYER_NORM_EPS, CrossAttention, Memory, SelfAttention, TokenCache
+from sycoca.model.config import Activation
 from sycoca.model.linear import Linear
 from sycoca.model.packing import Packing
 
@@ -16,17 +18,18 @@ MLP_RATIO = 4
 """Hidden features of an MLP per feature of its input, as in open_clip's CLIP and CoCa."""
 
 
-def layer_norm(width: int) -> nn.LayerNorm:
+def layer_norm(width: int, eps: float = LAYER_NORM_EPS) -> nn.LayerNorm:
     """Return the layer norm that all components use; it starts as weight one, bias zero."""
-    return nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+    return nn.LayerNorm(width, eps=eps)
 
 
 @final
 class Mlp(nn.Module):
-    """Two linear layers around an exact GELU."""
+    """Two linear layers around an activation."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, activation: Activation) -> None:
         super().__init__()
+        self.activation: Activation = activation
         self.expand = Linear(width, MLP_RATIO * width)
         self.contract = Linear(MLP_RATIO * width, width)
 
@@ -34,36 +37,45 @@ class Mlp(nn.Module):
         self, x: Float[Tensor, "batch length width"], norm: nn.LayerNorm
     ) -> Float[Tensor, "batch length width"]:
         """Transform every position, normed, by itself."""
-        return self.contract.of_gelu(self.expand.of_norm(norm, x))
+        return self.contract.of_activation(self.activation, self.expand.of_norm(norm, x))
 
 
 @final
 class SelfBlock(nn.Module):
     """Self-attention and an MLP, each behind a norm and beside a residual."""
 
-    def __init__(self, width: int, num_heads: int) -> None:
+    def __init__(
+        self, width: int, num_heads: int, activation: Activation = "gelu", norm_eps: float = LAYER_NORM_EPS
+    ) -> None:
         super().__init__()
-        self.norm_attention = layer_norm(width)
+        self.norm_attention = layer_norm(width, norm_eps)
         self.attention = SelfAttention(width, num_heads)
-        self.norm_mlp = layer_norm(width)
-        self.mlp = Mlp(width)
+        self.norm_mlp = layer_norm(width, norm_eps)
+        self.mlp = Mlp(width, activation)
 
     def forward(
         self,
         x: Float[Tensor, "batch length width"],
         *,
         is_causal: bool,
-        cache: KeyValueCache | None = None,
+        cache: TokenCache | None = None,
         packing: Packing | None = None,
+        may_attend: Bool[Tensor, "rows 1 positions positions"] | None = None,
         residual_factors: Float[Tensor, "batch 2"] | None = None,
         num_queries: int | None = None,
     ) -> Float[Tensor, "batch queries width"]:
         """Mix positions, then features; both are multiplied by a row's ``residual_factors`` (0 leaves them out).
 
-        With ``num_queries`` only the last so many positions are computed, see `SelfAttention`.
+        With ``num_queries`` only the last so many positions are computed; see `SelfAttention`, also for the others.
         """
         attended = self.attention(
-            x, self.norm_attention, is_causal=is_causal, cache=cache, packing=packing, num_queries=num_queries
+            x,
+            self.norm_attention,
+            is_causal=is_causal,
+            cache=cache,
+            packing=packing,
+            may_attend=may_attend,
+            num_queries=num_queries,
         )
         if num_queries is not None:
             x = x[:, -num_queries:]
@@ -79,13 +91,13 @@ class SelfBlock(nn.Module):
 class CrossBlock(nn.Module):
     """Cross-attention and an MLP of its own, as every layer of open_clip's text decoder has them."""
 
-    def __init__(self, width: int, memory_width: int, num_heads: int) -> None:
+    def __init__(self, width: int, memory_width: int, num_heads: int, activation: Activation = "gelu") -> None:
         super().__init__()
         self.norm_attention = layer_norm(width)
         self.norm_memory = layer_norm(memory_width)
         self.attention = CrossAttention(width, memory_width, num_heads)
         self.norm_mlp = layer_norm(width)
-        self.mlp = Mlp(width)
+        self.mlp = Mlp(width, activation)
 
     def forward(
         self,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 ResizeKind = Literal["crop", "squash"]
+TokenizerKind = Literal["trained", "clip"]
 
 NUM_SPECIAL_TOKENS = 3
 """Padding, begin and end of a caption."""
@@ -45,13 +46,16 @@ class ImageTransformConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenizerConfig:
-    """The byte-pair tokenizer that is trained on the texts at hand."""
+    """The byte-pair tokenizer."""
+
+    kind: TokenizerKind = "trained"
+    """trained: on the texts at hand. clip: CLIP's own 49,408 token ids and one for padding."""
 
     vocab_size: int = 8192
-    """Most token ids, the 256 bytes and 3 special tokens included; few captions give fewer."""
+    """Most token ids that are trained, the 256 bytes and 3 special tokens included; few captions give fewer."""
 
     lowercase: bool = True
-    """Whether captions are lower-cased first."""
+    """Whether captions are lower-cased before training; CLIP's always are."""
 
     def __post_init__(self) -> None:
         least = 256 + NUM_SPECIAL_TOKENS

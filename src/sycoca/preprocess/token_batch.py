@@ -31,7 +31,7 @@ def pad_tokens(sequences: Sequence[Sequence[int]], pad_id: int) -> TokenBatch:
     if not sequences:
         raise ValueError("a batch needs at least one caption, got none")
     lengths = torch.tensor([len(sequence) for sequence in sequences])
-    tokens = torch.full((len(sequences), int(lengths.max())), pad_id, dtype=torch.int64)
-    for row, sequence in zip(tokens, sequences, strict=True):
-        row[: len(sequence)] = torch.as_tensor(sequence, dtype=torch.int64)
-    return TokenBatch(tokens=tokens, is_padding=torch.arange(tokens.shape[1]) >= lengths[:, None])
+    is_padding = torch.arange(int(lengths.max())) >= lengths[:, None]
+    tokens = torch.full(is_padding.shape, pad_id, dtype=torch.int64)
+    tokens[~is_padding] = torch.tensor([token for sequence in sequences for token in sequence], dtype=torch.int64)
+    return TokenBatch(tokens=tokens, is_padding=is_padding)

@@ -1,14 +1,22 @@
 """Byte-pair tokenizer: captions to token ids and back."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import assert_never, final
 
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
+from sycoca.preprocess.clip_vocabulary import (
+    CLIP_BOS,
+    CLIP_EOS,
+    ClipPad,
+    ClipWords,
+    clip_backend,
+    is_clip_vocabulary,
+)
 from sycoca.preprocess.config import TokenizerConfig
 
 PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"
@@ -32,7 +40,7 @@ class SpecialTokens:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WordSpan:
-    """Where a word (what stands between spaces) is found in an encoded caption."""
+    """Where a word is found in an encoded caption: what stands between spaces, or what CLIP's vocabulary sets apart."""
 
     word: str
     """The word as the tokenizer reads it, as far as it fits."""
@@ -46,16 +54,33 @@ class WordSpan:
 
 @final
 class Tokenizer:
-    """A byte-level byte-pair tokenizer: any text comes back, up to lower-casing and runs of whitespace."""
+    """A byte-level byte-pair tokenizer, trained on captions or CLIP's.
+
+    Any text comes back up to lower-casing and runs of whitespace; CLIP's also repairs broken text and sets words and
+    punctuation apart.
+    """
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
-        pad_id, bos_id, eos_id = (backend.token_to_id(token) for token in (PAD, BOS, EOS))
-        if pad_id is None or bos_id is None or eos_id is None:
-            raise ValueError(f"not a tokenizer of sycoca: its vocabulary lacks one of {PAD}, {BOS}, {EOS}")
         # A caption that contains the letters "<pad>" is text, not padding.
         backend.encode_special_tokens = True
         self._backend = backend
-        self.special = SpecialTokens(pad_id=pad_id, bos_id=bos_id, eos_id=eos_id)
+        if is_clip_vocabulary(backend):
+            self.special = _clip_special_tokens(backend)
+            self._words = ClipWords(backend)
+        else:
+            self.special = _special_tokens(backend)
+            self._words = _SpacedWords(backend)
+
+    @classmethod
+    def build(cls, captions: Iterable[str], config: TokenizerConfig) -> "Tokenizer":
+        """Return a new model's tokenizer: trained on the captions, or CLIP's with a padding of its own."""
+        match config.kind:
+            case "trained":
+                return cls.train(captions, config)
+            case "clip":
+                return cls.clip(pad="own")
+            case unknown:
+                assert_never(unknown)
 
     @classmethod
     def train(cls, captions: Iterable[str], config: TokenizerConfig) -> "Tokenizer":
@@ -72,6 +97,15 @@ class Tokenizer:
         )
         backend.train_from_iterator(_at_least_one(captions), trainer)
         return cls(backend)
+
+    @classmethod
+    def clip(cls, *, pad: ClipPad) -> "Tokenizer":
+        """Return CLIP's tokenizer: 49,408 ids, equal to open_clip's.
+
+        ``pad`` says what fills up shorter captions. own: a token ``<pad>`` with id 49408, for new models. zero: id 0,
+        which is also the word piece "!", as the captioners of open_clip were trained.
+        """
+        return cls(clip_backend(pad))
 
     @classmethod
     def load(cls, path: str | Path) -> "Tokenizer":
@@ -95,16 +129,25 @@ class Tokenizer:
         """Number of token ids, special tokens included."""
         return self._backend.get_vocab_size()
 
+    @property
+    def is_clip(self) -> bool:
+        """Whether its vocabulary is CLIP's, for which texts are repaired and lower-cased before they are cut."""
+        return isinstance(self._words, ClipWords)
+
+    def id_of(self, piece: str) -> int | None:
+        """Return the id of a piece as the vocabulary writes it; None where it has no such piece."""
+        return self._backend.token_to_id(piece)
+
     def encode(self, text: str, context_length: int) -> list[int]:
         """Return bos, the text and eos; a text that is too long loses its end but keeps eos."""
         if context_length < 2:
             raise ValueError(f"context_length must be at least 2 (bos and eos), got {context_length}")
-        ids = self._text_ids(text)[: context_length - 2]
+        ids = self._words.encode(text)[: context_length - 2]
         return [self.special.bos_id, *ids, self.special.eos_id]
 
     def num_tokens(self, text: str) -> int:
         """Return how many tokens the whole text takes, bos and eos included."""
-        return len(self._text_ids(text)) + 2
+        return len(self._words.encode(text)) + 2
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text up to the first eos, without special tokens."""
@@ -113,7 +156,7 @@ class Tokenizer:
             if token == self.special.eos_id:
                 break
             kept.append(int(token))
-        return self._backend.decode(kept, skip_special_tokens=True).removeprefix(" ")
+        return self._words.decode(kept)
 
     def token_strings(self, ids: Iterable[int]) -> list[str]:
         """Return a readable piece per id; special tokens are named like ``<bos>``."""
@@ -122,23 +165,51 @@ class Tokenizer:
     def word_spans(self, text: str, context_length: int) -> list[WordSpan]:
         """Return which positions of ``encode(text, context_length)`` belong to which word."""
         ids = self.encode(text, context_length)
-        starts = [i for i in range(1, len(ids) - 1) if self._begins_word(ids[i])]
+        starts = [i for i in range(1, len(ids) - 1) if self._words.begins_word(ids, i)]
         stops = [*starts[1:], len(ids) - 1]
         return [
             WordSpan(word=self.decode(ids[start:stop]), start=start, stop=stop)
             for start, stop in zip(starts, stops, strict=False)
         ]
 
-    def _text_ids(self, text: str) -> list[int]:
+
+@final
+class _SpacedWords:
+    """Reads and writes the text between bos and eos: every word's first piece begins with the space in front of it."""
+
+    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+        self._backend = backend
+
+    def encode(self, text: str) -> list[int]:
         return self._backend.encode(text, add_special_tokens=False).ids
 
-    def _begins_word(self, token: int) -> bool:
-        piece = self._backend.id_to_token(token)
+    def decode(self, ids: Sequence[int]) -> str:
+        return self._backend.decode(ids, skip_special_tokens=True).removeprefix(" ")
+
+    def begins_word(self, ids: Sequence[int], place: int) -> bool:
+        piece = self._backend.id_to_token(ids[place])
         return piece is not None and piece.startswith(_WORD_START)
 
 
 def _from_json(text: str) -> Tokenizer:
     return Tokenizer(tokenizers.Tokenizer.from_str(text))
+
+
+def _special_tokens(backend: tokenizers.Tokenizer) -> SpecialTokens:
+    pad_id, bos_id, eos_id = (backend.token_to_id(token) for token in (PAD, BOS, EOS))
+    if pad_id is None or bos_id is None or eos_id is None:
+        raise ValueError(f"not a tokenizer of sycoca: its vocabulary lacks one of {PAD}, {BOS}, {EOS}")
+    return SpecialTokens(pad_id=pad_id, bos_id=bos_id, eos_id=eos_id)
+
+
+def _clip_special_tokens(backend: tokenizers.Tokenizer) -> SpecialTokens:
+    bos_id, eos_id = (backend.token_to_id(token) for token in (CLIP_BOS, CLIP_EOS))
+    if bos_id is None or eos_id is None or backend.padding is None:
+        raise ValueError(
+            f"not a tokenizer of sycoca: its vocabulary ends words as CLIP's, but lacks {CLIP_BOS}, {CLIP_EOS} or"
+            ' the section "padding" with pad_id; Tokenizer.clip(...).save(...) writes one that has all three'
+        )
+    return SpecialTokens(pad_id=backend.padding["pad_id"], bos_id=bos_id, eos_id=eos_id)
 
 
 def _untrained_backend(config: TokenizerConfig) -> tokenizers.Tokenizer:

@@ -194,7 +194,7 @@ def coca_base() -> PretrainConfig:
     own result: not yet run.
     """
     model = SyCoCaConfig(
-        image_encoder=ImageEncoderConfig(image_size=288, patch_size=18),
+        image_encoder=ImageEncoderConfig(image_size=288, patch_size=18, norms_memory=True),
         text_encoder=TextEncoderConfig(vocab_size=64_000, width=768, num_heads=12),
         text_decoder=TextDecoderConfig(num_heads=12),
         image_decoder=ImageDecoderConfig(width=768, num_heads=12),

@@ -71,7 +71,7 @@ def _shown(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     if isinstance(value, tuple):
-        return ", ".join(map(_shown, value))
+        return ", ".join(map(_shown, value)) or "none"
     if isinstance(value, float):
         return f"{value:.6g}"
     return "none" if is_dataclass(value) else f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,15 +1,18 @@
 """What every run is put together from, whatever is trained."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from sycoca.data.examples import Examples
 from sycoca.data.loader import TrainingBatches
 from sycoca.data.samples import SampleSource
 from sycoca.data.skipping import SkipLog
 from sycoca.model.config import SyCoCaConfig
+from sycoca.model.patches import resize_positions
 from sycoca.model.sycoca import SyCoCa
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.randomness import derive_key
@@ -21,6 +24,9 @@ from sycoca.training.update import Updater
 from sycoca.training.weight_average import WeightAverage
 from sycoca.weights.config import WeightsConfig
 
+_PATCH_POSITIONS = {"image_encoder.positions", "image_decoder.positions"}
+"""Names of the tensors with one row per patch."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sources:
@@ -31,6 +37,12 @@ class Sources:
 
     validation: SampleSource | None
     """What is measured on, if anything."""
+
+    train_spec: str | None = None
+    """The SPEC that the training data was opened by; None where a caller gave a source."""
+
+    validation_spec: str | None = None
+    """The same for what is measured on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +69,9 @@ class TrainedParts:
 
     mixup_alpha: float | None = None
     """How strongly training images are mixed, see `TrainingCrops`; None does not."""
+
+    lr_ratios: Mapping[str, float] = field(default_factory=dict)
+    """Shares of the learning rate by names of parameters, beside those of layers; others have all of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +105,7 @@ def assemble(
     updater = Updater(
         runtime,
         trained.task,
-        build_optimizer(trained.model, config.optimizer),
+        build_optimizer(trained.model, config.optimizer, trained.lr_ratios),
         clip_norm=config.training.gradient_clip_norm,
     )
     batches = TrainingBatches(
@@ -120,3 +135,24 @@ def build_model(config: SyCoCaConfig, seed: int) -> SyCoCa:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_key(seed, "model"))
         return SyCoCa(config)
+
+
+def fill_model(model: SyCoCa, tensors: Mapping[str, Tensor]) -> frozenset[str]:
+    """Fill the model with those tensors of weights for which it has a place, and return their names.
+
+    Positions of patches are interpolated to its grid. Raises ValueError where a tensor has another shape, and where
+    there is a place for none.
+    """
+    own = model.state_dict()
+    shared = {name: tensor.to(own[name].dtype) for name, tensor in tensors.items() if name in own}
+    for name in _PATCH_POSITIONS & shared.keys():
+        shared[name] = resize_positions(shared[name], model.config.image_encoder.num_patches)
+    for name, tensor in shared.items():
+        if tensor.shape != own[name].shape:
+            raise ValueError(
+                f"{name} has shape {tuple(tensor.shape)} in the weights and {tuple(own[name].shape)} in the model"
+            )
+    if not shared:
+        raise ValueError("the model has a place for none of the weights' tensors: nothing would be loaded")
+    model.load_state_dict(own | shared)
+    return frozenset(shared)

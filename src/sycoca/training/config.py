@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from sycoca.model.config import MaskingConfig, SyCoCaConfig
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
+from sycoca.training.start_config import StartConfig
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -241,14 +242,17 @@ class PretrainConfig(RunConfig):
     """From pictures to pixels."""
 
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
-    """From captions to tokens; trained on the training captions, and on questions where there are some."""
+    """From captions to tokens; trained on the training captions, and on questions where there are some, or CLIP's."""
+
+    start: StartConfig = field(default_factory=StartConfig)
+    """The weights that training starts from."""
 
     drop_path: float | None = None
     """Probability to go past the attention, or the MLP, of the image encoder's last block, less in those before; None
     for never."""
 
     def __post_init__(self) -> None:
-        if self.tokenizer.vocab_size > self.model.text_encoder.vocab_size:
+        if self.tokenizer.kind == "trained" and self.tokenizer.vocab_size > self.model.text_encoder.vocab_size:
             raise ValueError(
                 f"tokenizer.vocab_size {self.tokenizer.vocab_size} is more than the"
                 f" {self.model.text_encoder.vocab_size} of model.text_encoder.vocab_size; set both"

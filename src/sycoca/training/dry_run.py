@@ -17,13 +17,7 @@ from sycoca.records import ImageTextBatch
 from sycoca.reports.first_batch import draw_first_batch
 from sycoca.training.assembly import RunParts, assemble
 from sycoca.training.config import PretrainConfig
-from sycoca.training.limits import (
-    BYTES_PER_PARAMETER,
-    check_memory,
-    device_bytes,
-    explained_out_of_memory,
-    gigabytes,
-)
+from sycoca.training.limits import check_memory, device_bytes, explained_out_of_memory, gigabytes, state_bytes
 from sycoca.training.pretraining import Pretraining
 from sycoca.training.run_folder import RunFolder
 from sycoca.training.runtime import Runtime
@@ -86,15 +80,18 @@ def dry_run(config: PretrainConfig, *, console: Console) -> DryRunReport:
     The picture of the first batch goes into the run folder, which stays free for the run itself. Raises ValueError
     where several processes were started.
     """
-    recipe = Pretraining(config)
+    recipe = Pretraining.beginning(config)
+    config = recipe.config
     source = recipe.open_sources().train
     picture = Path(config.out) / PICTURE_NAME
     picture.parent.mkdir(parents=True, exist_ok=True)
     with Runtime(config.runtime) as runtime, tempfile.TemporaryDirectory() as scratch:
         if runtime.world_size > 1:
             raise ValueError("a dry run measures one process; start it without torchrun")
-        console.print(f"training the tokenizer on the captions of {len(source):,} samples", highlight=False)
+        console.print(f"building tokenizer and model for {len(source):,} samples", highlight=False)
         trained = recipe.build(source, RunFolder(Path(scratch)), runtime)
+        for line in recipe.notices(trained):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
         skip_log = SkipLog(source, config.data.max_skipped_ratio)
         parts = assemble(config, source, trained, runtime, skip_log)
         micro_batch_size = config.training.micro_batch_on(runtime.world_size)
@@ -108,7 +105,7 @@ def dry_run(config: PretrainConfig, *, console: Console) -> DryRunReport:
         statistics = caption_statistics(source, trained.tokenizer, config.model.text_encoder.context_length)
         return DryRunReport(
             parameters=component_parameters(trained.model),
-            estimated_bytes=BYTES_PER_PARAMETER * trained.model.num_parameters,
+            estimated_bytes=state_bytes(trained.model),
             peak_bytes=_peak_bytes(runtime.device),
             device_bytes=device_bytes(runtime.device),
             micro_batch_size=micro_batch_size,

@@ -1,6 +1,7 @@
 """Fine-tuning from a config: one call makes a run folder with everything in it."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sycoca.training.finetuning import Finetuning
 from sycoca.training.pairs import Pair
 from sycoca.training.run_folder import RunFolder
 from sycoca.training.start import begin, check_resumable, go_on
+from sycoca.weights.hub import pinned_weights
 
 RECIPES: dict[FinetuneTask, type[Finetuning[Any]]] = {
     "retrieval": PairsFinetuning,
@@ -51,9 +53,10 @@ def finetune(
     """Fine-tune the config's weights and return the run folder, with ``weights/`` to load.
 
     ``source`` and ``validation`` take the place of the config's data where given: sources, or pairs of an image and
-    its captions. Without a ``console`` nothing is printed. Raises ValueError where the folder holds a run already,
-    TrainingInterrupted after Ctrl-C.
+    its captions. Without a ``console`` nothing is printed. Weights of the Hugging Face Hub are fetched, and the run's
+    config names their commit. Raises ValueError where the folder holds a run already, TrainingInterrupted after Ctrl-C.
     """
+    config = replace(config, weights=pinned_weights(config.weights))
     recipe = RECIPES[config.task](config)
     return begin(recipe, recipe.open_sources(source, validation), console)
 

@@ -22,6 +22,7 @@ from sycoca.training.assembly import Sources, TrainedParts
 from sycoca.training.classification_task import ClassificationTask, freeze_what_classes_do_not_need
 from sycoca.training.finetune_config import FinetuneClassificationConfig
 from sycoca.training.finetuning import Finetuning, without_heads
+from sycoca.training.guard_rails import AVERAGE, forgetting_notice
 from sycoca.training.pairs import Pair
 from sycoca.training.run_folder import RunFolder
 from sycoca.training.runtime import Runtime
@@ -41,6 +42,11 @@ class ClassificationFinetuning(Finetuning[FinetuneClassificationConfig]):
             "sycoca classify {weights} photo.jpg",
             "sycoca evaluate classification {weights} --data photos/",
         )
+
+    @property
+    def objectives(self) -> dict[str, float]:
+        """The loss of classes."""
+        return {"classes by cross entropy": 1.0}
 
     def check_source(self, source: SampleSource) -> None:
         """Every image needs a label, of at least two."""
@@ -87,11 +93,10 @@ class ClassificationFinetuning(Finetuning[FinetuneClassificationConfig]):
         )
 
     def notices(self, trained: TrainedParts) -> Iterator[str]:
-        """Tell how many classes there are, and what is left behind."""
+        """Tell how many classes there are, what is left behind and what will be forgotten."""
         yield f"{trained.model.config.num_classes} classes"
-        gone = self.left_behind(trained.model.config)
-        if gone:
-            yield gone
+        yield from super().notices(trained)
+        yield from forgetting_notice(trained.model, AVERAGE)
 
     def measure(self, predictor: Predictor, source: SampleSource, shares: Shares) -> dict[str, float]:
         """Return the accuracy of the head."""
@@ -113,7 +118,8 @@ class ClassificationFinetuning(Finetuning[FinetuneClassificationConfig]):
         texts = class_embeds(predictor.embed_texts, classes, default_templates(source))
         few = [source[index] for index in range(0, len(source), max(1, len(source) // _IMAGES_FOR_NORM))]
         with torch.no_grad():
-            projection = loaded.model.image_encoder.projection.weight
-            length = (predictor.image_features(few) @ projection.T).norm(dim=1).mean()
+            project = loaded.model.image_encoder.projection
+            length = project(predictor.image_features(few)).norm(dim=1).mean()
+            each_feature = project(torch.eye(loaded.model.config.image_encoder.output_width))
             assert model.class_head is not None
-            model.class_head.linear.weight.copy_(loaded.model.logit_scale() * texts @ projection / length)
+            model.class_head.linear.weight.copy_(loaded.model.logit_scale() * texts @ each_feature.T / length)

@@ -21,7 +21,7 @@ class FinetuneConfig(RunConfig):
     """What the model is fine-tuned for."""
 
     weights: str
-    """The weights folder that it starts from."""
+    """What it starts from: a weights folder, or hf:owner/name[@revision] at the Hugging Face Hub."""
 
     random_weights: bool = False
     """Draw all weights anew and keep sizes and tokenizer only: what the same training reaches without pretraining."""

@@ -15,7 +15,8 @@ from sycoca.reports.run_report import Examples, gather_examples
 from sycoca.training.assembly import TrainedParts
 from sycoca.training.finetune_config import FinetunePairsConfig
 from sycoca.training.finetuning import Finetuning, without_heads
-from sycoca.training.recipe import check_captions
+from sycoca.training.guard_rails import KEEP_AND_AVERAGE, forgetting_notice
+from sycoca.training.recipe import check_captions, objective_weights
 from sycoca.training.run_folder import RunFolder
 from sycoca.training.runtime import Runtime
 from sycoca.training.tasks import PretrainingTask
@@ -32,6 +33,11 @@ class PairsFinetuning(Finetuning[FinetunePairsConfig]):
             "sycoca evaluate captioning {weights} --data captions.jsonl",
             "sycoca evaluate retrieval {weights} --data captions.jsonl",
         )
+
+    @property
+    def objectives(self) -> dict[str, float]:
+        """The paper's three, with other weights."""
+        return objective_weights(self.config.objectives)
 
     def check_source(self, source: SampleSource) -> None:
         """Every image needs a caption."""
@@ -64,14 +70,9 @@ class PairsFinetuning(Finetuning[FinetunePairsConfig]):
 
     def notices(self, trained: TrainedParts) -> Iterator[str]:
         """Tell what is left behind, and what will be forgotten."""
-        gone = self.left_behind(trained.model.config)
-        if gone:
-            yield gone
+        yield from super().notices(trained)
         if self.config.objectives.contrastive_weight == 0:
-            yield (
-                "objectives.contrastive_weight is 0: retrieval and zero-shot classification will be forgotten; keep it"
-                " at 1 where they are needed"
-            )
+            yield from forgetting_notice(trained.model, KEEP_AND_AVERAGE)
 
     def measure(self, predictor: Predictor, source: SampleSource, shares: Shares) -> dict[str, float]:
         """Return the metrics of retrieval, and those of captions where they are what is trained for."""

@@ -15,6 +15,7 @@ from sycoca.training.answering_task import AnsweringTask
 from sycoca.training.assembly import Sources, TrainedParts
 from sycoca.training.finetune_config import FinetuneVqaConfig
 from sycoca.training.finetuning import Finetuning, without_heads
+from sycoca.training.guard_rails import AVERAGE, forgetting_notice
 from sycoca.training.pairs import Pair
 from sycoca.training.question_examples import QuestionExamples
 from sycoca.training.run_folder import RunFolder
@@ -37,6 +38,11 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
             "sycoca ask {weights} photo.jpg 'what color is it?'",
             "sycoca evaluate vqa {weights} --data questions.jsonl",
         )
+
+    @property
+    def objectives(self) -> dict[str, float]:
+        """The loss of answers."""
+        return {f"answers by {self.config.loss.replace('_', ' ')}": 1.0}
 
     def check_source(self, source: SampleSource) -> None:
         """Some image needs a question with an answer."""
@@ -105,7 +111,7 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
         )
 
     def notices(self, trained: TrainedParts) -> Iterator[str]:
-        """Tell which questions cannot be learned, and what is left behind."""
+        """Tell which questions cannot be learned, what is left behind and what will be forgotten."""
         yield from self._notices
         if self._num_truncated:
             room = trained.model.config.text_encoder.context_length
@@ -113,9 +119,8 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
                 f"{self._num_truncated:,} training questions are longer than the model's {room} tokens and lose their"
                 " end; weights whose tokenizer knows the questions' words, or with a longer context, read them whole"
             )
-        gone = self.left_behind(trained.model.config)
-        if gone:
-            yield gone
+        yield from super().notices(trained)
+        yield from forgetting_notice(trained.model, AVERAGE)
 
     def measure(self, predictor: Predictor, source: SampleSource, shares: Shares) -> dict[str, float]:
         """Return the accuracy of answers, and the ceiling that the list sets."""

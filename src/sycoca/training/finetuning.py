@@ -1,6 +1,6 @@
 """What all fine-tunings share: they begin with a weights folder instead of nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -8,21 +8,19 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from sycoca.model.config import SyCoCaConfig
-from sycoca.model.patches import resize_positions
 from sycoca.model.sycoca import SyCoCa
-from sycoca.training.assembly import build_model
+from sycoca.training.assembly import TrainedParts, build_model, fill_model
 from sycoca.training.finetune_config import FinetuneConfig
+from sycoca.training.guard_rails import high_rate_notice
 from sycoca.training.recipe import Recipe
 from sycoca.weights.config import WeightsConfig
 from sycoca.weights.folder import LoadedWeights, load_weights
+from sycoca.weights.hub import local_weights
 
 C = TypeVar("C", bound=FinetuneConfig)
 
 _HEADS = ("answer_head.", "class_head.")
 """How the names of heads' tensors begin."""
-
-_PATCH_POSITIONS = {"image_encoder.positions", "image_decoder.positions"}
-"""Names of the tensors with one row per patch."""
 
 _SAID = {
     "text_decoder": "text decoder",
@@ -48,9 +46,14 @@ class Finetuning(Recipe[C]):
             return f"trained for {self.config.task} from random weights, with the sizes of `{self.config.weights}`"
         return f"fine-tuned for {self.config.task} from `{self.config.weights}`"
 
+    @property
+    def base(self) -> str | None:
+        """The weights folder, where its weights are used."""
+        return None if self.config.random_weights else self.config.weights
+
     def loaded(self) -> LoadedWeights:
         """Open the weights folder; raises ValueError where it is no sound one."""
-        return load_weights(self.config.weights)
+        return load_weights(local_weights(self.config.weights))
 
     def weights_config(self, loaded: LoadedWeights, **changes: Any) -> WeightsConfig:
         """Return what the fine-tuned weights will say of themselves: ``changes`` are fields that become others.
@@ -58,7 +61,8 @@ class Finetuning(Recipe[C]):
         Raises ValueError for an image size that the patches do not divide.
         """
         transforms = loaded.config.transforms if self.config.transforms is None else self.config.transforms
-        weights = replace(loaded.config, **{"transforms": transforms, **changes})
+        history = () if self.config.random_weights else loaded.config.history
+        weights = replace(loaded.config, **{"transforms": transforms, "history": history, **changes})
         if self.config.image_size is None:
             return weights
         image_encoder = replace(weights.model.image_encoder, image_size=self.config.image_size)
@@ -72,26 +76,29 @@ class Finetuning(Recipe[C]):
         model = build_model(weights.model, self.config.seed)
         if self.config.random_weights:
             return model
-        own = model.state_dict()
-        known = loaded.model.state_dict()
-        shared = {name: tensor for name, tensor in known.items() if name in own and not name.startswith(_HEADS)}
-        for name in _PATCH_POSITIONS & shared.keys():
-            shared[name] = resize_positions(shared[name], weights.model.image_encoder.num_patches)
+        own, known = model.state_dict(), loaded.model.state_dict()
+        heads: dict[str, Tensor] = {}
         for head, old_names, new_names in (
             ("answer_head", loaded.config.answers, weights.answers),
             ("class_head", loaded.config.class_names, weights.class_names),
         ):
             if old_names is not None and new_names is not None:
                 for name in (f"{head}.linear.weight", f"{head}.linear.bias"):
-                    shared[name] = _rows_by_name(own[name], new_names, known[name], old_names)
-        model.load_state_dict(own | shared)
+                    heads[name] = _rows_by_name(own[name], new_names, known[name], old_names)
+        fill_model(model, {name: tensor for name, tensor in known.items() if not name.startswith(_HEADS)} | heads)
         return model
 
-    def left_behind(self, config: SyCoCaConfig) -> str:
-        """Return a line about the components that the fine-tuned model no longer has; empty where it has all."""
+    def notices(self, trained: TrainedParts) -> Iterator[str]:
+        """Tell what is left behind, and what would spoil the weights."""
+        config, model = self.config, trained.model
         old = self.loaded().config.model
-        gone = [said for name, said in _SAID.items() if _is_there(old, name) and not _is_there(config, name)]
-        return f"left behind, since this training would spoil it: {', '.join(gone)}" if gone else ""
+        gone = [said for name, said in _SAID.items() if _is_there(old, name) and not _is_there(model.config, name)]
+        if gone:
+            yield f"left behind, since this training would spoil it: {', '.join(gone)}"
+        if config.random_weights:
+            return
+        loaded = [name for name, _ in model.named_parameters() if not name.startswith(_HEADS)]
+        yield from high_rate_notice(model, loaded, config.optimizer, trained.lr_ratios, "--optimizer.peak-lr")
 
 
 def without_heads(changes: Mapping[str, Any]) -> dict[str, Any]:

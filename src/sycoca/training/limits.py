@@ -8,13 +8,13 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
+from torch import nn
 
-from sycoca.model.config import SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.training.config import RunConfig
 
 BYTES_PER_PARAMETER = 16
-"""Weight, gradient and AdamW's two moments in float32."""
+"""Weight, gradient and AdamW's two moments in float32; a frozen weight has 4."""
 
 _STATES_PER_BLOCK = 8
 """Fewest tensors as wide as the block that its backward pass keeps for every token; real ones keep more."""
@@ -26,8 +26,8 @@ def check_memory(config: RunConfig, model: SyCoCa, device: torch.device, micro_b
     What fits by this estimate may still be too much: it counts what every step needs at least.
     """
     available = device_bytes(device)
-    fixed = BYTES_PER_PARAMETER * model.num_parameters
-    per_pair = _least_bytes_per_pair(model.config)
+    fixed = state_bytes(model)
+    per_pair = _least_bytes_per_pair(model)
     needed = fixed + micro_batch_size * per_pair
     if needed <= available:
         return
@@ -78,17 +78,34 @@ def device_bytes(device: torch.device) -> int:
     return physical if text == "max" else min(physical, int(text))
 
 
+def state_bytes(model: SyCoCa) -> int:
+    """Return what weights, gradients and optimizer take."""
+    return sum(
+        parameter.numel() * (BYTES_PER_PARAMETER if parameter.requires_grad else 4) for parameter in model.parameters()
+    )
+
+
 def gigabytes(size: int) -> str:
     """Return a number of bytes as people read it."""
     return f"{size / 2**30:,.2f} GiB"
 
 
-def _least_bytes_per_pair(config: SyCoCaConfig) -> int:
-    image, text = config.image_encoder, config.text_encoder
-    numbers = 3 * image.image_size**2 + _STATES_PER_BLOCK * image.num_patches * image.width * image.depth
-    if config.text_decoder is not None:
-        numbers += _STATES_PER_BLOCK * text.width * (text.depth + config.text_decoder.depth)
+def _least_bytes_per_pair(model: SyCoCa) -> int:
+    image, text, decoder = model.config.image_encoder, model.config.text_encoder, model.config.text_decoder
+    image_learns, text_learns = _learns(model.image_encoder.blocks), _learns(model.text_encoder.blocks)
+    numbers = 3 * image.image_size**2
+    # Frozen blocks keep nothing unless gradients pass through them.
+    if image_learns:
+        numbers += _STATES_PER_BLOCK * image.num_patches * image.width * image.depth
+    if decoder is not None and text_learns:
+        numbers += _STATES_PER_BLOCK * text.width * text.depth
+    if decoder is not None and (image_learns or text_learns or _learns(model.text_decoder)):
+        numbers += _STATES_PER_BLOCK * text.width * decoder.depth
     return 4 * numbers
+
+
+def _learns(module: nn.Module | None) -> bool:
+    return module is not None and any(parameter.requires_grad for parameter in module.parameters())
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -1,6 +1,7 @@
 """AdamW and its groups of parameters: what decays and what does not, at the learning rates of their layers."""
 
 import re
+from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -52,14 +53,22 @@ def layer_scales(model: nn.Module, layer_decay: float) -> dict[str, float]:
     return {name: scale(name) for name in names}
 
 
-def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
+def rate_shares(model: nn.Module, config: OptimizerConfig, lr_ratios: Mapping[str, float]) -> dict[str, float]:
+    """Return every parameter's share of the learning rate: that of its layer times its own in ``lr_ratios``, if any."""
+    scales = layer_scales(model, 1.0 if config.layer_decay is None else config.layer_decay)
+    return {name: scale * lr_ratios.get(name, 1.0) for name, scale in scales.items()}
+
+
+def build_optimizer(
+    model: nn.Module, config: OptimizerConfig, lr_ratios: Mapping[str, float] | None = None
+) -> torch.optim.AdamW:
     """Return AdamW over all trainable parameters.
 
-    The learning rate is set before every update; a group's own is the ``lr_scale``-fold of it.
+    The learning rate is set before every update; a group's own is the ``lr_scale``-fold of it, see `rate_shares`.
     """
     decaying = decaying_names(model)
     trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    scales = layer_scales(model, 1.0 if config.layer_decay is None else config.layer_decay)
+    scales = rate_shares(model, config, {} if lr_ratios is None else lr_ratios)
     groups = [
         {
             "params": [

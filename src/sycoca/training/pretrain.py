@@ -12,7 +12,17 @@ from sycoca.training.pretraining import Pretraining
 from sycoca.training.run_folder import RunFolder
 from sycoca.training.start import begin, check_resumable, go_on
 
-FIXED_ON_RESUME = ("seed", "model", "tokenizer", "transforms", "data.train", "training.global_batch_size")
+FIXED_ON_RESUME = (
+    "seed",
+    "model",
+    "tokenizer",
+    "transforms",
+    "start.weights",
+    "start.image_size",
+    "start.frozen",
+    "data.train",
+    "training.global_batch_size",
+)
 """What a checkpoint's weights and its position in the data depend on."""
 
 
@@ -26,10 +36,11 @@ def pretrain(
     """Run a pretraining from its first step and return the run folder, with ``weights/`` to load.
 
     ``source`` and ``validation`` take the place of the config's data where given: sources, or pairs of an image and
-    its captions. Without a ``console`` nothing is printed. Raises ValueError where the folder holds a run already,
-    TrainingInterrupted after Ctrl-C.
+    its captions. Without a ``console`` nothing is printed. Raises ValueError where the folder holds a run already
+    and where the weights to start from (``config.start``) are not sound or do not fit; TrainingInterrupted after
+    Ctrl-C.
     """
-    recipe = Pretraining(config)
+    recipe = Pretraining.beginning(config)
     return begin(recipe, recipe.open_sources(source, validation), console)
 
 

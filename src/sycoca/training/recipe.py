@@ -2,12 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 from sycoca.data.samples import SampleSource
 from sycoca.data.spec import open_source
 from sycoca.evaluation.shares import Shares
 from sycoca.inference.predictor import Predictor
+from sycoca.objectives.config import ObjectivesConfig
 from sycoca.reports.run_report import Examples
 from sycoca.training.assembly import Sources, TrainedParts
 from sycoca.training.config import RunConfig
@@ -33,6 +35,16 @@ class Recipe(ABC, Generic[C]):
     @abstractmethod
     def deed(self) -> str:
         """What is done to the model, as part of a sentence: "trained from nothing (preset tiny)"."""
+
+    @property
+    @abstractmethod
+    def objectives(self) -> dict[str, float]:
+        """What is minimized, by name with its weight."""
+
+    @property
+    def base(self) -> str | None:
+        """The weights that training begins with; None where it begins with nothing."""
+        return None
 
     @abstractmethod
     def check_source(self, source: SampleSource) -> None:
@@ -69,19 +81,33 @@ class Recipe(ABC, Generic[C]):
         validation: SampleSource | Iterable[Pair] | None = None,
     ) -> Sources:
         """Open the config's data, in whose place what is given is taken; ValueError where it has no samples."""
-        if validation is None and self.config.data.validation is not None:
-            validation = open_source(self.config.data.validation)
+        data = self.config.data
+        train_spec = data.train if train is None else None
+        validation_spec = data.validation if validation is None else None
+        if validation_spec is not None:
+            validation = open_source(validation_spec)
         sources = Sources(
-            train=self._checked(open_source(self.config.data.train) if train is None else as_source(train)),
+            train=self._checked(open_source(data.train) if train is None else as_source(train)),
             validation=None if validation is None else self._checked(as_source(validation)),
+            train_spec=train_spec,
+            validation_spec=validation_spec,
         )
-        return Sources(train=self.prepared(sources.train), validation=sources.validation)
+        return replace(sources, train=self.prepared(sources.train))
 
     def _checked(self, source: SampleSource) -> SampleSource:
         if len(source) == 0:
             raise ValueError(f"{source.name} has no samples; check the data's path and its ?split=")
         self.check_source(source)
         return source
+
+
+def objective_weights(config: ObjectivesConfig) -> dict[str, float]:
+    """Return the three objectives of pairs by name with their weights, those that are off included."""
+    return {
+        "contrastive": config.contrastive_weight,
+        "captioning": config.captioning_weight,
+        "masked image": config.masked_image_weight,
+    }
 
 
 def check_captions(source: SampleSource) -> None:

@@ -115,12 +115,16 @@ def _facts(recipe: Recipe, sources: Sources, lines: Lines, step: int, num_parame
     }
 
 
-def _environment(config: RunConfig, runtime: Runtime) -> dict[str, str]:
-    device = runtime.device
+def device_name(device: torch.device) -> str:
+    """Return what a run was computed on: cpu (x86_64, 2 of 2 cores)."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()}"
     cores = "" if device.type == "cuda" else f", {torch.get_num_threads()} of {os.cpu_count()} cores"
+    return f"{device} ({name}{cores})"
+
+
+def _environment(config: RunConfig, runtime: Runtime) -> dict[str, str]:
     return {
-        "device": f"{device} ({name}{cores})",
+        "device": device_name(runtime.device),
         "precision": runtime.precision,
         "processes": f"{runtime.world_size}",
         "seed": f"{config.seed}",

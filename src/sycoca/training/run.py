@@ -12,6 +12,7 @@ from sycoca.training.checkpoint import TrainingState, load_checkpoint, newest_ch
 from sycoca.training.interruption import TrainingInterrupted
 from sycoca.training.limits import check_memory, explained_out_of_memory
 from sycoca.training.loop import LoopParts, train
+from sycoca.training.origin import run_origin
 from sycoca.training.progress import RunProgress, quiet_console
 from sycoca.training.recipe import Recipe
 from sycoca.training.reporting import write_report
@@ -88,15 +89,11 @@ class TrainingRun:
             raise
 
     def _finish(self) -> None:
-        config, folder, trained = self._config, self._folder, self._trained
-        training, deed = config.training, self._recipe.deed
-        origin = (
-            f"{deed[0].upper()}{deed[1:]} for {training.steps:,} steps of {training.global_batch_size:,} samples on"
-            f" `{self._parts.source.name}`, seed {config.seed}."
-        )
+        folder, trained = self._folder, self._trained
+        origin = run_origin(self._recipe, folder, self._sources, self._runtime)
         save_weights(folder.weights, trained.model, trained.tokenizer, trained.weights, origin=origin)
         self._progress.line(f"weights in {folder.weights}")
-        if training.report:
+        if self._config.training.report:
             report = write_report(self._recipe, folder, trained, self._sources, self._runtime)
             self._progress.line(f"report in {report}")
         if len(self._skip_log):

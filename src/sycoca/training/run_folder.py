@@ -63,6 +63,11 @@ class RunFolder:
         return self.path / "tokenizer.json"
 
     @property
+    def start(self) -> Path:
+        """Which tensors came from the weights that the run started from; absent where it started from nothing."""
+        return self.path / "start.json"
+
+    @property
     def checkpoints(self) -> Path:
         """The newest checkpoints."""
         return self.path / "checkpoints"

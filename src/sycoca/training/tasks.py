@@ -117,8 +117,9 @@ class PretrainingTask(TrainingTask[ImageTextBatch]):
         return torch.stack([weight * term for weight, term in weighted if term is not None]).sum()
 
     def after_update(self) -> None:
-        """Keep the temperature in its range."""
-        self.model.clamp_temperature()
+        """Keep the temperature in its range, unless it is frozen."""
+        if self.model.log_logit_scale.requires_grad:
+            self.model.clamp_temperature()
 
     def logged_values(self) -> dict[str, float]:
         """Return the factor on similarities."""

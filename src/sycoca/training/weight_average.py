@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 @final
 class WeightAverage:
-    """The exponential moving average of a model's parameters (EMA)."""
+    """The exponential moving average of a model's parameters that learn (EMA)."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._model = model
         self._decay = decay
-        self._means = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+        self._means = {name: parameter.detach().clone() for name, parameter in self._learning()}
 
     @torch.no_grad()
     def update(self, num_updates: int) -> None:
@@ -24,7 +24,7 @@ class WeightAverage:
         The decay is (1 + updates) / (10 + updates) as long as that is less: the first weights are soon forgotten.
         """
         decay = min(self._decay, (1 + num_updates) / (10 + num_updates))
-        for name, parameter in self._model.named_parameters():
+        for name, parameter in self._learning():
             self._means[name].lerp_(parameter, 1 - decay)
 
     @contextmanager
@@ -48,9 +48,12 @@ class WeightAverage:
         for name, mean in self._means.items():
             mean.copy_(tensors[name])
 
+    def _learning(self) -> Iterator[tuple[str, nn.Parameter]]:
+        return ((name, parameter) for name, parameter in self._model.named_parameters() if parameter.requires_grad)
+
     @torch.no_grad()
     def _exchange(self) -> None:
-        for name, parameter in self._model.named_parameters():
+        for name, parameter in self._learning():
             kept = parameter.clone()
             parameter.copy_(self._means[name])
             self._means[name].copy_(kept)

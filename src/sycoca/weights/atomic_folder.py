@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,6 +28,15 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         _flush(target.parent)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def refuse_other_files(folder: Path, names: Collection[str], what: str) -> None:
+    """Raise ValueError where ``folder`` is there and holds anything but files of these names, as ``what`` does."""
+    if not folder.exists():
+        return
+    others = [path.name for path in folder.iterdir() if path.name not in names] if folder.is_dir() else ["it"]
+    if others:
+        raise ValueError(f"{folder} is there and no {what} ({sorted(others)[0]} would be lost); choose another name")
 
 
 def _replace(target: Path, new: Path) -> None:

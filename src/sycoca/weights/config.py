@@ -1,18 +1,28 @@
 """What a weights folder says about its model. Imports no torch."""
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sycoca.model.config import MaskingConfig, SyCoCaConfig
 from sycoca.plain_data import from_plain
 from sycoca.preprocess.config import ImageTransformConfig
 
 CONFIG_NAME = "config.json"
-"""The file's name in a weights folder."""
+TENSORS_NAME = "model.safetensors"
+TOKENIZER_NAME = "tokenizer.json"
+CARD_NAME = "README.md"
+FILE_NAMES = (CONFIG_NAME, TENSORS_NAME, TOKENIZER_NAME, CARD_NAME)
+"""The files of a weights folder."""
 
-FORMAT_VERSION = 1
-"""Counts up when folders change in a way that older versions cannot read."""
+FORMAT_VERSION = 2
+"""Counts up when folders change in a way that older versions cannot read. 2: the forms of converted weights,
+and their history."""
+
+PARTS_KEY = "parts"
+"""The key of a config that lists which parts of a model a folder holds; that of a whole model has none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +50,9 @@ class WeightsConfig:
     class_names: tuple[str, ...] | None = None
     """The classes that the class head chooses from, in its order."""
 
+    history: tuple[str, ...] = ()
+    """What was done to the weights, the first thing first: sentences of Markdown, for the model card."""
+
     def __post_init__(self) -> None:
         for name, names, number in (
             ("answers", self.answers, self.model.num_answers),
@@ -51,17 +64,46 @@ class WeightsConfig:
 
 
 def read_weights_config(folder: Path) -> WeightsConfig:
-    """Read the config of a weights folder; ValueError where it is damaged or written by a newer version."""
+    """Read the config of a weights folder; what an older version did not write takes its default.
+
+    Raises ValueError where it is damaged, written by a newer version, or of a folder that holds parts of a model alone.
+    """
+    refuse_parts(folder)
+    return from_plain(WeightsConfig, read_plain_config(folder), where=str(folder / CONFIG_NAME))
+
+
+def refuse_parts(folder: Path) -> None:
+    """Raise ValueError where a folder holds parts of a model alone, with which nothing can be done but training."""
+    if (folder / CONFIG_NAME).is_file() and PARTS_KEY in read_plain_config(folder):
+        raise ValueError(
+            f"{folder} holds an image encoder alone, from which a training can start:"
+            f" sycoca pretrain PRESET --start.weights {shlex.quote(str(folder))}"
+        )
+
+
+def read_plain_config(folder: Path) -> dict[str, Any]:
+    """Read a folder's config without its format_version; ValueError where it is damaged or newer than this version."""
     path = folder / CONFIG_NAME
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     version = plain.pop("format_version", None) if isinstance(plain, dict) else None
-    if not isinstance(version, int):
+    if type(version) is not int or version < 1:
         raise ValueError(f"{path} is not the config of a weights folder: it has no format_version")
     if version > FORMAT_VERSION:
         raise ValueError(
             f"{path} has format_version {version}, this version of sycoca reads up to {FORMAT_VERSION}; update sycoca"
         )
-    return from_plain(WeightsConfig, plain, where=str(path))
+    for key in ("model", "image_encoder"):
+        _check_sizes(plain.get(key), f"{path}.{key}")
+    return plain
+
+
+def _check_sizes(plain: object, where: str) -> None:
+    """Raise ValueError where a size of the model is below 1: building it would fail without naming the file."""
+    if isinstance(plain, dict):
+        for key, value in plain.items():
+            _check_sizes(value, f"{where}.{key}")
+    elif type(plain) is int and plain < 1:
+        raise ValueError(f"{where} must be at least 1, got {plain}")

@@ -1,26 +1,36 @@
 """Weights folders: config.json, model.safetensors, tokenizer.json and a model card. Nothing is pickled."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from sycoca.model.sycoca import SyCoCa
 from sycoca.plain_data import to_plain
 from sycoca.preprocess.tokenizer import Tokenizer
-from sycoca.weights.atomic_folder import atomic_folder
-from sycoca.weights.config import CONFIG_NAME, FORMAT_VERSION, WeightsConfig, read_weights_config
+from sycoca.weights.atomic_folder import atomic_folder, refuse_other_files
+from sycoca.weights.config import (
+    CARD_NAME,
+    CONFIG_NAME,
+    FILE_NAMES,
+    FORMAT_VERSION,
+    TENSORS_NAME,
+    TOKENIZER_NAME,
+    WeightsConfig,
+    read_weights_config,
+    refuse_parts,
+)
 from sycoca.weights.model_card import model_card
+from sycoca.weights.origin import Origin
 
-TENSORS_NAME = "model.safetensors"
-TOKENIZER_NAME = "tokenizer.json"
-CARD_NAME = "README.md"
-_FILE_NAMES = (CONFIG_NAME, TENSORS_NAME, TOKENIZER_NAME, CARD_NAME)
+_NEEDED = (CONFIG_NAME, TENSORS_NAME, TOKENIZER_NAME)
+"""What a model cannot be loaded without."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,16 +48,21 @@ class LoadedWeights:
 
 
 def save_weights(
-    folder: str | Path, model: SyCoCa, tokenizer: Tokenizer, config: WeightsConfig, *, origin: str = ""
+    folder: str | Path, model: SyCoCa, tokenizer: Tokenizer, config: WeightsConfig, *, origin: Origin | None = None
 ) -> None:
     """Write a weights folder, whole or not at all; one that is there is replaced.
 
-    ``origin`` goes into the model card: how the weights came about and what they were measured at, as Markdown.
-    Raises ValueError where the config or the tokenizer is not the model's, and where ``folder`` holds other things.
+    ``origin`` goes into the model card: how the weights came about and what they were measured at; its story is also
+    added to the config's history. Raises ValueError where the config or the tokenizer is not the model's, and where
+    ``folder`` holds other things.
     """
     folder = Path(folder)
-    _check_parts(model, tokenizer, config)
-    _check_replaceable(folder)
+    if model.config != config.model:
+        raise ValueError("the config to save is of another model: its sizes differ from the model's own")
+    _check_vocabulary(folder, tokenizer, config)
+    check_replaceable(folder)
+    if origin is not None:
+        config = replace(config, history=(*config.history, origin.story))
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with atomic_folder(folder) as unfinished:
         save_file(tensors, unfinished / TENSORS_NAME, metadata={"format": "pt"})
@@ -63,30 +78,52 @@ def load_weights(folder: str | Path) -> LoadedWeights:
     Raises ValueError where something is missing, damaged, left over, of another shape or written by a newer version.
     """
     folder = Path(folder)
-    for name in (CONFIG_NAME, TENSORS_NAME, TOKENIZER_NAME):
-        if not (folder / name).is_file():
-            what = f"has no {name}" if folder.is_dir() else "is no folder"
-            raise ValueError(f"{folder} {what}; a weights folder holds {CONFIG_NAME}, {TENSORS_NAME}, {TOKENIZER_NAME}")
+    refuse_parts(folder)
+    check_files(folder, _NEEDED)
     config = read_weights_config(folder)
-    tokenizer = Tokenizer.load(folder / TOKENIZER_NAME)
-    # On the meta device nothing is initialized: a large model loads as fast as its file can be read.
-    with torch.device("meta"):
-        model = SyCoCa(config.model)
-    _check_parts(model, tokenizer, config)
-    tensors = _read_tensors(folder / TENSORS_NAME)
-    _check_tensors(folder, tensors, model)
+    tokenizer = _read_tokenizer(folder / TOKENIZER_NAME)
+    _check_vocabulary(folder, tokenizer, config)
+    model = _model_without_numbers(folder, config)
+    tensors = read_tensors(folder / TENSORS_NAME)
+    check_tensors(folder, tensors, model)
     model.load_state_dict(tensors, assign=True)
     return LoadedWeights(model=model.eval(), tokenizer=tokenizer, config=config)
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
+def check_files(folder: Path, names: Sequence[str]) -> None:
+    """Raise ValueError where a folder lacks one of these files."""
+    for name in names:
+        if not (folder / name).is_file():
+            what = f"has no {name}" if folder.is_dir() else "is no folder"
+            raise ValueError(f"{folder} {what}; a weights folder holds {', '.join(names)}")
+
+
+def _read_tokenizer(path: Path) -> Tokenizer:
+    try:
+        return Tokenizer.load(path)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a tokenizer file: {error}") from error
+
+
+def _model_without_numbers(folder: Path, config: WeightsConfig) -> SyCoCa:
+    # On the meta device nothing is initialized: a large model loads as fast as its file can be read.
+    try:
+        with torch.device("meta"):
+            return SyCoCa(config.model)
+    except RuntimeError as error:
+        raise ValueError(f"{folder / CONFIG_NAME} describes a model that cannot be built: {error}") from error
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file by name; ValueError where it is damaged."""
     try:
         return load_file(path)
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
 
 
-def _check_tensors(folder: Path, tensors: dict[str, Tensor], model: SyCoCa) -> None:
+def check_tensors(folder: Path, tensors: dict[str, Tensor], model: nn.Module) -> None:
+    """Raise ValueError where the tensors of a folder are not those of a model, by name and shape."""
     expected: dict[str, Any] = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     found: dict[str, Any] = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     faults = {
@@ -97,6 +134,9 @@ def _check_tensors(folder: Path, tensors: dict[str, Tensor], model: SyCoCa) -> N
             for name in sorted(expected.keys() & found.keys())
             if expected[name] != found[name]
         ],
+        "has no floating-point numbers in": sorted(
+            name for name, tensor in tensors.items() if not tensor.is_floating_point()
+        ),
     }
     for fault, names in faults.items():
         if names:
@@ -107,19 +147,14 @@ def _check_tensors(folder: Path, tensors: dict[str, Tensor], model: SyCoCa) -> N
             )
 
 
-def _check_parts(model: SyCoCa, tokenizer: Tokenizer, config: WeightsConfig) -> None:
-    if model.config != config.model:
-        raise ValueError("the config to save is of another model: its sizes differ from the model's own")
+def _check_vocabulary(folder: Path, tokenizer: Tokenizer, config: WeightsConfig) -> None:
     vocab_size = config.model.text_encoder.vocab_size
     if tokenizer.vocab_size != vocab_size:
-        raise ValueError(f"the tokenizer has {tokenizer.vocab_size} token ids, the model was built for {vocab_size}")
-
-
-def _check_replaceable(folder: Path) -> None:
-    if not folder.exists():
-        return
-    others = [path.name for path in folder.iterdir() if path.name not in _FILE_NAMES] if folder.is_dir() else ["it"]
-    if others:
         raise ValueError(
-            f"{folder} is there and no weights folder ({sorted(others)[0]} would be lost); choose another name"
+            f"{folder}: the tokenizer has {tokenizer.vocab_size} token ids, the model was built for {vocab_size}"
         )
+
+
+def check_replaceable(folder: Path) -> None:
+    """Raise ValueError where writing a weights folder would delete something else."""
+    refuse_other_files(folder, FILE_NAMES, "weights folder")

@@ -1,64 +1,242 @@
-"""The README.md of a weights folder."""
+"""The README.md of a weights folder: what the model is, where it comes from, how good it is, how to use it."""
 
+import json
+import re
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from sycoca._version import __version__
 from sycoca.model.sycoca import SyCoCa
-from sycoca.weights.config import WeightsConfig
+from sycoca.weights.abilities import FOLDER, Ability, abilities, lost_abilities
+from sycoca.weights.config import FORMAT_VERSION, WeightsConfig
+from sycoca.weights.origin import DataFacts, Origin
+
+_SMALL_VOCABULARY = 10_000
+"""Token ids below which many everyday words have none of their own; CLIP has 49,408."""
+
+_FEW_SAMPLES = 1_000_000
+"""Below it a model has seen a small part of what photos can show; CLIP has seen 400 million."""
+
+_METRICS = {"recall": "recall_at", "bleu": "bleu", "rouge": "rouge", "meteor": "meteor", "accuracy": "accuracy"}
+"""The Hub's names of metrics, and what ours that are meant have in theirs."""
+
+_LINE_LENGTH = 116
+
+_NAMED = 12
+"""Answers and classes that are named."""
 
 
-def model_card(model: SyCoCa, config: WeightsConfig, origin: str) -> str:
-    """Return a model card as Markdown: what it is, where it comes from, its sizes, and how to use it."""
-    sizes = "\n".join(f"| {name} | {size} |" for name, size in _sizes(model).items())
+def model_card(model: SyCoCa, config: WeightsConfig, origin: Origin | None) -> str:
+    """Return a model card as Markdown, with the front matter that the Hugging Face Hub reads."""
+    known = Origin(story="") if origin is None else origin
+    able = abilities(config, known.objectives)
+    parts = (
+        f"---\n{_yaml(_front_matter(able, known))}---",
+        f"# SyCoCa for {_enumerated([ability.name for ability in able])}",
+        _introduction(model, able),
+        _section("Use", _use(able)),
+        _section("Origin", _origin(config, known)),
+        _section("Training", _table("what", "how", _training(config, known))),
+        _section("Measured", _measured(known)),
+        _section("Limits", _listed_lines(_limits(config, known), "- ")),
+        _section("Sizes", _table("part", "size", _sizes(model, config))),
+        _section("Configuration", _configuration(known)),
+    )
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _front_matter(able: Sequence[Ability], origin: Origin) -> dict[str, Any]:
+    data = [_hub_id(facts.name) for facts in (origin.trained_on, origin.measured_on) if facts is not None]
+    fields = {
+        "library_name": "sycoca",
+        "license": origin.license,
+        "pipeline_tag": able[0].pipeline_tag,
+        "tags": ["sycoca", *(tag for ability in able for tag in ability.tags)],
+        "base_model": None if origin.base is None else _hub_id(origin.base),
+        "datasets": sorted({name for name in data if name is not None}),
+        "metrics": [
+            metric for metric, part in _METRICS.items() if any(part in one.name for one in origin.measurements)
+        ],
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def _introduction(model: SyCoCa, able: Sequence[Ability]) -> str:
+    return _wrapped(
+        f"A model of {model.num_parameters:,} parameters that {_enumerated([one.does for one in able])}. These are"
+        " weights of `sycoca`, an implementation of [SyCoCa: Symmetrizing Contrastive Captioners with Attentive Masking"
+        " for Multimodal Alignment](https://arxiv.org/abs/2401.02137) (Ma et al., ICML 2024)."
+    )
+
+
+def _use(able: Sequence[Ability]) -> str:
+    lines = [line for ability in able for line in ability.python]
+    python = "\n".join(("import sycoca", "", f'predictor = sycoca.load("{FOLDER}")', *lines))
+    shell = "\n".join(command for ability in able for command in ability.commands)
+    return (
+        f"```python\n{python}\n```\n\n```sh\n{shell}\n```\n\n"
+        "At the Hugging Face Hub it is loaded by its name, in Python as in commands: `hf:owner/name`."
+    )
+
+
+def _origin(config: WeightsConfig, origin: Origin) -> str:
+    steps = config.history or ("Not recorded.",)
+    story = _wrapped(steps[0]) if len(steps) == 1 else _listed_lines(steps, "1. ")
+    if origin.license is not None:
+        return story
+    unlicensed = "No license is stated; who publishes these weights names one at the top of this file (`license:`)."
+    return f"{story}\n\n{_wrapped(unlicensed)}"
+
+
+def _training(config: WeightsConfig, origin: Origin) -> dict[str, str]:
+    rows: dict[str, str] = {}
+    if origin.trained_on is not None:
+        rows["data"] = _data(origin.trained_on)
+    objectives = {name: weight for name, weight in origin.objectives.items() if weight != 0}
+    if objectives:
+        rows["objectives"] = ", ".join(f"{name} (weight {weight:g})" for name, weight in objectives.items())
+    if objectives.keys() & {"captioning", "masked image"}:
+        rows["masking"] = _masking(config)
+    return rows | dict(origin.recipe)
+
+
+def _masking(config: WeightsConfig) -> str:
     masking = config.masking
-    seen = 1 - masking.captioning_hidden_ratio if masking.hides_from_captioning else 1
-    rebuilt = "none" if model.image_decoder is None else f"{masking.reconstruction_masked_ratio:.0%}"
-    return f"""---
-library_name: sycoca
-tags: [image-text, retrieval, image-captioning, sycoca]
----
-
-# A contrastive captioner trained with SyCoCa
-
-Weights of `sycoca`, an implementation of *SyCoCa: Symmetrizing Contrastive Captioners with Attentive Masking for
-Multimodal Alignment* (Ma et al., ICML 2024, arXiv 2401.02137).
-
-## Origin
-
-{origin.strip() or "Not recorded."}
-
-## Sizes
-
-| part | size |
-| --- | --- |
-{sizes}
-
-Masking in training: {masking.strategy}, scored by `{masking.score}`; captioning sees {seen:.0%} of the patches,
-{rebuilt} are reconstructed.
-
-## Use
-
-```python
-import sycoca
-
-predictor = sycoca.load("this/folder")
-predictor.caption(["photo.jpg"], num_beams=4)
-predictor.similarity(["photo.jpg"], ["a dog on a beach", "a red circle"])
-```
-
-It can say and retrieve only what it has seen in training, with all the gaps and prejudices of that data.
-"""
+    parts = [f"{masking.strategy}, scored by `{masking.score}`"]
+    if config.model.text_decoder is not None:
+        seen = 1 - masking.captioning_hidden_ratio if masking.hides_from_captioning else 1
+        parts.append(f"captioning sees {seen:.0%} of the patches")
+    if config.model.image_decoder is not None:
+        parts.append(f"{masking.reconstruction_masked_ratio:.0%} are reconstructed")
+    return "; ".join(parts)
 
 
-def _sizes(model: SyCoCa) -> dict[str, str]:
+def _data(facts: DataFacts) -> str:
+    skipped = f"; {facts.num_skipped:,} were unusable and left out" if facts.num_skipped else ""
+    return f"{facts.num_samples:,} samples of `{facts.name}`{skipped}"
+
+
+def _measured(origin: Origin) -> str:
+    if origin.measured_on is None or not origin.measurements:
+        return ""
+    rows = {one.name: one.text for one in origin.measurements}
+    where = _wrapped(
+        f"By `sycoca` after the last step, on {_data(origin.measured_on)}. The package's docs/evaluation.md says how"
+        " each number is computed."
+    )
+    return f"{where}\n\n{_table('metric', 'value', rows)}"
+
+
+def _limits(config: WeightsConfig, origin: Origin) -> Iterator[str]:
+    image, text = config.model.image_encoder, config.model.text_encoder
+    yield (
+        "It knows only what its training data shows, with all the gaps and prejudices of that data: what is rare there"
+        " is described badly or taken for something else. It is not fit for decisions about people."
+    )
+    if origin.trained_on is not None:
+        yield from _limits_of_data(origin.trained_on, origin.base)
+    if text.vocab_size < _SMALL_VOCABULARY:
+        yield (
+            f"Its vocabulary is small ({text.vocab_size:,} token ids): words that its training texts do not have fall"
+            " into pieces that mean little to it."
+        )
+    yield (
+        f"It sees {image.image_size} x {image.image_size} pixels in patches of {image.patch_size}: what is smaller than"
+        f" a patch is hardly seen. It reads {text.context_length} tokens; the rest of a longer text is cut off."
+    )
+    yield from lost_abilities(config, origin.objectives)
+    if origin.measurements:
+        yield (
+            "It was measured on the data above and on nothing else: not on other kinds of images, not in other"
+            " languages, not for how it treats groups of people."
+        )
+    else:
+        yield "It was not measured on held-out data."
+
+
+def _limits_of_data(trained_on: DataFacts, base: str | None) -> Iterator[str]:
+    if base is not None:
+        yield f"What limits `{base}`, with which its training began, limits it, too."
+    elif trained_on.name.startswith("scenes:"):
+        yield "It has seen generated scenes of colored shapes and nothing else: photos mean nothing to it."
+    elif trained_on.num_samples < _FEW_SAMPLES:
+        yield (
+            f"It has seen {trained_on.num_samples:,} images; models that know most of what photos show have seen"
+            " hundreds of millions."
+        )
+
+
+def _sizes(model: SyCoCa, config: WeightsConfig) -> dict[str, str]:
     image, text = model.config.image_encoder, model.config.text_encoder
     decoder, image_decoder = model.config.text_decoder, model.config.image_decoder
-    return {
+    rows = {
         "parameters": f"{model.num_parameters:,}",
         "image encoder": f"{image.image_size} px, patches of {image.patch_size} px, width {image.width},"
-        f" {image.depth} blocks, pooling `{image.pooling}`",
-        "text encoder": f"{text.vocab_size} token ids, {text.context_length} tokens, width {text.width},"
-        f" {text.depth} blocks, pooling `{text.pooling}`",
-        "text decoder": "none" if decoder is None else f"{decoder.depth} layers",
-        "image decoder": "none"
-        if image_decoder is None
-        else f"{image_decoder.depth} layers, width {image_decoder.width}",
+        f" depth {image.depth}, pooling `{image.pooling}`",
+        "text encoder": f"{text.vocab_size:,} token ids, {text.context_length} tokens, width {text.width},"
+        f" depth {text.depth}, pooling `{text.pooling}`",
+        "text decoder": None if decoder is None else f"depth {decoder.depth}",
+        "image decoder": None if image_decoder is None else f"width {image_decoder.width}, depth {image_decoder.depth}",
         "joint space": f"{model.config.embed_dim} dimensions",
+        "answers": None if config.answers is None else _named(config.answers),
+        "classes": None if config.class_names is None else _named(config.class_names),
+        "format": f"{FORMAT_VERSION}, written by sycoca {__version__}",
     }
+    return {name: size for name, size in rows.items() if size is not None}
+
+
+def _configuration(origin: Origin) -> str:
+    if not origin.config:
+        return ""
+    summary = "<summary>All settings of the training</summary>"
+    return f"<details>{summary}\n\n```yaml\n{origin.config.strip()}\n```\n\n</details>"
+
+
+def _section(title: str, text: str) -> str:
+    return f"## {title}\n\n{text}" if text else ""
+
+
+def _table(first: str, second: str, rows: Mapping[str, str]) -> str:
+    if not rows:
+        return ""
+    cells = (f"| {name} | {_cell(text)} |" for name, text in rows.items())
+    return "\n".join((f"| {first} | {second} |", "| --- | --- |", *cells))
+
+
+def _cell(text: str) -> str:
+    # A SPEC or an answer may hold what ends a cell.
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _listed_lines(lines: Iterable[str], mark: str) -> str:
+    """Return a Markdown list."""
+    indented = (textwrap.indent(_wrapped(line), " " * len(mark)) for line in lines)
+    return "\n".join(mark + line[len(mark) :] for line in indented)
+
+
+def _wrapped(text: str) -> str:
+    """Return a paragraph in lines that can be read without rendering."""
+    return textwrap.fill(text, _LINE_LENGTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _named(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return f"{len(names):,}: {', '.join(json.dumps(name, ensure_ascii=False) for name in names[:_NAMED])}{more}"
+
+
+def _enumerated(texts: Sequence[str]) -> str:
+    """Return texts as a sentence lists them: a, b, and c."""
+    return ", and ".join((", ".join(texts[:-1]), texts[-1]) if len(texts) > 1 else texts)
+
+
+def _yaml(fields: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(fields), sort_keys=False, allow_unicode=True, width=110)
+
+
+def _hub_id(place: str) -> str | None:
+    """Return owner/name of what the Hub has; None for what lies elsewhere."""
+    found = re.match(r"hf:([\w.-]+/[\w.-]+)", place)
+    return None if found is None else found[1]

@@ -1,0 +1,49 @@
+"""What ``sycoca convert`` says of its work."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig
+    from sycoca.weights.conversion.convert import Conversion
+
+
+def show_conversion(conversion: "Conversion", out: Path, next_commands: tuple[str, ...]) -> None:
+    """Print sizes, what was assumed and left behind, and what to do next; on stdout the name of what was written."""
+    lines = [
+        f"{conversion.num_parameters:,} parameters",
+        *_sizes(conversion.model),
+        *conversion.notices,
+    ]
+    if conversion.dropped:
+        lines.append(f"left behind: {', '.join(conversion.dropped)}")
+    lines += [f"next: {command}" for command in next_commands]
+    print("\n".join(f"  {line}" for line in lines), file=sys.stderr)
+    print(out)
+
+
+def _sizes(model: "SyCoCaConfig | ImageEncoderConfig") -> list[str]:
+    from sycoca.model.config import ImageEncoderConfig
+
+    if isinstance(model, ImageEncoderConfig):
+        return [_image_encoder(model)]
+    text = model.text_encoder
+    lines = [
+        _image_encoder(model.image_encoder),
+        f"text encoder   {text.depth} x {text.width}, {text.num_heads} heads, {text.vocab_size:,} token ids, at most"
+        f" {text.context_length} tokens, pooling {text.pooling}",
+    ]
+    if model.text_decoder is not None:
+        lines.append(f"text decoder   {model.text_decoder.depth} x {text.width}, {model.text_decoder.num_heads} heads")
+    return lines
+
+
+def _image_encoder(image: "ImageEncoderConfig") -> str:
+    pooling = image.pooling
+    if pooling == "attention":
+        pooling = f"attention ({image.pooler.kind}, {image.pooler.num_queries} queries)"
+    return (
+        f"image encoder  {image.depth} x {image.width}, {image.num_heads} heads, {image.image_size} px in patches of"
+        f" {image.patch_size}, pooling {pooling}"
+    )

@@ -1,0 +1,51 @@
+"""Whether a graph computes in onnxruntime what its module computes in PyTorch."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+
+from sycoca.inference.onnx_export.graphs import Graph
+
+TOLERANCE = 1e-4
+"""Largest difference, as a share of an output's largest value, or absolute where that is below 1."""
+
+
+def check_graph(graph: Graph, file: Path) -> float:
+    """Run random inputs of several sizes through both; return the largest difference, counted as `TOLERANCE`.
+
+    Raises ValueError where that is larger.
+    """
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    largest = 0.0
+    for seed, sizes in enumerate(_sizes(graph)):
+        inputs = graph.draw_inputs(sizes, torch.Generator().manual_seed(seed))
+        with torch.no_grad():
+            expected = graph.module(inputs)
+        given = {port.name: values.numpy() for port, values in zip(graph.inputs, inputs, strict=True)}
+        names = [port.name for port in graph.outputs]
+        for name, own, found in zip(names, expected, session.run(names, given), strict=True):
+            difference = _difference(own.numpy(), np.asarray(found))
+            if not difference <= TOLERANCE:  # so put, NaN is refused as well
+                raise ValueError(
+                    f"{graph.name}.onnx is not the model: its {name} differs by {difference:.2g} where {TOLERANCE:g} is"
+                    f" allowed; report this with the versions of torch and onnxruntime ({onnxruntime.__version__})"
+                )
+            largest = max(largest, difference)
+    return largest
+
+
+def _sizes(graph: Graph) -> Iterator[dict[str, int]]:
+    """Yield lengths of axes: the shortest, something between, the longest."""
+    tokens, past = graph.longest.get("tokens", 2), graph.longest.get("past", 0)
+    yield {"batch": 1, "tokens": 2, "past": 0}
+    yield {"batch": 3, "tokens": (tokens + 2) // 2, "past": past // 2}
+    yield {"batch": 2, "tokens": tokens, "past": past}
+
+
+def _difference(expected: np.ndarray, found: np.ndarray) -> float:
+    if expected.shape != found.shape:
+        return float("inf")
+    return float(np.abs(expected - found).max() / max(1.0, np.abs(expected).max()))

@@ -1,0 +1,95 @@
+"""An exported model as a folder: graphs, their tensors, and what a program needs to use them without sycoca."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx_ir
+import torch
+
+from sycoca._version import __version__
+from sycoca.inference.embedder import Embedder
+from sycoca.inference.onnx_export import sycoca_onnx
+from sycoca.inference.onnx_export.check import TOLERANCE, check_graph
+from sycoca.inference.onnx_export.graphs import GRAPH_NAMES, Graph, Port, graphs_of
+from sycoca.inference.onnx_export.readme import readme
+from sycoca.inference.onnx_export.tensors import TENSORS_NAME, SharedTensors
+from sycoca.inference.onnx_export.translation import translate
+from sycoca.weights.atomic_folder import atomic_folder, refuse_other_files
+from sycoca.weights.config import CARD_NAME, CONFIG_NAME, TOKENIZER_NAME
+
+SCRIPT_NAME = "sycoca_onnx.py"
+_FILE_NAMES = (
+    *(f"{name}.onnx" for name in GRAPH_NAMES),
+    *(TENSORS_NAME, CONFIG_NAME, TOKENIZER_NAME, SCRIPT_NAME, CARD_NAME),
+)
+
+
+def export_onnx(embedder: Embedder, folder: str | Path, *, tell: Callable[[str], object] = lambda _: None) -> float:
+    """Write a model as ONNX graphs with a script that uses them, whole or not at all; a former export is replaced.
+
+    ``tell`` is called with a line about each part. Returns the largest difference between what PyTorch and onnxruntime
+    compute from random inputs, see `check_graph`. Raises ValueError where that is too large, where ``folder`` holds
+    other things, and for a model that is not on the CPU in float32.
+    """
+    folder = Path(folder)
+    refuse_other_files(folder, _FILE_NAMES, "exported model")
+    _check_exportable(embedder)
+    graphs = graphs_of(embedder.model)
+    with atomic_folder(folder) as unfinished:
+        tensors = SharedTensors(unfinished)
+        for graph in graphs:
+            started_at = time.perf_counter()
+            model = translate(graph)
+            tensors.take_from(model)
+            onnx_ir.save(model, unfinished / f"{graph.name}.onnx")
+            tell(f"{graph.name}.onnx: {model.graph.num_nodes()} operations ({time.perf_counter() - started_at:.0f} s)")
+        tell(f"{TENSORS_NAME}: {tensors.num_bytes / 2**20:,.1f} MiB")
+        write_companions(embedder, graphs, unfinished)
+        largest = max(check_graph(graph, unfinished / f"{graph.name}.onnx") for graph in graphs)
+        tell(f"largest difference between PyTorch and onnxruntime: {largest:.1g} ({TOLERANCE:g} is allowed)")
+    return largest
+
+
+def _check_exportable(embedder: Embedder) -> None:
+    for name, tensor in embedder.model.state_dict().items():
+        if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
+            raise ValueError(
+                f"only models in float32 on the CPU are exported, {name} is {tensor.dtype} on {tensor.device};"
+                ' load it with device="cpu", dtype="float32"'
+            )
+
+
+def write_companions(embedder: Embedder, graphs: Sequence[Graph], folder: Path) -> None:
+    """Write all but the graphs and their tensors: tokenizer, config, script and README."""
+    embedder.tokenizer.save(folder / TOKENIZER_NAME)
+    text = json.dumps(_config(embedder, graphs), indent=2)
+    (folder / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
+    shutil.copyfile(Path(__file__).with_name(SCRIPT_NAME), folder / SCRIPT_NAME)
+    (folder / CARD_NAME).write_text(readme(graphs), encoding="utf-8")
+
+
+def _config(embedder: Embedder, graphs: Sequence[Graph]) -> dict[str, Any]:
+    transforms, special = embedder.config.transforms, embedder.tokenizer.special
+    return {
+        "format_version": sycoca_onnx.FORMAT_VERSION,
+        "sycoca_version": __version__,
+        "image_size": embedder.image_size,
+        "resize": transforms.resize,
+        "mean": transforms.mean,
+        "std": transforms.std,
+        "context_length": embedder.context_length,
+        "pad_id": special.pad_id,
+        "bos_id": special.bos_id,
+        "eos_id": special.eos_id,
+        # Tokenizers that sycoca has trained clean texts by themselves.
+        "text_cleaning": "clip_ftfy" if embedder.tokenizer.is_clip else "none",
+        "graphs": {graph.name: {"inputs": _ports(graph.inputs), "outputs": _ports(graph.outputs)} for graph in graphs},
+    }
+
+
+def _ports(ports: Sequence[Port]) -> list[dict[str, Any]]:
+    return [{"name": port.name, "shape": port.axes, "dtype": port.dtype} for port in ports]

@@ -1,0 +1,122 @@
+"""What a model can be used for, and how a model card says so. Imports no torch."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sycoca.weights.config import WeightsConfig
+
+FOLDER = "path/of/this/folder"
+"""Stands for the weights folder in lines to copy."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ability:
+    """One thing that a model does."""
+
+    name: str
+    """What the task is called."""
+
+    does: str
+    """As part of a sentence about the model."""
+
+    pipeline_tag: str
+    """The Hub's word for the task."""
+
+    tags: tuple[str, ...]
+    """What people search for."""
+
+    python: tuple[str, ...]
+    """Lines with a ``predictor``."""
+
+    commands: tuple[str, ...]
+    """Lines for a shell."""
+
+
+_CLASSIFIES = Ability(
+    name="image classification",
+    does="says which of its classes an image belongs to",
+    pipeline_tag="image-classification",
+    tags=("image-classification",),
+    python=('predictor.classify(["photo.jpg"])',),
+    commands=(f"sycoca classify {FOLDER} photo.jpg", f"sycoca evaluate classification {FOLDER} --data SPEC"),
+)
+_ANSWERS = Ability(
+    name="visual question answering",
+    does="answers questions about images from a list of answers",
+    pipeline_tag="visual-question-answering",
+    tags=("visual-question-answering",),
+    python=('predictor.ask("photo.jpg", "what color is it?")',),
+    commands=(
+        f'sycoca ask {FOLDER} photo.jpg "what color is it?"',
+        f"sycoca evaluate vqa {FOLDER} --data SPEC",
+    ),
+)
+_CAPTIONS = Ability(
+    name="image captioning",
+    does="describes images",
+    pipeline_tag="image-to-text",
+    tags=("image-captioning",),
+    python=(
+        'predictor.caption(["photo.jpg"], num_beams=4)',
+        'predictor.caption_log_likelihood(["photo.jpg"], ["a dog on a beach"])',
+    ),
+    commands=(
+        f"sycoca caption {FOLDER} photo.jpg --num-beams 4",
+        f"sycoca evaluate captioning {FOLDER} --data SPEC",
+    ),
+)
+_MATCHES = Ability(
+    name="image-text retrieval",
+    does="finds images by texts and texts by images",
+    pipeline_tag="zero-shot-image-classification",
+    tags=("image-text-retrieval", "zero-shot-image-classification"),
+    python=(
+        'predictor.similarity(["photo.jpg"], ["a dog on a beach", "a red circle"])',
+        'predictor.classify(["photo.jpg"], class_names=["dog", "cat"])',
+    ),
+    commands=(
+        f'sycoca explain {FOLDER} photo.jpg "a dog on a beach" --out explained.png',
+        f"sycoca evaluate retrieval {FOLDER} --data SPEC",
+    ),
+)
+_REBUILDS = Ability(
+    name="masked image modeling",
+    does="rebuilds masked patches of images from their captions",
+    pipeline_tag="image-to-image",
+    tags=("masked-image-modeling",),
+    python=('predictor.reconstruct("photo.jpg", "a dog on a beach")',),
+    commands=(),
+)
+
+
+def abilities(config: WeightsConfig, objectives: Mapping[str, float]) -> tuple[Ability, ...]:
+    """Return what the model can do, what it was made for first.
+
+    ``objectives`` are those of its training, by name with their weights: without the contrastive one similarities mean
+    nothing. One that is not named is taken for trained.
+    """
+    has_head = config.answers is not None or config.class_names is not None
+    does = {
+        _ANSWERS: config.answers is not None,
+        _CLASSIFIES: config.class_names is not None,
+        # What a head is trained for spoils the rest.
+        _CAPTIONS: config.model.text_decoder is not None and not has_head,
+        _MATCHES: _is_trained("contrastive", objectives) and not has_head,
+        _REBUILDS: config.model.image_decoder is not None,
+    }
+    return tuple(ability for ability, can in does.items() if can)
+
+
+def lost_abilities(config: WeightsConfig, objectives: Mapping[str, float]) -> Iterator[str]:
+    """Yield sentences about what a user may expect of such a model and does not get."""
+    if config.answers is not None or config.class_names is not None:
+        yield (
+            "Training for its head has changed the encoders: what they knew about captions and about matching images"
+            " with texts was not kept up and is not to be relied on."
+        )
+    elif not _is_trained("contrastive", objectives):
+        yield "The contrastive objective was off: similarities of images and texts, and search by them, mean nothing."
+
+
+def _is_trained(objective: str, objectives: Mapping[str, float]) -> bool:
+    return objectives.get(objective, 1.0) != 0

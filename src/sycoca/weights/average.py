@@ -1,0 +1,130 @@
+"""Weights between those before and after a fine-tuning (WiSE-FT, Wortsman et al. 2021, arXiv 2109.01903)."""
+
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sycoca.model.config import SyCoCaConfig
+from sycoca.model.sycoca import SyCoCa
+from sycoca.plain_data import changed_fields
+from sycoca.preprocess.tokenizer import Tokenizer
+from sycoca.weights.config import TOKENIZER_NAME, WeightsConfig
+from sycoca.weights.folder import load_weights
+from sycoca.weights.parts import PART_NAMES, part_of
+
+_OPTIONAL = ("text_decoder", "image_decoder", "num_answers", "num_classes")
+"""Fields of a model's config that are None where it lacks a part."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AveragedWeights:
+    """A mean of two models, to be saved as any other."""
+
+    model: SyCoCa
+    """On the CPU, in evaluation mode."""
+
+    tokenizer: Tokenizer
+    """That of both."""
+
+    config: WeightsConfig
+    """That of the end, with the parts that only the start has."""
+
+    story: tuple[str, ...]
+    """What is averaged, and what is in one of the two alone, a sentence each."""
+
+
+def average_weights(start: str | Path, end: str | Path, *, alpha: float = 0.5) -> AveragedWeights:
+    """Return (1 - alpha) start + alpha end, tensor by tensor, of two weights folders.
+
+    It is computed in float64; alpha 0 and 1 give the start's and the end's tensors to the last bit. Parts that one of
+    the two lacks are the other's, as they are: a head that the fine-tuning added, a decoder that it left behind. Raises
+    ValueError where alpha is not between 0 and 1, and where architectures, tokenizers, heads or pixels differ, with the
+    first difference.
+    """
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha must lie between 0 (the start) and 1 (the end), got {alpha}")
+    before, after = load_weights(start), load_weights(end)
+    for difference in _differences(before.config, after.config, *(_plain_tokenizer(folder) for folder in (start, end))):
+        raise ValueError(f"{start} and {end} cannot be averaged: {difference}; take the weights that the end came from")
+    config = _joined_config(before.config, after.config)
+    with torch.device("meta"):
+        model = SyCoCa(config.model)
+    old, new = before.model.state_dict(), after.model.state_dict()
+    shared = {name: _between(old[name], new[name], alpha) for name in old.keys() & new.keys()}
+    model.load_state_dict(old | new | shared, assign=True)
+    story = (
+        f"{1 - alpha:g} of `{start}` and {alpha:g} of `{end}`: {_said(shared, ())}",
+        *(
+            f"only in `{folder}`, as it is there: {_said(alone, shared)}"
+            for folder, alone in ((start, old.keys() - shared.keys()), (end, new.keys() - shared.keys()))
+            if alone
+        ),
+    )
+    return AveragedWeights(model=model.eval(), tokenizer=after.tokenizer, config=config, story=story)
+
+
+def _between(start: Tensor, end: Tensor, alpha: float) -> Tensor:
+    if alpha in (0, 1):
+        return end if alpha == 1 else start
+    mean = (1 - alpha) * start.double() + alpha * end.double()
+    return mean.to(torch.promote_types(start.dtype, end.dtype))
+
+
+def _differences(start: WeightsConfig, end: WeightsConfig, *tokenizers: Any) -> Iterator[str]:
+    """Yield in what two models differ that can be averaged only where they agree."""
+    models = _without(start.model, end.model), _without(end.model, start.model)
+    for name in changed_fields(*models):
+        values = [reduce(getattr, name.split("."), model) for model in models]
+        yield "model.{} is {} in the first and {} in the second".format(name, *values)
+    if tokenizers[0] != tokenizers[1]:
+        yield "their tokenizers differ"
+    for head, names, others in (
+        ("answers", start.answers, end.answers),
+        ("class_names", start.class_names, end.class_names),
+    ):
+        if None not in (names, others) and names != others:
+            yield f"their heads have other {head}"
+    if models[0].image_decoder is not None and start.normalizes_patches != end.normalizes_patches:
+        yield "only one of their image decoders predicts patches normalized by their own mean and deviation"
+    for name in ("mean", "std"):
+        values = [getattr(config.transforms, name) for config in (start, end)]
+        if values[0] != values[1]:
+            yield "transforms.{} is {} in the first and {} in the second".format(name, *values)
+
+
+def _without(model: SyCoCaConfig, other: SyCoCaConfig) -> SyCoCaConfig:
+    """Return a model's config without the parts that another model lacks."""
+    return replace(model, **{name: None for name in _OPTIONAL if getattr(other, name) is None})
+
+
+def _joined_config(start: WeightsConfig, end: WeightsConfig) -> WeightsConfig:
+    """Return the end's config with the start's parts in the place of those that it lacks."""
+    lacking = [name for name in _OPTIONAL if getattr(end.model, name) is None]
+    changes: dict[str, Any] = {
+        "model": replace(end.model, **{name: getattr(start.model, name) for name in lacking}),
+        "answers": start.answers if end.answers is None else end.answers,
+        "class_names": start.class_names if end.class_names is None else end.class_names,
+    }
+    if "image_decoder" in lacking:
+        changes["normalizes_patches"] = start.normalizes_patches
+    if "num_answers" in lacking:
+        changes["answers_exclude_each_other"] = start.answers_exclude_each_other
+    return replace(end, **changes)
+
+
+def _plain_tokenizer(folder: str | Path) -> Any:
+    return json.loads((Path(folder) / TOKENIZER_NAME).read_text(encoding="utf-8"))
+
+
+def _said(names: Collection[str], others: Collection[str]) -> str:
+    """Return what people call the parts of tensors; those of a part that others belong to as well are named alone."""
+    split = {part_of(name) for name in others}
+    said = {name if part_of(name) in split else PART_NAMES[part_of(name)] for name in names}
+    order = list(PART_NAMES.values())
+    return ", ".join(sorted(said, key=lambda one: (order.index(one) if one in order else len(order), one)))

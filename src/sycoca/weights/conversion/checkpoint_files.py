@@ -1,0 +1,147 @@
+"""Checkpoints of other projects as they occur, read without running anything that is in them."""
+
+import json
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+_PICKLED_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
+_SUFFIXES = (".safetensors", *_PICKLED_SUFFIXES)
+_WRAPPERS = ("module.", "_orig_mod.")
+"""What data parallel training and torch.compile put before every name."""
+
+_NESTED = ("state_dict", "model", "model_state_dict")
+"""Where training scripts put the tensors beside optimizer and counters."""
+
+_BUFFERS = re.compile(r"(^|.*\.)(attn_mask|position_ids)$")
+"""Constants that older versions saved: causal masks, and the numbers 0, 1, 2, ..."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """Tensors by name, as a file holds them."""
+
+    path: Path
+    """The file, or the folder of several."""
+
+    tensors: dict[str, Tensor]
+    """On the CPU; half precision is turned into float32, which holds the same values."""
+
+    dropped: tuple[str, ...]
+    """Constant buffers that were left out."""
+
+
+def read_checkpoint(path: Path, preferred_names: tuple[str, ...] = ()) -> Checkpoint:
+    """Read a file, or the one in a folder; of several in a folder the first of ``preferred_names``.
+
+    Prefixes of wrappers are taken off. Raises ValueError, in one line, for a file that is missing, damaged, not made
+    of tensors, or that would run code if it were unpickled: only safetensors and PyTorch's safe unpickler are used.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(f"{path} is not there")
+    tensors: dict[str, Tensor] = {}
+    for file in _files(path, preferred_names):
+        tensors |= _without_wrappers(file, _read(file))
+    dropped = tuple(sorted(name for name in tensors if _BUFFERS.match(name)))
+    kept = {name: _whole(tensor) for name, tensor in tensors.items() if name not in dropped}
+    return Checkpoint(path=path, tensors=kept, dropped=dropped)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file that holds a JSON object; ValueError otherwise."""
+    try:
+        plain = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(plain, dict):
+        raise ValueError(f"{path} holds no JSON object")
+    return plain
+
+
+def _files(path: Path, preferred_names: tuple[str, ...]) -> list[Path]:
+    if path.is_file():
+        return [path]
+    indexes = sorted(path.glob("*.safetensors.index.json"))
+    if indexes:
+        return sorted({path / name for name in read_json(indexes[0])["weight_map"].values()})
+    preferred = [path / name for name in preferred_names if (path / name).is_file()]
+    if preferred:
+        return preferred[:1]
+    found = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES)
+    # Two formats of the same weights often lie side by side; of two different ones nobody knows which is meant.
+    safe = [file for file in found if file.suffix == ".safetensors"] or found
+    if len(safe) != 1:
+        names = ", ".join(file.name for file in safe) or f"none of *{', *'.join(_SUFFIXES)}"
+        raise ValueError(f"{path} should hold one checkpoint, found {names}; name the file itself")
+    return safe
+
+
+def _read(path: Path) -> object:
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
+    if path.suffix not in _PICKLED_SUFFIXES:
+        raise ValueError(f"{path} is no checkpoint that can be read: its name should end with {', '.join(_SUFFIXES)}")
+    if _is_program(path):
+        raise ValueError(
+            f"{path} is a TorchScript program, as OpenAI published its CLIP, and is not run; take the same weights"
+            " from Hugging Face and use sycoca convert from-hf-clip"
+        )
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        culprit = re.search(r"(?:GLOBAL|global) ([\w.]+)", str(error))
+        what = f"it holds code ({culprit[1]})" if culprit else "it holds more than tensors, or is damaged"
+        raise ValueError(
+            f"{path} is refused and nothing of it was executed: {what}; ask its makers for safetensors"
+        ) from error
+    except (RuntimeError, EOFError, OSError, KeyError) as error:
+        raise ValueError(f"{path} is damaged or no PyTorch checkpoint: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _is_program(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _without_wrappers(path: Path, content: object) -> dict[str, Tensor]:
+    if isinstance(content, Mapping):
+        for key in _NESTED:
+            if isinstance(content.get(key), Mapping):
+                return _without_wrappers(path, content[key])
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(f"{path} holds no tensors by name; expected them at the top or under {', '.join(_NESTED)}")
+    if not content:
+        raise ValueError(f"{path} holds no tensors")
+    return {_bare(str(name)): tensor for name, tensor in content.items()}
+
+
+def _bare(name: str) -> str:
+    for wrapper in _WRAPPERS:
+        if name.startswith(wrapper):
+            return _bare(name.removeprefix(wrapper))
+    return name
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

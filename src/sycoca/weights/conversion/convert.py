@@ -1,0 +1,189 @@
+"""From files of other projects to weights folders, and back."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Shaped
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sycoca.model.config import ImageEncoderConfig, MaskingConfig, SyCoCaConfig
+from sycoca.preprocess.config import ImageTransformConfig
+from sycoca.preprocess.tokenizer import Tokenizer
+from sycoca.weights.atomic_folder import atomic_folder
+from sycoca.weights.config import WeightsConfig
+from sycoca.weights.conversion import open_clip as open_clip_files
+from sycoca.weights.conversion.checkpoint_files import read_json
+from sycoca.weights.conversion.hugging_face import HfClip, read_hugging_face
+from sycoca.weights.conversion.open_clip import open_clip_tensors, read_open_clip
+from sycoca.weights.conversion.open_clip_json import open_clip_json
+from sycoca.weights.conversion.open_clip_shapes import UnseenForms
+from sycoca.weights.conversion.pixels import hf_pixels, open_clip_pixels
+from sycoca.weights.folder import load_weights, save_weights
+from sycoca.weights.origin import Origin
+from sycoca.weights.parts import save_image_encoder
+
+CLIP_VOCAB_SIZE = 49_408
+"""Ids of CLIP's vocabulary, whose merges come with this package."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conversion:
+    """What a conversion made of what."""
+
+    model: SyCoCaConfig | ImageEncoderConfig
+    """Sizes and forms of the model, or of an image encoder alone."""
+
+    num_parameters: int
+    """Numbers of all tensors together."""
+
+    dropped: tuple[str, ...]
+    """What was left behind on purpose."""
+
+    notices: tuple[str, ...]
+    """What was assumed, and what is otherwise there, a line each."""
+
+
+def from_open_clip(
+    source: Path,
+    out: Path,
+    *,
+    config_path: Path | None = None,
+    tokenizer_path: Path | None = None,
+    forms: UnseenForms | None = None,
+) -> Conversion:
+    """Make a weights folder of a checkpoint of open_clip, see `read_open_clip`.
+
+    The tokenizer is CLIP's, which pads with id 0 as open_clip does, or that of ``tokenizer_path``. Raises ValueError
+    for anything that cannot be converted whole, and where ``out`` holds other things.
+    """
+    read = read_open_clip(source, config_path=config_path, forms=forms)
+    transforms, notices = open_clip_pixels(read.preprocessing, str(source))
+    _save(out, read.model, tokenizer_path, transforms, f"Converted from a checkpoint of open_clip, `{source.name}`.")
+    if not read.is_described:
+        notices = (_assumed(read.model.config), *notices)
+    return _conversion(read.model.config, read.model.state_dict(), read.dropped, notices)
+
+
+def from_hf_clip(source: Path, out: Path, *, tokenizer_path: Path | None = None) -> Conversion:
+    """Make a weights folder of a CLIP of Hugging Face; of a ViT or ViTMAE one that holds an image encoder alone.
+
+    Raises ValueError for anything that cannot be converted whole, and where ``out`` holds other things.
+    """
+    _check_vocabulary(source, tokenizer_path)
+    read = read_hugging_face(source)
+    pixels_path = source / "preprocessor_config.json"
+    transforms, notices = hf_pixels(read_json(pixels_path) if pixels_path.is_file() else {})
+    story = f"Converted from a model of Hugging Face's transformers, `{source.name}`."
+    if isinstance(read, HfClip):
+        _save(out, read.model, tokenizer_path, transforms, story)
+        return _conversion(read.model.config, read.model.state_dict(), read.dropped, notices)
+    save_image_encoder(out, read.config, read.tensors, transforms, origin=story)
+    return _conversion(read.config, read.tensors, read.dropped, notices)
+
+
+def to_open_clip(weights: Path, out: Path) -> Conversion:
+    """Write a weights folder's tensors as open_clip has them, with its JSON description beside them.
+
+    ``out`` is a file that ends with .safetensors or .pt, whose description has the same name with .json; or a folder
+    for open_clip's ``local-dir:``. Raises ValueError for a model whose form open_clip does not know.
+    """
+    loaded = load_weights(weights)
+    tensors, dropped = open_clip_tensors(loaded.model)
+    described = open_clip_json(loaded.model.config)
+    if out.suffix in (".safetensors", ".pt"):
+        _write_whole(out, tensors)
+        out.with_suffix(".json").write_text(json.dumps(described, indent=4) + "\n", encoding="utf-8")
+    elif out.suffix:
+        raise ValueError(f"{out} should end with .safetensors or .pt, or be the name of a folder")
+    else:
+        _write_folder(out, tensors, described, loaded.config.transforms)
+    clip_sizes = (CLIP_VOCAB_SIZE, CLIP_VOCAB_SIZE + 1)
+    notices = () if loaded.tokenizer.vocab_size in clip_sizes else (_OTHER_VOCABULARY,)
+    return _conversion(loaded.model.config, tensors, dropped, notices)
+
+
+_OTHER_VOCABULARY = "the vocabulary is not CLIP's: open_clip needs this model's tokenizer.json to make sense of it"
+
+
+def _save(out: Path, model: Any, tokenizer_path: Path | None, transforms: ImageTransformConfig, story: str) -> None:
+    config = WeightsConfig(model=model.config, masking=MaskingConfig(), transforms=transforms)
+    tokenizer = _tokenizer(model.config.text_encoder.vocab_size, tokenizer_path)
+    save_weights(out, model, tokenizer, config, origin=Origin(story=story))
+
+
+def _tokenizer(vocab_size: int, path: Path | None) -> Tokenizer:
+    if path is not None:
+        tokenizer = Tokenizer.load(path)
+        if tokenizer.vocab_size != vocab_size:
+            raise ValueError(f"{path} has {tokenizer.vocab_size:,} token ids, the checkpoint has {vocab_size:,}")
+        return tokenizer
+    if vocab_size != CLIP_VOCAB_SIZE:
+        raise ValueError(
+            f"the checkpoint has a vocabulary of {vocab_size:,} ids, which is not CLIP's ({CLIP_VOCAB_SIZE:,}): give"
+            " its tokenizer.json with --tokenizer"
+        )
+    return Tokenizer.clip(pad="zero")
+
+
+def _check_vocabulary(folder: Path, tokenizer_path: Path | None) -> None:
+    """Raise ValueError where a folder of Hugging Face has a vocabulary of its own and no tokenizer is given."""
+    path = folder / "vocab.json"
+    if tokenizer_path is None and path.is_file() and len(read_json(path)) == CLIP_VOCAB_SIZE:
+        tokenizer = Tokenizer.clip(pad="zero")
+        for piece, number in read_json(path).items():
+            if tokenizer.id_of(piece) != number:
+                raise ValueError(f"{path} is not CLIP's vocabulary ({piece!r}): give a tokenizer.json with --tokenizer")
+
+
+def _assumed(config: SyCoCaConfig) -> str:
+    image, text = config.image_encoder, config.text_encoder
+    heads = f"{image.num_heads} and {text.num_heads} heads, {image.activation}"
+    pooler = f", {image.pooler.num_heads} pooler heads" if image.pooling == "attention" else ""
+    cls = f", [CLS] mask {text.cls_mask}" if text.pooling == "cls" else ""
+    return f"assumed, as no shape shows it: {heads}{pooler}{cls}; a JSON config (--config) would tell"
+
+
+def _conversion(
+    model: SyCoCaConfig | ImageEncoderConfig,
+    tensors: dict[str, Shaped[Tensor, "..."]],
+    dropped: tuple[str, ...],
+    notices: tuple[str, ...],
+) -> Conversion:
+    num_parameters = sum(tensor.numel() for tensor in tensors.values())
+    return Conversion(model=model, num_parameters=num_parameters, dropped=dropped, notices=notices)
+
+
+def _write_whole(path: Path, tensors: dict[str, Shaped[Tensor, "..."]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.partial")
+    if path.suffix == ".pt":
+        torch.save(tensors, unfinished)
+    else:
+        save_file(tensors, unfinished, metadata={"format": "pt"})
+    unfinished.replace(path)
+
+
+def _write_folder(
+    folder: Path,
+    tensors: dict[str, Shaped[Tensor, "..."]],
+    described: dict[str, Any],
+    transforms: ImageTransformConfig,
+) -> None:
+    names = {open_clip_files.CHECKPOINT_NAMES[0], open_clip_files.CONFIG_NAME}
+    if folder.exists() and not {path.name for path in folder.iterdir()} <= names:
+        raise ValueError(f"{folder} is there and holds other things; choose another name")
+    pixels = {
+        "mean": transforms.mean,
+        "std": transforms.std,
+        "interpolation": "bicubic",
+        "resize_mode": "squash" if transforms.resize == "squash" else "shortest",
+    }
+    plain = {"model_cfg": described, "preprocess_cfg": pixels}
+    with atomic_folder(folder) as unfinished:
+        save_file(tensors, unfinished / open_clip_files.CHECKPOINT_NAMES[0], metadata={"format": "pt"})
+        text = json.dumps(plain, indent=4) + "\n"
+        (unfinished / open_clip_files.CONFIG_NAME).write_text(text, encoding="utf-8")

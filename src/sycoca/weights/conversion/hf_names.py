@@ -1,0 +1,84 @@
+"""What Hugging Face calls the tensors of CLIP, and those of the image encoders ViT and ViTMAE."""
+
+from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig
+from sycoca.weights.conversion.renaming import (
+    SCALAR,
+    Change,
+    Correspondence,
+    convolution,
+    same,
+    weight_and_bias,
+)
+
+_ONE_ROW = Change(lambda tensor: tensor.flatten(), lambda tensor: tensor.reshape(1, 1, -1))
+_ONE_SET = Change(lambda tensor: tensor.squeeze(0), lambda tensor: tensor.unsqueeze(0))
+
+
+def hf_clip_table(config: SyCoCaConfig) -> list[Correspondence]:
+    """Return all tensors of a CLIP of ours under the names of CLIPModel."""
+    image, text = "vision_model", "text_model"
+    patches = convolution(config.image_encoder.patch_size)
+    rows = [
+        same("log_logit_scale", "logit_scale", SCALAR),
+        same("image_encoder.cls_token", f"{image}.embeddings.class_embedding"),
+        same("image_encoder.positions", f"{image}.embeddings.position_embedding.weight"),
+        same("image_encoder.patch_embedding.weight", f"{image}.embeddings.patch_embedding.weight", patches),
+        *weight_and_bias("image_encoder.norm_pre", f"{image}.pre_layrnorm"),
+        *weight_and_bias("image_encoder.norm_post", f"{image}.post_layernorm"),
+        same("image_encoder.projection.weight", "visual_projection.weight"),
+        same("text_encoder.token_embedding.weight", f"{text}.embeddings.token_embedding.weight"),
+        same("text_encoder.positions", f"{text}.embeddings.position_embedding.weight"),
+        *weight_and_bias("text_encoder.norm_final", f"{text}.final_layer_norm"),
+        same("text_encoder.projection.weight", "text_projection.weight"),
+    ]
+    for i in range(config.image_encoder.depth):
+        rows += _clip_block(f"image_encoder.blocks.{i}", f"{image}.encoder.layers.{i}")
+    for i in range(config.text_encoder.depth):
+        rows += _clip_block(f"text_encoder.blocks.{i}", f"{text}.encoder.layers.{i}")
+    return rows
+
+
+def hf_vit_table(config: ImageEncoderConfig) -> list[Correspondence]:
+    """Return all tensors of an image encoder without projection under the names of ViTModel and ViTMAEModel.
+
+    Their patches have a bias, which has to be added to the positions before.
+    """
+    patches = convolution(config.patch_size)
+    rows = [
+        same("cls_token", "embeddings.cls_token", _ONE_ROW),
+        same("positions", "embeddings.position_embeddings", _ONE_SET),
+        same("patch_embedding.weight", "embeddings.patch_embeddings.projection.weight", patches),
+        *weight_and_bias("norm_post", "layernorm"),
+    ]
+    for i in range(config.depth):
+        rows += _vit_block(f"blocks.{i}", f"encoder.layer.{i}")
+    return rows
+
+
+def _clip_block(ours: str, theirs: str) -> list[Correspondence]:
+    return [
+        *_joined_projections(ours, [f"{theirs}.self_attn.{letter}_proj" for letter in "qkv"]),
+        *weight_and_bias(f"{ours}.attention.output", f"{theirs}.self_attn.out_proj"),
+        *weight_and_bias(f"{ours}.norm_attention", f"{theirs}.layer_norm1"),
+        *weight_and_bias(f"{ours}.norm_mlp", f"{theirs}.layer_norm2"),
+        *weight_and_bias(f"{ours}.mlp.expand", f"{theirs}.mlp.fc1"),
+        *weight_and_bias(f"{ours}.mlp.contract", f"{theirs}.mlp.fc2"),
+    ]
+
+
+def _vit_block(ours: str, theirs: str) -> list[Correspondence]:
+    return [
+        *_joined_projections(ours, [f"{theirs}.attention.attention.{name}" for name in ("query", "key", "value")]),
+        *weight_and_bias(f"{ours}.attention.output", f"{theirs}.attention.output.dense"),
+        *weight_and_bias(f"{ours}.norm_attention", f"{theirs}.layernorm_before"),
+        *weight_and_bias(f"{ours}.norm_mlp", f"{theirs}.layernorm_after"),
+        *weight_and_bias(f"{ours}.mlp.expand", f"{theirs}.intermediate.dense"),
+        *weight_and_bias(f"{ours}.mlp.contract", f"{theirs}.output.dense"),
+    ]
+
+
+def _joined_projections(ours: str, theirs: list[str]) -> list[Correspondence]:
+    return [
+        Correspondence((f"{ours}.attention.query_key_value.{kind}",), tuple(f"{name}.{kind}" for name in theirs))
+        for kind in ("weight", "bias")
+    ]

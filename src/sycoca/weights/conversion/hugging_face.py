@@ -1,0 +1,189 @@
+"""Hugging Face's CLIP as a model of ours, its ViT and ViTMAE as image encoders of ours."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+from sycoca.model.config import Activation, ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
+from sycoca.model.image_encoder import ImageEncoder
+from sycoca.model.sycoca import SyCoCa
+from sycoca.weights.conversion.checkpoint_files import read_checkpoint, read_json
+from sycoca.weights.conversion.hf_names import hf_clip_table, hf_vit_table
+from sycoca.weights.conversion.open_clip_shapes import shapes_of
+from sycoca.weights.conversion.renaming import to_ours, to_theirs
+
+CHECKPOINT_NAMES = ("model.safetensors", "pytorch_model.bin")
+CONFIG_NAME = "config.json"
+
+_DROPPED_OF_VIT = {
+    "classifier.": "classifier",
+    "pooler.": "pooler",
+    "decoder.": "pixel decoder",
+    "embeddings.mask_token": "mask token",
+}
+"""What a ViT or ViTMAE has beside its encoder, by the beginning of its tensors' names; left behind on purpose."""
+
+_CLIP_VISION = {
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "image_size": 224,
+    "patch_size": 32,
+    "hidden_act": "quick_gelu",
+    "layer_norm_eps": 1e-5,
+}
+_CLIP_TEXT = {
+    "hidden_size": 512,
+    "intermediate_size": 2048,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 8,
+    "max_position_embeddings": 77,
+    "vocab_size": 49408,
+    "hidden_act": "quick_gelu",
+    "layer_norm_eps": 1e-5,
+}
+_VIT = {**_CLIP_VISION, "patch_size": 16, "hidden_act": "gelu", "layer_norm_eps": 1e-12, "qkv_bias": True}
+"""Hugging Face saves only what differs from these."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HfClip:
+    """A CLIP of Hugging Face."""
+
+    model: SyCoCa
+    """With its tensors, on the CPU, in evaluation mode; both decoders are missing."""
+
+    dropped: tuple[str, ...]
+    """Constant buffers of the file that no model needs."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HfImageEncoder:
+    """The encoder of a ViT or ViTMAE."""
+
+    config: ImageEncoderConfig
+    """Its sizes and form."""
+
+    tensors: dict[str, Shaped[Tensor, "..."]]
+    """As an `ImageEncoder` names them; there is no projection."""
+
+    dropped: tuple[str, ...]
+    """What else the file has and our image encoder has no place for."""
+
+
+def read_hugging_face(folder: Path) -> HfClip | HfImageEncoder:
+    """Read a folder that transformers saved: config.json beside model.safetensors or pytorch_model.bin.
+
+    Raises ValueError for other kinds of models and for forms that ours does not have.
+    """
+    folder = Path(folder)
+    config_path = folder / CONFIG_NAME
+    if not config_path.is_file():
+        raise ValueError(f"{folder} has no {CONFIG_NAME}; give the folder of a CLIP, ViT or ViTMAE of Hugging Face")
+    described = read_json(config_path)
+    match described.get("model_type"):
+        case "clip":
+            return _clip(folder, described)
+        case "vit" | "vit_mae":
+            return _vit(folder, described)
+        case kind:
+            raise ValueError(f"{config_path} is of a model of type {kind!r}; clip, vit and vit_mae can be converted")
+
+
+def hf_clip_tensors(model: SyCoCa) -> dict[str, Shaped[Tensor, "..."]]:
+    """Return the tensors of a CLIP of ours under the names of CLIPModel."""
+    return to_theirs(model.state_dict(), hf_clip_table(model.config))
+
+
+def _clip(folder: Path, described: Mapping[str, Any]) -> HfClip:
+    where = str(folder / CONFIG_NAME)
+    vision = _CLIP_VISION | dict(described.get("vision_config") or {})
+    text = _CLIP_TEXT | dict(described.get("text_config") or {})
+    _check_mlp(vision, f"{where}: vision_config")
+    _check_mlp(text, f"{where}: text_config")
+    if text["layer_norm_eps"] != 1e-5:
+        raise ValueError(f"{where}: text_config.layer_norm_eps is {text['layer_norm_eps']}, we have 1e-05 alone")
+    config = SyCoCaConfig(
+        image_encoder=_image_encoder(vision, f"{where}: vision_config", has_norm_pre=True),
+        text_encoder=TextEncoderConfig(
+            vocab_size=text["vocab_size"],
+            context_length=text["max_position_embeddings"],
+            width=text["hidden_size"],
+            depth=text["num_hidden_layers"],
+            num_heads=text["num_attention_heads"],
+            pooling="eos",
+            activation=_activation(text, f"{where}: text_config"),
+        ),
+        text_decoder=None,
+        image_decoder=None,
+        embed_dim=described.get("projection_dim", 512),
+    )
+    checkpoint = read_checkpoint(folder, CHECKPOINT_NAMES)
+    with torch.device("meta"):
+        model = SyCoCa(config)
+    tensors = to_ours(checkpoint.tensors, hf_clip_table(config), shapes_of(model.state_dict()), str(folder))
+    model.load_state_dict(tensors, assign=True)
+    return HfClip(model=model.eval(), dropped=checkpoint.dropped)
+
+
+def _vit(folder: Path, described: Mapping[str, Any]) -> HfImageEncoder:
+    where = str(folder / CONFIG_NAME)
+    sizes = _VIT | dict(described)
+    _check_mlp(sizes, where)
+    if not sizes["qkv_bias"]:
+        raise ValueError(f"{where}: qkv_bias is false, a form that cannot be converted")
+    config = _image_encoder(sizes, where, has_norm_pre=False)
+    checkpoint = read_checkpoint(folder, CHECKPOINT_NAMES)
+    named = {name.removeprefix("vit."): tensor for name, tensor in checkpoint.tensors.items()}
+    tensors = {name: tensor for name, tensor in named.items() if not name.startswith(tuple(_DROPPED_OF_VIT))}
+    dropped = tuple(
+        said for beginning, said in _DROPPED_OF_VIT.items() if any(name.startswith(beginning) for name in named)
+    )
+    with torch.device("meta"):
+        encoder = ImageEncoder(config, embed_dim=1)
+    tensors = _without_patch_bias(tensors)
+    ours = to_ours(tensors, hf_vit_table(config), shapes_of(encoder.state_dict()), str(folder))
+    return HfImageEncoder(config=config, tensors=ours, dropped=(*dropped, *checkpoint.dropped))
+
+
+def _without_patch_bias(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors with the patches' bias in their positions instead, where it does the same."""
+    bias_name, positions_name = "embeddings.patch_embeddings.projection.bias", "embeddings.position_embeddings"
+    without = {name: tensor for name, tensor in tensors.items() if name != bias_name}
+    if bias_name in tensors and positions_name in tensors:
+        positions = tensors[positions_name]
+        without[positions_name] = torch.cat([positions[:, :1], positions[:, 1:] + tensors[bias_name]], dim=1)
+    return without
+
+
+def _image_encoder(sizes: Mapping[str, Any], where: str, *, has_norm_pre: bool) -> ImageEncoderConfig:
+    return ImageEncoderConfig(
+        image_size=sizes["image_size"],
+        patch_size=sizes["patch_size"],
+        width=sizes["hidden_size"],
+        depth=sizes["num_hidden_layers"],
+        num_heads=sizes["num_attention_heads"],
+        activation=_activation(sizes, where),
+        norm_eps=sizes["layer_norm_eps"],
+        has_norm_pre=has_norm_pre,
+    )
+
+
+def _activation(sizes: Mapping[str, Any], where: str) -> Activation:
+    if sizes["hidden_act"] not in ("gelu", "quick_gelu"):
+        raise ValueError(f"{where}.hidden_act is {sizes['hidden_act']!r}; gelu and quick_gelu can be converted")
+    return sizes["hidden_act"]
+
+
+def _check_mlp(sizes: Mapping[str, Any], where: str) -> None:
+    if sizes["intermediate_size"] != 4 * sizes["hidden_size"]:
+        raise ValueError(
+            f"{where}.intermediate_size is {sizes['intermediate_size']}, ours are 4 times the width"
+            f" ({4 * sizes['hidden_size']})"
+        )

@@ -1,0 +1,98 @@
+"""open_clip's CoCa and CLIP: its checkpoints become models of ours, and back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+from sycoca.model.config import SyCoCaConfig
+from sycoca.model.sycoca import SyCoCa
+from sycoca.weights.conversion.checkpoint_files import Checkpoint, read_checkpoint, read_json
+from sycoca.weights.conversion.open_clip_json import check_sizes, forms_from_json, open_clip_json
+from sycoca.weights.conversion.open_clip_names import open_clip_table
+from sycoca.weights.conversion.open_clip_shapes import UnseenForms, config_from_shapes, shapes_of, text_prefix
+from sycoca.weights.conversion.renaming import to_ours, to_theirs
+
+CHECKPOINT_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+CONFIG_NAME = "open_clip_config.json"
+"""What the files are called in a folder that open_clip saved."""
+
+DROPPED_PARTS = {
+    "image_decoder.": "image decoder",
+    "image_encoder.mask_token": "mask token",
+    "answer_head.": "head for answers",
+    "class_head.": "head for classes",
+}
+"""What open_clip has no place for, by the beginning of its tensors' names; left behind on purpose."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenClipModel:
+    """A checkpoint of open_clip as a model of ours."""
+
+    model: SyCoCa
+    """With its tensors, on the CPU, in evaluation mode."""
+
+    preprocessing: Mapping[str, Any]
+    """What its folder says about pixels; empty where nothing does."""
+
+    is_described: bool
+    """Whether a JSON config said what shapes do not show."""
+
+    dropped: tuple[str, ...]
+    """Constant buffers of the file that no model needs."""
+
+
+def read_open_clip(path: Path, *, config_path: Path | None = None, forms: UnseenForms | None = None) -> OpenClipModel:
+    """Read a checkpoint file of open_clip, or a folder that it saved.
+
+    ``config_path`` is one of open_clip's model configs or its open_clip_config.json; a folder's own is found by itself.
+    ``forms`` says what neither shapes nor config do. Raises ValueError for anything that cannot be converted whole.
+    """
+    path = Path(path)
+    checkpoint = read_checkpoint(path, CHECKPOINT_NAMES)
+    if config_path is None and (path / CONFIG_NAME).is_file():
+        config_path = path / CONFIG_NAME
+    described = {} if config_path is None else read_json(config_path)
+    model_json = described.get("model_cfg", described)
+    forms = forms or UnseenForms()
+    if model_json:
+        forms = forms_from_json(model_json, forms, str(config_path))
+    config = config_from_shapes(shapes_of(checkpoint.tensors), forms, str(path))
+    if model_json:
+        check_sizes(model_json, config, str(config_path))
+    return OpenClipModel(
+        model=_model(checkpoint, config),
+        preprocessing=described.get("preprocess_cfg", {}),
+        is_described=bool(model_json),
+        dropped=checkpoint.dropped,
+    )
+
+
+def open_clip_tensors(model: SyCoCa) -> tuple[dict[str, Shaped[Tensor, "..."]], tuple[str, ...]]:
+    """Return a model's tensors under open_clip's names, and which parts it has no place for.
+
+    Raises ValueError for a model whose form open_clip does not know.
+    """
+    open_clip_json(model.config)
+    kept = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(tuple(DROPPED_PARTS))}
+    dropped = tuple(
+        part
+        for beginning, part in DROPPED_PARTS.items()
+        if any(name.startswith(beginning) for name in model.state_dict())
+    )
+    prefix = "text." if model.config.text_encoder.pooling == "cls" else ""
+    return to_theirs(kept, open_clip_table(model.config, prefix)), dropped
+
+
+def _model(checkpoint: Checkpoint, config: SyCoCaConfig) -> SyCoCa:
+    with torch.device("meta"):
+        model = SyCoCa(config)
+    table = open_clip_table(config, text_prefix(shapes_of(checkpoint.tensors)))
+    tensors = to_ours(checkpoint.tensors, table, shapes_of(model.state_dict()), str(checkpoint.path))
+    model.load_state_dict(tensors, assign=True)
+    return model.eval()

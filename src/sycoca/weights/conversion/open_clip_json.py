@@ -1,0 +1,159 @@
+"""open_clip's JSON descriptions of its models: read beside the shapes, checked against them, and written."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sycoca.model.config import SyCoCaConfig
+from sycoca.weights.conversion.open_clip_shapes import HEAD_WIDTH, POOLER_HEADS, UnseenForms
+
+_NEUTRAL: dict[str, Any] = {
+    "mlp_ratio": 4,
+    "ls_init_value": None,
+    "pos_embed_type": "learnable",
+    "pool_type": "tok",
+    "no_causal_mask": False,
+    "proj_bias": False,
+    "proj_type": "linear",
+    "act_kwargs": None,
+    "norm_kwargs": None,
+    "pad_id": 0,
+    "hf_model_name": None,
+    "timm_model_name": None,
+    "text_arch": None,
+}
+"""Fields that change what a model computes, and the only value that we know; pool_type of texts is argmax or eos."""
+
+_KNOWN = {
+    *("image_size", "layers", "width", "head_width", "patch_size", "no_ln_pre", "final_ln_after_pool"),
+    *("attentional_pool", "attn_pooler_queries", "attn_pooler_heads", "output_tokens", "patch_dropout"),
+    *("context_length", "vocab_size", "heads", "embed_cls", "correct_cls_mask", "eos_id"),
+    *("hf_tokenizer_name", "tokenizer_mode", "tokenizer_kwargs", "dim_head", "n_queries"),
+}
+"""Fields that are read, checked by the shapes, or that change nothing at inference."""
+
+
+def forms_from_json(described: Mapping[str, Any], forms: UnseenForms, where: str) -> UnseenForms:
+    """Return what open_clip's JSON says of a model beyond its shapes; ValueError where we do not know it."""
+    vision, text = dict(described.get("vision_cfg", {})), dict(described.get("text_cfg", {}))
+    decoder = dict(described.get("multimodal_cfg", {}))
+    if not vision or not text:
+        raise ValueError(f"{where} is no model config of open_clip: it lacks vision_cfg or text_cfg")
+    for name, section in (("vision_cfg", vision), ("text_cfg", text), ("multimodal_cfg", decoder)):
+        _check_section(f"{where}: {name}", section)
+    pool = vision.get("attentional_pool", False)
+    has_two_poolers = isinstance(pool, str)
+    return replace(
+        forms,
+        activation="quick_gelu" if described.get("quick_gelu", False) else "gelu",
+        cls_mask="correct" if text.get("correct_cls_mask", False) else "shifted",
+        pooler_kind=pool if has_two_poolers else "single",
+        image_heads=vision.get("width", 768) // vision.get("head_width", HEAD_WIDTH),
+        text_heads=text.get("heads", 8),
+        decoder_heads=decoder.get("heads", 8) if decoder else None,
+        pooler_heads=vision.get("attn_pooler_heads", POOLER_HEADS),
+        norms_memory=not vision.get("final_ln_after_pool", False),
+    )
+
+
+def check_sizes(described: Mapping[str, Any], config: SyCoCaConfig, where: str) -> None:
+    """Raise ValueError where open_clip's JSON gives another size than the tensors have."""
+    image, text, decoder = config.image_encoder, config.text_encoder, config.text_decoder
+    found: dict[str, dict[str, Any]] = {
+        "vision_cfg": {
+            "image_size": image.image_size,
+            "layers": image.depth,
+            "width": image.width,
+            "patch_size": image.patch_size,
+        },
+        "text_cfg": {
+            "context_length": text.context_length,
+            "vocab_size": text.vocab_size,
+            "width": text.width,
+            "layers": text.depth,
+        },
+    }
+    if image.pooling == "attention":
+        found["vision_cfg"]["attn_pooler_queries"] = image.pooler.num_queries
+    if decoder is not None:
+        found["multimodal_cfg"] = {"width": text.width, "layers": decoder.depth}
+    if ("multimodal_cfg" in described) != (decoder is not None):
+        raise ValueError(f"{where} {'has' if decoder is None else 'lacks'} multimodal_cfg, unlike the checkpoint")
+    pairs = [("embed_dim", described.get("embed_dim"), config.embed_dim)]
+    pairs += [
+        (f"{section}.{name}", described[section].get(name, size), size)
+        for section, sizes in found.items()
+        for name, size in sizes.items()
+    ]
+    for name, said, size in pairs:
+        if said != size:
+            raise ValueError(f"{where} says {name} {said}, the checkpoint has {size}; one of them is another model's")
+
+
+def open_clip_json(config: SyCoCaConfig) -> dict[str, Any]:
+    """Return open_clip's own description of a model, as its ``model_configs`` have them.
+
+    Raises ValueError for a form that open_clip does not know.
+    """
+    _check_known_there(config)
+    image, text, decoder = config.image_encoder, config.text_encoder, config.text_decoder
+    vision_cfg: dict[str, Any] = {
+        "image_size": image.image_size,
+        "layers": image.depth,
+        "width": image.width,
+        "head_width": image.width // image.num_heads,
+        "patch_size": image.patch_size,
+        "output_tokens": decoder is not None,
+    }
+    if not image.has_norm_pre:
+        vision_cfg["no_ln_pre"] = True
+    if image.pooling == "attention":
+        kind = image.pooler.kind
+        vision_cfg["attentional_pool"] = True if kind == "single" else kind
+        vision_cfg["attn_pooler_queries"] = image.pooler.num_queries
+        vision_cfg["attn_pooler_heads"] = image.pooler.num_heads
+    elif decoder is not None and not image.norms_memory:
+        vision_cfg["final_ln_after_pool"] = True
+    sizes = {"context_length": text.context_length, "vocab_size": text.vocab_size, "width": text.width}
+    text_cfg = {**sizes, "heads": text.num_heads, "layers": text.depth}
+    described: dict[str, Any] = {"embed_dim": config.embed_dim, "vision_cfg": vision_cfg, "text_cfg": text_cfg}
+    if text.activation == "quick_gelu":
+        described["quick_gelu"] = True
+    if text.pooling == "cls":
+        text_cfg |= {"embed_cls": True, "output_tokens": True}
+        if text.cls_mask == "correct":
+            text_cfg["correct_cls_mask"] = True
+        described["custom_text"] = True
+    if decoder is not None:
+        described["multimodal_cfg"] = {**sizes, "heads": decoder.num_heads, "layers": decoder.depth}
+    return described
+
+
+def _check_known_there(config: SyCoCaConfig) -> None:
+    image, text = config.image_encoder, config.text_encoder
+    faults = {
+        f"image pooling {image.pooling}": image.pooling not in ("cls", "attention"),
+        f"text pooling {text.pooling}": text.pooling not in ("cls", "eos"),
+        f"a norm's epsilon of {image.norm_eps}": image.norm_eps != 1e-5,
+        "another activation in each encoder": image.activation != text.activation,
+        "a text decoder without [CLS] in the text encoder": config.text_decoder is not None and text.pooling != "cls",
+        f"a text decoder of width {text.width} that sees an image of width {image.output_width}": (
+            config.text_decoder is not None and text.width != image.output_width
+        ),
+        f"a pooler of width {image.pooler.width} with a joint space of {config.embed_dim}": (
+            image.pooling == "attention" and image.pooler.width != config.embed_dim
+        ),
+    }
+    for fault, is_there in faults.items():
+        if is_there:
+            raise ValueError(f"open_clip has no such model: {fault}")
+
+
+def _check_section(where: str, section: Mapping[str, Any]) -> None:
+    for name, value in section.items():
+        if name in _KNOWN or (name == "pool_type" and where.endswith("text_cfg") and value in ("argmax", "eos")):
+            continue
+        if name not in _NEUTRAL and value in (None, False):
+            continue
+        if name not in _NEUTRAL or value != _NEUTRAL[name]:
+            raise ValueError(f"{where}.{name} is {value!r}, a form that cannot be converted")

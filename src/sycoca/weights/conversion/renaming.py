@@ -1,0 +1,108 @@
+"""Tables of tensors that mean the same under other names and shapes; they run in either direction."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+_MOST_NAMED = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How a tensor of theirs becomes one of ours, and how it goes back; bit for bit."""
+
+    to_ours: Callable[[Tensor], Tensor]
+    to_theirs: Callable[[Tensor], Tensor]
+
+
+SAME = Change(lambda tensor: tensor, lambda tensor: tensor)
+"""No change at all."""
+
+TRANSPOSED = Change(lambda tensor: tensor.mT, lambda tensor: tensor.mT)
+"""Theirs multiplies from the right."""
+
+SCALAR = Change(lambda tensor: tensor.reshape(1), lambda tensor: tensor.reshape(()))
+"""Theirs has no axis, or one of length 1."""
+
+
+def convolution(patch_size: int) -> Change:
+    """Return the change between a convolution over patches of three colors and a linear layer of their pixels."""
+    return Change(lambda kernel: kernel.flatten(1), lambda linear: linear.unflatten(1, (3, patch_size, patch_size)))
+
+
+@dataclass(frozen=True, slots=True)
+class Correspondence:
+    """Tensors of ours, one below the other, are tensors of theirs, one below the other."""
+
+    ours: tuple[str, ...]
+    """Their names; what theirs holds is cut to their own lengths."""
+
+    theirs: tuple[str, ...]
+    """Their names; what ours hold is cut to equal lengths."""
+
+    change: Change = SAME
+    """What else is done, to all of them joined."""
+
+
+Table = Sequence[Correspondence]
+"""All tensors of a model."""
+
+
+def same(ours: str, theirs: str, change: Change = SAME) -> Correspondence:
+    """Return the correspondence of one tensor to one."""
+    return Correspondence((ours,), (theirs,), change)
+
+
+def weight_and_bias(ours: str, theirs: str) -> list[Correspondence]:
+    """Return the correspondences of two layers with the same weight and bias."""
+    return [same(f"{ours}.{name}", f"{theirs}.{name}") for name in ("weight", "bias")]
+
+
+def to_ours(
+    tensors: Mapping[str, Tensor], table: Table, shapes: Mapping[str, tuple[int, ...]], where: str
+) -> dict[str, Shaped[Tensor, "..."]]:
+    """Return our tensors, made of theirs; ``shapes`` are those that ours must have.
+
+    Raises ValueError, which begins with ``where``, for every tensor that is missing, left over or of another shape.
+    """
+    expected = [name for row in table for name in row.theirs]
+    _refuse(where, "lacks", (name for name in expected if name not in tensors))
+    _refuse(where, "has, unknown to us,", tensors.keys() - set(expected))
+    found: dict[str, Tensor] = {}
+    for row in table:
+        joined = row.change.to_ours(_joined(tensors, row.theirs))
+        lengths = [shapes[name][0] for name in row.ours]
+        expected_shape = (sum(lengths), *shapes[row.ours[0]][1:])
+        if tuple(joined.shape) != expected_shape:
+            raise ValueError(
+                f"{where} has {', '.join(row.theirs)} in a shape that makes {tuple(joined.shape)}, not"
+                f" {expected_shape} as {', '.join(row.ours)} of a model of these sizes"
+            )
+        found |= zip(row.ours, joined.split(lengths), strict=True)
+    return {name: tensor.contiguous() for name, tensor in found.items()}
+
+
+def to_theirs(tensors: Mapping[str, Tensor], table: Table) -> dict[str, Shaped[Tensor, "..."]]:
+    """Return their tensors, made of ours; ValueError for every tensor of ours that has no place there."""
+    expected = [name for row in table for name in row.ours]
+    _refuse("the model", "has, unknown to the other format,", tensors.keys() - set(expected))
+    found: dict[str, Tensor] = {}
+    for row in table:
+        joined = row.change.to_theirs(_joined(tensors, row.ours))
+        parts = joined.chunk(len(row.theirs)) if len(row.theirs) > 1 else [joined]
+        found |= zip(row.theirs, parts, strict=True)
+    return {name: tensor.contiguous() for name, tensor in found.items()}
+
+
+def _joined(tensors: Mapping[str, Tensor], names: Sequence[str]) -> Tensor:
+    return tensors[names[0]] if len(names) == 1 else torch.cat([tensors[name] for name in names])
+
+
+def _refuse(where: str, fault: str, names: Iterable[str]) -> None:
+    faulty = sorted(names)
+    if faulty:
+        more = f" and {len(faulty) - _MOST_NAMED} more" if len(faulty) > _MOST_NAMED else ""
+        raise ValueError(f"{where} {fault} {', '.join(faulty[:_MOST_NAMED])}{more}")

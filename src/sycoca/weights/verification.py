@@ -1,0 +1,27 @@
+"""Whether weights can be handed on: a closer look than loading takes."""
+
+from pathlib import Path
+
+from sycoca.weights.config import FILE_NAMES, TENSORS_NAME, TOKENIZER_NAME
+from sycoca.weights.folder import check_files
+from sycoca.weights.parts import load_parts
+
+
+def verify_weights(folder: str | Path) -> tuple[str, ...]:
+    """Check a weights folder, or that of an image encoder alone; return the names of its files.
+
+    Raises ValueError where loading would (a file damaged or missing, tensors that are not those of the config, another
+    model's tokenizer), where any number is not finite, and where the model card is missing.
+    """
+    folder = Path(folder)
+    parts = load_parts(folder)
+    names = tuple(name for name in FILE_NAMES if parts.tokenizer is not None or name != TOKENIZER_NAME)
+    check_files(folder, names)
+    for name, tensor in parts.tensors.items():
+        num_bad = tensor.numel() - int(tensor.isfinite().sum())
+        if num_bad:
+            raise ValueError(
+                f"{folder / TENSORS_NAME}: {num_bad:,} of the {tensor.numel():,} numbers of {name} are not finite; the"
+                " training diverged or a type overflowed: save the weights of an earlier step, or in float32"
+            )
+    return names

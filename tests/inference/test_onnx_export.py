@@ -1,0 +1,119 @@
+"""Graphs of every form of model against the model itself, called as it is ordinarily called."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor
+
+from builders.unchecked_shapes import without_shape_checks
+from conftest import roughened
+from sycoca.inference.onnx_export.graphs import Graph, graphs_of
+from sycoca.inference.onnx_export.tensors import SharedTensors
+from sycoca.inference.onnx_export.translation import translate
+from sycoca.model.config import AttentionPoolerConfig, SyCoCaConfig
+from sycoca.model.sycoca import SyCoCa
+
+IMAGE_FORMS: list[dict[str, Any]] = [
+    {"pooling": "mean"},
+    {"pooling": "max"},
+    *({"pooling": "attention", "kind": kind} for kind in ("single", "parallel", "cascade")),
+]
+TEXT_FORMS: list[dict[str, Any]] = [
+    {"pooling": "mean"},
+    {"pooling": "eos"},
+    {"cls_mask": "shifted"},
+    {"cls_mask": "shifted", "cls_position": "row_end"},
+]
+"""tests/cli/test_export.py has [CLS] in both encoders, CLIP's activation, ViT's norms, and captions."""
+
+
+def model_of(config: SyCoCaConfig, image: dict[str, Any], text: dict[str, Any]) -> SyCoCa:
+    """Return a model of one block each, so that exports are quick, every tensor drawn anew."""
+    pooler = AttentionPoolerConfig(kind=image.get("kind", "single"), num_queries=5, width=10, num_heads=2)
+    of_image = {name: value for name, value in image.items() if name != "kind"}
+    changed = replace(
+        config,
+        image_encoder=replace(config.image_encoder, depth=1, pooler=pooler, **of_image),
+        text_encoder=replace(config.text_encoder, depth=1, **text),
+    )
+    return roughened(SyCoCa(changed)).eval()
+
+
+def export(graph: Graph, folder: Path) -> onnxruntime.InferenceSession:
+    tensors, file = SharedTensors(folder), folder / f"{graph.name}.onnx"
+    with without_shape_checks():
+        model = translate(graph)
+    tensors.take_from(model)
+    onnx_ir.save(model, file)
+    return onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+
+
+def computed(session: onnxruntime.InferenceSession, *inputs: Tensor) -> list[np.ndarray]:
+    given = {port.name: values.numpy() for port, values in zip(session.get_inputs(), inputs, strict=True)}
+    return [np.asarray(found) for found in session.run(None, given)]
+
+
+def assert_same(found: np.ndarray, expected: Tensor) -> None:
+    assert found.shape == expected.shape
+    largest = max(1.0, float(expected.abs().max()))
+    np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-4 * largest)
+
+
+@pytest.mark.parametrize("form", IMAGE_FORMS, ids=str)
+@torch.no_grad()
+def test_images_are_encoded_as_by_the_model(config: SyCoCaConfig, form: dict[str, Any], tmp_path: Path):
+    model = model_of(config, form, {})
+    session = export(graphs_of(model)[0], tmp_path)
+    for batch in (1, 3, 9):
+        images = torch.randn(batch, 3, 16, 16)
+        encoded = model.encode_images(images)
+        embeds, memory = computed(session, images)
+        assert_same(embeds, encoded.image_embeds)
+        assert_same(memory, model.memory(encoded))
+
+
+@pytest.mark.parametrize("form", TEXT_FORMS, ids=str)
+@torch.no_grad()
+def test_texts_are_encoded_as_by_the_model(config: SyCoCaConfig, form: dict[str, Any], tmp_path: Path):
+    model = model_of(config, {}, form)
+    session, longest = export(graphs_of(model)[1], tmp_path), config.text_encoder.context_length
+    for lengths in ([2], [longest], [4, 2, 7], [longest, 3, longest - 1]):
+        tokens = torch.randint(3, 30, (len(lengths), max(lengths)))
+        is_padding = torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None]
+        # What fills a row up is nobody's business, be it id 0 or any other.
+        expected = model.encode_texts(tokens.masked_fill(is_padding, 0), is_padding).text_embeds
+        assert_same(computed(session, tokens, torch.tensor(lengths))[0], expected)
+
+
+def test_without_text_decoder_there_are_two_graphs_and_no_memory(config: SyCoCaConfig):
+    graphs = graphs_of(SyCoCa(replace(config, text_decoder=None)))
+    assert [graph.name for graph in graphs] == ["image_encoder", "text_encoder"]
+    assert [port.name for port in graphs[0].outputs] == ["image_embeds"]
+    (embeds,) = graphs[0].module([torch.randn(2, 3, 16, 16)])
+    assert embeds.shape == (2, 10)
+
+
+def test_what_two_graphs_share_is_stored_once(tmp_path: Path):
+    def graph_of(**arrays: np.ndarray) -> onnx_ir.Model:
+        values = [onnx_ir.Value(name=name, const_value=onnx_ir.tensor(array)) for name, array in arrays.items()]
+        graph = onnx_ir.Graph([], [], nodes=[], initializers=values, opset_imports={"": 23})
+        return onnx_ir.Model(graph, ir_version=10)
+
+    one, two = (np.random.default_rng(seed).normal(size=(30, 20)).astype(np.float32) for seed in range(2))
+    tensors, small = SharedTensors(tmp_path), np.arange(5)
+    for name, model in {"a": graph_of(x=one, y=two, small=small), "b": graph_of(other=two, same=one)}.items():
+        tensors.take_from(model)
+        onnx_ir.save(model, tmp_path / f"{name}.onnx")
+    assert tensors.num_bytes == 4096 + 2400  # each at a multiple of 4096
+    assert (tmp_path / "weights.bin").read_bytes()[4096:] == two.tobytes()
+    for name, expected in {"a": {"x": one, "y": two, "small": small}, "b": {"other": two, "same": one}}.items():
+        found = onnx_ir.load(tmp_path / f"{name}.onnx").graph.initializers
+        assert found.keys() == expected.keys()
+        for key, array in expected.items():
+            np.testing.assert_array_equal(found[key].const_value.numpy(), array)

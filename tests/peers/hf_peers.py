@@ -1,0 +1,44 @@
+"""transformers' CLIP, ViT and ViTMAE, drawn anew, and what they compute. Needs transformers."""
+
+import importable_torchvision  # noqa: F401, I001 (first)
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import CLIPConfig, CLIPModel, ViTConfig, ViTForImageClassification, ViTMAEConfig, ViTMAEForPreTraining
+
+from redraw import redraw
+
+
+def clip_peer(config: CLIPConfig, seed: int) -> CLIPModel:
+    return redraw(CLIPModel(config), seed)  # type: ignore[return-value]
+
+
+def vit_peer(config: ViTConfig, seed: int) -> ViTForImageClassification:
+    return redraw(ViTForImageClassification(config), seed)  # type: ignore[return-value]
+
+
+def mae_peer(config: ViTMAEConfig, seed: int) -> ViTMAEForPreTraining:
+    return redraw(ViTMAEForPreTraining(config), seed)  # type: ignore[return-value]
+
+
+@torch.no_grad()
+def clip_outputs(peer: CLIPModel, images: Tensor, tokens: Tensor, lengths: list[int]) -> dict[str, Tensor]:
+    """Return normalized embeddings; filler is masked, as transformers' own tokenizer has it masked."""
+    mask = (torch.arange(tokens.shape[1]) < torch.tensor(lengths)[:, None]).long()
+    torch.set_default_dtype(images.dtype)  # its causal mask is made in this type
+    return {
+        "image_embeds": F.normalize(peer.get_image_features(images), dim=-1),
+        "text_embeds": F.normalize(peer.get_text_features(tokens, attention_mask=mask), dim=-1),
+    }
+
+
+@torch.no_grad()
+def encoder_states(peer: nn.Module, images: Tensor) -> Tensor:
+    """Return the normed states of [CLS] and all patches, (batch, 1 + patches, width); MAE masks nothing."""
+    if isinstance(peer, ViTMAEForPreTraining):
+        peer.vit.config.mask_ratio = 0.0
+        num_patches = peer.vit.embeddings.num_patches
+        # Its patches are shuffled by this noise, which here leaves them in order.
+        noise = torch.arange(num_patches, dtype=images.dtype).expand(len(images), -1)
+        return peer.vit(images, noise=noise).last_hidden_state
+    return peer.vit(images).last_hidden_state

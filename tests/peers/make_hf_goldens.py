@@ -1,0 +1,79 @@
+"""Write what transformers' smallest CLIP, ViT and ViTMAE compute, for tests that run without it: goldens/hf_*.
+
+    make peers-goldens
+
+Each folder is what ``save_pretrained`` writes (tensors drawn anew) and ``outputs.safetensors`` with inputs, and outputs
+in float64.
+"""
+
+import importable_torchvision  # noqa: F401, I001 (first)
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from transformers import CLIPConfig, PreTrainedModel, ViTConfig, ViTMAEConfig
+
+from comparison import token_rows
+from hf_peers import clip_outputs, clip_peer, encoder_states, mae_peer, vit_peer
+
+FOLDER = Path(__file__).parent / "goldens"
+CONTEXT, VOCABULARY, LENGTHS = 10, 40, [4, 7, 10]
+TRANSFORMER = {"num_hidden_layers": 2, "num_attention_heads": 2}
+IMAGE = {"image_size": 24, "patch_size": 8}
+
+
+def main() -> None:
+    generator = torch.Generator().manual_seed(5)
+    images = torch.randn(len(LENGTHS), 3, 24, 24, generator=generator)
+    for activation in ("gelu", "quick_gelu"):
+        peer = clip_peer(_clip_config(activation), seed=11)
+        tokens = token_rows(VOCABULARY, CONTEXT, LENGTHS, seed=6)
+        folder = _saved(peer, f"hf_clip_{activation}")
+        outputs = clip_outputs(peer.double(), images.double(), tokens, LENGTHS)
+        torch.set_default_dtype(torch.float32)
+        _save_outputs(folder, {"images": images, "tokens": tokens, "lengths": torch.tensor(LENGTHS)}, outputs)
+    sizes = {**TRANSFORMER, **IMAGE, "hidden_size": 16, "intermediate_size": 64}
+    mae_sizes = {
+        "decoder_hidden_size": 16,
+        "decoder_intermediate_size": 64,
+        "decoder_num_hidden_layers": 1,
+        "decoder_num_attention_heads": 2,
+    }
+    for name, peer in (
+        ("hf_vit", vit_peer(ViTConfig(**sizes), seed=12)),
+        ("hf_vit_mae", mae_peer(ViTMAEConfig(**sizes, **mae_sizes), seed=13)),
+    ):
+        folder = _saved(peer, name)
+        states = encoder_states(peer.double(), images.double())
+        _save_outputs(folder, {"images": images}, {"states": states})
+
+
+def _clip_config(activation: str) -> CLIPConfig:
+    special = {"bos_token_id": VOCABULARY - 2, "eos_token_id": VOCABULARY - 1, "pad_token_id": 0}
+    text = {
+        **TRANSFORMER,
+        **special,
+        "hidden_size": 16,
+        "intermediate_size": 64,
+        "vocab_size": VOCABULARY,
+        "max_position_embeddings": CONTEXT,
+        "hidden_act": activation,
+    }
+    vision = {**TRANSFORMER, **IMAGE, "hidden_size": 24, "intermediate_size": 96, "hidden_act": activation}
+    return CLIPConfig(text_config=text, vision_config=vision, projection_dim=12)
+
+
+def _saved(peer: PreTrainedModel, name: str) -> Path:
+    shutil.rmtree(FOLDER / name, ignore_errors=True)
+    peer.save_pretrained(FOLDER / name)
+    return FOLDER / name
+
+
+def _save_outputs(folder: Path, inputs: dict[str, torch.Tensor], outputs: dict[str, torch.Tensor]) -> None:
+    contents = {**inputs, **{f"output.{name}": tensor.contiguous() for name, tensor in outputs.items()}}
+    save_file(contents, folder / "outputs.safetensors")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""Peers whose every tensor is drawn anew: an untrained head can be all zeros, and 0 = 0 proves nothing."""
+
+import torch
+from torch import nn
+
+_EMBEDDINGS = ("embedding", "cls_emb", "query", "position_embeddings", "cls_token", "mask_token")
+
+
+@torch.no_grad()
+def redraw(model: nn.Module, seed: int) -> nn.Module:
+    """Draw every parameter from a seed, so that activations keep their size and logits have a deviation above 1."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in sorted(model.named_parameters()):
+        draw = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+        parameter.copy_(_scaled(name, draw))
+    return model.eval()
+
+
+def _scaled(name: str, draw: torch.Tensor) -> torch.Tensor:
+    if "logit_scale" in name:
+        return 2 + 0.5 * draw
+    if name.endswith("bias"):
+        return 0.3 * draw
+    if draw.ndim == 1 and name.endswith("weight"):
+        return 1 + 0.3 * draw
+    if any(embedding in name for embedding in _EMBEDDINGS) and "patch_embedding" not in name:
+        return 0.5 * draw
+    # open_clip multiplies by its projections from the right, everything else from the left.
+    is_right = name.endswith(("text_projection", "proj")) and draw.ndim == 2
+    fan_in = draw.shape[0] if is_right else draw[0].numel()
+    gain = 2.0 if "text_decoder.text_projection" in name else 1.0
+    return gain * fan_in**-0.5 * draw

@@ -1,0 +1,136 @@
+"""Files as they occur are read; what would run code is refused by name and does not run."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from sycoca.weights.conversion.checkpoint_files import read_checkpoint
+
+TENSORS = {"visual.proj": torch.arange(6.0).reshape(2, 3), "logit_scale": torch.tensor(2.5)}
+
+
+class Bomb:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.mkdir, (str(self.folder),)
+
+
+def assert_same(path: Path) -> None:
+    tensors = read_checkpoint(path).tensors
+    assert tensors.keys() == TENSORS.keys()
+    for name, tensor in TENSORS.items():
+        assert torch.equal(tensors[name], tensor)
+        assert tensors[name].shape == tensor.shape
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin", ".ckpt"])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize("nested", [None, "state_dict", "model"])
+def test_wrappers_and_nesting_are_taken_off(tmp_path: Path, suffix: str, prefix: str, nested: str | None):
+    named: dict[str, Any] = {prefix + name: tensor for name, tensor in TENSORS.items()}
+    content = named if nested is None else {"epoch": 3, "name": "a run", nested: named, "optimizer": {"state": {}}}
+    torch.save(content, tmp_path / f"model{suffix}")
+    assert_same(tmp_path / f"model{suffix}")
+
+
+def test_safetensors_and_half_precision(tmp_path: Path):
+    save_file({name: tensor.half() for name, tensor in TENSORS.items()}, tmp_path / "model.safetensors")
+    assert_same(tmp_path / "model.safetensors")
+    assert read_checkpoint(tmp_path / "model.safetensors").tensors["logit_scale"].dtype == torch.float32
+
+
+def test_double_precision_stays(tmp_path: Path):
+    save_file({name: tensor.double() for name, tensor in TENSORS.items()}, tmp_path / "model.safetensors")
+    assert read_checkpoint(tmp_path).tensors["logit_scale"].dtype == torch.float64
+
+
+def test_constant_buffers_are_dropped_and_named(tmp_path: Path):
+    masks = {"text.attn_mask": torch.zeros(3, 3), "attn_mask": torch.zeros(2, 2), "x.position_ids": torch.arange(3)}
+    torch.save(TENSORS | masks, tmp_path / "model.pt")
+    read = read_checkpoint(tmp_path / "model.pt")
+    assert read.tensors.keys() == TENSORS.keys()
+    assert read.dropped == ("attn_mask", "text.attn_mask", "x.position_ids")
+
+
+def test_a_folder_prefers_the_name_and_then_the_safe_format(tmp_path: Path):
+    torch.save({"other": torch.zeros(1)}, tmp_path / "pytorch_model.bin")
+    save_file(TENSORS, tmp_path / "model.safetensors")
+    assert_same(tmp_path)
+    preferred = read_checkpoint(tmp_path, ("pytorch_model.bin",))
+    assert preferred.tensors.keys() == {"other"}
+
+
+def test_a_checkpoint_in_several_files_is_read_whole(tmp_path: Path):
+    weight_map = {}
+    for number, (name, tensor) in enumerate(TENSORS.items()):
+        save_file({name: tensor}, tmp_path / f"model-{number}.safetensors")
+        weight_map[name] = f"model-{number}.safetensors"
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    assert_same(tmp_path)
+
+
+@pytest.mark.parametrize("names", [[], ["a.pt", "b.pt"]])
+def test_a_folder_without_one_checkpoint_is_refused(tmp_path: Path, names: list[str]):
+    for name in names:
+        torch.save(TENSORS, tmp_path / name)
+    with pytest.raises(ValueError, match=r"should hold one checkpoint, found (none|a\.pt, b\.pt)"):
+        read_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_code_in_a_pickle_is_refused_by_name_and_never_runs(tmp_path: Path, is_nested: bool):
+    planted, path = tmp_path / "planted", tmp_path / "model.pt"
+    bomb: dict[str, Any] = {**TENSORS, "extra": Bomb(planted)}
+    torch.save({"state_dict": TENSORS, "args": Bomb(planted)} if is_nested else bomb, path)
+    with pytest.raises(ValueError, match=r"nothing of it was executed: it holds code \((posix|nt)\.mkdir\)"):
+        read_checkpoint(path)
+    assert not planted.exists()
+    torch.load(path, weights_only=False)  # it was a real one
+    assert planted.exists()
+
+
+def test_a_torchscript_program_is_refused(tmp_path: Path):
+    with pytest.warns(DeprecationWarning, match="jit"):
+        torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "ViT-B-32.pt"))
+    with pytest.raises(ValueError, match="is a TorchScript program, as OpenAI published its CLIP, and is not run"):
+        read_checkpoint(tmp_path / "ViT-B-32.pt")
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint at all", None])
+def test_damaged_files_are_one_line(tmp_path: Path, suffix: str, content: bytes | None):
+    path = tmp_path / f"model{suffix}"
+    if content is None:
+        (torch.save if suffix == ".pt" else save_file)(TENSORS, path)
+        content = path.read_bytes()[: path.stat().st_size // 2]
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"^{path} is (damaged|refused)") as caught:
+        read_checkpoint(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [([1, 2], "holds no tensors by name"), ({"a": 1}, "holds no tensors by name"), ({}, "holds no tensors")],
+)
+def test_other_contents_are_refused(tmp_path: Path, content: Any, message: str):
+    torch.save(content, tmp_path / "model.pt")
+    with pytest.raises(ValueError, match=message):
+        read_checkpoint(tmp_path / "model.pt")
+
+
+def test_what_is_not_there_and_what_is_no_checkpoint_are_named(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"nowhere\.pt is not there"):
+        read_checkpoint(tmp_path / "nowhere.pt")
+    (tmp_path / "model.onnx").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"no checkpoint that can be read: its name should end with \.safetensors"):
+        read_checkpoint(tmp_path / "model.onnx")

@@ -1,0 +1,214 @@
+"""From files of other projects to weights folders that can be used, and back."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tokenizers
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+import sycoca
+from conftest import roughened
+from sycoca.cli.main import main
+from sycoca.model.config import AttentionPoolerConfig, ImageDecoderConfig, SyCoCaConfig
+from sycoca.model.sycoca import SyCoCa
+from sycoca.weights.conversion.convert import CLIP_VOCAB_SIZE, from_hf_clip, from_open_clip, to_open_clip
+from sycoca.weights.conversion.open_clip import open_clip_tensors
+from sycoca.weights.folder import load_weights, save_weights
+from sycoca.weights.parts import load_parts
+
+GOLDENS = Path(__file__).parents[1] / "peers" / "goldens"
+
+
+def small_coca() -> SyCoCaConfig:
+    """CLIP's vocabulary and open_clip's heads of 64 features, everything else as small as it can be."""
+    config = SyCoCaConfig()
+    pooler = AttentionPoolerConfig(kind="single", num_queries=3, width=64, num_heads=8)
+    image = replace(config.image_encoder, image_size=32, width=128, depth=1, num_heads=2, pooling="attention")
+    text = replace(config.text_encoder, width=64, depth=1, num_heads=1, cls_mask="shifted")
+    decoder = replace(config.text_decoder, depth=1, num_heads=1)
+    return replace(
+        config,
+        image_encoder=replace(image, pooler=pooler),
+        text_encoder=text,
+        text_decoder=decoder,
+        image_decoder=None,
+        embed_dim=64,
+    )
+
+
+@pytest.fixture(scope="module")
+def coca() -> SyCoCa:
+    torch.manual_seed(3)
+    return roughened(SyCoCa(small_coca())).eval()
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    Image.effect_noise((40, 50), 90).convert("RGB").save(path)
+    return path
+
+
+def save_golden(folder: Path, name: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    with safe_open(GOLDENS / f"open_clip_{name}.safetensors", "pt") as file:
+        described = json.loads(file.metadata()["described"])
+    tensors = load_file(GOLDENS / f"open_clip_{name}.safetensors")
+    own = {key.removeprefix("peer."): tensors[key] for key in tensors if key.startswith("peer.")}
+    save_file(own, folder / "open_clip_model.safetensors")
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": described}))
+    return folder
+
+
+def small_tokenizer(path: Path) -> Path:
+    """Forty ids with bos and eos at the end, as the goldens have them."""
+    pieces = ["<pad>", *map(chr, range(ord("A"), ord("A") + 37)), "<bos>", "<eos>"]
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE({piece: i for i, piece in enumerate(pieces)}, []))
+    backend.add_special_tokens(["<pad>", "<bos>", "<eos>"])
+    backend.decoder = tokenizers.decoders.ByteLevel()
+    backend.save(str(path))
+    return path
+
+
+def test_a_coca_checkpoint_captions_and_goes_back_bit_for_bit(
+    coca: SyCoCa, tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str]
+):
+    theirs, _ = open_clip_tensors(coca)
+    file, weights = tmp_path / "epoch_9.pt", tmp_path / "weights"
+    torch.save({"epoch": 9, "state_dict": {f"module.{name}": tensor for name, tensor in theirs.items()}}, file)
+    assert main(["convert", "from-open-clip", str(file), "--out", str(weights)]) == 0
+    said = capsys.readouterr()
+    assert said.out.strip() == str(weights)
+    assert "assumed, as no shape shows it: 2 and 1 heads, gelu, 8 pooler heads, [CLS] mask shifted" in said.err
+    assert f"{sum(tensor.numel() for tensor in theirs.values()):,} parameters" in said.err
+
+    predictor = sycoca.load(weights, device="cpu")
+    assert predictor.model.config == coca.config
+    assert len(predictor.caption([photo], max_tokens=5)) == 1
+    assert "Converted from a checkpoint of open_clip, `epoch_9.pt`" in (weights / "README.md").read_text()
+
+    assert main(["convert", "to-open-clip", str(weights), "--out", str(tmp_path / "back.safetensors")]) == 0
+    back = load_file(tmp_path / "back.safetensors")
+    assert back.keys() == theirs.keys()
+    assert all(torch.equal(back[name], tensor) for name, tensor in theirs.items())
+    described = json.loads((tmp_path / "back.json").read_text())
+    assert described["vision_cfg"]["attentional_pool"] is True
+    assert "correct_cls_mask" not in described["text_cfg"]
+
+
+def test_the_folder_for_open_clip_is_read_again(coca: SyCoCa, tmp_path: Path):
+    save_file(open_clip_tensors(coca)[0], tmp_path / "model.safetensors")
+    from_open_clip(tmp_path / "model.safetensors", tmp_path / "first")
+    conversion = to_open_clip(tmp_path / "first", tmp_path / "theirs")
+    assert conversion.notices == conversion.dropped == ()
+    plain = json.loads((tmp_path / "theirs" / "open_clip_config.json").read_text())
+    assert plain["preprocess_cfg"]["resize_mode"] == "shortest"
+    again = from_open_clip(tmp_path / "theirs", tmp_path / "second")
+    assert again.notices == ()  # nothing has to be assumed
+    first, second = load_weights(tmp_path / "first"), load_weights(tmp_path / "second")
+    assert second.config.model == first.config.model
+    assert second.config.transforms == first.config.transforms
+    assert all(torch.equal(a, b) for a, b in zip(first.model.parameters(), second.model.parameters(), strict=True))
+    torch.save({}, tmp_path / "theirs" / "precious.pt")
+    with pytest.raises(ValueError, match="theirs is there and holds other things"):
+        to_open_clip(tmp_path / "first", tmp_path / "theirs")
+
+
+def test_what_open_clip_has_no_place_for_is_left_behind_and_named(coca: SyCoCa, tmp_path: Path):
+    save_file(open_clip_tensors(coca)[0], tmp_path / "model.safetensors")
+    from_open_clip(tmp_path / "model.safetensors", tmp_path / "weights")
+    loaded = load_weights(tmp_path / "weights")
+    decoder = ImageDecoderConfig(width=16, depth=1, num_heads=2, mask_tokens="encoder")
+    config = replace(
+        loaded.config, model=replace(coca.config, image_decoder=decoder, num_classes=2), class_names=("a", "b")
+    )
+    model = SyCoCa(config.model)
+    model.load_state_dict(coca.state_dict(), strict=False)
+    save_weights(tmp_path / "larger", model, loaded.tokenizer, config)
+    conversion = to_open_clip(tmp_path / "larger", tmp_path / "back.pt")
+    assert conversion.dropped == ("image decoder", "mask token", "head for classes")
+    back, theirs = torch.load(tmp_path / "back.pt", weights_only=True), open_clip_tensors(coca)[0]
+    assert back.keys() == theirs.keys()
+    assert all(torch.equal(back[name], tensor) for name, tensor in theirs.items())
+
+
+@pytest.mark.parametrize("name", ["coca", "coca2_cascade", "clip_quickgelu"])
+def test_another_vocabulary_needs_its_tokenizer(tmp_path: Path, name: str, photo: Path):
+    source = save_golden(tmp_path / "theirs", name)
+    with pytest.raises(ValueError, match=r"a vocabulary of 40 ids, which is not CLIP's \(49,408\): give its tokenizer"):
+        from_open_clip(source, tmp_path / "weights")
+    assert not (tmp_path / "weights").exists()
+    tokenizer = small_tokenizer(tmp_path / "tokenizer.json")
+    from_open_clip(source, tmp_path / "weights", tokenizer_path=tokenizer)
+    predictor = sycoca.load(tmp_path / "weights", device="cpu")
+    assert predictor.embed_texts(["ABC", "D"]).shape == (2, 16)
+    assert predictor.embed_images([photo]).shape == (1, 16)
+    conversion = to_open_clip(tmp_path / "weights", tmp_path / "back.safetensors")
+    assert "the vocabulary is not CLIP's" in conversion.notices[0]
+
+
+def test_pixels_are_those_of_the_folder(tmp_path: Path):
+    source = save_golden(tmp_path / "theirs", "clip")
+    path = source / "open_clip_config.json"
+    pixels: dict[str, Any] = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.5, 0.5], "resize_mode": "squash"}
+    described = json.loads(path.read_text())
+    path.write_text(json.dumps(described | {"preprocess_cfg": pixels | {"interpolation": "bilinear"}}))
+    tokenizer = small_tokenizer(tmp_path / "tokenizer.json")
+    conversion = from_open_clip(source, tmp_path / "weights", tokenizer_path=tokenizer)
+    assert conversion.notices == ("pictures were resized by bilinear there and are resized bicubically here",)
+    transforms = load_weights(tmp_path / "weights").config.transforms
+    assert (transforms.mean, transforms.std, transforms.resize) == ((0.5, 0.5, 0.5), (0.25, 0.5, 0.5), "squash")
+    path.write_text(json.dumps(described | {"preprocess_cfg": pixels | {"resize_mode": "longest"}}))
+    with pytest.raises(ValueError, match="resize_mode is 'longest'; shortest and squash can be converted"):
+        from_open_clip(source, tmp_path / "weights", tokenizer_path=tokenizer)
+
+
+def test_a_clip_of_hugging_face_is_used_and_its_pixels_read(tmp_path: Path, photo: Path):
+    source = tmp_path / "theirs"
+    source.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (source / name).write_bytes((GOLDENS / "hf_clip_gelu" / name).read_bytes())
+    pixels = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "size": {"shortest_edge": 24}, "resample": 3}
+    (source / "preprocessor_config.json").write_text(json.dumps(pixels))
+    conversion = from_hf_clip(source, tmp_path / "weights", tokenizer_path=small_tokenizer(tmp_path / "tokenizer.json"))
+    assert conversion.notices == ()
+    predictor = sycoca.load(tmp_path / "weights", device="cpu")
+    assert predictor.similarity([photo], ["A", "B"]).shape == (1, 2)
+    assert predictor.config.transforms.mean == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("name", ["hf_vit", "hf_vit_mae"])
+def test_a_vit_becomes_an_image_encoder_to_start_from(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "encoder"
+    assert main(["convert", "from-hf-clip", str(GOLDENS / name), "--out", str(out)]) == 0
+    said = capsys.readouterr().err
+    assert "left behind: " in said
+    assert f"--start.weights {out}" in said
+    assert load_parts(out).tokenizer is None
+    assert json.loads((out / "config.json").read_text())["image_encoder"]["norm_eps"] == 1e-12
+    with pytest.raises(ValueError, match="holds an image encoder alone"):
+        sycoca.load(out)
+
+
+def test_other_models_of_hugging_face_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "blip"}))
+    assert main(["convert", "from-hf-clip", str(tmp_path), "--out", str(tmp_path / "weights")]) == 1
+    assert "is of a model of type 'blip'; clip, vit and vit_mae can be converted" in capsys.readouterr().err
+    siglip = {"model_type": "clip", "vision_config": {"hidden_act": "gelu_pytorch_tanh"}}
+    (tmp_path / "config.json").write_text(json.dumps(siglip))
+    assert main(["convert", "from-hf-clip", str(tmp_path), "--out", str(tmp_path / "weights")]) == 1
+    assert "hidden_act is 'gelu_pytorch_tanh'; gelu and quick_gelu" in capsys.readouterr().err
+
+
+def test_a_vocabulary_of_the_same_size_is_looked_at(tmp_path: Path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip"}))
+    vocabulary = {f"piece {number}": number for number in range(CLIP_VOCAB_SIZE)}
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
+    with pytest.raises(ValueError, match=r"vocab\.json is not CLIP's vocabulary \('piece 0'\)"):
+        from_hf_clip(tmp_path, tmp_path / "weights")

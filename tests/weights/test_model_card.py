@@ -1,0 +1,175 @@
+"""Model cards: what people read, and what the Hugging Face Hub reads of them."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from huggingface_hub import ModelCard
+
+from builders.predictors import small_predictor
+from sycoca.inference.predictor import Predictor
+from sycoca.weights.model_card import model_card
+from sycoca.weights.origin import DataFacts, Measurement, Origin
+
+PAIRS = {"contrastive": 1.0, "captioning": 2.0, "masked image": 1.0}
+
+KNOWN = Origin(
+    story="Trained in a test.",
+    base="hf:somebody/her-model@0123abc",
+    license="mit",
+    objectives=PAIRS,
+    trained_on=DataFacts(name="hf:lambda/photos?split=train", num_samples=12_000, num_skipped=7),
+    recipe={"steps": "3 of 64 samples each", "seed": "5"},
+    measured_on=DataFacts(name="captions.jsonl?split=val|test", num_samples=200),
+    measurements=(
+        Measurement(name="text_to_image_recall_at_1", value=0.125, text="12.5 %"),
+        Measurement(name="bleu_4", value=0.25, text="25.0 %"),
+    ),
+    config="seed: 5\ndata:\n  train: hf:lambda/photos?split=train\n",
+)
+
+
+@pytest.fixture
+def predictor() -> Predictor:
+    return small_predictor()
+
+
+def card_of(predictor: Predictor, origin: Origin | None) -> ModelCard:
+    """Return the card as the Hub's own library reads it."""
+    config = predictor.config if origin is None else replace(predictor.config, history=(origin.story,))
+    return ModelCard(model_card(predictor.model, config, origin))
+
+
+def section(card: ModelCard, title: str) -> str:
+    return card.text.split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def test_the_hub_reads_its_head(predictor: Predictor):
+    assert card_of(predictor, KNOWN).data.to_dict() == {
+        "library_name": "sycoca",
+        "license": "mit",
+        "pipeline_tag": "image-to-text",
+        "tags": [
+            "sycoca",
+            "image-captioning",
+            "image-text-retrieval",
+            "zero-shot-image-classification",
+            "masked-image-modeling",
+        ],
+        "base_model": "somebody/her-model",
+        "datasets": ["lambda/photos"],
+        "metrics": ["recall", "bleu"],
+    }
+
+
+def test_what_is_not_known_is_not_in_the_head(predictor: Predictor):
+    known = replace(KNOWN, license=None, base="runs/here/weights", trained_on=None, measurements=())
+    for origin in (known, None):
+        assert set(card_of(predictor, origin).data.to_dict()) == {"library_name", "pipeline_tag", "tags"}
+
+
+def test_people_read_where_it_is_from_and_how_it_was_trained(predictor: Predictor):
+    card = card_of(predictor, KNOWN)
+    num_parameters = sum(parameter.numel() for parameter in predictor.model.parameters())
+    assert f"A model of {num_parameters:,} parameters that describes images, " in card.text
+    assert section(card, "Origin").strip() == "Trained in a test."
+    training = section(card, "Training")
+    for row in (
+        "| data | 12,000 samples of `hf:lambda/photos?split=train`; 7 were unusable and left out |",
+        "| objectives | contrastive (weight 1), captioning (weight 2), masked image (weight 1) |",
+        "| masking | attentive, scored by `token_max`; captioning sees 75% of the patches; 50% are reconstructed |",
+        "| steps | 3 of 64 samples each |",
+        "| seed | 5 |",
+    ):
+        assert row in training
+    assert "```yaml\nseed: 5\ndata:\n  train: hf:lambda/photos?split=train\n```" in section(card, "Configuration")
+
+
+def test_people_read_how_good_it_is_and_on_what(predictor: Predictor):
+    measured = section(card_of(predictor, KNOWN), "Measured")
+    assert "on 200 samples of `captions.jsonl?split=val|test`" in measured
+    assert "| text_to_image_recall_at_1 | 12.5 % |\n| bleu_4 | 25.0 % |" in measured
+
+
+def test_no_cell_ends_in_the_middle(predictor: Predictor):
+    trained_on = DataFacts(name="a|b.jsonl", num_samples=1)
+    assert "samples of `a\\|b.jsonl` |" in card_of(predictor, replace(KNOWN, trained_on=trained_on)).text
+
+
+def test_nothing_is_told_of_what_is_not_known(predictor: Predictor):
+    card = card_of(predictor, None)
+    titles = re.findall(r"^## (.*)", card.text, flags=re.MULTILINE)
+    assert titles == ["Use", "Origin", "Limits", "Sizes"]
+    assert "Not recorded." in section(card, "Origin")
+    assert "No license is stated" in section(card, "Origin")
+    assert "It was not measured on held-out data." in section(card, "Limits")
+
+
+def use_of(objectives: dict[str, float], **changes: object) -> tuple[str, str]:
+    predictor = small_predictor(**changes)
+    card = card_of(predictor, replace(KNOWN, objectives=objectives))
+    return section(card, "Use"), section(card, "Limits")
+
+
+LINES = {
+    "captions": ("predictor.caption(", "sycoca caption "),
+    "matches": ("predictor.similarity(", "class_names=", "sycoca evaluate retrieval "),
+    "rebuilds": ("predictor.reconstruct(",),
+    "answers": ("predictor.ask(", "sycoca ask "),
+    "classifies": ('predictor.classify(["photo.jpg"])', "sycoca classify "),
+}
+
+WITHOUT_DECODERS: dict[str, object] = {"model_text_decoder": None, "model_image_decoder": None}
+
+
+@pytest.mark.parametrize(
+    ("objectives", "changes", "abilities"),
+    [
+        (PAIRS, {}, {"captions", "matches", "rebuilds"}),
+        ({}, {}, {"captions", "matches", "rebuilds"}),
+        ({"contrastive": 1.0}, WITHOUT_DECODERS, {"matches"}),
+        (PAIRS | {"contrastive": 0.0}, {"model_image_decoder": None}, {"captions"}),
+        ({"answers": 1.0}, {"model_num_answers": 2, "answers": ("yes", "no")}, {"answers", "rebuilds"}),
+        (
+            {"classes": 1.0},
+            WITHOUT_DECODERS | {"model_num_classes": 2, "class_names": ("cat", "dog")},
+            {"classifies"},
+        ),
+    ],
+)
+def test_only_what_it_can_do_is_shown(objectives: dict[str, float], changes: dict[str, object], abilities: set[str]):
+    use, _ = use_of(objectives, **changes)
+    for ability, lines in LINES.items():
+        for line in lines:
+            assert (line in use) == (ability in abilities), line
+
+
+def test_what_was_lost_is_said():
+    _, limits = use_of({"answers": 1.0}, model_num_answers=2, answers=("yes", "no"))
+    assert "Training for its head has changed the encoders" in " ".join(limits.split())
+    _, limits = use_of(PAIRS | {"contrastive": 0.0})
+    assert "similarities of images and texts, and search by them, mean nothing" in " ".join(limits.split())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"base": None, "trained_on": DataFacts(name="scenes:?count=9", num_samples=9)}, "photos mean nothing to it"),
+        ({"base": None}, "It has seen 12,000 images; "),
+        ({}, "What limits `hf:somebody/her-model@0123abc`, with which its training began, limits it, too."),
+    ],
+)
+def test_limits_follow_from_the_data(predictor: Predictor, changes: dict[str, object], said: str):
+    limits = " ".join(section(card_of(predictor, replace(KNOWN, **changes)), "Limits").split())
+    assert said in limits
+    assert "Its vocabulary is small (300 token ids)" in limits
+    assert "It was measured on the data above and on nothing else" in limits
+
+
+def test_a_model_of_much_data_and_many_words_has_fewer_limits(predictor: Predictor):
+    large = replace(predictor.config.model.text_encoder, vocab_size=49_408)
+    config = replace(predictor.config, model=replace(predictor.config.model, text_encoder=large))
+    much = DataFacts(name="shards:laion", num_samples=400_000_000)
+    text = model_card(predictor.model, config, replace(KNOWN, base=None, trained_on=much))
+    assert "vocabulary is small" not in text
+    assert "It has seen" not in text
