@@ -1,6 +1,6 @@
 """Small models with random weights and batches to feed them, in float64 where equality is meant."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from builders.hub_stand_in import HubStandIn, served
+from builders.models import BatchMaker, roughened
 from sycoca.model.config import (
     AttentionPoolerConfig,
     ImageDecoderConfig,
@@ -18,8 +19,6 @@ from sycoca.model.config import (
 )
 from sycoca.model.sycoca import SyCoCa
 from sycoca.records import BatchTotals, ImageTextBatch
-
-BatchMaker = Callable[..., ImageTextBatch]
 
 # On a shared machine a case may take any time.
 hypothesis.settings.register_profile("no deadline", deadline=None)
@@ -58,15 +57,6 @@ def model(config: SyCoCaConfig) -> SyCoCa:
     return roughened(SyCoCa(config).double())
 
 
-def roughened(model: SyCoCa) -> SyCoCa:
-    """Draw every tensor anew, biases and norms included: zeros and ones would hide a tensor that is not used."""
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name != "log_logit_scale":
-                parameter.add_(torch.randn_like(parameter), alpha=0.2)
-    return model
-
-
 @pytest.fixture
 def make_batch() -> BatchMaker:
     """Return a function that draws a batch: bos 1, words from 3 on, eos 2, pad 0."""
@@ -94,9 +84,10 @@ def make_batch() -> BatchMaker:
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubStandIn]:
     """Return a stand-in that answers instead of the Hugging Face Hub; cache and tokens are nobody's own."""
     from huggingface_hub import constants
+    from huggingface_hub.utils import disable_progress_bars
 
     stand_in = HubStandIn()
-    with served(stand_in):
+    with served(stand_in), disable_progress_bars():
         # What HF_ENDPOINT and its like are read into when the library is imported.
         monkeypatch.setattr(constants, "ENDPOINT", stand_in.url)
         monkeypatch.setattr(
@@ -107,7 +98,6 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubStandIn]
         monkeypatch.setattr(constants, "AGENT_HARNESSES_PATH", str(tmp_path / "harnesses.json"), raising=False)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
         for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
             monkeypatch.delenv(name, raising=False)
         yield stand_in

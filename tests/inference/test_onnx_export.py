@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from builders.models import roughened
 from builders.unchecked_shapes import without_shape_checks
-from conftest import roughened
 from sycoca.inference.onnx_export.graphs import Graph, graphs_of
 from sycoca.inference.onnx_export.tensors import SharedTensors
 from sycoca.inference.onnx_export.translation import translate

@@ -1,6 +1,6 @@
 import torch
 
-from conftest import BatchMaker
+from builders.models import BatchMaker
 from sycoca.model.sycoca import SyCoCa
 
 

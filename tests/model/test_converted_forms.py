@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conftest import BatchMaker, roughened
+from builders.models import BatchMaker, roughened
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.linear import Linear
 from sycoca.model.sycoca import SyCoCa

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from conftest import BatchMaker
+from builders.models import BatchMaker
 from sycoca.model.config import MaskingConfig
 from sycoca.model.folded_attention import folded_attention
 from sycoca.model.linear import Linear

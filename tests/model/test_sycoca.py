@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from conftest import BatchMaker, roughened
+from builders.models import BatchMaker, roughened
 from sycoca.model.config import (
     AttentionPoolerConfig,
     ImageDecoderConfig,

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from conftest import BatchMaker, roughened
+from builders.models import BatchMaker, roughened
 from reference import slow
 from sycoca.model.config import MaskingConfig, SyCoCaConfig
 from sycoca.model.masking import choose_patches

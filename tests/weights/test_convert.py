@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import sycoca
-from conftest import roughened
+from builders.models import roughened
 from sycoca.cli.main import main
 from sycoca.model.config import AttentionPoolerConfig, ImageDecoderConfig, SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
