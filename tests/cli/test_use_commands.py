@@ -71,9 +71,14 @@ def test_goes_on_where_it_stopped(weights: str, tmp_path, left: bytes):
     lines = whole.read_bytes().splitlines(keepends=True)
     out.write_bytes(b"".join(lines[:2]) + left)
     caption.run([*options, "--out", str(out), "--resume"])
-    assert out.read_bytes() == whole.read_bytes()
+    found, expected = read_lines(out), read_lines(whole)
+    # Sums in a batch of another size may differ in their last digit.
+    likelihoods = [pytest.approx(line.pop("log_likelihood"), abs=1e-3) for line in expected]
+    assert [line.pop("log_likelihood") for line in found] == likelihoods
+    assert found == expected
+    ended = out.read_bytes()
     caption.run([*options, "--out", str(out), "--resume"])
-    assert out.read_bytes() == whole.read_bytes()
+    assert out.read_bytes() == ended
 
 
 def test_refuses_to_overwrite_captions_and_to_mix_them(weights: str, files: list[str], tmp_path):
