@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quickstart check test test-slow format wheel versus-open-clip parity parity-captions peers-goldens peers-clip-ids clean
+.PHONY: quickstart check test test-slow format wheel versus-open-clip parity parity-captions parity-training peers-goldens peers-clip-ids clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/sycoca quickstart --restart
@@ -41,6 +41,10 @@ parity: $(PEERS)/.installed
 # Greedy captions of a converted model beside open_clip's: make parity-captions DATA=photos
 parity-captions: $(PEERS)/.installed
 	$(PEERS)/bin/python -W ignore tests/peers/captions.py $(DATA) $(OPTIONS)
+
+# A converted model trains on, and open_clip loads the result: make parity-training DATA="captions.jsonl?images=photos"
+parity-training: $(PEERS)/.installed
+	$(PEERS)/bin/python -W ignore tests/peers/continue_training.py "$(DATA)" $(OPTIONS)
 
 # What tests compare converted models with; to be made again when peers are added, and committed.
 peers-goldens: $(PEERS)/.installed

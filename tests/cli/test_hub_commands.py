@@ -89,6 +89,16 @@ def test_pretraining_starts_from_a_commit_that_its_config_names(
     assert hub.requests == []
 
 
+@pytest.mark.usefixtures("published")
+def test_weights_of_the_hub_can_be_averaged(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "mean"
+    assert main(["average", "hf:me/tiny", str(saved), "--out", str(out)]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.startswith("fetching hf:me/tiny from ")
+    assert f"0.5 of hf:me/tiny and 0.5 of {saved}: " in captured.err
+    assert (out / "model.safetensors").read_bytes() == (saved / "model.safetensors").read_bytes()
+
+
 def test_help_fetches_nothing(hub: HubStandIn, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as stopped:
         main(["finetune", "captioning", "hf:me/tiny", "--help"])

@@ -12,10 +12,10 @@ class AverageArguments:
     """Average the weights before and after a fine-tuning, which keeps most of what both can do (WiSE-FT)."""
 
     start: Positional[str]
-    """The weights folder that the fine-tuning began with."""
+    """The weights that the fine-tuning began with: a folder, or hf:owner/name."""
 
     end: Positional[str]
-    """The weights folder that it ended with."""
+    """Those that it ended with."""
 
     out: Path
     """The weights folder to write."""
@@ -30,12 +30,15 @@ def run(arguments: list[str]) -> int:
 
     options = tyro.cli(AverageArguments, prog="sycoca average", args=arguments)
     # Only now, since these import torch: help and mistakes answer at once.
+    from sycoca.cli.weights_argument import fetched
     from sycoca.weights.average import average_weights
     from sycoca.weights.folder import save_weights
     from sycoca.weights.origin import Origin
 
     if options.out.resolve() in (Path(options.start).resolve(), Path(options.end).resolve()):
         raise ValueError(f"--out {options.out} would replace what is averaged; choose another folder")
+    for weights in (options.start, options.end):
+        fetched(weights)  # which says what is fetched, as averaging does not
     averaged = average_weights(options.start, options.end, alpha=options.alpha)
     story = f"A mean of two weights (WiSE-FT, arXiv 2109.01903): {'; '.join(averaged.story)}."
     origin = Origin(story=story, base=options.start)

@@ -17,7 +17,7 @@ class ExportArguments:
     """
 
     weights: Positional[str]
-    """A weights folder."""
+    """A weights folder, or hf:owner/name."""
 
     out: Path
     """The folder to write; a former export is replaced."""
@@ -28,12 +28,14 @@ def run(arguments: list[str]) -> int:
     import tyro
 
     options = tyro.cli(ExportArguments, prog="sycoca export", args=arguments, config=(tyro.conf.OmitArgPrefixes,))
+    from sycoca.cli.weights_argument import fetched
     from sycoca.inference.load import load
     from sycoca.inference.onnx_export.requirements import check_requirements
 
     check_requirements()
     from sycoca.inference.onnx_export.folder import export_onnx
 
-    export_onnx(load(options.weights, device="cpu"), options.out, tell=lambda line: print(line, file=sys.stderr))
+    model = load(fetched(options.weights), device="cpu")
+    export_onnx(model, options.out, tell=lambda line: print(line, file=sys.stderr))
     print(f"ONNX graphs and sycoca_onnx.py in {options.out}", file=sys.stderr)
     return 0

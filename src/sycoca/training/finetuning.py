@@ -13,7 +13,7 @@ from sycoca.training.assembly import TrainedParts, build_model, fill_model
 from sycoca.training.finetune_config import FinetuneConfig
 from sycoca.training.guard_rails import high_rate_notice
 from sycoca.training.recipe import Recipe
-from sycoca.weights.config import WeightsConfig
+from sycoca.weights.config import WeightsConfig, read_weights_config
 from sycoca.weights.folder import LoadedWeights, load_weights
 from sycoca.weights.hub import local_weights
 
@@ -91,7 +91,7 @@ class Finetuning(Recipe[C]):
     def notices(self, trained: TrainedParts) -> Iterator[str]:
         """Tell what is left behind, and what would spoil the weights."""
         config, model = self.config, trained.model
-        old = self.loaded().config.model
+        old = read_weights_config(local_weights(config.weights)).model
         gone = [said for name, said in _SAID.items() if _is_there(old, name) and not _is_there(model.config, name)]
         if gone:
             yield f"left behind, since this training would spoil it: {', '.join(gone)}"

@@ -16,6 +16,7 @@ from sycoca.plain_data import changed_fields
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.weights.config import TOKENIZER_NAME, WeightsConfig
 from sycoca.weights.folder import load_weights
+from sycoca.weights.hub import local_weights
 from sycoca.weights.parts import PART_NAMES, part_of
 
 _OPTIONAL = ("text_decoder", "image_decoder", "num_answers", "num_classes")
@@ -40,7 +41,7 @@ class AveragedWeights:
 
 
 def average_weights(start: str | Path, end: str | Path, *, alpha: float = 0.5) -> AveragedWeights:
-    """Return (1 - alpha) start + alpha end, tensor by tensor, of two weights folders.
+    """Return (1 - alpha) start + alpha end, tensor by tensor, of two weights folders, or of what hf:owner/name names.
 
     It is computed in float64; alpha 0 and 1 give the start's and the end's tensors to the last bit. Parts that one of
     the two lacks are the other's, as they are: a head that the fine-tuning added, a decoder that it left behind. Raises
@@ -49,8 +50,9 @@ def average_weights(start: str | Path, end: str | Path, *, alpha: float = 0.5) -
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha must lie between 0 (the start) and 1 (the end), got {alpha}")
-    before, after = load_weights(start), load_weights(end)
-    for difference in _differences(before.config, after.config, *(_plain_tokenizer(folder) for folder in (start, end))):
+    folders = local_weights(start), local_weights(end)
+    before, after = map(load_weights, folders)
+    for difference in _differences(before.config, after.config, *map(_plain_tokenizer, folders)):
         raise ValueError(f"{start} and {end} cannot be averaged: {difference}; take the weights that the end came from")
     config = _joined_config(before.config, after.config)
     with torch.device("meta"):
@@ -118,8 +120,8 @@ def _joined_config(start: WeightsConfig, end: WeightsConfig) -> WeightsConfig:
     return replace(end, **changes)
 
 
-def _plain_tokenizer(folder: str | Path) -> Any:
-    return json.loads((Path(folder) / TOKENIZER_NAME).read_text(encoding="utf-8"))
+def _plain_tokenizer(folder: Path) -> Any:
+    return json.loads((folder / TOKENIZER_NAME).read_text(encoding="utf-8"))
 
 
 def _said(names: Collection[str], others: Collection[str]) -> str:
