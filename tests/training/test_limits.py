@@ -11,12 +11,16 @@ import torch
 from safetensors import SafetensorError
 
 from sycoca.cli.main import main
+from sycoca.data.skipping import SkipLog
 from sycoca.training import limits
+from sycoca.training.assembly import assemble
 from sycoca.training.checkpoint import newest_checkpoint
-from sycoca.training.config import TrainingConfig
+from sycoca.training.config import DataConfig, TrainingConfig
 from sycoca.training.limits import explained_full_disk, explained_out_of_memory
 from sycoca.training.pretrain import pretrain
+from sycoca.training.pretraining import Pretraining
 from sycoca.training.run_folder import RunFolder
+from sycoca.training.runtime import Runtime
 from sycoca.training.update import Updater
 
 
@@ -131,3 +135,16 @@ def test_a_disk_that_is_really_full(tmp_path: Path, capsys):
         assert all((run / "checkpoints" / name / "state.json").stat().st_size for name in names)
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize(("wanted", "got"), [(64, 3), (2, 2), (0, 0)])
+def test_there_are_no_more_loader_workers_than_cores(
+    make_run_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: int, got: int
+):
+    monkeypatch.setattr("sycoca.training.assembly.usable_cores", lambda: 3)
+    config = make_run_config(data=DataConfig(train="scenes:?count=10&size=16", num_workers=wanted))
+    recipe = Pretraining(config)
+    source = recipe.open_sources().train
+    with Runtime(config.runtime) as runtime:
+        trained = recipe.build(source, RunFolder(tmp_path), runtime)
+        assert assemble(config, source, trained, runtime, SkipLog(source, 0.0)).batches.num_workers == got

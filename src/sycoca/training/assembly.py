@@ -17,6 +17,7 @@ from sycoca.model.sycoca import SyCoCa
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.randomness import derive_key
 from sycoca.training.config import RunConfig
+from sycoca.training.limits import usable_cores
 from sycoca.training.optimizer import build_optimizer
 from sycoca.training.runtime import Runtime
 from sycoca.training.tasks import TrainingTask
@@ -116,7 +117,8 @@ def assemble(
         seed=config.seed,
         global_batch_size=config.training.global_batch_size,
         micro_batch_size=config.training.micro_batch_on(runtime.world_size),
-        num_workers=config.data.num_workers,
+        # More of them than cores stand in each other's way; what they read does not depend on their number.
+        num_workers=min(config.data.num_workers, usable_cores()),
         pin_memory=runtime.device.type == "cuda",
         cache_images=config.data.cache_images,
         skip_log=skip_log,

@@ -33,7 +33,7 @@ class DataConfig:
     """Validation data as a SPEC; None trains without validation."""
 
     num_workers: int = 0
-    """Processes that load images; 0 loads them in the training process."""
+    """Processes that load images, but never more than there are cores; 0 loads them in the training process."""
 
     cache_images: bool = False
     """Whether decoded images stay in memory (in each worker), for sets that fit."""

@@ -78,6 +78,11 @@ def device_bytes(device: torch.device) -> int:
     return physical if text == "max" else min(physical, int(text))
 
 
+def usable_cores() -> int:
+    """Return how many processors the system, or its container, lets this process use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def state_bytes(model: SyCoCa) -> int:
     """Return what weights, gradients and optimizer take."""
     return sum(
