@@ -59,6 +59,22 @@ def test_flag_wins_over_file_and_file_over_preset(tmp_path: Path):
     assert config.model.text_encoder.width == tiny.model.text_encoder.width
 
 
+@pytest.mark.parametrize("where", ["flags", "file"])
+@pytest.mark.parametrize("own", [None, "scenes:?count=5&size=16"])
+def test_validation_of_a_preset_is_left_out_with_its_training_data(tmp_path: Path, capsys, where: str, own: str | None):
+    short = [flag for flag in SHORT if not flag.startswith("--data.")]
+    data = {"train": "scenes:?count=6&size=16", **({} if own is None else {"validation": own})}
+    if where == "file":
+        write_yaml(tmp_path / "data.yaml", {"data": data})
+        short += ["--config", str(tmp_path / "data.yaml")]
+    else:
+        short += [f"--data.{name}={value}" for name, value in data.items()]
+    assert main(["pretrain", "tiny", "--out", str(tmp_path / "run"), *short]) == 0
+    assert RunFolder(tmp_path / "run").read_config().data.validation == own
+    told = "no validation: name its data with --data.validation\n"
+    assert (told in capsys.readouterr().err) == (own is None)
+
+
 def test_config_of_a_run_starts_the_same_run(tmp_path: Path):
     assert main(["pretrain", "tiny", "--out", str(tmp_path / "one"), *SHORT]) == 0
     config_path = str(tmp_path / "one" / "config.yaml")

@@ -39,6 +39,9 @@ def test_what_is_written_comes_back(tmp_path: Path, suffix: str):
     np.testing.assert_array_equal(pairs.texts, TEXTS)
     assert pairs.image_of_text.tolist() == [0, 0, 1, 2]
     assert list(pairs.keys) == ["ä", "b", "c"]
+    (path.parent / "usual").touch()
+    assert path.stat().st_mode == (path.parent / "usual").stat().st_mode
+    (path.parent / "usual").unlink()
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 

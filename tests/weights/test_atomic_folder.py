@@ -2,6 +2,8 @@ import os
 import stat
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from sycoca.weights.atomic_folder import atomic_folder
 
@@ -46,8 +48,9 @@ def test_an_error_leaves_everything_as_it_was(tmp_path):
 def test_others_may_read_it_as_the_umask_says(tmp_path):
     old = os.umask(0o022)
     try:
-        with atomic_folder(tmp_path / "folder"):
-            pass
+        with atomic_folder(tmp_path / "folder") as unfinished:
+            save_file({"one": torch.ones(1)}, unfinished / "model.safetensors")
     finally:
         os.umask(old)
+    assert stat.S_IMODE((tmp_path / "folder" / "model.safetensors").stat().st_mode) == 0o644
     assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o755

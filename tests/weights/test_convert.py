@@ -94,6 +94,7 @@ def test_a_coca_checkpoint_captions_and_goes_back_bit_for_bit(
     assert "Converted from a checkpoint of open_clip, `epoch_9.pt`" in (weights / "README.md").read_text()
 
     assert main(["convert", "to-open-clip", str(weights), "--out", str(tmp_path / "back.safetensors")]) == 0
+    assert (tmp_path / "back.safetensors").stat().st_mode == (tmp_path / "back.json").stat().st_mode
     back = load_file(tmp_path / "back.safetensors")
     assert back.keys() == theirs.keys()
     assert all(torch.equal(back[name], tensor) for name, tensor in theirs.items())

@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sycoca.cli.training_runs import config_file, run_to_its_end, with_flags
 from sycoca.cli.usage import UsageError
@@ -99,7 +99,17 @@ def _base_config(request: _Request) -> PretrainConfig:
         plain = None if request.config is None else config_file(request.config)
         if request.preset is None:
             return from_plain(PretrainConfig, plain)
-        config = pretrain_preset(request.preset)
+        config = _without_foreign_validation(pretrain_preset(request.preset), plain, request.flags)
         return config if plain is None else overlay(config, plain)
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def _without_foreign_validation(preset: PretrainConfig, plain: Any, flags: list[str]) -> PretrainConfig:
+    """Return the preset without its validation data where other training data is named alone: they belong together."""
+    section = plain.get("data") if isinstance(plain, dict) else None
+    given = {f"--data.{name}" for name in section} if isinstance(section, dict) else set()
+    given |= {flag.partition("=")[0] for flag in flags}
+    if "--data.train" not in given or "--data.validation" in given or preset.data.validation is None:
+        return preset
+    return replace(preset, data=replace(preset.data, validation=None))

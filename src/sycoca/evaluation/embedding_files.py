@@ -13,6 +13,8 @@ from jaxtyping import Float, Int
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from sycoca.weights.atomic_folder import grant_usual_rights
+
 Arrays = dict[str, np.ndarray]
 
 SUFFIXES = (".safetensors", ".npz")
@@ -64,6 +66,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], keys: Sequence[st
             np.savez(temporary, **arrays, keys=np.array(keys, dtype=np.str_))  # pyright: ignore[reportArgumentType]
         else:
             save_file(dict(arrays), temporary, metadata={"keys": json.dumps(list(keys), ensure_ascii=False)})
+        grant_usual_rights(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -148,6 +148,8 @@ class TrainingRun:
             f"{len(source):,} samples of {source.name}, {trained.tokenizer.vocab_size:,} token ids,"
             f" {training.steps * training.global_batch_size / len(source):.1f} epochs"
         )
+        if self._sources.validation is None:
+            yield "no validation: name its data with --data.validation"
         yield from self._recipe.notices(trained)
         if len(self._skip_log):
             yield self._skip_log.summary()

@@ -20,14 +20,18 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     unfinished = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
         yield unfinished
-        # mkdtemp makes folders that only their owner may read.
-        unfinished.chmod(0o777 & ~_umask())
         for path in [*unfinished.rglob("*"), unfinished]:
+            grant_usual_rights(path)
             _flush(path)
         _replace(target, unfinished)
         _flush(target.parent)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def grant_usual_rights(path: Path) -> None:
+    """Let others read a file or folder as the umask says: what mkdtemp and safetensors make only its owner may read."""
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())
 
 
 def refuse_other_files(folder: Path, names: Collection[str], what: str) -> None:

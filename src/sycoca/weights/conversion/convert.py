@@ -13,7 +13,7 @@ from torch import Tensor
 from sycoca.model.config import ImageEncoderConfig, MaskingConfig, SyCoCaConfig
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.tokenizer import Tokenizer
-from sycoca.weights.atomic_folder import atomic_folder
+from sycoca.weights.atomic_folder import atomic_folder, grant_usual_rights
 from sycoca.weights.config import WeightsConfig
 from sycoca.weights.conversion import open_clip as open_clip_files
 from sycoca.weights.conversion.checkpoint_files import read_json
@@ -164,6 +164,7 @@ def _write_whole(path: Path, tensors: dict[str, Shaped[Tensor, "..."]]) -> None:
         torch.save(tensors, unfinished)
     else:
         save_file(tensors, unfinished, metadata={"format": "pt"})
+    grant_usual_rights(unfinished)
     unfinished.replace(path)
 
 
