@@ -1,6 +1,7 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -288,3 +289,24 @@ def test_verification_finds_what_loading_finds(folder):
     change_tensors(folder, lambda tensors: tensors.pop("text_encoder.positions"))
     with pytest.raises(ValueError, match=r"lacks text_encoder\.positions"):
         verify_weights(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "given", "told"),
+    [
+        ("theirs/open_clip_config.json", "theirs", "theirs has no config.json; sycoca convert from-open-clip {} --out"),
+        ("coca.pt", "coca.pt", "coca.pt is no folder; sycoca convert from-open-clip {} --out WEIGHTS makes a weights"),
+        ("theirs/config.json", "theirs", "theirs is a model of Hugging Face's transformers; sycoca convert from-hf-c"),
+        ("README.md", "README.md", "README.md is no folder; a weights folder holds config.json, model.safetensors, "),
+    ],
+)
+def test_what_is_to_be_converted_first_is_told(tmp_path: Path, file: str, given: str, told: str):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text('{"model_type": "clip"}')
+    with pytest.raises(ValueError, match=re.escape(told.format(tmp_path / given))):
+        load_weights(tmp_path / given)
+
+
+def test_a_file_of_a_weights_folder_is_not_the_folder(folder: Path):
+    with pytest.raises(ValueError, match=re.escape(f"is no folder; name the folder around it, {folder}")):
+        load_weights(folder / "model.safetensors")

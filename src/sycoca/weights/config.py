@@ -17,6 +17,9 @@ CARD_NAME = "README.md"
 FILE_NAMES = (CONFIG_NAME, TENSORS_NAME, TOKENIZER_NAME, CARD_NAME)
 """The files of a weights folder."""
 
+OPEN_CLIP_CONFIG_NAME = "open_clip_config.json"
+"""The file by which a folder of open_clip is known."""
+
 FORMAT_VERSION = 2
 """Counts up when folders change in a way that older versions cannot read. 2: the forms of converted weights,
 and their history."""
@@ -81,6 +84,16 @@ def refuse_parts(folder: Path) -> None:
         )
 
 
+def instead(path: Path, otherwise: str) -> str:
+    """Return what to do with a path that is no weights folder: ``otherwise``, unless it can be told what it is."""
+    if path.is_file() and (path.parent / CONFIG_NAME).is_file():
+        return f"name the folder around it, {path.parent}"
+    is_file_of_tensors = path.is_file() and path.suffix in (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+    if is_file_of_tensors or (path / OPEN_CLIP_CONFIG_NAME).is_file():
+        return _bring_in("from-open-clip", path)
+    return otherwise
+
+
 def read_plain_config(folder: Path) -> dict[str, Any]:
     """Read a folder's config without its format_version; ValueError where it is damaged or newer than this version."""
     path = folder / CONFIG_NAME
@@ -89,6 +102,8 @@ def read_plain_config(folder: Path) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     version = plain.pop("format_version", None) if isinstance(plain, dict) else None
+    if version is None and isinstance(plain, dict) and "model_type" in plain:
+        raise ValueError(f"{folder} is a model of Hugging Face's transformers; {_bring_in('from-hf-clip', folder)}")
     if type(version) is not int or version < 1:
         raise ValueError(f"{path} is not the config of a weights folder: it has no format_version")
     if version > FORMAT_VERSION:
@@ -98,6 +113,10 @@ def read_plain_config(folder: Path) -> dict[str, Any]:
     for key in ("model", "image_encoder"):
         _check_sizes(plain.get(key), f"{path}.{key}")
     return plain
+
+
+def _bring_in(command: str, path: Path) -> str:
+    return f"sycoca convert {command} {shlex.quote(str(path))} --out WEIGHTS makes a weights folder of it"
 
 
 def _check_sizes(plain: object, where: str) -> None:

@@ -23,6 +23,7 @@ from sycoca.weights.config import (
     TENSORS_NAME,
     TOKENIZER_NAME,
     WeightsConfig,
+    instead,
     read_weights_config,
     refuse_parts,
 )
@@ -95,7 +96,8 @@ def check_files(folder: Path, names: Sequence[str]) -> None:
     for name in names:
         if not (folder / name).is_file():
             what = f"has no {name}" if folder.is_dir() else "is no folder"
-            raise ValueError(f"{folder} {what}; a weights folder holds {', '.join(names)}")
+            advice = instead(folder, f"a weights folder holds {', '.join(names)}")
+            raise ValueError(f"{folder} {what}; {advice}")
 
 
 def _read_tokenizer(path: Path) -> Tokenizer:

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sycoca._version import __version__
-from sycoca.weights.config import CONFIG_NAME, FILE_NAMES, read_plain_config
+from sycoca.weights.config import CONFIG_NAME, FILE_NAMES, OPEN_CLIP_CONFIG_NAME, read_plain_config
 
 Notice = Callable[[str], object]
 """Takes a line that is to be said before anything goes over the network."""
 
 _PREFIX = "hf:"
-
-_OPEN_CLIP_CONFIG = "open_clip_config.json"
 
 _LOG_IN = "log in (hf auth login) or set HF_TOKEN"
 
@@ -102,7 +100,7 @@ def _fetched(place: HubPlace, notice: Notice | None = None) -> Path:
     if notice is not None:
         notice(f"fetching {place} from {_endpoint()}, unless the cache has it: {', '.join(FILE_NAMES)}")
     # The small files first: of another library's repository gigabytes would be fetched for nothing.
-    folder = _snapshot(place, (CONFIG_NAME, _OPEN_CLIP_CONFIG))
+    folder = _snapshot(place, (CONFIG_NAME, OPEN_CLIP_CONFIG_NAME))
     _check_kind(place, folder)
     # Of the same commit, should there be a newer one by now.
     return _snapshot(HubPlace(repository=place.repository, revision=_commit(folder)), FILE_NAMES)
@@ -133,7 +131,7 @@ def _check_kind(place: HubPlace, folder: Path) -> None:
     config = folder / CONFIG_NAME
     if config.is_file() and '"format_version"' in config.read_text(encoding="utf-8", errors="replace"):
         read_plain_config(folder)
-    elif (folder / _OPEN_CLIP_CONFIG).is_file():
+    elif (folder / OPEN_CLIP_CONFIG_NAME).is_file():
         raise ValueError(
             f"{place} is a checkpoint of open_clip: hf download {place.repository} fetches it, sycoca convert"
             " from-open-clip brings it in"

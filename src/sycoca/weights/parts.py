@@ -27,6 +27,7 @@ from sycoca.weights.config import (
     PARTS_KEY,
     TENSORS_NAME,
     WeightsConfig,
+    instead,
     read_plain_config,
     read_weights_config,
 )
@@ -130,7 +131,7 @@ def read_parts_config(folder: str | Path) -> PartsConfig:
     path = folder / CONFIG_NAME
     if not path.is_file():
         what = f"has no {CONFIG_NAME}" if folder.is_dir() else "is no folder"
-        raise ValueError(f"{folder} {what}; name a weights folder")
+        raise ValueError(f"{folder} {what}; {instead(folder, 'name a weights folder')}")
     if PARTS_KEY in read_plain_config(folder):
         own = from_plain(_ImageEncoderAlone, read_plain_config(folder), where=str(path))
         return PartsConfig(

@@ -14,11 +14,10 @@ from sycoca.model.config import ImageEncoderConfig, MaskingConfig, SyCoCaConfig
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.weights.atomic_folder import atomic_folder, grant_usual_rights
-from sycoca.weights.config import WeightsConfig
-from sycoca.weights.conversion import open_clip as open_clip_files
+from sycoca.weights.config import OPEN_CLIP_CONFIG_NAME, WeightsConfig
 from sycoca.weights.conversion.checkpoint_files import read_json
 from sycoca.weights.conversion.hugging_face import HfClip, read_hugging_face
-from sycoca.weights.conversion.open_clip import open_clip_tensors, read_open_clip
+from sycoca.weights.conversion.open_clip import CHECKPOINT_NAMES, open_clip_tensors, read_open_clip
 from sycoca.weights.conversion.open_clip_json import open_clip_json
 from sycoca.weights.conversion.open_clip_shapes import UnseenForms
 from sycoca.weights.conversion.pixels import hf_pixels, open_clip_pixels
@@ -174,7 +173,7 @@ def _write_folder(
     described: dict[str, Any],
     transforms: ImageTransformConfig,
 ) -> None:
-    names = {open_clip_files.CHECKPOINT_NAMES[0], open_clip_files.CONFIG_NAME}
+    names = {CHECKPOINT_NAMES[0], OPEN_CLIP_CONFIG_NAME}
     if folder.exists() and not {path.name for path in folder.iterdir()} <= names:
         raise ValueError(f"{folder} is there and holds other things; choose another name")
     pixels = {
@@ -185,6 +184,6 @@ def _write_folder(
     }
     plain = {"model_cfg": described, "preprocess_cfg": pixels}
     with atomic_folder(folder) as unfinished:
-        save_file(tensors, unfinished / open_clip_files.CHECKPOINT_NAMES[0], metadata={"format": "pt"})
+        save_file(tensors, unfinished / CHECKPOINT_NAMES[0], metadata={"format": "pt"})
         text = json.dumps(plain, indent=4) + "\n"
-        (unfinished / open_clip_files.CONFIG_NAME).write_text(text, encoding="utf-8")
+        (unfinished / OPEN_CLIP_CONFIG_NAME).write_text(text, encoding="utf-8")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
+from sycoca.weights.config import OPEN_CLIP_CONFIG_NAME
 from sycoca.weights.conversion.checkpoint_files import Checkpoint, read_checkpoint, read_json
 from sycoca.weights.conversion.open_clip_json import check_sizes, forms_from_json, open_clip_json
 from sycoca.weights.conversion.open_clip_names import open_clip_table
@@ -18,8 +19,7 @@ from sycoca.weights.conversion.open_clip_shapes import UnseenForms, config_from_
 from sycoca.weights.conversion.renaming import to_ours, to_theirs
 
 CHECKPOINT_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-CONFIG_NAME = "open_clip_config.json"
-"""What the files are called in a folder that open_clip saved."""
+"""What the files are called in a folder that open_clip saved, beside its description."""
 
 DROPPED_PARTS = {
     "image_decoder.": "image decoder",
@@ -55,8 +55,8 @@ def read_open_clip(path: Path, *, config_path: Path | None = None, forms: Unseen
     """
     path = Path(path)
     checkpoint = read_checkpoint(path, CHECKPOINT_NAMES)
-    if config_path is None and (path / CONFIG_NAME).is_file():
-        config_path = path / CONFIG_NAME
+    if config_path is None and (path / OPEN_CLIP_CONFIG_NAME).is_file():
+        config_path = path / OPEN_CLIP_CONFIG_NAME
     described = {} if config_path is None else read_json(config_path)
     model_json = described.get("model_cfg", described)
     forms = forms or UnseenForms()
