@@ -1,8 +1,9 @@
 import torch
 from torch import Tensor, nn
 
+from sycoca.model.config import MLP_RATIO
 from sycoca.model.linear import Linear
-from sycoca.model.transformer import MLP_RATIO, Mlp
+from sycoca.model.transformer import Mlp
 
 
 def test_an_mlp_keeps_its_input_and_one_of_its_wide_tensors_for_backward():

@@ -42,7 +42,7 @@ def main() -> None:
     }
     for name, peer in (
         ("hf_vit", vit_peer(ViTConfig(**sizes), seed=12)),
-        ("hf_vit_mae", mae_peer(ViTMAEConfig(**sizes, **mae_sizes), seed=13)),
+        ("hf_vit_mae", mae_peer(ViTMAEConfig(**{**sizes, "intermediate_size": 40}, **mae_sizes), seed=13)),
     ):
         folder = _saved(peer, name)
         states = encoder_states(peer.double(), images.double())

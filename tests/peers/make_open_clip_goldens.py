@@ -47,6 +47,7 @@ def _forms() -> dict[str, dict[str, Any]]:
         "coca2_parallel": _coca(24, is_mask_correct=True, **{**pooler, "attentional_pool": "parallel"}),
         "clip": _clip(),
         "clip_quickgelu": {**_clip(), "quick_gelu": True},
+        "clip_wide_mlp": _clip_wide_mlp(),
     }
 
 
@@ -62,6 +63,12 @@ def _clip(image_width: int = 24) -> dict[str, Any]:
             "layers": 2,
         },
     }
+
+
+def _clip_wide_mlp() -> dict[str, Any]:
+    described = _clip()
+    described["vision_cfg"]["mlp_ratio"] = 4.3334
+    return described
 
 
 def _coca(image_width: int, *, is_mask_correct: bool = False, **vision: Any) -> dict[str, Any]:

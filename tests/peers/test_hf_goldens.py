@@ -1,5 +1,7 @@
 """Converted models compute what transformers' own did when the goldens were made."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,28 @@ def test_clip_goes_there_and_back_bit_for_bit():
     back = hf_clip_tensors(read.model)
     assert back.keys() == own.keys()
     assert all(torch.equal(back[name], tensor) and back[name].shape == tensor.shape for name, tensor in own.items())
+
+
+def test_what_old_versions_saved_beside_a_section_overrules_it(tmp_path: Path):
+    folder = shutil.copytree(GOLDENS / "hf_clip_gelu", tmp_path / "clip")
+    described = json.loads((folder / "config.json").read_text())
+    described["vision_config_dict"] = {"hidden_size": described["vision_config"]["hidden_size"]}
+    described["vision_config"]["hidden_size"] = 768
+    described["text_config_dict"] = None
+    (folder / "config.json").write_text(json.dumps(described))
+    read, expected = read_hugging_face(folder), read_hugging_face(GOLDENS / "hf_clip_gelu")
+    assert isinstance(read, HfClip)
+    assert isinstance(expected, HfClip)
+    assert read.model.config == expected.model.config
+
+
+def test_a_text_encoder_with_other_mlps_is_refused(tmp_path: Path):
+    folder = shutil.copytree(GOLDENS / "hf_clip_gelu", tmp_path / "clip")
+    described = json.loads((folder / "config.json").read_text())
+    described["text_config"]["intermediate_size"] = 40
+    (folder / "config.json").write_text(json.dumps(described))
+    with pytest.raises(ValueError, match=r"text_config\.intermediate_size is 40, ours is 4 times the width \(64\)"):
+        read_hugging_face(folder)
 
 
 # The bias of the patches is added to their positions in float32, which rounds.

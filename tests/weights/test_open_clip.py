@@ -98,13 +98,15 @@ def test_heads_of_64_features_are_assumed_but_in_larger_image_encoders():
         assert config.text_encoder.num_heads == 16
         return config.image_encoder.num_heads
 
-    assert [heads(width) for width in (768, 1024, 1280, 1408, 1664)] == [12, 16, 16, 16, 16]
+    assert [heads(width) for width in (768, 1024, 1280, 1408, 1664, 1792)] == [12, *[16] * 5]
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"vision_cfg.layers": 3}, r"its\.json says vision_cfg\.layers 3, the checkpoint has 2"),
+        ({"vision_cfg.mlp_ratio": 3.5}, r"says vision_cfg\.width times mlp_ratio 84, the checkpoint has 96"),
+        ({"text_cfg.mlp_ratio": 3.5}, r"text_cfg\.mlp_ratio is 3\.5, a form that cannot be converted"),
         ({"vision_cfg.image_size": 32}, r"says vision_cfg\.image_size 32, the checkpoint has 24"),
         ({"text_cfg.vocab_size": 41}, r"says text_cfg\.vocab_size 41, the checkpoint has 40"),
         ({"embed_dim": 8}, r"says embed_dim 8, the checkpoint has 16"),

@@ -13,6 +13,9 @@ MaskingStrategy = Literal["attentive", "random", "inverse"]
 PatchScore = Literal["token_max", "caption"]
 MaskTokenPlace = Literal["decoder", "encoder"]
 
+MLP_RATIO = 4
+"""Features inside an MLP per feature of its input, as in open_clip's CLIP and CoCa."""
+
 
 def _check_heads(where: str, width: int, num_heads: int) -> None:
     if num_heads < 1 or width % num_heads:
@@ -75,6 +78,9 @@ class ImageEncoderConfig:
     activation: Activation = "gelu"
     """What the MLPs apply: the exact GELU, or OpenAI's x sigmoid(1.702 x), with which its CLIP was trained."""
 
+    mlp_width: int | None = None
+    """Features inside the MLPs; None makes them 4 times the width, as in all CLIPs but the largest (ViT-g, bigG)."""
+
     norm_eps: float = 1e-5
     """What the norms add to a variance: 1e-5 in CLIP and CoCa, 1e-12 in Hugging Face's ViT."""
 
@@ -87,12 +93,19 @@ class ImageEncoderConfig:
 
     def __post_init__(self) -> None:
         _check_heads("model.image_encoder", self.width, self.num_heads)
+        if self.mlp_width is not None and self.mlp_width < 1:
+            raise ValueError(f"model.image_encoder.mlp_width must be at least 1, got {self.mlp_width}")
         if self.norm_eps <= 0:
             raise ValueError(f"model.image_encoder.norm_eps must be above 0, got {self.norm_eps}")
         if self.image_size % self.patch_size:
             raise ValueError(
                 f"model.image_encoder.image_size {self.image_size} is not a multiple of patch_size {self.patch_size}"
             )
+
+    @property
+    def mlp_features(self) -> int:
+        """Features inside the MLPs."""
+        return MLP_RATIO * self.width if self.mlp_width is None else self.mlp_width
 
     @property
     def num_patches(self) -> int:

@@ -30,7 +30,14 @@ class ImageEncoder(nn.Module):
         self.mask_token = nn.Parameter(torch.empty(config.width)) if has_mask_token else None
         self.norm_pre = layer_norm(config.width, config.norm_eps) if config.has_norm_pre else nn.Identity()
         self.blocks = nn.ModuleList(
-            SelfBlock(config.width, config.num_heads, config.activation, config.norm_eps) for _ in range(config.depth)
+            SelfBlock(
+                config.width,
+                config.num_heads,
+                config.activation,
+                mlp_width=config.mlp_width,
+                norm_eps=config.norm_eps,
+            )
+            for _ in range(config.depth)
         )
         if config.pooling == "attention":
             self.norm_post, self.pooling = None, AttentionPooling(config.pooler, config.width)

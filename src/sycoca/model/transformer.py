@@ -10,12 +10,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from sycoca.model.attention import LAYER_NORM_EPS, CrossAttention, Memory, SelfAttention, TokenCache
-from sycoca.model.config import Activation
+from sycoca.model.config import MLP_RATIO, Activation
 from sycoca.model.linear import Linear
 from sycoca.model.packing import Packing
-
-MLP_RATIO = 4
-"""Hidden features of an MLP per feature of its input, as in open_clip's CLIP and CoCa."""
 
 
 def layer_norm(width: int, eps: float = LAYER_NORM_EPS) -> nn.LayerNorm:
@@ -27,11 +24,12 @@ def layer_norm(width: int, eps: float = LAYER_NORM_EPS) -> nn.LayerNorm:
 class Mlp(nn.Module):
     """Two linear layers around an activation."""
 
-    def __init__(self, width: int, activation: Activation) -> None:
+    def __init__(self, width: int, activation: Activation, hidden_width: int | None = None) -> None:
         super().__init__()
+        hidden_width = MLP_RATIO * width if hidden_width is None else hidden_width
         self.activation: Activation = activation
-        self.expand = Linear(width, MLP_RATIO * width)
-        self.contract = Linear(MLP_RATIO * width, width)
+        self.expand = Linear(width, hidden_width)
+        self.contract = Linear(hidden_width, width)
 
     def forward(
         self, x: Float[Tensor, "batch length width"], norm: nn.LayerNorm
@@ -45,13 +43,19 @@ class SelfBlock(nn.Module):
     """Self-attention and an MLP, each behind a norm and beside a residual."""
 
     def __init__(
-        self, width: int, num_heads: int, activation: Activation = "gelu", norm_eps: float = LAYER_NORM_EPS
+        self,
+        width: int,
+        num_heads: int,
+        activation: Activation = "gelu",
+        *,
+        mlp_width: int | None = None,
+        norm_eps: float = LAYER_NORM_EPS,
     ) -> None:
         super().__init__()
         self.norm_attention = layer_norm(width, norm_eps)
         self.attention = SelfAttention(width, num_heads)
         self.norm_mlp = layer_norm(width, norm_eps)
-        self.mlp = Mlp(width, activation)
+        self.mlp = Mlp(width, activation, mlp_width)
 
     def forward(
         self,

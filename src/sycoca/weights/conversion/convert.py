@@ -142,7 +142,9 @@ def _assumed(config: SyCoCaConfig) -> str:
     image, text = config.image_encoder, config.text_encoder
     heads = f"{image.num_heads} and {text.num_heads} heads, {image.activation}"
     pooler = f", {image.pooler.num_heads} pooler heads" if image.pooling == "attention" else ""
-    cls = f", [CLS] mask {text.cls_mask}" if text.pooling == "cls" else ""
+    # Some CLIPs see whole texts and pool otherwise (CLIPA, for one), with tensors of the same names.
+    pooled = "causal text encoder, global features at [CLS] and the text's end"
+    cls = f", [CLS] mask {text.cls_mask}" if text.pooling == "cls" else f", {pooled}"
     return f"assumed, as no shape shows it: {heads}{pooler}{cls}; a JSON config (--config) would tell"
 
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from sycoca.model.config import Activation, ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
+from sycoca.model.config import MLP_RATIO, Activation, ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
 from sycoca.model.image_encoder import ImageEncoder
 from sycoca.model.sycoca import SyCoCa
 from sycoca.weights.conversion.checkpoint_files import read_checkpoint, read_json
@@ -103,10 +103,16 @@ def hf_clip_tensors(model: SyCoCa) -> dict[str, Shaped[Tensor, "..."]]:
 
 def _clip(folder: Path, described: Mapping[str, Any]) -> HfClip:
     where = str(folder / CONFIG_NAME)
-    vision = _CLIP_VISION | dict(described.get("vision_config") or {})
-    text = _CLIP_TEXT | dict(described.get("text_config") or {})
-    _check_mlp(vision, f"{where}: vision_config")
-    _check_mlp(text, f"{where}: text_config")
+    # What older versions saved beside a section overrules it, as in transformers.
+    vision, text = (
+        defaults | dict(described.get(name) or {}) | dict(described.get(f"{name}_dict") or {})
+        for defaults, name in ((_CLIP_VISION, "vision_config"), (_CLIP_TEXT, "text_config"))
+    )
+    if text["intermediate_size"] != MLP_RATIO * text["hidden_size"]:
+        raise ValueError(
+            f"{where}: text_config.intermediate_size is {text['intermediate_size']}, ours is {MLP_RATIO} times the"
+            f" width ({MLP_RATIO * text['hidden_size']})"
+        )
     if text["layer_norm_eps"] != 1e-5:
         raise ValueError(f"{where}: text_config.layer_norm_eps is {text['layer_norm_eps']}, we have 1e-05 alone")
     config = SyCoCaConfig(
@@ -135,7 +141,6 @@ def _clip(folder: Path, described: Mapping[str, Any]) -> HfClip:
 def _vit(folder: Path, described: Mapping[str, Any]) -> HfImageEncoder:
     where = str(folder / CONFIG_NAME)
     sizes = _VIT | dict(described)
-    _check_mlp(sizes, where)
     if not sizes["qkv_bias"]:
         raise ValueError(f"{where}: qkv_bias is false, a form that cannot be converted")
     config = _image_encoder(sizes, where, has_norm_pre=False)
@@ -163,13 +168,15 @@ def _without_patch_bias(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _image_encoder(sizes: Mapping[str, Any], where: str, *, has_norm_pre: bool) -> ImageEncoderConfig:
+    width, mlp_width = sizes["hidden_size"], sizes["intermediate_size"]
     return ImageEncoderConfig(
         image_size=sizes["image_size"],
         patch_size=sizes["patch_size"],
-        width=sizes["hidden_size"],
+        width=width,
         depth=sizes["num_hidden_layers"],
         num_heads=sizes["num_attention_heads"],
         activation=_activation(sizes, where),
+        mlp_width=None if mlp_width == MLP_RATIO * width else mlp_width,
         norm_eps=sizes["layer_norm_eps"],
         has_norm_pre=has_norm_pre,
     )
@@ -179,11 +186,3 @@ def _activation(sizes: Mapping[str, Any], where: str) -> Activation:
     if sizes["hidden_act"] not in ("gelu", "quick_gelu"):
         raise ValueError(f"{where}.hidden_act is {sizes['hidden_act']!r}; gelu and quick_gelu can be converted")
     return sizes["hidden_act"]
-
-
-def _check_mlp(sizes: Mapping[str, Any], where: str) -> None:
-    if sizes["intermediate_size"] != 4 * sizes["hidden_size"]:
-        raise ValueError(
-            f"{where}.intermediate_size is {sizes['intermediate_size']}, ours are 4 times the width"
-            f" ({4 * sizes['hidden_size']})"
-        )

@@ -1,14 +1,15 @@
 """open_clip's JSON descriptions of its models: read beside the shapes, checked against them, and written."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sycoca.model.config import SyCoCaConfig
+from sycoca.model.config import MLP_RATIO, ImageEncoderConfig, SyCoCaConfig
 from sycoca.weights.conversion.open_clip_shapes import HEAD_WIDTH, POOLER_HEADS, UnseenForms
 
 _NEUTRAL: dict[str, Any] = {
-    "mlp_ratio": 4,
+    "mlp_ratio": MLP_RATIO,
     "ls_init_value": None,
     "pos_embed_type": "learnable",
     "pool_type": "tok",
@@ -79,7 +80,12 @@ def check_sizes(described: Mapping[str, Any], config: SyCoCaConfig, where: str) 
         found["multimodal_cfg"] = {"width": text.width, "layers": decoder.depth}
     if ("multimodal_cfg" in described) != (decoder is not None):
         raise ValueError(f"{where} {'has' if decoder is None else 'lacks'} multimodal_cfg, unlike the checkpoint")
-    pairs = [("embed_dim", described.get("embed_dim"), config.embed_dim)]
+    vision = described["vision_cfg"]
+    mlp_width = int(vision.get("width", image.width) * vision.get("mlp_ratio", MLP_RATIO))
+    pairs = [
+        ("embed_dim", described.get("embed_dim"), config.embed_dim),
+        ("vision_cfg.width times mlp_ratio", mlp_width, image.mlp_features),
+    ]
     pairs += [
         (f"{section}.{name}", described[section].get(name, size), size)
         for section, sizes in found.items()
@@ -96,27 +102,14 @@ def open_clip_json(config: SyCoCaConfig) -> dict[str, Any]:
     Raises ValueError for a form that open_clip does not know.
     """
     _check_known_there(config)
-    image, text, decoder = config.image_encoder, config.text_encoder, config.text_decoder
-    vision_cfg: dict[str, Any] = {
-        "image_size": image.image_size,
-        "layers": image.depth,
-        "width": image.width,
-        "head_width": image.width // image.num_heads,
-        "patch_size": image.patch_size,
-        "output_tokens": decoder is not None,
-    }
-    if not image.has_norm_pre:
-        vision_cfg["no_ln_pre"] = True
-    if image.pooling == "attention":
-        kind = image.pooler.kind
-        vision_cfg["attentional_pool"] = True if kind == "single" else kind
-        vision_cfg["attn_pooler_queries"] = image.pooler.num_queries
-        vision_cfg["attn_pooler_heads"] = image.pooler.num_heads
-    elif decoder is not None and not image.norms_memory:
-        vision_cfg["final_ln_after_pool"] = True
+    text, decoder = config.text_encoder, config.text_decoder
     sizes = {"context_length": text.context_length, "vocab_size": text.vocab_size, "width": text.width}
     text_cfg = {**sizes, "heads": text.num_heads, "layers": text.depth}
-    described: dict[str, Any] = {"embed_dim": config.embed_dim, "vision_cfg": vision_cfg, "text_cfg": text_cfg}
+    described: dict[str, Any] = {
+        "embed_dim": config.embed_dim,
+        "vision_cfg": _vision_cfg(config.image_encoder, has_decoder=decoder is not None),
+        "text_cfg": text_cfg,
+    }
     if text.activation == "quick_gelu":
         described["quick_gelu"] = True
     if text.pooling == "cls":
@@ -126,6 +119,30 @@ def open_clip_json(config: SyCoCaConfig) -> dict[str, Any]:
         described["custom_text"] = True
     if decoder is not None:
         described["multimodal_cfg"] = {**sizes, "heads": decoder.num_heads, "layers": decoder.depth}
+    return described
+
+
+def _vision_cfg(image: ImageEncoderConfig, *, has_decoder: bool) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "image_size": image.image_size,
+        "layers": image.depth,
+        "width": image.width,
+        "head_width": image.width // image.num_heads,
+        "patch_size": image.patch_size,
+        "output_tokens": has_decoder,
+    }
+    if image.mlp_features != MLP_RATIO * image.width:
+        # Rounded up, as theirs are: open_clip cuts the product to a whole number.
+        described["mlp_ratio"] = math.ceil(1e4 * image.mlp_features / image.width) / 1e4
+    if not image.has_norm_pre:
+        described["no_ln_pre"] = True
+    if image.pooling == "attention":
+        kind = image.pooler.kind
+        described["attentional_pool"] = True if kind == "single" else kind
+        described["attn_pooler_queries"] = image.pooler.num_queries
+        described["attn_pooler_heads"] = image.pooler.num_heads
+    elif has_decoder and not image.norms_memory:
+        described["final_ln_after_pool"] = True
     return described
 
 
@@ -151,7 +168,9 @@ def _check_known_there(config: SyCoCaConfig) -> None:
 
 def _check_section(where: str, section: Mapping[str, Any]) -> None:
     for name, value in section.items():
-        if name in _KNOWN or (name == "pool_type" and where.endswith("text_cfg") and value in ("argmax", "eos")):
+        if name in _KNOWN or (name == "mlp_ratio" and where.endswith("vision_cfg")):
+            continue
+        if name == "pool_type" and where.endswith("text_cfg") and value in ("argmax", "eos"):
             continue
         if name not in _NEUTRAL and value in (None, False):
             continue

@@ -9,6 +9,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from sycoca.model.config import (
+    MLP_RATIO,
     Activation,
     AttentionPoolerConfig,
     ClsMask,
@@ -26,8 +27,8 @@ HEAD_WIDTH = 64
 POOLER_HEADS = 8
 """Heads of an attentional pooler, in all of open_clip's models."""
 
-_HEAD_WIDTHS = {1280: 80, 1408: 88, 1664: 104}
-"""Features of a head in the image encoders of ViT-H, g and bigG, by width."""
+_HEAD_WIDTHS = {1280: 80, 1408: 88, 1664: 104, 1792: 112}
+"""Features of a head in the image encoders of ViT-H, g, bigG and e, by width."""
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Every tensor's shape by its name."""
@@ -97,6 +98,7 @@ def _image_encoder(shapes: Shapes, forms: UnseenForms, where: str) -> ImageEncod
     side = math.isqrt(num_patches)
     if side**2 != num_patches:
         raise ValueError(f"{where} has positions of {num_patches} patches, which are no square image's")
+    mlp_width = shapes.get("visual.transformer.resblocks.0.mlp.c_fc.weight", (MLP_RATIO * width,))[0]
     config = ImageEncoderConfig(
         image_size=side * patch_size,
         patch_size=patch_size,
@@ -104,6 +106,7 @@ def _image_encoder(shapes: Shapes, forms: UnseenForms, where: str) -> ImageEncod
         depth=_depth(shapes, "visual.transformer.resblocks"),
         num_heads=forms.image_heads or _heads(width, _HEAD_WIDTHS.get(width, HEAD_WIDTH), where),
         activation=forms.activation,
+        mlp_width=None if mlp_width == MLP_RATIO * width else mlp_width,
         has_norm_pre="visual.ln_pre.weight" in shapes,
     )
     if "visual.attn_pool.query" not in shapes:
