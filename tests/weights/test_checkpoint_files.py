@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +70,23 @@ def test_a_folder_prefers_the_name_and_then_the_safe_format(tmp_path: Path):
     assert preferred.tensors.keys() == {"other"}
 
 
-def test_a_checkpoint_in_several_files_is_read_whole(tmp_path: Path):
-    weight_map = {}
+@pytest.mark.parametrize(("suffix", "save"), [(".safetensors", save_file), (".bin", torch.save)])
+def test_files_in_several_pieces_are_put_together(tmp_path: Path, suffix: str, save: Callable[[object, Path], object]):
+    weight_map: dict[str, str] = {}
     for number, (name, tensor) in enumerate(TENSORS.items()):
-        save_file({name: tensor}, tmp_path / f"model-{number}.safetensors")
-        weight_map[name] = f"model-{number}.safetensors"
-    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+        save({name: tensor}, tmp_path / f"model-{number}{suffix}")
+        weight_map[name] = f"model-{number}{suffix}"
+    (tmp_path / f"model{suffix}.index.json").write_text(json.dumps({"weight_map": weight_map}))
     assert_same(tmp_path)
+
+
+def test_an_index_without_pieces_is_refused(tmp_path: Path):
+    (tmp_path / "model.safetensors.index.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"index\.json names no files \(weight_map\)"):
+        read_checkpoint(tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"a": "gone.safetensors"}}')
+    with pytest.raises(ValueError, match=r"gone\.safetensors is damaged or no safetensors file"):
+        read_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize("names", [[], ["a.pt", "b.pt"]])

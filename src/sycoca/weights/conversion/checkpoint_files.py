@@ -73,9 +73,9 @@ def read_json(path: Path) -> dict[str, Any]:
 def _files(path: Path, preferred_names: tuple[str, ...]) -> list[Path]:
     if path.is_file():
         return [path]
-    indexes = sorted(path.glob("*.safetensors.index.json"))
+    indexes = sorted(path.glob("*.safetensors.index.json")) or sorted(path.glob("*.bin.index.json"))
     if indexes:
-        return sorted({path / name for name in read_json(indexes[0])["weight_map"].values()})
+        return _pieces(indexes[0])
     preferred = [path / name for name in preferred_names if (path / name).is_file()]
     if preferred:
         return preferred[:1]
@@ -86,6 +86,13 @@ def _files(path: Path, preferred_names: tuple[str, ...]) -> list[Path]:
         names = ", ".join(file.name for file in safe) or f"none of *{', *'.join(_SUFFIXES)}"
         raise ValueError(f"{path} should hold one checkpoint, found {names}; name the file itself")
     return safe
+
+
+def _pieces(index: Path) -> list[Path]:
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise ValueError(f"{index} names no files (weight_map)")
+    return sorted({index.parent / str(name) for name in weight_map.values()})
 
 
 def _read(path: Path) -> object:
