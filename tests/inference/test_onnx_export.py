@@ -14,6 +14,7 @@ from torch import Tensor
 from builders.models import roughened
 from builders.unchecked_shapes import without_shape_checks
 from sycoca.inference.onnx_export.graphs import Graph, graphs_of
+from sycoca.inference.onnx_export.readme import readme
 from sycoca.inference.onnx_export.tensors import SharedTensors
 from sycoca.inference.onnx_export.translation import translate
 from sycoca.model.config import AttentionPoolerConfig, SyCoCaConfig
@@ -97,6 +98,8 @@ def test_without_text_decoder_there_are_two_graphs_and_no_memory(config: SyCoCaC
     assert [port.name for port in graphs[0].outputs] == ["image_embeds"]
     (embeds,) = graphs[0].module([torch.randn(2, 3, 16, 16)])
     assert embeds.shape == (2, 10)
+    assert "sycoca_onnx.py caption" not in readme(graphs)
+    assert "sycoca_onnx.py caption" in readme(graphs_of(SyCoCa(config)))
 
 
 def test_what_two_graphs_share_is_stored_once(tmp_path: Path):
