@@ -13,7 +13,7 @@ from sycoca.weights.folder import save_weights
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
     start, end = save_small_weights(tmp_path / "start"), tmp_path / "end"
-    predictor = small_predictor(model_image_decoder=None)
+    predictor = small_predictor(model_image_decoder=None, model_num_answers=2, answers=("yes", "no"))
     save_weights(end, predictor.model.float(), predictor.tokenizer, predictor.config)
     return start, end
 
@@ -27,10 +27,12 @@ def test_says_what_the_mean_is_made_of(folders: tuple[Path, Path], tmp_path: Pat
     assert captured.err.splitlines() == [
         f"0.75 of {start} and 0.25 of {end}: image encoder, text encoder, text decoder, temperature",
         f"only in {start}, as it is there: image decoder",
+        f"only in {end}, as it is there: head for answers",
     ]
     card = " ".join((out / "README.md").read_text("utf-8").split())
     assert f"(WiSE-FT, arXiv 2109.01903): 0.75 of `{start}` and 0.25 of `{end}`" in card
-    assert "image decoder." in card
+    assert "head for answers." in card
+    assert "sycoca caption" in card
     before, after, mean = (load_file(folder / "model.safetensors") for folder in (start, end, out))
     name = "text_encoder.positions"
     torch.testing.assert_close(mean[name], 0.75 * before[name] + 0.25 * after[name])

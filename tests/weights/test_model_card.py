@@ -144,6 +144,15 @@ def test_only_what_it_can_do_is_shown(objectives: dict[str, float], changes: dic
             assert (line in use) == (ability in abilities), line
 
 
+def test_a_mean_with_a_head_can_still_do_the_rest():
+    predictor = small_predictor(model_num_answers=2, answers=("yes", "no"))
+    card = model_card(predictor.model, predictor.config, Origin(story="A mean.", is_mean=True))
+    assert all(line in card for ability in ("answers", "captions", "matches", "rebuilds") for line in LINES[ability])
+    limits = " ".join(card.split())
+    assert "One of the two that it lies between was trained for a head alone" in limits
+    assert "has changed the encoders" not in limits
+
+
 def test_what_was_lost_is_said():
     _, limits = use_of({"answers": 1.0}, model_num_answers=2, answers=("yes", "no"))
     assert "Training for its head has changed the encoders" in " ".join(limits.split())

@@ -41,7 +41,7 @@ def run(arguments: list[str]) -> int:
         fetched(weights)  # which says what is fetched, as averaging does not
     averaged = average_weights(options.start, options.end, alpha=options.alpha)
     story = f"A mean of two weights (WiSE-FT, arXiv 2109.01903): {'; '.join(averaged.story)}."
-    origin = Origin(story=story, base=options.start)
+    origin = Origin(story=story, base=options.start, is_mean=True)
     save_weights(options.out, averaged.model, averaged.tokenizer, averaged.config, origin=origin)
     print("\n".join(averaged.story).replace("`", ""), file=sys.stderr)
     print(options.out)

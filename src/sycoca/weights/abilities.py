@@ -1,9 +1,10 @@
 """What a model can be used for, and how a model card says so. Imports no torch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sycoca.weights.config import WeightsConfig
+from sycoca.weights.origin import Origin
 
 FOLDER = "path/of/this/folder"
 """Stands for the weights folder in lines to copy."""
@@ -89,34 +90,42 @@ _REBUILDS = Ability(
 )
 
 
-def abilities(config: WeightsConfig, objectives: Mapping[str, float]) -> tuple[Ability, ...]:
+def abilities(config: WeightsConfig, origin: Origin) -> tuple[Ability, ...]:
     """Return what the model can do, what it was made for first.
 
-    ``objectives`` are those of its training, by name with their weights: without the contrastive one similarities mean
-    nothing. One that is not named is taken for trained.
+    Without the contrastive objective similarities mean nothing; one of which nothing is known is taken for trained.
     """
-    has_head = config.answers is not None or config.class_names is not None
+    # What a head is trained for spoils the rest; a mean brings much of it back.
+    is_spoilt = _has_head(config) and not origin.is_mean
     does = {
         _ANSWERS: config.answers is not None,
         _CLASSIFIES: config.class_names is not None,
-        # What a head is trained for spoils the rest.
-        _CAPTIONS: config.model.text_decoder is not None and not has_head,
-        _MATCHES: _is_trained("contrastive", objectives) and not has_head,
+        _CAPTIONS: config.model.text_decoder is not None and not is_spoilt,
+        _MATCHES: _is_contrastive(origin) and not is_spoilt,
         _REBUILDS: config.model.image_decoder is not None,
     }
     return tuple(ability for ability, can in does.items() if can)
 
 
-def lost_abilities(config: WeightsConfig, objectives: Mapping[str, float]) -> Iterator[str]:
+def lost_abilities(config: WeightsConfig, origin: Origin) -> Iterator[str]:
     """Yield sentences about what a user may expect of such a model and does not get."""
-    if config.answers is not None or config.class_names is not None:
+    if _has_head(config) and origin.is_mean:
+        yield (
+            "One of the two that it lies between was trained for a head alone: captions, similarities and the head's"
+            " own task may each be worse than in the one that was trained for them. Measure what you need."
+        )
+    elif _has_head(config):
         yield (
             "Training for its head has changed the encoders: what they knew about captions and about matching images"
             " with texts was not kept up and is not to be relied on."
         )
-    elif not _is_trained("contrastive", objectives):
+    elif not _is_contrastive(origin):
         yield "The contrastive objective was off: similarities of images and texts, and search by them, mean nothing."
 
 
-def _is_trained(objective: str, objectives: Mapping[str, float]) -> bool:
-    return objectives.get(objective, 1.0) != 0
+def _has_head(config: WeightsConfig) -> bool:
+    return config.answers is not None or config.class_names is not None
+
+
+def _is_contrastive(origin: Origin) -> bool:
+    return origin.objectives.get("contrastive", 1.0) != 0

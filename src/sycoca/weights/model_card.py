@@ -32,7 +32,7 @@ _NAMED = 12
 def model_card(model: SyCoCa, config: WeightsConfig, origin: Origin | None) -> str:
     """Return a model card as Markdown, with the front matter that the Hugging Face Hub reads."""
     known = Origin(story="") if origin is None else origin
-    able = abilities(config, known.objectives)
+    able = abilities(config, known)
     parts = (
         f"---\n{_yaml(_front_matter(able, known))}---",
         f"# SyCoCa for {_enumerated([ability.name for ability in able])}",
@@ -147,7 +147,7 @@ def _limits(config: WeightsConfig, origin: Origin) -> Iterator[str]:
         f"It sees {image.image_size} x {image.image_size} pixels in patches of {image.patch_size}: what is smaller than"
         f" a patch is hardly seen. It reads {text.context_length} tokens; the rest of a longer text is cut off."
     )
-    yield from lost_abilities(config, origin.objectives)
+    yield from lost_abilities(config, origin)
     if origin.measurements:
         yield (
             "It was measured on the data above and on nothing else: not on other kinds of images, not in other"

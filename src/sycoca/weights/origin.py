@@ -45,6 +45,9 @@ class Origin:
     license: str | None = None
     """The Hub's name of the license, such as apache-2.0; None where whoever publishes the weights has to choose."""
 
+    is_mean: bool = False
+    """Whether they lie between two others (WiSE-FT), of which one may not have been trained for a head."""
+
     objectives: Mapping[str, float] = field(default_factory=dict)
     """What was minimized, by name with its weight; empty where that is unknown."""
 
