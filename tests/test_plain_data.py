@@ -163,6 +163,13 @@ def test_a_key_that_occurs_twice_is_an_error(tmp_path: Path):
         read_yaml(path)
 
 
+@pytest.mark.parametrize("text", ["{}:", "? [a]\n: 1", "model: {{a: 1}: 2}"])
+def test_a_key_that_is_no_word_is_an_error(tmp_path: Path, text: str):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ValueError, match=r"config\.yaml is not a YAML file: .* found unhashable key"):
+        read_yaml(tmp_path / "config.yaml")
+
+
 def test_paths_are_strings_in_files():
     @dataclass(frozen=True, kw_only=True, slots=True)
     class WithPath:

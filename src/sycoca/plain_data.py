@@ -102,7 +102,8 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Return a mapping; of a key that occurs twice the first value would be lost without a word."""
-        keys = Counter(self.construct_object(key) for key, _ in node.value)
+        # Keys that are lists or mappings are refused below.
+        keys = Counter(self.construct_object(key) for key, _ in node.value if isinstance(key, yaml.ScalarNode))
         for key, count in keys.items():
             if count > 1:
                 raise yaml.constructor.ConstructorError(
