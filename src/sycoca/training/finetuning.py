@@ -16,19 +16,12 @@ from sycoca.training.recipe import Recipe
 from sycoca.weights.config import WeightsConfig, read_weights_config
 from sycoca.weights.folder import LoadedWeights, load_weights
 from sycoca.weights.hub import local_weights
+from sycoca.weights.parts import OPTIONAL_PARTS
 
 C = TypeVar("C", bound=FinetuneConfig)
 
 _HEADS = ("answer_head.", "class_head.")
 """How the names of heads' tensors begin."""
-
-_SAID = {
-    "text_decoder": "text decoder",
-    "image_decoder": "image decoder",
-    "num_answers": "head for answers",
-    "num_classes": "head for classes",
-}
-"""What people call the components that a model may lack."""
 
 
 class Finetuning(Recipe[C]):
@@ -92,7 +85,9 @@ class Finetuning(Recipe[C]):
         """Tell what is left behind, and what would spoil the weights."""
         config, model = self.config, trained.model
         old = read_weights_config(local_weights(config.weights)).model
-        gone = [said for name, said in _SAID.items() if _is_there(old, name) and not _is_there(model.config, name)]
+        gone = [
+            said for name, said in OPTIONAL_PARTS.items() if _is_there(old, name) and not _is_there(model.config, name)
+        ]
         if gone:
             yield f"left behind, since this training would spoil it: {', '.join(gone)}"
         if config.random_weights:

@@ -17,10 +17,7 @@ from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.weights.config import TOKENIZER_NAME, WeightsConfig
 from sycoca.weights.folder import load_weights
 from sycoca.weights.hub import local_weights
-from sycoca.weights.parts import PART_NAMES, part_of
-
-_OPTIONAL = ("text_decoder", "image_decoder", "num_answers", "num_classes")
-"""Fields of a model's config that are None where it lacks a part."""
+from sycoca.weights.parts import OPTIONAL_PARTS, PART_NAMES, part_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,12 +99,12 @@ def _differences(start: WeightsConfig, end: WeightsConfig, *tokenizers: Any) -> 
 
 def _without(model: SyCoCaConfig, other: SyCoCaConfig) -> SyCoCaConfig:
     """Return a model's config without the parts that another model lacks."""
-    return replace(model, **{name: None for name in _OPTIONAL if getattr(other, name) is None})
+    return replace(model, **{name: None for name in OPTIONAL_PARTS if getattr(other, name) is None})
 
 
 def _joined_config(start: WeightsConfig, end: WeightsConfig) -> WeightsConfig:
     """Return the end's config with the start's parts in the place of those that it lacks."""
-    lacking = [name for name in _OPTIONAL if getattr(end.model, name) is None]
+    lacking = [name for name in OPTIONAL_PARTS if getattr(end.model, name) is None]
     changes: dict[str, Any] = {
         "model": replace(end.model, **{name: getattr(start.model, name) for name in lacking}),
         "answers": start.answers if end.answers is None else end.answers,

@@ -44,6 +44,14 @@ PART_NAMES = {
 }
 """What people call the parts of a model; the keys begin the names of their tensors."""
 
+OPTIONAL_PARTS = {
+    "text_decoder": PART_NAMES["text_decoder"],
+    "image_decoder": PART_NAMES["image_decoder"],
+    "num_answers": PART_NAMES["answer_head"],
+    "num_classes": PART_NAMES["class_head"],
+}
+"""The same of those that a model may lack; the keys are the fields of its config that are None where it does."""
+
 _PREFIX = "image_encoder."
 _PROJECTION = "projection.weight"
 

@@ -17,15 +17,16 @@ from sycoca.weights.conversion.open_clip_json import check_sizes, forms_from_jso
 from sycoca.weights.conversion.open_clip_names import open_clip_table
 from sycoca.weights.conversion.open_clip_shapes import UnseenForms, config_from_shapes, shapes_of, text_prefix
 from sycoca.weights.conversion.renaming import to_ours, to_theirs
+from sycoca.weights.parts import PART_NAMES
 
 CHECKPOINT_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """What the files are called in a folder that open_clip saved, beside its description."""
 
-DROPPED_PARTS = {
-    "image_decoder.": "image decoder",
+_DROPPED_PARTS = {
+    "image_decoder.": PART_NAMES["image_decoder"],
     "image_encoder.mask_token": "mask token",
-    "answer_head.": "head for answers",
-    "class_head.": "head for classes",
+    "answer_head.": PART_NAMES["answer_head"],
+    "class_head.": PART_NAMES["class_head"],
 }
 """What open_clip has no place for, by the beginning of its tensors' names; left behind on purpose."""
 
@@ -79,11 +80,10 @@ def open_clip_tensors(model: SyCoCa) -> tuple[dict[str, Shaped[Tensor, "..."]], 
     Raises ValueError for a model whose form open_clip does not know.
     """
     open_clip_json(model.config)
-    kept = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(tuple(DROPPED_PARTS))}
+    own = model.state_dict()
+    kept = {name: tensor for name, tensor in own.items() if not name.startswith(tuple(_DROPPED_PARTS))}
     dropped = tuple(
-        part
-        for beginning, part in DROPPED_PARTS.items()
-        if any(name.startswith(beginning) for name in model.state_dict())
+        part for beginning, part in _DROPPED_PARTS.items() if any(name.startswith(beginning) for name in own)
     )
     prefix = "text." if model.config.text_encoder.pooling == "cls" else ""
     return to_theirs(kept, open_clip_table(model.config, prefix)), dropped
