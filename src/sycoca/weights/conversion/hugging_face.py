@@ -14,8 +14,7 @@ from sycoca.model.image_encoder import ImageEncoder
 from sycoca.model.sycoca import SyCoCa
 from sycoca.weights.conversion.checkpoint_files import read_checkpoint, read_json
 from sycoca.weights.conversion.hf_names import hf_clip_table, hf_vit_table
-from sycoca.weights.conversion.open_clip_shapes import shapes_of
-from sycoca.weights.conversion.renaming import to_ours, to_theirs
+from sycoca.weights.conversion.renaming import filled_model, shapes_of, to_ours, to_theirs
 
 CHECKPOINT_NAMES = ("model.safetensors", "pytorch_model.bin")
 CONFIG_NAME = "config.json"
@@ -131,11 +130,8 @@ def _clip(folder: Path, described: Mapping[str, Any]) -> HfClip:
         embed_dim=described.get("projection_dim", 512),
     )
     checkpoint = read_checkpoint(folder, CHECKPOINT_NAMES)
-    with torch.device("meta"):
-        model = SyCoCa(config)
-    tensors = to_ours(checkpoint.tensors, hf_clip_table(config), shapes_of(model.state_dict()), str(folder))
-    model.load_state_dict(tensors, assign=True)
-    return HfClip(model=model.eval(), dropped=checkpoint.dropped)
+    model = filled_model(config, checkpoint.tensors, hf_clip_table(config), str(folder))
+    return HfClip(model=model, dropped=checkpoint.dropped)
 
 
 def _vit(folder: Path, described: Mapping[str, Any]) -> HfImageEncoder:

@@ -5,18 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from sycoca.model.config import SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.weights.config import OPEN_CLIP_CONFIG_NAME
-from sycoca.weights.conversion.checkpoint_files import Checkpoint, read_checkpoint, read_json
+from sycoca.weights.conversion.checkpoint_files import read_checkpoint, read_json
 from sycoca.weights.conversion.open_clip_json import check_sizes, forms_from_json, open_clip_json
 from sycoca.weights.conversion.open_clip_names import open_clip_table
-from sycoca.weights.conversion.open_clip_shapes import UnseenForms, config_from_shapes, shapes_of, text_prefix
-from sycoca.weights.conversion.renaming import to_ours, to_theirs
+from sycoca.weights.conversion.open_clip_shapes import UnseenForms, config_from_shapes, text_prefix
+from sycoca.weights.conversion.renaming import filled_model, shapes_of, to_theirs
 from sycoca.weights.parts import PART_NAMES
 
 CHECKPOINT_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
@@ -63,11 +61,14 @@ def read_open_clip(path: Path, *, config_path: Path | None = None, forms: Unseen
     forms = forms or UnseenForms()
     if model_json:
         forms = forms_from_json(model_json, forms, str(config_path))
-    config = config_from_shapes(shapes_of(checkpoint.tensors), forms, str(path))
+    shapes = shapes_of(checkpoint.tensors)
+    config = config_from_shapes(shapes, forms, str(path))
     if model_json:
         check_sizes(model_json, config, str(config_path))
     return OpenClipModel(
-        model=_model(checkpoint, config),
+        model=filled_model(
+            config, checkpoint.tensors, open_clip_table(config, text_prefix(shapes)), str(checkpoint.path)
+        ),
         preprocessing=described.get("preprocess_cfg", {}),
         is_described=bool(model_json),
         dropped=checkpoint.dropped,
@@ -87,12 +88,3 @@ def open_clip_tensors(model: SyCoCa) -> tuple[dict[str, Shaped[Tensor, "..."]], 
     )
     prefix = "text." if model.config.text_encoder.pooling == "cls" else ""
     return to_theirs(kept, open_clip_table(model.config, prefix)), dropped
-
-
-def _model(checkpoint: Checkpoint, config: SyCoCaConfig) -> SyCoCa:
-    with torch.device("meta"):
-        model = SyCoCa(config)
-    table = open_clip_table(config, text_prefix(shapes_of(checkpoint.tensors)))
-    tensors = to_ours(checkpoint.tensors, table, shapes_of(model.state_dict()), str(checkpoint.path))
-    model.load_state_dict(tensors, assign=True)
-    return model.eval()

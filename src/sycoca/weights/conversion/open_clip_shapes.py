@@ -2,11 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-
-from jaxtyping import Shaped
-from torch import Tensor
 
 from sycoca.model.config import (
     MLP_RATIO,
@@ -20,6 +16,7 @@ from sycoca.model.config import (
     TextDecoderConfig,
     TextEncoderConfig,
 )
+from sycoca.weights.conversion.renaming import Shapes
 
 HEAD_WIDTH = 64
 """Features of a head, which no shape shows; in all of open_clip's sizes but those of `_HEAD_WIDTHS`."""
@@ -29,9 +26,6 @@ POOLER_HEADS = 8
 
 _HEAD_WIDTHS = {1280: 80, 1408: 88, 1664: 104, 1792: 112}
 """Features of a head in the image encoders of ViT-H, g, bigG and e, by width."""
-
-Shapes = Mapping[str, tuple[int, ...]]
-"""Every tensor's shape by its name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,11 +58,6 @@ class UnseenForms:
 
     norms_memory: bool = True
     """Whether the text decoder's patches are normed; only without pooler."""
-
-
-def shapes_of(tensors: Mapping[str, Shaped[Tensor, "..."]]) -> Shapes:
-    """Return every tensor's shape."""
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def text_prefix(shapes: Shapes) -> str:

@@ -7,6 +7,9 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
+from sycoca.model.config import SyCoCaConfig
+from sycoca.model.sycoca import SyCoCa
+
 _MOST_NAMED = 12
 
 
@@ -50,6 +53,9 @@ class Correspondence:
 Table = Sequence[Correspondence]
 """All tensors of a model."""
 
+Shapes = Mapping[str, tuple[int, ...]]
+"""Every tensor's shape by its name."""
+
 
 def same(ours: str, theirs: str, change: Change = SAME) -> Correspondence:
     """Return the correspondence of one tensor to one."""
@@ -61,8 +67,21 @@ def weight_and_bias(ours: str, theirs: str) -> list[Correspondence]:
     return [same(f"{ours}.{name}", f"{theirs}.{name}") for name in ("weight", "bias")]
 
 
+def shapes_of(tensors: Mapping[str, Shaped[Tensor, "..."]]) -> Shapes:
+    """Return every tensor's shape."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def filled_model(config: SyCoCaConfig, tensors: Mapping[str, Tensor], table: Table, where: str) -> SyCoCa:
+    """Return a model of ours, in evaluation mode, with tensors of theirs; raises ValueError as `to_ours` does."""
+    with torch.device("meta"):
+        model = SyCoCa(config)
+    model.load_state_dict(to_ours(tensors, table, shapes_of(model.state_dict()), where), assign=True)
+    return model.eval()
+
+
 def to_ours(
-    tensors: Mapping[str, Tensor], table: Table, shapes: Mapping[str, tuple[int, ...]], where: str
+    tensors: Mapping[str, Tensor], table: Table, shapes: Shapes, where: str
 ) -> dict[str, Shaped[Tensor, "..."]]:
     """Return our tensors, made of theirs; ``shapes`` are those that ours must have.
 
