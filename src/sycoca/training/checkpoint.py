@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from sycoca.training.weight_average import WeightAverage
 from sycoca.weights.atomic_folder import atomic_folder
+from sycoca.weights.shapes import first_difference, shapes_of
 
 FORMAT_VERSION = 1
 AVERAGE_NAME = "average.safetensors"
@@ -109,14 +110,12 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 
 def _check_tensors(path: Path, tensors: dict[str, Tensor], model: nn.Module) -> None:
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            raise ValueError(
-                f"{path} is of another model: {name} has shape {found.get(name)} there and"
-                f" {expected.get(name)} here; the run's config.yaml must be the one it was written with"
-            )
+    difference = first_difference(shapes_of(tensors), shapes_of(model.state_dict()))
+    if difference is not None:
+        raise ValueError(
+            f"{path} is of another model: {difference.name} has shape {difference.found} there and"
+            f" {difference.expected} here; the run's config.yaml must be the one it was written with"
+        )
 
 
 def _parameters_by_index(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:

@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -29,6 +28,7 @@ from sycoca.weights.config import (
 )
 from sycoca.weights.model_card import model_card
 from sycoca.weights.origin import Origin
+from sycoca.weights.shapes import shapes_of
 
 _NEEDED = (CONFIG_NAME, TENSORS_NAME, TOKENIZER_NAME)
 """What a model cannot be loaded without."""
@@ -126,8 +126,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def check_tensors(folder: Path, tensors: dict[str, Tensor], model: nn.Module) -> None:
     """Raise ValueError where the tensors of a folder are not those of a model, by name and shape."""
-    expected: dict[str, Any] = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found: dict[str, Any] = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    expected, found = shapes_of(model.state_dict()), shapes_of(tensors)
     faults = {
         "lacks": sorted(expected.keys() - found.keys()),
         "has, unknown to its config,": sorted(found.keys() - expected.keys()),

@@ -29,9 +29,9 @@ from sycoca.weights.config import (
     WeightsConfig,
     instead,
     read_plain_config,
-    read_weights_config,
 )
 from sycoca.weights.folder import check_replaceable, check_tensors, load_weights, read_tensors
+from sycoca.weights.shapes import first_difference, shapes_of
 
 PART_NAMES = {
     "image_encoder": "image encoder",
@@ -140,12 +140,13 @@ def read_parts_config(folder: str | Path) -> PartsConfig:
     if not path.is_file():
         what = f"has no {CONFIG_NAME}" if folder.is_dir() else "is no folder"
         raise ValueError(f"{folder} {what}; {instead(folder, 'name a weights folder')}")
-    if PARTS_KEY in read_plain_config(folder):
-        own = from_plain(_ImageEncoderAlone, read_plain_config(folder), where=str(path))
+    plain = read_plain_config(folder)
+    if PARTS_KEY in plain:
+        own = from_plain(_ImageEncoderAlone, plain, where=str(path))
         return PartsConfig(
             image_encoder=own.image_encoder, transforms=own.transforms, embed_dim=own.embed_dim, weights=None
         )
-    weights = read_weights_config(folder)
+    weights = from_plain(WeightsConfig, plain, where=str(path))
     return PartsConfig(
         image_encoder=weights.model.image_encoder,
         transforms=weights.transforms,
@@ -188,14 +189,12 @@ def _encoder(config: ImageEncoderConfig, embed_dim: int | None) -> ImageEncoder:
 
 
 def _check_own(encoder: ImageEncoder, tensors: Mapping[str, Tensor]) -> None:
-    expected = {name: tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            raise ValueError(
-                f"the tensors to save are not those of the image encoder: {name} has shape {found.get(name)} instead of"
-                f" {expected.get(name)}"
-            )
+    difference = first_difference(shapes_of(tensors), shapes_of(encoder.state_dict()))
+    if difference is not None:
+        raise ValueError(
+            f"the tensors to save are not those of the image encoder: {difference.name} has shape {difference.found}"
+            f" instead of {difference.expected}"
+        )
 
 
 def _card(config: ImageEncoderConfig, num_parameters: int, origin: str) -> str:

@@ -14,7 +14,8 @@ from sycoca.model.image_encoder import ImageEncoder
 from sycoca.model.sycoca import SyCoCa
 from sycoca.weights.conversion.checkpoint_files import read_checkpoint, read_json
 from sycoca.weights.conversion.hf_names import hf_clip_table, hf_vit_table
-from sycoca.weights.conversion.renaming import filled_model, shapes_of, to_ours, to_theirs
+from sycoca.weights.conversion.renaming import filled_model, to_ours, to_theirs
+from sycoca.weights.shapes import shapes_of
 
 CHECKPOINT_NAMES = ("model.safetensors", "pytorch_model.bin")
 CONFIG_NAME = "config.json"

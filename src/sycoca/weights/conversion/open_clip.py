@@ -14,8 +14,9 @@ from sycoca.weights.conversion.checkpoint_files import read_checkpoint, read_jso
 from sycoca.weights.conversion.open_clip_json import check_sizes, forms_from_json, open_clip_json
 from sycoca.weights.conversion.open_clip_names import open_clip_table
 from sycoca.weights.conversion.open_clip_shapes import UnseenForms, config_from_shapes, text_prefix
-from sycoca.weights.conversion.renaming import filled_model, shapes_of, to_theirs
+from sycoca.weights.conversion.renaming import filled_model, to_theirs
 from sycoca.weights.parts import PART_NAMES
+from sycoca.weights.shapes import shapes_of
 
 CHECKPOINT_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """What the files are called in a folder that open_clip saved, beside its description."""

@@ -16,7 +16,7 @@ from sycoca.model.config import (
     TextDecoderConfig,
     TextEncoderConfig,
 )
-from sycoca.weights.conversion.renaming import Shapes
+from sycoca.weights.shapes import Shapes
 
 HEAD_WIDTH = 64
 """Features of a head, which no shape shows; in all of open_clip's sizes but those of `_HEAD_WIDTHS`."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
+from sycoca.weights.shapes import Shapes, shapes_of
 
 _MOST_NAMED = 12
 
@@ -53,9 +54,6 @@ class Correspondence:
 Table = Sequence[Correspondence]
 """All tensors of a model."""
 
-Shapes = Mapping[str, tuple[int, ...]]
-"""Every tensor's shape by its name."""
-
 
 def same(ours: str, theirs: str, change: Change = SAME) -> Correspondence:
     """Return the correspondence of one tensor to one."""
@@ -65,11 +63,6 @@ def same(ours: str, theirs: str, change: Change = SAME) -> Correspondence:
 def weight_and_bias(ours: str, theirs: str) -> list[Correspondence]:
     """Return the correspondences of two layers with the same weight and bias."""
     return [same(f"{ours}.{name}", f"{theirs}.{name}") for name in ("weight", "bias")]
-
-
-def shapes_of(tensors: Mapping[str, Shaped[Tensor, "..."]]) -> Shapes:
-    """Return every tensor's shape."""
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def filled_model(config: SyCoCaConfig, tensors: Mapping[str, Tensor], table: Table, where: str) -> SyCoCa:
