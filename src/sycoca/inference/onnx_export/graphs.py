@@ -187,9 +187,10 @@ def _image_encoder(model: SyCoCa) -> Graph:
     config = model.config
     size = config.image_encoder.image_size
     embeds, memory = Port(name="image_embeds", axes=("batch", config.embed_dim)), _memory(config)
+    of_captions = "" if model.text_decoder is None else ", and to what captions are generated from"
     return Graph(
         name=IMAGE_ENCODER,
-        what="Images to vectors of the joint space, L2-normalized, and to what captions are generated from.",
+        what=f"Images to vectors of the joint space, L2-normalized{of_captions}.",
         module=ImageEncoderGraph(model).eval(),
         inputs=(Port(name="pixels", axes=("batch", 3, size, size)),),
         outputs=(embeds,) if model.text_decoder is None else (embeds, memory),

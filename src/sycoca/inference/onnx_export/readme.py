@@ -12,7 +12,7 @@ from sycoca.inference.onnx_export.translation import OPSET_VERSION
 def readme(graphs: Sequence[Graph]) -> str:
     """Return as Markdown what each file is, takes and gives, and how to use them."""
     described = "\n\n".join(map(_described, graphs))
-    return f"""# A contrastive captioner in ONNX
+    return f"""# A model of images and texts in ONNX
 
 Exported by `sycoca` {__version__} (opset {OPSET_VERSION}, float32). Neither sycoca nor PyTorch is needed to use it.
 
