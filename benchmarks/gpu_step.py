@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from open_clip_side import decaying_groups, open_clip
-from sycoca.experiments.benchmark_machine import describe_machine, matrix_row
-from sycoca.experiments.benchmark_settings import PEAK_ROWS
-from sycoca.experiments.benchmark_timing import Row, measure
+from sycoca.experiments.benchmark.machine import describe_machine, matrix_row
+from sycoca.experiments.benchmark.settings import PEAK_ROWS
+from sycoca.experiments.benchmark.timing import BenchmarkRow, measure
 from sycoca.model.config import SyCoCaConfig
 from sycoca.training.config import OptimizerConfig, RuntimeConfig
-from sycoca.training.optimizer import build_optimizer
-from sycoca.training.runtime import Runtime
-from sycoca.training.update import Updater
+from sycoca.training.engine.optimization.optimizer import build_optimizer
+from sycoca.training.engine.runtime import Runtime
+from sycoca.training.engine.update import Updater
 from sycoca_side import SYCOCA, clip_batch, pretraining_task
 
 FUSED_ATTENTION = ("flash", "fmha", "cutlassF", "cudnn")
@@ -46,7 +46,7 @@ def main() -> None:
     }
     memory = {name: _peak_bytes(step, device) for name, step in steps.items()}
     rows = [
-        Row(name=name, call=step, items=options.batch_size, unit="pairs", precision="bf16")
+        BenchmarkRow(name=name, call=step, items=options.batch_size, unit="pairs", precision="bf16")
         for name, step in steps.items()
     ]
     results = measure([matrix_row("bf16", device), *rows], runs=options.runs, device=device)

@@ -21,8 +21,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from measure import peak_bytes, seconds
-from sycoca.experiments.benchmark_machine import copy_row, matrix_row
-from sycoca.experiments.benchmark_timing import counted_gflop, measure
+from sycoca.experiments.benchmark.machine import copy_row, matrix_row
+from sycoca.experiments.benchmark.timing import counted_gflop, measure
 from sycoca.model.config import (
     ImageDecoderConfig,
     ImageEncoderConfig,
@@ -32,9 +32,9 @@ from sycoca.model.config import (
 )
 from sycoca.records import BatchTotals, ImageTextBatch
 from sycoca.training.config import OptimizerConfig, RuntimeConfig
-from sycoca.training.optimizer import build_optimizer
-from sycoca.training.runtime import Runtime
-from sycoca.training.update import Updater
+from sycoca.training.engine.optimization.optimizer import build_optimizer
+from sycoca.training.engine.runtime import Runtime
+from sycoca.training.engine.update import Updater
 from sycoca_side import pretraining_task
 
 CPU = torch.device("cpu")

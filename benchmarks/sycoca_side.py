@@ -29,10 +29,10 @@ from sycoca.preprocess.token_batch import encode_batch
 from sycoca.preprocess.tokenizer import SpecialTokens, Tokenizer
 from sycoca.records import BatchTotals, ImageTextBatch
 from sycoca.training.config import OptimizerConfig, RuntimeConfig
-from sycoca.training.optimizer import build_optimizer
-from sycoca.training.runtime import Runtime
-from sycoca.training.tasks import PretrainingTask
-from sycoca.training.update import Updater
+from sycoca.training.engine.optimization.optimizer import build_optimizer
+from sycoca.training.engine.runtime import Runtime
+from sycoca.training.engine.update import Updater
+from sycoca.training.recipes.image_text.task import ImageTextTask
 
 # Plain versions of fast paths are what tests compare with.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
@@ -163,11 +163,11 @@ def clip_batch(images: torch.Tensor, padded: torch.Tensor) -> ImageTextBatch:
     )
 
 
-def pretraining_task(config: SyCoCaConfig) -> PretrainingTask:
+def pretraining_task(config: SyCoCaConfig) -> ImageTextTask:
     """Return a model with its objectives; without an image decoder ITC and IC alone."""
     torch.manual_seed(0)
     has_image_decoder = config.image_decoder is not None
-    return PretrainingTask(
+    return ImageTextTask(
         SyCoCa(config).train(),
         masking=MaskingConfig(hides_from_captioning=has_image_decoder),
         objectives=ObjectivesConfig(masked_image_weight=float(has_image_decoder)),

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import sycoca
-from sycoca.data.scenes import ScenesSource
+from sycoca.data.scenes.source import ScenesSource
 from sycoca.presets.pretrain import pretrain_preset
 
 

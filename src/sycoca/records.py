@@ -31,7 +31,7 @@ class BatchTotals:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ContrastiveShare:
+class CachedContrastiveGradients:
     """What the contrastive objective of a whole batch, which was embedded before, means for one of its micro-batches.
 
     The gradients are those of the whole batch's loss.
@@ -69,7 +69,7 @@ class ImageTextBatch:
     totals: BatchTotals
     """Counts of the global batch that this (micro-)batch is a part of."""
 
-    contrast: ContrastiveShare | None = None
+    contrast: CachedContrastiveGradients | None = None
     """Known where this is one of several micro-batches; without it the contrastive objective compares within it."""
 
 

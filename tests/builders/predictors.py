@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from sycoca.data.samples import ImageTextSample
-from sycoca.data.scenes import ScenesSource
+from sycoca.data.scenes.source import ScenesSource
 from sycoca.inference.predictor import Predictor
 from sycoca.model.config import (
     ImageDecoderConfig,

@@ -13,11 +13,11 @@ from sycoca.model.config import (
     TextEncoderConfig,
 )
 from sycoca.preprocess.config import ImageTransformConfig
-from sycoca.training.assembly import TrainedParts
-from sycoca.training.config import PretrainConfig
-from sycoca.training.pretraining import Pretraining
+from sycoca.training.engine.runtime import Runtime
+from sycoca.training.recipes.pretraining.config import PretrainConfig
+from sycoca.training.recipes.pretraining.recipe import Pretraining
+from sycoca.training.recipes.recipe import TrainedParts
 from sycoca.training.run_folder import RunFolder
-from sycoca.training.runtime import Runtime
 
 VOCAB_SIZE = 290
 PIXELS = ImageTransformConfig(mean=(0.5, 0.5, 0.5), std=(0.5, 0.4, 0.3))

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from sycoca.cli.main import COMMANDS, main
-from sycoca.experiments import benchmark as module
-from sycoca.experiments import benchmark_machine, benchmark_timing
-from sycoca.experiments.benchmark_settings import ROWS
+from sycoca.experiments.benchmark import benchmark as module
+from sycoca.experiments.benchmark import machine as benchmark_machine
+from sycoca.experiments.benchmark import timing as benchmark_timing
+from sycoca.experiments.benchmark.settings import ROWS
 
 FAST = ["--rows", "copy_rate", "embed_texts", "--batch-size", "2", "--runs", "1", "--device", "cpu"]
 

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from builders.predictors import photo, save_small_weights, small_predictor
-from sycoca.cli import classify, evaluate
+from sycoca.cli.evaluate import command as evaluate
+from sycoca.cli.use import classify
 from sycoca.inference.load import load
 from sycoca.weights.folder import save_weights
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from builders.predictors import photo
-from sycoca.cli.data import run
-from sycoca.data.jsonl import open_jsonl
-from sycoca.data.scenes import ScenesSource
+from sycoca.cli.data.command import run
+from sycoca.data.formats.jsonl import open_jsonl
+from sycoca.data.scenes.source import ScenesSource
 from sycoca.preprocess.config import TokenizerConfig
 from sycoca.preprocess.tokenizer import Tokenizer
 
@@ -96,7 +96,7 @@ def test_help_says_what_every_option_means(capsys):
 
 
 def test_looking_at_data_does_not_load_pytorch():
-    code = "import sys; import sycoca.cli.data; assert 'torch' not in sys.modules"
+    code = "import sys; import sycoca.cli.data.command; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from builders.predictors import photo
-from sycoca.cli.data import run
+from sycoca.cli.data.command import run
 
 
 @pytest.fixture(autouse=True)

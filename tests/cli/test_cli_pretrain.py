@@ -5,8 +5,9 @@ import pytest
 from sycoca.cli.main import main
 from sycoca.plain_data import to_plain, write_yaml
 from sycoca.presets.pretrain import PRESETS, pretrain_preset
+from sycoca.training.engine.tracking import read_metrics
+from sycoca.training.recipes.pretraining.config import PretrainConfig
 from sycoca.training.run_folder import RunFolder
-from sycoca.training.tracking import read_metrics
 
 SHORT = [
     "--training.steps=2",
@@ -51,7 +52,7 @@ def test_flag_wins_over_file_and_file_over_preset(tmp_path: Path):
     )
     arguments = ["--config", str(tmp_path / "part.yaml"), "--optimizer.eps", "1e-2", "--out", str(tmp_path / "run")]
     assert main(["pretrain", "tiny", *arguments, *SHORT]) == 0
-    config = RunFolder(tmp_path / "run").read_config()
+    config = RunFolder(tmp_path / "run").read_config(PretrainConfig)
     tiny = pretrain_preset("tiny")
     assert (config.optimizer.eps, config.optimizer.peak_lr) == (1e-2, 0.25)
     assert config.optimizer.weight_decay == tiny.optimizer.weight_decay
@@ -70,7 +71,7 @@ def test_validation_of_a_preset_is_left_out_with_its_training_data(tmp_path: Pat
     else:
         short += [f"--data.{name}={value}" for name, value in data.items()]
     assert main(["pretrain", "tiny", "--out", str(tmp_path / "run"), *short]) == 0
-    assert RunFolder(tmp_path / "run").read_config().data.validation == own
+    assert RunFolder(tmp_path / "run").read_config(PretrainConfig).data.validation == own
     told = "no validation: name its data with --data.validation\n"
     assert (told in capsys.readouterr().err) == (own is None)
 
@@ -101,7 +102,7 @@ def test_dry_run_reports_and_trains_nothing(tmp_path: Path, capsys):
 
 
 def test_interrupted_run_says_how_to_go_on(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("sycoca.training.loop._is_stopping", lambda *_, **__: True)
+    monkeypatch.setattr("sycoca.training.engine.loop._is_stopping", lambda *_, **__: True)
     run_dir = tmp_path / "run"
     assert main(["pretrain", "tiny", "--out", str(run_dir), *SHORT]) == 130
     assert f"go on with: sycoca pretrain --resume {run_dir}" in capsys.readouterr().err

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from sycoca.cli import compare
+from sycoca.cli.measure import compare
 from sycoca.evaluation.report import ItemScores, Report
 
 

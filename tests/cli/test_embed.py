@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from builders.predictors import save_small_weights
-from sycoca.cli import embed, evaluate, score
-from sycoca.cli.usage import UsageError
+from sycoca.cli.evaluate import command as evaluate
+from sycoca.cli.score import command as score
+from sycoca.cli.shared.usage import UsageError
+from sycoca.cli.use import embed
 from sycoca.data.spec import open_source
 from sycoca.evaluation.embedding_files import read_arrays
 from sycoca.inference.load import load

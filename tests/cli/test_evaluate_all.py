@@ -5,8 +5,8 @@ import pytest
 import yaml
 
 from builders.predictors import save_small_weights
-from sycoca.cli import evaluate
-from sycoca.cli.evaluate_all import Arguments
+from sycoca.cli.evaluate import command as evaluate
+from sycoca.cli.evaluate.all import Arguments
 from sycoca.evaluation.report import Report
 from sycoca.inference import load as load_module
 from sycoca.inference.predictor import Predictor

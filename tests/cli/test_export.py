@@ -17,7 +17,7 @@ import torch
 
 from builders.predictors import photos, small_predictor
 from builders.unchecked_shapes import without_shape_checks
-from sycoca.cli import export
+from sycoca.cli.weights import export
 from sycoca.inference.generation_config import GenerationConfig
 from sycoca.inference.load import load
 from sycoca.inference.onnx_export import folder as folder_module

@@ -8,7 +8,7 @@ import pytest
 from sycoca._version import __version__
 from sycoca.cli import main as main_module
 from sycoca.cli.main import COMMANDS, main
-from sycoca.cli.usage import UsageError
+from sycoca.cli.shared.usage import UsageError
 
 
 def use(monkeypatch: pytest.MonkeyPatch, behave) -> None:
@@ -27,8 +27,9 @@ def test_help_is_the_table_of_commands(capsys):
 
 
 def test_every_command_has_its_module():
-    for name in COMMANDS:
-        assert importlib.util.find_spec(f"sycoca.cli.{name}") is not None, name
+    assert COMMANDS.keys() == main_module._HOMES.keys()
+    for home in main_module._HOMES.values():
+        assert importlib.util.find_spec(home) is not None, home
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["pretrain", "--help"]])

@@ -7,9 +7,10 @@ import torch
 from PIL import Image
 
 from builders.predictors import photo, save_small_weights
-from sycoca.cli import caption, evaluate, explain
-from sycoca.cli.model_arguments import ModelArguments
-from sycoca.cli.usage import UsageError
+from sycoca.cli.evaluate import command as evaluate
+from sycoca.cli.shared.model_arguments import ModelArguments
+from sycoca.cli.shared.usage import UsageError
+from sycoca.cli.use import caption, explain
 from sycoca.data.spec import open_source
 from sycoca.inference.load import load
 

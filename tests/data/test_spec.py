@@ -4,7 +4,7 @@ import json
 import pytest
 from PIL import Image
 
-from sycoca.data.scenes import ScenesSource
+from sycoca.data.scenes.source import ScenesSource
 from sycoca.data.spec import open_source
 
 

@@ -17,7 +17,7 @@ from torch import multiprocessing
 
 import sycoca
 from builders.predictors import photo
-from sycoca.data.skipping import read_skipped
+from sycoca.data.loading.skipping import read_skipped
 from sycoca.model.config import (
     ImageDecoderConfig,
     ImageEncoderConfig,
@@ -31,28 +31,19 @@ from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks
 from sycoca.preprocess.config import TokenizerConfig
 from sycoca.records import BatchTotals, ImageTextBatch
-from sycoca.training.config import (
-    DataConfig,
-    OptimizerConfig,
-    PretrainConfig,
-    RuntimeConfig,
-    ScheduleConfig,
-    TrainingConfig,
-)
+from sycoca.training.config import DataConfig, OptimizerConfig, RuntimeConfig, ScheduleConfig, TrainingConfig
+from sycoca.training.engine.optimization.optimizer import build_optimizer
+from sycoca.training.engine.runtime import Runtime
+from sycoca.training.engine.tracking import read_metrics
+from sycoca.training.engine.update import Updater
 from sycoca.training.finetune import finetune
-from sycoca.training.finetune_config import (
-    FinetuneClassificationConfig,
-    FinetuneConfig,
-    FinetuneTask,
-    FinetuneVqaConfig,
-)
-from sycoca.training.optimizer import build_optimizer
 from sycoca.training.pretrain import pretrain
-from sycoca.training.runtime import Runtime
-from sycoca.training.start_config import StartConfig
-from sycoca.training.tasks import PretrainingTask
-from sycoca.training.tracking import read_metrics
-from sycoca.training.update import Updater
+from sycoca.training.recipes.classification.config import FinetuneClassificationConfig
+from sycoca.training.recipes.finetune_config import FinetuneConfig, FinetuneTask
+from sycoca.training.recipes.image_text.task import ImageTextTask
+from sycoca.training.recipes.pretraining.config import PretrainConfig
+from sycoca.training.recipes.pretraining.initial_weights_config import InitialWeightsConfig
+from sycoca.training.recipes.vqa.config import FinetuneVqaConfig
 
 CPU = RuntimeConfig(device="cpu")
 
@@ -114,7 +105,7 @@ def update_once(
     for part in frozen:
         model.get_submodule(part).requires_grad_(False)
     ranks = Ranks(gather=runtime.gather, rank=runtime.rank)
-    task = PretrainingTask(model, masking=MaskingConfig(), objectives=objectives, ranks=ranks)
+    task = ImageTextTask(model, masking=MaskingConfig(), objectives=objectives, ranks=ranks)
     updater = Updater(runtime, task, build_optimizer(model, OptimizerConfig()), clip_norm=0.5)
     size = 8 // runtime.world_size // num_parts
     first = runtime.rank * size * num_parts
@@ -130,7 +121,7 @@ def update_once(
 
 def exchanges(runtime: Runtime) -> list[bool]:
     """Return whether gradients are exchanged in a micro-batch before the last, in the last, and afterwards."""
-    task = PretrainingTask(SyCoCa(MODEL), masking=MaskingConfig(), objectives=ObjectivesConfig())
+    task = ImageTextTask(SyCoCa(MODEL), masking=MaskingConfig(), objectives=ObjectivesConfig())
     wrapped = runtime.wrap(task)
     found = []
     for is_last in (False, True):
@@ -167,7 +158,7 @@ def run_config(folder: Path, name: str) -> PretrainConfig:
 
 
 def started_config(folder: Path, name: str, weights: Path) -> PretrainConfig:
-    start = StartConfig(weights=str(weights), frozen=("image_encoder",), lr_ratio=0.5)
+    start = InitialWeightsConfig(weights=str(weights), frozen=("image_encoder",), lr_ratio=0.5)
     return replace(run_config(folder, name), start=start)
 
 

@@ -6,7 +6,7 @@ import pytest
 from builders.predictors import SCENES, photo_source, small_predictor
 from sycoca.evaluation.caption_scores import caption_report
 from sycoca.evaluation.captioning import CaptioningOptions, evaluate_captioning
-from sycoca.evaluation.shares import Shares
+from sycoca.evaluation.sharding import Sharding
 from sycoca.inference.generation_config import GenerationConfig
 
 PLAIN = CaptioningOptions(with_meteor=False)
@@ -50,8 +50,8 @@ def test_processes_share_the_images_and_find_the_same():
     alone = evaluate_captioning(predictor, SCENES, options=PLAIN, batch_size=4)
     gathered: list[list[str]] = []
     for rank in range(2):
-        shares = Shares(rank=rank, world_size=2, gather_plain=lambda own: gathered.append(own) or [*own] * 2)
-        evaluate_captioning(predictor, SCENES, options=PLAIN, batch_size=4, shares=shares)
+        sharding = Sharding(rank=rank, world_size=2, gather_plain=lambda own: gathered.append(own) or [*own] * 2)
+        evaluate_captioning(predictor, SCENES, options=PLAIN, batch_size=4, sharding=sharding)
     captions = gathered[0] + gathered[1]
     keys = [SCENES[i].key for i in range(len(SCENES))]
     references = {key: SCENES[i].captions for i, key in enumerate(keys)}

@@ -9,7 +9,7 @@ from builders.predictors import SCENES, ListSource, photo_source, small_predicto
 from sycoca.data.class_lists import NamedClass, named_classes
 from sycoca.evaluation.classification import evaluate_classification
 from sycoca.evaluation.embeddings import ImageEmbeddings
-from sycoca.evaluation.shares import Shares
+from sycoca.evaluation.sharding import Sharding
 from sycoca.evaluation.zero_shot import SCENE_TEMPLATES, ZeroShotPrompts, evaluate_zero_shot
 from sycoca.inference.predictor import Predictor
 
@@ -72,18 +72,18 @@ def test_head_is_measured_as_users_get_it(predictor: Predictor):
 def test_two_processes_find_what_one_finds(predictor: Predictor, task):
     source = labeled(*LABELS)
 
-    def evaluate(shares: Shares):
+    def evaluate(sharding: Sharding):
         if task == "head":
-            return evaluate_classification(predictor, source, shares=shares)
-        return evaluate_zero_shot(predictor, source, prompts=ZeroShotPrompts(scorer=task), shares=shares)
+            return evaluate_classification(predictor, source, sharding=sharding)
+        return evaluate_zero_shot(predictor, source, prompts=ZeroShotPrompts(scorer=task), sharding=sharding)
 
     parts = []
     for rank in range(2):  # what each process would contribute
         with pytest.raises(InterruptedError):
-            evaluate(Shares(rank=rank, world_size=2, gather_rows=lambda rows: _keep(parts, rows)))
+            evaluate(Sharding(rank=rank, world_size=2, gather_rows=lambda rows: _keep(parts, rows)))
     whole = torch.cat(parts)
-    joined = evaluate(Shares(rank=1, world_size=2, gather_rows=lambda _: whole))
-    alone = evaluate(Shares())
+    joined = evaluate(Sharding(rank=1, world_size=2, gather_rows=lambda _: whole))
+    alone = evaluate(Sharding())
     assert joined.items == alone.items
     assert joined.metrics == alone.metrics
 

@@ -10,7 +10,7 @@ from builders.predictors import ListSource, photo_source, small_predictor
 from reference.slow_retrieval import slow_re_ranked
 from sycoca.evaluation.report import Report
 from sycoca.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
-from sycoca.evaluation.shares import Shares
+from sycoca.evaluation.sharding import Sharding
 
 CAPTIONS = [
     ("a red circle", "a round thing", "something red"),
@@ -127,9 +127,9 @@ def test_processes_share_the_work_and_find_the_same():
             both.wait()
             return together
 
-        shares = Shares(rank=rank, world_size=2, gather_rows=gather)
+        sharding = Sharding(rank=rank, world_size=2, gather_rows=gather)
         options = RetrievalOptions(re_rank=2)
-        return evaluate_retrieval(predictor, photo_source(CAPTIONS), options=options, shares=shares)
+        return evaluate_retrieval(predictor, photo_source(CAPTIONS), options=options, sharding=sharding)
 
     with ThreadPoolExecutor(2) as pool:
         reports = list(pool.map(evaluate, range(2)))

@@ -1,8 +1,8 @@
 import pytest
 
 from builders.predictors import SCENES, small_predictor
-from sycoca.data.scenes import ScenesSource
-from sycoca.data.scenes_language import ceiling_text_to_image, most_frequent_caption_truth
+from sycoca.data.scenes.language import ceiling_text_to_image, most_frequent_caption_truth
+from sycoca.data.scenes.source import ScenesSource
 from sycoca.evaluation.scene_baselines import evaluate_scene_baselines
 from sycoca.evaluation.scene_captions import evaluate_scene_captions, scene_caption_metrics, scene_caption_values
 from sycoca.inference.generation import GeneratedCaption

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from builders.predictors import small_predictor
-from sycoca.data.scenes import ScenesSource
-from sycoca.data.scenes_language import facts_of, write_caption
-from sycoca.data.scenes_swaps import false_swaps
+from sycoca.data.scenes.language import facts_of, write_caption
+from sycoca.data.scenes.source import ScenesSource
+from sycoca.data.scenes.swaps import false_swaps
 from sycoca.evaluation.scene_swaps import evaluate_scene_swaps
 
 SOURCE = ScenesSource(level="easy", count=4, split="test", size=32)

@@ -8,8 +8,8 @@ import torch
 from builders.predictors import ListSource, open_photo, small_predictor
 from sycoca.data.questions import QuestionSamples, keyed_questions
 from sycoca.data.samples import ImageTextSample, Question
-from sycoca.data.vqa_results import read_results
-from sycoca.evaluation.shares import Shares
+from sycoca.data.writing.vqa_results import read_results
+from sycoca.evaluation.sharding import Sharding
 from sycoca.evaluation.vqa import AnsweringOptions, evaluate_vqa
 from sycoca.evaluation.vqa_scores import score_vqa, vqa_report
 from sycoca.inference.generation_config import GenerationConfig
@@ -127,10 +127,10 @@ def test_processes_share_the_images():
         return ["yes"] * 5
 
     for rank in range(2):
-        evaluate_vqa(predictor, source, shares=Shares(rank=rank, world_size=2, gather_plain=keep))
+        evaluate_vqa(predictor, source, sharding=Sharding(rank=rank, world_size=2, gather_plain=keep))
     assert [len(part) for part in parts] == [2, 3]
-    joined = Shares(gather_plain=lambda _: parts[0] + parts[1])
-    assert replace(evaluate_vqa(predictor, source, shares=joined), seconds=0.0) == replace(whole, seconds=0.0)
+    joined = Sharding(gather_plain=lambda _: parts[0] + parts[1])
+    assert replace(evaluate_vqa(predictor, source, sharding=joined), seconds=0.0) == replace(whole, seconds=0.0)
 
 
 def test_predictions_must_fit_the_questions():

@@ -4,13 +4,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sycoca.experiments import benchmark as module
-from sycoca.experiments import benchmark_machine, benchmark_rows, benchmark_timing
-from sycoca.experiments.benchmark import benchmark
-from sycoca.experiments.benchmark_machine import use_threads
-from sycoca.experiments.benchmark_result import BenchmarkResult
-from sycoca.experiments.benchmark_rows import BenchmarkParts, LibraryRows
-from sycoca.experiments.benchmark_settings import ROWS, BenchmarkSettings
+from sycoca.experiments.benchmark import benchmark as module
+from sycoca.experiments.benchmark import machine as benchmark_machine
+from sycoca.experiments.benchmark import rows as benchmark_rows
+from sycoca.experiments.benchmark import timing as benchmark_timing
+from sycoca.experiments.benchmark.benchmark import benchmark
+from sycoca.experiments.benchmark.machine import use_threads
+from sycoca.experiments.benchmark.result import BenchmarkResult
+from sycoca.experiments.benchmark.rows import BenchmarkParts, LibraryRows
+from sycoca.experiments.benchmark.settings import ROWS, BenchmarkSettings
 from sycoca.model.config import (
     ImageDecoderConfig,
     ImageEncoderConfig,
@@ -21,8 +23,8 @@ from sycoca.model.config import (
 from sycoca.model.sycoca import SyCoCa
 from sycoca.preprocess.config import TokenizerConfig
 from sycoca.presets.pretrain import PRESETS, tiny
-from sycoca.training.config import PretrainConfig
-from sycoca.training.progress import quiet_console
+from sycoca.training.engine.progress import quiet_console
+from sycoca.training.recipes.pretraining.config import PretrainConfig
 
 BATCH, IMAGES, EMBED, CONTEXT, VOCAB = 3, 20, 8, 12, 3000
 
@@ -194,7 +196,9 @@ def test_the_model_has_the_vocabulary_of_the_preset(parts: list[BenchmarkParts])
 
 def test_updates_compute_gradients_and_leave_the_weights(parts: list[BenchmarkParts], monkeypatch: pytest.MonkeyPatch):
     clipped = []
-    monkeypatch.setattr("sycoca.training.update.clip_gradients", lambda *call: clipped.append(call) or torch.ones(()))
+    monkeypatch.setattr(
+        "sycoca.training.engine.update.clip_gradients", lambda *call: clipped.append(call) or torch.ones(())
+    )
     rows = tuple(ROWS["training"])
     with torch.random.fork_rng():
         before = torch.random.get_rng_state()

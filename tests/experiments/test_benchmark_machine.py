@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from sycoca.experiments import benchmark_machine
-from sycoca.experiments.benchmark_machine import copy_row, describe_machine, matrix_row, peak_bytes, used_bytes
+from sycoca.experiments.benchmark import machine as benchmark_machine
+from sycoca.experiments.benchmark.machine import copy_row, describe_machine, matrix_row, peak_bytes, used_bytes
 
 CPU = torch.device("cpu")
 MIB = 2**20

@@ -3,9 +3,9 @@ import io
 import pytest
 from rich.console import Console
 
-from sycoca.experiments.benchmark_result import BenchmarkResult, RowResult
-from sycoca.experiments.benchmark_settings import ROWS
-from sycoca.experiments.benchmark_table import benchmark_table, readable_number
+from sycoca.experiments.benchmark.result import BenchmarkResult, RowResult
+from sycoca.experiments.benchmark.settings import ROWS
+from sycoca.experiments.benchmark.table import benchmark_table, readable_number
 
 NUMBERS = {"seconds_min": 1.1, "seconds_max": 1234.0, "gflop": 2469.0, "precision": "fp32"}
 

@@ -4,14 +4,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sycoca.experiments import benchmark_timing
-from sycoca.experiments.benchmark_timing import Row, counted_gflop, measure, seconds_per_call, synchronize
+from sycoca.experiments.benchmark import timing as benchmark_timing
+from sycoca.experiments.benchmark.timing import BenchmarkRow, counted_gflop, measure, seconds_per_call, synchronize
 
 CPU = torch.device("cpu")
 
 
-def row_of(name: str, call, precision=None) -> Row:
-    return Row(name=name, call=call, items=4, unit="things", precision=precision)
+def row_of(name: str, call, precision=None) -> BenchmarkRow:
+    return BenchmarkRow(name=name, call=call, items=4, unit="things", precision=precision)
 
 
 def test_rows_take_turns(monkeypatch: pytest.MonkeyPatch):

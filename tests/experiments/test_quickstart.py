@@ -8,9 +8,9 @@ from rich.console import Console
 
 from sycoca.cli.main import main
 from sycoca.data.spec import open_source
-from sycoca.experiments import quickstart as module
-from sycoca.experiments import quickstart_tasks
-from sycoca.experiments.quickstart import QuickstartResult, quickstart, remove_run
+from sycoca.experiments.quickstart import quickstart as module
+from sycoca.experiments.quickstart import tasks as quickstart_tasks
+from sycoca.experiments.quickstart.quickstart import QuickstartResult, quickstart, remove_run
 from sycoca.presets.pretrain import tiny
 from sycoca.training.config import DataConfig
 

@@ -8,7 +8,7 @@ import torch
 from sycoca.model.sycoca import SyCoCa
 from sycoca.plain_data import from_plain, read_yaml, to_plain, write_yaml
 from sycoca.presets.pretrain import PRESETS, pretrain_preset
-from sycoca.training.config import PretrainConfig, resolved_model_config
+from sycoca.training.recipes.pretraining.config import PretrainConfig, resolved_model_config
 
 OPEN_CLIP_PARAMETERS = {"vit_b32": 253_560_065, "vit_l14": 638_450_177, "coca_base": 440_337_409}
 """Parameters of open_clip's models of these sizes, counted in its coca_ViT-B-32, coca_ViT-L-14 and coca_base."""

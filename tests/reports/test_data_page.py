@@ -3,9 +3,9 @@ import re
 from PIL import Image
 
 from builders.predictors import ListSource, open_photo
-from sycoca.data.check import DataCheck, check_set, duplicates_among
-from sycoca.data.image_index import ImageIndex
-from sycoca.data.image_inspection import inspect_images
+from sycoca.data.inspection.check import DataCheck, check_set, duplicates_among
+from sycoca.data.inspection.image_index import ImageIndex
+from sycoca.data.inspection.image_inspection import inspect_images
 from sycoca.data.samples import ImageTextSample
 from sycoca.reports.data_page import render_data_page, save_data_page
 from sycoca.unusable import unusable

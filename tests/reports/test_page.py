@@ -4,8 +4,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from sycoca.evaluation.report import Report
-from sycoca.reports.examples import AnswerExample, CaptionExample, Hit, MaskExample, RetrievalExample
 from sycoca.reports.page import Figure, Page, render_page, save_page
+from sycoca.reports.sample_gallery import AnswerExample, CaptionExample, Hit, MaskExample, RetrievalExample
 from sycoca.unusable import SkippedSample
 
 LINES = [

@@ -7,7 +7,7 @@ from PIL import Image
 from builders.predictors import ListSource, photo_source, small_predictor
 from sycoca.data.samples import ImageTextSample
 from sycoca.reports.page import render_page
-from sycoca.reports.run_report import RunRecord, gather_examples, headline_figures, run_page
+from sycoca.reports.run_report import RunRecord, gather_gallery, headline_figures, run_page
 from sycoca.unusable import SkippedSample, unusable
 
 PHOTOS = photo_source([("a red circle",), ("a blue square",), (), ("a green circle", "a circle")])
@@ -43,7 +43,7 @@ def record(**changes: object) -> RunRecord:
 
 
 def test_examples_of_a_whole_model():
-    examples = gather_examples(small_predictor(), WITH_BROKEN, "held-out images")
+    examples = gather_gallery(small_predictor(), WITH_BROKEN, "held-out images")
     assert [example.num_images for example in examples.retrieval] == [3, 3, 3]
     assert [example.references[0] for example in examples.captions] == [
         "a red circle",
@@ -59,11 +59,11 @@ def test_examples_of_a_whole_model():
 
 def test_a_model_shows_what_it_has():
     predictor = small_predictor(model_text_decoder=None, model_image_decoder=None)
-    examples = gather_examples(predictor, PHOTOS, "held-out images")
+    examples = gather_gallery(predictor, PHOTOS, "held-out images")
     assert examples.captions == ()
     assert [title for title, _ in examples.masks[0].panels] == ["image", "match with the caption"]
     assert len(examples.retrieval) == 3
-    assert gather_examples(predictor, PHOTOS, "held-out images", can_search=False).retrieval == ()
+    assert gather_gallery(predictor, PHOTOS, "held-out images", can_search=False).retrieval == ()
 
 
 def test_every_image_is_read_once():
@@ -76,12 +76,12 @@ def test_every_image_is_read_once():
     counted = ListSource(
         samples=tuple(replace(sample, open_image=partial(opening, sample)) for sample in PHOTOS.samples)
     )
-    gather_examples(small_predictor(), counted, "held-out images")
+    gather_gallery(small_predictor(), counted, "held-out images")
     assert sorted(opened) == ["photo-0", "photo-1", "photo-3"]
 
 
 def test_no_readable_sample_means_no_examples():
-    nothing = gather_examples(small_predictor(), ListSource(samples=WITH_BROKEN.samples[-1:]), "held-out images")
+    nothing = gather_gallery(small_predictor(), ListSource(samples=WITH_BROKEN.samples[-1:]), "held-out images")
     assert (nothing.retrieval, nothing.captions, nothing.masks, len(nothing.skipped)) == ((), (), (), 1)
 
 
@@ -124,5 +124,5 @@ def test_a_stopped_run_says_how_to_go_on():
 def test_what_run_and_examples_left_out_is_shown_once():
     one = SkippedSample(name="b.jpg", reason="broken image", detail="files/b.jpg is cut off")
     other = SkippedSample(name="c.jpg", reason="no caption", detail="no caption")
-    examples = gather_examples(small_predictor(), WITH_BROKEN, "held-out images")
+    examples = gather_gallery(small_predictor(), WITH_BROKEN, "held-out images")
     assert run_page(record(skipped=[other, one]), examples).skipped == [other, one]

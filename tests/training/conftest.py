@@ -18,15 +18,9 @@ from sycoca.model.config import (
 from sycoca.model.image_encoder import ImageEncoder
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
-from sycoca.training.config import (
-    DataConfig,
-    OptimizerConfig,
-    PretrainConfig,
-    RuntimeConfig,
-    ScheduleConfig,
-    TrainingConfig,
-)
+from sycoca.training.config import DataConfig, OptimizerConfig, RuntimeConfig, ScheduleConfig, TrainingConfig
 from sycoca.training.pretrain import pretrain
+from sycoca.training.recipes.pretraining.config import PretrainConfig
 from sycoca.weights.parts import save_image_encoder
 
 RunConfigMaker = Callable[..., PretrainConfig]

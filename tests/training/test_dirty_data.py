@@ -13,8 +13,9 @@ import pytest
 from builders.predictors import photo
 from sycoca.cli.main import main
 from sycoca.plain_data import to_plain, write_yaml
-from sycoca.training.config import DataConfig, PretrainConfig, TrainingConfig
-from sycoca.training.tracking import read_metrics
+from sycoca.training.config import DataConfig, TrainingConfig
+from sycoca.training.engine.tracking import read_metrics
+from sycoca.training.recipes.pretraining.config import PretrainConfig
 
 GOOD = 200
 STEPS, BATCH = 24, 20  # twice around, so that every sample is met

@@ -14,13 +14,13 @@ from sycoca.objectives.config import ObjectivesConfig
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.presets.finetune import PRESETS, finetune_preset
 from sycoca.training.config import DataConfig, OptimizerConfig, RuntimeConfig, ScheduleConfig, TrainingConfig
+from sycoca.training.engine.runtime import Runtime
+from sycoca.training.engine.tracking import read_metrics
 from sycoca.training.finetune import finetune, read_finetune_config, resume_finetuning
-from sycoca.training.finetune_config import FinetunePairsConfig
-from sycoca.training.finetune_pairs import PairsFinetuning
 from sycoca.training.pretrain import pretrain
+from sycoca.training.recipes.pairs.config import FinetunePairsConfig
+from sycoca.training.recipes.pairs.recipe import PairsFinetuning
 from sycoca.training.run_folder import RunFolder
-from sycoca.training.runtime import Runtime
-from sycoca.training.tracking import read_metrics
 from sycoca.weights.config import read_weights_config
 
 DATA = "scenes:?count=10&size=16"

@@ -13,13 +13,14 @@ import sycoca
 from sycoca.model.config import MaskingConfig
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.plain_data import read_yaml, to_plain
-from sycoca.training.config import DataConfig, OptimizerConfig, PretrainConfig, RuntimeConfig
-from sycoca.training.interruption import TrainingInterrupted
+from sycoca.training.config import DataConfig, OptimizerConfig, RuntimeConfig
+from sycoca.training.engine.interruption import TrainingInterrupted
+from sycoca.training.engine.tracking import read_metrics
+from sycoca.training.engine.update import Updater
 from sycoca.training.pretrain import FIXED_ON_RESUME, pretrain, resume_pretraining
+from sycoca.training.recipes.pretraining.config import PretrainConfig
+from sycoca.training.run.start import check_resumable
 from sycoca.training.run_folder import RunFolder
-from sycoca.training.start import check_resumable
-from sycoca.training.tracking import read_metrics
-from sycoca.training.update import Updater
 
 
 def with_accumulation_and_workers(config: PretrainConfig) -> PretrainConfig:
@@ -69,7 +70,7 @@ def test_four_steps_are_two_and_a_resume_and_two(whole_run: Path, make_run_confi
         pretrain(config)
     monkeypatch.undo()
     assert not (Path(config.out) / "weights").exists()
-    assert resume_pretraining(RunFolder(Path(config.out)).read_config()) == Path(config.out)
+    assert resume_pretraining(RunFolder(Path(config.out)).read_config(PretrainConfig)) == Path(config.out)
     assert_same_run(whole_run, Path(config.out))
 
 
@@ -79,7 +80,7 @@ def test_killed_between_checkpoints_goes_on_from_the_last(whole_run: Path, tmp_p
     shutil.copytree(whole_run, cut)
     shutil.rmtree(cut / "checkpoints" / "step-00000004")
     shutil.rmtree(cut / "weights")
-    resume_pretraining(replace(RunFolder(cut).read_config(), out=str(cut)))
+    resume_pretraining(replace(RunFolder(cut).read_config(PretrainConfig), out=str(cut)))
     assert_same_run(whole_run, cut)
 
 
@@ -87,7 +88,7 @@ def test_killed_before_the_first_checkpoint_begins_anew(whole_run: Path, tmp_pat
     cut = tmp_path / "killed"
     shutil.copytree(whole_run, cut)
     shutil.rmtree(cut / "checkpoints")
-    resume_pretraining(replace(RunFolder(cut).read_config(), out=str(cut)))
+    resume_pretraining(replace(RunFolder(cut).read_config(PretrainConfig), out=str(cut)))
     assert_same_run(whole_run, cut)
 
 
@@ -100,7 +101,7 @@ def test_loss_scaling_goes_on_where_it_was(make_run_config, tmp_path: Path):
     cut = tmp_path / "cut"
     shutil.copytree(run_dir, cut)
     shutil.rmtree(cut / "checkpoints" / "step-00000004")
-    resume_pretraining(replace(RunFolder(cut).read_config(), out=str(cut)))
+    resume_pretraining(replace(RunFolder(cut).read_config(PretrainConfig), out=str(cut)))
     assert_same_run(run_dir, cut)
 
 
@@ -130,7 +131,7 @@ def test_run_folder_is_complete(make_run_config):
         "tokenizer.json",
         "weights",
     ]
-    assert RunFolder(run_dir).read_config() == config
+    assert RunFolder(run_dir).read_config(PretrainConfig) == config
     assert read_yaml(run_dir / "config.yaml") == to_plain(config)
     third, last = read_metrics(run_dir / "metrics.jsonl")
     assert set(third) == {
@@ -234,7 +235,7 @@ def test_finished_run_can_go_on_longer(make_run_config):
     longer = replace(config, training=replace(config.training, steps=6))
     resume_pretraining(longer)
     assert [line["step"] for line in read_metrics(Path(config.out) / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
-    assert RunFolder(Path(config.out)).read_config() == longer
+    assert RunFolder(Path(config.out)).read_config(PretrainConfig) == longer
     assert "going on after step 4" in (Path(config.out) / "log.txt").read_text(encoding="utf-8")
 
 

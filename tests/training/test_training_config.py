@@ -8,14 +8,8 @@ from sycoca.model.config import SyCoCaConfig, TextEncoderConfig
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.plain_data import from_plain, to_plain
 from sycoca.preprocess.config import TokenizerConfig
-from sycoca.training.config import (
-    DataConfig,
-    OptimizerConfig,
-    PretrainConfig,
-    ScheduleConfig,
-    TrainingConfig,
-    resolved_model_config,
-)
+from sycoca.training.config import DataConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
+from sycoca.training.recipes.pretraining.config import PretrainConfig, resolved_model_config
 
 
 def test_plain_form_of_a_run_comes_back(make_run_config):

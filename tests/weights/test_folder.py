@@ -15,7 +15,7 @@ from sycoca.model.config import MaskingConfig
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.weights.config import FORMAT_VERSION
 from sycoca.weights.folder import load_weights, save_weights
-from sycoca.weights.origin import Origin
+from sycoca.weights.provenance import Provenance
 from sycoca.weights.verification import verify_weights
 
 
@@ -26,7 +26,7 @@ def predictor() -> Predictor:
 
 @pytest.fixture
 def folder(tmp_path, predictor: Predictor):
-    origin = Origin(story="Found in a test.")
+    origin = Provenance(story="Found in a test.")
     save_weights(tmp_path / "weights", predictor.model, predictor.tokenizer, predictor.config, origin=origin)
     return tmp_path / "weights"
 
@@ -86,7 +86,7 @@ def test_what_is_there_is_replaced(folder, predictor: Predictor):
 
 def test_what_was_done_before_is_remembered(folder, predictor: Predictor):
     loaded = load_weights(folder)
-    origin = Origin(story="Tried again.")
+    origin = Provenance(story="Tried again.")
     save_weights(folder, loaded.model, loaded.tokenizer, loaded.config, origin=origin)
     assert load_weights(folder).config.history == ("Found in a test.", "Tried again.")
     assert "1. Found in a test.\n1. Tried again." in (folder / "README.md").read_text()

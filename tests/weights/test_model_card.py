@@ -9,11 +9,11 @@ from huggingface_hub import ModelCard
 from builders.predictors import small_predictor
 from sycoca.inference.predictor import Predictor
 from sycoca.weights.model_card import model_card
-from sycoca.weights.origin import DataFacts, Measurement, Origin
+from sycoca.weights.provenance import DataFacts, Measurement, Provenance
 
 PAIRS = {"contrastive": 1.0, "captioning": 2.0, "masked image": 1.0}
 
-KNOWN = Origin(
+KNOWN = Provenance(
     story="Trained in a test.",
     base="hf:somebody/her-model@0123abc",
     license="mit",
@@ -34,7 +34,7 @@ def predictor() -> Predictor:
     return small_predictor()
 
 
-def card_of(predictor: Predictor, origin: Origin | None) -> ModelCard:
+def card_of(predictor: Predictor, origin: Provenance | None) -> ModelCard:
     """Return the card as the Hub's own library reads it."""
     config = predictor.config if origin is None else replace(predictor.config, history=(origin.story,))
     return ModelCard(model_card(predictor.model, config, origin))
@@ -72,7 +72,7 @@ def test_people_read_where_it_is_from_and_how_it_was_trained(predictor: Predicto
     card = card_of(predictor, KNOWN)
     num_parameters = sum(parameter.numel() for parameter in predictor.model.parameters())
     assert f"A model of {num_parameters:,} parameters that describes images, " in card.text
-    assert section(card, "Origin").strip() == "Trained in a test."
+    assert section(card, "Provenance").strip() == "Trained in a test."
     training = section(card, "Training")
     for row in (
         "| data | 12,000 samples of `hf:lambda/photos?split=train`; 7 were unusable and left out |",
@@ -99,9 +99,9 @@ def test_no_cell_ends_in_the_middle(predictor: Predictor):
 def test_nothing_is_told_of_what_is_not_known(predictor: Predictor):
     card = card_of(predictor, None)
     titles = re.findall(r"^## (.*)", card.text, flags=re.MULTILINE)
-    assert titles == ["Use", "Origin", "Limits", "Sizes"]
-    assert "Not recorded." in section(card, "Origin")
-    assert "No license is stated" in section(card, "Origin")
+    assert titles == ["Use", "Provenance", "Limits", "Sizes"]
+    assert "Not recorded." in section(card, "Provenance")
+    assert "No license is stated" in section(card, "Provenance")
     assert "It was not measured on held-out data." in section(card, "Limits")
 
 
@@ -146,7 +146,7 @@ def test_only_what_it_can_do_is_shown(objectives: dict[str, float], changes: dic
 
 def test_a_mean_with_a_head_can_still_do_the_rest():
     predictor = small_predictor(model_num_answers=2, answers=("yes", "no"))
-    card = model_card(predictor.model, predictor.config, Origin(story="A mean.", is_mean=True))
+    card = model_card(predictor.model, predictor.config, Provenance(story="A mean.", is_mean=True))
     assert all(line in card for ability in ("answers", "captions", "matches", "rebuilds") for line in LINES[ability])
     limits = " ".join(card.split())
     assert "One of the two that it lies between was trained for a head alone" in limits

@@ -5,7 +5,7 @@ import os
 import sys
 
 from sycoca._version import __version__
-from sycoca.cli.usage import UsageError
+from sycoca.cli.shared.usage import UsageError
 from sycoca.plain_data import did_you_mean
 
 COMMANDS = {
@@ -28,6 +28,27 @@ COMMANDS = {
     "benchmark": "how fast this machine is, and training, captioning, embedding and scoring on it",
 }
 """Every command and what it does; ``sycoca.cli.NAME`` has a function ``run(arguments) -> exit code``."""
+
+_HOMES = {
+    "quickstart": "sycoca.cli.train.quickstart",
+    "pretrain": "sycoca.cli.train.pretrain",
+    "finetune": "sycoca.cli.train.finetune",
+    "average": "sycoca.cli.weights.average",
+    "caption": "sycoca.cli.use.caption",
+    "classify": "sycoca.cli.use.classify",
+    "ask": "sycoca.cli.use.ask",
+    "evaluate": "sycoca.cli.evaluate.command",
+    "score": "sycoca.cli.score.command",
+    "compare": "sycoca.cli.measure.compare",
+    "embed": "sycoca.cli.use.embed",
+    "export": "sycoca.cli.weights.export",
+    "explain": "sycoca.cli.use.explain",
+    "convert": "sycoca.cli.convert.command",
+    "push": "sycoca.cli.weights.push",
+    "data": "sycoca.cli.data.command",
+    "benchmark": "sycoca.cli.measure.benchmark",
+}
+"""Where each command lives."""
 
 _LONGEST_LINE = 600
 
@@ -78,7 +99,7 @@ def help_text() -> str:
 def _run(command: str, arguments: list[str]) -> int:
     if command not in COMMANDS:
         raise UsageError(f"there is no command {command!r}{did_you_mean(command, list(COMMANDS))}")
-    return importlib.import_module(f"sycoca.cli.{command}").run(arguments)
+    return importlib.import_module(_HOMES[command]).run(arguments)
 
 
 def _one_line(error: Exception) -> str:

@@ -8,16 +8,16 @@ from typing import Literal, assert_never, cast, get_args
 from urllib.parse import unquote
 
 from sycoca.data.choices import check_choice
-from sycoca.data.coco import Restval, open_coco, open_karpathy
-from sycoca.data.image_folder import open_folder
-from sycoca.data.jsonl import open_jsonl
-from sycoca.data.rows import Columns
+from sycoca.data.formats.coco import Restval, open_coco, open_karpathy
+from sycoca.data.formats.image_folder import open_folder
+from sycoca.data.formats.jsonl import open_jsonl
+from sycoca.data.formats.rows import Columns
+from sycoca.data.formats.tables import open_table
+from sycoca.data.formats.vqa import open_vqa
 from sycoca.data.samples import SampleSource
-from sycoca.data.scenes import DEFAULT_COUNT, ScenesSource
-from sycoca.data.scenes_content import Level, Split
+from sycoca.data.scenes.content import Level, Split
+from sycoca.data.scenes.source import DEFAULT_COUNT, ScenesSource
 from sycoca.data.selection import Selection
-from sycoca.data.tables import open_table
-from sycoca.data.vqa import open_vqa
 
 SourceKind = Literal["scenes", "jsonl", "csv", "tsv", "coco", "karpathy", "vqa", "folder"]
 """What sources there are."""

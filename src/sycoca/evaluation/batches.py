@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from sycoca.data.samples import ImageTextSample, SampleSource
-from sycoca.evaluation.shares import ALONE, Shares
+from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.progress import tracked
 
 
@@ -28,10 +28,10 @@ def sample_batches(
     description: str,
     *,
     console: Console | None,
-    shares: Shares = ALONE,
+    sharding: Sharding = ALONE,
 ) -> Iterator[list[ImageTextSample]]:
     """Yield this process's share of the first samples, in order, with progress on the console where one is given."""
-    own = shares.own(num_samples)
+    own = sharding.own(num_samples)
     starts = range(own.start, own.stop, batch_size)
     for start in tracked(starts, len(own), description, console=console, step=batch_size):
         yield [source[index] for index in range(start, min(start + batch_size, own.stop))]

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sycoca.data.caption_results import source_references, write_caption_results
 from sycoca.data.samples import SampleSource, skipped_samples
+from sycoca.data.writing.caption_results import source_references, write_caption_results
 from sycoca.evaluation.batches import num_evaluated, sample_batches
 from sycoca.evaluation.caption_scores import caption_report
 from sycoca.evaluation.report import Report
-from sycoca.evaluation.shares import ALONE, Shares
+from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.generation_config import GenerationConfig
 from sycoca.inference.predictor import Predictor
 
@@ -39,7 +39,7 @@ def evaluate_captioning(
     batch_size: int = 64,
     limit: int | None = None,
     console: Console | None = None,
-    shares: Shares = ALONE,
+    sharding: Sharding = ALONE,
 ) -> Report:
     """Caption the first images and compare with all their references, see `caption_report`.
 
@@ -50,9 +50,9 @@ def evaluate_captioning(
     options = CaptioningOptions() if options is None else options
     num_samples = num_evaluated(source, limit)
     references = source_references(source, num_samples)
-    generated = _generated(predictor, source, num_samples, options.generation, batch_size, console, shares)
-    captions = dict(zip(references, shares.join_plain(list(generated)), strict=True))
-    if options.predictions is not None and shares.rank == 0:
+    generated = _generated(predictor, source, num_samples, options.generation, batch_size, console, sharding)
+    captions = dict(zip(references, sharding.join_plain(list(generated)), strict=True))
+    if options.predictions is not None and sharding.rank == 0:
         write_caption_results(options.predictions, list(captions), list(captions.values()))
     report = caption_report(
         captions,
@@ -72,10 +72,10 @@ def _generated(
     generation: GenerationConfig,
     batch_size: int,
     console: Console | None,
-    shares: Shares,
+    sharding: Sharding,
 ) -> Iterator[str]:
-    first = shares.own(num_samples).start
-    batches = sample_batches(source, num_samples, batch_size, "captioning", console=console, shares=shares)
+    first = sharding.own(num_samples).start
+    batches = sample_batches(source, num_samples, batch_size, "captioning", console=console, sharding=sharding)
     for samples in batches:
         for caption in predictor.generate(samples, generation, batch_size=batch_size, first_index=first):
             yield predictor.tokenizer.decode(caption.tokens)

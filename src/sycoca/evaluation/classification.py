@@ -11,7 +11,7 @@ from sycoca.data.samples import SampleSource, skipped_samples
 from sycoca.evaluation.batches import num_evaluated
 from sycoca.evaluation.class_labels import LabeledImages, Unlabeled, labeled_images
 from sycoca.evaluation.report import ItemScores, Report, Setting
-from sycoca.evaluation.shares import ALONE, Shares
+from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.classification import head_names
 from sycoca.inference.predictor import Predictor
 from sycoca.inference.progress import tracked
@@ -34,7 +34,7 @@ def evaluate_classification(
     batch_size: int = 64,
     limit: int | None = None,
     console: Console | None = None,
-    shares: Shares = ALONE,
+    sharding: Sharding = ALONE,
 ) -> Report:
     """Return the accuracy of a fine-tuned model's own head.
 
@@ -44,12 +44,12 @@ def evaluate_classification(
     started_at = time.perf_counter()
     names = head_names(predictor.config)
     images = labeled_images(source, num_evaluated(source, limit), names, unlabeled)
-    own = shares.own(len(images.places))
+    own = sharding.own(len(images.places))
     batches = predictor.class_scores([source[images.places[i]] for i in own], None, batch_size=batch_size)
     shown = tracked(batches, len(own), "classifying", console=console, step=batch_size)
     return classification_report(
         "classification",
-        shares.join(list(shown), len(names)),
+        sharding.join(list(shown), len(names)),
         images,
         names,
         source,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sycoca.data.samples import SampleSource
 from sycoca.evaluation.batches import sample_batches
-from sycoca.evaluation.shares import ALONE, Shares
+from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.predictor import Predictor
 
 EmbeddingKind = Literal["embedding", "features"]
@@ -29,12 +29,12 @@ class ImageEmbeddings:
         *,
         batch_size: int = 64,
         console: Console | None = None,
-        shares: Shares = ALONE,
+        sharding: Sharding = ALONE,
     ) -> None:
         self.predictor = predictor
         self._batch_size = batch_size
         self._console = console
-        self._shares = shares
+        self._sharding = sharding
         # The sources are kept, too: an id is only unique among objects that are alive.
         self._known: dict[int, tuple[SampleSource, Float[Tensor, "samples columns"]]] = {}
 
@@ -53,8 +53,8 @@ class ImageEmbeddings:
         config = self.predictor.model.config
         parts = []
         for samples in sample_batches(
-            source, num_samples, self._batch_size, "embedding images", console=self._console, shares=self._shares
+            source, num_samples, self._batch_size, "embedding images", console=self._console, sharding=self._sharding
         ):
             vectors = self.predictor.image_vectors(samples, batch_size=self._batch_size)
             parts.append(torch.cat([vectors.embeddings, vectors.features], dim=1))
-        return self._shares.join(parts, config.embed_dim + config.image_encoder.output_width)
+        return self._sharding.join(parts, config.embed_dim + config.image_encoder.output_width)

@@ -13,7 +13,7 @@ from torch import Tensor
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.evaluation.batches import num_evaluated, sample_batches
 from sycoca.evaluation.report import ItemScores, Report
-from sycoca.evaluation.shares import ALONE, Shares
+from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.predictor import Predictor
 from sycoca.metrics.grounding import grounding_average_precision, largest_mask_coverage, mask_coverage
 from sycoca.model.masking import lowest
@@ -28,7 +28,7 @@ def evaluate_grounding(
     batch_size: int = 64,
     limit: int | None = None,
     console: Console | None = None,
-    shares: Shares = ALONE,
+    sharding: Sharding = ALONE,
 ) -> Report:
     """Compare patch scores with the pixels that captions describe; each sample with one caption, which take turns.
 
@@ -41,8 +41,8 @@ def evaluate_grounding(
     started_at = time.perf_counter()
     num_samples = num_evaluated(source, limit)
     all_scores, all_described, keys = [], [], []
-    first = shares.own(num_samples).start
-    batches = sample_batches(source, num_samples, batch_size, "scoring patches", console=console, shares=shares)
+    first = sharding.own(num_samples).start
+    batches = sample_batches(source, num_samples, batch_size, "scoring patches", console=console, sharding=sharding)
     for samples in batches:
         places = [(first + i) % len(sample.captions) for i, sample in enumerate(samples)]
         first += len(samples)
@@ -54,7 +54,7 @@ def evaluate_grounding(
         all_described.append(described[has_truth])
         keys += [sample.key for sample, is_known in zip(samples, has_truth.tolist(), strict=True) if is_known]
     num_patches = predictor.model.config.image_encoder.num_patches
-    scores, described = shares.join(all_scores, num_patches), shares.join(all_described, num_patches)
+    scores, described = sharding.join(all_scores, num_patches), sharding.join(all_described, num_patches)
     if len(scores) == 0:
         raise ValueError(f"{source.name} does not say which pixels its captions describe; the built-in scenes do")
     values = grounding_values(scores, described)
@@ -66,7 +66,7 @@ def evaluate_grounding(
         seconds=time.perf_counter() - started_at,
         items={
             "image": ItemScores(
-                keys=shares.join_plain(keys), values={name: value.tolist() for name, value in values.items()}
+                keys=sharding.join_plain(keys), values={name: value.tolist() for name, value in values.items()}
             )
         },
     )

@@ -19,7 +19,7 @@ from sycoca.evaluation.class_labels import labeled_images, labels_of
 from sycoca.evaluation.classification import classification_report
 from sycoca.evaluation.embeddings import EmbeddingKind, ImageEmbeddings
 from sycoca.evaluation.report import Report
-from sycoca.evaluation.shares import ALONE, Shares
+from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.predictor import Predictor
 from sycoca.inference.progress import tracked
 
@@ -72,7 +72,7 @@ def evaluate_probe(
     batch_size: int = 64,
     limit: int | None = None,
     console: Console | None = None,
-    shares: Shares = ALONE,
+    sharding: Sharding = ALONE,
 ) -> Report:
     """Return the accuracy of logistic regression on frozen features, fitted by L-BFGS with an L2 penalty.
 
@@ -83,7 +83,7 @@ def evaluate_probe(
     """
     started_at = time.perf_counter()
     if embeddings is None:
-        embeddings = ImageEmbeddings(predictor, batch_size=batch_size, console=console, shares=shares)
+        embeddings = ImageEmbeddings(predictor, batch_size=batch_size, console=console, sharding=sharding)
     names = labels_of(training.train, len(training.train))
 
     def images_of(some: SampleSource) -> _Images:

@@ -9,7 +9,7 @@ from rich.console import Console
 from torch import Tensor
 
 from sycoca.data.samples import ImageTextSample
-from sycoca.evaluation.shares import ALONE, Shares
+from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.predictor import Predictor
 from sycoca.inference.progress import tracked
 from sycoca.metrics.retrieval import RetrievalCandidates, RetrievalRanks, re_ranked
@@ -50,14 +50,16 @@ def candidate_likelihoods(
     *,
     batch_size: int = 64,
     console: Console | None = None,
-    shares: Shares = ALONE,
+    sharding: Sharding = ALONE,
 ) -> CandidateLikelihoods:
     """Score every pair of an image and a caption of which one is a candidate of the other, each pair once.
 
     Every image is encoded once, with all of its pairs. Raises ValueError for a model without text decoder.
     """
     pairs, place_of_first, place_of_second = _pairs(candidates, len(captions))
-    scores = _pair_scores(predictor, samples, captions, pairs, batch_size=batch_size, console=console, shares=shares)
+    scores = _pair_scores(
+        predictor, samples, captions, pairs, batch_size=batch_size, console=console, sharding=sharding
+    )
     return CandidateLikelihoods(texts_of_image=scores[place_of_first], images_of_text=scores[place_of_second])
 
 
@@ -81,9 +83,9 @@ def _pair_scores(
     *,
     batch_size: int,
     console: Console | None,
-    shares: Shares,
+    sharding: Sharding,
 ) -> Float[Tensor, " pairs"]:
-    own = shares.own(len(samples))
+    own = sharding.own(len(samples))
     texts_of_image = (pairs % len(captions)).split(
         torch.bincount(pairs // len(captions), minlength=len(samples)).tolist()
     )
@@ -93,4 +95,4 @@ def _pair_scores(
         batch = slice(start, min(start + batch_size, own.stop))
         candidates = [[captions[int(text)] for text in texts] for texts in texts_of_image[batch]]
         scores += predictor.candidate_log_likelihoods(samples[batch], candidates, batch_size=batch_size)
-    return shares.join([score[:, None] for score in scores], 1).squeeze(1)
+    return sharding.join([score[:, None] for score in scores], 1).squeeze(1)

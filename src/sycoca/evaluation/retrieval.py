@@ -14,7 +14,7 @@ from sycoca.evaluation.batches import num_evaluated
 from sycoca.evaluation.embeddings import ImageEmbeddings
 from sycoca.evaluation.re_ranking import candidate_likelihoods
 from sycoca.evaluation.report import ItemScores, Report
-from sycoca.evaluation.shares import ALONE, Shares
+from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.predictor import Predictor
 from sycoca.inference.progress import tracked
 from sycoca.metrics.retrieval import RetrievalRanks, first_candidates, per_item, retrieval_metrics, retrieval_ranks
@@ -50,7 +50,7 @@ def evaluate_retrieval(
     batch_size: int = 64,
     limit: int | None = None,
     console: Console | None = None,
-    shares: Shares = ALONE,
+    sharding: Sharding = ALONE,
 ) -> Report:
     """Return recall at 1, 5 and 10 and ranks in both directions, among all images and captions of the source.
 
@@ -64,7 +64,7 @@ def evaluate_retrieval(
     if options.re_rank is not None and predictor.model.text_decoder is None:
         raise ValueError("this model has no text decoder, so captions have no likelihood to re-rank by")
     if embeddings is None:
-        embeddings = ImageEmbeddings(predictor, batch_size=batch_size, console=console, shares=shares)
+        embeddings = ImageEmbeddings(predictor, batch_size=batch_size, console=console, sharding=sharding)
     num_images = num_evaluated(source, limit)
     samples = [source[index] for index in range(num_images)]
     captions_of = [sample.captions[: options.captions_per_image] for sample in samples]
@@ -74,12 +74,12 @@ def evaluate_retrieval(
             raise ValueError(f"{source.name}: {sample.key} has no caption, and retrieval needs one for every image")
     image_of_text = torch.arange(num_images).repeat_interleave(torch.tensor([len(own) for own in captions_of]))
     image_embeds = embeddings.of(source, num_images)
-    text_embeds = embed_captions(predictor, captions, console=console, shares=shares)
+    text_embeds = embed_captions(predictor, captions, console=console, sharding=sharding)
     ranks = {"": retrieval_ranks(image_embeds, text_embeds, image_of_text)}
     if options.re_rank is not None:
         candidates = first_candidates(image_embeds, text_embeds, image_of_text, options.re_rank)
         likelihoods = candidate_likelihoods(
-            predictor, samples, captions, candidates, batch_size=batch_size, console=console, shares=shares
+            predictor, samples, captions, candidates, batch_size=batch_size, console=console, sharding=sharding
         )
         ranks["re_ranked_"] = likelihoods.re_ranked(ranks[""], candidates, image_of_text)
     num_cut = sum(predictor.tokenizer.num_tokens(text) > predictor.context_length for text in captions)
@@ -121,13 +121,13 @@ def retrieval_items(
 
 
 def embed_captions(
-    predictor: Predictor, captions: Sequence[str], *, console: Console | None, shares: Shares = ALONE
+    predictor: Predictor, captions: Sequence[str], *, console: Console | None, sharding: Sharding = ALONE
 ) -> Float[Tensor, "captions embed"]:
     """Return the captions in the joint space, each process computing its share of them."""
-    own = shares.own(len(captions))
+    own = sharding.own(len(captions))
     starts = range(own.start, own.stop, _CAPTIONS_AT_ONCE)
     parts = [
         predictor.embed_texts(captions[start : min(start + _CAPTIONS_AT_ONCE, own.stop)])
         for start in tracked(starts, len(own), "embedding captions", console=console, step=_CAPTIONS_AT_ONCE)
     ]
-    return shares.join(parts, predictor.model.config.embed_dim)
+    return sharding.join(parts, predictor.model.config.embed_dim)

@@ -2,12 +2,12 @@
 
 import time
 
-from sycoca.data.scenes import ScenesSource
-from sycoca.data.scenes_language import (
+from sycoca.data.scenes.language import (
     ceiling_text_to_image,
     color_only_text_to_image,
     most_frequent_caption_truth,
 )
+from sycoca.data.scenes.source import ScenesSource
 from sycoca.evaluation.batches import num_evaluated
 from sycoca.evaluation.report import Report
 

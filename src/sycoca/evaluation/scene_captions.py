@@ -6,13 +6,13 @@ from dataclasses import asdict, replace
 
 from rich.console import Console
 
-from sycoca.data.scenes import ScenesSource
-from sycoca.data.scenes_content import Scene
-from sycoca.data.scenes_language import is_true, num_facts, parse_caption
+from sycoca.data.scenes.content import Scene
+from sycoca.data.scenes.language import is_true, num_facts, parse_caption
+from sycoca.data.scenes.source import ScenesSource
 from sycoca.evaluation.batches import num_evaluated
 from sycoca.evaluation.caption_scores import caption_report
 from sycoca.evaluation.report import Report
-from sycoca.evaluation.shares import ALONE, Shares
+from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.generation_config import GenerationConfig
 from sycoca.inference.predictor import Predictor
 from sycoca.inference.progress import tracked
@@ -26,7 +26,7 @@ def evaluate_scene_captions(
     batch_size: int = 64,
     limit: int | None = None,
     console: Console | None = None,
-    shares: Shares = ALONE,
+    sharding: Sharding = ALONE,
 ) -> Report:
     """Caption every scene; check each caption against the scene and, as in COCO, against the scene's own captions.
 
@@ -36,11 +36,11 @@ def evaluate_scene_captions(
     started_at = time.perf_counter()
     generation = GenerationConfig() if generation is None else generation
     num_scenes = num_evaluated(source, limit)
-    own = shares.own(num_scenes)
+    own = sharding.own(num_scenes)
     generated = predictor.generate(
         [source[index] for index in own], generation, batch_size=batch_size, first_index=own.start
     )
-    captions = shares.join_plain(
+    captions = sharding.join_plain(
         [
             predictor.tokenizer.decode(caption.tokens)
             for caption in tracked(generated, len(own), "captioning", console=console)

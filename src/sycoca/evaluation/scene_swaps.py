@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from rich.console import Console
 
-from sycoca.data.scenes import ScenesSource
-from sycoca.data.scenes_language import facts_of, write_caption
-from sycoca.data.scenes_swaps import SWAP_KINDS, SwapKind, false_swaps
+from sycoca.data.scenes.language import facts_of, write_caption
+from sycoca.data.scenes.source import ScenesSource
+from sycoca.data.scenes.swaps import SWAP_KINDS, SwapKind, false_swaps
 from sycoca.evaluation.batches import num_evaluated
 from sycoca.evaluation.report import ItemScores, Report
-from sycoca.evaluation.shares import ALONE, Shares
+from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.predictor import Predictor
 from sycoca.inference.progress import tracked
 
@@ -37,7 +37,7 @@ def evaluate_scene_swaps(
     batch_size: int = 64,
     limit: int | None = None,
     console: Console | None = None,
-    shares: Shares = ALONE,
+    sharding: Sharding = ALONE,
 ) -> Report:
     """Return how often a true caption matches its image better than its false swap does; chance is 50 %.
 
@@ -50,13 +50,13 @@ def evaluate_scene_swaps(
     swaps, num_possible = _swaps(source, num_scenes)
     if not swaps:
         raise ValueError(f"{source.name} has no caption whose swap is false")
-    own = shares.own(num_scenes)
+    own = sharding.own(num_scenes)
     own_swaps = [swap for swap in swaps if swap.scene in own]
     scorers = {"swap_accuracy": _by_similarity}
     if predictor.model.text_decoder is not None:
         scorers["swap_accuracy_likelihood"] = _by_likelihood
     correct = {
-        name: shares.join_plain(prefers(predictor, source, own_swaps, batch_size, console))
+        name: sharding.join_plain(prefers(predictor, source, own_swaps, batch_size, console))
         for name, prefers in scorers.items()
     }
     return Report(

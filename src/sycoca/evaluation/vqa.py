@@ -9,10 +9,10 @@ from rich.console import Console
 
 from sycoca.data.questions import check_answered, keyed_questions
 from sycoca.data.samples import ImageTextSample, Question, SampleSource, skipped_samples
-from sycoca.data.vqa_results import write_results
+from sycoca.data.writing.vqa_results import write_results
 from sycoca.evaluation.batches import num_evaluated, sample_batches
 from sycoca.evaluation.report import Report
-from sycoca.evaluation.shares import ALONE, Shares
+from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.evaluation.vqa_scores import vqa_report
 from sycoca.inference.generation_config import GenerationConfig
 from sycoca.inference.predictor import Predictor
@@ -41,7 +41,7 @@ def evaluate_vqa(
     batch_size: int = 64,
     limit: int | None = None,
     console: Console | None = None,
-    shares: Shares = ALONE,
+    sharding: Sharding = ALONE,
 ) -> Report:
     """Answer every question about the first samples from the model's list and judge the answers, see `vqa_report`.
 
@@ -60,9 +60,9 @@ def evaluate_vqa(
         generation=options.open_ended,
         batch_size=batch_size,
         console=console,
-        shares=shares,
+        sharding=sharding,
     )
-    if options.predictions is not None and shares.rank == 0:
+    if options.predictions is not None and sharding.rank == 0:
         write_results(options.predictions, questions, answers)
     tokenizer, room = predictor.tokenizer, predictor.context_length
     return vqa_report(
@@ -89,15 +89,15 @@ def answer_questions(
     generation: GenerationConfig | None,
     batch_size: int,
     console: Console | None,
-    shares: Shares = ALONE,
+    sharding: Sharding = ALONE,
 ) -> list[str]:
     """Return one answer per question about the first samples of a source, all in order.
 
     From the model's list, or with ``generation`` written by its text decoder.
     """
     found: list[str] = []
-    first = shares.own(len(asked)).start
-    batches = sample_batches(source, len(asked), batch_size, "answering", console=console, shares=shares)
+    first = sharding.own(len(asked)).start
+    batches = sample_batches(source, len(asked), batch_size, "answering", console=console, sharding=sharding)
     for samples in batches:
         texts = [[question.question for question in own] for own in asked[first : first + len(samples)]]
         # Images that nothing is asked about need not be read.
@@ -111,7 +111,7 @@ def answer_questions(
             first_index=sum(map(len, asked[:first])),
         )
         first += len(samples)
-    return shares.join_plain(found)
+    return sharding.join_plain(found)
 
 
 def _answers(

@@ -9,13 +9,13 @@ from rich.console import Console
 
 from sycoca.data.class_lists import NamedClass, named_classes
 from sycoca.data.samples import SampleSource
-from sycoca.data.scenes import ScenesSource
+from sycoca.data.scenes.source import ScenesSource
 from sycoca.evaluation.batches import num_evaluated
 from sycoca.evaluation.class_labels import Unlabeled, labeled_images, labels_of
 from sycoca.evaluation.classification import classification_report
 from sycoca.evaluation.embeddings import ImageEmbeddings
 from sycoca.evaluation.report import Report
-from sycoca.evaluation.shares import ALONE, Shares
+from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.classification import PHOTO_TEMPLATES, Scorer, class_embeds
 from sycoca.inference.predictor import Predictor
 from sycoca.inference.progress import tracked
@@ -55,7 +55,7 @@ def evaluate_zero_shot(
     batch_size: int = 64,
     limit: int | None = None,
     console: Console | None = None,
-    shares: Shares = ALONE,
+    sharding: Sharding = ALONE,
 ) -> Report:
     """Return the accuracy of choosing each image's class by prompts alone.
 
@@ -76,14 +76,14 @@ def evaluate_zero_shot(
     match scorer:
         case "cosine":
             if embeddings is None:
-                embeddings = ImageEmbeddings(predictor, batch_size=batch_size, console=console, shares=shares)
+                embeddings = ImageEmbeddings(predictor, batch_size=batch_size, console=console, sharding=sharding)
             columns = class_embeds(predictor.embed_texts, classes, templates, console=console).T
             scores = precise_product(embeddings.of(source, num_samples)[images.places], columns)
         case "likelihood":
-            own = [source[images.places[i]] for i in shares.own(len(images.places))]
+            own = [source[images.places[i]] for i in sharding.own(len(images.places))]
             batches = predictor.class_scores(own, classes, templates=templates, scorer=scorer, batch_size=batch_size)
             shown = tracked(batches, len(own), "scoring classes", console=console, step=batch_size)
-            scores = shares.join(list(shown), len(classes))
+            scores = sharding.join(list(shown), len(classes))
         case unknown:
             assert_never(unknown)
     return classification_report(

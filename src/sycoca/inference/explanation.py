@@ -94,7 +94,7 @@ def encode_pairs(model: SyCoCa, pixels: Float[Tensor, "batch 3 height width"], t
     )
 
 
-def pair_scores(model: SyCoCa, pairs: EncodedPairs, masking: MaskingConfig) -> Float[Tensor, "batch patches"]:
+def pair_patch_scores(model: SyCoCa, pairs: EncodedPairs, masking: MaskingConfig) -> Float[Tensor, "batch patches"]:
     """Return how well every patch matches its caption, by the score that training chooses masks with."""
     return model.patch_scores(pairs.images, pairs.captions, pairs.texts.is_padding, masking.score)
 

@@ -20,7 +20,7 @@ from sycoca.inference.explanation import (
     Reconstruction,
     checked_mask,
     encode_pairs,
-    pair_scores,
+    pair_patch_scores,
     reconstruct_pair,
     to_grid,
     training_choice,
@@ -244,7 +244,7 @@ class Predictor(Embedder):
         )
 
     def _scores(self, pairs: EncodedPairs) -> Float[Tensor, "batch patches"]:
-        return pair_scores(self.model, pairs, self.config.masking)
+        return pair_patch_scores(self.model, pairs, self.config.masking)
 
     def _pairs(self, images: Sequence[ImageInput], captions: Sequence[str]) -> EncodedPairs:
         return encode_pairs(self.model, self._pixels(images), self._tokens(captions))

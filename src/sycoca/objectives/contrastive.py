@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sycoca.precision import precise_product
-from sycoca.records import ContrastiveShare
+from sycoca.records import CachedContrastiveGradients
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,13 +45,13 @@ def contrastive_loss(
     return both / (2 * num_samples)
 
 
-def contrastive_shares(
+def cached_contrastive_gradients(
     image_embeds: Sequence[Float[Tensor, "_ embed"]],
     text_embeds: Sequence[Float[Tensor, "_ embed"]],
     logit_scale: Float[Tensor, " 1"],
     num_samples: int,
     ranks: Ranks,
-) -> list[ContrastiveShare]:
+) -> list[CachedContrastiveGradients]:
     """Return what `contrastive_loss` of all micro-batches together means for each: its part of loss and gradients.
 
     So a batch may be compared as a whole that does not fit into memory at once (GradCache, arXiv 2101.06983, section
@@ -65,7 +65,7 @@ def contrastive_shares(
         by_images, by_texts, by_scale = torch.autograd.grad(loss, (images, texts, scale))
     parts = zip(by_images.split(sizes), by_texts.split(sizes), strict=True)
     return [
-        ContrastiveShare(
+        CachedContrastiveGradients(
             loss=loss.detach() / len(sizes),
             by_image_embeds=by_own_images,
             by_text_embeds=by_own_texts,
@@ -79,7 +79,7 @@ def shared_contrastive_loss(
     image_embeds: Float[Tensor, "batch embed"],
     text_embeds: Float[Tensor, "batch embed"],
     logit_scale: Float[Tensor, " 1"],
-    share: ContrastiveShare,
+    share: CachedContrastiveGradients,
 ) -> Float[Tensor, ""]:
     """Return a term with the value and the gradients of this micro-batch's share."""
     linear = (

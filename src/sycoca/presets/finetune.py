@@ -7,12 +7,10 @@ from typing import Literal
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.plain_data import did_you_mean
 from sycoca.training.config import DataConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
-from sycoca.training.finetune_config import (
-    FinetuneClassificationConfig,
-    FinetuneConfig,
-    FinetunePairsConfig,
-    FinetuneVqaConfig,
-)
+from sycoca.training.recipes.classification.config import FinetuneClassificationConfig
+from sycoca.training.recipes.finetune_config import FinetuneConfig
+from sycoca.training.recipes.pairs.config import FinetunePairsConfig
+from sycoca.training.recipes.vqa.config import FinetuneVqaConfig
 
 
 def retrieval(weights: str, train: str) -> FinetunePairsConfig:

@@ -17,13 +17,8 @@ from sycoca.model.config import (
 )
 from sycoca.plain_data import did_you_mean
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
-from sycoca.training.config import (
-    DataConfig,
-    OptimizerConfig,
-    PretrainConfig,
-    ScheduleConfig,
-    TrainingConfig,
-)
+from sycoca.training.config import DataConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
+from sycoca.training.recipes.pretraining.config import PretrainConfig
 
 CC12M = "data/cc12m/captions.jsonl"
 """Where the presets of the paper look for Conceptual 12M; --data.train names another place."""

@@ -11,8 +11,8 @@ from sycoca.evaluation.report import Report
 from sycoca.plain_data import to_plain, write_text
 from sycoca.reports.config_table import config_sections
 from sycoca.reports.curves import Lines, draw_charts
-from sycoca.reports.examples import AnswerExample, CaptionExample, MaskExample, RetrievalExample
 from sycoca.reports.html import render
+from sycoca.reports.sample_gallery import AnswerExample, CaptionExample, MaskExample, RetrievalExample
 from sycoca.unusable import SkippedSample
 
 

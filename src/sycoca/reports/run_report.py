@@ -9,7 +9,8 @@ from sycoca.data.samples import SampleSource
 from sycoca.evaluation.report import readable
 from sycoca.inference.predictor import Predictor
 from sycoca.reports.curves import Lines, points_of
-from sycoca.reports.examples import (
+from sycoca.reports.page import Figure, Page
+from sycoca.reports.sample_gallery import (
     AnswerExample,
     CaptionExample,
     MaskExample,
@@ -19,7 +20,6 @@ from sycoca.reports.examples import (
     mask_examples,
     retrieval_examples,
 )
-from sycoca.reports.page import Figure, Page
 from sycoca.unusable import SkippedSample
 
 GALLERY_IMAGES = 200
@@ -85,7 +85,7 @@ class RunRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Examples:
+class Gallery:
     """What a model does with some samples."""
 
     taken_from: str
@@ -110,9 +110,7 @@ class Examples:
     """Samples that were to be shown but cannot be read."""
 
 
-def gather_examples(
-    predictor: Predictor, source: SampleSource, taken_from: str, *, can_search: bool = True
-) -> Examples:
+def gather_gallery(predictor: Predictor, source: SampleSource, taken_from: str, *, can_search: bool = True) -> Gallery:
     """Let a model search, caption and reconstruct samples evenly spread over a source, as far as it can.
 
     ``can_search`` is False for a model that was trained without the contrastive objective. Samples whose image cannot
@@ -120,9 +118,9 @@ def gather_examples(
     """
     samples, skipped = gallery(predictor, source, GALLERY_IMAGES)
     if not samples:
-        return Examples(taken_from=taken_from, skipped=skipped)
+        return Gallery(taken_from=taken_from, skipped=skipped)
     can_caption = predictor.model.text_decoder is not None
-    return Examples(
+    return Gallery(
         taken_from=taken_from,
         retrieval=retrieval_examples(predictor, samples, 4) if can_search else (),
         captions=caption_examples(predictor, samples, 10, None) if can_caption else (),
@@ -131,9 +129,9 @@ def gather_examples(
     )
 
 
-def run_page(run: RunRecord, examples: Examples | None) -> Page:
+def run_page(run: RunRecord, examples: Gallery | None) -> Page:
     """Return the page of a run; without examples where none were made."""
-    shown = Examples(taken_from="") if examples is None else examples
+    shown = Gallery(taken_from="") if examples is None else examples
     return Page(
         title=run.folder.name,
         kind=run.kind,

@@ -1,30 +1,45 @@
 """Fine-tuning from a config: one call makes a run folder with everything in it."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from sycoca.data.samples import SampleSource
-from sycoca.training.finetune_classification import ClassificationFinetuning
-from sycoca.training.finetune_config import CONFIGS, FinetuneConfig, FinetuneTask
-from sycoca.training.finetune_pairs import PairsFinetuning
-from sycoca.training.finetune_vqa import VqaFinetuning
-from sycoca.training.finetuning import Finetuning
-from sycoca.training.pairs import Pair
+from sycoca.training.in_memory_source import Pair
+from sycoca.training.recipes.classification.config import FinetuneClassificationConfig
+from sycoca.training.recipes.classification.recipe import ClassificationFinetuning
+from sycoca.training.recipes.finetune_config import FinetuneConfig, FinetuneTask
+from sycoca.training.recipes.finetuning import Finetuning
+from sycoca.training.recipes.pairs.config import FinetunePairsConfig
+from sycoca.training.recipes.pairs.recipe import PairsFinetuning
+from sycoca.training.recipes.vqa.config import FinetuneVqaConfig
+from sycoca.training.recipes.vqa.recipe import VqaFinetuning
+from sycoca.training.run.start import begin, check_resumable, go_on
 from sycoca.training.run_folder import RunFolder
-from sycoca.training.start import begin, check_resumable, go_on
 from sycoca.weights.hub import pinned_weights
 
-RECIPES: dict[FinetuneTask, type[Finetuning[Any]]] = {
-    "retrieval": PairsFinetuning,
-    "captioning": PairsFinetuning,
-    "vqa": VqaFinetuning,
-    "classification": ClassificationFinetuning,
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinetuneKind:
+    """What belongs to a task: its configuration and its recipe."""
+
+    config: type[FinetuneConfig]
+    """What users can set."""
+
+    recipe: type[Finetuning[Any]]
+    """How it is trained."""
+
+
+KINDS: dict[FinetuneTask, FinetuneKind] = {
+    "retrieval": FinetuneKind(config=FinetunePairsConfig, recipe=PairsFinetuning),
+    "captioning": FinetuneKind(config=FinetunePairsConfig, recipe=PairsFinetuning),
+    "vqa": FinetuneKind(config=FinetuneVqaConfig, recipe=VqaFinetuning),
+    "classification": FinetuneKind(config=FinetuneClassificationConfig, recipe=ClassificationFinetuning),
 }
-"""How each task is trained."""
+"""All tasks that a model can be fine-tuned for; a test checks that none is missing."""
 
 FIXED_ON_RESUME = (
     "seed",
@@ -57,7 +72,7 @@ def finetune(
     config names their commit. Raises ValueError where the folder holds a run already, TrainingInterrupted after Ctrl-C.
     """
     config = replace(config, weights=pinned_weights(config.weights))
-    recipe = RECIPES[config.task](config)
+    recipe = KINDS[config.task].recipe(config)
     return begin(recipe, recipe.open_sources(source, validation), console)
 
 
@@ -74,7 +89,7 @@ def resume_finetuning(
     there: sizes and tokenizer come from it.
     """
     check_resumable(read_finetune_config(RunFolder(Path(config.out))), config, FIXED_ON_RESUME)
-    recipe = RECIPES[config.task](config)
+    recipe = KINDS[config.task].recipe(config)
     return go_on(recipe, recipe.open_sources(source, validation), console)
 
 
@@ -82,6 +97,6 @@ def read_finetune_config(folder: RunFolder) -> FinetuneConfig:
     """Return the config of a fine-tuning's run folder; raises ValueError where it holds none."""
     plain = folder.read_plain_config()
     task = plain.get("task") if isinstance(plain, dict) else None
-    if task not in CONFIGS:
+    if task not in KINDS:
         raise ValueError(f"{folder.path} holds no fine-tuning; go on with a pretraining by sycoca pretrain --resume")
-    return folder.read_config(CONFIGS[task])
+    return folder.read_config(KINDS[task].config)

@@ -6,11 +6,11 @@ from pathlib import Path
 from rich.console import Console
 
 from sycoca.data.samples import SampleSource
-from sycoca.training.config import PretrainConfig
-from sycoca.training.pairs import Pair
-from sycoca.training.pretraining import Pretraining
+from sycoca.training.in_memory_source import Pair
+from sycoca.training.recipes.pretraining.config import PretrainConfig
+from sycoca.training.recipes.pretraining.recipe import Pretraining
+from sycoca.training.run.start import begin, check_resumable, go_on
 from sycoca.training.run_folder import RunFolder
-from sycoca.training.start import begin, check_resumable, go_on
 
 FIXED_ON_RESUME = (
     "seed",
@@ -56,6 +56,6 @@ def resume_pretraining(
     The config is the run's own (``RunFolder.read_config``), possibly with changes; ValueError names those that a
     run cannot change on the way. Before the first checkpoint the run begins anew.
     """
-    check_resumable(RunFolder(Path(config.out)).read_config(), config, FIXED_ON_RESUME)
+    check_resumable(RunFolder(Path(config.out)).read_config(PretrainConfig), config, FIXED_ON_RESUME)
     recipe = Pretraining(config)
     return go_on(recipe, recipe.open_sources(source, validation), console)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sycoca.plain_data import from_plain, read_yaml, to_plain, write_yaml
-from sycoca.training.config import PretrainConfig, RunConfig
+from sycoca.training.config import RunConfig
 
 C = TypeVar("C", bound=RunConfig)
 
@@ -87,7 +87,7 @@ class RunFolder:
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         write_yaml(self.config, to_plain(config))
 
-    def read_config(self, kind: type[C] = PretrainConfig) -> C:
+    def read_config(self, kind: type[C]) -> C:
         """Return the config that the run was started with; raises ValueError where there is none of that kind."""
         return from_plain(kind, self.read_plain_config())
 

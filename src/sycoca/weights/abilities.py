@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sycoca.weights.config import WeightsConfig
-from sycoca.weights.origin import Origin
+from sycoca.weights.provenance import Provenance
 
 FOLDER = "path/of/this/folder"
 """Stands for the weights folder in lines to copy."""
@@ -90,7 +90,7 @@ _REBUILDS = Ability(
 )
 
 
-def abilities(config: WeightsConfig, origin: Origin) -> tuple[Ability, ...]:
+def abilities(config: WeightsConfig, origin: Provenance) -> tuple[Ability, ...]:
     """Return what the model can do, what it was made for first.
 
     Without the contrastive objective similarities mean nothing; one of which nothing is known is taken for trained.
@@ -107,7 +107,7 @@ def abilities(config: WeightsConfig, origin: Origin) -> tuple[Ability, ...]:
     return tuple(ability for ability, can in does.items() if can)
 
 
-def lost_abilities(config: WeightsConfig, origin: Origin) -> Iterator[str]:
+def lost_abilities(config: WeightsConfig, origin: Provenance) -> Iterator[str]:
     """Yield sentences about what a user may expect of such a model and does not get."""
     if _has_head(config) and origin.is_mean:
         yield (
@@ -127,5 +127,5 @@ def _has_head(config: WeightsConfig) -> bool:
     return config.answers is not None or config.class_names is not None
 
 
-def _is_contrastive(origin: Origin) -> bool:
+def _is_contrastive(origin: Provenance) -> bool:
     return origin.objectives.get("contrastive", 1.0) != 0

@@ -27,7 +27,7 @@ from sycoca.weights.config import (
     refuse_parts,
 )
 from sycoca.weights.model_card import model_card
-from sycoca.weights.origin import Origin
+from sycoca.weights.provenance import Provenance
 from sycoca.weights.shapes import shapes_of
 
 _NEEDED = (CONFIG_NAME, TENSORS_NAME, TOKENIZER_NAME)
@@ -49,7 +49,7 @@ class LoadedWeights:
 
 
 def save_weights(
-    folder: str | Path, model: SyCoCa, tokenizer: Tokenizer, config: WeightsConfig, *, origin: Origin | None = None
+    folder: str | Path, model: SyCoCa, tokenizer: Tokenizer, config: WeightsConfig, *, origin: Provenance | None = None
 ) -> None:
     """Write a weights folder, whole or not at all; one that is there is replaced.
 

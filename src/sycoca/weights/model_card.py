@@ -12,7 +12,7 @@ from sycoca._version import __version__
 from sycoca.model.sycoca import SyCoCa
 from sycoca.weights.abilities import FOLDER, Ability, abilities, lost_abilities
 from sycoca.weights.config import FORMAT_VERSION, WeightsConfig
-from sycoca.weights.origin import DataFacts, Origin
+from sycoca.weights.provenance import DataFacts, Provenance
 
 _SMALL_VOCABULARY = 10_000
 """Token ids below which many everyday words have none of their own; CLIP has 49,408."""
@@ -29,16 +29,16 @@ _NAMED = 12
 """Answers and classes that are named."""
 
 
-def model_card(model: SyCoCa, config: WeightsConfig, origin: Origin | None) -> str:
+def model_card(model: SyCoCa, config: WeightsConfig, origin: Provenance | None) -> str:
     """Return a model card as Markdown, with the front matter that the Hugging Face Hub reads."""
-    known = Origin(story="") if origin is None else origin
+    known = Provenance(story="") if origin is None else origin
     able = abilities(config, known)
     parts = (
         f"---\n{_yaml(_front_matter(able, known))}---",
         f"# SyCoCa for {_enumerated([ability.name for ability in able])}",
         _introduction(model, able),
         _section("Use", _use(able)),
-        _section("Origin", _origin(config, known)),
+        _section("Provenance", _origin(config, known)),
         _section("Training", _table("what", "how", _training(config, known))),
         _section("Measured", _measured(known)),
         _section("Limits", _listed_lines(_limits(config, known), "- ")),
@@ -48,7 +48,7 @@ def model_card(model: SyCoCa, config: WeightsConfig, origin: Origin | None) -> s
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _front_matter(able: Sequence[Ability], origin: Origin) -> dict[str, Any]:
+def _front_matter(able: Sequence[Ability], origin: Provenance) -> dict[str, Any]:
     data = [_hub_id(facts.name) for facts in (origin.trained_on, origin.measured_on) if facts is not None]
     fields = {
         "library_name": "sycoca",
@@ -82,7 +82,7 @@ def _use(able: Sequence[Ability]) -> str:
     )
 
 
-def _origin(config: WeightsConfig, origin: Origin) -> str:
+def _origin(config: WeightsConfig, origin: Provenance) -> str:
     steps = config.history or ("Not recorded.",)
     story = _wrapped(steps[0]) if len(steps) == 1 else _listed_lines(steps, "1. ")
     if origin.license is not None:
@@ -91,7 +91,7 @@ def _origin(config: WeightsConfig, origin: Origin) -> str:
     return f"{story}\n\n{_wrapped(unlicensed)}"
 
 
-def _training(config: WeightsConfig, origin: Origin) -> dict[str, str]:
+def _training(config: WeightsConfig, origin: Provenance) -> dict[str, str]:
     rows: dict[str, str] = {}
     if origin.trained_on is not None:
         rows["data"] = _data(origin.trained_on)
@@ -119,7 +119,7 @@ def _data(facts: DataFacts) -> str:
     return f"{facts.num_samples:,} samples of `{facts.name}`{skipped}"
 
 
-def _measured(origin: Origin) -> str:
+def _measured(origin: Provenance) -> str:
     if origin.measured_on is None or not origin.measurements:
         return ""
     rows = {one.name: one.text for one in origin.measurements}
@@ -130,7 +130,7 @@ def _measured(origin: Origin) -> str:
     return f"{where}\n\n{_table('metric', 'value', rows)}"
 
 
-def _limits(config: WeightsConfig, origin: Origin) -> Iterator[str]:
+def _limits(config: WeightsConfig, origin: Provenance) -> Iterator[str]:
     image, text = config.model.image_encoder, config.model.text_encoder
     yield (
         "It knows only what its training data shows, with all the gaps and prejudices of that data: what is rare there"
@@ -188,7 +188,7 @@ def _sizes(model: SyCoCa, config: WeightsConfig) -> dict[str, str]:
     return {name: size for name, size in rows.items() if size is not None}
 
 
-def _configuration(origin: Origin) -> str:
+def _configuration(origin: Provenance) -> str:
     if not origin.config:
         return ""
     summary = "<summary>All settings of the training</summary>"

@@ -208,7 +208,7 @@ tags: [image-feature-extraction, sycoca]
 {num_parameters:,} parameters: {config.image_size} px, patches of {config.patch_size} px, width {config.width},
 {config.depth} blocks, pooling `{config.pooling}`. There is no text encoder: it is of no use before training.
 
-## Origin
+## Provenance
 
 {origin.strip() or "Not recorded."}
 

@@ -22,8 +22,8 @@ from sycoca.weights.conversion.open_clip_json import open_clip_json
 from sycoca.weights.conversion.open_clip_shapes import UnseenForms
 from sycoca.weights.conversion.pixels import hf_pixels, open_clip_pixels
 from sycoca.weights.folder import load_weights, save_weights
-from sycoca.weights.origin import Origin
 from sycoca.weights.parts import save_image_encoder
+from sycoca.weights.provenance import Provenance
 
 CLIP_VOCAB_SIZE = 49_408
 """Ids of CLIP's vocabulary, whose merges come with this package."""
@@ -111,7 +111,7 @@ _OTHER_VOCABULARY = "the vocabulary is not CLIP's: open_clip needs this model's 
 def _save(out: Path, model: Any, tokenizer_path: Path | None, transforms: ImageTransformConfig, story: str) -> None:
     config = WeightsConfig(model=model.config, masking=MaskingConfig(), transforms=transforms)
     tokenizer = _tokenizer(model.config.text_encoder.vocab_size, tokenizer_path)
-    save_weights(out, model, tokenizer, config, origin=Origin(story=story))
+    save_weights(out, model, tokenizer, config, origin=Provenance(story=story))
 
 
 def _tokenizer(vocab_size: int, path: Path | None) -> Tokenizer:

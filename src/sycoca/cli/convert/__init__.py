@@ -1,0 +1,1 @@
+"""``sycoca convert``: one file per direction."""

@@ -1,0 +1,1 @@
+"""``sycoca data``: one file per command."""

@@ -1,0 +1,1 @@
+"""``sycoca evaluate``: one file per task."""

@@ -1,0 +1,37 @@
+"""``sycoca evaluate captioning``."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sycoca.cli.evaluate.arguments import EvaluationArguments
+from sycoca.inference.generation_config import GenerationConfig
+
+if TYPE_CHECKING:
+    from sycoca.evaluation.report import Report
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arguments(EvaluationArguments):
+    """Captions against people's: BLEU-1 to 4, ROUGE-L, CIDEr (CIDEr-D) and METEOR, as COCO's evaluation computes them.
+
+    BLEU, ROUGE-L and CIDEr need no Java. METEOR does, and pip install 'sycoca[captions]'; where one is missing the
+    report says so. CIDEr weighs words by how rare they are in the references of this very set.
+    """
+
+    predictions: Path | None = None
+    """Write the captions to this file in COCO's result format, [{"image_id", "caption"}]."""
+
+    meteor: bool = True
+    """Compute METEOR, where Java and pycocoevalcap are installed."""
+
+    generation: GenerationConfig = field(default_factory=GenerationConfig)
+    """How captions are generated."""
+
+    def report(self) -> "Report":
+        """Evaluate."""
+        from sycoca.evaluation.captioning import CaptioningOptions, evaluate_captioning
+
+        source = self.source()
+        options = CaptioningOptions(generation=self.generation, with_meteor=self.meteor, predictions=self.predictions)
+        return evaluate_captioning(self.predictor(), source, options=options, **self.settings())

@@ -1,0 +1,1 @@
+"""``sycoca score``: one file per task."""

@@ -1,0 +1,1 @@
+"""Commands that turn weights into other weights or formats."""

@@ -1,0 +1,86 @@
+"""Captions in COCO's own format and in Karpathy's, which carries the split that papers report."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from sycoca.data.formats.image_files import open_image_files
+from sycoca.data.formats.row_source import RowSource, source_from_rows
+from sycoca.data.formats.rows import Columns, Row
+from sycoca.data.selection import EVERYTHING, Selection
+from sycoca.data.text_files import read_json, read_list
+
+Restval = Literal["train", "separate"]
+"""Where Karpathy's split "restval" belongs: to the training images, as papers have it, or by itself."""
+
+
+def open_coco(path: Path, *, images: Path | None = None, wanted: Selection = EVERYTHING) -> RowSource:
+    """Open captions of COCO: {"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}."""
+    files = open_image_files(path.parent if images is None else images)
+    columns = Columns(image="file_name")
+    return source_from_rows(path, _coco_rows(path), files, columns=columns, wanted=wanted, what="images")
+
+
+def open_karpathy(
+    path: Path, *, images: Path | None = None, restval: Restval = "train", wanted: Selection = EVERYTHING
+) -> RowSource:
+    """Open {"images": [{"filepath", "filename", "split", "sentences": [{"raw"}]}]}; "filepath" is optional."""
+    files = open_image_files(path.parent if images is None else images)
+    columns = Columns(image="filename", captions="sentences")
+    rows = _karpathy_rows(path, restval)
+    return source_from_rows(path, rows, files, columns=columns, wanted=wanted, what="images")
+
+
+def _coco_rows(path: Path) -> Iterator[Row]:
+    data = read_json(path)
+    annotations = read_list(data, "annotations", path)
+    places: defaultdict[object, list[int]] = defaultdict(list)
+    for i, annotation in enumerate(annotations):
+        places[_image_id(annotation, "image_id")].append(i)
+    for i, image in enumerate(read_list(data, "images", path)):
+        key = _image_id(image, "id")
+        if key is None:
+            yield Row(place=f"image {i + 1}", problem='expected {"id": number, "file_name": name}')
+            continue
+        own = places.pop(key, [])
+        if not own:
+            yield Row(place=f"image {i + 1}", image=image.get("file_name"), given=image)
+        for j in own:
+            annotation = annotations[j]
+            yield Row(
+                place=f"annotation {annotation.get('id', j + 1)}",
+                image=image.get("file_name"),
+                captions=[annotation.get("caption")],
+                given=image,
+            )
+    for strays in places.values():
+        for j in strays:
+            yield Row(place=f"annotation {j + 1}", problem='its "image_id" is not among the images')
+
+
+def _image_id(entry: object, name: str) -> int | str | None:
+    key = entry.get(name) if isinstance(entry, Mapping) else None
+    return key if isinstance(key, int | str) else None
+
+
+def _karpathy_rows(path: Path, restval: Restval) -> Iterator[Row]:
+    for i, image in enumerate(read_list(read_json(path), "images", path)):
+        place = f"image {i + 1}"
+        sentences = image.get("sentences") if isinstance(image, Mapping) else None
+        if not isinstance(image, Mapping) or not isinstance(sentences, list):
+            yield Row(place=place, problem='expected {"filename", "split", "sentences": [{"raw"}]}')
+            continue
+        split = image.get("split")
+        yield Row(
+            place=place,
+            image=_karpathy_name(image),
+            captions=[entry.get("raw") if isinstance(entry, Mapping) else entry for entry in sentences],
+            split="train" if split == "restval" and restval == "train" else split,
+            given=image,
+        )
+
+
+def _karpathy_name(image: Mapping[str, Any]) -> object:
+    name, folder = image.get("filename"), image.get("filepath")
+    return f"{folder}/{name}" if isinstance(name, str) and isinstance(folder, str) and folder else name

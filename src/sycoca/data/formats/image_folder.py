@@ -1,0 +1,79 @@
+"""Class folders, also in a zip file: DIR/CLASS/image.jpg; the class's name is label and caption."""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from sycoca.data.formats.image_files import ImageFolder, open_image_files, wrapping_folders
+from sycoca.data.formats.row_source import RowSource, source_from_rows
+from sycoca.data.formats.rows import Row
+from sycoca.data.selection import EVERYTHING, Selection
+from sycoca.data.text_files import read_lines
+from sycoca.plain_data import did_you_mean
+
+
+def open_folder(path: Path, *, labels: Path | None = None, wanted: Selection = EVERYTHING) -> RowSource:
+    """Open the images below one folder per class, in the order of their names.
+
+    Folders that hold all class folders and nothing else are seen through. ``labels`` is a file that gives the folders
+    their classes' names (see `read_class_names`); without it a folder's name is the class's, "_" being a space.
+    """
+    files = open_image_files(path)
+    names = files.image_names()
+    if isinstance(files, ImageFolder) and (wrappers := wrapping_folders(names)):
+        files = ImageFolder(path / wrappers[-1])
+        names = [name.removeprefix(wrappers[-1]) for name in names]
+    class_names = _class_names(names, labels)
+    if not class_names:
+        raise ValueError(f"{path} has no images in class folders (expected {path}/CLASS/image.jpg)")
+    return source_from_rows(path, _rows(names, class_names), files, wanted=wanted)
+
+
+def read_class_names(path: Path) -> dict[str, str]:
+    """Return the names of classes by the names of their folders.
+
+    From csv and tsv files two columns are read; from others lines such as ImageNet's "n01440764 tench, Tinca tinca",
+    of which the first name is taken, or all of them where two folders would share the first.
+    """
+    lines = [line.decode("utf-8", errors="replace").rstrip("\r\n") for line in read_lines(path)]
+    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    if suffix in (".csv", ".tsv"):
+        pairs = list(csv.reader(lines, delimiter="," if suffix == ".csv" else "\t"))
+        what = "two columns, folder and class"
+    else:
+        pairs = [line.split(maxsplit=1) for line in lines]
+        what = "a folder and its class, as in n01440764 tench, Tinca tinca"
+    for number, pair in enumerate(pairs, start=1):
+        if pair and (len(pair) != 2 or not all(map(str.strip, pair))):
+            raise ValueError(f"{path}, line {number}: expected {what}, got {lines[min(number, len(lines)) - 1][:80]!r}")
+    names = {folder.strip(): name.strip() for folder, name in filter(None, pairs)}
+    return names if suffix in (".csv", ".tsv") else _shortened(names)
+
+
+def _rows(names: Sequence[str], class_names: Mapping[str, str]) -> Iterator[Row]:
+    for number, name in enumerate(names, start=1):
+        folder, slash, _ = name.partition("/")
+        place = f"image {number}"
+        if slash:
+            yield Row(place=place, image=name, captions=class_names[folder], label=class_names[folder])
+        else:
+            yield Row(place=place, image=name, problem="it lies in no class folder; move it into one")
+
+
+def _class_names(names: Sequence[str], labels: Path | None) -> dict[str, str]:
+    folders = dict.fromkeys(name.split("/")[0] for name in names if "/" in name)
+    if labels is None:
+        return {folder: folder.replace("_", " ") for folder in folders}
+    known = read_class_names(labels)
+    for folder in folders:
+        if folder not in known:
+            hint = did_you_mean(folder, known) if len(known) <= 20 else ""
+            raise ValueError(f"{labels} names no class for the folder {folder!r}{hint}")
+    return {folder: known[folder] for folder in folders}
+
+
+def _shortened(names: Mapping[str, str]) -> dict[str, str]:
+    first = {folder: name.split(",")[0].strip() for folder, name in names.items()}
+    times = list(first.values())
+    shared = {name for name in times if times.count(name) > 1} if len(set(times)) < len(times) else set()
+    return {folder: names[folder] if name in shared else name for folder, name in first.items()}

@@ -1,0 +1,219 @@
+"""What may stand in a row, and what is said about what may not."""
+
+from dataclasses import dataclass, field
+from typing import final
+
+from sycoca.data.formats.rows import Columns, QuestionRow, Row
+from sycoca.data.samples import Question
+from sycoca.unusable import SkippedSample, SkipReason
+
+
+@dataclass(slots=True)
+class Known:
+    """What is known about one image so far."""
+
+    captions: list[str] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
+    label: str | None = None
+    split: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A row that lacks something; whether it must not is known at the end of the file."""
+
+    number: int
+    place: str
+    image: str
+    has_label: bool = False
+
+
+@final
+class Judge:
+    """Takes the rows of a file one by one; knows at the end what can be used and what cannot.
+
+    A caption, question or answer may be missing where the whole file has none of its kind: lists of labels
+    have no captions, and the answers to test questions are secret.
+    """
+
+    def __init__(self, file: str, columns: Columns) -> None:
+        self.columns = columns
+        self._file = file
+        self._number = 0
+        self._known: dict[str, Known] = {}
+        self._skipped: list[tuple[int, SkippedSample]] = []
+        self._bare: list[_Pending] = []
+        self._unanswered: list[_Pending] = []
+        self._has_captions = self._has_questions = self._has_answers = False
+
+    def split_of(self, row: Row) -> str | None:
+        """Return the row's split; one that is no text becomes the row's problem."""
+        split = _as_text(row.split)
+        if split is None and row.split is not None and row.problem is None:
+            row.problem = f'"{self.columns.split}" must be a text, got {_shown(row.split)}'
+        return split
+
+    def add(self, row: Row) -> None:
+        """Take what a row says, or note what is wrong with it."""
+        self._number += 1
+        image = self._image_name(row)
+        if image is None:
+            return
+        known = self._known.setdefault(image, Known())
+        label = _as_text(row.label)
+        if not self._has_good_label(row, known, label, image):
+            return
+        known.label = label or known.label
+        known.split = known.split or _as_text(row.split)
+        captions = _listed(row.captions)
+        known.captions += [
+            caption for i, text in enumerate(captions) if (caption := self._caption(row, image, text, i)) is not None
+        ]
+        known.questions += [
+            question for entry in row.questions if (question := self._question(row, image, entry)) is not None
+        ]
+        if not captions and not row.questions:
+            self._bare.append(_Pending(self._number, row.place, image, label is not None))
+
+    def verdict(self) -> tuple[dict[str, Known], list[SkippedSample]]:
+        """Return what can be used by image, and what cannot in the order of the file."""
+        for pending in self._bare:
+            self._judge_bare(pending)
+        if self._has_answers:
+            for pending in self._unanswered:
+                detail = f'no "{self.columns.answer}" or "{self.columns.answers}"; answer the question or remove it'
+                self._skip("no answer", pending.place, detail, pending.image, pending.number)
+                known = self._known[pending.image]
+                known.questions = [question for question in known.questions if question.answers]
+        has_texts = self._has_captions or self._has_questions
+        usable = {
+            image: known
+            for image, known in self._known.items()
+            if known.captions or known.questions or (known.label is not None and not has_texts)
+        }
+        return usable, [skipped for _, skipped in sorted(self._skipped, key=lambda entry: entry[0])]
+
+    def _judge_bare(self, pending: _Pending) -> None:
+        columns = self.columns
+        if self._has_questions and not self._has_captions:
+            detail = f'no "{columns.question}"; ask one, or name the field that holds it with ?question=NAME'
+            self._skip("no question", pending.place, detail, pending.image, pending.number)
+        elif self._has_captions or not pending.has_label:
+            detail = (
+                f'no "{columns.caption}" or "{columns.captions}"; write one, or name the field that holds it with'
+                f" ?caption=NAME"
+            )
+            self._skip("no caption", pending.place, detail, pending.image, pending.number)
+
+    def _image_name(self, row: Row) -> str | None:
+        """Return the image's name; None where it or the row is broken, which is noted."""
+        image = _as_name(row.image)
+        if row.problem is not None:
+            self._skip("malformed row", row.place, row.problem, image)
+            return None
+        if image is not None:
+            return image
+        column = self.columns.image
+        if row.image is None and column not in row.given:
+            has = ", ".join(f'"{name}"' for name in list(row.given)[:8])
+            detail = f'no "{column}" (it has {has or "nothing"}); name the field that holds it with ?image=NAME'
+        else:
+            detail = f'"{column}" must be the name of an image file, got {_shown(row.image)}'
+        self._skip("no image name", row.place, detail, None)
+        return None
+
+    def _has_good_label(self, row: Row, known: Known, label: str | None, image: str) -> bool:
+        column = self.columns.label
+        if row.label is not None and (label is None or not _is_visible(label)):
+            detail = f'"{column}" must be a text or a whole number, got {_shown(row.label)}'
+        elif label is not None and known.label not in (None, label):
+            detail = f'"{column}" is {label!r}, but an earlier row of the image says {known.label!r}; keep one of them'
+        else:
+            return True
+        self._skip("malformed row", row.place, detail, image)
+        return False
+
+    def _caption(self, row: Row, image: str, text: object, i: int) -> str | None:
+        self._has_captions = True
+        is_list = isinstance(row.captions, list) and len(row.captions) > 1
+        name = f"{self.columns.caption} {i + 1}" if is_list else self.columns.caption
+        if text is None:
+            self._skip("no caption", row.place, f'"{name}" is null; write a text or remove it', image)
+        elif not isinstance(text, str) or _has_surrogates(text):
+            self._skip("caption is no text", row.place, f'"{name}" must be a text, got {_shown(text)}', image)
+        elif not _is_visible(text):
+            detail = f'"{name}" has nothing to read in it; write a text or remove it'
+            self._skip("empty caption", row.place, detail, image)
+        else:
+            return text
+        return None
+
+    def _question(self, row: Row, image: str, entry: QuestionRow) -> Question | None:
+        self._has_questions = True
+        columns = self.columns
+        if entry.question is None or entry.question == "":
+            detail = f'an answer, but no "{columns.question}"; ask one, or name the field with ?question=NAME'
+            return self._skip("no question", row.place, detail, image)
+        if not isinstance(entry.question, str) or _has_surrogates(entry.question):
+            detail = f'"{columns.question}" must be a text, got {_shown(entry.question)}'
+            return self._skip("malformed row", row.place, detail, image)
+        if not _is_visible(entry.question):
+            detail = f'"{columns.question}" has nothing to read in it; ask something or remove it'
+            return self._skip("no question", row.place, detail, image)
+        answers = _listed(entry.answers)
+        texts = [text for answer in answers if (text := _as_text(answer)) is not None and _is_visible(text)]
+        if len(texts) < len(answers):
+            bad = next(answer for answer in answers if (text := _as_text(answer)) is None or not _is_visible(text))
+            detail = f'"{columns.answer}" must be a text that can be read, got {_shown(bad)}'
+            return self._skip("no answer", row.place, detail, image)
+        if texts:
+            self._has_answers = True
+        else:
+            self._unanswered.append(_Pending(self._number, row.place, image))
+        return Question(
+            question=entry.question,
+            answers=tuple(texts),
+            key=_as_text(entry.key),
+            question_type=_as_text(entry.question_type),
+            answer_type=_as_text(entry.answer_type),
+        )
+
+    def _skip(self, reason: SkipReason, place: str, detail: str, image: object, number: int | None = None) -> None:
+        """Note what is wrong, under the image's name where it has one."""
+        name = f"{self._file if image is None else image}, {place}"
+        skipped = SkippedSample(name=name, reason=reason, detail=f"{self._file}, {place}: {detail}")
+        self._skipped.append((self._number if number is None else number, skipped))
+
+
+def _listed(value: object) -> list[object]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _as_text(value: object) -> str | None:
+    """Return a text or whole number as text (5 in JSON is "5" in a table), None for all else."""
+    if isinstance(value, str) and not _has_surrogates(value):
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _as_name(value: object) -> str | None:
+    return value if isinstance(value, str) and _is_visible(value) and not _has_surrogates(value) else None
+
+
+def _has_surrogates(text: str) -> bool:
+    """Whether it holds halves of characters, as JSON may, which no file can be written with."""
+    return not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _is_visible(text: str) -> bool:
+    """Whether anything but spaces and control characters is in it."""
+    # The first test is many times as fast, and true of nearly every text.
+    is_plain = text.isprintable() and not text.isspace() and text != ""
+    return is_plain or any(letter.isprintable() and not letter.isspace() for letter in text)
+
+
+def _shown(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."

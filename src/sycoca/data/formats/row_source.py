@@ -1,0 +1,87 @@
+"""Where rows of all files become samples: the same checks for everybody, and rows of one image joined."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import final
+
+from sycoca.data.choices import check_choice
+from sycoca.data.formats.image_files import ImageFiles, StoredImage
+from sycoca.data.formats.row_checks import Judge
+from sycoca.data.formats.rows import Columns, Row
+from sycoca.data.samples import ImageTextSample
+from sycoca.data.selection import EVERYTHING, Selection, select
+from sycoca.unusable import SkippedSample
+
+
+@final
+class RowSource:
+    """A source that was read from the rows of a file; what cannot be used is named in ``skipped``."""
+
+    def __init__(self, name: str, samples: Sequence[ImageTextSample], skipped: Sequence[SkippedSample]) -> None:
+        self.name = name
+        self.skipped = skipped
+        self._samples = samples
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> ImageTextSample:
+        return self._samples[index]
+
+
+def source_from_rows(
+    path: Path,
+    rows: Iterable[Row],
+    images: ImageFiles,
+    *,
+    columns: Columns | None = None,
+    wanted: Selection = EVERYTHING,
+    what: str = "lines",
+) -> RowSource:
+    """Judge and join the rows of a file.
+
+    Rows of one image become one sample, captions and questions in the file's order. Bad rows, captions and questions
+    are left out and named. Raises ValueError where nothing is left, saying why.
+    """
+    judge = Judge(str(path), Columns() if columns is None else columns)
+    splits = Counter[str | None]()
+    for row in rows:
+        split = judge.split_of(row)
+        splits[split] += 1
+        # A row that cannot be read could have been of any split.
+        if wanted.split is None or split == wanted.split or row.problem is not None:
+            judge.add(row)
+    if not splits:
+        raise ValueError(f"{path} has no {what}")
+    if wanted.split is not None:
+        _check_split(path, wanted.split, splits, judge.columns.split)
+    described, skipped = judge.verdict()
+    if not described:
+        raise ValueError(_nothing_left(path, skipped))
+    samples = [
+        ImageTextSample(
+            key=image,
+            captions=tuple(known.captions),
+            open_image=StoredImage(images, image),
+            label=known.label,
+            questions=tuple(known.questions),
+            split=known.split,
+        )
+        for image, known in described.items()
+    ]
+    name = path.name if wanted.split is None else f"{path.name} ({wanted.split})"
+    return RowSource(name, select(samples, wanted.limit, wanted.seed), skipped)
+
+
+def _check_split(path: Path, split: str, splits: Counter[str | None], column: str) -> None:
+    known = sorted(name for name in splits if name is not None)
+    if not known:
+        raise ValueError(f'{path} has no splits (no line has a "{column}"), so ?split={split} cannot be taken')
+    check_choice(f"{path}: split", split, known)
+
+
+def _nothing_left(path: Path, skipped: Sequence[SkippedSample]) -> str:
+    reason, count = Counter(sample.reason for sample in skipped).most_common(1)[0]
+    first = next(sample.detail for sample in skipped if sample.reason == reason)
+    return f'{path}: nothing can be used: {len(skipped):,} left out, {count:,} for "{reason}"; the first: {first}'

@@ -1,0 +1,109 @@
+"""Questions in the format of VQA v2, whose answers lie in a second file."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sycoca.data.formats.image_files import open_image_files
+from sycoca.data.formats.row_source import RowSource, source_from_rows
+from sycoca.data.formats.rows import Columns, QuestionRow, Row
+from sycoca.data.selection import EVERYTHING, Selection
+from sycoca.data.text_files import read_json, read_list
+
+_ID_IN_NAME = re.compile(r"\{(?::0?(\d{1,2})d?)?\}")
+
+
+def open_vqa(
+    path: Path,
+    *,
+    annotations: Path | None = None,
+    images: Path | None = None,
+    name: str | None = None,
+    wanted: Selection = EVERYTHING,
+) -> RowSource:
+    """Open questions with their answers: {"questions": [{"image_id", "question", "question_id"}]} and annotations.
+
+    Args:
+        path: The questions.
+        annotations: {"annotations": [{"question_id", "answers": [{"answer"}], "question_type", "answer_type"}]};
+            without them no question has an answer, as in a test set.
+        images: Folder or zip file; the file's own folder where it is not given.
+        name: What an image is called, with ``{}`` or ``{:012}`` for its id; COCO's names where it is not given, after
+            the file's "data_subtype".
+        wanted: Which part.
+    """
+    files = open_image_files(path.parent if images is None else images)
+    data = read_json(path)
+    questions = read_list(data, "questions", path)
+    answers = {} if annotations is None else read_annotations(annotations)
+    rows = _rows(questions, answers, _naming(path, data, name), annotations)
+    columns = Columns(image="image_id", answer="answers")
+    return source_from_rows(path, rows, files, columns=columns, wanted=wanted, what="questions")
+
+
+def read_annotations(path: Path) -> dict[int | str, Mapping[str, Any]]:
+    """Return the entries of an annotation file by question id; ValueError where the file is none."""
+    found: dict[int | str, Mapping[str, Any]] = {}
+    for i, entry in enumerate(read_list(read_json(path), "annotations", path)):
+        key = entry.get("question_id") if isinstance(entry, Mapping) else None
+        if not isinstance(key, int | str):
+            raise ValueError(f'{path}, annotation {i + 1}: expected {{"question_id": number, "answers": [..]}}')
+        if key in found:
+            raise ValueError(f"{path}, annotation {i + 1}: question {key} is answered twice")
+        found[key] = entry
+    return found
+
+
+def answer_texts(answers: object) -> object:
+    """Return the texts of [{"answer": text}, ..], or of a plain list of texts."""
+    if not isinstance(answers, list):
+        return answers
+    return [entry.get("answer") if isinstance(entry, Mapping) else entry for entry in answers]
+
+
+def _rows(
+    questions: list[Any],
+    answers: dict[int | str, Mapping[str, Any]],
+    image_name: Callable[[object], object],
+    annotations: Path | None,
+) -> Iterator[Row]:
+    for i, entry in enumerate(questions):
+        if not isinstance(entry, Mapping):
+            yield Row(place=f"question {i + 1}", problem='expected {"image_id", "question", "question_id"}')
+            continue
+        key = entry.get("question_id")
+        found = answers.pop(key, {}) if isinstance(key, int | str) else {}
+        question = QuestionRow(
+            question=entry.get("question"),
+            answers=answer_texts(found.get("answers")),
+            key=key,
+            question_type=found.get("question_type"),
+            answer_type=found.get("answer_type"),
+        )
+        place = f"question {key if isinstance(key, int | str) else i + 1}"
+        yield Row(place=place, image=image_name(entry.get("image_id")), questions=[question], given=entry)
+    for key in answers:
+        yield Row(place=f"question {key}", problem=f"{annotations} answers it, but it is not among the questions")
+
+
+def _naming(path: Path, data: dict[str, Any], name: str | None) -> Callable[[object], object]:
+    """Return what makes an image's name from its id."""
+    if name is None:
+        subset = data.get("data_subtype")
+        if not isinstance(subset, str):
+            raise ValueError(
+                f'{path} has no "data_subtype"; say what its images are called: ?name=COCO_val2014_{{:012}}.jpg'
+            )
+        # The images of test-dev are among those of test.
+        name = f"COCO_{subset.replace('-dev', '')}_{{:012}}.jpg"
+    found = list(_ID_IN_NAME.finditer(name))
+    if len(found) != 1:
+        raise ValueError(f"{path}: name must have the image's id in it once, as {{}} or {{:012}}, got {name!r}")
+    begin, end, width = name[: found[0].start()], name[found[0].end() :], int(found[0][1] or 0)
+
+    def image_name(key: object) -> object:
+        is_id = isinstance(key, int | str) and not isinstance(key, bool) and key != ""
+        return f"{begin}{str(key).zfill(width)}{end}" if is_id else key
+
+    return image_name

@@ -1,0 +1,1 @@
+"""What ``sycoca data check`` and ``stats`` look at."""

@@ -1,0 +1,249 @@
+"""What is wrong with data sets, each on its own and side by side."""
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from sycoca.data.inspection.duplicates import Likeness, find_duplicates
+from sycoca.data.inspection.image_facts import ImageFacts
+from sycoca.data.inspection.image_index import Finding
+from sycoca.data.inspection.statistics import Spread, spread
+from sycoca.data.samples import SampleSource, skipped_samples
+from sycoca.unusable import SkippedSample
+
+NUM_EXAMPLES = 20
+"""How many of the longest and of the most repeated captions are named."""
+
+VERY_LONG_WORDS = 100
+"""A caption of more words is probably no caption but an article or a mistake of the columns."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaptionOccurrence:
+    """A caption worth a look."""
+
+    caption: str
+    """The text."""
+
+    key: str
+    """The sample it stands in, or the first of several."""
+
+    number: int
+    """Its tokens, or how often it is said."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaptionFindings:
+    """What stands out among the captions of a set."""
+
+    num_captions: int
+    """Captions of all samples."""
+
+    num_different: int
+    """Different ones."""
+
+    repeated_in_sample: tuple[CaptionOccurrence, ...]
+    """Captions that one image has more than once, and how often: all of them."""
+
+    most_repeated: tuple[CaptionOccurrence, ...]
+    """Captions of several images, most frequent first, and how many have them."""
+
+    num_one_word: int
+    """Captions of a single word."""
+
+    one_word: tuple[CaptionOccurrence, ...]
+    """Captions of a single word, most frequent first, and how often each is said."""
+
+    num_very_long: int
+    """Captions of more than `VERY_LONG_WORDS` words."""
+
+    num_cut: int
+    """Captions of more tokens than the context length."""
+
+    longest: tuple[CaptionOccurrence, ...]
+    """Captions that are cut, longest first, with their tokens."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageFindings:
+    """What the readable images of a set are like."""
+
+    num_readable: int
+    num_gray: int
+    widths: Spread | None
+    """None where no image could be read."""
+
+    heights: Spread | None
+    shorter_sides: Spread | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetCheck:
+    """What was found in one data set."""
+
+    name: str
+    spec: str
+    num_samples: int
+    """Samples that the set offers, those with unreadable images included."""
+
+    num_samples_by_split: dict[str, int]
+    """The same by the split that the file puts them into, in the file's order; empty where it knows none."""
+
+    problems: tuple[SkippedSample, ...]
+    """Rows that are no samples and images that cannot be read, by name and reason."""
+
+    captions: CaptionFindings
+    images: ImageFindings
+
+    @property
+    def num_problems_by_reason(self) -> dict[str, int]:
+        """How often each reason occurs, most frequent first."""
+        return dict(Counter(problem.reason for problem in self.problems).most_common())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """A sample of one of the sets."""
+
+    set_number: int
+    index: int
+    key: str
+    part: str
+    """The set's name, with the split where it has several."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Duplicates:
+    """Samples that show the same picture."""
+
+    likeness: Likeness
+    places: tuple[Place, ...]
+
+    @property
+    def is_leak(self) -> bool:
+        """Whether they lie in more than one set, or in several splits of one."""
+        return len({(place.set_number, place.part) for place in self.places}) > 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataCheck:
+    """What was found in all data sets together."""
+
+    sets: tuple[SetCheck, ...]
+    duplicates: tuple[Duplicates, ...]
+    context_length: int
+
+    @property
+    def leaks(self) -> tuple[Duplicates, ...]:
+        """Pictures that lie in more than one set or split."""
+        return tuple(group for group in self.duplicates if group.is_leak)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is broken and no two sets or splits share a picture."""
+        return not self.leaks and not any(one.problems for one in self.sets)
+
+
+def check_set(
+    source: SampleSource,
+    spec: str,
+    findings: Sequence[Finding],
+    num_tokens: Callable[[str], int],
+    context_length: int,
+) -> SetCheck:
+    """Judge a set; ``findings`` are those about its images, in order, of all or of some."""
+    return SetCheck(
+        name=source.name,
+        spec=spec,
+        num_samples=len(source),
+        num_samples_by_split=_count_splits(source),
+        problems=(*skipped_samples(source), *(one for one in findings if isinstance(one, SkippedSample))),
+        captions=check_captions(source, num_tokens, context_length),
+        images=check_images([one for one in findings if isinstance(one, ImageFacts)]),
+    )
+
+
+def check_captions(source: SampleSource, num_tokens: Callable[[str], int], context_length: int) -> CaptionFindings:
+    """Count what stands out among the captions."""
+    first_key: dict[str, str] = {}
+    times_said: Counter[str] = Counter()
+    num_images: Counter[str] = Counter()
+    repeated: list[CaptionOccurrence] = []
+    for key, captions in _captions(source):
+        own = Counter(captions)
+        times_said.update(captions)
+        num_images.update(own.keys())
+        repeated += [CaptionOccurrence(caption=c, key=key, number=n) for c, n in own.items() if n > 1]
+        for caption in own:
+            first_key.setdefault(caption, key)
+    # A text has at most as many tokens as bytes, with its ends and a leading space: only the long ones are counted.
+    long = [caption for caption in times_said if len(caption.encode()) + 3 > context_length]
+    cut = {caption: number for caption in long if (number := num_tokens(caption)) > context_length}
+    one_word = {caption: n for caption, n in times_said.items() if len(caption.split()) == 1}
+
+    def examples(numbers: dict[str, int]) -> tuple[CaptionOccurrence, ...]:
+        most = heapq.nlargest(NUM_EXAMPLES, numbers.items(), key=lambda item: item[1])
+        return tuple(CaptionOccurrence(caption=c, key=first_key[c], number=n) for c, n in most)
+
+    return CaptionFindings(
+        num_captions=times_said.total(),
+        num_different=len(times_said),
+        repeated_in_sample=tuple(repeated),
+        most_repeated=examples({caption: n for caption, n in num_images.items() if n > 1}),
+        num_one_word=sum(one_word.values()),
+        one_word=examples(one_word),
+        num_very_long=sum(n for caption, n in times_said.items() if len(caption.split()) > VERY_LONG_WORDS),
+        num_cut=sum(times_said[caption] for caption in cut),
+        longest=examples(cut),
+    )
+
+
+def check_images(facts: Sequence[ImageFacts]) -> ImageFindings:
+    """Measure the images."""
+    return ImageFindings(
+        num_readable=len(facts),
+        num_gray=sum(fact.is_gray for fact in facts),
+        widths=spread([fact.width for fact in facts]),
+        heights=spread([fact.height for fact in facts]),
+        shorter_sides=spread([min(fact.width, fact.height) for fact in facts]),
+    )
+
+
+def duplicates_among(
+    sources: Sequence[SampleSource], places: Sequence[Sequence[int]], findings: Sequence[Sequence[Finding]]
+) -> tuple[Duplicates, ...]:
+    """Return the pictures that occur more than once, those in several sets or splits first.
+
+    ``findings`` are about the images at ``places`` of each source.
+    """
+    have_splits = [len(_count_splits(source)) > 1 for source in sources]
+    where = [(number, index) for number, indices in enumerate(places) for index in indices]
+    facts = [one if isinstance(one, ImageFacts) else None for ones in findings for one in ones]
+
+    def place(number: int, index: int) -> Place:
+        sample, name = sources[number][index], sources[number].name
+        part = part_name(name, sample.split) if have_splits[number] else name
+        return Place(set_number=number, index=index, key=sample.key, part=part)
+
+    groups = [
+        Duplicates(likeness=group.likeness, places=tuple(place(*where[i]) for i in group.places))
+        for group in find_duplicates(facts)
+    ]
+    return tuple(sorted(groups, key=lambda group: (not group.is_leak, group.likeness != "exact")))
+
+
+def part_name(set_name: str, split: str | None) -> str:
+    """Return what a split of a set is called."""
+    return f"{set_name} ({split or 'no split'})"
+
+
+def _count_splits(source: SampleSource) -> dict[str, int]:
+    splits = Counter(source[index].split for index in range(len(source)))
+    return {} if set(splits) <= {None} else {split or "no split": number for split, number in splits.items()}
+
+
+def _captions(source: SampleSource) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for index in range(len(source)):
+        sample = source[index]
+        yield sample.key, sample.captions

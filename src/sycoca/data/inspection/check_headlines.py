@@ -1,0 +1,93 @@
+"""What a data check comes to, in sentences; the most serious first."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+from sycoca.data.inspection.check import VERY_LONG_WORDS, DataCheck, Duplicates, SetCheck, part_name
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Headline:
+    """One sentence."""
+
+    text: str
+    kind: Literal["bad", "odd", "good"]
+    """Whether it makes the check fail, deserves a look, or is as it should be."""
+
+
+def headlines(check: DataCheck) -> list[Headline]:
+    """Say what was found, bad before odd before good: leaks, problems, duplicates, captions."""
+    found = [*_leaks(check), *_problems(check.sets), *_duplicates(check.duplicates)]
+    for one in check.sets:
+        found += _captions(one, check.context_length)
+    return sorted(found, key=lambda headline: ("bad", "odd", "good").index(headline.kind))
+
+
+def _leaks(check: DataCheck) -> Iterator[Headline]:
+    parts = [part for number, one in enumerate(check.sets) for part in _parts(number, one)]
+    for first, second in combinations(parts, 2):
+        names = f"{first[1]} and {second[1]}"
+        shared = [
+            group
+            for group in check.leaks
+            if {first, second} <= {(place.set_number, place.part) for place in group.places}
+        ]
+        num_exact = sum(group.likeness == "exact" for group in shared)
+        if num_exact:
+            yield Headline(kind="bad", text=f"{names} share {counted(num_exact, 'photo')}")
+        if len(shared) > num_exact:
+            yield Headline(kind="bad", text=f"{names} share {counted(len(shared) - num_exact, 'near duplicate')}")
+    if len(parts) > 1 and not check.leaks:
+        yield Headline(kind="good", text=f"no photo is in two {'sets' if len(check.sets) > 1 else 'splits'}")
+
+
+def _parts(number: int, one: SetCheck) -> list[tuple[int, str]]:
+    splits = one.num_samples_by_split
+    return [(number, part_name(one.name, split)) for split in splits] if len(splits) > 1 else [(number, one.name)]
+
+
+def _problems(sets: Sequence[SetCheck]) -> Iterator[Headline]:
+    for one in sets:
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in one.num_problems_by_reason.items())
+        if one.problems:
+            text = f"{one.name}{_splits(one)} has {counted(len(one.problems), 'unusable item')}: {reasons}"
+            yield Headline(kind="bad", text=text)
+        else:
+            text = f"{one.name}: {counted(one.images.num_readable, 'image')} read{_splits(one)}, nothing broken"
+            yield Headline(kind="good", text=text)
+
+
+def _splits(one: SetCheck) -> str:
+    by_split = one.num_samples_by_split
+    numbers = ", ".join(f"{number:,} {split}" for split, number in by_split.items())
+    return f" ({numbers})" if len(by_split) > 1 else ""
+
+
+def _duplicates(groups: Sequence[Duplicates]) -> Iterator[Headline]:
+    for likeness, what in (("exact", "identical photos"), ("near", "near duplicates")):
+        number = sum(group.likeness == likeness and not group.is_leak for group in groups)
+        if number:
+            yield Headline(kind="odd", text=f"{counted(number, 'group')} of {what} within one set or split")
+
+
+def _captions(one: SetCheck, context_length: int) -> Iterator[Headline]:
+    captions = one.captions
+    if captions.repeated_in_sample:
+        text = f"{one.name}: {counted(len(captions.repeated_in_sample), 'caption')} repeated for the same image"
+        yield Headline(kind="odd", text=text)
+    if captions.num_one_word:
+        yield Headline(kind="odd", text=f"{one.name}: {counted(captions.num_one_word, 'caption')} of one word")
+    if captions.num_very_long:
+        text = f"{one.name}: {counted(captions.num_very_long, 'caption')} of more than {VERY_LONG_WORDS} words"
+        yield Headline(kind="odd", text=text)
+    if captions.num_cut:
+        share = captions.num_cut / captions.num_captions
+        text = f"{one.name}: {counted(captions.num_cut, 'caption')} ({share:.2%}) cut at {context_length} tokens"
+        yield Headline(kind="odd", text=text)
+
+
+def counted(number: int, thing: str) -> str:
+    """Return "1 photo", "3 photos"."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

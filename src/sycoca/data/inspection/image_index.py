@@ -1,0 +1,184 @@
+"""What is known of image files, kept between commands: one row per file, valid while the file stays as it is.
+
+A cache and no more: whatever goes wrong with it is said in one line, and the images are looked at again.
+"""
+
+import os
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, final
+
+import PIL
+
+from sycoca.data.formats.image_files import Fingerprint
+from sycoca.data.inspection.image_facts import ImageFacts
+from sycoca.unusable import SkippedSample
+
+Finding = ImageFacts | SkippedSample
+"""What looking at an image has brought: facts, or why there are none."""
+
+LASTING_REASONS = frozenset({"empty file", "not an image", "broken image", "image too small"})
+"""What stays wrong while the file stays the same; a lack of rights or memory may be gone next time."""
+
+_SCHEMA_VERSION = 1
+_LOOKED_AT_BY = f"1, PIL {PIL.__version__}"  # raise the 1 where decoding or `image_facts` changes
+_SECONDS_TO_WAIT = 20.0
+_MOST_NAMES = 500  # SQLite takes a limited number of values at a time
+_NUM_FACTS = 6
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS images (
+    file BLOB PRIMARY KEY, bytes INTEGER, stamp INTEGER, looked_at_by TEXT,
+    width INTEGER, height INTEGER, is_gray INTEGER, pixel_hash BLOB, perceptual_hash BLOB, colors BLOB,
+    name BLOB, reason TEXT, detail BLOB
+) WITHOUT ROWID
+"""
+
+
+def default_index_path() -> Path:
+    """Return where the index lies: sycoca/images.sqlite in the user's folder for caches."""
+    chosen = os.environ.get("XDG_CACHE_HOME")
+    if chosen:
+        folder = Path(chosen)
+    elif sys.platform == "win32":
+        folder = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        folder = Path.home() / "Library" / "Caches"
+    else:
+        folder = Path.home() / ".cache"
+    return folder / "sycoca" / "images.sqlite"
+
+
+@final
+class ImageIndex:
+    """Findings by fingerprint, in an SQLite file that several processes may use at once."""
+
+    def __init__(self, path: Path | None, say: Callable[[str], None]) -> None:
+        """Open or create the file; without a path nothing is kept. ``say`` takes one line about what is wrong."""
+        self._path = path
+        self._say = say
+        self._database: sqlite3.Connection | None = None
+        if path is not None:
+            with self._guarded(path):
+                self._database = _opened(path)
+
+    def known(self, fingerprints: Sequence[Fingerprint]) -> Mapping[Fingerprint, Finding]:
+        """Return what is known of those files in their present state."""
+        found: dict[Fingerprint, Finding] = {}
+        for start in range(0, len(fingerprints), _MOST_NAMES):
+            for row in self._rows([_bytes(one[0]) for one in fingerprints[start : start + _MOST_NAMES]]):
+                found[(_text(row[0]), row[1], row[2])] = _finding(row[3:])
+        wanted = set(fingerprints)
+        return {fingerprint: finding for fingerprint, finding in found.items() if fingerprint in wanted}
+
+    def keep(self, findings: Mapping[Fingerprint, Finding]) -> None:
+        """Remember what will stay true while the files stay as they are."""
+        rows = [(*_row_start(fingerprint), *_row_end(finding)) for fingerprint, finding in findings.items()]
+        lasting = [row for row in rows if row[-2] is None or row[-2] in LASTING_REASONS]
+        if self._path is None or self._database is None or not lasting:
+            return
+        with self._guarded(self._path), self._database:
+            values = ", ".join("?" * len(lasting[0]))
+            self._database.executemany(f"INSERT OR REPLACE INTO images VALUES ({values})", lasting)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _rows(self, names: Sequence[bytes]) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = []
+        if self._path is not None and self._database is not None:
+            places = ", ".join("?" * len(names))
+            query = (
+                "SELECT file, bytes, stamp, width, height, is_gray, pixel_hash, perceptual_hash, colors,"
+                f" name, reason, detail FROM images WHERE looked_at_by = ? AND file IN ({places})"
+            )
+            with self._guarded(self._path):
+                rows = self._database.execute(query, (_LOOKED_AT_BY, *names)).fetchall()
+        return rows
+
+    @contextmanager
+    def _guarded(self, path: Path) -> Iterator[None]:
+        """Say what is wrong with the file and go on: anew where it is damaged, else without it."""
+        try:
+            yield
+        except (sqlite3.OperationalError, OSError, _NewerIndexError) as error:
+            self._say(f"image index {path}: {error}; going on without it (--index PATH names another)")
+            self.close()
+        except sqlite3.DatabaseError as error:
+            self._say(f"image index {path} is damaged ({error}); it is built anew")
+            self.close()
+            with self._guarded_once(path):
+                path.unlink()
+                self._database = _opened(path)
+
+    @contextmanager
+    def _guarded_once(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            self._say(f"image index {path}: {error}; going on without it (--index PATH names another)")
+            self.close()
+
+
+class _NewerIndexError(Exception):
+    """The file was written by a later version, which its owner may still use."""
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    database = sqlite3.connect(path, timeout=_SECONDS_TO_WAIT)
+    try:
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version > _SCHEMA_VERSION:
+            raise _NewerIndexError(f"it has version {version}, this SyCoCa knows {_SCHEMA_VERSION}")
+        # Waiting for the disk protects from power cuts only, after which a damaged cache is built anew.
+        database.execute("PRAGMA synchronous = OFF")
+        with database:
+            database.execute(_SCHEMA)
+            database.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _row_start(fingerprint: Fingerprint) -> tuple[Any, ...]:
+    file, num_bytes, stamp = fingerprint
+    return _bytes(file), num_bytes, stamp, _LOOKED_AT_BY
+
+
+def _row_end(finding: Finding) -> tuple[Any, ...]:
+    if isinstance(finding, SkippedSample):
+        return *[None] * _NUM_FACTS, _bytes(finding.name), finding.reason, _bytes(finding.detail)
+    perceptual_hash = finding.perceptual_hash.to_bytes(8, "big")  # SQLite's integers have a sign
+    sizes = finding.width, finding.height, finding.is_gray
+    return *sizes, finding.pixel_hash, perceptual_hash, finding.colors, None, None, None
+
+
+def _finding(columns: Sequence[Any]) -> Finding:
+    width, height, is_gray, pixel_hash, perceptual_hash, colors, name, reason, detail = columns
+    if reason is not None:
+        return SkippedSample(name=_text(name), reason=reason, detail=_text(detail))
+    return ImageFacts(
+        width=width,
+        height=height,
+        is_gray=bool(is_gray),
+        pixel_hash=pixel_hash,
+        perceptual_hash=int.from_bytes(perceptual_hash, "big"),
+        colors=colors,
+    )
+
+
+def _bytes(text: str) -> bytes:
+    # Names of files that are not UTF-8 hold halves of characters, which SQLite refuses as text.
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode("utf-8", "surrogatepass")

@@ -1,0 +1,1 @@
+"""From samples to the image tensors of a training step."""

@@ -1,0 +1,171 @@
+"""What a loader worker does: open a sample's image, or another one's in its place, and cut a crop."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset, get_worker_info
+
+from sycoca.data.loading.skipping import named
+from sycoca.data.samples import ImageOpener, SampleSource
+from sycoca.preprocess.config import ImageTransformConfig
+from sycoca.preprocess.image_transforms import image_threads, smallest_training_side, training_image
+from sycoca.randomness import derive_generator, derive_key
+from sycoca.unusable import SkippedSample, UnusableSampleError
+
+Place = tuple[int, int]
+"""Epoch and index of a sample."""
+
+_MOST_ATTEMPTS = 100
+"""Samples that are tried for one place; so many unreadable ones in a row are no accident."""
+
+
+class Mixed(NamedTuple):
+    """The other image in a mixed one."""
+
+    partner: int
+    """The sample it is from."""
+
+    ratio: float
+    """Its part of the mixture, 0 to 1."""
+
+
+class Crop(NamedTuple):
+    """The crop for one place of a batch."""
+
+    place: Place
+    """The sample that was taken in the end."""
+
+    image: Float[Tensor, "3 height width"] | None
+    """None where no image was found."""
+
+    skipped: tuple[SkippedSample, ...]
+    """Samples that could not be read before it."""
+
+    mixed: Mixed | None = None
+    """What is mixed into it, if anything."""
+
+
+class CropBatch(NamedTuple):
+    """The crops of a micro-batch, as a worker hands them over."""
+
+    places: tuple[Place, ...]
+    """The samples that were taken."""
+
+    images: Float[Tensor, "batch 3 height width"] | None
+    """None where one is missing."""
+
+    skipped: tuple[SkippedSample, ...]
+    """Samples that could not be read."""
+
+    mixed: tuple[Mixed | None, ...] = ()
+    """What is mixed into each; nothing at all where images are not mixed."""
+
+
+def stack_crops(crops: Sequence[Crop]) -> CropBatch:
+    """Put crops together: one tensor travels faster between processes than many."""
+    images = [crop.image for crop in crops if crop.image is not None]
+    return CropBatch(
+        places=tuple(crop.place for crop in crops),
+        images=torch.stack(images) if len(images) == len(crops) else None,
+        skipped=tuple(skipped for crop in crops for skipped in crop.skipped),
+        mixed=tuple(crop.mixed for crop in crops),
+    )
+
+
+@final
+class TrainingCrops(Dataset):
+    """Training crops by epoch and sample: what loader workers do.
+
+    With ``mixup_alpha`` every crop is mixed with one of another sample of the source (mixup, arXiv 1710.09412): ratios
+    are drawn from Beta(alpha, alpha), partners evenly. Both follow from seed, epoch and sample alone, so a mixture does
+    not depend on what else is in its batch.
+    """
+
+    def __init__(
+        self,
+        source: SampleSource,
+        config: ImageTransformConfig,
+        image_size: int,
+        seed: int,
+        cache_images: bool,
+        mixup_alpha: float | None = None,
+    ) -> None:
+        self._source = source
+        self._config = config
+        self._image_size = image_size
+        self._smallest_side = smallest_training_side(image_size, config)
+        self._seed = seed
+        self._mixup_alpha = mixup_alpha
+        self._cache: dict[int, Image.Image] | None = {} if cache_images else None
+        self._image_of: dict[ImageOpener, Image.Image] = {}
+
+    def __getitem__(self, place: Place) -> Crop:
+        epoch, first = place
+        skipped: list[SkippedSample] = []
+        candidates = (self._replacement(place, attempt) if attempt else first for attempt in range(_MOST_ATTEMPTS))
+        found = self._first_readable(candidates, lambda index: (epoch, index), "crop", skipped)
+        if found is None:
+            return Crop(place, None, tuple(skipped))
+        index, image = found
+        if self._mixup_alpha is None:
+            return Crop((epoch, index), image, tuple(skipped))
+        partners = (self._partner((epoch, index), attempt) for attempt in range(_MOST_ATTEMPTS))
+        other = self._first_readable(partners, lambda _: (epoch, index), "mixup crop", skipped)
+        if other is None:
+            return Crop((epoch, index), None, tuple(skipped))
+        mixed = Mixed(other[0], self._mixing_ratio((epoch, index), self._mixup_alpha))
+        return Crop((epoch, index), torch.lerp(image, other[1], mixed.ratio), tuple(skipped), mixed)
+
+    def __getitems__(self, places: list[Place]) -> list[Crop]:
+        """Return the crops of a micro-batch, cut several at a time unless workers share the cores already."""
+        if get_worker_info() is not None:
+            return [self[place] for place in places]
+        with image_threads() as pool:
+            return list(pool.map(self.__getitem__, places))
+
+    def _first_readable(
+        self,
+        candidates: Iterable[int],
+        drawn_for: Callable[[int], Place],
+        purpose: str,
+        skipped: list[SkippedSample],
+    ) -> tuple[int, Float[Tensor, "3 height width"]] | None:
+        """Return the first sample whose image can be read, and a crop of it; others go to ``skipped``."""
+        for index in candidates:
+            try:
+                image = self._open(index)
+            except UnusableSampleError as error:
+                skipped.append(named(error, self._source[index]))
+            else:
+                generator = derive_generator(self._seed, purpose, *drawn_for(index))
+                return index, training_image(image, self._image_size, self._config, generator)
+        return None
+
+    def _partner(self, place: Place, attempt: int) -> int:
+        num_others = max(len(self._source) - 1, 1)
+        distance = 1 + derive_key(self._seed, "mixup partner", *place, attempt) % num_others
+        return (place[1] + distance) % len(self._source)
+
+    def _mixing_ratio(self, place: Place, alpha: float) -> float:
+        # NumPy's: PyTorch draws from Beta with its global generator only.
+        generator = np.random.Generator(np.random.PCG64(derive_key(self._seed, "mixup ratio", *place)))
+        return float(generator.beta(alpha, alpha))
+
+    def _replacement(self, place: Place, attempt: int) -> int:
+        return derive_key(self._seed, "replacement", *place, attempt) % len(self._source)
+
+    def _open(self, index: int) -> Image.Image:
+        if self._cache is None:
+            return self._source[index].open_image(self._smallest_side)
+        if index not in self._cache:
+            # Several samples may show one image, as questions do: their openers are equal.
+            opener = self._source[index].open_image
+            if opener not in self._image_of:
+                self._image_of[opener] = opener(self._smallest_side)
+            self._cache[index] = self._image_of[opener]
+        return self._cache[index]

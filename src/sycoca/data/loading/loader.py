@@ -1,0 +1,176 @@
+"""From samples to batches: one endless order of samples; every rank takes its slice of every batch."""
+
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass, field
+from functools import lru_cache
+from itertools import count
+from typing import final
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from sycoca.data.loading.batch_maker import BatchMaker
+from sycoca.data.loading.crops import CropBatch, Place, TrainingCrops, stack_crops
+from sycoca.data.loading.skipping import SkipLog
+from sycoca.data.samples import SampleSource
+from sycoca.preprocess.config import ImageTransformConfig
+from sycoca.preprocess.image_transforms import inference_batch
+from sycoca.randomness import derive_generator, derive_key
+from sycoca.records import BatchTotals, TrainingBatch
+
+
+def global_order(seed: int, epoch: int, num_samples: int) -> Int[Tensor, " samples"]:
+    """Return the order in which an epoch visits the samples, the same for every rank."""
+    return torch.randperm(num_samples, generator=derive_generator(seed, "order", epoch))
+
+
+@final
+@dataclass(eq=False)
+class TrainingBatches:
+    """Endless batches of a source; step s always gets the same pairs, crops and captions.
+
+    The epochs' orders are joined to one stream, of which step s takes the ``global_batch_size`` samples from
+    s x ``global_batch_size`` on: nothing is dropped, and a batch may reach into the next epoch.
+
+    A sample whose image cannot be read is named in ``skip_log``, and another takes its place, drawn from seed, epoch
+    and index alone, so that every rank and a resumed run draw the same. The batch's total of labels stays that of the
+    samples first drawn: the ranks know it without asking each other.
+    """
+
+    source: SampleSource
+    examples: BatchMaker
+    transform_config: ImageTransformConfig
+    image_size: int
+    _: KW_ONLY
+    seed: int
+    global_batch_size: int
+    """Pairs per step over all ranks."""
+
+    micro_batch_size: int | None = None
+    """Pairs per forward on one rank; None for the rank's whole share."""
+
+    num_workers: int = 0
+    """Processes that read images beside this one; 0 reads them in this one, several at a time."""
+
+    pin_memory: bool = False
+    """Whether images wait in memory that a GPU copies from while it computes."""
+
+    rank: int = 0
+    world_size: int = 1
+    cache_images: bool = False
+    """Whether every image stays in memory after its first use; each worker keeps its own."""
+
+    skip_log: SkipLog | None = None
+    """Takes the samples that this process leaves out; without one, the first of them is an error."""
+
+    mixup_alpha: float | None = None
+    """How strongly images are mixed, see `TrainingCrops`; None does not."""
+
+    _crops: TrainingCrops = field(init=False, repr=False)
+    _skip_log: SkipLog = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.source) == 0:
+            raise ValueError(f"{self.source.name} has no samples to train on")
+        if self.global_batch_size < 1 or self.global_batch_size % self.world_size:
+            raise ValueError(
+                f"global_batch_size must be a multiple of the {self.world_size} processes, got {self.global_batch_size}"
+            )
+        if self.micro_batch_size is not None and (self.micro_batch_size < 1 or self._share % self.micro_batch_size):
+            raise ValueError(
+                f"micro_batch_size must divide the {self._share} pairs that each process has per step,"
+                f" got {self.micro_batch_size}"
+            )
+        self._skip_log = SkipLog(self.source, 0.0) if self.skip_log is None else self.skip_log
+        self._crops = TrainingCrops(
+            self.source,
+            self.transform_config,
+            self.image_size,
+            self.seed,
+            self.cache_images,
+            mixup_alpha=self.mixup_alpha,
+        )
+
+    def from_step(self, step: int) -> Iterator[list[TrainingBatch]]:
+        """Yield the micro-batches of this rank for that step (the first is 0) and all that follow."""
+        loader = DataLoader(
+            self._crops,
+            batch_sampler=self._micro_batches(step),  # pyright: ignore[reportArgumentType]
+            collate_fn=stack_crops,
+            num_workers=self.num_workers,
+            pin_memory=self.pin_memory,
+            # Without one of its own the loader would draw from PyTorch's global generator.
+            generator=torch.Generator(),
+        )
+        crops = iter(loader)
+        try:
+            for current in count(step):
+                global_batch = self._places(current)
+                totals = self._totals(global_batch)
+                yield [self._batch(next(crops), totals) for _ in self._split(global_batch)]
+        finally:
+            # The traceback of an error would keep the workers alive, and their late end takes seconds.
+            del crops
+
+    @property
+    def _share(self) -> int:
+        return self.global_batch_size // self.world_size
+
+    def _micro_batches(self, step: int) -> Iterator[list[Place]]:
+        for current in count(step):
+            yield from self._split(self._places(current))
+
+    def _split(self, global_batch: list[Place]) -> list[list[Place]]:
+        """Cut this rank's slice of a global batch into micro-batches."""
+        size = self._share if self.micro_batch_size is None else self.micro_batch_size
+        own = global_batch[self.rank * self._share : (self.rank + 1) * self._share]
+        return [own[start : start + size] for start in range(0, len(own), size)]
+
+    def _places(self, step: int) -> list[Place]:
+        num_samples = len(self.source)
+        first = step * self.global_batch_size
+        spots = [divmod(position, num_samples) for position in range(first, first + self.global_batch_size)]
+        return [(epoch, int(_kept_order(self.seed, epoch, num_samples)[spot])) for epoch, spot in spots]
+
+    def _totals(self, global_batch: list[Place]) -> BatchTotals:
+        num_labels = sum(self.examples.num_labels(place) for place in global_batch)
+        return BatchTotals(num_samples=len(global_batch), num_labels=num_labels)
+
+    def _batch(self, crops: CropBatch, totals: BatchTotals) -> TrainingBatch:
+        for skipped in crops.skipped:
+            self._skip_log.add(skipped)
+        if crops.images is None:
+            raise ValueError(
+                f"{self.source.name}: {len(crops.skipped)} images, drawn one after another, cannot be read;"
+                f" the first: {crops.skipped[0].detail}"
+            )
+        keys = [derive_key(self.seed, "sample", *place) for place in crops.places]
+        return self.examples.batch(crops, crops.images, torch.tensor(keys), totals)
+
+
+def validation_batches(
+    source: SampleSource,
+    examples: BatchMaker,
+    transform_config: ImageTransformConfig,
+    image_size: int,
+    batches: range,
+    batch_size: int,
+    seed: int,
+) -> Iterator[TrainingBatch]:
+    """Yield those ``batches`` (by number) of the samples in their order, nothing drawn; the last may be smaller.
+
+    Totals are those of the batch, so a batch's losses are means over it.
+    """
+    for number in batches:
+        indices = range(number * batch_size, min((number + 1) * batch_size, len(source)))
+        samples = [source[index] for index in indices]
+        images = inference_batch([sample.open_image for sample in samples], image_size, transform_config)
+        draw_keys = torch.tensor([derive_key(seed, "validation", index) for index in indices])
+        yield examples.in_order(samples, images, draw_keys)
+
+
+@lru_cache(maxsize=4)
+def _kept_order(seed: int, epoch: int, num_samples: int) -> Int[Tensor, " samples"]:
+    return global_order(seed, epoch, num_samples)

@@ -1,0 +1,1 @@
+"""The built-in scenes, generated from a seed."""

@@ -1,0 +1,94 @@
+"""The built-in scenes as a source: generated, seeded, no download."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import final, get_args
+
+import numpy as np
+from jaxtyping import Bool
+from PIL import Image
+
+from sycoca.data.choices import check_choice
+from sycoca.data.samples import ImageTextSample
+from sycoca.data.scenes.content import Level, Scene, Split
+from sycoca.data.scenes.language import captions_of, facts_of, named_objects
+from sycoca.data.scenes.layout import draw_scene
+from sycoca.data.scenes.questions import questions_of
+from sycoca.data.scenes.render import object_masks, render
+
+DEFAULT_COUNT = 2000
+"""Scenes of a source that does not say how many."""
+
+
+@final
+class ScenesSource:
+    """Scenes of one level and split: captions, questions, labels and the pixels of what is described.
+
+    What a scene shows decides its split, so no seed lets a held-out scene's content occur in training.
+    """
+
+    def __init__(
+        self,
+        *,
+        level: Level = "easy",
+        count: int = DEFAULT_COUNT,
+        seed: int = 0,
+        split: Split = "train",
+        size: int = 64,
+    ) -> None:
+        check_choice("scenes: level", level, get_args(Level))
+        check_choice("scenes: split", split, get_args(Split))
+        if count < 1:
+            raise ValueError(f"scenes: count must be at least 1, got {count}")
+        if size < 16:
+            raise ValueError(f"scenes: size must be at least 16 pixels, got {size}")
+        self.level: Level = level
+        self.count = count
+        self.seed = seed
+        self.split: Split = split
+        self.size = size
+
+    @property
+    def name(self) -> str:
+        """Level and split."""
+        return f"scenes-{self.level}-{self.split}"
+
+    def __len__(self) -> int:
+        return self.count
+
+    def scene(self, index: int) -> Scene:
+        """Return what sample number ``index`` shows."""
+        if not 0 <= index < self.count:
+            raise IndexError(f"{self.name} has scenes 0 to {self.count - 1}, not {index}")
+        return draw_scene(self.level, self.split, self.seed, index)
+
+    def __getitem__(self, index: int) -> ImageTextSample:
+        scene = self.scene(index)
+        return ImageTextSample(
+            key=f"{self.name}-{self.seed}-{index:06d}",
+            captions=captions_of(scene),
+            open_image=SceneImage(scene, self.size),
+            label=scene.label,
+            questions=questions_of(scene),
+            described_pixels=partial(described_pixels, scene, self.size),
+        )
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SceneImage:
+    """Renders a scene of so many pixels a side."""
+
+    scene: Scene
+    size: int
+
+    def __call__(self, smallest_side: int | None = None, /) -> Image.Image:
+        """Return the picture, always in full: that is cheap."""
+        del smallest_side
+        return Image.fromarray(render(self.scene, self.size))
+
+
+def described_pixels(scene: Scene, size: int, place: int) -> Bool[np.ndarray, "height width"]:
+    """Return the pixels of the objects that caption number ``place`` of the scene names."""
+    named = named_objects(facts_of(scene)[place], scene)
+    return np.logical_or.reduce(object_masks(scene, size)[named])

@@ -1,0 +1,1 @@
+"""Result files and samples written to disk."""

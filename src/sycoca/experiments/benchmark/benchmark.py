@@ -1,0 +1,102 @@
+"""The benchmark: how fast this machine multiplies and copies, and how much of that the library makes use of."""
+
+from rich.console import Console
+
+from sycoca.experiments.benchmark.inputs import TEXTS_PER_IMAGE, check_fits, scene_batch, scene_tokenizer
+from sycoca.experiments.benchmark.machine import (
+    copy_row,
+    describe_machine,
+    matrix_row,
+    peak_bytes,
+    use_threads,
+    used_bytes,
+)
+from sycoca.experiments.benchmark.result import BenchmarkResult, RowResult, Setting
+from sycoca.experiments.benchmark.rows import NUM_BEAMS, BenchmarkParts, LibraryRows, caption_tokens
+from sycoca.experiments.benchmark.settings import PEAK_ROWS, BenchmarkSettings
+from sycoca.experiments.benchmark.timing import BenchmarkRow, measure
+from sycoca.model.sycoca import SyCoCa
+from sycoca.presets.pretrain import pretrain_preset
+from sycoca.training.config import RuntimeConfig
+from sycoca.training.engine.runtime import Runtime
+from sycoca.training.recipes.initial_model import build_model
+from sycoca.training.recipes.pretraining.config import PretrainConfig, resolved_model_config
+
+
+def benchmark(settings: BenchmarkSettings, *, console: Console) -> BenchmarkResult:
+    """Measure the machine first, then the library on it.
+
+    Raises ValueError where the device is not there, its memory too small, or several processes were started.
+    """
+    config = pretrain_preset(settings.preset)
+    runtime_config = RuntimeConfig(device=settings.device, precision=settings.precision, compile=settings.compile)
+    with use_threads(settings.threads), Runtime(runtime_config) as runtime:
+        if runtime.world_size > 1:
+            raise ValueError("a benchmark measures one process; start it without torchrun")
+        check_fits(config, settings.batch_size, runtime.device)
+        console.print(f"building preset {settings.preset} on {runtime.device}", highlight=False)
+        parts = _build(settings, config, runtime)
+        memory: dict[str, int | None] = {"model_built_bytes": used_bytes(runtime.device), "train_all_peak_bytes": None}
+        library = LibraryRows(parts)
+        if "train_all" in settings.chosen_rows:
+            console.print("measuring the memory of an update", highlight=False)
+            memory["train_all_peak_bytes"] = _update_bytes(library, runtime)
+        rows = [_row(name, library, runtime) for name in settings.chosen_rows]
+        results = measure(rows, runs=settings.runs, device=runtime.device, console=console)
+        return BenchmarkResult(
+            machine=describe_machine(runtime.device),
+            settings=_described(settings, config, parts.model),
+            rows=results,
+            peaks=_peaks(results),
+            memory=memory,
+        )
+
+
+def _build(settings: BenchmarkSettings, config: PretrainConfig, runtime: Runtime) -> BenchmarkParts:
+    tokenizer = scene_tokenizer(config)
+    batch = runtime.to_device(scene_batch(config, tokenizer, settings.batch_size))
+    # With the preset's vocabulary, not with the few words of the scenes: its costs are to be real.
+    sizes = resolved_model_config(config, config.model.text_encoder.vocab_size)
+    model = build_model(sizes, config.seed).to(runtime.device)
+    return BenchmarkParts(
+        settings=settings, config=config, runtime=runtime, tokenizer=tokenizer, model=model, batch=batch
+    )
+
+
+def _update_bytes(library: LibraryRows, runtime: Runtime) -> int | None:
+    """Return the peak of an update, behind one that leaves the optimizer's state and compiles what is to be compiled.
+
+    To be called before other rows: memory that they have freed stays with the process, and would count.
+    """
+    update = library.row("train_all").call
+    update()
+    return peak_bytes(update, runtime.device)
+
+
+def _row(name: str, library: LibraryRows, runtime: Runtime) -> BenchmarkRow:
+    for precision, peak_row in PEAK_ROWS.items():
+        if name == peak_row:
+            return matrix_row(precision, runtime.device)
+    return copy_row(runtime.device) if name == "copy_rate" else library.row(name)
+
+
+def _peaks(rows: dict[str, RowResult]) -> dict[str, float]:
+    """Return the rates of the fastest runs."""
+    found = {precision: rows[name] for precision, name in PEAK_ROWS.items() if name in rows}
+    return {precision: row.gflop / row.seconds_min for precision, row in found.items() if row.gflop is not None}
+
+
+def _described(settings: BenchmarkSettings, config: PretrainConfig, model: SyCoCa) -> dict[str, Setting]:
+    return {
+        "preset": settings.preset,
+        "parameters": model.num_parameters,
+        "image_size": config.model.image_encoder.image_size,
+        "batch_size": settings.batch_size,
+        "caption_tokens": caption_tokens(config),
+        "num_beams": NUM_BEAMS,
+        "retrieval_images": settings.retrieval_images,
+        "retrieval_texts": settings.retrieval_images * TEXTS_PER_IMAGE,
+        "precision": settings.precision,
+        "compile": settings.compile,
+        "runs": settings.runs,
+    }

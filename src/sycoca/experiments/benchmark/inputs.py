@@ -1,0 +1,107 @@
+"""What a benchmark works on: built-in scenes in the sizes of a preset, and a model with fresh weights."""
+
+import io
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sycoca.data.inspection.statistics import all_texts
+from sycoca.data.spec import open_source
+from sycoca.model.config import SyCoCaConfig
+from sycoca.model.sycoca import SyCoCa
+from sycoca.preprocess.image_transforms import inference_image
+from sycoca.preprocess.tokenizer import Tokenizer
+from sycoca.randomness import derive_generator, derive_key
+from sycoca.records import ImageTextBatch
+from sycoca.training.engine.limits import BYTES_PER_PARAMETER, device_bytes, gigabytes
+from sycoca.training.recipes.image_text.batches import CaptionBatches
+from sycoca.training.recipes.pretraining.config import PretrainConfig
+
+PHOTO_WIDTH, PHOTO_HEIGHT = 500, 375
+"""The usual size of Flickr's photos, which Flickr8k and Flickr30k hold."""
+
+TEXTS_PER_IMAGE = 5
+"""Captions of an image in COCO and Flickr30k."""
+
+_JPEG_QUALITY = 90
+_TOKENIZER_SCENES = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetrievalVectors:
+    """Vectors to be ranked, L2-normalized."""
+
+    images: Float[Tensor, "images embed"]
+    """One row per image."""
+
+    texts: Float[Tensor, "texts embed"]
+    """One row per caption."""
+
+    image_of_text: Int[Tensor, " texts"]
+    """The row of the image that a caption belongs to."""
+
+
+def count_parameters(config: SyCoCaConfig) -> int:
+    """Return the parameters of a model without building it."""
+    with torch.device("meta"):
+        return SyCoCa(config).num_parameters
+
+
+def check_fits(config: PretrainConfig, batch_size: int, device: torch.device) -> None:
+    """Raise ValueError where weights, gradients, optimizer and a batch's pixels are more than the device's memory.
+
+    What fits by this estimate may still be too much: it counts what training needs at least.
+    """
+    pixels = 3 * config.model.image_encoder.image_size**2
+    needed = BYTES_PER_PARAMETER * count_parameters(config.model) + 4 * batch_size * pixels
+    available = device_bytes(device)
+    if needed > available:
+        raise ValueError(
+            f"preset {config.preset} with batches of {batch_size:,} takes at least {gigabytes(needed)} of memory,"
+            f" {device} has {gigabytes(available)}; choose a smaller --preset or --batch-size"
+        )
+
+
+def scene_tokenizer(config: PretrainConfig) -> Tokenizer:
+    """Return a tokenizer of the preset's kind that knows the words of the scenes, rarely more than some hundred."""
+    return Tokenizer.train(all_texts(open_source(f"scenes:?level=easy&count={_TOKENIZER_SCENES}")), config.tokenizer)
+
+
+def scene_batch(config: PretrainConfig, tokenizer: Tokenizer, batch_size: int) -> ImageTextBatch:
+    """Return scenes of the model's size, each with its first caption."""
+    image_size = config.model.image_encoder.image_size
+    source = open_source(f"scenes:?level=easy&count={batch_size}&size={image_size}")
+    samples = [source[index] for index in range(batch_size)]
+    images = [inference_image(sample.open_image(), image_size, config.transforms) for sample in samples]
+    examples = CaptionBatches(source, tokenizer, config.model.text_encoder.context_length, config.seed)
+    draw_keys = torch.tensor([derive_key(config.seed, "benchmark", index) for index in range(batch_size)])
+    return examples.in_order(samples, torch.stack(images), draw_keys)
+
+
+def scene_jpegs(count: int) -> list[bytes]:
+    """Return JPEG files of the size of photos."""
+    source = open_source(f"scenes:?level=easy&count={count}&size={PHOTO_WIDTH}")
+    files = []
+    for index in range(count):
+        file = io.BytesIO()
+        source[index].open_image().resize((PHOTO_WIDTH, PHOTO_HEIGHT)).save(file, "JPEG", quality=_JPEG_QUALITY)
+        files.append(file.getvalue())
+    return files
+
+
+def retrieval_vectors(num_images: int, embed_dim: int, device: torch.device) -> RetrievalVectors:
+    """Return random directions; what is found does not change what the search costs."""
+    generator = derive_generator(0, "benchmark retrieval")
+
+    def directions(count: int) -> Tensor:
+        drawn = torch.randn(count, embed_dim, generator=generator)
+        return torch.nn.functional.normalize(drawn, dim=1).to(device)
+
+    num_texts = num_images * TEXTS_PER_IMAGE
+    return RetrievalVectors(
+        images=directions(num_images),
+        texts=directions(num_texts),
+        image_of_text=torch.arange(num_texts, device=device) // TEXTS_PER_IMAGE,
+    )

@@ -1,0 +1,115 @@
+"""What a benchmark found, as JSON for machines; the table for people has a file of its own."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sycoca.experiments.benchmark.settings import BenchmarkPrecision
+
+Setting = str | int | float | bool | None
+
+_PEAKS = "peak_gflop_per_second"
+"""Where JSON has the peaks, among what is known of the machine."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowResult:
+    """How long one call of a row takes, and what it does in that time."""
+
+    seconds: float
+    """Median over the runs."""
+
+    seconds_min: float
+    """The fastest run."""
+
+    seconds_max: float
+    """The slowest run."""
+
+    items: int | float
+    """What one call works through, in ``unit``."""
+
+    unit: str
+    """What is counted: pairs, captions, images, texts, queries, products, GB (10^9 bytes)."""
+
+    gflop: float | None
+    """Floating-point operations of its matrix products, in 10^9; None where it has none."""
+
+    precision: BenchmarkPrecision | None
+    """The precision of those products, whose peak is their measure; None where there are none."""
+
+    @property
+    def items_per_second(self) -> float:
+        """Items per second of the median run."""
+        return self.items / self.seconds
+
+    @property
+    def gflop_per_second(self) -> float | None:
+        """Operations per second of the median run, in 10^9; None where there are none."""
+        return None if self.gflop is None else self.gflop / self.seconds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BenchmarkResult:
+    """How fast a machine is, and the library on it."""
+
+    machine: dict[str, Setting]
+    """Processor, device, threads and versions."""
+
+    settings: dict[str, Setting]
+    """Preset and sizes."""
+
+    rows: dict[str, RowResult]
+    """By name, in the order of measurement."""
+
+    peaks: dict[str, float]
+    """The largest rate of matrix products that was measured, in GFLOP/s, by precision."""
+
+    memory: dict[str, int | None]
+    """Bytes of this process, or on a GPU those that PyTorch has allocated there: ``model_built_bytes`` after the model
+    is built, ``train_all_peak_bytes`` at most during updates of all objectives. None where the system does not tell,
+    or where that row was not measured."""
+
+    def share_of_peak(self, name: str) -> float | None:
+        """Return a row's share of the peak of its precision; None for a row without matrix products."""
+        row = self.rows[name]
+        if row.gflop_per_second is None or row.precision is None:
+            return None
+        return row.gflop_per_second / self.peaks[row.precision]
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        return {
+            "task": "benchmark",
+            "machine": {**self.machine, _PEAKS: self.peaks},
+            "settings": self.settings,
+            "rows": {name: self._plain_row(name) for name in self.rows},
+            "memory": self.memory,
+        }
+
+    def to_json(self) -> str:
+        """Return the result as JSON."""
+        return json.dumps(self.to_plain(), indent=2, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "BenchmarkResult":
+        """Read what ``to_json`` wrote. Raises ValueError where the text is no benchmark."""
+        plain = json.loads(text)
+        if not isinstance(plain, dict) or plain.get("task") != "benchmark":
+            raise ValueError("this is no benchmark: its task is not 'benchmark'")
+        machine, measured = dict(plain["machine"]), RowResult.__dataclass_fields__
+        return cls(
+            peaks=machine.pop(_PEAKS),
+            machine=machine,
+            settings=plain["settings"],
+            rows={name: RowResult(**{field: row[field] for field in measured}) for name, row in plain["rows"].items()},
+            memory=plain["memory"],
+        )
+
+    def _plain_row(self, name: str) -> dict[str, Any]:
+        row = self.rows[name]
+        return {
+            **asdict(row),
+            "items_per_second": row.items_per_second,
+            "gflop_per_second": row.gflop_per_second,
+            "share_of_peak": self.share_of_peak(name),
+        }

@@ -1,0 +1,176 @@
+"""The rows of the library: training, captioning, embedding, data loading and scoring of one shared model."""
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sycoca.experiments.benchmark.inputs import retrieval_vectors, scene_jpegs
+from sycoca.experiments.benchmark.settings import BenchmarkSettings
+from sycoca.experiments.benchmark.timing import BenchmarkRow
+from sycoca.inference.captioning import generate_captions
+from sycoca.inference.generation_config import GenerationConfig
+from sycoca.metrics.retrieval import retrieval_ranks
+from sycoca.model.sycoca import SyCoCa
+from sycoca.preprocess.decoding import open_rgb
+from sycoca.preprocess.image_transforms import smallest_training_side, training_image
+from sycoca.preprocess.tokenizer import Tokenizer
+from sycoca.randomness import derive_generator
+from sycoca.records import ImageTextBatch
+from sycoca.training.engine.optimization.optimizer import build_optimizer
+from sycoca.training.engine.runtime import Runtime
+from sycoca.training.engine.update import Updater
+from sycoca.training.recipes.image_text.task import ImageTextTask
+from sycoca.training.recipes.pretraining.config import PretrainConfig
+
+CAPTION_TOKENS = 30
+"""Tokens of every generated caption, its end not counted; fewer where the model knows no captions so long."""
+
+NUM_BEAMS = 6
+
+_SWITCHED_OFF = {
+    "train_itc": {"captioning_weight": 0.0, "masked_image_weight": 0.0},
+    "train_itc_ic": {"masked_image_weight": 0.0},
+    "train_all": {},
+}
+"""Objectives whose weight is zero, by row."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BenchmarkParts:
+    """What the rows share, so that memory holds one model."""
+
+    settings: BenchmarkSettings
+    """What is measured."""
+
+    config: PretrainConfig
+    """The preset."""
+
+    runtime: Runtime
+    """Device and precision."""
+
+    tokenizer: Tokenizer
+    """Of the scenes' captions; the model has room for more ids."""
+
+    model: SyCoCa
+    """With fresh weights, on its device."""
+
+    batch: ImageTextBatch
+    """Scenes with captions, on the device."""
+
+
+def caption_tokens(config: PretrainConfig) -> int:
+    """Return how many tokens captions get: 30, or what fits between bos and eos."""
+    return min(CAPTION_TOKENS, config.model.text_encoder.context_length - 2)
+
+
+@final
+class LibraryRows:
+    """Makes rows; what only one of them needs is made with it."""
+
+    def __init__(self, parts: BenchmarkParts) -> None:
+        self._parts = parts
+        optimizer = build_optimizer(parts.model, parts.config.optimizer)
+        # All of them, whatever is measured: an updater compiles the model where that is asked for.
+        self._updaters = {name: self._updater(optimizer, switched_off) for name, switched_off in _SWITCHED_OFF.items()}
+        self._builders: dict[str, Callable[[], BenchmarkRow]] = {
+            "train_itc": lambda: self._training("train_itc"),
+            "train_itc_ic": lambda: self._training("train_itc_ic"),
+            "train_all": lambda: self._training("train_all"),
+            "caption_greedy": lambda: self._captioning("caption_greedy", num_beams=1),
+            "caption_beam": lambda: self._captioning("caption_beam", num_beams=NUM_BEAMS),
+            "embed_images": self._image_embedding,
+            "embed_texts": self._text_embedding,
+            "load_images": self._loading,
+            "retrieval_scoring": self._scoring,
+        }
+
+    def row(self, name: str) -> BenchmarkRow:
+        """Return the row of that name."""
+        return self._builders[name]()
+
+    def _updater(self, optimizer: torch.optim.Optimizer, switched_off: Mapping[str, float]) -> Updater:
+        parts, config = self._parts, self._parts.config
+        task = ImageTextTask(
+            parts.model,
+            masking=config.masking,
+            objectives=replace(config.objectives, **switched_off),
+            drop_path=config.drop_path,
+        )
+        return Updater(parts.runtime, task, optimizer, clip_norm=config.training.gradient_clip_norm)
+
+    def _training(self, name: str) -> BenchmarkRow:
+        updater, batch = self._updaters[name], self._parts.batch
+        # At a rate of 0 an update does all of its work and leaves the weights as they are, the same for every row.
+        return BenchmarkRow(
+            name=name,
+            call=lambda: updater.update([batch], lr=0.0),
+            items=len(batch.images),
+            unit="pairs",
+            precision=self._parts.settings.precision,
+        )
+
+    def _captioning(self, name: str, *, num_beams: int) -> BenchmarkRow:
+        parts, tokens = self._parts, caption_tokens(self._parts.config)
+        config = GenerationConfig(num_beams=num_beams, min_tokens=tokens, max_tokens=tokens)
+
+        @torch.no_grad()
+        def caption() -> object:
+            memory = parts.model.memory(parts.model.encode_images(parts.batch.images))
+            return generate_captions(parts.model, memory, parts.tokenizer.special, config)
+
+        return BenchmarkRow(name=name, call=caption, items=len(parts.batch.images), unit="captions", precision="fp32")
+
+    def _image_embedding(self) -> BenchmarkRow:
+        parts = self._parts
+        embed = self._without_gradient(lambda: parts.model.encode_images(parts.batch.images).image_embeds)
+        return self._embedding("embed_images", embed, unit="images")
+
+    def _text_embedding(self) -> BenchmarkRow:
+        model, batch = self._parts.model, self._parts.batch
+        embed = self._without_gradient(lambda: model.encode_texts(batch.tokens, batch.is_padding).text_embeds)
+        return self._embedding("embed_texts", embed, unit="texts")
+
+    def _embedding(self, name: str, embed: Callable[[], object], *, unit: str) -> BenchmarkRow:
+        items = len(self._parts.batch.images)
+        return BenchmarkRow(name=name, call=embed, items=items, unit=unit, precision=self._parts.settings.precision)
+
+    def _without_gradient(self, embed: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        def call() -> Tensor:
+            with torch.no_grad(), self._parts.runtime.autocast():
+                return embed()
+
+        return call
+
+    def _loading(self) -> BenchmarkRow:
+        files = scene_jpegs(self._parts.settings.batch_size)
+        return BenchmarkRow(
+            name="load_images",
+            call=lambda: torch.stack([self._crop(file, index) for index, file in enumerate(files)]),
+            items=len(files),
+            unit="images",
+            precision=None,
+        )
+
+    def _crop(self, file: bytes, index: int) -> Float[Tensor, "3 height width"]:
+        """Open a file and cut a crop, as loader workers do."""
+        transforms, image_size = self._parts.config.transforms, self._parts.config.model.image_encoder.image_size
+        image = open_rgb(
+            io.BytesIO(file), f"JPEG number {index}", smallest_side=smallest_training_side(image_size, transforms)
+        )
+        return training_image(image, image_size, transforms, derive_generator(0, "benchmark crop", index))
+
+    def _scoring(self) -> BenchmarkRow:
+        parts = self._parts
+        vectors = retrieval_vectors(parts.settings.retrieval_images, parts.config.model.embed_dim, parts.runtime.device)
+        return BenchmarkRow(
+            name="retrieval_scoring",
+            call=lambda: retrieval_ranks(vectors.images, vectors.texts, vectors.image_of_text),
+            items=len(vectors.images) + len(vectors.texts),
+            unit="queries",
+            precision="fp32",
+        )

@@ -1,0 +1,121 @@
+"""The quickstart: built-in scenes -> pretrain the tiny preset -> five tasks on held-out scenes -> one HTML page."""
+
+import json
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from sycoca.data.scenes.source import ScenesSource
+from sycoca.data.spec import open_source
+from sycoca.evaluation.report import Report
+from sycoca.experiments.quickstart.page import TunedModels, quickstart_page
+from sycoca.experiments.quickstart.tasks import measure_pretrained, tune_for_classes, tune_for_questions
+from sycoca.inference.load import load
+from sycoca.plain_data import write_text
+from sycoca.presets.pretrain import tiny
+from sycoca.reports.page import save_page
+from sycoca.training.pretrain import pretrain
+from sycoca.training.recipes.pretraining.config import PretrainConfig
+from sycoca.training.run_folder import RunFolder
+
+TEST_SCENES = "scenes:?level=easy&count=500&split=test"
+"""What the quickstart is measured on: scenes whose content does not occur in training."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuickstartResult:
+    """What a quickstart leaves behind."""
+
+    metrics: dict[str, float]
+    """The figures that sum it up; shares are 0 to 1."""
+
+    reports: dict[str, Report]
+    """The measurements behind them."""
+
+    weights: Path
+    """The pretrained model."""
+
+    page: Path
+    """The HTML report."""
+
+
+def quickstart(out: Path, *, seed: int = 0, steps: int | None = None, console: Console) -> QuickstartResult:
+    """Pretrain, fine-tune for questions and classes, measure all five tasks and report into the folder ``out``.
+
+    ``steps`` shortens every training (the figures then mean little). Raises ValueError where the folder holds a run
+    already, TrainingInterrupted after Ctrl-C.
+    """
+    config = _config(out, seed, steps)
+    started_at = time.perf_counter()
+    folder = RunFolder(pretrain(config, console=console))
+    training_seconds = time.perf_counter() - started_at
+    predictor = load(folder.weights)
+    source = open_source(TEST_SCENES)
+    assert isinstance(source, ScenesSource)
+    console.print(f"measuring on {len(source)} held-out scenes")
+    reports = measure_pretrained(predictor, source, console)
+    tuned = TunedModels(
+        vqa=tune_for_questions(folder.weights, out / "vqa", source, seed=seed, steps=steps, console=console),
+        classification=tune_for_classes(
+            folder.weights, out / "classification", source, seed=seed, steps=steps, console=console
+        ),
+    )
+    reports |= {"vqa": tuned.vqa.report, "classification": tuned.classification.report}
+    metrics = _summary(reports, training_seconds, tuned)
+    plain = {"task": "quickstart", "metrics": metrics, "reports": {n: r.to_plain() for n, r in reports.items()}}
+    write_text(folder.path / "report.json", json.dumps(plain, indent=2) + "\n")
+    page = quickstart_page(config, folder, predictor, source, tuned, reports, metrics)
+    save_page(replace(page, next_commands=next_commands(folder.weights)), folder.report)
+    return QuickstartResult(metrics=metrics, reports=reports, weights=folder.weights, page=folder.report)
+
+
+def next_commands(weights: Path) -> list[str]:
+    """Return commands to try with the trained models."""
+    run = weights.parent
+    photos = run / "scenes"
+    shown = open_source(TEST_SCENES)[0]  # the scene that the first command writes first
+    return [
+        f"sycoca data write-scenes {photos} --count 20 --split test",
+        f"sycoca caption {weights} {photos}/images/*.png",
+        f"sycoca ask {run}/vqa/weights {photos}/images/000000.png '{shown.questions[0].question}'",
+        f"sycoca classify {run}/classification/weights {photos}/images/000000.png",
+        f"sycoca evaluate retrieval {weights} --data '{TEST_SCENES}'",
+        f"sycoca explain {weights} {photos}/images/000000.png '{shown.captions[0]}' --out explained.png",
+    ]
+
+
+def remove_run(out: Path) -> None:
+    """Delete an earlier quickstart's folder. Raises ValueError where it holds something else."""
+    if not out.exists():
+        return
+    if not RunFolder(out).config.exists():
+        raise ValueError(f"{out} is no run folder: it has no config.yaml, so nothing was deleted")
+    shutil.rmtree(out)
+
+
+def _config(out: Path, seed: int, steps: int | None) -> PretrainConfig:
+    preset = tiny()
+    # The quickstart writes the report itself, with its measurements.
+    training = replace(preset.training, steps=preset.training.steps if steps is None else steps, report=False)
+    return replace(preset, out=str(out), seed=seed, training=training)
+
+
+def _summary(reports: dict[str, Report], training_seconds: float, tuned: TunedModels) -> dict[str, float]:
+    retrieval, captioning = reports["retrieval"].metrics, reports["captioning"].metrics
+    return {
+        "text_to_image_recall_at_1": retrieval["text_to_image_recall_at_1"],
+        "text_to_image_recall_at_10": retrieval["text_to_image_recall_at_10"],
+        **reports["baselines"].metrics,
+        "caption_truth": captioning["caption_truth"],
+        "caption_detail": captioning["caption_detail"],
+        "mask_coverage": reports["grounding"].metrics["mask_coverage"],
+        "swap_accuracy": reports["swaps"].metrics["swap_accuracy"],
+        "zero_shot_accuracy_top_1": reports["zero_shot"].metrics["accuracy_top_1"],
+        "answer_accuracy": reports["vqa"].metrics["answer_accuracy"],
+        "classification_accuracy_top_1": reports["classification"].metrics["accuracy_top_1"],
+        "training_seconds": training_seconds,
+        "fine_tuning_seconds": tuned.vqa.training_seconds + tuned.classification.training_seconds,
+    }

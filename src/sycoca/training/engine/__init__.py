@@ -1,0 +1,1 @@
+"""The training engine: loop, update, runtime. It knows no recipe."""

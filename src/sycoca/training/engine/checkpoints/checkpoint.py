@@ -1,0 +1,143 @@
+"""Checkpoints: everything a run needs to go on exactly, as safetensors and JSON, written atomically.
+
+All randomness derives from the seed and the step, so beside weights and optimizer only counters are kept.
+"""
+
+import dataclasses
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from sycoca.training.engine.optimization.weight_average import WeightAverage
+from sycoca.weights.atomic_folder import atomic_folder
+from sycoca.weights.shapes import first_difference, shapes_of
+
+FORMAT_VERSION = 1
+AVERAGE_NAME = "average.safetensors"
+_FOLDER_NAME = re.compile(r"step-(\d{8,})")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingState:
+    """The plain part of a checkpoint."""
+
+    step: int
+    """Updates done."""
+
+    samples_seen: int
+    """Pairs consumed, the position in the data."""
+
+    scaler: dict[str, Any] = field(default_factory=dict)
+    """State of the loss scaling of fp16; empty with other precisions."""
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Return the folder of a step's checkpoint."""
+    return folder / f"step-{step:08d}"
+
+
+def save_checkpoint(
+    folder: Path,
+    state: TrainingState,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    num_kept: int,
+    average: WeightAverage | None = None,
+) -> Path:
+    """Write the checkpoint of a step below ``folder`` and delete all but the ``num_kept`` newest.
+
+    It appears under its name only when it is whole and on disk. A step that is there already is left alone.
+    """
+    path = checkpoint_path(folder, state.step)
+    if not path.exists():
+        for unfinished in folder.glob(".step-*"):
+            shutil.rmtree(unfinished)  # what a killed run left
+        with atomic_folder(path) as new:
+            _save_tensors(new / "model.safetensors", model.state_dict())
+            _save_tensors(new / "optimizer.safetensors", _optimizer_tensors(model, optimizer))
+            if average is not None:
+                _save_tensors(new / AVERAGE_NAME, average.tensors())
+            plain = {"format_version": FORMAT_VERSION, **dataclasses.asdict(state)}
+            (new / "state.json").write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+    for old in _checkpoints(folder)[:-num_kept]:
+        shutil.rmtree(old)
+    return path
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the checkpoint of the largest step, or None where there is none."""
+    return next(reversed(_checkpoints(folder)), None)
+
+
+def load_checkpoint(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage | None = None
+) -> TrainingState:
+    """Fill model, optimizer and the mean of the weights from a checkpoint.
+
+    Raises ValueError where it was written by a newer version, for another model, or without mean.
+    """
+    plain = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    if plain["format_version"] > FORMAT_VERSION:
+        raise ValueError(
+            f"{path} has checkpoint format {plain['format_version']}, this version reads up to {FORMAT_VERSION};"
+            " update sycoca"
+        )
+    tensors = load_file(path / "model.safetensors")
+    _check_tensors(path, tensors, model)
+    model.load_state_dict(tensors)
+    _load_optimizer(path, model, optimizer)
+    if average is not None:
+        if not (path / AVERAGE_NAME).is_file():
+            raise ValueError(f"{path} has no mean of the weights; go on without training.average_decay")
+        average.load(load_file(path / AVERAGE_NAME))
+    return TrainingState(step=plain["step"], samples_seen=plain["samples_seen"], scaler=plain["scaler"])
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    found = [(int(match[1]), path) for path in folder.iterdir() if (match := _FOLDER_NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(found)]
+
+
+def _check_tensors(path: Path, tensors: dict[str, Tensor], model: nn.Module) -> None:
+    difference = first_difference(shapes_of(tensors), shapes_of(model.state_dict()))
+    if difference is not None:
+        raise ValueError(
+            f"{path} is of another model: {difference.name} has shape {difference.found} there and"
+            f" {difference.expected} here; the run's config.yaml must be the one it was written with"
+        )
+
+
+def _parameters_by_index(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
+    """Return the parameters' names in the order of the optimizer's own numbering."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    names = _parameters_by_index(model, optimizer)
+    states = optimizer.state_dict()["state"]
+    return {f"{kind}/{names[index]}": tensor for index, state in states.items() for kind, tensor in state.items()}
+
+
+def _load_optimizer(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    index_of = {name: index for index, name in enumerate(_parameters_by_index(model, optimizer))}
+    states: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in load_file(path / "optimizer.safetensors").items():
+        kind, name = key.split("/", 1)
+        states.setdefault(index_of[name], {})[kind] = tensor
+    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path)

@@ -1,0 +1,1 @@
+"""Optimizer, schedule, gradient clipping, weight average."""

@@ -1,0 +1,229 @@
+"""Devices, precision and processes: the only file that knows torch.distributed.
+
+Started by ``torchrun`` it joins the other processes; started plainly it is alone, and every method below is the
+same call. Our losses are shares that add up over processes, while PyTorch's wrapper averages gradients: hence
+the factor ``world_size`` in ``backward``.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields, replace
+from datetime import timedelta
+from typing import Any, TypeVar, final
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Shaped
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from sycoca.data.loading.skipping import SkipLog
+from sycoca.evaluation.sharding import Sharding
+from sycoca.inference.load import choose_device
+from sycoca.records import TrainingBatch
+from sycoca.training.config import Precision, RuntimeConfig
+from sycoca.training.engine.allocator import keep_freed_memory
+from sycoca.training.engine.recomputation import recompute_blocks
+from sycoca.training.engine.task import TrainingTask
+from sycoca.unusable import SkippedSample
+
+B = TypeVar("B", bound=TrainingBatch)
+
+# The main process writes checkpoints and reports alone while the others wait; PyTorch's 10 minutes could end the run.
+_WAITING_TIME = timedelta(hours=2)
+
+
+_NO_BYTES = torch.empty(0, dtype=torch.uint8)
+
+
+def is_main_process() -> bool:
+    """Return whether this process talks, before or after a runtime has been started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@final
+class Runtime:
+    """One process of a run: its device, its precision, and what it shares with the others."""
+
+    def __init__(self, config: RuntimeConfig) -> None:
+        self.world_size = int(os.environ.get("WORLD_SIZE", "1"))
+        self.rank = int(os.environ.get("RANK", "0"))
+        self.device = _own_device(choose_device(config.device))
+        self.precision = choose_precision(config.precision, self.device)
+        self._compiles = config.compile
+        self._recomputes = config.activation_checkpointing
+        self._owns_group = False
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        self._join()
+
+    @property
+    def is_main_rank(self) -> bool:
+        """Whether this process writes files and talks."""
+        return self.rank == 0
+
+    def __enter__(self) -> "Runtime":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._owns_group:
+            dist.destroy_process_group()
+
+    def wrap(self, task: TrainingTask) -> nn.Module:
+        """Return the module to call in training: recomputed, compiled and synchronized over processes as configured."""
+        if self._recomputes:
+            recompute_blocks(task)
+        if self._compiles:
+            # Component by component and in place: names of weights stay, and draws of masks stay outside.
+            for component in task.components():
+                component.compile()
+        if self.world_size == 1:
+            return task
+        return DistributedDataParallel(
+            task,
+            device_ids=[self.device.index] if self.device.type == "cuda" else None,
+            find_unused_parameters=task.leaves_parameters_unused(),
+        )
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the context of a forward pass in the run's precision."""
+        if self.precision == "fp32":
+            return contextlib.nullcontext()
+        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float16
+        return torch.autocast(self.device.type, dtype=dtype)
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of this process's share of the loss."""
+        (loss * self.world_size).backward()
+
+    @contextlib.contextmanager
+    def accumulating(self, wrapped: nn.Module, *, is_last: bool) -> Iterator[None]:
+        """Exchange gradients in the last micro-batch of a step only."""
+        if isinstance(wrapped, DistributedDataParallel) and not is_last:
+            with wrapped.no_sync():
+                yield
+        else:
+            yield
+
+    def gather(self, tensor: Shaped[Tensor, "batch ..."]) -> Shaped[Tensor, "global_batch ..."]:
+        """Concatenate a tensor over processes, in order of rank, with gradient; all must have the same shape."""
+        if self.world_size == 1:
+            return tensor
+        return _Gather.apply(tensor, self.rank, self.world_size)  # pyright: ignore[reportReturnType]
+
+    def sum_over_ranks(self, values: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return each scalar's sum over processes."""
+        stacked = torch.stack([value.detach().double().cpu() for value in values.values()])
+        if self.world_size > 1:
+            stacked = stacked.to(self.device)
+            dist.all_reduce(stacked)
+        return dict(zip(values, stacked.tolist(), strict=True))
+
+    def any_rank(self, flag: bool) -> bool:
+        """Return whether the flag is set in any process."""
+        return self.sum_over_ranks({"flag": torch.tensor(float(flag))})["flag"] > 0
+
+    def share_skipped(self, log: SkipLog) -> int:
+        """Let all processes know what each has left out since the last call, and return the number of all.
+
+        To be called by all processes. Raises ValueError, in all of them, where that is too much together.
+        """
+        if self.world_size > 1:
+            for skipped in self.gather_plain([asdict(one) for one in log.take_new()]):
+                log.add(SkippedSample(**skipped))
+            log.take_new()  # what the others have found is not news to them
+        return len(log)
+
+    def sharding(self) -> Sharding:
+        """Return this process's place among those that evaluate together."""
+        return Sharding(
+            rank=self.rank,
+            world_size=self.world_size,
+            gather_rows=self.gather_rows,
+            gather_plain=self.gather_plain,
+        )
+
+    @torch.no_grad()
+    def gather_rows(self, rows: Shaped[Tensor, "_ *columns"]) -> Shaped[Tensor, "_ *columns"]:
+        """Concatenate the rows of all processes on the CPU, in order of rank; they may differ in number."""
+        if self.world_size == 1:
+            return rows
+        counts = torch.zeros(self.world_size, dtype=torch.long, device=self.device)
+        counts[self.rank] = len(rows)
+        dist.all_reduce(counts)
+        padded = rows.new_zeros(int(counts.max()), *rows.shape[1:], device=self.device)
+        padded[: len(rows)] = rows
+        parts = [torch.empty_like(padded) for _ in range(self.world_size)]
+        dist.all_gather(parts, padded)
+        return torch.cat([part[:count].cpu() for part, count in zip(parts, counts.tolist(), strict=True)])
+
+    def gather_plain(self, values: list[Any]) -> list[Any]:
+        """Concatenate what JSON can hold over all processes, in order of rank. Nothing is pickled."""
+        if self.world_size == 1:
+            return values
+        lines = "".join(json.dumps(value) + "\n" for value in values).encode("ascii")
+        gathered = self.gather_rows(torch.frombuffer(bytearray(lines), dtype=torch.uint8) if lines else _NO_BYTES)
+        return [json.loads(line) for line in bytes(gathered.tolist()).decode("ascii").splitlines()]
+
+    def barrier(self) -> None:
+        """Wait until all processes are here."""
+        if self.world_size > 1:
+            dist.barrier()
+
+    def to_device(self, batch: B) -> B:
+        """Move a batch to the device; its draw keys stay, since drawing happens on the CPU."""
+        values = {field.name: getattr(batch, field.name) for field in fields(batch)}
+        tensors = {name: value for name, value in values.items() if isinstance(value, Tensor) and name != "draw_keys"}
+        return replace(batch, **{name: value.to(self.device, non_blocking=True) for name, value in tensors.items()})
+
+    def _join(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+        if self.world_size > 1 and not dist.is_initialized():
+            backend = "nccl" if self.device.type == "cuda" else "gloo"
+            dist.init_process_group(backend, timeout=_WAITING_TIME)
+            self._owns_group = True
+        group_size = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+        if group_size != self.world_size:
+            raise ValueError(
+                f"WORLD_SIZE is {self.world_size} but the process group has {group_size} processes;"
+                " start all processes with torchrun, or none"
+            )
+
+
+class _Gather(torch.autograd.Function):
+    """all_gather whose backward gives every process the gradient of the sum of all processes' losses.
+
+    Both public ways to do this are deprecated in torch 2.13.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, rank: int, world_size: int) -> Tensor:
+        ctx.rows = slice(rank * len(tensor), (rank + 1) * len(tensor))
+        parts = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(world_size)]
+        dist.all_gather(parts, tensor.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        total = gradients[0].clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total[ctx.rows], None, None
+
+
+def _own_device(device: torch.device) -> torch.device:
+    """Return this process's GPU where the machine's processes share several and none was named."""
+    if device.type != "cuda" or device.index is not None:
+        return device
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def choose_precision(precision: Precision, device: torch.device) -> Precision:
+    """Return the precision that auto stands for on a device."""
+    if precision != "auto":
+        return precision
+    if device.type != "cuda":
+        return "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"

@@ -1,0 +1,62 @@
+"""Pairs of images and captions that a caller has at hand, as a source."""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import final
+
+from PIL import Image
+
+from sycoca.data.formats.row_checks import Judge
+from sycoca.data.formats.rows import Columns, Row
+from sycoca.data.samples import ImageTextSample, SampleSource
+from sycoca.inference.inputs import open_image
+from sycoca.unusable import SkippedSample
+
+Pair = tuple[Image.Image | Path | str, str | Sequence[str]]
+"""An image, or the path of one, and its caption or captions."""
+
+
+@final
+class PairsSource:
+    """Pairs from memory. Images are kept as they are given, paths are opened when their image is needed.
+
+    Captions pass the same checks as those of files, and pairs of one path become one sample.
+    """
+
+    def __init__(self, pairs: Iterable[Pair], name: str = "pairs") -> None:
+        """Take the pairs. Raises ValueError for what is neither a PIL image nor a path, and where nothing is left."""
+        self.name = name
+        self.skipped: Sequence[SkippedSample]
+        images: dict[str, Image.Image | Path | str] = {}
+        judge = Judge(name, Columns())
+        for number, (image, captions) in enumerate(pairs):
+            if not isinstance(image, Image.Image | Path | str):
+                raise ValueError(
+                    f"pair {number}: expected a PIL image or a path, got {type(image).__name__};"
+                    " Image.fromarray makes an image of an array"
+                )
+            key = f"image {number}" if isinstance(image, Image.Image) else str(image)
+            images[key] = image
+            texts = [captions] if isinstance(captions, str) else list(captions)
+            judge.add(Row(place=f"pair {number}", image=key, captions=texts))
+        described, self.skipped = judge.verdict()
+        if not images:
+            raise ValueError(f"{name} has no samples")
+        if not described:
+            raise ValueError(f"{name}: no pair can be used: {self.skipped[0].detail}")
+        self._samples = [
+            ImageTextSample(key=key, captions=tuple(known.captions), open_image=partial(open_image, images[key]))
+            for key, known in described.items()
+        ]
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> ImageTextSample:
+        return self._samples[index]
+
+
+def as_source(pairs: SampleSource | Iterable[Pair]) -> SampleSource:
+    """Return a source as it is, and anything else as pairs."""
+    return pairs if isinstance(pairs, SampleSource) else PairsSource(pairs)

@@ -1,0 +1,59 @@
+"""What goes into a training batch of images with classes."""
+
+from collections.abc import Sequence
+from typing import final
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sycoca.data.loading.crops import CropBatch, Place
+from sycoca.data.samples import ImageTextSample, SampleSource
+from sycoca.records import BatchTotals, ClassBatch
+
+
+@final
+class ClassBatches:
+    """Every image with its class, or the shares of two where images are mixed."""
+
+    def __init__(self, source: SampleSource, class_names: Sequence[str], label_smoothing: float | None) -> None:
+        self._source = source
+        self._place_of = {name: place for place, name in enumerate(class_names)}
+        self._label_smoothing = label_smoothing
+
+    def num_labels(self, place: Place) -> int:  # noqa: ARG002 (nothing is generated)
+        """Return 0: no token is to be predicted."""
+        return 0
+
+    def batch(
+        self,
+        crops: CropBatch,
+        images: Float[Tensor, "batch 3 height width"],
+        draw_keys: Int[Tensor, " batch"],
+        totals: BatchTotals,
+    ) -> ClassBatch:
+        """Return images with the shares of classes, which are those of the mixtures, then smoothed."""
+        targets = self._one_hot([self._source[index] for _, index in crops.places])
+        for row, mixed in enumerate(crops.mixed):
+            if mixed is not None:
+                other = self._one_hot([self._source[mixed.partner]])[0]
+                targets[row] = torch.lerp(targets[row], other, mixed.ratio)
+        if self._label_smoothing is not None:
+            # As in Inception (arXiv 1512.00567, section 7): a part of the target is spread over all classes.
+            targets = targets * (1 - self._label_smoothing) + self._label_smoothing / targets.shape[1]
+        return ClassBatch(images=images, targets=targets, draw_keys=draw_keys, totals=totals)
+
+    def in_order(
+        self,
+        samples: Sequence[ImageTextSample],
+        images: Float[Tensor, "batch 3 height width"],
+        draw_keys: Int[Tensor, " batch"],
+    ) -> ClassBatch:
+        """Return images with their classes, unmixed and not smoothed."""
+        totals = BatchTotals(num_samples=len(samples), num_labels=0)
+        return ClassBatch(images=images, targets=self._one_hot(samples), draw_keys=draw_keys, totals=totals)
+
+    def _one_hot(self, samples: Sequence[ImageTextSample]) -> Float[Tensor, "samples classes"]:
+        places = torch.tensor([self._place_of[str(sample.label)] for sample in samples])
+        return F.one_hot(places, len(self._place_of)).float()

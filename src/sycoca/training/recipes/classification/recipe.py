@@ -1,0 +1,125 @@
+"""Fine-tuning to classify: a head on pooled images, and the image encoder with it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import torch
+
+from sycoca.data.class_lists import named_classes
+from sycoca.data.few_shot import few_per_class
+from sycoca.data.samples import SampleSource
+from sycoca.evaluation.class_labels import labeled_images, labels_of
+from sycoca.evaluation.classification import evaluate_classification
+from sycoca.evaluation.sharding import Sharding
+from sycoca.evaluation.zero_shot import default_templates
+from sycoca.inference.classification import class_embeds
+from sycoca.inference.predictor import Predictor
+from sycoca.model.sycoca import SyCoCa
+from sycoca.reports.class_gallery import class_gallery
+from sycoca.reports.run_report import Gallery
+from sycoca.training.engine.runtime import Runtime
+from sycoca.training.in_memory_source import Pair
+from sycoca.training.recipes.classification.batches import ClassBatches
+from sycoca.training.recipes.classification.config import FinetuneClassificationConfig
+from sycoca.training.recipes.classification.task import ClassificationTask, freeze_what_classes_do_not_need
+from sycoca.training.recipes.finetuning import Finetuning, without_heads
+from sycoca.training.recipes.notices import AVERAGE, forgetting_notice
+from sycoca.training.recipes.recipe import Sources, TrainedParts
+from sycoca.training.run_folder import RunFolder
+from sycoca.weights.folder import LoadedWeights
+
+_IMAGES_FOR_NORM = 256
+"""Images that tell how long vectors are before they are normalized; their length hardly varies."""
+
+
+class ClassificationFinetuning(Finetuning[FinetuneClassificationConfig]):
+    """The classes are the labels of the training data, in alphabetical order."""
+
+    @property
+    def commands_to_try(self) -> tuple[str, ...]:
+        """Classify."""
+        return (
+            "sycoca classify {weights} photo.jpg",
+            "sycoca evaluate classification {weights} --data photos/",
+        )
+
+    @property
+    def objectives(self) -> dict[str, float]:
+        """The loss of classes."""
+        return {"classes by cross entropy": 1.0}
+
+    def check_source(self, source: SampleSource) -> None:
+        """Every image needs a label, of at least two."""
+        labels_of(source, len(source))
+
+    def open_sources(
+        self,
+        train: SampleSource | Iterable[Pair] | None = None,
+        validation: SampleSource | Iterable[Pair] | None = None,
+    ) -> Sources:
+        """Open the data, and take of the training data what few-shot learning is given.
+
+        Raises ValueError where validation has a class that training has not.
+        """
+        sources = super().open_sources(train, validation)
+        if sources.validation is not None:
+            # Before training: the first validation would be late.
+            labeled_images(sources.validation, len(sources.validation), labels_of(sources.train, len(sources.train)))
+        if self.config.samples_per_class is None:
+            return sources
+        return replace(sources, train=few_per_class(sources.train, self.config.samples_per_class, self.config.seed))
+
+    def build(self, source: SampleSource, folder: RunFolder, runtime: Runtime) -> TrainedParts:  # noqa: ARG002
+        """Return the loaded model with a new head and without decoders, which this training would spoil."""
+        config, loaded = self.config, self.loaded()
+        names = tuple(labels_of(source, len(source)))
+        changes = without_heads({"num_classes": len(names), "text_decoder": None, "image_decoder": None})
+        weights = self.weights_config(
+            loaded, model=replace(loaded.config.model, **changes), answers=None, class_names=names
+        )
+        model = self.started_model(loaded, weights)
+        if config.head_from_prompts:
+            self._start_head(model, loaded, source, names)
+        freeze_what_classes_do_not_need(model)
+        model = model.to(runtime.device)
+        return TrainedParts(
+            tokenizer=loaded.tokenizer,
+            model=model,
+            weights=weights,
+            task=ClassificationTask(model, drop_path=config.drop_path),
+            validation_task=ClassificationTask(model, drop_path=None),
+            batch_maker=ClassBatches(source, names, config.label_smoothing),
+            mixup_alpha=config.mixup_alpha,
+        )
+
+    def notices(self, trained: TrainedParts) -> Iterator[str]:
+        """Tell how many classes there are, what is left behind and what will be forgotten."""
+        yield f"{trained.model.config.num_classes} classes"
+        yield from super().notices(trained)
+        yield from forgetting_notice(trained.model, AVERAGE)
+
+    def measure(self, predictor: Predictor, source: SampleSource, sharding: Sharding) -> dict[str, float]:
+        """Return the accuracy of the head."""
+        return evaluate_classification(predictor, source, sharding=sharding).metrics
+
+    def gallery(self, predictor: Predictor, source: SampleSource, taken_from: str) -> Gallery:
+        """Return images with the class that the head finds."""
+        return class_gallery(predictor, source, taken_from)
+
+    def _start_head(self, model: SyCoCa, loaded: LoadedWeights, source: SampleSource, names: tuple[str, ...]) -> None:
+        """Let the head begin as the zero-shot classifier, up to the lengths of images' vectors, which it leaves out."""
+        if model.config.image_encoder.pooling == "max":
+            raise ValueError(
+                "head_from_prompts: a model that takes the largest value over patches pools after the projection, and"
+                " no linear head equals its zero-shot classifier; leave it out"
+            )
+        predictor = Predictor(loaded.model, loaded.tokenizer, loaded.config)
+        classes = named_classes(names)
+        texts = class_embeds(predictor.embed_texts, classes, default_templates(source))
+        few = [source[index] for index in range(0, len(source), max(1, len(source) // _IMAGES_FOR_NORM))]
+        with torch.no_grad():
+            project = loaded.model.image_encoder.projection
+            length = project(predictor.image_features(few)).norm(dim=1).mean()
+            each_feature = project(torch.eye(loaded.model.config.image_encoder.output_width))
+            assert model.class_head is not None
+            model.class_head.linear.weight.copy_(loaded.model.logit_scale() * texts @ each_feature.T / length)

@@ -1,0 +1,59 @@
+"""The task of classifying images, with what only training does: dropping paths."""
+
+from typing import final
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sycoca.model.sycoca import SyCoCa
+from sycoca.objectives.classification import classification_loss
+from sycoca.objectives.drop_path import residual_factors
+from sycoca.records import ClassBatch, LossTerms
+from sycoca.training.engine.task import TrainingTask
+
+
+@final
+class ClassificationTask(TrainingTask[ClassBatch]):
+    """Cross-entropy of the class head; what it does not use is frozen."""
+
+    def __init__(self, model: SyCoCa, *, drop_path: float | None) -> None:
+        super().__init__()
+        self.model = model
+        self.drop_path = drop_path
+
+    def forward(self, batch: ClassBatch) -> LossTerms:
+        """Return this micro-batch's share of the mean cross-entropy."""
+        depth = self.model.config.image_encoder.depth
+        factors = None if self.drop_path is None else residual_factors(batch.draw_keys, depth, self.drop_path)
+        logits = self.model.class_logits(self.model.encode_images(batch.images, factors))
+        return LossTerms(classification=classification_loss(logits, batch.targets, batch.totals.num_samples))
+
+    def components(self) -> list[nn.Module]:
+        """Return the image encoder: the others are not trained."""
+        return [self.model.image_encoder]
+
+    def leaves_parameters_unused(self) -> bool:
+        """Return whether there is a pooler that makes the text decoder's memory alone."""
+        image = self.model.config.image_encoder
+        return image.pooling == "attention" and image.pooler.kind == "parallel"
+
+    def total_loss(self, terms: LossTerms) -> Float[Tensor, ""]:
+        """Return the cross-entropy."""
+        assert terms.classification is not None
+        return terms.classification
+
+    def after_update(self) -> None:
+        """Do nothing: the temperature is not trained."""
+
+    def logged_values(self) -> dict[str, float]:
+        """Return nothing."""
+        return {}
+
+
+def freeze_what_classes_do_not_need(model: SyCoCa) -> None:
+    """Freeze the text encoder, the joint space and the temperature, so that no weight decay wears them down."""
+    model.text_encoder.requires_grad_(False)
+    model.image_encoder.projection.requires_grad_(False)
+    model.log_logit_scale.requires_grad_(False)
+    if model.image_encoder.mask_token is not None:
+        model.image_encoder.mask_token.requires_grad_(False)

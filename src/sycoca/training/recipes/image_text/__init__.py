@@ -1,0 +1,1 @@
+"""Task and batches of every training on image-text pairs."""

@@ -1,0 +1,1 @@
+"""Fine-tuning on images and captions: retrieval and captioning."""

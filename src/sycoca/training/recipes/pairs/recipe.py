@@ -1,0 +1,100 @@
+"""Fine-tuning on images and captions, for retrieval or captioning."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from sycoca.data.samples import SampleSource
+from sycoca.evaluation.captioning import CaptioningOptions, evaluate_captioning
+from sycoca.evaluation.retrieval import evaluate_retrieval
+from sycoca.evaluation.sharding import Sharding
+from sycoca.inference.predictor import Predictor
+from sycoca.model.config import SyCoCaConfig
+from sycoca.objectives.contrastive import Ranks
+from sycoca.reports.run_report import Gallery, gather_gallery
+from sycoca.training.engine.runtime import Runtime
+from sycoca.training.recipes.finetuning import Finetuning, without_heads
+from sycoca.training.recipes.image_text.batches import CaptionBatches
+from sycoca.training.recipes.image_text.requirements import objective_weights, require_captions
+from sycoca.training.recipes.image_text.task import ImageTextTask
+from sycoca.training.recipes.notices import KEEP_AND_AVERAGE, forgetting_notice
+from sycoca.training.recipes.pairs.config import FinetunePairsConfig
+from sycoca.training.recipes.recipe import TrainedParts
+from sycoca.training.run_folder import RunFolder
+
+
+class PairsFinetuning(Finetuning[FinetunePairsConfig]):
+    """Pretraining's objectives on other pairs, from weights that know something already."""
+
+    @property
+    def commands_to_try(self) -> tuple[str, ...]:
+        """Caption and search."""
+        return (
+            "sycoca caption {weights} photo.jpg --num-beams 4",
+            "sycoca evaluate captioning {weights} --data captions.jsonl",
+            "sycoca evaluate retrieval {weights} --data captions.jsonl",
+        )
+
+    @property
+    def objectives(self) -> dict[str, float]:
+        """The paper's three, with other weights."""
+        return objective_weights(self.config.objectives)
+
+    def check_source(self, source: SampleSource) -> None:
+        """Every image needs a caption."""
+        require_captions(source)
+
+    def build(self, source: SampleSource, folder: RunFolder, runtime: Runtime) -> TrainedParts:  # noqa: ARG002
+        """Return the loaded model without the components that no objective trains."""
+        config, loaded = self.config, self.loaded()
+        model_config = self._model_config(loaded.config.model)
+        masking = replace(loaded.config.masking, hides_from_captioning=config.hides_from_captioning)
+        weights = self.weights_config(
+            loaded,
+            model=model_config,
+            masking=masking,
+            normalizes_patches=config.objectives.normalizes_patches,
+            answers=None,
+            class_names=None,
+        )
+        model = self.started_model(loaded, weights).to(runtime.device)
+        ranks = Ranks(gather=runtime.gather, rank=runtime.rank)
+        context_length = model_config.text_encoder.context_length
+        return TrainedParts(
+            tokenizer=loaded.tokenizer,
+            model=model,
+            weights=weights,
+            task=ImageTextTask(model, masking=masking, objectives=config.objectives, ranks=ranks),
+            validation_task=ImageTextTask(model, masking=masking, objectives=config.objectives),
+            batch_maker=CaptionBatches(source, loaded.tokenizer, context_length, config.seed),
+        )
+
+    def notices(self, trained: TrainedParts) -> Iterator[str]:
+        """Tell what is left behind, and what will be forgotten."""
+        yield from super().notices(trained)
+        if self.config.objectives.contrastive_weight == 0:
+            yield from forgetting_notice(trained.model, KEEP_AND_AVERAGE)
+
+    def measure(self, predictor: Predictor, source: SampleSource, sharding: Sharding) -> dict[str, float]:
+        """Return the metrics of retrieval, and those of captions where they are what is trained for."""
+        metrics = dict(evaluate_retrieval(predictor, source, sharding=sharding).metrics)
+        if self.config.task == "captioning" and predictor.model.text_decoder is not None:
+            options = CaptioningOptions(with_meteor=False)  # Java would start anew at every validation
+            metrics |= evaluate_captioning(predictor, source, options=options, sharding=sharding).metrics
+        return metrics
+
+    def gallery(self, predictor: Predictor, source: SampleSource, taken_from: str) -> Gallery:
+        """Return images found and captions, as far as the model has learned them."""
+        can_search = self.config.objectives.contrastive_weight != 0
+        return gather_gallery(predictor, source, taken_from, can_search=can_search)
+
+    def _model_config(self, old: SyCoCaConfig) -> SyCoCaConfig:
+        changes = {}
+        for component, objective in (("text_decoder", "captioning_weight"), ("image_decoder", "masked_image_weight")):
+            if getattr(self.config.objectives, objective) == 0:
+                changes[component] = None
+            elif getattr(old, component) is None:
+                raise ValueError(
+                    f"{self.config.weights} has no {component.replace('_', ' ')}, which objectives.{objective} trains;"
+                    f" set --objectives.{objective.replace('_', '-')} 0"
+                )
+        return replace(old, **without_heads(changes))

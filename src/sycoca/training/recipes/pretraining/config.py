@@ -1,0 +1,67 @@
+"""The configuration of a pretraining run. Imports no torch, so that presets load at once."""
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from sycoca.model.config import MaskingConfig, SyCoCaConfig
+from sycoca.objectives.config import ObjectivesConfig
+from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
+from sycoca.training.config import RunConfig
+from sycoca.training.recipes.pretraining.initial_weights_config import InitialWeightsConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PretrainConfig(RunConfig):
+    """A complete pretraining run."""
+
+    command: ClassVar[str] = "pretrain"
+
+    preset: str
+    """The preset that the run started from."""
+
+    model: SyCoCaConfig = field(default_factory=SyCoCaConfig)
+    """Sizes of the components."""
+
+    masking: MaskingConfig = field(default_factory=MaskingConfig)
+    """Which patches are hidden and reconstructed."""
+
+    objectives: ObjectivesConfig = field(default_factory=ObjectivesConfig)
+    """What is minimized; a component whose objective has weight zero is not built."""
+
+    transforms: ImageTransformConfig = field(default_factory=ImageTransformConfig)
+    """From pictures to pixels."""
+
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    """From captions to tokens; trained on the training captions, and on questions where there are some, or CLIP's."""
+
+    start: InitialWeightsConfig = field(default_factory=InitialWeightsConfig)
+    """The weights that training starts from."""
+
+    drop_path: float | None = None
+    """Probability to go past the attention, or the MLP, of the image encoder's last block, less in those before; None
+    for never."""
+
+    def __post_init__(self) -> None:
+        if self.tokenizer.kind == "trained" and self.tokenizer.vocab_size > self.model.text_encoder.vocab_size:
+            raise ValueError(
+                f"tokenizer.vocab_size {self.tokenizer.vocab_size} is more than the"
+                f" {self.model.text_encoder.vocab_size} of model.text_encoder.vocab_size; set both"
+            )
+        if self.drop_path is not None and not 0 < self.drop_path < 1:
+            raise ValueError(f"drop_path must lie between 0 and 1, got {self.drop_path}; leave it out for none")
+        for component, objective in _OBJECTIVE_OF.items():
+            if getattr(self.model, component) is None and getattr(self.objectives, objective) != 0:
+                raise ValueError(
+                    f"objectives.{objective} is {getattr(self.objectives, objective)} but model.{component} is null;"
+                    " give its sizes or set the weight to 0"
+                )
+
+
+_OBJECTIVE_OF = {"text_decoder": "captioning_weight", "image_decoder": "masked_image_weight"}
+
+
+def resolved_model_config(config: PretrainConfig, vocab_size: int) -> SyCoCaConfig:
+    """Return the sizes of what is really built: the tokenizer's vocabulary, and no component without objective."""
+    unused = {name: None for name, weight in _OBJECTIVE_OF.items() if getattr(config.objectives, weight) == 0}
+    text_encoder = replace(config.model.text_encoder, vocab_size=vocab_size)
+    return replace(config.model, text_encoder=text_encoder, **unused)

@@ -1,0 +1,185 @@
+"""Pretraining that starts from weights: whose sizes it has, which tensors are loaded, which stay as they are."""
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sycoca.model.config import SyCoCaConfig
+from sycoca.model.sycoca import SyCoCa
+from sycoca.plain_data import changed_fields, from_plain, to_plain, write_text
+from sycoca.preprocess.config import ImageTransformConfig
+from sycoca.training.recipes.initial_model import fill_model
+from sycoca.training.recipes.pretraining.config import PretrainConfig, resolved_model_config
+from sycoca.training.recipes.pretraining.initial_weights_config import InitialWeightsConfig
+from sycoca.weights.hub import local_weights
+from sycoca.weights.parts import PART_NAMES, LoadedParts, PartsConfig, part_of, read_parts_config
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdaptedConfig:
+    """A config with the sizes of the weights that it starts from."""
+
+    config: PretrainConfig
+    """Complete: what it builds has room for the weights."""
+
+    replaced: tuple[str, ...]
+    """Names of the fields that had other values before."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InitialWeightsRecord:
+    """What came from the weights; kept in the run folder, so that a run goes on without them."""
+
+    loaded: tuple[str, ...]
+    """Names of the tensors that were filled."""
+
+    left_behind: tuple[str, ...]
+    """What the weights hold and the run does not build, as people call it."""
+
+    history: tuple[str, ...]
+    """How the weights came about, for the model card."""
+
+    def save(self, path: Path) -> None:
+        """Write the record as JSON."""
+        write_text(path, json.dumps(to_plain(self), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "InitialWeightsRecord":
+        """Read what ``save`` wrote; raises ValueError where it is missing."""
+        if not path.is_file():
+            raise ValueError(f"{path} is missing, without which a run that started from weights cannot go on")
+        return from_plain(cls, json.loads(path.read_text(encoding="utf-8")), where=str(path))
+
+
+def with_sizes_of_weights(config: PretrainConfig) -> AdaptedConfig:
+    """Return the config with the sizes, forms, vocabulary and pixels of the weights that it names, if it names some.
+
+    Raises ValueError where there are no sound weights, and where the config's other parts do not fit theirs.
+    """
+    start = config.start
+    if start.weights is None:
+        return AdaptedConfig(config=config, replaced=())
+    parts = read_parts_config(local_weights(start.weights))
+    try:
+        started = replace(config, **_changes(config, parts))
+    except ValueError as error:
+        raise ValueError(f"the parts of preset {config.preset} do not fit {start.weights}: {error}") from error
+    if start.image_size is not None:
+        image_encoder = replace(started.model.image_encoder, image_size=start.image_size)
+        started = replace(started, model=replace(started.model, image_encoder=image_encoder))
+    replaced = (
+        *changed_fields(_built(config), _built(started)),
+        *(f"transforms.{name}" for name in changed_fields(config.transforms, started.transforms)),
+    )
+    return AdaptedConfig(config=started, replaced=replaced)
+
+
+def fill_from_weights(model: SyCoCa, parts: LoadedParts) -> InitialWeightsRecord:
+    """Put the parts into the model and return what became of them. Raises ValueError where nothing of them fits."""
+    loaded = fill_model(model, parts.tensors)
+    theirs = {name: tensor.numel() for name, tensor in parts.tensors.items()}
+    gone = {name: size for name, size in theirs.items() if name not in loaded}
+    weights = parts.config.weights
+    return InitialWeightsRecord(
+        loaded=tuple(sorted(loaded)),
+        left_behind=tuple(_said(gone, theirs)),
+        history=() if weights is None else weights.history,
+    )
+
+
+def freeze(model: SyCoCa, start: InitialWeightsConfig, loaded: Collection[str]) -> None:
+    """Stop the gradients of the tensors that were loaded of the frozen parts.
+
+    Raises ValueError where nothing was loaded of a part, and where nothing is left to learn.
+    """
+    for part in start.frozen:
+        if not any(part_of(name) == part for name in loaded):
+            raise ValueError(
+                f"start.frozen names {part}, of which nothing came from {start.weights}: what is new has to learn"
+            )
+    for name, parameter in model.named_parameters():
+        if name in loaded and part_of(name) in start.frozen:
+            parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for module in model.children() for parameter in module.parameters()):
+        raise ValueError(f"start.frozen names all parts of the model ({', '.join(start.frozen)}): nothing would learn")
+
+
+def start_lines(model: SyCoCa, start: InitialWeightsConfig, record: InitialWeightsRecord) -> Iterator[str]:
+    """Yield where every part of the model comes from, and what does not learn as the others do."""
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    loaded = {name: sizes[name] for name in record.loaded}
+    new = {name: size for name, size in sizes.items() if name not in loaded}
+    clauses = {
+        f"from {start.weights}": _said(loaded, loaded),
+        "new": _said(new, sizes),
+        "left behind": record.left_behind,
+    }
+    listed = {name: ", ".join(said) for name, said in clauses.items()}
+    yield "; ".join(f"{name}: {said}" for name, said in listed.items() if said)
+    frozen = {name: size for name, size in loaded.items() if not model.get_parameter(name).requires_grad}
+    if frozen:
+        total = sum(sizes.values())
+        learning = f"{_count(total - sum(frozen.values()))} of {_count(total)} parameters learn"
+        yield f"frozen: {', '.join(_said(frozen, frozen))}; {learning}"
+    if start.lr_ratio != 1:
+        yield f"what was loaded learns at {start.lr_ratio:g} of the rate of what is new"
+
+
+def _changes(config: PretrainConfig, parts: PartsConfig) -> dict[str, Any]:
+    """Return the fields of a config that the weights decide."""
+    changes: dict[str, Any] = {
+        "model": _model_of(config.model, parts),
+        "transforms": _transforms_of(config.transforms, parts.transforms),
+    }
+    if parts.weights is not None:
+        vocab_size = parts.weights.model.text_encoder.vocab_size
+        changes["tokenizer"] = replace(config.tokenizer, vocab_size=vocab_size)
+    return changes
+
+
+def _model_of(own: SyCoCaConfig, parts: PartsConfig) -> SyCoCaConfig:
+    changes: dict[str, Any] = {"image_encoder": parts.image_encoder}
+    if parts.embed_dim is not None:
+        changes["embed_dim"] = parts.embed_dim
+    if parts.weights is not None:
+        theirs = parts.weights.model
+        changes["text_encoder"] = theirs.text_encoder
+        for decoder in ("text_decoder", "image_decoder"):
+            if getattr(own, decoder) is not None and getattr(theirs, decoder) is not None:
+                changes[decoder] = getattr(theirs, decoder)
+    return replace(own, **changes)
+
+
+def _transforms_of(own: ImageTransformConfig, theirs: ImageTransformConfig) -> ImageTransformConfig:
+    """Return the transforms with the weights' mean and deviation in the place of defaults."""
+    default = ImageTransformConfig()
+    names = [name for name in ("mean", "std") if getattr(own, name) == getattr(default, name)]
+    return replace(own, **{name: getattr(theirs, name) for name in names})
+
+
+def _built(config: PretrainConfig) -> SyCoCaConfig:
+    return resolved_model_config(config, config.model.text_encoder.vocab_size)
+
+
+def _said(sizes: Mapping[str, int], all_sizes: Mapping[str, int]) -> Iterator[str]:
+    """Yield the parts that tensors make up, with their numbers; of a part that lacks some of all tensors, each one."""
+    for part, said in PART_NAMES.items():
+        own = {name: size for name, size in sizes.items() if part_of(name) == part}
+        is_whole = len(own) == sum(part_of(name) == part for name in all_sizes)
+        listed = {said: sum(own.values())} if own and is_whole else own
+        yield from (name if size == 1 else f"{name} {_count(size)}" for name, size in listed.items())
+
+
+def grouped(names: Iterable[str]) -> str:
+    """Return dotted names as text, those of one section together: "image_encoder (width, depth), embed_dim"."""
+    sections: dict[str, list[str]] = {}
+    for name in names:
+        section, _, rest = name.partition(".")
+        sections.setdefault(section, []).extend([rest] if rest else [])
+    return ", ".join(f"{section} ({', '.join(rest)})" if rest else section for section, rest in sections.items())
+
+
+def _count(number: int) -> str:
+    return f"{number / 1e6:,.1f} M" if number >= 100_000 else f"{number:,}"

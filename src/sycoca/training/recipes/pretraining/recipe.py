@@ -1,0 +1,183 @@
+"""Pretraining by the paper's three objectives: a model and a tokenizer from nothing, or from weights."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from sycoca.data.inspection.statistics import all_texts
+from sycoca.data.samples import SampleSource
+from sycoca.evaluation.grounding import evaluate_grounding
+from sycoca.evaluation.retrieval import evaluate_retrieval
+from sycoca.evaluation.sharding import Sharding
+from sycoca.inference.predictor import Predictor
+from sycoca.model.sycoca import SyCoCa
+from sycoca.objectives.contrastive import Ranks
+from sycoca.preprocess.tokenizer import Tokenizer
+from sycoca.reports.run_report import Gallery, gather_gallery
+from sycoca.training.engine.checkpoints.checkpoint import newest_checkpoint
+from sycoca.training.engine.runtime import Runtime
+from sycoca.training.recipes.image_text.batches import CaptionBatches
+from sycoca.training.recipes.image_text.requirements import objective_weights, require_captions
+from sycoca.training.recipes.image_text.task import ImageTextTask
+from sycoca.training.recipes.initial_model import build_model
+from sycoca.training.recipes.notices import KEEP_AND_AVERAGE, forgetting_notice, high_rate_notice
+from sycoca.training.recipes.pretraining.config import PretrainConfig, resolved_model_config
+from sycoca.training.recipes.pretraining.initial_weights import (
+    InitialWeightsRecord,
+    fill_from_weights,
+    freeze,
+    grouped,
+    start_lines,
+    with_sizes_of_weights,
+)
+from sycoca.training.recipes.recipe import Recipe, TrainedParts
+from sycoca.training.run_folder import RunFolder
+from sycoca.weights.config import WeightsConfig
+from sycoca.weights.hub import local_weights, pinned_weights
+from sycoca.weights.parts import LoadedParts, load_parts
+
+_GROUNDING = ("mask_coverage", "grounding_average_precision")
+"""What of grounding depends on the model, and not on the data alone."""
+
+
+class Pretraining(Recipe[PretrainConfig]):
+    """The three objectives on pairs of images and captions."""
+
+    def __init__(self, config: PretrainConfig, replaced: tuple[str, ...] = ()) -> None:
+        """Take a config that has room for the weights, if any; the fields ``replaced`` had other values."""
+        super().__init__(config)
+        self._replaced = replaced
+        self._record: InitialWeightsRecord | None = None
+
+    @classmethod
+    def beginning(cls, config: PretrainConfig) -> "Pretraining":
+        """Return the recipe of a new run: weights that it starts from decide sizes. Raises ValueError as these do."""
+        if config.start.weights is not None:
+            config = replace(config, start=replace(config.start, weights=pinned_weights(config.start.weights)))
+        started = with_sizes_of_weights(config)
+        return cls(started.config, started.replaced)
+
+    @property
+    def title(self) -> str:
+        """The preset."""
+        return self.config.preset
+
+    @property
+    def deed(self) -> str:
+        """From what: from nothing, or from which weights."""
+        weights = self.config.start.weights
+        return f"trained from {'nothing' if weights is None else f'`{weights}`'} (preset `{self.config.preset}`)"
+
+    @property
+    def base(self) -> str | None:
+        """The weights that it starts from, if any."""
+        return self.config.start.weights
+
+    @property
+    def commands_to_try(self) -> tuple[str, ...]:
+        """Caption, explain, search."""
+        return (
+            "sycoca caption {weights} photo.jpg",
+            "sycoca explain {weights} photo.jpg 'what it shows' --out explained.png",
+            "sycoca evaluate retrieval {weights} --data captions.jsonl",
+        )
+
+    @property
+    def objectives(self) -> dict[str, float]:
+        """The paper's three."""
+        return objective_weights(self.config.objectives)
+
+    def check_source(self, source: SampleSource) -> None:
+        """Every image needs a caption."""
+        require_captions(source)
+
+    def build(self, source: SampleSource, folder: RunFolder, runtime: Runtime) -> TrainedParts:
+        """Return a model that knows the words of the source, or the weights' own; the rest of it is fresh."""
+        config = self.config
+        # A checkpoint holds all tensors: the weights may be gone when a run goes on.
+        is_new = newest_checkpoint(folder.checkpoints) is None
+        weights = config.start.weights if is_new else None
+        parts = None if weights is None else load_parts(local_weights(weights))
+        tokenizer = shared_tokenizer(config, source, runtime, folder.tokenizer, parts)
+        model = build_model(resolved_model_config(config, tokenizer.vocab_size), config.seed)
+        lr_ratios = {} if config.start.weights is None else self._start(model, parts, folder, runtime)
+        model = model.to(runtime.device)
+        ranks = Ranks(gather=runtime.gather, rank=runtime.rank)
+        return TrainedParts(
+            tokenizer=tokenizer,
+            model=model,
+            weights=WeightsConfig(
+                model=model.config,
+                masking=config.masking,
+                transforms=config.transforms,
+                normalizes_patches=config.objectives.normalizes_patches,
+                history=() if self._record is None else self._record.history,
+            ),
+            task=ImageTextTask(
+                model,
+                masking=config.masking,
+                objectives=config.objectives,
+                ranks=ranks,
+                drop_path=config.drop_path,
+            ),
+            validation_task=ImageTextTask(model, masking=config.masking, objectives=config.objectives),
+            batch_maker=CaptionBatches(source, tokenizer, model.config.text_encoder.context_length, config.seed),
+            lr_ratios=lr_ratios,
+        )
+
+    def notices(self, trained: TrainedParts) -> Iterator[str]:
+        """Tell what comes from the weights, and what would spoil it."""
+        if self._record is None:
+            return
+        config, model = self.config, trained.model
+        yield from start_lines(model, config.start, self._record)
+        if self._replaced:
+            yield f"sizes and forms of preset {config.preset} that gave way: {grouped(self._replaced)}"
+        if config.objectives.contrastive_weight == 0:
+            yield from forgetting_notice(model, KEEP_AND_AVERAGE)
+        yield from high_rate_notice(
+            model,
+            self._record.loaded,
+            config.optimizer,
+            trained.lr_ratios,
+            "--start.lr-ratio or --optimizer.peak-lr",
+        )
+
+    def measure(self, predictor: Predictor, source: SampleSource, sharding: Sharding) -> dict[str, float]:
+        """Return the metrics of retrieval, and of the patch scores where the described pixels are known."""
+        metrics = dict(evaluate_retrieval(predictor, source, sharding=sharding).metrics)
+        if source[0].described_pixels is not None:
+            grounding = evaluate_grounding(predictor, source, sharding=sharding).metrics
+            metrics |= {name: grounding[name] for name in _GROUNDING}
+        return metrics
+
+    def gallery(self, predictor: Predictor, source: SampleSource, taken_from: str) -> Gallery:
+        """Return images found, captions and masks, as far as the model has learned them."""
+        can_search = self.config.objectives.contrastive_weight != 0
+        return gather_gallery(predictor, source, taken_from, can_search=can_search)
+
+    def _start(self, model: SyCoCa, parts: LoadedParts | None, folder: RunFolder, runtime: Runtime) -> dict[str, float]:
+        """Fill the model from the parts, unless a checkpoint will, freeze what is to be; return shares of the rate."""
+        start = self.config.start
+        self._record = InitialWeightsRecord.load(folder.start) if parts is None else fill_from_weights(model, parts)
+        if parts is not None and runtime.is_main_rank:
+            self._record.save(folder.start)
+        freeze(model, start, self._record.loaded)
+        return dict.fromkeys(self._record.loaded, start.lr_ratio)
+
+
+def shared_tokenizer(
+    config: PretrainConfig, source: SampleSource, runtime: Runtime, path: Path, parts: LoadedParts | None = None
+) -> Tokenizer:
+    """Return the run's tokenizer: the one at ``path``, put there first by the main process where there is none.
+
+    It is that of the ``parts`` where they have one, or else trained on the source.
+    """
+    if runtime.is_main_rank and not path.exists():
+        unfinished = path.with_name(f".{path.name}.partial")
+        own = None if parts is None else parts.tokenizer
+        tokenizer = Tokenizer.build(all_texts(source), config.tokenizer) if own is None else own
+        tokenizer.save(unfinished)
+        unfinished.replace(path)
+    runtime.barrier()
+    return Tokenizer.load(path)

@@ -1,0 +1,94 @@
+"""Questions and how right each answer is, beside the images of a training batch."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sycoca.data.loading.crops import CropBatch, Place
+from sycoca.data.samples import ImageTextSample, SampleSource
+from sycoca.preprocess.token_batch import pad_tokens
+from sycoca.preprocess.tokenizer import Tokenizer
+from sycoca.records import BatchTotals, QuestionBatch
+from sycoca.training.recipes.vqa.answer_list import AnswerList
+
+
+class _EncodedQuestion(NamedTuple):
+    """A question as token ids, and how right which answers are."""
+
+    tokens: list[int]
+    targets: dict[int, float]
+
+
+@final
+class QuestionBatches:
+    """All questions of every sample, with soft targets."""
+
+    def __init__(
+        self, source: SampleSource, tokenizer: Tokenizer, context_length: int, answer_list: AnswerList
+    ) -> None:
+        self._source = source
+        self._encoded: dict[int, list[_EncodedQuestion]] = {}
+        self._tokenizer = tokenizer
+        self._context_length = context_length
+        self._answer_list = answer_list
+
+    def num_labels(self, place: Place) -> int:
+        """Return the number of questions, over which the loss is a mean."""
+        return len(self._known(place[1]))
+
+    def batch(
+        self,
+        crops: CropBatch,
+        images: Float[Tensor, "batch 3 height width"],
+        draw_keys: Int[Tensor, " batch"],
+        totals: BatchTotals,
+    ) -> QuestionBatch:
+        """Return images with their questions."""
+        return self._batch([self._known(index) for _, index in crops.places], images, draw_keys, totals)
+
+    def in_order(
+        self,
+        samples: Sequence[ImageTextSample],
+        images: Float[Tensor, "batch 3 height width"],
+        draw_keys: Int[Tensor, " batch"],
+    ) -> QuestionBatch:
+        """Return every image with its questions."""
+        questions = [self._encode(sample) for sample in samples]
+        totals = BatchTotals(num_samples=len(samples), num_labels=sum(map(len, questions)))
+        return self._batch(questions, images, draw_keys, totals)
+
+    def _batch(
+        self,
+        questions: Sequence[Sequence[_EncodedQuestion]],
+        images: Float[Tensor, "batch 3 height width"],
+        draw_keys: Int[Tensor, " batch"],
+        totals: BatchTotals,
+    ) -> QuestionBatch:
+        asked = [question for own in questions for question in own]
+        texts = pad_tokens([question.tokens for question in asked], self._tokenizer.special.pad_id)
+        return QuestionBatch(
+            images=images,
+            tokens=texts.tokens,
+            is_padding=texts.is_padding,
+            image_of_question=torch.tensor([row for row, own in enumerate(questions) for _ in own]),
+            targets=self._answer_list.rows([question.targets for question in asked]),
+            draw_keys=draw_keys,
+            totals=totals,
+        )
+
+    def _known(self, index: int) -> list[_EncodedQuestion]:
+        if index not in self._encoded:
+            self._encoded[index] = self._encode(self._source[index])
+        return self._encoded[index]
+
+    def _encode(self, sample: ImageTextSample) -> list[_EncodedQuestion]:
+        return [
+            _EncodedQuestion(
+                tokens=self._tokenizer.encode(question.question, self._context_length),
+                targets=self._answer_list.targets(question),
+            )
+            for question in sample.questions
+        ]

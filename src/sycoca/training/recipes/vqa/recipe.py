@@ -1,0 +1,138 @@
+"""Fine-tuning to answer questions from a list of answers (CoCa, arXiv 2205.01917, section 4.2.2)."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from sycoca.data.questions import check_answered, keyed_questions
+from sycoca.data.samples import SampleSource
+from sycoca.evaluation.sharding import Sharding
+from sycoca.evaluation.vqa import AnsweringOptions, evaluate_vqa
+from sycoca.inference.predictor import Predictor
+from sycoca.reports.question_gallery import question_gallery
+from sycoca.reports.run_report import Gallery
+from sycoca.training.engine.runtime import Runtime
+from sycoca.training.in_memory_source import Pair
+from sycoca.training.recipes.finetuning import Finetuning, without_heads
+from sycoca.training.recipes.notices import AVERAGE, forgetting_notice
+from sycoca.training.recipes.recipe import Sources, TrainedParts
+from sycoca.training.recipes.vqa.answer_list import AnswerList
+from sycoca.training.recipes.vqa.batches import QuestionBatches
+from sycoca.training.recipes.vqa.config import FinetuneVqaConfig
+from sycoca.training.recipes.vqa.task import AnsweringTask
+from sycoca.training.run_folder import RunFolder
+
+
+class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
+    """A head over the most frequent training answers, on the text decoder's state at the question's end."""
+
+    def __init__(self, config: FinetuneVqaConfig) -> None:
+        super().__init__(config)
+        self._answer_list: AnswerList | None = None
+        self._notices: list[str] = []
+        self._num_truncated = 0
+
+    @property
+    def commands_to_try(self) -> tuple[str, ...]:
+        """Ask."""
+        return (
+            "sycoca ask {weights} photo.jpg 'what color is it?'",
+            "sycoca evaluate vqa {weights} --data questions.jsonl",
+        )
+
+    @property
+    def objectives(self) -> dict[str, float]:
+        """The loss of answers."""
+        return {f"answers by {self.config.loss.replace('_', ' ')}": 1.0}
+
+    def check_source(self, source: SampleSource) -> None:
+        """Some image needs a question with an answer."""
+        if not any(question.answers for index in range(len(source)) for question in source[index].questions):
+            raise ValueError(
+                f"{source.name} has no questions with answers, and this training needs them; name their columns, as in"
+                " ?question=text&answer=reply"
+            )
+
+    def open_sources(
+        self,
+        train: SampleSource | Iterable[Pair] | None = None,
+        validation: SampleSource | Iterable[Pair] | None = None,
+    ) -> Sources:
+        """Open the data; raises ValueError where a question of validation has no answer to compare with."""
+        sources = super().open_sources(train, validation)
+        if sources.validation is not None:
+            # Before training: the first validation would be late.
+            asked = keyed_questions(sources.validation, len(sources.validation))
+            check_answered([question for own in asked for question in own], sources.validation.name)
+        return sources
+
+    def prepared(self, source: SampleSource) -> SampleSource:
+        """Return the questions to learn from; the first source, the training data, makes the list of answers."""
+        is_first = self._answer_list is None
+        if self._answer_list is None:
+            config = self.config
+            self._answer_list = AnswerList.of_source(source, config.num_answers, config.references_are)
+        learnable = self._answer_list.learnable(source, self.config.questions_per_image)
+        if is_first:
+            num_questions = sum(len(source[index].questions) for index in range(len(source)))
+            num_left_out = num_questions - learnable.num_questions
+            self._notices.append(
+                f"{len(self._answer_list.answers):,} answers to choose from; {num_left_out:,} of {num_questions:,}"
+                " training questions have none of them and are left out"
+            )
+        return learnable
+
+    def build(self, source: SampleSource, folder: RunFolder, runtime: Runtime) -> TrainedParts:  # noqa: ARG002
+        """Return the loaded model with a new head; raises ValueError where it has no text decoder."""
+        config, loaded, answer_list = self.config, self.loaded(), self._answers()
+        if loaded.config.model.text_decoder is None:
+            raise ValueError(f"{config.weights} has no text decoder, on which answers are built; take other weights")
+        changes = without_heads({"num_answers": len(answer_list.answers), "image_decoder": None})
+        weights = self.weights_config(
+            loaded,
+            model=replace(loaded.config.model, **changes),
+            answers=answer_list.answers,
+            answers_exclude_each_other=config.loss == "cross_entropy",
+            class_names=None,
+        )
+        model = self.started_model(loaded, weights).to(runtime.device)
+        room = model.config.text_encoder.context_length
+        self._num_truncated = sum(
+            loaded.tokenizer.num_tokens(question.question) > room
+            for index in range(len(source))
+            for question in source[index].questions
+        )
+        return TrainedParts(
+            tokenizer=loaded.tokenizer,
+            model=model,
+            weights=weights,
+            task=AnsweringTask(model, config.loss),
+            validation_task=AnsweringTask(model, config.loss),
+            batch_maker=QuestionBatches(
+                source, loaded.tokenizer, model.config.text_encoder.context_length, answer_list
+            ),
+        )
+
+    def notices(self, trained: TrainedParts) -> Iterator[str]:
+        """Tell which questions cannot be learned, what is left behind and what will be forgotten."""
+        yield from self._notices
+        if self._num_truncated:
+            room = trained.model.config.text_encoder.context_length
+            yield (
+                f"{self._num_truncated:,} training questions are longer than the model's {room} tokens and lose their"
+                " end; weights whose tokenizer knows the questions' words, or with a longer context, read them whole"
+            )
+        yield from super().notices(trained)
+        yield from forgetting_notice(trained.model, AVERAGE)
+
+    def measure(self, predictor: Predictor, source: SampleSource, sharding: Sharding) -> dict[str, float]:
+        """Return the accuracy of answers, and the ceiling that the list sets."""
+        options = AnsweringOptions(references_are=self.config.references_are)
+        return evaluate_vqa(predictor, source, options=options, sharding=sharding).metrics
+
+    def gallery(self, predictor: Predictor, source: SampleSource, taken_from: str) -> Gallery:
+        """Return images with a question each and the model's answer."""
+        return question_gallery(predictor, source, self._answers().rule, taken_from)
+
+    def _answers(self) -> AnswerList:
+        assert self._answer_list is not None, "sources are prepared before a model is built"
+        return self._answer_list

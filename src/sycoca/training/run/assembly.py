@@ -1,0 +1,71 @@
+"""What every run is put together from, whatever is trained."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+from sycoca.data.loading.loader import TrainingBatches
+from sycoca.data.loading.skipping import SkipLog
+from sycoca.data.samples import SampleSource
+from sycoca.training.config import RunConfig
+from sycoca.training.engine.limits import usable_cores
+from sycoca.training.engine.optimization.optimizer import build_optimizer
+from sycoca.training.engine.optimization.weight_average import WeightAverage
+from sycoca.training.engine.runtime import Runtime
+from sycoca.training.engine.update import Updater
+from sycoca.training.recipes.recipe import TrainedParts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunParts:
+    """What is trained, on what, by what."""
+
+    source: SampleSource
+    """Training samples."""
+
+    trained: TrainedParts
+    """Model, objectives, and what they belong to."""
+
+    updater: Updater
+    """The optimizer around the task."""
+
+    batches: TrainingBatches
+    """This process's share of every step."""
+
+    average: WeightAverage | None
+    """The running mean of the weights, where one is kept."""
+
+    def finished_weights(self) -> AbstractContextManager[None]:
+        """Return a context in which the model has the weights that are measured and saved: their mean, if any."""
+        return nullcontext() if self.average is None else self.average.in_place()
+
+
+def assemble(
+    config: RunConfig, source: SampleSource, trained: TrainedParts, runtime: Runtime, skip_log: SkipLog
+) -> RunParts:
+    """Put the optimizer around the task, and batches before it."""
+    updater = Updater(
+        runtime,
+        trained.task,
+        build_optimizer(trained.model, config.optimizer, trained.lr_ratios),
+        clip_norm=config.training.gradient_clip_norm,
+    )
+    batches = TrainingBatches(
+        source,
+        trained.batch_maker,
+        trained.weights.transforms,
+        trained.model.config.image_encoder.image_size,
+        seed=config.seed,
+        global_batch_size=config.training.global_batch_size,
+        micro_batch_size=config.training.micro_batch_on(runtime.world_size),
+        # More of them than cores stand in each other's way; what they read does not depend on their number.
+        num_workers=min(config.data.num_workers, usable_cores()),
+        pin_memory=runtime.device.type == "cuda",
+        cache_images=config.data.cache_images,
+        skip_log=skip_log,
+        mixup_alpha=trained.mixup_alpha,
+        rank=runtime.rank,
+        world_size=runtime.world_size,
+    )
+    decay = config.training.average_decay
+    average = None if decay is None else WeightAverage(trained.model, decay)
+    return RunParts(source=source, trained=trained, updater=updater, batches=batches, average=average)

@@ -1,0 +1,149 @@
+"""What a run would take, measured on a few real steps: nothing is trained, only a picture is written."""
+
+import itertools
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from sycoca.data.inspection.statistics import caption_statistics
+from sycoca.data.loading.skipping import SkipLog
+from sycoca.model.sycoca import SyCoCa
+from sycoca.records import ImageTextBatch
+from sycoca.reports.first_batch import draw_first_batch
+from sycoca.training.engine.limits import check_memory, device_bytes, explained_out_of_memory, gigabytes, state_bytes
+from sycoca.training.engine.runtime import Runtime
+from sycoca.training.recipes.pretraining.config import PretrainConfig
+from sycoca.training.recipes.pretraining.recipe import Pretraining
+from sycoca.training.run.assembly import RunParts, assemble
+from sycoca.training.run_folder import RunFolder
+
+PICTURE_NAME = "first_batch.png"
+
+_MOST_STEPS = 4
+_MOST_SECONDS = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DryRunReport:
+    """What a run would take."""
+
+    parameters: dict[str, int]
+    """Per component."""
+
+    estimated_bytes: int
+    """Weights, gradients and optimizer, without activations and data."""
+
+    peak_bytes: int | None
+    """Measured: the most that the device (GPU) or the process (CPU) held; None where the system does not tell."""
+
+    device_bytes: int
+    """What the device has."""
+
+    micro_batch_size: int
+    """Pairs per forward pass, on which the peak depends."""
+
+    images_per_second: float
+    """Measured over real steps, loading included, the first step left out."""
+
+    hours: float
+    """For all steps at that pace, without validation."""
+
+    truncated_ratio: float
+    """Share of training captions that are longer than the context."""
+
+    picture: Path
+    """The first batch, as the model gets it."""
+
+    def lines(self) -> list[str]:
+        """Return the report as text."""
+        peak = "not measured on this system" if self.peak_bytes is None else gigabytes(self.peak_bytes)
+        width = max(map(len, self.parameters))
+        return [
+            "parameters",
+            *(f"  {name:<{width}}  {number:>13,}" for name, number in self.parameters.items()),
+            f"memory: {peak} of {gigabytes(self.device_bytes)} at the peak with {self.micro_batch_size:,} pairs per"
+            f" forward pass; weights, gradients and optimizer alone {gigabytes(self.estimated_bytes)}",
+            f"speed: {self.images_per_second:,.1f} images per second, {self.hours:,.2f} hours for the run",
+            f"captions cut at the context length: {self.truncated_ratio:.2%}",
+            f"first batch: {self.picture}",
+        ]
+
+
+def dry_run(config: PretrainConfig, *, console: Console) -> DryRunReport:
+    """Take a few real steps of a run and report what all of it would take.
+
+    The picture of the first batch goes into the run folder, which stays free for the run itself. Raises ValueError
+    where several processes were started.
+    """
+    recipe = Pretraining.beginning(config)
+    config = recipe.config
+    source = recipe.open_sources().train
+    picture = Path(config.out) / PICTURE_NAME
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    with Runtime(config.runtime) as runtime, tempfile.TemporaryDirectory() as scratch:
+        if runtime.world_size > 1:
+            raise ValueError("a dry run measures one process; start it without torchrun")
+        console.print(f"building tokenizer and model for {len(source):,} samples", highlight=False)
+        trained = recipe.build(source, RunFolder(Path(scratch)), runtime)
+        for line in recipe.notices(trained):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        skip_log = SkipLog(source, config.data.max_skipped_ratio)
+        parts = assemble(config, source, trained, runtime, skip_log)
+        micro_batch_size = config.training.micro_batch_on(runtime.world_size)
+        check_memory(config, trained.model, runtime.device, micro_batch_size)
+        first_batch = next(parts.batches.from_step(0))[0]
+        assert isinstance(first_batch, ImageTextBatch)
+        draw_first_batch(first_batch, trained.tokenizer, config.transforms, picture)
+        console.print("taking a few steps", highlight=False)
+        with explained_out_of_memory(micro_batch_size, runtime.device):
+            images_per_second = _speed(config, parts)
+        statistics = caption_statistics(source, trained.tokenizer, config.model.text_encoder.context_length)
+        return DryRunReport(
+            parameters=component_parameters(trained.model),
+            estimated_bytes=state_bytes(trained.model),
+            peak_bytes=_peak_bytes(runtime.device),
+            device_bytes=device_bytes(runtime.device),
+            micro_batch_size=micro_batch_size,
+            images_per_second=images_per_second,
+            hours=config.training.steps * config.training.global_batch_size / images_per_second / 3600,
+            truncated_ratio=statistics.truncated_ratio,
+            picture=picture,
+        )
+
+
+def component_parameters(model: SyCoCa) -> dict[str, int]:
+    """Return the number of parameters of every component that is built, and of all together."""
+    counts = {name: sum(p.numel() for p in module.parameters()) for name, module in model.named_children()}
+    return {**counts, "all": model.num_parameters}
+
+
+def _speed(config: PretrainConfig, parts: RunParts) -> float:
+    """Return images per second; the first step, which allocates and compiles, does not count."""
+    lr = config.optimizer.peak_lr / 1000
+    num_steps, started_at, seconds = 0, time.perf_counter(), 0.0
+    for micro_batches in itertools.islice(parts.batches.from_step(0), _MOST_STEPS):
+        result = parts.updater.update(micro_batches, lr)
+        result.gradient_norm.item()  # waits for the device
+        if num_steps == 0:
+            started_at = time.perf_counter()
+        num_steps += 1
+        seconds = time.perf_counter() - started_at
+        if num_steps > 1 and seconds > _MOST_SECONDS:
+            break
+    return (num_steps - 1) * config.training.global_batch_size / seconds
+
+
+def _peak_bytes(device: torch.device) -> int | None:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in kibibytes

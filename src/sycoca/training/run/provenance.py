@@ -1,0 +1,79 @@
+"""What a finished run tells the model card of its weights."""
+
+from importlib.metadata import version
+
+import yaml
+
+from sycoca._version import __version__
+from sycoca.data.loading.skipping import read_skipped
+from sycoca.evaluation.report import readable
+from sycoca.plain_data import to_plain
+from sycoca.reports.curves import Lines
+from sycoca.training.config import RunConfig
+from sycoca.training.engine.runtime import Runtime
+from sycoca.training.engine.tracking import read_metrics
+from sycoca.training.recipes.recipe import Recipe, Sources
+from sycoca.training.run.report import device_name, duration, training_seconds
+from sycoca.training.run.validation import PREFIX
+from sycoca.training.run_folder import RunFolder
+from sycoca.weights.provenance import DataFacts, Measurement, Provenance
+
+
+def run_provenance(recipe: Recipe, folder: RunFolder, sources: Sources, runtime: Runtime) -> Provenance:
+    """Collect what is known of a run's weights after its last step."""
+    config, validation, deed = recipe.config, sources.validation, recipe.deed
+    lines = read_metrics(folder.metrics)
+    train_name = sources.train_spec or sources.train.name
+    return Provenance(
+        story=(
+            f"{deed[0].upper()}{deed[1:]} for {config.training.steps:,} steps of {config.training.global_batch_size:,}"
+            f" samples on `{train_name}`, seed {config.seed}."
+        ),
+        base=recipe.base,
+        objectives=recipe.objectives,
+        trained_on=DataFacts(
+            name=train_name,
+            num_samples=len(sources.train),
+            num_skipped=len(read_skipped(folder.skipped)),
+        ),
+        recipe=_recipe(config, lines, len(sources.train), runtime),
+        measured_on=None
+        if validation is None
+        else DataFacts(
+            name=sources.validation_spec or validation.name,
+            num_samples=min(len(validation), config.training.evaluation_samples),
+            num_skipped=len(read_skipped(folder.skipped_in_validation)),
+        ),
+        measurements=_measurements(lines),
+        config=yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True),
+    )
+
+
+def _recipe(config: RunConfig, lines: Lines, num_train: int, runtime: Runtime) -> dict[str, str]:
+    training, optimizer, schedule = config.training, config.optimizer, config.schedule
+    steps, batch_size = training.steps, training.global_batch_size
+    processes = "process" if runtime.world_size == 1 else "processes"
+    return {
+        "steps": f"{steps:,} of {batch_size:,} samples each ({steps * batch_size / num_train:.1f} epochs)",
+        "optimizer": f"AdamW, weight decay {optimizer.weight_decay:g}, betas {optimizer.betas[0]:g} and"
+        f" {optimizer.betas[1]:g}",
+        "learning rate": f"{optimizer.peak_lr:g} after {schedule.warmup_steps:,} steps of warm-up, then along a cosine"
+        f" to {optimizer.peak_lr * schedule.final_lr_ratio:g}",
+        "seed": f"{config.seed}",
+        "precision": runtime.precision,
+        "device": f"{device_name(runtime.device)}, {runtime.world_size} {processes}",
+        "time in training": duration(training_seconds(lines)),
+        "versions": f"sycoca {__version__}, torch {version('torch')}",
+    }
+
+
+def _measurements(lines: Lines) -> tuple[Measurement, ...]:
+    """Return the metrics of the last validation, without its losses, which say little outside the run."""
+    losses = {name for line in lines for name in line}
+    last = next((line for line in reversed(lines) if any(name.startswith(PREFIX) for name in line)), {})
+    found = {name.removeprefix(PREFIX): value for name, value in last.items() if name.startswith(PREFIX)}
+    return tuple(
+        Measurement(name=name, value=value, text=readable(name, value))
+        for name, value in found.items()
+        if name not in losses and value is not None
+    )

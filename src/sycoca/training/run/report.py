@@ -1,0 +1,135 @@
+"""What is known of a run when it ends, and its report.html."""
+
+import math
+import os
+import platform
+from datetime import datetime
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+
+from sycoca._version import __version__
+from sycoca.data.loading.skipping import read_skipped
+from sycoca.inference.predictor import Predictor
+from sycoca.reports.curves import Lines, points_of
+from sycoca.reports.page import save_page
+from sycoca.reports.run_report import Gallery, RunRecord, run_page
+from sycoca.training.config import RunConfig
+from sycoca.training.engine.runtime import Runtime
+from sycoca.training.engine.tracking import read_metrics
+from sycoca.training.recipes.recipe import Recipe, Sources, TrainedParts
+from sycoca.training.run_folder import RunFolder
+
+
+def write_report(
+    recipe: Recipe,
+    folder: RunFolder,
+    trained: TrainedParts,
+    sources: Sources,
+    runtime: Runtime,
+    stopped_after: int | None = None,
+) -> Path:
+    """Write the run's ``report.html``; a run that was stopped gets no examples, so that it ends at once."""
+    num_parameters = trained.model.num_parameters
+    record = run_record(recipe, folder, sources, runtime, num_parameters=num_parameters, stopped_after=stopped_after)
+    predictor = Predictor(trained.model, trained.tokenizer, trained.weights)
+    examples = None if stopped_after is not None else run_examples(recipe, predictor, sources)
+    save_page(run_page(record, examples), folder.report)
+    return folder.report
+
+
+def run_examples(recipe: Recipe, predictor: Predictor, sources: Sources) -> Gallery:
+    """Return what the model does with validation samples, or with training samples where there are no others."""
+    if sources.validation is None:
+        return recipe.gallery(predictor, sources.train, "training images")
+    return recipe.gallery(predictor, sources.validation, "held-out images")
+
+
+def run_record(
+    recipe: Recipe,
+    folder: RunFolder,
+    sources: Sources,
+    runtime: Runtime,
+    *,
+    num_parameters: int,
+    stopped_after: int | None = None,
+) -> RunRecord:
+    """Collect what the run folder, its data and the machine say about a run."""
+    config = recipe.config
+    lines = read_metrics(folder.metrics) if folder.metrics.exists() else []
+    step = config.training.steps if stopped_after is None else stopped_after
+    validation, deed = sources.validation, recipe.deed.replace("`", "")
+    return RunRecord(
+        folder=folder.path,
+        kind=recipe.title,
+        summary=(
+            f"A model of {num_parameters:,} parameters, {deed} on {len(sources.train):,} samples for"
+            f" {step:,} steps of {config.training.global_batch_size:,} in {duration(training_seconds(lines))}."
+        ),
+        config=config,
+        lines=lines,
+        facts=_facts(recipe, sources, lines, step, num_parameters),
+        environment=_environment(config, runtime),
+        num_validated=None if validation is None else min(len(validation), config.training.evaluation_samples),
+        skipped=[*read_skipped(folder.skipped), *read_skipped(folder.skipped_in_validation)],
+        stopped_after=stopped_after,
+        resume_command=config.resume_command(),
+        commands_to_try=recipe.commands_to_try,
+    )
+
+
+def training_seconds(lines: Lines) -> float:
+    """Return the time spent in steps, from the pace of every logged line: right for runs in several parts, too."""
+    seen = [
+        (0.0, 0.0),
+        *((line["samples_seen"], line["images_per_second"]) for line in lines if "samples_seen" in line),
+    ]
+    return math.fsum((after[0] - before[0]) / after[1] for before, after in pairwise(seen) if after[0] and after[1])
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: 42 s, 5.9 minutes, 3.2 hours, 2.5 days."""
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _facts(recipe: Recipe, sources: Sources, lines: Lines, step: int, num_parameters: int) -> dict[str, str]:
+    config = recipe.config
+    batch_size, num_train = config.training.global_batch_size, len(sources.train)
+    seconds, validation = training_seconds(lines), sources.validation
+    pace = points_of(lines, "images_per_second")
+    return {
+        "parameters": f"{num_parameters:,}",
+        "training": recipe.title,
+        "training data": f"{num_train:,} samples of {sources.train.name}",
+        "validation data": "none" if validation is None else f"{len(validation):,} samples of {validation.name}",
+        "steps": f"{step:,} of {config.training.steps:,}, {batch_size:,} samples each",
+        "epochs": f"{step * batch_size / num_train:.1f}",
+        "time in training": duration(seconds),
+        "pace": f"{step * batch_size / seconds:,.0f} images/s" if pace and seconds else "not measured",
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """Return what a run was computed on: cpu (x86_64, 2 of 2 cores)."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()}"
+    cores = "" if device.type == "cuda" else f", {torch.get_num_threads()} of {os.cpu_count()} cores"
+    return f"{device} ({name}{cores})"
+
+
+def _environment(config: RunConfig, runtime: Runtime) -> dict[str, str]:
+    return {
+        "device": device_name(runtime.device),
+        "precision": runtime.precision,
+        "processes": f"{runtime.world_size}",
+        "seed": f"{config.seed}",
+        "sycoca": __version__,
+        "torch": version("torch"),
+        "Python": platform.python_version(),
+        "system": platform.platform(terse=True),
+        "finished": datetime.now().isoformat(sep=" ", timespec="minutes"),
+    }

@@ -1,0 +1,50 @@
+"""Begin a run in its folder, or go on with one."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from sycoca.plain_data import changed_fields, to_plain, write_yaml
+from sycoca.training.config import RunConfig
+from sycoca.training.engine.limits import explained_full_disk
+from sycoca.training.engine.runtime import Runtime
+from sycoca.training.engine.tracking import import_wandb
+from sycoca.training.recipes.recipe import Recipe, Sources
+from sycoca.training.run.training_run import TrainingRun
+from sycoca.training.run_folder import RunFolder
+
+
+def begin(recipe: Recipe, sources: Sources, console: Console | None) -> Path:
+    """Train from the first step and return the run folder; ValueError where it holds a run already."""
+    config, folder = recipe.config, RunFolder(Path(recipe.config.out))
+    # First of all: a missing package must not leave a run folder behind.
+    if config.training.wandb is not None:
+        import_wandb()
+    with Runtime(config.runtime) as runtime:
+        config.training.micro_batch_on(runtime.world_size)
+        if runtime.is_main_rank:
+            folder.create(config)
+        runtime.barrier()
+        with explained_full_disk(config):
+            TrainingRun(recipe, folder, runtime, sources, console).go()
+    return folder.path
+
+
+def go_on(recipe: Recipe, sources: Sources, console: Console | None) -> Path:
+    """Train from the newest checkpoint, or from the first step where there is none; return the run folder."""
+    config, folder = recipe.config, RunFolder(Path(recipe.config.out))
+    with Runtime(config.runtime) as runtime:
+        config.training.micro_batch_on(runtime.world_size)
+        runtime.barrier()
+        if runtime.is_main_rank:
+            write_yaml(folder.config, to_plain(config))
+        with explained_full_disk(config):
+            TrainingRun(recipe, folder, runtime, sources, console).go()
+    return folder.path
+
+
+def check_resumable(old: RunConfig, new: RunConfig, fixed: tuple[str, ...]) -> None:
+    """Raise ValueError where the configs differ in something ``fixed``, which a run cannot change on the way."""
+    for name in changed_fields(old, new):
+        if any(name == one or name.startswith(f"{one}.") for one in fixed):
+            raise ValueError(f"{name} cannot change when a run is resumed; start a new run with another --out")

@@ -1,0 +1,168 @@
+"""One run from its recipe to its weights: put together, trained, saved, reported."""
+
+from collections.abc import Iterator
+from typing import final
+
+from rich.console import Console
+
+from sycoca.data.loading.skipping import SkipLog
+from sycoca.plain_data import to_plain
+from sycoca.training.engine.checkpoints.checkpoint import (
+    TrainingState,
+    load_checkpoint,
+    newest_checkpoint,
+    save_checkpoint,
+)
+from sycoca.training.engine.interruption import TrainingInterrupted
+from sycoca.training.engine.limits import check_memory, explained_out_of_memory
+from sycoca.training.engine.loop import LoopParts, train
+from sycoca.training.engine.progress import RunProgress, quiet_console
+from sycoca.training.engine.runtime import Runtime
+from sycoca.training.engine.tracking import MetricsFile, TensorBoard, Tracker, Trackers, WeightsAndBiases
+from sycoca.training.recipes.recipe import Recipe, Sources
+from sycoca.training.run.assembly import assemble
+from sycoca.training.run.provenance import run_provenance
+from sycoca.training.run.report import write_report
+from sycoca.training.run.validation import build_validation
+from sycoca.training.run_folder import RunFolder
+from sycoca.weights.folder import save_weights
+
+
+@final
+class TrainingRun:
+    """A training in its folder, from the newest checkpoint there, or from the first step."""
+
+    def __init__(
+        self, recipe: Recipe, folder: RunFolder, runtime: Runtime, sources: Sources, console: Console | None
+    ) -> None:
+        """Put the run together. Raises ValueError where too much of the data or too little memory is there."""
+        config = recipe.config
+        self._recipe = recipe
+        self._config = config
+        self._folder = folder
+        self._runtime = runtime
+        self._sources = sources
+        self._trained = recipe.build(sources.train, folder, runtime)
+        skipped_file = folder.skipped if runtime.is_main_rank else None
+        self._skip_log = SkipLog(sources.train, config.data.max_skipped_ratio, skipped_file)
+        self._parts = assemble(config, sources.train, self._trained, runtime, self._skip_log)
+        self._micro_batch_size = config.training.micro_batch_on(runtime.world_size)
+        check_memory(config, self._trained.model, runtime.device, self._micro_batch_size)
+        self._first_step = self._restore()
+        self._progress = RunProgress(
+            steps=config.training.steps,
+            first_step=self._first_step,
+            console=console if console is not None and runtime.is_main_rank else quiet_console(),
+            log_path=folder.log if runtime.is_main_rank else None,
+        )
+
+    def go(self) -> None:
+        """Train to the end, save the weights and write the report. Raises TrainingInterrupted after Ctrl-C."""
+        tracker = Trackers([self._progress, *self._trackers()])
+        try:
+            for line in self._first_lines():
+                self._progress.line(line)
+            self._train(tracker)
+            if self._runtime.is_main_rank:
+                with self._parts.finished_weights():
+                    self._finish()
+            self._runtime.barrier()
+        finally:
+            tracker.close()
+
+    def _train(self, tracker: Tracker) -> None:
+        config, runtime, parts = self._config, self._runtime, self._parts
+        validation_file = self._folder.skipped_in_validation
+        loop_parts = LoopParts(
+            batches=parts.batches,
+            updater=parts.updater,
+            validate=build_validation(self._recipe, parts, self._sources.validation, validation_file),
+            average=parts.average,
+            save=self._save_checkpoint,
+            count_skipped=lambda: runtime.share_skipped(self._skip_log),
+            tracker=tracker,
+            progress=self._progress,
+            resume_command=config.resume_command(),
+        )
+        try:
+            with explained_out_of_memory(self._micro_batch_size, runtime.device):
+                train(loop_parts, config.training, config.optimizer, config.schedule, step=self._first_step)
+        except TrainingInterrupted as interrupted:
+            if config.training.report and runtime.is_main_rank:
+                with parts.finished_weights():
+                    write_report(self._recipe, self._folder, self._trained, self._sources, runtime, interrupted.step)
+            raise
+
+    def _finish(self) -> None:
+        folder, trained = self._folder, self._trained
+        origin = run_provenance(self._recipe, folder, self._sources, self._runtime)
+        save_weights(folder.weights, trained.model, trained.tokenizer, trained.weights, origin=origin)
+        self._progress.line(f"weights in {folder.weights}")
+        if self._config.training.report:
+            report = write_report(self._recipe, folder, trained, self._sources, self._runtime)
+            self._progress.line(f"report in {report}")
+        if len(self._skip_log):
+            self._progress.line(f"{self._skip_log.summary()}; their names are in {folder.skipped}")
+
+    def _restore(self) -> int:
+        """Fill the parts from the newest checkpoint and return its step; 0 where there is none."""
+        checkpoint = newest_checkpoint(self._folder.checkpoints)
+        if checkpoint is None:
+            return 0
+        updater = self._parts.updater
+        state = load_checkpoint(checkpoint, self._trained.model, updater.optimizer, self._parts.average)
+        updater.load_scaler_state(state.scaler)
+        return state.step
+
+    def _save_checkpoint(self, step: int) -> None:
+        training, updater = self._config.training, self._parts.updater
+        if self._runtime.is_main_rank:
+            state = TrainingState(
+                step=step, samples_seen=step * training.global_batch_size, scaler=updater.scaler_state()
+            )
+            folder, num_kept = self._folder.checkpoints, training.keep_checkpoints
+            save_checkpoint(
+                folder,
+                state,
+                self._trained.model,
+                updater.optimizer,
+                num_kept=num_kept,
+                average=self._parts.average,
+            )
+        self._runtime.barrier()
+
+    def _trackers(self) -> Iterator[Tracker]:
+        """Open what takes the logged values, in the main process."""
+        if not self._runtime.is_main_rank:
+            return
+        training, folder = self._config.training, self._folder
+        yield MetricsFile(folder.metrics, first_step=self._first_step)
+        if training.tensorboard:
+            yield TensorBoard(folder.tensorboard, first_step=self._first_step)
+        if training.wandb is not None:
+            yield WeightsAndBiases(training.wandb, to_plain(self._config), id_path=folder.wandb_id)
+
+    def _first_lines(self) -> Iterator[str]:
+        runtime, trained, training = self._runtime, self._trained, self._config.training
+        source = self._parts.source
+        yield (
+            f"{self._recipe.title}: {trained.model.num_parameters:,} parameters on {runtime.device} in"
+            f" {runtime.precision}, {runtime.world_size} process{'es' if runtime.world_size > 1 else ''}"
+        )
+        yield (
+            f"{len(source):,} samples of {source.name}, {trained.tokenizer.vocab_size:,} token ids,"
+            f" {training.steps * training.global_batch_size / len(source):.1f} epochs"
+        )
+        if self._sources.validation is None:
+            yield "no validation: name its data with --data.validation"
+        yield from self._recipe.notices(trained)
+        if len(self._skip_log):
+            yield self._skip_log.summary()
+        warmup_steps = self._config.schedule.warmup_steps
+        if warmup_steps >= training.steps:
+            yield (
+                f"the learning rate never reaches its peak: schedule.warmup_steps {warmup_steps} of"
+                f" {training.steps} steps"
+            )
+        if self._first_step > 0:
+            yield f"going on after step {self._first_step}"

@@ -1,0 +1,85 @@
+"""What is measured on held-out samples while a run goes on: losses, and the metrics of its task."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from sycoca.data.loading.loader import validation_batches
+from sycoca.data.loading.skipping import SkipLog, UsableSamples, image_problems
+from sycoca.data.samples import SampleSource
+from sycoca.evaluation.sharding import Sharding
+from sycoca.inference.predictor import Predictor
+from sycoca.training.config import RunConfig
+from sycoca.training.engine.update import named_terms
+from sycoca.training.recipes.recipe import Recipe
+from sycoca.training.run.assembly import RunParts
+from sycoca.unusable import SkippedSample
+
+_MOST_SAMPLES = 256
+"""Samples per batch: one process takes here what several share in training, and must not run out of memory."""
+
+PREFIX = "validation_"
+"""How the names of validation values begin."""
+
+
+def build_validation(
+    recipe: Recipe, parts: RunParts, source: SampleSource | None, skipped: Path | None = None
+) -> Callable[[], dict[str, float]] | None:
+    """Return a function that measures the model as it is; None where there is nothing to measure on.
+
+    All processes share the work and get the same values. Samples whose images cannot be read are left out and named
+    in the file ``skipped``; ValueError where they are more than the config allows.
+    """
+    if source is None:
+        return None
+    config, sharding = recipe.config, parts.updater.runtime.sharding()
+    usable = _usable(config, source, sharding, skipped)
+    prepared = recipe.prepared(usable)
+
+    def validate() -> dict[str, float]:
+        trained = parts.trained
+        predictor = Predictor(trained.model, trained.tokenizer, trained.weights)
+        with parts.finished_weights():
+            values = validation_losses(config, parts, prepared, sharding) | recipe.measure(predictor, usable, sharding)
+        return {f"{PREFIX}{name}": value for name, value in values.items()}
+
+    return validate
+
+
+@torch.no_grad()
+def validation_losses(config: RunConfig, parts: RunParts, source: SampleSource, sharding: Sharding) -> dict[str, float]:
+    """Return the mean of every loss term over the source's batches, with the same draws every time.
+
+    The contrastive loss depends on the size of batches: it is training's, up to 256, whatever number of processes.
+    """
+    trained, runtime = parts.trained, parts.updater.runtime
+    batch_size = min(config.training.micro_batch_on(1), _MOST_SAMPLES)
+    batches = validation_batches(
+        source,
+        trained.batch_maker,
+        trained.weights.transforms,
+        trained.model.config.image_encoder.image_size,
+        sharding.own(math.ceil(len(source) / batch_size)),
+        batch_size=batch_size,
+        seed=config.seed,
+    )
+    totals: dict[str, float] = {}
+    for batch in batches:
+        with runtime.autocast():
+            terms = trained.validation_task(runtime.to_device(batch))
+        for name, term in named_terms(terms).items():
+            totals[name] = totals.get(name, 0.0) + term.item() * batch.totals.num_samples
+    all_totals = sharding.join_plain([totals])
+    names = dict.fromkeys(name for one in all_totals for name in one)
+    return {name: sum(one.get(name, 0.0) for one in all_totals) / len(source) for name in names}
+
+
+def _usable(config: RunConfig, source: SampleSource, sharding: Sharding, skipped: Path | None) -> UsableSamples:
+    num_samples = min(config.training.evaluation_samples, len(source))
+    own_problems = image_problems(source, sharding.own(num_samples))
+    problems = sharding.join_plain([None if one is None else asdict(one) for one in own_problems])
+    log = SkipLog(source, config.data.max_skipped_ratio, skipped if sharding.rank == 0 else None)
+    return UsableSamples(source, log, (None if one is None else SkippedSample(**one) for one in problems))

@@ -1,0 +1,186 @@
+import io
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sycoca.data.formats.image_files import StoredImage, open_image_files, wrapping_folders
+from sycoca.unusable import SkippedSample, UnusableSampleError
+
+
+@pytest.fixture
+def archive(tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as file:
+        for shade in range(20):
+            Image.new("RGB", (30, 30), (shade, 0, 0)).save(tmp_path / "one.png")
+            file.write(tmp_path / "one.png", f"{shade}.png")
+        file.writestr("broken.png", b"nothing")
+    return tmp_path / "all.zip"
+
+
+def test_members_of_a_zip_file(archive):
+    images = open_image_files(archive)
+    assert [np.asarray(images.open(f"{shade}.png"))[0, 0, 0] for shade in range(20)] == list(range(20))
+    with pytest.raises(ValueError, match=r"all.zip has no member '77.png'"):
+        images.open("77.png")
+    with pytest.raises(ValueError, match=r"all.zip/broken.png cannot be read as an image"):
+        images.open("broken.png")
+
+
+def test_forked_processes_do_not_share_a_file_position(tmp_path):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (8, 200, 200, 3), dtype=np.uint8)
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as file:
+        for number, each in enumerate(pixels):
+            Image.fromarray(each).save(tmp_path / "one.bmp")
+            file.write(tmp_path / "one.bmp", f"{number}.bmp")
+    images = open_image_files(tmp_path / "all.zip")
+    images.open("0.bmp")
+    children = []
+    for _ in range(3):
+        child = os.fork()
+        if child == 0:
+            is_right = False
+            try:
+                numbers = [number for _ in range(15) for number in range(8)]
+                is_right = all(np.array_equal(images.open(f"{number}.bmp"), pixels[number]) for number in numbers)
+            finally:
+                os._exit(0 if is_right else 1)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0, 0]
+
+
+def test_refuses_what_is_neither_folder_nor_zip_file(tmp_path):
+    (tmp_path / "x.txt").write_text("x")
+    for name in ("x.txt", "gone"):
+        with pytest.raises(ValueError, match=f"images must be a folder or a zip file, .*{name} is neither"):
+            open_image_files(tmp_path / name)
+
+
+def test_a_stored_image_opens_and_tells_one_state_of_its_file_from_others(tmp_path, archive):
+    Image.new("RGB", (30, 30), (7, 0, 0)).save(tmp_path / "7.png")
+    for files in (tmp_path, archive):
+        stored = StoredImage(open_image_files(files), "7.png")
+        assert np.asarray(stored())[0, 0].tolist() == [7, 0, 0]
+        assert StoredImage(open_image_files(files), "77.png").fingerprint() is None
+        fingerprint = stored.fingerprint()
+        assert fingerprint is not None
+        assert fingerprint[:2] == (str(files / "7.png"), (tmp_path / "7.png").stat().st_size)
+        assert pickle.loads(pickle.dumps(stored)).fingerprint() == fingerprint
+    beside = StoredImage(open_image_files(tmp_path), "7.png")
+    before = beside.fingerprint()
+    os.utime(tmp_path / "7.png", ns=(5, 5))
+    assert before is not None
+    assert beside.fingerprint() == (*before[:2], 5)
+    with zipfile.ZipFile(archive) as file:
+        assert StoredImage(open_image_files(archive), "3.png").fingerprint() == (
+            f"{archive}/3.png",
+            file.getinfo("3.png").file_size,
+            file.getinfo("3.png").CRC,
+        )
+
+
+def test_names_that_no_file_can_have_have_no_fingerprint(tmp_path):
+    for name in ("a\0b.png", "x" * 5000):
+        assert StoredImage(open_image_files(tmp_path), name).fingerprint() is None
+
+
+def png(side: int) -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise((side, side), 50).save(file, "PNG")
+    return file.getvalue()
+
+
+def open_error(path, name: str) -> SkippedSample:
+    with pytest.raises(UnusableSampleError) as caught:
+        open_image_files(path).open(name)
+    return caught.value.skipped
+
+
+def test_a_folder_that_wraps_the_archive_may_be_left_out(tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as file:
+        file.writestr("__MACOSX/._0.png", b"")
+        file.writestr("outer/inner/a.png", png(5))
+        file.writestr("outer/inner/sub/a.png", png(6))
+        file.writestr("readme.txt", b"")
+    images = open_image_files(tmp_path / "all.zip")
+    for name in ("outer/inner/a.png", "inner/a.png", "a.png"):
+        assert images.open(name).size == (5, 5)
+    assert images.open("sub/a.png").size == (6, 6)
+    assert open_error(tmp_path / "all.zip", "../a.png").reason == "missing image"
+    assert open_error(tmp_path / "all.zip", "").reason == "missing image"
+    assert images.image_names() == ["inner/a.png", "inner/sub/a.png"]
+
+
+def test_members_over_the_limit_are_refused_before_they_are_unpacked(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("bomb.png", bytes(2**20 + 1))
+        file.writestr("empty.png", b"")
+    monkeypatch.setattr("sycoca.preprocess.decoding.MAX_FILE_BYTES", 2**20)
+    monkeypatch.setattr(zipfile.ZipFile, "read", lambda *_: pytest.fail("it was unpacked"))
+    assert open_error(tmp_path / "all.zip", "bomb.png").reason == "file too large"
+    assert open_error(tmp_path / "all.zip", "empty.png").reason == "empty file"
+
+
+def test_a_damaged_member_is_named(tmp_path):
+    path = tmp_path / "all.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.png", png(50))
+        file.writestr("b.png", png(50))
+    data = bytearray(path.read_bytes())
+    data[200] ^= 255
+    path.write_bytes(data)
+    skipped = open_error(path, "a.png")
+    assert (skipped.name, skipped.reason) == (f"{path}/a.png", "broken image")
+    assert skipped.detail.endswith("; the zip file is damaged")
+    assert open_image_files(path).open("b.png").size == (50, 50)
+
+
+def test_a_member_with_a_password_is_named(tmp_path):
+    path = tmp_path / "all.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a.png", png(5))
+    data = bytearray(path.read_bytes())
+    for header, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(header) + place] |= 1
+    path.write_bytes(data)
+    skipped = open_error(path, "a.png")
+    assert skipped.reason == "unreadable file"
+    assert "is encrypted, password required" in skipped.detail
+    assert skipped.detail.endswith("; pack the zip file anew")
+
+
+def test_a_damaged_archive_is_refused(archive):
+    data = bytearray(archive.read_bytes())
+    data[data.index(b"PK\x01\x02")] ^= 255
+    archive.write_bytes(data)
+    with pytest.raises(ValueError, match=r"all.zip is a broken zip file: Bad magic number for central directory"):
+        open_image_files(archive)
+
+
+def test_names_that_no_file_can_have_are_refused(tmp_path, archive):
+    for name in ("a\0b.png", "x" * 5000):
+        assert open_error(tmp_path, name).reason == "unreadable file"
+        assert open_error(archive, name).reason == "missing image"
+
+
+@pytest.mark.parametrize(
+    ("names", "levels_left", "expected"),
+    [
+        ([], 1, []),
+        (["a.png"], 1, []),
+        (["a/1.png", "b/1.png"], 0, []),
+        (["a/1.png", "a/2.png"], 1, []),
+        (["a/1.png", "a/2.png"], 0, ["a/"]),
+        (["t/a/1.png", "t/b/1.png"], 1, ["t/"]),
+        (["t/u/a/1.png", "t/u/b/x/1.png"], 1, ["t/", "t/u/"]),
+        (["t/a/x/1.png", "t/a/y/1.png", "t/b/1.png"], 1, ["t/"]),
+        (["t/a/1.png", "t/2.png"], 1, []),
+        (["ab/c/1.png", "abc/c/1.png"], 1, []),
+    ],
+)
+def test_folders_that_hold_everything(names, levels_left, expected):
+    assert wrapping_folders(names, levels_left) == expected

@@ -1,0 +1,69 @@
+import pytest
+from PIL import Image
+
+from sycoca.data.formats.image_folder import open_folder, read_class_names
+from sycoca.data.samples import SampleSource
+from sycoca.data.selection import Selection
+
+
+def save(path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (3, 2)).save(path)
+
+
+def test_the_folders_name_is_label_and_caption(tmp_path):
+    save(tmp_path / "hot_dog" / "b.JPG")
+    save(tmp_path / "ant" / "deep" / "a.png")
+    save(tmp_path / "no_class.png")
+    (tmp_path / "ant" / "notes.txt").write_text("x")
+    save(tmp_path / "ant" / "._a.png")
+    save(tmp_path / ".thumbnails" / "a.png")
+    source = open_folder(tmp_path)
+    assert isinstance(source, SampleSource)
+    samples = [source[index] for index in range(len(source))]
+    assert [sample.key for sample in samples] == ["ant/deep/a.png", "hot_dog/b.JPG"]
+    assert [sample.label for sample in samples] == ["ant", "hot dog"]
+    assert [sample.captions for sample in samples] == [("ant",), ("hot dog",)]
+    (skipped,) = source.skipped
+    assert (skipped.name, skipped.reason) == ("no_class.png, image 3", "malformed row")
+    assert skipped.detail == f"{tmp_path}, image 3: it lies in no class folder; move it into one"
+    assert samples[0].open_image().mode == "RGB"
+    assert samples[0].open_image().size == (3, 2)
+
+
+def test_limit(tmp_path):
+    for number in range(9):
+        save(tmp_path / f"class {number}" / "x.png")
+    source = open_folder(tmp_path, wanted=Selection(limit=2))
+    assert [source[index].label for index in range(len(source))] == ["class 0", "class 1"]
+
+
+def test_refuses_folders_without_class_folders(tmp_path):
+    save(tmp_path / "x.png")
+    with pytest.raises(ValueError, match=r"has no images in class folders \(expected .*/CLASS/image.jpg\)"):
+        open_folder(tmp_path)
+    with pytest.raises(ValueError, match=r"gone is neither"):
+        open_folder(tmp_path / "gone")
+
+
+def test_labels_of_folders(tmp_path):
+    (tmp_path / "synsets.txt").write_text("n1 crane, bird\nn2 crane\n\nn3 maillot, tank suit\n")
+    assert read_class_names(tmp_path / "synsets.txt") == {"n1": "crane, bird", "n2": "crane", "n3": "maillot"}
+    (tmp_path / "names.csv").write_text('n1,"crane, bird"\nn2,crane\n')
+    assert read_class_names(tmp_path / "names.csv") == {"n1": "crane, bird", "n2": "crane"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("l.txt", "n1 a\nn2\n", "l.txt, line 2: expected a folder and its class, as in n01440764 tench, .*, got 'n2'"),
+        ("l.csv", "n1,a\nn2\n", "l.csv, line 2: expected two columns, folder and class, got 'n2'"),
+        ("l.tsv", "n1\ta\nn2\t \n", "l.tsv, line 2: expected two columns"),
+        ("l.csv", "cats,a\ndogs,b\n", "l.csv names no class for the folder 'cat'; did you mean 'cats'"),
+    ],
+)
+def test_refuses_labels_that_are_not_there(tmp_path, name, text, message):
+    save(tmp_path / "photos" / "cat" / "1.png")
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=message):
+        open_folder(tmp_path / "photos", labels=tmp_path / name)

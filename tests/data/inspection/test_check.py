@@ -1,0 +1,154 @@
+from dataclasses import replace
+
+from PIL import Image
+
+from builders.predictors import ListSource, open_photo, photo
+from sycoca.data.inspection.check import DataCheck, check_captions, check_images, check_set, duplicates_among
+from sycoca.data.inspection.check_headlines import counted, headlines
+from sycoca.data.inspection.image_facts import image_facts
+from sycoca.data.samples import ImageTextSample
+from sycoca.unusable import SkippedSample
+
+BROKEN = SkippedSample(name="x.jpg", reason="broken image", detail="x.jpg cannot be read as an image: cut short")
+
+
+def words(caption: str) -> int:
+    return len(caption.split())
+
+
+def source(*captions: tuple[str, ...], name: str = "photos") -> ListSource:
+    samples = [
+        ImageTextSample(key=f"{name}-{place}", captions=texts, open_image=open_photo_number(place))
+        for place, texts in enumerate(captions)
+    ]
+    return ListSource(samples=tuple(samples), name=name)
+
+
+def open_photo_number(place: int):
+    return lambda smallest_side=None: open_photo(place, smallest_side)
+
+
+def checked(*sets: tuple[ListSource, list[Image.Image | SkippedSample]]) -> DataCheck:
+    findings = [[one if isinstance(one, SkippedSample) else image_facts(one) for one in images] for _, images in sets]
+    sources = [one for one, _ in sets]
+    return DataCheck(
+        sets=tuple(check_set(one, "spec", found, words, 5) for one, found in zip(sources, findings, strict=True)),
+        duplicates=duplicates_among(sources, [range(len(found)) for found in findings], findings),
+        context_length=5,
+    )
+
+
+def said(check: DataCheck) -> list[tuple[str, str]]:
+    return [(headline.kind, headline.text) for headline in headlines(check)]
+
+
+def test_captions_worked_by_hand():
+    found = check_captions(
+        source(("a dog", "a dog", "cat"), ("a dog", "one two three four five six"), ("cat", "w " * 101)), words, 5
+    )
+    assert (found.num_captions, found.num_different) == (7, 4)
+    assert [(e.caption, e.key, e.number) for e in found.repeated_in_sample] == [("a dog", "photos-0", 2)]
+    assert [(e.caption, e.key, e.number) for e in found.most_repeated] == [
+        ("a dog", "photos-0", 2),
+        ("cat", "photos-0", 2),
+    ]
+    assert (found.num_one_word, [e.number for e in found.one_word]) == (2, [2])
+    assert (found.num_very_long, found.num_cut) == (1, 2)
+    assert [(e.key, e.number) for e in found.longest] == [("photos-2", 101), ("photos-1", 6)]
+
+
+def test_images_worked_by_hand():
+    gray = Image.new("RGB", (30, 10), (5, 5, 5))
+    found = check_images([image_facts(gray), image_facts(photo(20, 40))])
+    assert (found.num_readable, found.num_gray) == (2, 1)
+    assert found.widths is not None
+    assert (found.widths.least, found.widths.most) == (20, 30)
+    assert found.shorter_sides is not None
+    assert (found.shorter_sides.least, found.shorter_sides.most) == (10, 20)
+    assert check_images([]).heights is None
+
+
+def test_a_photo_in_two_sets_is_a_leak_and_stands_first():
+    train = (source(("a b",), ("c d",), ("e f",), name="train"), [photo(seed=1), photo(seed=2), photo(seed=1)])
+    test = (source(("g h",), ("i j",), name="test"), [photo(seed=3), photo(seed=2)])
+    result = checked(train, test)
+    assert [(group.is_leak, [place.key for place in group.places]) for group in result.duplicates] == [
+        (True, ["train-1", "test-1"]),
+        (False, ["train-0", "train-2"]),
+    ]
+    assert result.leaks == result.duplicates[:1]
+    assert not result.is_clean
+    assert said(result) == [
+        ("bad", "train and test share 1 photo"),
+        ("odd", "1 group of identical photos within one set or split"),
+        ("good", "train: 3 images read, nothing broken"),
+        ("good", "test: 2 images read, nothing broken"),
+    ]
+
+
+def test_near_duplicates_leak_as_well():
+    train, test = source(("a b",), name="train"), source(("c d",), name="test")
+    small = photo(400, 300).resize((200, 150))
+    result = checked((train, [photo(400, 300)]), (test, [small]))
+    assert said(result)[0] == ("bad", "train and test share 1 near duplicate")
+    assert not result.is_clean
+
+
+def test_problems_are_counted_by_reason():
+    class Incomplete(ListSource):
+        skipped = (SkippedSample(name="f, line 2", reason="empty caption", detail="f, line 2: empty"),)
+
+    offered = Incomplete(samples=source(("a b",), ("c d",)).samples, name="photos")
+    result = checked((offered, [BROKEN, photo()]))
+    assert [problem.name for problem in result.sets[0].problems] == ["f, line 2", "x.jpg"]
+    assert said(result) == [("bad", "photos has 2 unusable items: 1 empty caption, 1 broken image")]
+    assert not result.is_clean
+
+
+def test_odd_captions_do_not_fail_a_check():
+    result = checked((source(("dog", "dog"), ("one two three four five six", "w " * 101)), [photo(), photo(seed=1)]))
+    assert result.is_clean
+    assert said(result)[:-1] == [
+        ("odd", "photos: 1 caption repeated for the same image"),
+        ("odd", "photos: 2 captions of one word"),
+        ("odd", "photos: 1 caption of more than 100 words"),
+        ("odd", "photos: 2 captions (50.00%) cut at 5 tokens"),
+    ]
+
+
+def test_sets_without_a_common_photo_are_clean():
+    result = checked(
+        (source(("a b",), name="train"), [photo(seed=1)]), (source(("c d",), name="test"), [photo(seed=2)])
+    )
+    assert result.is_clean
+    assert ("good", "no photo is in two sets") in said(result)
+
+
+def test_tokens_are_counted_where_a_caption_may_be_too_long():
+    counts = []
+    texts = [("a" * length,) for length in (2, 3)]
+    check_captions(source(*texts), lambda caption: counts.append(caption) or 6, 5)
+    assert counts == ["aaa"]
+
+
+def test_counts_in_words():
+    assert [counted(number, "photo") for number in (0, 1, 1200)] == ["0 photos", "1 photo", "1,200 photos"]
+
+
+def test_splits_of_one_file_are_parts_of_their_own():
+    samples = source(("a b",), ("c d",), ("e f",), ("g h",), name="all").samples
+    splits = ("train", "test", "train", None)
+    split = ListSource(samples=tuple(replace(s, split=one) for s, one in zip(samples, splits, strict=True)), name="all")
+    result = checked((split, [photo(seed=1), photo(seed=1), photo(seed=2), photo(seed=2)]))
+    assert result.sets[0].num_samples_by_split == {"train": 2, "test": 1, "no split": 1}
+    assert [[place.part for place in group.places] for group in result.leaks] == [
+        ["all (train)", "all (test)"],
+        ["all (train)", "all (no split)"],
+    ]
+    assert said(result)[:2] == [
+        ("bad", "all (train) and all (test) share 1 photo"),
+        ("bad", "all (train) and all (no split) share 1 photo"),
+    ]
+    assert ("good", "all: 4 images read (2 train, 1 test, 1 no split), nothing broken") in said(result)
+    apart = checked((split, [photo(seed=seed) for seed in range(4)]))
+    assert ("good", "no photo is in two splits") in said(apart)

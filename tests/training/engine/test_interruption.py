@@ -1,0 +1,42 @@
+import signal
+import threading
+
+import pytest
+
+from sycoca.training.engine.interruption import StopSignal, TrainingInterrupted
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_raises_the_flag_only(number: signal.Signals):
+    before = signal.getsignal(number)
+    with StopSignal() as stop:
+        assert not stop.is_raised
+        signal.raise_signal(number)
+        assert stop.is_raised
+    assert signal.getsignal(number) is before
+
+
+def test_second_signal_interrupts_at_once():
+    with StopSignal() as stop:
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert stop.is_raised
+
+
+def test_other_threads_leave_signals_alone():
+    seen = []
+
+    def enter() -> None:
+        with StopSignal() as stop:
+            seen.append(stop.is_raised)
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert seen == [False]
+
+
+def test_message_says_how_to_go_on():
+    interrupted = TrainingInterrupted("sycoca pretrain --resume runs/x", 120)
+    assert str(interrupted) == ("stopped after step 120, checkpoint saved; go on with: sycoca pretrain --resume runs/x")

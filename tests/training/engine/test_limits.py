@@ -1,0 +1,150 @@
+"""Machines that are too small: memory that does not suffice, disks that are full. The errors come through the CLI."""
+
+import errno
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import SafetensorError
+
+from sycoca.cli.main import main
+from sycoca.data.loading.skipping import SkipLog
+from sycoca.training.config import DataConfig, TrainingConfig
+from sycoca.training.engine import limits
+from sycoca.training.engine.checkpoints.checkpoint import newest_checkpoint
+from sycoca.training.engine.limits import explained_full_disk, explained_out_of_memory
+from sycoca.training.engine.runtime import Runtime
+from sycoca.training.engine.update import Updater
+from sycoca.training.pretrain import pretrain
+from sycoca.training.recipes.pretraining.recipe import Pretraining
+from sycoca.training.run.assembly import assemble
+from sycoca.training.run_folder import RunFolder
+
+
+def short(out: Path, *flags: str) -> list[str]:
+    data = ["--data.train", "scenes:?count=12&size=16", "--data.validation", "None", "--data.num-workers", "0"]
+    steps = ["--training.steps", "4", "--training.global-batch-size", "4", "--training.save-every", "2"]
+    return ["pretrain", "tiny", "--out", str(out), *data, *steps, *flags]
+
+
+def test_a_batch_that_cannot_fit_is_refused_before_anything_is_trained(tmp_path: Path, capsys):
+    size = str(2**24)
+    flags = ["--training.global-batch-size", size, "--training.micro-batch-size", size]
+    for more in ([], ["--dry-run"]):
+        assert main([*short(tmp_path / "run"), *flags, *more]) == 1
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert line.startswith("sycoca: a forward pass of 16,777,216 images takes at least ")
+        assert "set --training.micro-batch-size and measure it with --dry-run" in line
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_the_estimate_grows_with_the_batch_and_names_what_fits(make_run_config, monkeypatch: pytest.MonkeyPatch):
+    config = make_run_config()
+    monkeypatch.setattr(limits, "device_bytes", lambda _: 2**20)
+    config = replace(config, training=replace(config.training, global_batch_size=64))
+    with pytest.raises(ValueError, match=r"at most (\d+) fit") as caught:
+        pretrain(config)
+    fitting = int(str(caught.value).split("at most ")[1].split(" ")[0])
+    assert 1 < fitting < 64
+    fits = replace(make_run_config(), training=TrainingConfig(steps=1, global_batch_size=fitting, report=False))
+    assert pretrain(fits).is_dir()
+    monkeypatch.setattr(limits, "device_bytes", lambda _: 2**10)
+    with pytest.raises(ValueError, match="the model alone is too large for it"):
+        pretrain(replace(make_run_config(), training=config.training))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_running_out_of_memory_names_the_batch_and_half_of_it(tmp_path, capsys, monkeypatch, error: Exception):
+    def update(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Updater, "update", update)
+    for more in ([], ["--dry-run"]):
+        assert main([*short(tmp_path / f"run{len(more)}"), *more]) == 1
+        assert capsys.readouterr().err.splitlines()[-1] == (
+            "sycoca: out of memory on cpu with 4 pairs per forward pass; try --training.micro-batch-size 2 and measure"
+            " it with --dry-run"
+        )
+
+
+def test_other_errors_are_not_taken_for_it(make_run_config):
+    with pytest.raises(RuntimeError, match="shapes differ"), explained_out_of_memory(4, torch.device("cpu")):
+        raise RuntimeError("shapes differ")
+    with pytest.raises(FileNotFoundError), explained_full_disk(make_run_config()):
+        Path("no such file").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_leaves_the_previous_checkpoint_and_says_how_to_go_on(tmp_path, capsys, monkeypatch, error):
+    from sycoca.training.engine.checkpoints import checkpoint
+
+    real = checkpoint._save_tensors
+    saved = []
+
+    def save(path: Path, tensors) -> None:
+        saved.append(path)
+        if len(saved) > 3:  # model and optimizer of step 2, the model of step 4
+            raise error
+        real(path, tensors)
+
+    monkeypatch.setattr(checkpoint, "_save_tensors", save)
+    run = tmp_path / "run"
+    assert main(short(run)) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"sycoca: the disk of {run} is full; checkpoints written before are intact: free some space and go on with"
+        f" sycoca pretrain --resume {run}"
+    )
+    left = newest_checkpoint(RunFolder(run).checkpoints)
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["step-00000002"]
+    assert left is not None
+    monkeypatch.undo()
+    assert main(["pretrain", "--resume", str(run)]) == 0
+    assert newest_checkpoint(RunFolder(run).checkpoints) != left
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_really_full(tmp_path: Path, capsys):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", str(disk)]
+    if os.name != "posix" or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("needs the right to mount a small disk")
+    try:
+        run = disk / "run"
+        assert main([*short(run), "--training.keep-checkpoints", "9", "--training.save-every", "1"]) == 1
+        assert "is full; checkpoints written before are intact" in capsys.readouterr().err
+        names = sorted(path.name for path in (run / "checkpoints").iterdir())
+        assert names
+        assert all(name.startswith("step-") for name in names)
+        assert all((run / "checkpoints" / name / "state.json").stat().st_size for name in names)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize(("wanted", "got"), [(64, 3), (2, 2), (0, 0)])
+def test_there_are_no_more_loader_workers_than_cores(
+    make_run_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: int, got: int
+):
+    monkeypatch.setattr("sycoca.training.run.assembly.usable_cores", lambda: 3)
+    config = make_run_config(data=DataConfig(train="scenes:?count=10&size=16", num_workers=wanted))
+    recipe = Pretraining(config)
+    source = recipe.open_sources().train
+    with Runtime(config.runtime) as runtime:
+        trained = recipe.build(source, RunFolder(tmp_path), runtime)
+        assert assemble(config, source, trained, runtime, SkipLog(source, 0.0)).batches.num_workers == got

@@ -1,0 +1,50 @@
+import pytest
+import torch
+
+from sycoca.training.engine.optimization.weight_average import WeightAverage
+
+
+def line(*values: float) -> torch.nn.Linear:
+    linear = torch.nn.Linear(len(values), 1, bias=False).double()
+    with torch.no_grad():
+        linear.weight.copy_(torch.tensor([values]))
+    return linear
+
+
+def set_to(linear: torch.nn.Linear, value: float) -> None:
+    with torch.no_grad():
+        linear.weight.fill_(value)
+
+
+def test_the_mean_by_hand():
+    linear = line(0.0)
+    average = WeightAverage(linear, decay=0.5)
+    set_to(linear, 1.0)
+    average.update(1)  # decay 2 / 11
+    assert average.tensors()["weight"].item() == pytest.approx(9 / 11)
+    set_to(linear, 3.0)
+    average.update(1000)  # decay 0.5
+    assert average.tensors()["weight"].item() == pytest.approx((9 / 11 + 3) / 2)
+
+
+def test_the_mean_stands_in_and_the_weights_come_back_to_the_last_bit():
+    linear = line(0.1, 0.7)
+    average = WeightAverage(linear, decay=0.9)
+    set_to(linear, 1 / 3)
+    average.update(50)
+    weights, means = linear.weight.clone(), average.tensors()["weight"].clone()
+    assert not torch.equal(weights, means)
+    with average.in_place():
+        assert torch.equal(linear.weight, means)
+    assert torch.equal(linear.weight, weights)
+    assert torch.equal(average.tensors()["weight"], means)
+
+
+def test_goes_on_with_saved_means():
+    linear = line(0.0)
+    average = WeightAverage(linear, decay=0.9)
+    average.load({"weight": torch.tensor([[5.0]]).double()})
+    with average.in_place():
+        assert linear.weight.item() == 5
+    with pytest.raises(ValueError, match="of another model"):
+        average.load({"bias": torch.zeros(1)})

@@ -1,0 +1,82 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from sycoca.data.loading.loader import validation_batches
+from sycoca.data.loading.skipping import SkipLog, UsableSamples, image_problems
+from sycoca.data.samples import SampleSource
+from sycoca.evaluation.sharding import ALONE
+from sycoca.training.config import DataConfig
+from sycoca.training.engine.runtime import Runtime
+from sycoca.training.recipes.pretraining.config import PretrainConfig
+from sycoca.training.recipes.pretraining.recipe import Pretraining
+from sycoca.training.run.assembly import RunParts, assemble
+from sycoca.training.run.validation import build_validation, validation_losses
+from sycoca.training.run_folder import RunFolder
+
+
+@pytest.fixture
+def config(make_run_config) -> PretrainConfig:
+    config = make_run_config(data=DataConfig(train="scenes:?count=10&size=16", validation="scenes:?count=9&size=16"))
+    return replace(config, training=replace(config.training, evaluation_samples=7))
+
+
+@pytest.fixture
+def parts(config: PretrainConfig, tmp_path) -> RunParts:
+    recipe = Pretraining(config)
+    source = recipe.open_sources().train
+    runtime = Runtime(config.runtime)
+    trained = recipe.build(source, RunFolder(tmp_path), runtime)
+    return assemble(config, source, trained, runtime, SkipLog(source, 0.0))
+
+
+def validation_source(config: PretrainConfig) -> SampleSource:
+    source = Pretraining(config).open_sources().validation
+    assert source is not None
+    return source
+
+
+def first_seven(source: SampleSource) -> UsableSamples:
+    return UsableSamples(source, SkipLog(source, 0.0), image_problems(source, range(7)))
+
+
+def test_losses_are_means_over_samples_of_unequal_batches(config: PretrainConfig, parts: RunParts):
+    source = first_seven(validation_source(config))
+    losses = validation_losses(config, parts, source, ALONE)
+    examples = parts.trained.batch_maker
+    batches = validation_batches(source, examples, config.transforms, 16, range(2), batch_size=4, seed=0)
+    sizes, errors = [], []
+    for batch in batches:
+        sizes.append(len(batch.images))
+        with torch.no_grad():
+            errors.append(parts.trained.task(batch).masked_image.item())
+    assert sizes == [4, 3]
+    assert losses["masked_image"] == pytest.approx((4 * errors[0] + 3 * errors[1]) / 7)
+
+
+def test_same_model_same_values_and_no_gradients(config: PretrainConfig, parts: RunParts):
+    validate = build_validation(Pretraining(config), parts, validation_source(config))
+    assert validate is not None
+    first = validate()
+    assert first == validate()
+    assert all(name.startswith("validation_") for name in first)
+    assert {"validation_contrastive", "validation_image_to_text_recall_at_10", "validation_mask_coverage"} <= set(first)
+    assert all(parameter.grad is None for parameter in parts.trained.model.parameters())
+
+
+def test_first_samples_only(config: PretrainConfig, parts: RunParts):
+    source = validation_source(config)
+    validate = build_validation(Pretraining(config), parts, source)
+    of_seven = build_validation(
+        Pretraining(replace(config, training=replace(config.training, evaluation_samples=1000))),
+        parts,
+        first_seven(source),
+    )
+    assert validate is not None
+    assert of_seven is not None
+    assert validate() == of_seven()
+
+
+def test_without_data_there_is_no_validation(config: PretrainConfig, parts: RunParts):
+    assert build_validation(Pretraining(config), parts, None) is None
