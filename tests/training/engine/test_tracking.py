@@ -1,3 +1,4 @@
+import itertools
 import json
 import math
 import sys
@@ -7,6 +8,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
 
 from sycoca.training.engine.tracking import MetricsFile, TensorBoard, Trackers, WeightsAndBiases, read_metrics
 from sycoca.training.pretrain import pretrain, resume_pretraining
@@ -52,7 +54,7 @@ def test_tensorboard_gets_every_value(tmp_path: Path):
 
 def test_resumed_tensorboard_forgets_later_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     # Files of one second are read in the order of their names, where number 10 comes before 9.
-    monkeypatch.setattr("tensorboard.summary.writer.event_file_writer._global_uid", 0)
+    monkeypatch.setattr(event_file_writer._global_uid, "get", itertools.count().__next__)
     for first_step, value in ((0, 1.0), (2, 9.0)):
         tracker = TensorBoard(tmp_path, first_step=first_step)
         for step in range(first_step + 1, 5):

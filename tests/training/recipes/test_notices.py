@@ -12,6 +12,7 @@ from sycoca.presets.finetune import finetune_preset
 from sycoca.training.config import OptimizerConfig, RuntimeConfig
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.finetune import KINDS
+from sycoca.training.recipes import notices
 from sycoca.training.recipes.finetune_config import FinetuneConfig, FinetuneTask
 from sycoca.training.recipes.notices import forgetting_notice, high_rate_notice
 from sycoca.training.recipes.pairs.config import FinetunePairsConfig
