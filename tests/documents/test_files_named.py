@@ -1,6 +1,7 @@
 """Every file, folder and link that the documents name is there."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,10 @@ def names_a_source(code: str) -> bool:
     return first in SOURCE_FOLDERS and (code.endswith("/") or "." in code.rsplit("/", 1)[1])
 
 
+def document_at(path: Path) -> Document:
+    return Document(path.resolve().relative_to(ROOT).as_posix())
+
+
 def exists(code: str) -> bool:
     return any((root / code).exists() for root in ROOTS)
 
@@ -31,7 +36,8 @@ def test_files_and_folders_exist(document: Document):
 
 @pytest.mark.parametrize("document", present_documents(), ids=lambda document: document.name)
 def test_python_files_exist(document: Document):
-    known = {path.name for folder in ("src", "tests", "benchmarks", "examples") for path in (ROOT / folder).rglob("*.py")}
+    folders = [ROOT / name for name in ("src", "tests", "benchmarks", "examples")]
+    known = {path.name for folder in folders for path in folder.rglob("*.py")}
     assert set(re.findall(r"\b\w+\.py\b", document.text)) - known == set()
 
 
@@ -43,9 +49,7 @@ def test_links_resolve(document: Document):
         if re.match(r"[a-z]+:", target):
             continue
         found = document.folder / path if path else ROOT / document.name
-        if not found.exists():
-            broken.append(target)
-        elif anchor and anchor not in Document(found.resolve().relative_to(ROOT).as_posix()).anchors():
+        if not found.exists() or (anchor and anchor not in document_at(found).anchors()):
             broken.append(target)
     assert broken == []
 

@@ -22,10 +22,16 @@ model:
   embed_dim: 4
 tokenizer: {vocab_size: 270}
 """
-STEPS = (
-    "--training.steps 4 --training.global-batch-size 4 --training.save-every 2 --training.log-every 1"
-    " --training.no-tensorboard --training.no-report --schedule.warmup-steps 1 --runtime.device cpu"
-).split()
+STEPS = [
+    "--training.steps=4",
+    "--training.global-batch-size=4",
+    "--training.save-every=2",
+    "--training.log-every=1",
+    "--training.no-tensorboard",
+    "--training.no-report",
+    "--schedule.warmup-steps=1",
+    "--runtime.device=cpu",
+]
 
 
 def sycoca(*arguments: str, folder: Path) -> None:
