@@ -9,12 +9,12 @@ from sycoca.evaluation.retrieval import evaluate_retrieval
 from sycoca.evaluation.sharding import Sharding
 from sycoca.inference.predictor import Predictor
 from sycoca.model.config import SyCoCaConfig
+from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks
-from sycoca.reports.run_report import Gallery, gather_gallery
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.recipes.finetuning import Finetuning, without_heads
 from sycoca.training.recipes.image_text.batches import CaptionBatches
-from sycoca.training.recipes.image_text.requirements import objective_weights, require_captions
+from sycoca.training.recipes.image_text.recipe import ImageTextRecipe
 from sycoca.training.recipes.image_text.task import ImageTextTask
 from sycoca.training.recipes.notices import KEEP_AND_AVERAGE, forgetting_notice
 from sycoca.training.recipes.pairs.config import FinetunePairsConfig
@@ -22,7 +22,7 @@ from sycoca.training.recipes.recipe import TrainedParts
 from sycoca.training.run_folder import RunFolder
 
 
-class PairsFinetuning(Finetuning[FinetunePairsConfig]):
+class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetunePairsConfig]):
     """Pretraining's objectives on other pairs, from weights that know something already."""
 
     @property
@@ -35,13 +35,9 @@ class PairsFinetuning(Finetuning[FinetunePairsConfig]):
         )
 
     @property
-    def objectives(self) -> dict[str, float]:
-        """The paper's three, with other weights."""
-        return objective_weights(self.config.objectives)
-
-    def check_source(self, source: SampleSource) -> None:
-        """Every image needs a caption."""
-        require_captions(source)
+    def objectives_config(self) -> ObjectivesConfig:
+        """The objectives of the recipe's config."""
+        return self.config.objectives
 
     def build(self, source: SampleSource, folder: RunFolder, runtime: Runtime) -> TrainedParts:  # noqa: ARG002
         """Return the loaded model without the components that no objective trains."""
@@ -81,11 +77,6 @@ class PairsFinetuning(Finetuning[FinetunePairsConfig]):
             options = CaptioningOptions(with_meteor=False)  # Java would start anew at every validation
             metrics |= evaluate_captioning(predictor, source, options=options, sharding=sharding).metrics
         return metrics
-
-    def gallery(self, predictor: Predictor, source: SampleSource, taken_from: str) -> Gallery:
-        """Return images found and captions, as far as the model has learned them."""
-        can_search = self.config.objectives.contrastive_weight != 0
-        return gather_gallery(predictor, source, taken_from, can_search=can_search)
 
     def _model_config(self, old: SyCoCaConfig) -> SyCoCaConfig:
         changes = {}

@@ -11,13 +11,13 @@ from sycoca.evaluation.retrieval import evaluate_retrieval
 from sycoca.evaluation.sharding import Sharding
 from sycoca.inference.predictor import Predictor
 from sycoca.model.sycoca import SyCoCa
+from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks
 from sycoca.preprocess.tokenizer import Tokenizer
-from sycoca.reports.run_report import Gallery, gather_gallery
 from sycoca.training.engine.checkpoints.checkpoint import newest_checkpoint
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.recipes.image_text.batches import CaptionBatches
-from sycoca.training.recipes.image_text.requirements import objective_weights, require_captions
+from sycoca.training.recipes.image_text.recipe import ImageTextRecipe
 from sycoca.training.recipes.image_text.task import ImageTextTask
 from sycoca.training.recipes.initial_model import build_model
 from sycoca.training.recipes.notices import KEEP_AND_AVERAGE, forgetting_notice, high_rate_notice
@@ -30,7 +30,7 @@ from sycoca.training.recipes.pretraining.initial_weights import (
     start_lines,
     with_sizes_of_weights,
 )
-from sycoca.training.recipes.recipe import Recipe, TrainedParts
+from sycoca.training.recipes.recipe import TrainedParts
 from sycoca.training.run_folder import RunFolder
 from sycoca.weights.config import WeightsConfig
 from sycoca.weights.hub import local_weights, pinned_weights
@@ -40,7 +40,7 @@ _GROUNDING = ("mask_coverage", "grounding_average_precision")
 """What of grounding depends on the model, and not on the data alone."""
 
 
-class Pretraining(Recipe[PretrainConfig]):
+class Pretraining(ImageTextRecipe[PretrainConfig]):
     """The three objectives on pairs of images and captions."""
 
     def __init__(self, config: PretrainConfig, replaced: tuple[str, ...] = ()) -> None:
@@ -83,13 +83,9 @@ class Pretraining(Recipe[PretrainConfig]):
         )
 
     @property
-    def objectives(self) -> dict[str, float]:
-        """The paper's three."""
-        return objective_weights(self.config.objectives)
-
-    def check_source(self, source: SampleSource) -> None:
-        """Every image needs a caption."""
-        require_captions(source)
+    def objectives_config(self) -> ObjectivesConfig:
+        """The objectives of the recipe's config."""
+        return self.config.objectives
 
     def build(self, source: SampleSource, folder: RunFolder, runtime: Runtime) -> TrainedParts:
         """Return a model that knows the words of the source, or the weights' own; the rest of it is fresh."""
@@ -150,11 +146,6 @@ class Pretraining(Recipe[PretrainConfig]):
             grounding = evaluate_grounding(predictor, source, sharding=sharding).metrics
             metrics |= {name: grounding[name] for name in _GROUNDING}
         return metrics
-
-    def gallery(self, predictor: Predictor, source: SampleSource, taken_from: str) -> Gallery:
-        """Return images found, captions and masks, as far as the model has learned them."""
-        can_search = self.config.objectives.contrastive_weight != 0
-        return gather_gallery(predictor, source, taken_from, can_search=can_search)
 
     def _start(self, model: SyCoCa, parts: LoadedParts | None, folder: RunFolder, runtime: Runtime) -> dict[str, float]:
         """Fill the model from the parts, unless a checkpoint will, freeze what is to be; return shares of the rate."""

@@ -1,0 +1,44 @@
+"""What pretraining and fine-tuning on image-text pairs have in common."""
+
+from abc import abstractmethod
+from typing import Generic, TypeVar
+
+from sycoca.data.samples import SampleSource
+from sycoca.inference.predictor import Predictor
+from sycoca.objectives.config import ObjectivesConfig
+from sycoca.reports.run_report import Gallery, gather_gallery
+from sycoca.training.config import RunConfig
+from sycoca.training.recipes.recipe import Recipe
+
+C = TypeVar("C", bound=RunConfig)
+
+
+class ImageTextRecipe(Recipe[C], Generic[C]):
+    """A training on image-text pairs by the paper's three objectives."""
+
+    @property
+    @abstractmethod
+    def objectives_config(self) -> ObjectivesConfig:
+        """The objectives of the recipe's config."""
+
+    @property
+    def objectives(self) -> dict[str, float]:
+        """The weights of the paper's three objectives, those of weight 0 included."""
+        config = self.objectives_config
+        return {
+            "contrastive": config.contrastive_weight,
+            "captioning": config.captioning_weight,
+            "masked image": config.masked_image_weight,
+        }
+
+    def check_source(self, source: SampleSource) -> None:
+        """Raise ValueError where the source has no captions."""
+        if not source[0].captions:
+            raise ValueError(
+                f"{source.name} has no captions, and this training needs them; name their column, as in ?caption=title"
+            )
+
+    def gallery(self, predictor: Predictor, source: SampleSource, taken_from: str) -> Gallery:
+        """Return retrieved images (with the contrastive objective), captions and masks."""
+        can_search = self.objectives_config.contrastive_weight != 0
+        return gather_gallery(predictor, source, taken_from, can_search=can_search)
