@@ -1,6 +1,7 @@
 """SyCoCa: contrastive captioners made symmetric, with attentive masking (arXiv 2401.02137)."""
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 from sycoca._version import __version__
@@ -24,6 +25,9 @@ _HOMES = {
     "push_to_hub": "sycoca.weights.publishing",
 }
 """Where the public names live; torch is imported when one that needs it is first used (PEP 562)."""
+
+# Whoever imports the library decides whether its messages are shown.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@ import os
 import sys
 
 from sycoca._version import __version__
+from sycoca.cli.shared.logs import log_to_stderr
 from sycoca.cli.shared.usage import UsageError
 from sycoca.plain_data import did_you_mean
 
@@ -65,7 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"sycoca {__version__}")
         return 0
     try:
-        return _run(arguments[0], arguments[1:])
+        with log_to_stderr():
+            return _run(arguments[0], arguments[1:])
     except UsageError as error:
         print(f"sycoca: {error}", file=sys.stderr)
         return 2

@@ -1,0 +1,44 @@
+"""The library's messages on the command line: what the logger ``sycoca`` and its children say goes to stderr."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, final
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@cache
+def stderr_console() -> "Console":
+    """Return the console of all messages and progress bars: a line from another one would tear a live bar."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+@contextmanager
+def log_to_stderr(level: int = logging.INFO) -> Iterator[None]:
+    """Show the library's messages from ``level`` on while the context is open, then restore what was before."""
+    logger = logging.getLogger("sycoca")
+    handler, level_before = _StderrHandler(level), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(level_before)
+        logger.removeHandler(handler)
+
+
+@final
+class _StderrHandler(logging.Handler):
+    """Prints each message as it is: rich's own handler would break long lines, and paths could not be copied."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the message, unless the progress bar shows the same numbers."""
+        if getattr(record, "is_in_bar", False):
+            return
+        style = "yellow" if record.levelno >= logging.WARNING else None
+        stderr_console().print(self.format(record), style=style, highlight=False, markup=False, soft_wrap=True)
