@@ -91,12 +91,12 @@ def test_numbers_with_exponent_are_numbers(tmp_path: Path, text: str):
         ({"wagons": -1}, r"^wagons must not be negative"),
     ],
 )
-def test_mistakes_are_named(data: object, message: str):
+def test_errors_name_the_key(data: object, message: str):
     with pytest.raises(ValueError, match=message):
         from_plain(Train, data)
 
 
-def test_where_begins_the_name():
+def test_where_is_the_prefix_of_the_name():
     with pytest.raises(ValueError, match=r"^run/config\.yaml\.wagonz is not"):
         from_plain(Train, {"wagonz": 1}, where="run/config.yaml")
 
@@ -108,7 +108,7 @@ def test_overlay_replaces_at_any_depth_and_leaves_the_rest():
     assert overlay(Train(wagons=1), {"spare": {"power": 3.0}}).spare == Engine(power=3.0)
 
 
-def test_overlay_names_mistakes():
+def test_overlay_errors_name_the_key():
     with pytest.raises(ValueError, match=r"^config\.engine\.powr is not a known key"):
         overlay(FULL, {"engine": {"powr": 1.0}})
     with pytest.raises(ValueError, match="must be a mapping"):
@@ -121,14 +121,14 @@ def test_changed_fields_are_dotted_names():
     assert changed_fields(FULL, overlay(FULL, {"spare": None})) == ["spare"]
 
 
-def test_broken_yaml_is_told_with_its_place(tmp_path: Path):
+def test_broken_yaml_is_an_error_with_its_line(tmp_path: Path):
     path = tmp_path / "broken.yaml"
     path.write_text("a: [1, 2\nb: 3\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"broken\.yaml is not a YAML file: .*line 2"):
         read_yaml(path)
 
 
-def test_yaml_cannot_make_objects(tmp_path: Path):
+def test_yaml_cannot_create_python_objects(tmp_path: Path):
     path = tmp_path / "evil.yaml"
     path.write_text("!!python/object/apply:os.getcwd []\n", encoding="utf-8")
     with pytest.raises(ValueError, match="is not a YAML file"):
@@ -143,7 +143,7 @@ def test_writing_replaces_a_file_as_a_whole(tmp_path: Path):
     assert [file.name for file in tmp_path.iterdir()] == ["note.txt"]
 
 
-def test_our_own_mistakes_are_type_errors():
+def test_unsupported_configs_are_type_errors():
     @dataclass
     class Odd:
         value: object = None
@@ -164,7 +164,7 @@ def test_a_key_that_occurs_twice_is_an_error(tmp_path: Path):
 
 
 @pytest.mark.parametrize("text", ["{}:", "? [a]\n: 1", "model: {{a: 1}: 2}"])
-def test_a_key_that_is_no_word_is_an_error(tmp_path: Path, text: str):
+def test_a_key_that_is_not_a_string_is_an_error(tmp_path: Path, text: str):
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(ValueError, match=r"config\.yaml is not a YAML file: .* found unhashable key"):
         read_yaml(tmp_path / "config.yaml")

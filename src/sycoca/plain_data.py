@@ -1,6 +1,6 @@
-"""Config dataclasses to plain dictionaries and YAML files, and back with every mistake named.
+"""Conversion of config dataclasses to plain dictionaries and YAML files and back; errors name the full key.
 
-Plain means dictionaries, lists, strings, numbers, booleans and None: what YAML and JSON hold.
+Plain means dictionaries, lists, strings, numbers, booleans and None: the types of YAML and JSON.
 """
 
 import difflib
@@ -20,17 +20,17 @@ T = TypeVar("T")
 
 
 def to_plain(config: object) -> Plain:
-    """Return a config dataclass as nested dictionaries, fields in their order, tuples as lists."""
+    """Return a config dataclass as nested dictionaries, in the order of its fields, tuples as lists."""
     if not is_dataclass(config) or isinstance(config, type):
         raise TypeError(f"expected a dataclass instance, got {type(config).__name__}")
     return {field.name: _plain_value(getattr(config, field.name)) for field in fields(config)}
 
 
 def from_plain(cls: type[T], data: object, where: str = "config") -> T:
-    """Build a config dataclass from what a file holds; missing keys take the defaults.
+    """Build a config dataclass from plain data; missing keys take the defaults.
 
-    Raises ValueError with the full dotted name for unknown keys (and what was probably meant), missing keys
-    without a default, values of the wrong type and members outside a closed set.
+    Raises ValueError with the full dotted name for unknown keys (with the closest known one), missing keys without a
+    default, values of the wrong type and values outside a Literal.
     """
     if not isinstance(data, Mapping):
         raise ValueError(f"{where} must be a mapping of keys to values, got {_describe(data)}")
@@ -54,23 +54,23 @@ def overlay(config: T, changes: object, where: str = "config") -> T:
 
 
 def changed_fields(old: object, new: object) -> list[str]:
-    """Return the dotted names of the fields in which two configs of one class differ."""
+    """Return the dotted names of the fields in which two configs of the same class differ."""
     return _changed_keys(to_plain(old), to_plain(new), prefix="")
 
 
 def did_you_mean(word: str, allowed: Collection[str]) -> str:
-    """Return the end of a message about a mistyped word: the closest allowed word, or else all of them."""
+    """Return the end of an error message about a mistyped word: the closest allowed word, or else all of them."""
     meant = closest(word, allowed)
     return f"; allowed: {', '.join(allowed)}" if meant is None else f"; did you mean '{meant}'?"
 
 
 def closest(word: str, allowed: Iterable[str]) -> str | None:
-    """Return the allowed word that a mistyped one was probably meant to be, None where none is near."""
+    """Return the allowed word that is closest to a mistyped one; None where none is similar."""
     return next(iter(difflib.get_close_matches(word, list(allowed), n=1)), None)
 
 
 def read_yaml(path: Path) -> object:
-    """Return the plain data of a YAML file; ValueError where it cannot be read, and with the place that is not YAML."""
+    """Return the plain data of a YAML file; ValueError where it cannot be read, or with the line that is not YAML."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -88,7 +88,7 @@ def write_yaml(path: Path, data: object) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file atomically: whoever reads it sees the old text or the new, never a part."""
+    """Write a file atomically: readers see the old text or the new one, never a partial file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
@@ -98,11 +98,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's numbers: version 1.1 takes 5e-4, without a point, for a string. And no key may occur twice."""
+    """Reads numbers as YAML 1.2 does (5e-4 is a string in 1.1, without a decimal point) and rejects duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Return a mapping; of a key that occurs twice the first value would be lost without a word."""
-        # Keys that are lists or mappings are refused below.
+        """Return a mapping; a duplicate key is an error, since its first value would be lost silently."""
+        # The base class rejects keys that are lists or mappings.
         keys = Counter(self.construct_object(key) for key, _ in node.value if isinstance(key, yaml.ScalarNode))
         for key, count in keys.items():
             if count > 1:
@@ -172,7 +172,7 @@ def _tuple_value(members: tuple[Any, ...], value: object, where: str) -> tuple[A
 def _scalar(expected: Any, value: object, where: str) -> Any:
     if expected not in (bool, int, float, str):
         raise TypeError(f"{where}: fields of type {expected} are not supported")
-    # True is an int for Python, but "steps: yes" is a mistake; a whole number is a fine float.
+    # True is an int in Python, but "steps: yes" is a mistake; an integer is accepted as a float.
     if type(value) is expected:
         return value
     if expected is float and type(value) is int:

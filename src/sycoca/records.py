@@ -1,10 +1,10 @@
-"""Records that cross layers, and the words for their axes.
+"""Records that several layers exchange, and the names of tensor axes.
 
-Axis names, the same everywhere: ``batch`` pairs of image and caption; ``tokens`` positions of the longest
-caption of a batch, special tokens included; ``patches`` patches of an image, row by row; ``kept`` the
-patches that stay; ``masked`` the patches to rebuild; ``pixels`` the numbers of one patch (3 x patch x patch);
-``width`` features of a transformer; ``embed`` the joint space of images and texts; ``memory`` what the text
-decoder attends to.
+Axis names, the same everywhere: ``batch`` image-caption pairs; ``tokens`` token positions up to the longest
+caption of a batch, special tokens included; ``patches`` patches of an image, row by row; ``kept`` the patches
+that the text decoder sees; ``masked`` the patches to reconstruct; ``pixels`` the values of one patch
+(3 x patch x patch); ``width`` features of a transformer; ``embed`` the joint embedding space of images and
+texts; ``memory`` what the text decoder cross-attends to.
 """
 
 from dataclasses import dataclass
@@ -18,41 +18,41 @@ IGNORE_INDEX = -100
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchTotals:
-    """What the losses divide by: counts over the **global** batch, all ranks and micro-batches together.
+    """Denominators of the losses: counts over the **global** batch, all ranks and micro-batches together.
 
-    With these denominators a step gives the same loss and gradients however the batch is cut.
+    With them the loss and gradients of a step do not depend on how the batch is split.
     """
 
     num_samples: int
     """Pairs in the global batch."""
 
     num_labels: int
-    """Tokens that captioning has to predict in the global batch, or questions that are to be answered."""
+    """Target tokens of captioning in the global batch, or questions to be answered."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CachedContrastiveGradients:
-    """What the contrastive objective of a whole batch, which was embedded before, means for one of its micro-batches.
+    """Gradients of the whole batch's contrastive loss with respect to one micro-batch's embeddings.
 
-    The gradients are those of the whole batch's loss.
+    They are computed in a first pass without autograd over the encoders (GradCache, arXiv 2101.06983).
     """
 
     loss: Float[Tensor, ""]
-    """This micro-batch's part of the loss."""
+    """This micro-batch's contribution to the loss."""
 
     by_image_embeds: Float[Tensor, "batch embed"]
-    """Gradient by this micro-batch's image embeddings."""
+    """Gradient with respect to this micro-batch's image embeddings."""
 
     by_text_embeds: Float[Tensor, "batch embed"]
-    """Gradient by its text embeddings."""
+    """Gradient with respect to its text embeddings."""
 
     by_logit_scale: Float[Tensor, " 1"]
-    """Its part of the gradient by the factor on similarities."""
+    """Its contribution to the gradient with respect to the logit scale."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageTextBatch:
-    """Pairs of images and captions, ready for the model."""
+    """A batch of image-caption pairs, ready for the model."""
 
     images: Float[Tensor, "batch 3 height width"]
     """Normalized pixels."""
@@ -61,21 +61,21 @@ class ImageTextBatch:
     """Token ids: bos, the caption, eos, then padding up to the batch's longest caption."""
 
     is_padding: Bool[Tensor, "batch tokens"]
-    """True where a token is filler."""
+    """True where a token is padding."""
 
     draw_keys: Int[Tensor, " batch"]
-    """One 63-bit number per sample, derived from seed, epoch and sample: the root of all that is drawn for it."""
+    """One 63-bit key per sample, derived from seed, epoch and sample index; all its random draws derive from it."""
 
     totals: BatchTotals
-    """Counts of the global batch that this (micro-)batch is a part of."""
+    """Counts of the global batch to which this (micro-)batch belongs."""
 
     contrast: CachedContrastiveGradients | None = None
-    """Known where this is one of several micro-batches; without it the contrastive objective compares within it."""
+    """Set where this is one of several micro-batches; None computes the contrastive loss within this batch."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuestionBatch:
-    """Images with questions about them and what their annotators answered."""
+    """A batch of images with questions about them and soft targets from the annotators' answers."""
 
     images: Float[Tensor, "batch 3 height width"]
     """Normalized pixels."""
@@ -84,16 +84,16 @@ class QuestionBatch:
     """Token ids of the questions, as in `ImageTextBatch`."""
 
     is_padding: Bool[Tensor, "questions tokens"]
-    """True where a token is filler."""
+    """True where a token is padding."""
 
     image_of_question: Int[Tensor, " questions"]
-    """The row of the image that each is about; one image may have several questions."""
+    """The index of each question's image; one image may have several questions."""
 
     targets: Float[Tensor, "questions answers"]
-    """How right each answer of the list is, 0 to 1."""
+    """Soft target of each answer in the answer list, 0 to 1."""
 
     draw_keys: Int[Tensor, " batch"]
-    """One 63-bit number per sample, the root of all that is drawn for it."""
+    """One 63-bit key per sample, from which all its random draws derive."""
 
     totals: BatchTotals
     """Counts of the global batch."""
@@ -101,23 +101,23 @@ class QuestionBatch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassBatch:
-    """Images with the classes they belong to."""
+    """A batch of images with class targets."""
 
     images: Float[Tensor, "batch 3 height width"]
     """Normalized pixels."""
 
     targets: Float[Tensor, "batch classes"]
-    """The share of each class, which add up to 1: several where images are mixed or labels smoothed."""
+    """Probability of each class; a row sums to 1. Several are nonzero with mixup or label smoothing."""
 
     draw_keys: Int[Tensor, " batch"]
-    """One 63-bit number per sample, the root of all that is drawn for it."""
+    """One 63-bit key per sample, from which all its random draws derive."""
 
     totals: BatchTotals
     """Counts of the global batch."""
 
 
 TrainingBatch = ImageTextBatch | QuestionBatch | ClassBatch
-"""What training tasks take."""
+"""The batches that training tasks take."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,7 +128,7 @@ class EncodedImages:
     """Output of the last block per patch, before the final norm."""
 
     cls_tokens: Float[Tensor, "batch extra width"]
-    """Output of the last block for [CLS]; ``extra`` is 1, or 0 with mean and max pooling, which have no such token."""
+    """Output of the last block for [CLS]; ``extra`` is 1, or 0 with mean and max pooling, which have no [CLS]."""
 
     image_embeds: Float[Tensor, "batch embed"]
     """L2-normalized vectors of the joint space."""
@@ -147,9 +147,9 @@ class EncodedTexts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LossTerms:
-    """The objectives of one batch, unweighted so that runs can be compared; None where switched off.
+    """The losses of one batch, unweighted so that runs can be compared; None where an objective is off.
 
-    Each is this (micro-)batch's share of the global mean: the shares of all micro-batches and ranks add up to it.
+    Each is this (micro-)batch's contribution to the global mean: those of all micro-batches and ranks sum to it.
     """
 
     contrastive: Float[Tensor, ""] | None = None

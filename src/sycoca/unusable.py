@@ -1,4 +1,4 @@
-"""What is wrong with a sample that cannot be used: the reason, the name and one line for people."""
+"""Samples that cannot be used: the reason, the sample's name and a one-line message."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -20,25 +20,25 @@ SkipReason = Literal[
     "file too large",
     "unreadable file",
 ]
-"""Why a sample is left out; every one that is left out is counted under one of these."""
+"""Why a sample is skipped; every skipped sample is counted under one of these."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SkippedSample:
-    """A sample that is left out."""
+    """A sample that is skipped."""
 
     name: str
-    """The image's name, or file and line where there is no image to name."""
+    """The image's name, or file and line where no image is named."""
 
     reason: SkipReason
-    """What is wrong."""
+    """The kind of error."""
 
     detail: str
     """One line that names file, field and remedy."""
 
 
 class UnusableSampleError(ValueError):
-    """A sample that cannot be used; its text is the detail of ``skipped``."""
+    """A sample that cannot be used; the error's message is the detail of ``skipped``."""
 
     def __init__(self, skipped: SkippedSample) -> None:
         super().__init__(skipped)

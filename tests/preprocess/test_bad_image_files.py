@@ -30,7 +30,7 @@ def reason(file: io.BytesIO | Path | str, name: str | None = None) -> str:
     return refused(file, name).skipped.reason
 
 
-def test_names_that_lead_to_no_file(tmp_path):
+def test_missing_files_and_non_files(tmp_path):
     (tmp_path / "folder.png").mkdir()
     os.mkfifo(tmp_path / "pipe.png")
     assert reason(tmp_path / "gone.png") == "missing image"
@@ -98,7 +98,7 @@ def test_warnings_of_pil_are_silenced_where_the_module_is_imported():
     assert done.stderr == ""
 
 
-def test_what_does_not_fit_into_memory_is_too_large(monkeypatch):
+def test_an_image_that_exceeds_memory_is_too_large(monkeypatch):
     def fail(*_args: object) -> None:
         raise MemoryError
 
@@ -120,7 +120,7 @@ def test_what_does_not_fit_into_memory_is_too_large(monkeypatch):
         (b"%!PS-Adobe-3.0 EPSF-3.0", "it begins with b'%!PS-Adobe-3'"),
     ],
 )
-def test_what_is_no_image_is_called_what_it_is(content, said, tmp_path):
+def test_other_file_types_are_named_in_the_error(content, said, tmp_path):
     (tmp_path / "x.jpg").write_bytes(content)
     for error in (refused(tmp_path / "x.jpg"), refused(io.BytesIO(content), "x.jpg")):
         assert error.skipped.reason == "not an image"
@@ -129,7 +129,7 @@ def test_what_is_no_image_is_called_what_it_is(content, said, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP"])
-def test_files_cut_short_are_broken(kind):
+def test_truncated_files_are_broken(kind):
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     data = encoded(noise, kind).getvalue()
     assert reason(io.BytesIO(data[: len(data) // 2]), "x") == "broken image"

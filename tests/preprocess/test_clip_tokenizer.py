@@ -24,12 +24,12 @@ each_pad = pytest.mark.parametrize("tokenizer", CLIP.values(), ids=CLIP.keys())
 
 
 @each_pad
-def test_nothing_is_the_text_of_no_words(tokenizer: Tokenizer):
+def test_the_empty_text_has_no_tokens(tokenizer: Tokenizer):
     assert tokenizer.encode(" \n", 77) == [BOS, EOS]
     assert tokenizer.decode([]) == tokenizer.decode([BOS, EOS]) == ""
 
 
-def test_own_padding_is_a_token_beside_the_vocabulary():
+def test_own_padding_is_an_additional_token():
     assert CLIP["own"].special == SpecialTokens(pad_id=49408, bos_id=BOS, eos_id=EOS)
     assert CLIP["own"].vocab_size == 49409
     assert CLIP["own"].token_strings([49408, BOS, EOS]) == ["<pad>", "<|startoftext|>", "<|endoftext|>"]
@@ -42,7 +42,7 @@ def test_padding_of_open_clip_is_id_0():
 
 
 @each_pad
-def test_a_word_piece_with_the_id_of_open_clips_padding_is_text(tokenizer: Tokenizer):
+def test_a_token_with_the_id_of_open_clips_padding_is_text(tokenizer: Tokenizer):
     ids = tokenizer.encode("wow !% !", 77)
     assert 0 in ids
     assert tokenizer.decode(ids) == "wow !% !"
@@ -61,7 +61,7 @@ def test_names_of_special_tokens_are_text_like_any_other(tokenizer: Tokenizer, t
 
 
 @each_pad
-def test_a_saved_tokenizer_reads_as_before(tokenizer: Tokenizer, tmp_path):
+def test_a_saved_tokenizer_encodes_as_before(tokenizer: Tokenizer, tmp_path):
     tokenizer.save(tmp_path / "tokenizer.json")
     text = "It's a doghouse!% <pad> &eacute; <|endoftext|>"
     for again in (Tokenizer.load(tmp_path / "tokenizer.json"), pickle.loads(pickle.dumps(tokenizer))):
@@ -74,7 +74,7 @@ def test_a_saved_tokenizer_reads_as_before(tokenizer: Tokenizer, tmp_path):
 
 
 @each_pad
-def test_the_file_alone_reads_plain_captions_alike(tokenizer: Tokenizer, tmp_path):
+def test_the_file_alone_encodes_plain_captions_alike(tokenizer: Tokenizer, tmp_path):
     tokenizer.save(tmp_path / "tokenizer.json")
     alone = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     texts = ["A dog's  BALL!!", " ünïcode cafe\u0301\t42 🐶 ", "!% wow"]
@@ -85,13 +85,13 @@ def test_the_file_alone_reads_plain_captions_alike(tokenizer: Tokenizer, tmp_pat
 
 @each_pad
 def test_padding_is_named_as_a_special_token_in_the_file(tokenizer: Tokenizer, tmp_path):
-    # transformers reads this name, and takes it out of every text.
+    # transformers looks this name up, and removes it from every text.
     tokenizer.save(tmp_path / "tokenizer.json")
     file = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
     assert file["padding"]["pad_token"] in {token["content"] for token in file["added_tokens"]}
 
 
-def test_pieces_are_readable():
+def test_token_strings_are_readable():
     ids = CLIP["zero"].encode("It's a doghouse, ok!", 77)
     pieces = ["<|startoftext|>", "it", "'s", "a", "do", "ghouse", ",", "ok", "!", "<|endoftext|>"]
     assert CLIP["zero"].token_strings(ids) == pieces
@@ -108,14 +108,14 @@ def test_words_are_found_in_the_encoded_caption(tokenizer: Tokenizer):
     assert tokenizer.word_spans("", 77) == []
 
 
-def test_words_that_do_not_fit_are_cut():
+def test_words_that_do_not_fit_are_truncated():
     assert CLIP["own"].word_spans("a doghouse, ok", 4) == [
         WordSpan(word="a", start=1, stop=2),
         WordSpan(word="do", start=2, stop=3),
     ]
 
 
-def test_other_vocabularies_leave_texts_as_they_are():
+def test_other_vocabularies_do_not_change_texts():
     tokenizer = Tokenizer.train(["a dog"], TokenizerConfig(vocab_size=300))
     text = "sch\u00c3\u00b6n &amp; \u201cquoted\u201d \ufb01sh"
     assert tokenizer.decode(tokenizer.encode(text, 77)) == text.lower()
@@ -150,7 +150,7 @@ def test_printable_ascii_without_ampersands_needs_no_repair(text: str):
 
 
 def test_no_two_characters_of_printable_ascii_need_repair():
-    # An escape, an entity or a broken encoding begins with a character beyond these, or with the ampersand.
+    # Escapes, entities and broken encodings contain a character outside this set, or an ampersand.
     text = "".join("".join(pair) for pair in itertools.product(PRINTABLE, repeat=2))
     assert ftfy.fix_text(text) == text
     assert " ".join(clean_words(text)) == repaired(text)

@@ -1,4 +1,4 @@
-"""Every kind of image file as pixels worked by hand."""
+"""Every supported image format against pixels computed by hand."""
 
 import io
 import struct
@@ -43,14 +43,14 @@ def test_jpeg_in_color_and_gray():
     assert grays(encoded(Image.new("L", (8, 8), 77), "JPEG"))[3][3] == 77
 
 
-def test_first_frame_of_what_moves():
+def test_animations_give_their_first_frame():
     frames = [Image.new("RGB", (4, 4), color) for color in ("red", "lime")]
     for kind, options in (("GIF", {}), ("WEBP", {"lossless": True}), ("PNG", {}), ("TIFF", {})):
         file = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
         assert pixels(file) == [[[255, 0, 0]] * 4] * 4
 
 
-def test_inks_of_adobe_files_are_stored_inverted():
+def test_cmyk_of_adobe_files_is_stored_inverted():
     # Half cyan, full yellow: red (1 - 0.5) x 255, green 255, blue 0. PIL writes Adobe's marker and inverts.
     image = Image.new("CMYK", (8, 8), (127, 0, 255, 0))
     file = encoded(image, "JPEG", quality=100, subsampling=0)
@@ -91,7 +91,7 @@ def test_one_color_or_gray_declared_transparent():
     assert grays(deep) == [[255, 1], [2, 255]]
 
 
-def test_sixteen_bits_of_gray_are_scaled():
+def test_sixteen_bit_gray_is_scaled():
     values = np.array([[0, 257 * 100, 65535], [128, 129, 256]], np.uint16)
     expected = [[0, 100, 255], [0, 1, 1]]
     assert grays(encoded(Image.fromarray(values), "PNG")) == expected
@@ -99,7 +99,7 @@ def test_sixteen_bits_of_gray_are_scaled():
     assert np.asarray(to_rgb(Image.fromarray(values.astype(np.int32))))[:, :, 0].tolist() == expected
 
 
-def test_sixteen_bits_of_color_keep_the_upper_eight():
+def test_sixteen_bit_color_keeps_the_upper_eight_bits():
     row = struct.pack(">6H", 0x8040, 0xFFFF, 0, 0x01FF, 0x10FF, 0x7F00)
     assert pixels(png(2, 16, [row, row], size=(2, 2))) == [[[0x80, 0xFF, 0], [0x01, 0x10, 0x7F]]] * 2
     row = struct.pack(">8H", 0x8040, 0xFFFF, 0, 0xFFFF, 0, 0, 0, 0x3333)
@@ -112,19 +112,19 @@ def test_one_bit_is_black_or_white():
         assert grays(encoded(image, kind)) == [[255, 0], [0, 255]]
 
 
-def test_floats_are_shares_of_white_or_eight_bit_values():
-    shares = np.array([[0.0, 0.2], [0.6, 1.0]], np.float32)
-    assert grays(encoded(Image.fromarray(shares), "TIFF")) == [[0, 51], [153, 255]]
-    assert grays(encoded(Image.fromarray(shares * 200), "TIFF")) == [[0, 40], [120, 200]]
+def test_floats_are_fractions_of_white_or_eight_bit_values():
+    fractions = np.array([[0.0, 0.2], [0.6, 1.0]], np.float32)
+    assert grays(encoded(Image.fromarray(fractions), "TIFF")) == [[0, 51], [153, 255]]
+    assert grays(encoded(Image.fromarray(fractions * 200), "TIFF")) == [[0, 40], [120, 200]]
 
 
 @pytest.mark.parametrize("values", [[-0.1, 1], [0, 256], [0, float("nan")], [0, float("inf")]])
-def test_floats_on_no_known_scale_are_refused(values):
+def test_floats_outside_both_ranges_are_refused(values):
     error = refusal(encoded(Image.fromarray(np.array([values] * 2, np.float32)), "TIFF"))
-    assert "its values reach from" in error
+    assert "its values range from" in error
     assert "save it with 8 bits" in error
     large = Image.fromarray(np.array([[0, 65536]] * 2, np.int32))
-    assert "where 0 to 65535 would say what is white" in refusal(encoded(large, "TIFF"))
+    assert "instead of 0 to 65535" in refusal(encoded(large, "TIFF"))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_floats_on_no_known_scale_are_refused(values):
         (8, lambda a: np.rot90(a)),
     ],
 )
-def test_images_are_turned_as_their_tag_says_and_once(orientation, turn):
+def test_exif_orientation_is_applied_once(orientation, turn):
     exif = Image.Exif()
     exif[0x0112] = orientation
     for kind in ("PNG", "WEBP", "TIFF"):
@@ -164,7 +164,7 @@ def test_a_reduced_jpeg_is_never_smaller_than_asked(side, size, mode):
     assert min(reduced.size) < max(2 * side + 1, min(size) // 8 + 2)
 
 
-def test_a_smallest_side_of_nothing_is_refused():
+def test_a_smallest_side_of_zero_is_refused():
     with pytest.raises(ValueError, match="smallest side must be at least 1 pixel, got 0"):
         open_rgb(io.BytesIO(b""), "x", 0)
 

@@ -28,7 +28,7 @@ PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
 
 def crop_sides(crop: torch.Tensor) -> tuple[float, float]:
-    """Return which shares of the picture's width and height a crop of the position picture covers."""
+    """Return the fractions of the image's width and height that a crop of the position picture covers."""
     size = crop.shape[-1]
     red, green = crop[0].mean(dim=0), crop[1].mean(dim=1)
     inner = slice(4, size - 4)
@@ -55,7 +55,7 @@ def test_inference_takes_the_central_square():
     np.testing.assert_allclose(inference_image(tall, 4, ImageTransformConfig(**PLAIN)), expected, atol=1e-6)
 
 
-def test_squashing_keeps_all_of_the_picture():
+def test_squashing_keeps_the_whole_image():
     picture = position_picture(90, 60)
     whole = crop_sides(inference_image(picture, 64, ImageTransformConfig(**PLAIN, resize="squash")))
     center = crop_sides(inference_image(picture, 64, ImageTransformConfig(**PLAIN)))
@@ -64,7 +64,7 @@ def test_squashing_keeps_all_of_the_picture():
 
 
 @pytest.mark.parametrize("resize", ["crop", "squash"])
-def test_a_training_crop_of_all_the_area_is_the_whole_picture(resize):
+def test_a_training_crop_of_the_full_area_is_the_whole_image(resize):
     config = ImageTransformConfig(**PLAIN, crop_min_area=1.0, resize=resize)
     picture = random_picture(90, 60)
     squashed = inference_image(picture, 48, ImageTransformConfig(**PLAIN, resize="squash"))
@@ -86,14 +86,14 @@ def test_training_crops_keep_their_area_and_aspect(width, height):
     assert aspects.std() > 0.05
 
 
-def test_the_aspect_gives_way_where_the_area_would_not_fit():
+def test_the_aspect_limit_is_exceeded_where_the_area_would_not_fit():
     config = ImageTransformConfig(**PLAIN, crop_min_area=0.9, crop_max_aspect=4 / 3)
     across, down = crop_sides(draw(position_picture(400, 50), config, seed=1))
     assert across * down > 0.87
     assert across * 400 / (down * 50) > 4
 
 
-def test_squashed_crops_have_the_pictures_own_shape():
+def test_squashed_crops_have_the_aspect_ratio_of_the_image():
     config = ImageTransformConfig(**PLAIN, crop_min_area=0.5, crop_max_aspect=1.0, resize="squash")
     across, down = crop_sides(draw(position_picture(300, 150), config, seed=2))
     assert across == pytest.approx(down, abs=0.03)
@@ -108,7 +108,7 @@ def test_crops_come_from_everywhere():
     assert (centers.mean(dim=0) - 0.5).abs().max() < 0.05
 
 
-def test_flips_mirror_about_half_of_the_pictures():
+def test_about_half_of_the_images_are_flipped():
     picture = random_picture(16, 16)
     straight = inference_image(picture, 16, ImageTransformConfig(**PLAIN))
     config = ImageTransformConfig(**PLAIN, crop_min_area=1.0, flips=True)
@@ -125,13 +125,13 @@ def test_never_flips_where_left_and_right_carry_meaning():
     assert all(torch.equal(draw(picture, config, seed, size=16), straight) for seed in range(20))
 
 
-def test_the_generator_alone_decides():
+def test_crops_depend_on_the_generator_alone():
     picture, config = random_picture(50, 40), ImageTransformConfig(crop_min_area=0.3, flips=True)
     assert torch.equal(draw(picture, config, 7), draw(picture, config, 7))
     assert not torch.equal(draw(picture, config, 7), draw(picture, config, 8))
 
 
-def test_pictures_come_back_from_normalized_pixels():
+def test_normalization_can_be_inverted():
     picture, config = random_picture(20, 20), ImageTransformConfig()
     shown = to_pictures(inference_image(picture, 20, config)[None], config)
     np.testing.assert_array_equal(shown[0], np.asarray(picture))
@@ -142,20 +142,20 @@ def test_pictures_outside_the_range_are_clipped():
     assert shown.ravel().tolist() == [0, 128, 255]
 
 
-def test_a_gray_image_is_taken_as_it_is():
+def test_a_gray_image_needs_no_conversion():
     pixels = inference_image(Image.new("L", (4, 4), 51), 2, ImageTransformConfig(**PLAIN))
     assert pixels.shape == (3, 2, 2)
     assert math.isclose(float(pixels.mean()), 0.2, abs_tol=1e-6)
 
 
-def test_a_batch_is_what_its_images_are_one_by_one():
+def test_a_batch_equals_its_images_one_by_one():
     config = ImageTransformConfig()
     pictures = [random_picture(20 + seed, 16, seed) for seed in range(5)]
     batch = inference_batch([lambda _, picture=picture: picture for picture in pictures], 8, config)
     assert torch.equal(batch, torch.stack([inference_image(picture, 8, config) for picture in pictures]))
 
 
-def test_a_batch_is_read_several_at_a_time(monkeypatch):
+def test_images_of_a_batch_are_read_in_parallel(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     both_are_open = Barrier(2, timeout=20)
 
@@ -166,8 +166,8 @@ def test_a_batch_is_read_several_at_a_time(monkeypatch):
     assert inference_batch([open_image, open_image], 8, ImageTransformConfig()).shape == (2, 3, 8, 8)
 
 
-def test_hardly_a_pixel_differs_where_a_large_jpeg_is_decoded_reduced():
-    # Strong edges and fine grain, as a photo has, at seven times the size that is shown.
+def test_decoding_large_jpegs_at_a_reduced_size_changes_pixels_little():
+    # Strong edges and fine grain, as a photo has, at seven times the input size.
     grain = np.asarray(random_picture(1568, 1568), dtype=np.float64) - 127.5
     coarse = np.asarray(random_picture(28, 28, seed=1).resize((1568, 1568), Image.Resampling.NEAREST))
     file = io.BytesIO()

@@ -15,7 +15,7 @@ from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
         ({"crop_max_aspect": 0.9}, "crop_max_aspect must be at least 1, got 0.9"),
     ],
 )
-def test_refuses_transforms_that_cannot_be(settings, message):
+def test_refuses_invalid_transforms(settings, message):
     with pytest.raises(ValueError, match=message):
         ImageTransformConfig(**settings)
 

@@ -30,13 +30,13 @@ WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn
 
 
 @given(words=st.lists(WORDS, max_size=5), gap=st.sampled_from([" ", "  ", "\t", "\n "]))
-def test_any_text_comes_back_lower_cased_with_single_spaces(words, gap):
+def test_decoding_returns_the_text_lower_cased_with_single_spaces(words, gap):
     ids = TRAINED.encode(gap.join(["", *words, ""]), context_length=10_000)
     assert TRAINED.decode(ids) == " ".join("".join(letter.lower() for letter in word) for word in words)
     assert not {0, 1, 2} & set(ids[1:-1])
 
 
-def test_a_new_model_may_have_clips_vocabulary_with_a_padding_that_is_no_word():
+def test_a_new_model_may_have_clips_vocabulary_with_an_added_padding_token():
     config = TokenizerConfig(kind="clip", vocab_size=300)
     tokenizer = Tokenizer.build(["unread"], config)
     assert (tokenizer.vocab_size, tokenizer.special.pad_id) == (49_409, 49_408)
@@ -45,7 +45,7 @@ def test_a_new_model_may_have_clips_vocabulary_with_a_padding_that_is_no_word():
     assert trained.encode(CAPTIONS[0], 20) == again.encode(CAPTIONS[0], 20)
 
 
-def test_keeps_capitals_where_told_to():
+def test_lower_casing_can_be_switched_off():
     tokenizer = Tokenizer.train(CAPTIONS, TokenizerConfig(vocab_size=300, lowercase=False))
     assert tokenizer.decode(tokenizer.encode("An Orange", 20)) == "An Orange"
 
@@ -63,7 +63,7 @@ def test_names_of_special_tokens_are_text_like_any_other(tokenizer, text):
         assert reader.decode(ids) == text
 
 
-def test_too_long_a_caption_is_cut_but_keeps_its_end_token(tokenizer):
+def test_a_long_caption_is_truncated_but_ends_with_eos(tokenizer):
     special = tokenizer.special
     whole = tokenizer.encode("a red circle left of a blue square", 50)
     cut = tokenizer.encode("a red circle left of a blue square", 5)
@@ -74,12 +74,12 @@ def test_too_long_a_caption_is_cut_but_keeps_its_end_token(tokenizer):
     assert tokenizer.encode("", 5) == [special.bos_id, special.eos_id]
 
 
-def test_refuses_a_context_without_room_for_begin_and_end(tokenizer):
+def test_refuses_a_context_without_room_for_bos_and_eos(tokenizer):
     with pytest.raises(ValueError, match=r"context_length must be at least 2 .*, got 1"):
         tokenizer.encode("a", 1)
 
 
-def test_decoding_stops_at_the_first_end_token(tokenizer):
+def test_decoding_stops_at_the_first_eos(tokenizer):
     red, blue = (tokenizer.encode(word, 9)[1] for word in ("red", "blue"))
     assert tokenizer.decode([1, red, 0, blue, 2, red, 2]) == "red blue"
 
@@ -96,7 +96,7 @@ def test_refuses_an_empty_batch():
         pad_tokens([], 0)
 
 
-def test_pieces_are_readable(tokenizer):
+def test_token_strings_are_readable(tokenizer):
     ids = tokenizer.encode("a red ox", 50)
     assert tokenizer.token_strings(ids) == ["<bos>", "a", "red", "o", "x", "<eos>"]
 
@@ -126,7 +126,7 @@ def test_the_same_captions_give_the_same_tokenizer(tokenizer, tmp_path):
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
-def test_a_saved_tokenizer_reads_as_before(tokenizer, tmp_path):
+def test_a_saved_tokenizer_encodes_as_before(tokenizer, tmp_path):
     tokenizer.save(tmp_path / "tokenizer.json")
     loaded = Tokenizer.load(tmp_path / "tokenizer.json")
     text = "An orange  CROSS <eos> ünïcode"
@@ -146,8 +146,8 @@ def test_refuses_files_that_are_no_tokenizer(tokenizer, tmp_path):
         Tokenizer.load(path)
 
 
-def test_refuses_to_learn_from_nothing():
-    with pytest.raises(ValueError, match="a tokenizer needs captions to learn from, got none"):
+def test_refuses_to_train_without_captions():
+    with pytest.raises(ValueError, match="a tokenizer needs captions to be trained on, got none"):
         Tokenizer.train([], TokenizerConfig())
 
 

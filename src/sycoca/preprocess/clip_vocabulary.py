@@ -1,8 +1,8 @@
-"""CLIP's byte-pair vocabulary: how it is made from its merges, and how it reads and writes text.
+"""CLIP's byte-pair vocabulary: how it is built from its merges, and how it encodes and decodes text.
 
-The facts are those of OpenAI's tokenizer (https://github.com/openai/CLIP), which open_clip and Hugging Face share:
-text is repaired and lower-cased, words, digits and runs of punctuation stand by themselves, and ``</w>`` ends the last
-piece of each.
+It follows OpenAI's tokenizer (https://github.com/openai/CLIP), which open_clip and Hugging Face share: text is
+repaired and lower-cased, then split into words, digits and runs of punctuation, and ``</w>`` ends the last token of
+each.
 """
 
 import gzip
@@ -23,15 +23,15 @@ CLIP_BOS, CLIP_EOS = "<|startoftext|>", "<|endoftext|>"
 _OWN_PAD = "<pad>"
 _MERGES = Path(__file__).with_name("clip_merges.txt.gz")
 _WORD_END = "</w>"
-# U+0345 is left out, as by open_clip: compared without case it is the letter iota, as it stands it is none.
+# U+0345 is excluded, as in open_clip: case folding turns it into the letter iota, but it is not a letter itself.
 _WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|\p{L}+|\p{N}|[^\s\p{L}\p{N}" + "\u0345]+"
 
-_MOST_KNOWN_WORDS = 2**15
-"""Words whose ids are kept in memory, some 10 MB; all captions of Flickr8k have 9,000."""
+_MAX_CACHED_WORDS = 2**15
+"""Words whose ids are cached, some 10 MB; the captions of Flickr8k have 9,000 distinct words."""
 
 
 def clip_backend(pad: ClipPad) -> tokenizers.Tokenizer:
-    """Build CLIP's tokenizer; written to a file it is complete but for the repair of broken text (ftfy)."""
+    """Build CLIP's tokenizer; its saved file does everything but repair broken text (ftfy)."""
     merges = _merges()
     pieces = _pieces(merges)
     ids = {piece: number for number, piece in enumerate(pieces)}
@@ -54,48 +54,48 @@ def clip_backend(pad: ClipPad) -> tokenizers.Tokenizer:
 
 
 def is_clip_vocabulary(backend: tokenizers.Tokenizer) -> bool:
-    """Whether words end as CLIP's do."""
+    """Return whether the vocabulary marks word ends as CLIP's does."""
     return isinstance(backend.model, models.BPE) and backend.model.end_of_word_suffix == _WORD_END
 
 
 @final
 class ClipWords:
-    """Reads and writes the text between bos and eos, id by id as open_clip's tokenizer with ``clean="lower"``.
+    """Encodes and decodes the text between bos and eos, with the ids of open_clip's tokenizer (``clean="lower"``).
 
-    Letters and digits are those of Unicode 16, as in the tokenizers library and ``regex`` of 2024; where open_clip
-    meets a later ``regex``, it may split newer scripts otherwise.
+    Letters and digits are those of Unicode 16, as in the tokenizers library and ``regex`` of 2024; with a later
+    ``regex``, open_clip may split newer scripts differently.
     """
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
         self._backend = backend
-        self._known_ids = lru_cache(maxsize=_MOST_KNOWN_WORDS)(self._ids)
+        self._cached_ids = lru_cache(maxsize=_MAX_CACHED_WORDS)(self._ids)
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text."""
-        # No piece reaches over a space, so what stands between spaces has the same ids in every caption.
-        return list(chain.from_iterable(map(self._known_ids, clean_words(text))))
+        # No token crosses a space, so a word has the same ids in every caption and can be cached.
+        return list(chain.from_iterable(map(self._cached_ids, clean_words(text))))
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids, with a space between any two words, digits or runs of punctuation."""
         return self._backend.decode(ids, skip_special_tokens=True).removesuffix(" ")
 
-    def begins_word(self, ids: Sequence[int], place: int) -> bool:
-        """Whether a word begins there: behind bos or another word's end."""
-        before = self._backend.id_to_token(ids[place - 1])
+    def begins_word(self, ids: Sequence[int], position: int) -> bool:
+        """Return whether a word begins at this position: after bos or the end of another word."""
+        before = self._backend.id_to_token(ids[position - 1])
         return before is not None and before.endswith((CLIP_BOS, _WORD_END))
 
     def _ids(self, word: str) -> tuple[int, ...]:
-        # The backend's normalizer is for those who have its file alone: it is of another Unicode version than Python.
+        # The backend's normalizer serves only users of the saved file: its Unicode version differs from Python's.
         pieces = self._backend.pre_tokenizer.pre_tokenize_str(word)
         return tuple(token.id for piece, _ in pieces for token in self._backend.model.tokenize(piece))
 
 
 def clean_words(text: str) -> list[str]:
-    """Repair a text, resolve its HTML entities, lower-case it, and return what stands between spaces."""
-    # Whatever ftfy repairs and unescaping resolves begins with a control character, an ampersand or more than ASCII.
+    """Repair a text, resolve its HTML entities, lower-case it, and split it at whitespace."""
+    # All that ftfy and unescaping change contains a control character, an ampersand or a non-ASCII character.
     if text.isascii() and text.isprintable() and "&" not in text:
         return text.lower().split()
-    import ftfy  # takes a tenth of a second, which most data never needs
+    import ftfy  # the import takes a tenth of a second, and most data never needs it
 
     return html.unescape(html.unescape(ftfy.fix_text(text))).lower().split()
 
@@ -106,7 +106,7 @@ def _merges() -> list[tuple[str, str]]:
 
 
 def _pieces(merges: list[tuple[str, str]]) -> list[str]:
-    # Bytes that are printable in Latin-1 come first and stand for themselves; the others follow as 256, 257, ...
+    # Bytes that are printable in Latin-1 come first, as themselves; the others follow as characters 256, 257, ...
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     characters = [chr(byte) for byte in printable] + [chr(256 + number) for number in range(256 - len(printable))]
     return [*characters, *(one + _WORD_END for one in characters), *(first + second for first, second in merges)]
@@ -118,7 +118,7 @@ def _set_padding(backend: tokenizers.Tokenizer, pad: ClipPad) -> None:
             backend.add_special_tokens([_OWN_PAD])
             backend.enable_padding(pad_id=backend.token_to_id(_OWN_PAD), pad_token=_OWN_PAD)
         case "zero":
-            # Id 0 is the piece "!", but to transformers every "!" in a text would then be padding: so another name.
+            # Id 0 is the token "!"; with that name here, transformers would take every "!" in a text for padding.
             backend.enable_padding(pad_id=0, pad_token=CLIP_EOS)
         case unknown:
             assert_never(unknown)

@@ -1,4 +1,4 @@
-"""How images and captions become numbers. Imports no torch, so that presets load at once."""
+"""Configuration of image transforms and tokenizer. Imports no torch, so that presets load fast."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,33 +7,33 @@ ResizeKind = Literal["crop", "squash"]
 TokenizerKind = Literal["trained", "clip"]
 
 NUM_SPECIAL_TOKENS = 3
-"""Padding, begin and end of a caption."""
+"""Padding, beginning and end of a caption."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageTransformConfig:
-    """From a picture of any size to the model's normalized pixels."""
+    """How an image of any size becomes the model's normalized pixels."""
 
     mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
-    """Mean of red, green and blue that is subtracted, 0 to 1 (CLIP's)."""
+    """Mean of red, green and blue for normalization, 0 to 1 (CLIP's)."""
 
     std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
-    """Standard deviation of red, green and blue that is divided by (CLIP's)."""
+    """Standard deviation of red, green and blue for normalization (CLIP's)."""
 
     resize: ResizeKind = "crop"
-    """How a picture that is no square becomes one at inference. crop: its central square. squash: all of it,
-    stretched."""
+    """How an image becomes square at inference. crop: its central square. squash: the whole image, with its aspect
+    ratio changed."""
 
     crop_min_area: float = 0.9
-    """Share of the picture's area that a training crop keeps at least, above 0 and up to 1 (always the whole
-    picture)."""
+    """Minimum area of a random training crop as a fraction of the image, above 0 and up to 1 (always the whole
+    image)."""
 
     crop_max_aspect: float = 4 / 3
-    """Most that a training crop is wider than high, or higher than wide, at least 1; relative to the picture's
-    own shape with squash. Gives way where a crop of the drawn area would not fit into the picture."""
+    """Maximum aspect ratio of a random training crop (longer to shorter side), at least 1; with squash relative to
+    the image's own aspect ratio. Exceeded where a crop of the drawn area would not fit into the image."""
 
     flips: bool = False
-    """Whether every other training picture is mirrored; only where left and right carry no meaning."""
+    """Whether half of the training images are flipped horizontally; only where left and right carry no meaning."""
 
     def __post_init__(self) -> None:
         if min(self.std) <= 0:
@@ -49,10 +49,10 @@ class TokenizerConfig:
     """The byte-pair tokenizer."""
 
     kind: TokenizerKind = "trained"
-    """trained: on the texts at hand. clip: CLIP's own 49,408 token ids and one for padding."""
+    """trained: trained on the training captions. clip: CLIP's own 49,408 token ids and one for padding."""
 
     vocab_size: int = 8192
-    """Most token ids that are trained, the 256 bytes and 3 special tokens included; few captions give fewer."""
+    """Maximum size of a trained vocabulary, the 256 bytes and 3 special tokens included; few captions give fewer."""
 
     lowercase: bool = True
     """Whether captions are lower-cased before training; CLIP's always are."""

@@ -1,7 +1,7 @@
-"""From image files to upright RGB, or to the one line that says why not.
+"""Decode image files to upright RGB, or raise an error that says in one line why not.
 
-Read are JPEG, PNG, WebP, GIF and APNG (first frame), TIFF (first page) and BMP. Colors are taken as stored: no color
-profile is applied, as nobody in this field does, and CMYK is inked ink by ink.
+Supported are JPEG, PNG, WebP, GIF and APNG (first frame), TIFF (first page) and BMP. Color profiles are ignored, as
+in the pipelines of CLIP and open_clip.
 """
 
 import io
@@ -17,21 +17,21 @@ from PIL import Image
 from sycoca.unusable import SkipReason, UnusableSampleError, unusable
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
-"""What is read, in PIL's names; no other decoder sees a file."""
+"""Supported formats, by PIL's names; no other decoder is tried."""
 
 MAX_PIXELS = 89_478_485
-"""Most pixels of an image: 256 MiB of RGB, where PIL begins to speak of decompression bombs."""
+"""Maximum pixels of an image: 256 MiB of RGB, PIL's threshold for a decompression bomb."""
 
 MAX_FILE_BYTES = 256 * 2**20
-"""Most bytes of an image file, or of a member of an archive once unpacked."""
+"""Maximum bytes of an image file, or of an archive member once unpacked."""
 
 MIN_SIDE = 2
-"""Fewest pixels of a side; an image of one pixel counts page views and shows nothing."""
+"""Minimum width and height in pixels; images of one pixel are tracking pixels of web pages."""
 
 ImageFile = str | Path | io.BytesIO
 
-# PIL remarks on odd metadata and large images without a name of the file. What matters raises, in one place, here;
-# catch_warnings is no alternative: it is not safe where several threads decode.
+# PIL's warnings about odd metadata and large images do not name the file; what matters raises an error below.
+# catch_warnings is no alternative: it is not thread-safe, and several threads decode.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
@@ -60,8 +60,8 @@ _WITH_ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 def open_rgb(file: ImageFile, name: str | None = None, smallest_side: int | None = None) -> Image.Image:
     """Read an image file as upright RGB; ``name`` is what an error calls a file that has no path.
 
-    With ``smallest_side`` a large JPEG is decoded at a reduced size, of which neither side is smaller than that.
-    Whatever is wrong with the file, UnusableSampleError says it; nothing else is raised.
+    With ``smallest_side`` a large JPEG is decoded at a reduced size, with both sides at least that long. Raises
+    UnusableSampleError, and nothing else, whatever is wrong with the file.
     """
     if smallest_side is not None and smallest_side < 1:
         raise ValueError(f"the smallest side must be at least 1 pixel, got {smallest_side}")
@@ -78,9 +78,9 @@ def open_rgb(file: ImageFile, name: str | None = None, smallest_side: int | None
 def to_rgb(image: Image.Image) -> Image.Image:
     """Return the image turned upright (as its EXIF tag says) in RGB.
 
-    What is transparent becomes white, as on a page: the colors stored behind it were never meant to be seen.
-    16 bits keep their upper 8. Floats from 0 to 1 are shares of white, other floats 8-bit values; ValueError where
-    numbers do not fit the scale, because then nobody knows what is white.
+    Transparent pixels become white, as on a page; the colors stored behind them are arbitrary. 16 bits are scaled to 8.
+    Float images with values up to 1 are scaled by 255, others are taken as 8-bit values; ValueError where values lie
+    outside these ranges, because then it is unknown which value is white.
     """
     image.load()
     turn = _TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1))
@@ -93,7 +93,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def check_file(file: ImageFile, name: str) -> None:
-    """Refuse what is no regular file of a sensible size without reading it."""
+    """Raise UnusableSampleError for anything but a regular file of a plausible size, without reading it."""
     if isinstance(file, io.BytesIO):
         check_size(file.getbuffer().nbytes, name)
         return
@@ -101,7 +101,7 @@ def check_file(file: ImageFile, name: str) -> None:
         status = os.stat(file)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise _refusal(name, "missing image", "there is no such file; check the name and the images folder") from error
-    except (OSError, ValueError) as error:  # ValueError: a NUL or half a character in the name
+    except (OSError, ValueError) as error:  # ValueError: a NUL or a lone surrogate in the name
         raise _refusal(name, "unreadable file", f"{_plain(error)}; rename the file or grant access") from error
     if not stat.S_ISREG(status.st_mode):
         what = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or device"
@@ -110,7 +110,7 @@ def check_file(file: ImageFile, name: str) -> None:
 
 
 def check_size(num_bytes: int, name: str) -> None:
-    """Refuse a file, or a member of an archive before it is unpacked, that is empty or too large."""
+    """Raise UnusableSampleError for a file, or for an archive member before unpacking, that is empty or too large."""
     if num_bytes == 0:
         raise _refusal(name, "empty file", "it is empty (0 bytes); fetch it again or leave it out")
     if num_bytes > MAX_FILE_BYTES:
@@ -132,17 +132,17 @@ def _decode(file: ImageFile, name: str, smallest_side: int | None) -> Image.Imag
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    # PIL clips instead of scaling, which turns most pixels of 16 bits white and most floats black.
+    # PIL clips instead of scaling, which turns most 16-bit pixels white and most float pixels black.
     values = np.asarray(image, dtype=np.float64)
     key = image.info.get("transparency")
     if image.mode == "F":
         scale, largest = (255.0, 1.0) if values.max() <= 1 else (1.0, 255.0)
     else:
         scale, largest = 1 / 257, 65535.0
-    if not (values.min() >= 0 and values.max() <= largest):  # so put, NaN is refused as well
+    if not (values.min() >= 0 and values.max() <= largest):  # written so that NaN is refused as well
         raise ValueError(
-            f"its values reach from {values.min():g} to {values.max():g}, where 0 to {largest:g} would say what is"
-            " white; save it with 8 bits"
+            f"its values range from {values.min():g} to {values.max():g} instead of 0 to {largest:g}; save it with"
+            " 8 bits"
         )
     if isinstance(key, int):
         values = np.where(values == key, largest, values)
@@ -156,15 +156,15 @@ def _over_white(image: Image.Image) -> Image.Image:
 
 
 def _explained(file: ImageFile, name: str, error: Exception) -> UnusableSampleError:
-    """Return the reason behind whatever PIL has raised."""
+    """Return the error to raise for an exception of PIL's."""
     match error:
         case Image.DecompressionBombError() | Image.DecompressionBombWarning():
-            # The size is known to PIL's text alone: it raises before there is an image to ask.
+            # Only PIL's message has the size: it is raised before an image object exists.
             counted = re.search(r"\((\d+) pixels\)", str(error))
             return _too_large(name, f"{int(counted[1]):,} pixels" if counted else "far more pixels")
         case MemoryError():
             return _refusal(name, "image too large", "it does not fit into memory; store it smaller")
-        case OSError(errno=int()):  # the system's; PIL's own have no number
+        case OSError(errno=int()):  # from the operating system; PIL's own have no errno
             return _refusal(name, "unreadable file", f"{_plain(error)}; grant access or check the disk")
         case Image.UnidentifiedImageError():
             return _unidentified(file, name)

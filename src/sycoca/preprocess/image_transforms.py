@@ -1,4 +1,4 @@
-"""From PIL images to normalized pixels: crop, resize, flip, normalize; and back, for showing pictures."""
+"""From PIL images to normalized pixels: crop, resize, flip, normalize; and back, for display."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -22,19 +22,19 @@ _OVERSAMPLING = 2
 
 
 def smallest_inference_side(image_size: int) -> int:
-    """Return how small a decoded image may be: twice what is shown, so that hardly a pixel differs from all of it."""
+    """Return the minimum side in pixels at which to decode: twice the input size, so that hardly a pixel changes."""
     return _OVERSAMPLING * image_size
 
 
 def smallest_training_side(image_size: int, config: ImageTransformConfig) -> int:
-    """Return the same for training, whose crops may be the smallest part of an image."""
+    """Return the same for training, where the smallest possible crop must have that size."""
     return math.ceil(_OVERSAMPLING * image_size / math.sqrt(config.crop_min_area))
 
 
 def training_image(
     image: Image.Image, image_size: int, config: ImageTransformConfig, generator: torch.Generator
 ) -> Float[Tensor, "3 height width"]:
-    """Cut a random crop, resize it to a square, perhaps mirror it and normalize."""
+    """Take a random crop, resize it to a square, flip it at random if configured, and normalize it."""
     area_draw, aspect_draw, left_draw, top_draw, flip_draw = torch.rand(5, generator=generator).tolist()
     area = config.crop_min_area + (1 - config.crop_min_area) * area_draw
     width, height = _crop_sides(image, area, aspect_draw, config)
@@ -47,7 +47,7 @@ def training_image(
 def inference_image(
     image: Image.Image, image_size: int, config: ImageTransformConfig
 ) -> Float[Tensor, "3 height width"]:
-    """Resize the central square, or all of the image, to a square and normalize."""
+    """Resize the central square, or the whole image, to a square and normalize it."""
     match config.resize:
         case "crop":
             side = min(image.size)
@@ -63,20 +63,20 @@ def inference_image(
 def inference_batch(
     openers: Sequence[Callable[[int], Image.Image]], image_size: int, config: ImageTransformConfig
 ) -> Float[Tensor, "batch 3 height width"]:
-    """Open images (each is told how small it may be decoded), resize and normalize them, several at a time."""
+    """Open, resize and normalize images in parallel; each opener gets the minimum side at which to decode."""
     batch = np.empty((len(openers), 3, image_size, image_size), np.float32)
     side = smallest_inference_side(image_size)
 
-    def fill(place: int) -> None:
-        batch[place] = inference_image(openers[place](side), image_size, config).numpy()
+    def fill(index: int) -> None:
+        batch[index] = inference_image(openers[index](side), image_size, config).numpy()
 
     with image_threads() as pool:
-        list(pool.map(fill, range(len(openers))))  # a list, so that what is wrong with an image is raised
+        list(pool.map(fill, range(len(openers))))  # list() raises the errors of the threads
     return torch.from_numpy(batch)
 
 
 def image_threads() -> ThreadPoolExecutor:
-    """Return a pool of as many threads as PyTorch computes with: images leave Python's lock to others."""
+    """Return a pool with as many threads as PyTorch uses; decoding and resizing release the GIL."""
     return ThreadPoolExecutor(torch.get_num_threads())
 
 
@@ -92,7 +92,7 @@ def to_pictures(
 def _crop_sides(
     image: Image.Image, area: float, aspect_draw: float, config: ImageTransformConfig
 ) -> tuple[float, float]:
-    """Return width and height of a crop of that share of the area, its aspect drawn among those that fit."""
+    """Return width and height of a crop with that fraction of the area and an aspect ratio among those that fit."""
     own_aspect = image.width / image.height
     center = own_aspect if config.resize == "squash" else 1.0
     narrowest, widest = area * own_aspect, own_aspect / area
@@ -100,14 +100,14 @@ def _crop_sides(
     high = max(min(center * config.crop_max_aspect, widest), narrowest)
     aspect = math.exp(math.log(low) + aspect_draw * (math.log(high) - math.log(low)))
     pixels = area * image.width * image.height
-    # Rounding must not carry a crop of all the area past the edge.
+    # Rounding must not push a crop of the full area past the edge.
     return min(math.sqrt(pixels * aspect), float(image.width)), min(math.sqrt(pixels / aspect), float(image.height))
 
 
 def _resized(image: Image.Image, image_size: int, box: Box) -> UInt8[np.ndarray, "height width 3"]:
     if image.mode != "RGB":
         image = to_rgb(image)
-    # An image that has the size already needs no filter, and PIL would copy it.
+    # An image of the right size needs no filter, and PIL would copy it.
     if image.size != (image_size, image_size) or box != (0, 0, image_size, image_size):
         image = image.resize((image_size, image_size), Image.Resampling.BICUBIC, box=box)
     return np.asarray(image)
@@ -116,7 +116,7 @@ def _resized(image: Image.Image, image_size: int, box: Box) -> UInt8[np.ndarray,
 def _normalize(
     pixels: UInt8[np.ndarray, "height width 3"], config: ImageTransformConfig
 ) -> Float[Tensor, "3 height width"]:
-    # By NumPy: of PyTorch's operators each thread that works on images would bring threads of its own.
+    # With NumPy: PyTorch's operators would start a thread pool in each of the threads that transform images.
     mean, std = (constants.numpy() for constants in _color_constants(config))
     planes = np.empty((3, *pixels.shape[:2]), np.float32)
     planes[...] = pixels.transpose(2, 0, 1)

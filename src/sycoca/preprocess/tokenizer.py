@@ -21,18 +21,18 @@ from sycoca.preprocess.config import TokenizerConfig
 
 PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"
 
-_WORD_START = "Ġ"  # how byte-level vocabularies write the space in front of a word
+_WORD_START = "Ġ"  # the space before a word in byte-level vocabularies
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpecialTokens:
-    """The ids of the tokens that are no text."""
+    """The ids of the special tokens."""
 
     pad_id: int
-    """Filler behind shorter captions; stands for no text at all."""
+    """Padding after shorter captions."""
 
     bos_id: int
-    """Begin of a caption."""
+    """Beginning of a caption."""
 
     eos_id: int
     """End of a caption."""
@@ -40,24 +40,24 @@ class SpecialTokens:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WordSpan:
-    """Where a word is found in an encoded caption: what stands between spaces, or what CLIP's vocabulary sets apart."""
+    """A word of an encoded caption and its token positions; CLIP's tokenizer also splits words from punctuation."""
 
     word: str
-    """The word as the tokenizer reads it, as far as it fits."""
+    """The word as decoded from its tokens; truncated where the caption is."""
 
     start: int
     """Position of its first token; bos is at 0."""
 
     stop: int
-    """Position behind its last token."""
+    """Position after its last token."""
 
 
 @final
 class Tokenizer:
     """A byte-level byte-pair tokenizer, trained on captions or CLIP's.
 
-    Any text comes back up to lower-casing and runs of whitespace; CLIP's also repairs broken text and sets words and
-    punctuation apart.
+    Encoding and decoding returns any text up to lower-casing and runs of whitespace; CLIP's also repairs broken text
+    and puts spaces between words and punctuation.
     """
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
@@ -73,7 +73,7 @@ class Tokenizer:
 
     @classmethod
     def build(cls, captions: Iterable[str], config: TokenizerConfig) -> "Tokenizer":
-        """Return a new model's tokenizer: trained on the captions, or CLIP's with a padding of its own."""
+        """Return a new model's tokenizer: trained on the captions, or CLIP's with an added padding token."""
         match config.kind:
             case "trained":
                 return cls.train(captions, config)
@@ -84,8 +84,8 @@ class Tokenizer:
 
     @classmethod
     def train(cls, captions: Iterable[str], config: TokenizerConfig) -> "Tokenizer":
-        """Learn the vocabulary from captions; the same captions give the same tokenizer."""
-        # Versions before 0.23 warn in every forked loader worker unless told; ours never use these threads there.
+        """Train the vocabulary on captions; the same captions give the same tokenizer."""
+        # Versions before 0.23 warn in every forked loader worker unless this is set; workers never use these threads.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
         backend = _untrained_backend(config)
         trainer = trainers.BpeTrainer(
@@ -102,14 +102,14 @@ class Tokenizer:
     def clip(cls, *, pad: ClipPad) -> "Tokenizer":
         """Return CLIP's tokenizer: 49,408 ids, equal to open_clip's.
 
-        ``pad`` says what fills up shorter captions. own: a token ``<pad>`` with id 49408, for new models. zero: id 0,
-        which is also the word piece "!", as the captioners of open_clip were trained.
+        ``pad`` is the padding of shorter captions. own: a token ``<pad>`` with id 49408, for new models. zero: id 0,
+        which is also the token "!", as open_clip's CoCa models were trained.
         """
         return cls(clip_backend(pad))
 
     @classmethod
     def load(cls, path: str | Path) -> "Tokenizer":
-        """Read what ``save`` wrote."""
+        """Read a file that ``save`` wrote. Raises ValueError where it is not a tokenizer file."""
         text = Path(path).read_text(encoding="utf-8")
         try:
             backend = tokenizers.Tokenizer.from_str(text)
@@ -131,22 +131,22 @@ class Tokenizer:
 
     @property
     def is_clip(self) -> bool:
-        """Whether its vocabulary is CLIP's, for which texts are repaired and lower-cased before they are cut."""
+        """Whether its vocabulary is CLIP's, for which texts are repaired and lower-cased before encoding."""
         return isinstance(self._words, ClipWords)
 
     def id_of(self, piece: str) -> int | None:
-        """Return the id of a piece as the vocabulary writes it; None where it has no such piece."""
+        """Return the id of a token as the vocabulary writes it; None where it has no such token."""
         return self._backend.token_to_id(piece)
 
     def encode(self, text: str, context_length: int) -> list[int]:
-        """Return bos, the text and eos; a text that is too long loses its end but keeps eos."""
+        """Return the ids of bos, the text and eos; a text that is too long is truncated and still ends with eos."""
         if context_length < 2:
             raise ValueError(f"context_length must be at least 2 (bos and eos), got {context_length}")
         ids = self._words.encode(text)[: context_length - 2]
         return [self.special.bos_id, *ids, self.special.eos_id]
 
     def num_tokens(self, text: str) -> int:
-        """Return how many tokens the whole text takes, bos and eos included."""
+        """Return the number of tokens of the whole text, bos and eos included."""
         return len(self._words.encode(text)) + 2
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -159,11 +159,11 @@ class Tokenizer:
         return self._words.decode(kept)
 
     def token_strings(self, ids: Iterable[int]) -> list[str]:
-        """Return a readable piece per id; special tokens are named like ``<bos>``."""
+        """Return a readable string per id; special tokens are named like ``<bos>``."""
         return [self._backend.decode([int(token)], skip_special_tokens=False).strip() for token in ids]
 
     def word_spans(self, text: str, context_length: int) -> list[WordSpan]:
-        """Return which positions of ``encode(text, context_length)`` belong to which word."""
+        """Return the words of a text and their positions in ``encode(text, context_length)``."""
         ids = self.encode(text, context_length)
         starts = [i for i in range(1, len(ids) - 1) if self._words.begins_word(ids, i)]
         stops = [*starts[1:], len(ids) - 1]
@@ -175,7 +175,7 @@ class Tokenizer:
 
 @final
 class _SpacedWords:
-    """Reads and writes the text between bos and eos: every word's first piece begins with the space in front of it."""
+    """Encodes and decodes the text between bos and eos; a word's first token begins with the space before it."""
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
         self._backend = backend
@@ -186,8 +186,8 @@ class _SpacedWords:
     def decode(self, ids: Sequence[int]) -> str:
         return self._backend.decode(ids, skip_special_tokens=True).removeprefix(" ")
 
-    def begins_word(self, ids: Sequence[int], place: int) -> bool:
-        piece = self._backend.id_to_token(ids[place])
+    def begins_word(self, ids: Sequence[int], position: int) -> bool:
+        piece = self._backend.id_to_token(ids[position])
         return piece is not None and piece.startswith(_WORD_START)
 
 
@@ -206,7 +206,7 @@ def _clip_special_tokens(backend: tokenizers.Tokenizer) -> SpecialTokens:
     bos_id, eos_id = (backend.token_to_id(token) for token in (CLIP_BOS, CLIP_EOS))
     if bos_id is None or eos_id is None or backend.padding is None:
         raise ValueError(
-            f"not a tokenizer of sycoca: its vocabulary ends words as CLIP's, but lacks {CLIP_BOS}, {CLIP_EOS} or"
+            f"not a tokenizer of sycoca: its vocabulary marks word ends as CLIP's, but lacks {CLIP_BOS}, {CLIP_EOS} or"
             ' the section "padding" with pad_id; Tokenizer.clip(...).save(...) writes one that has all three'
         )
     return SpecialTokens(pad_id=backend.padding["pad_id"], bos_id=bos_id, eos_id=eos_id)
@@ -232,4 +232,4 @@ def _at_least_one(captions: Iterable[str]) -> Iterable[str]:
         num_captions += 1
         yield caption
     if num_captions == 0:
-        raise ValueError("a tokenizer needs captions to learn from, got none")
+        raise ValueError("a tokenizer needs captions to be trained on, got none")
