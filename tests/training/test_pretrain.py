@@ -243,6 +243,6 @@ def test_diverging_run_stops_with_its_last_sound_checkpoint(make_run_config):
     config = make_run_config(optimizer=OptimizerConfig(peak_lr=1e30))
     config = replace(config, training=replace(config.training, log_every=100, save_every=1, steps=8))
     # Nothing is logged before step 8, but saving looks too.
-    with pytest.raises(FloatingPointError, match=r"loss is (nan|inf) at step 2; go on from the last checkpoint"):
+    with pytest.raises(FloatingPointError, match=r"loss is (nan|inf) at step 2; resume from the last checkpoint"):
         pretrain(config)
     assert [path.name for path in (Path(config.out) / "checkpoints").iterdir()] == ["step-00000001"]

@@ -13,7 +13,7 @@ def parameters_with(*gradients: torch.Tensor) -> list[nn.Parameter]:
 
 
 @pytest.mark.parametrize("largest", [0.5, 1e6])
-def test_gradients_are_bounded_together(largest: float):
+def test_gradients_are_clipped_by_their_global_norm(largest: float):
     gradients = (torch.randn(4, 5), torch.randn(7).double().float(), torch.randn(2, 3, 2).transpose(0, 2))
     ours, theirs = parameters_with(*gradients), parameters_with(*gradients)
     torch.testing.assert_close(clip_gradients(ours, largest), nn.utils.clip_grad_norm_(theirs, largest))

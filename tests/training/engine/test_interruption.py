@@ -39,4 +39,6 @@ def test_other_threads_leave_signals_alone():
 
 def test_message_says_how_to_go_on():
     interrupted = TrainingInterrupted("sycoca pretrain --resume runs/x", 120)
-    assert str(interrupted) == ("stopped after step 120, checkpoint saved; go on with: sycoca pretrain --resume runs/x")
+    assert str(interrupted) == (
+        "stopped after step 120, checkpoint saved; resume with: sycoca pretrain --resume runs/x"
+    )

@@ -1,4 +1,4 @@
-"""Machines that are too small: memory that does not suffice, disks that are full. The errors come through the CLI."""
+"""Too little memory and full disks, with the errors of the command line."""
 
 import errno
 import os

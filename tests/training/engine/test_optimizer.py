@@ -21,7 +21,7 @@ NEVER_DECAYING = {
     "text_encoder.positions",
     "text_encoder.cls_token",
 }
-"""What no rule of shape tells apart from a matrix; biases and norms are told by their names."""
+"""Parameters that a rule on shapes would take for matrices; biases and norms are recognized by name."""
 
 
 def models(config: SyCoCaConfig) -> list[SyCoCa]:
@@ -39,7 +39,7 @@ def test_matrices_decay_and_nothing_else(config: SyCoCaConfig):
             assert (name in decaying_names(model)) == (not is_small), name
             assert not (parameter.ndim < 2 and name in decaying_names(model)), name
         seen |= {name for name, _ in model.named_parameters()}
-    assert seen >= NEVER_DECAYING, "a parameter was renamed: name it here anew"
+    assert seen >= NEVER_DECAYING, "a parameter was renamed: rename it here too"
 
 
 def test_every_parameter_is_in_one_group(config: SyCoCaConfig):
@@ -105,6 +105,6 @@ def test_groups_have_their_layers_rates_and_every_parameter_is_in_one(config: Sy
     assert sorted(seen) == sorted(names.values())
 
 
-def test_layer_decay_is_a_share():
+def test_layer_decay_lies_between_0_and_1():
     with pytest.raises(ValueError, match=r"optimizer.layer_decay must lie in \(0, 1\], got 0"):
         OptimizerConfig(layer_decay=0.0)

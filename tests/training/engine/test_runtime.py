@@ -68,7 +68,7 @@ def test_compiles_components_in_place(model, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.compiled
-@pytest.mark.filterwarnings("ignore")  # PyTorch's compiler warns about itself
+@pytest.mark.filterwarnings("ignore")  # PyTorch's compiler emits warnings of its own
 def test_a_compiled_step_has_the_losses_and_gradients_of_a_plain_one(config, make_batch):
     many_queries = replace(config.image_encoder.pooler, num_queries=101)  # so that few tokens fold them
     config = replace(config, image_encoder=replace(config.image_encoder, pooling="attention", pooler=many_queries))

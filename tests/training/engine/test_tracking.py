@@ -72,7 +72,7 @@ def test_several_trackers_get_the_same(tmp_path: Path):
 
 
 class StandInForWandb(ModuleType):
-    """What of Weights & Biases is used: remembers what it was told."""
+    """A stand-in for the wandb package that records its calls."""
 
     class Error(Exception):
         """Its own error."""

@@ -16,7 +16,7 @@ def set_to(linear: torch.nn.Linear, value: float) -> None:
         linear.weight.fill_(value)
 
 
-def test_the_mean_by_hand():
+def test_the_average_by_hand():
     linear = line(0.0)
     average = WeightAverage(linear, decay=0.5)
     set_to(linear, 1.0)
@@ -27,7 +27,7 @@ def test_the_mean_by_hand():
     assert average.tensors()["weight"].item() == pytest.approx((9 / 11 + 3) / 2)
 
 
-def test_the_mean_stands_in_and_the_weights_come_back_to_the_last_bit():
+def test_averages_are_swapped_in_and_the_weights_back_to_the_last_bit():
     linear = line(0.1, 0.7)
     average = WeightAverage(linear, decay=0.9)
     set_to(linear, 1 / 3)
@@ -40,11 +40,11 @@ def test_the_mean_stands_in_and_the_weights_come_back_to_the_last_bit():
     assert torch.equal(average.tensors()["weight"], means)
 
 
-def test_goes_on_with_saved_means():
+def test_resumes_from_saved_averages():
     linear = line(0.0)
     average = WeightAverage(linear, decay=0.9)
     average.load({"weight": torch.tensor([[5.0]]).double()})
     with average.in_place():
         assert linear.weight.item() == 5
-    with pytest.raises(ValueError, match="of another model"):
+    with pytest.raises(ValueError, match="belongs to another model"):
         average.load({"bias": torch.zeros(1)})

@@ -96,7 +96,7 @@ def test_a_resumed_run_is_the_same_to_the_last_bit(config: FinetuneClassificatio
 def test_a_mean_that_was_not_kept_cannot_be_resumed(config: FinetuneClassificationConfig):
     without = replace(config, training=replace(config.training, steps=2, average_decay=None))
     finetune(without)
-    with pytest.raises(ValueError, match=r"has no mean of the weights; go on without training\.average_decay"):
+    with pytest.raises(ValueError, match=r"has no average of the weights; resume without training\.average_decay"):
         resume_finetuning(config)
 
 

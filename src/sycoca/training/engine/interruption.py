@@ -1,4 +1,4 @@
-"""Ctrl-C in a training run: finish the step, save, say how to go on."""
+"""Ctrl-C in a training run: finish the step, save a checkpoint, name the command that resumes."""
 
 import signal
 import threading
@@ -7,23 +7,23 @@ from typing import Any, final
 
 
 class TrainingInterrupted(Exception):
-    """A run stopped early on request, with its checkpoint saved."""
+    """Raised when a run stops early on request, after its checkpoint has been saved."""
 
     def __init__(self, resume_command: str, step: int) -> None:
-        super().__init__(f"stopped after step {step}, checkpoint saved; go on with: {resume_command}")
+        super().__init__(f"stopped after step {step}, checkpoint saved; resume with: {resume_command}")
         self.step = step
 
 
 @final
 class StopSignal:
-    """While entered, Ctrl-C and a polite kill only raise a flag; a second Ctrl-C interrupts at once."""
+    """Context in which SIGINT (Ctrl-C) and SIGTERM only set a flag; a second signal interrupts at once."""
 
     def __init__(self) -> None:
         self.is_raised = False
         self._old_handlers: dict[int, Any] = {}
 
     def __enter__(self) -> "StopSignal":
-        # Python lets only the main thread handle signals; elsewhere they keep their effect.
+        # Python allows signal handlers in the main thread only; other threads keep the default behavior.
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._old_handlers[number] = signal.signal(number, self._raise_flag)

@@ -1,4 +1,4 @@
-"""The training loop: batches -> updates -> log, evaluate, save. Every kind of training uses it."""
+"""The training loop that every recipe uses: batches -> updates -> log, validate, save."""
 
 import itertools
 import math
@@ -19,53 +19,53 @@ from sycoca.training.engine.update import Updater, UpdateResult
 
 @runtime_checkable
 class StepBatches(Protocol):
-    """Gives the micro-batches of this process for every step, from any step on."""
+    """Yields the micro-batches of this process, starting at any step."""
 
     def from_step(self, step: int) -> Iterator[list[TrainingBatch]]:
-        """Return the steps' micro-batches, beginning with those of ``step``."""
+        """Yield each step's micro-batches, starting with those of ``step`` (from 0)."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoopParts:
-    """What the loop is put together from."""
+    """The parts of the loop."""
 
     batches: StepBatches
-    """Where micro-batches come from."""
+    """The micro-batches of this process."""
 
     updater: Updater
-    """Does an update."""
+    """Performs an optimizer update."""
 
     average: WeightAverage | None
-    """The running mean of the weights, where one is kept."""
+    """The exponential moving average of the weights; None without one."""
 
     validate: Callable[[], dict[str, float]] | None
-    """Returns validation values; called by all processes."""
+    """Returns the validation metrics; called by all processes. None without validation."""
 
     save: Callable[[int], None]
-    """Saves a checkpoint of a step; called by all processes."""
+    """Saves the checkpoint of a step; called by all processes."""
 
     count_skipped: Callable[[], int]
-    """Returns how many samples have been left out; called by all processes."""
+    """Returns how many samples all processes have skipped; called by all processes."""
 
     tracker: Tracker
-    """Takes the logged values."""
+    """Records the logged values."""
 
     progress: RunProgress
-    """Shows that steps go by."""
+    """Shows the progress bar."""
 
     resume_command: str
-    """What goes on with the run, for what is said when it stops."""
+    """The command that resumes the run, for messages when it stops."""
 
 
 def train(
     parts: LoopParts, training: TrainingConfig, optimizer: OptimizerConfig, schedule: ScheduleConfig, *, step: int
 ) -> None:
-    """Train from ``step`` to the end; all that is logged, evaluated and saved happens after whole steps.
+    """Train from ``step`` (updates done) to the last step; log, validate and save after whole steps only.
 
     Raises TrainingInterrupted after a signal to stop, and FloatingPointError where a loss is not finite.
     """
-    clock = _Clock()
+    throughput = _Throughput()
     with StopSignal() as stop:
         for micro_batches in itertools.islice(parts.batches.from_step(step), training.steps - step):
             lr = learning_rate(step, steps=training.steps, peak_lr=optimizer.peak_lr, schedule=schedule)
@@ -73,44 +73,44 @@ def train(
             step += 1
             if parts.average is not None:
                 parts.average.update(step)
-            clock.count(training.global_batch_size)
+            throughput.count(training.global_batch_size)
             parts.progress.advance(step)
             is_logged = is_due(training.log_every, step, training.steps)
             values: dict[str, Number] = {}
             if is_logged:
-                values |= _training_values(parts, training, result, step, lr, clock)
+                values |= _training_values(parts, training, result, step, lr, throughput)
             if parts.validate is not None and is_due(training.evaluate_every, step, training.steps):
                 values |= parts.validate()
-                clock.restart()
+                throughput.restart()
             if values:
                 parts.tracker.log(step, values)
             is_stopping = _is_stopping(parts, stop, is_logged=is_logged)
             if is_stopping or is_due(training.save_every, step, training.steps):
-                _finite_terms(parts, result, step)  # a broken model must not push the last sound checkpoint out
+                _finite_terms(parts, result, step)  # a model with NaN must not replace the last good checkpoint
                 parts.save(step)
-                clock.restart()
+                throughput.restart()
             if is_stopping and step < training.steps:
                 raise TrainingInterrupted(parts.resume_command, step)
 
 
 def is_due(every: int | None, step: int, steps: int) -> bool:
-    """Return whether something happens after ``step``: every so many steps and after the last one."""
+    """Return whether something that happens every ``every`` steps happens after ``step``; always after the last."""
     return step == steps or (every is not None and step % every == 0)
 
 
 def _training_values(
-    parts: LoopParts, training: TrainingConfig, result: UpdateResult, step: int, lr: float, clock: "_Clock"
+    parts: LoopParts, training: TrainingConfig, result: UpdateResult, step: int, lr: float, throughput: "_Throughput"
 ) -> dict[str, Number]:
     values: dict[str, Number] = {
         **_finite_terms(parts, result, step),
         "lr": lr,
         **parts.updater.task.logged_values(),
         "gradient_norm": float(result.gradient_norm),
-        "images_per_second": clock.samples_per_second(),
+        "images_per_second": throughput.samples_per_second(),
         "samples_seen": step * training.global_batch_size,
         "skipped_samples": parts.count_skipped(),
     }
-    clock.restart()
+    throughput.restart()
     return values
 
 
@@ -119,14 +119,14 @@ def _finite_terms(parts: LoopParts, result: UpdateResult, step: int) -> dict[str
     for name, value in terms.items():
         if not math.isfinite(value):
             raise FloatingPointError(
-                f"the {name} loss is {value} at step {step}; go on from the last checkpoint with a lower"
+                f"the {name} loss is {value} at step {step}; resume from the last checkpoint with a lower"
                 f" optimizer.peak_lr or another runtime.precision: {parts.resume_command}"
             )
     return terms
 
 
 def _is_stopping(parts: LoopParts, stop: StopSignal, *, is_logged: bool) -> bool:
-    """Return whether to stop now. Several processes agree on it at logged steps, where they meet anyway."""
+    """Return whether to stop now; several processes decide together at logged steps, where they synchronize anyway."""
     runtime = parts.updater.runtime
     if runtime.world_size == 1:
         return stop.is_raised
@@ -134,7 +134,7 @@ def _is_stopping(parts: LoopParts, stop: StopSignal, *, is_logged: bool) -> bool
 
 
 @final
-class _Clock:
+class _Throughput:
     """Samples per second since the last restart."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Activation checkpointing: less memory for more time."""
+"""Activation checkpointing."""
 
 from functools import partial
 
@@ -9,9 +9,9 @@ from sycoca.model.transformer import CrossBlock, SelfBlock
 
 
 def recompute_blocks(module: nn.Module) -> None:
-    """Let every transformer block keep its inputs alone for the backward pass, and compute the rest again there.
+    """Make every transformer block save only its inputs and recompute the rest in the backward pass, in place.
 
-    In place; names of weights stay. Losses and gradients are the same to the last bit: nothing is drawn in a block.
+    Parameter names do not change. Losses and gradients are the same to the last bit: blocks use no random numbers.
     """
     for block in module.modules():
         if isinstance(block, SelfBlock | CrossBlock):

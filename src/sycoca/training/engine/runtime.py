@@ -1,8 +1,8 @@
-"""Devices, precision and processes: the only file that knows torch.distributed.
+"""Device, precision and processes: the only module that uses torch.distributed.
 
-Started by ``torchrun`` it joins the other processes; started plainly it is alone, and every method below is the
-same call. Our losses are shares that add up over processes, while PyTorch's wrapper averages gradients: hence
-the factor ``world_size`` in ``backward``.
+Under ``torchrun`` the runtime joins the process group; otherwise it is a single process with the same methods. Losses
+are divided by counts of the global batch and therefore sum over processes, while DDP averages gradients: hence the
+factor ``world_size`` in ``backward``.
 """
 
 import contextlib
@@ -31,52 +31,52 @@ from sycoca.unusable import SkippedSample
 
 B = TypeVar("B", bound=TrainingBatch)
 
-# The main process writes checkpoints and reports alone while the others wait; PyTorch's 10 minutes could end the run.
-_WAITING_TIME = timedelta(hours=2)
+# The main process writes checkpoints and reports while the others wait; PyTorch's default of 10 minutes may not do.
+_TIMEOUT = timedelta(hours=2)
 
 
 _NO_BYTES = torch.empty(0, dtype=torch.uint8)
 
 
 def is_main_process() -> bool:
-    """Return whether this process talks, before or after a runtime has been started."""
+    """Return whether this is rank 0, which alone prints; works before a runtime has been started."""
     return os.environ.get("RANK", "0") == "0"
 
 
 @final
 class Runtime:
-    """One process of a run: its device, its precision, and what it shares with the others."""
+    """One process of a run: its device, its precision and its communication with the other processes."""
 
     def __init__(self, config: RuntimeConfig) -> None:
         self.world_size = int(os.environ.get("WORLD_SIZE", "1"))
         self.rank = int(os.environ.get("RANK", "0"))
-        self.device = _own_device(choose_device(config.device))
+        self.device = _local_device(choose_device(config.device))
         self.precision = choose_precision(config.precision, self.device)
         self._compiles = config.compile
-        self._recomputes = config.activation_checkpointing
-        self._owns_group = False
+        self._checkpoints_activations = config.activation_checkpointing
+        self._owns_process_group = False
         if self.device.type == "cpu":
             keep_freed_memory()
-        self._join()
+        self._init_process_group()
 
     @property
     def is_main_rank(self) -> bool:
-        """Whether this process writes files and talks."""
+        """Whether this process writes files and prints."""
         return self.rank == 0
 
     def __enter__(self) -> "Runtime":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._owns_group:
+        if self._owns_process_group:
             dist.destroy_process_group()
 
     def wrap(self, task: TrainingTask) -> nn.Module:
-        """Return the module to call in training: recomputed, compiled and synchronized over processes as configured."""
-        if self._recomputes:
+        """Return the module to call in training: with activation checkpointing, torch.compile and DDP as configured."""
+        if self._checkpoints_activations:
             recompute_blocks(task)
         if self._compiles:
-            # Component by component and in place: names of weights stay, and draws of masks stay outside.
+            # Component by component and in place: parameter names do not change, and masks are drawn outside the graph.
             for component in task.components():
                 component.compile()
         if self.world_size == 1:
@@ -95,12 +95,12 @@ class Runtime:
         return torch.autocast(self.device.type, dtype=dtype)
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradients of this process's share of the loss."""
+        """Backpropagate this process's part of the global loss."""
         (loss * self.world_size).backward()
 
     @contextlib.contextmanager
     def accumulating(self, wrapped: nn.Module, *, is_last: bool) -> Iterator[None]:
-        """Exchange gradients in the last micro-batch of a step only."""
+        """Synchronize gradients in the last micro-batch of a step only."""
         if isinstance(wrapped, DistributedDataParallel) and not is_last:
             with wrapped.no_sync():
                 yield
@@ -108,7 +108,7 @@ class Runtime:
             yield
 
     def gather(self, tensor: Shaped[Tensor, "batch ..."]) -> Shaped[Tensor, "global_batch ..."]:
-        """Concatenate a tensor over processes, in order of rank, with gradient; all must have the same shape."""
+        """Concatenate a tensor over processes in order of rank, differentiably; the shapes must be equal."""
         if self.world_size == 1:
             return tensor
         return _Gather.apply(tensor, self.rank, self.world_size)  # pyright: ignore[reportReturnType]
@@ -126,18 +126,18 @@ class Runtime:
         return self.sum_over_ranks({"flag": torch.tensor(float(flag))})["flag"] > 0
 
     def share_skipped(self, log: SkipLog) -> int:
-        """Let all processes know what each has left out since the last call, and return the number of all.
+        """Exchange the samples skipped since the last call, and return the number skipped by all processes.
 
-        To be called by all processes. Raises ValueError, in all of them, where that is too much together.
+        Called by all processes. Raises ValueError in all of them where the total exceeds the log's maximum ratio.
         """
         if self.world_size > 1:
             for skipped in self.gather_plain([asdict(one) for one in log.take_new()]):
                 log.add(SkippedSample(**skipped))
-            log.take_new()  # what the others have found is not news to them
+            log.take_new()  # the other ranks know their own skipped samples
         return len(log)
 
     def sharding(self) -> Sharding:
-        """Return this process's place among those that evaluate together."""
+        """Return how evaluation is sharded over the processes."""
         return Sharding(
             rank=self.rank,
             world_size=self.world_size,
@@ -147,7 +147,7 @@ class Runtime:
 
     @torch.no_grad()
     def gather_rows(self, rows: Shaped[Tensor, "_ *columns"]) -> Shaped[Tensor, "_ *columns"]:
-        """Concatenate the rows of all processes on the CPU, in order of rank; they may differ in number."""
+        """Concatenate the rows of all processes on the CPU in order of rank; their numbers may differ."""
         if self.world_size == 1:
             return rows
         counts = torch.zeros(self.world_size, dtype=torch.long, device=self.device)
@@ -160,7 +160,7 @@ class Runtime:
         return torch.cat([part[:count].cpu() for part, count in zip(parts, counts.tolist(), strict=True)])
 
     def gather_plain(self, values: list[Any]) -> list[Any]:
-        """Concatenate what JSON can hold over all processes, in order of rank. Nothing is pickled."""
+        """Concatenate JSON values over all processes in order of rank, without pickle."""
         if self.world_size == 1:
             return values
         lines = "".join(json.dumps(value) + "\n" for value in values).encode("ascii")
@@ -168,23 +168,23 @@ class Runtime:
         return [json.loads(line) for line in bytes(gathered.tolist()).decode("ascii").splitlines()]
 
     def barrier(self) -> None:
-        """Wait until all processes are here."""
+        """Wait until all processes have called this."""
         if self.world_size > 1:
             dist.barrier()
 
     def to_device(self, batch: B) -> B:
-        """Move a batch to the device; its draw keys stay, since drawing happens on the CPU."""
+        """Move a batch to the device, except its draw keys: random numbers are generated on the CPU."""
         values = {field.name: getattr(batch, field.name) for field in fields(batch)}
         tensors = {name: value for name, value in values.items() if isinstance(value, Tensor) and name != "draw_keys"}
         return replace(batch, **{name: value.to(self.device, non_blocking=True) for name, value in tensors.items()})
 
-    def _join(self) -> None:
+    def _init_process_group(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
         if self.world_size > 1 and not dist.is_initialized():
             backend = "nccl" if self.device.type == "cuda" else "gloo"
-            dist.init_process_group(backend, timeout=_WAITING_TIME)
-            self._owns_group = True
+            dist.init_process_group(backend, timeout=_TIMEOUT)
+            self._owns_process_group = True
         group_size = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
         if group_size != self.world_size:
             raise ValueError(
@@ -194,9 +194,9 @@ class Runtime:
 
 
 class _Gather(torch.autograd.Function):
-    """all_gather whose backward gives every process the gradient of the sum of all processes' losses.
+    """Differentiable all_gather: the backward pass returns the gradient of the sum of all processes' losses.
 
-    Both public ways to do this are deprecated in torch 2.13.
+    Both public functions for this are deprecated in torch 2.13.
     """
 
     @staticmethod
@@ -213,15 +213,15 @@ class _Gather(torch.autograd.Function):
         return total[ctx.rows], None, None
 
 
-def _own_device(device: torch.device) -> torch.device:
-    """Return this process's GPU where the machine's processes share several and none was named."""
+def _local_device(device: torch.device) -> torch.device:
+    """Return the GPU of this local rank where none was named."""
     if device.type != "cuda" or device.index is not None:
         return device
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def choose_precision(precision: Precision, device: torch.device) -> Precision:
-    """Return the precision that auto stands for on a device."""
+    """Return the precision, with ``auto`` resolved for the device."""
     if precision != "auto":
         return precision
     if device.type != "cuda":

@@ -1,4 +1,4 @@
-"""What is trained: a task turns a batch into loss terms. The loop knows steps, the task knows meaning."""
+"""The interface of what is trained: a task turns a batch into loss terms."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -13,36 +13,36 @@ B = TypeVar("B", bound=TrainingBatch)
 
 
 class TrainingTask(nn.Module, ABC, Generic[B]):
-    """The interface between loop and model: the only thing that the runtime wraps and calls."""
+    """Model and objectives behind one ``forward``; the only module that the runtime wraps (compile, DDP) and calls."""
 
     @abstractmethod
     def forward(self, batch: B) -> LossTerms:
-        """Return the unweighted terms of one micro-batch: its share of the global batch's means."""
+        """Return the unweighted loss terms of one micro-batch, divided by the counts of the global batch."""
 
     def with_global_contrast(self, micro_batches: Sequence[B], to_device: Callable[[B], B]) -> Sequence[B]:  # noqa: ARG002 (see below)
-        """Return the micro-batches of a step with what they have to know of one another; most need nothing.
+        """Return the micro-batches of a step with the contrastive gradients of the whole step attached (GradCache).
 
-        Called without gradient before the first ``forward`` of a step; those that are computed on here are moved by
-        ``to_device``.
+        Called without gradient before the first ``forward`` of a step. ``to_device`` moves a micro-batch to the
+        device. Tasks without a contrastive objective return the micro-batches unchanged.
         """
         return micro_batches
 
     @abstractmethod
     def components(self) -> list[nn.Module]:
-        """Return the parts of the model that may be compiled one by one."""
+        """Return the modules that torch.compile compiles one by one."""
 
     @abstractmethod
     def leaves_parameters_unused(self) -> bool:
-        """Return whether some trainable parameters get no gradient, which a distributed wrapper has to know."""
+        """Return whether some trainable parameters get no gradient (DDP's ``find_unused_parameters``)."""
 
     @abstractmethod
     def total_loss(self, terms: LossTerms) -> Float[Tensor, ""]:
-        """Return the weighted sum that is minimized."""
+        """Return the weighted sum of the loss terms, which is minimized."""
 
     @abstractmethod
     def after_update(self) -> None:
-        """Do what the model needs after its parameters have changed."""
+        """Update what depends on the parameters after an optimizer step, such as the clamped temperature."""
 
     @abstractmethod
     def logged_values(self) -> dict[str, float]:
-        """Return what is to be logged beside the losses."""
+        """Return values to log beside the losses."""

@@ -15,18 +15,18 @@ from sycoca.training.engine.task import TrainingTask
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpdateResult:
-    """What an update leaves to be logged."""
+    """The values of an update that are logged."""
 
     terms: dict[str, Tensor]
-    """This process's share of every loss term, unweighted, summed over its micro-batches."""
+    """This process's part of every unweighted loss term, summed over its micro-batches."""
 
     gradient_norm: Tensor
-    """Norm of the whole gradient before clipping; not finite where fp16 overflowed and the update was left out."""
+    """Norm of the whole gradient before clipping; not finite where fp16 overflowed and the update was skipped."""
 
 
 @final
 class Updater:
-    """Holds what an update needs: the task, the optimizer over its parameters, and fp16's loss scaling."""
+    """Updates a task's parameters: gradient accumulation, clipping, optimizer and the loss scaling of fp16."""
 
     def __init__(
         self, runtime: Runtime, task: TrainingTask, optimizer: torch.optim.Optimizer, *, clip_norm: float | None
@@ -39,7 +39,7 @@ class Updater:
         self._wrapped = runtime.wrap(task)
 
     def update(self, micro_batches: Sequence[TrainingBatch], lr: float) -> UpdateResult:
-        """Change the parameters once by the gradient of all micro-batches of all processes."""
+        """Update the parameters once with the gradient of all micro-batches of all processes."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group["lr_scale"]
         self.optimizer.zero_grad(set_to_none=True)
@@ -47,18 +47,18 @@ class Updater:
             micro_batches = self.task.with_global_contrast(micro_batches, self.runtime.to_device)
         terms: dict[str, Tensor] = {}
         for number, batch in enumerate(micro_batches, start=1):
-            shares = self._accumulate(batch, is_last=number == len(micro_batches))
-            terms = {name: terms.get(name, 0) + share for name, share in shares.items()}
+            batch_terms = self._accumulate(batch, is_last=number == len(micro_batches))
+            terms = {name: terms.get(name, 0) + term for name, term in batch_terms.items()}
         gradient_norm = self._step()
         self.task.after_update()
         return UpdateResult(terms=terms, gradient_norm=gradient_norm)
 
     def scaler_state(self) -> dict[str, Any]:
-        """Return the state of fp16's loss scaling as plain data; empty with other precisions."""
+        """Return the loss scaler's state as plain data; empty unless the precision is fp16."""
         return self.scaler.state_dict()
 
     def load_scaler_state(self, state: dict[str, Any]) -> None:
-        """Go on with a saved loss scaling; one of another precision is left aside."""
+        """Restore a saved loss scaler; ignore it unless both runs use fp16."""
         if self.scaler.is_enabled() and state:
             self.scaler.load_state_dict(state)
 
@@ -79,6 +79,6 @@ class Updater:
 
 
 def named_terms(terms: LossTerms) -> dict[str, Tensor]:
-    """Return the loss terms that are switched on, without gradient, by name."""
+    """Return the loss terms that are not None by name, detached."""
     named = {field.name: getattr(terms, field.name) for field in fields(terms)}
     return {name: term.detach() for name, term in named.items() if term is not None}

@@ -7,7 +7,7 @@ import torch
 
 from sycoca.model.sycoca import FIRST_LOGIT_SCALE, SyCoCa
 from sycoca.training.config import OptimizerConfig
-from sycoca.training.engine.optimization.optimizer import rate_shares
+from sycoca.training.engine.optimization.optimizer import lr_scales
 
 AVERAGE = "sycoca average, of start and end, brings much of it back"
 """What to do about forgetting (figures in docs/log.md)."""
@@ -51,8 +51,8 @@ def high_rate_notice(
     num_loaded = sum(sizes.values())
     if num_loaded < FEWEST_LARGE:
         return
-    shares = rate_shares(model, optimizer, lr_ratios)
-    rate = optimizer.peak_lr * (sum(size * shares[name] for name, size in sizes.items()) / num_loaded)
+    scales = lr_scales(model, optimizer, lr_ratios)
+    rate = optimizer.peak_lr * (sum(size * scales[name] for name, size in sizes.items()) / num_loaded)
     if rate > HIGH_RATE:
         yield (
             f"the peak learning rate of what was loaded ({num_loaded / 1e6:,.1f} M parameters that learn) is {rate:.1e}"

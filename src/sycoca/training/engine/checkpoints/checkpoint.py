@@ -1,6 +1,12 @@
-"""Checkpoints: everything a run needs to go on exactly, as safetensors and JSON, written atomically.
+"""Checkpoints: everything that an exact resume needs, as safetensors and JSON, written atomically.
 
-All randomness derives from the seed and the step, so beside weights and optimizer only counters are kept.
+    checkpoints/step-00001000/
+        model.safetensors        weights
+        optimizer.safetensors    AdamW's state
+        average.safetensors      exponential moving average of the weights, where one is kept
+        state.json               step, samples seen, loss scaler of fp16
+
+All randomness derives from the seed and the step, so no generator state is saved.
 """
 
 import dataclasses
@@ -27,16 +33,16 @@ _FOLDER_NAME = re.compile(r"step-(\d{8,})")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingState:
-    """The plain part of a checkpoint."""
+    """The counters and the loss scaler of a checkpoint."""
 
     step: int
-    """Updates done."""
+    """Optimizer updates done."""
 
     samples_seen: int
-    """Pairs consumed, the position in the data."""
+    """Training samples consumed."""
 
     scaler: dict[str, Any] = field(default_factory=dict)
-    """State of the loss scaling of fp16; empty with other precisions."""
+    """State of the loss scaler; empty unless the precision is fp16."""
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
@@ -55,12 +61,12 @@ def save_checkpoint(
 ) -> Path:
     """Write the checkpoint of a step below ``folder`` and delete all but the ``num_kept`` newest.
 
-    It appears under its name only when it is whole and on disk. A step that is there already is left alone.
+    The folder gets its name only once it is complete and on disk. An existing checkpoint of the step is kept.
     """
     path = checkpoint_path(folder, state.step)
     if not path.exists():
         for unfinished in folder.glob(".step-*"):
-            shutil.rmtree(unfinished)  # what a killed run left
+            shutil.rmtree(unfinished)  # left by a killed run
         with atomic_folder(path) as new:
             _save_tensors(new / "model.safetensors", model.state_dict())
             _save_tensors(new / "optimizer.safetensors", _optimizer_tensors(model, optimizer))
@@ -81,9 +87,9 @@ def newest_checkpoint(folder: Path) -> Path | None:
 def load_checkpoint(
     path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage | None = None
 ) -> TrainingState:
-    """Fill model, optimizer and the mean of the weights from a checkpoint.
+    """Load model, optimizer and the average of the weights from a checkpoint, and return its state.
 
-    Raises ValueError where it was written by a newer version, for another model, or without mean.
+    Raises ValueError where a newer version wrote it, where it belongs to another model, or where it lacks the average.
     """
     plain = json.loads((path / "state.json").read_text(encoding="utf-8"))
     if plain["format_version"] > FORMAT_VERSION:
@@ -97,7 +103,7 @@ def load_checkpoint(
     _load_optimizer(path, model, optimizer)
     if average is not None:
         if not (path / AVERAGE_NAME).is_file():
-            raise ValueError(f"{path} has no mean of the weights; go on without training.average_decay")
+            raise ValueError(f"{path} has no average of the weights; resume without training.average_decay")
         average.load(load_file(path / AVERAGE_NAME))
     return TrainingState(step=plain["step"], samples_seen=plain["samples_seen"], scaler=plain["scaler"])
 
@@ -113,25 +119,25 @@ def _check_tensors(path: Path, tensors: dict[str, Tensor], model: nn.Module) -> 
     difference = first_difference(shapes_of(tensors), shapes_of(model.state_dict()))
     if difference is not None:
         raise ValueError(
-            f"{path} is of another model: {difference.name} has shape {difference.found} there and"
-            f" {difference.expected} here; the run's config.yaml must be the one it was written with"
+            f"{path} belongs to another model: {difference.name} has shape {difference.found} there and"
+            f" {difference.expected} here; use the config.yaml that the run was started with"
         )
 
 
-def _parameters_by_index(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
-    """Return the parameters' names in the order of the optimizer's own numbering."""
+def _names_by_index(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
+    """Return the parameters' names in the order of the optimizer's indices."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     return [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    names = _parameters_by_index(model, optimizer)
+    names = _names_by_index(model, optimizer)
     states = optimizer.state_dict()["state"]
     return {f"{kind}/{names[index]}": tensor for index, state in states.items() for kind, tensor in state.items()}
 
 
 def _load_optimizer(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    index_of = {name: index for index, name in enumerate(_parameters_by_index(model, optimizer))}
+    index_of = {name: index for index, name in enumerate(_names_by_index(model, optimizer))}
     states: dict[int, dict[str, Tensor]] = {}
     for key, tensor in load_file(path / "optimizer.safetensors").items():
         kind, name = key.split("/", 1)

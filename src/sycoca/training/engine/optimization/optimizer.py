@@ -1,4 +1,4 @@
-"""AdamW and its groups of parameters: what decays and what does not, at the learning rates of their layers."""
+"""AdamW with parameter groups for weight decay and layer-wise learning-rate decay."""
 
 import re
 from collections.abc import Mapping
@@ -13,10 +13,9 @@ FUSED_DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
 def decaying_names(model: nn.Module) -> set[str]:
-    """Return the names of the parameters that weight decay pulls to zero: the matrices of linear layers.
+    """Return the names of the parameters with weight decay: the weight matrices of linear layers.
 
-    Norms, biases, embeddings (tokens, positions, [CLS], mask tokens, pooler queries) and the temperature are
-    left alone: small values mean nothing there.
+    Norms, biases, embeddings (tokens, positions, [CLS], mask tokens, pooler queries) and the temperature have none.
     """
     return {
         f"{module_name}.weight" if module_name else "weight"
@@ -32,29 +31,30 @@ _BEFORE_BLOCKS = re.compile(
 
 
 def layer_scales(model: nn.Module, layer_decay: float) -> dict[str, float]:
-    """Return every parameter's share of the learning rate.
+    """Return every parameter's learning-rate scale under layer-wise learning-rate decay.
 
-    As MAE fine-tunes (arXiv 2111.06377, appendix A.1): an encoder's last block has ``layer_decay``, each block before
-    it that share of the next, its embeddings one share less than the first block; all else, heads and decoders, 1.
+    As in MAE's fine-tuning (arXiv 2111.06377, appendix A.1): the last of an encoder's n blocks has the scale
+    ``layer_decay``, the first ``layer_decay ** n``, the embeddings ``layer_decay ** (n + 1)``. Heads, decoders and all
+    other parameters have 1.
     """
     names = [name for name, _ in model.named_parameters()]
     depths: dict[str, int] = {}
     for name in names:
-        if found := _BLOCK.match(name):
-            depths[found[1]] = max(depths.get(found[1], 0), int(found[2]) + 1)
+        if match := _BLOCK.match(name):
+            depths[match[1]] = max(depths.get(match[1], 0), int(match[2]) + 1)
 
     def scale(name: str) -> float:
-        if found := _BLOCK.match(name):
-            return layer_decay ** (depths[found[1]] - int(found[2]))
-        if found := _BEFORE_BLOCKS.match(name):
-            return layer_decay ** (depths[found[1]] + 1)
+        if match := _BLOCK.match(name):
+            return layer_decay ** (depths[match[1]] - int(match[2]))
+        if match := _BEFORE_BLOCKS.match(name):
+            return layer_decay ** (depths[match[1]] + 1)
         return 1.0
 
     return {name: scale(name) for name in names}
 
 
-def rate_shares(model: nn.Module, config: OptimizerConfig, lr_ratios: Mapping[str, float]) -> dict[str, float]:
-    """Return every parameter's share of the learning rate: that of its layer times its own in ``lr_ratios``, if any."""
+def lr_scales(model: nn.Module, config: OptimizerConfig, lr_ratios: Mapping[str, float]) -> dict[str, float]:
+    """Return every parameter's learning-rate scale: that of its layer times its ratio in ``lr_ratios``, if any."""
     scales = layer_scales(model, 1.0 if config.layer_decay is None else config.layer_decay)
     return {name: scale * lr_ratios.get(name, 1.0) for name, scale in scales.items()}
 
@@ -64,11 +64,11 @@ def build_optimizer(
 ) -> torch.optim.AdamW:
     """Return AdamW over all trainable parameters.
 
-    The learning rate is set before every update; a group's own is the ``lr_scale``-fold of it, see `rate_shares`.
+    The learning rate is set before every update and multiplied by each group's ``lr_scale``, see `lr_scales`.
     """
     decaying = decaying_names(model)
     trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    scales = rate_shares(model, config, {} if lr_ratios is None else lr_ratios)
+    scales = lr_scales(model, config, {} if lr_ratios is None else lr_ratios)
     groups = [
         {
             "params": [

@@ -1,4 +1,4 @@
-"""The learning rate as a pure function of the step, so that a resumed run continues on the same curve."""
+"""The learning-rate schedule, a pure function of the step, so that a resumed run stays on the same curve."""
 
 import math
 
@@ -8,8 +8,8 @@ from sycoca.training.config import ScheduleConfig
 def learning_rate(step: int, *, steps: int, peak_lr: float, schedule: ScheduleConfig) -> float:
     """Return the learning rate of update number ``step`` (from 0) of ``steps``.
 
-    It climbs linearly and reaches the peak at the last warm-up update, then follows half a cosine down to the
-    final rate, which the update after the last would have. With fewer steps than warm-up steps it only climbs.
+    Linear warm-up reaches the peak at the last warm-up update. Cosine decay then ends at the final rate, which update
+    number ``steps`` would have. With fewer steps than warm-up steps the rate only rises.
     """
     if step < schedule.warmup_steps:
         return peak_lr * (step + 1) / schedule.warmup_steps

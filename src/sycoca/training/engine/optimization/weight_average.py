@@ -1,4 +1,4 @@
-"""A running mean of the weights, which often generalizes better than the weights themselves."""
+"""Exponential moving average (EMA) of the weights."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,50 +10,50 @@ from torch import Tensor, nn
 
 @final
 class WeightAverage:
-    """The exponential moving average of a model's parameters that learn (EMA)."""
+    """The exponential moving average of a model's trainable parameters."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._model = model
         self._decay = decay
-        self._means = {name: parameter.detach().clone() for name, parameter in self._learning()}
+        self._averages = {name: parameter.detach().clone() for name, parameter in self._trainable()}
 
     @torch.no_grad()
     def update(self, num_updates: int) -> None:
-        """Take the parameters in, after so many updates of them.
+        """Update the average with the current parameters after ``num_updates`` optimizer updates.
 
-        The decay is (1 + updates) / (10 + updates) as long as that is less: the first weights are soon forgotten.
+        The decay is at most (1 + num_updates) / (10 + num_updates), so that the initial weights have little influence.
         """
         decay = min(self._decay, (1 + num_updates) / (10 + num_updates))
-        for name, parameter in self._learning():
-            self._means[name].lerp_(parameter, 1 - decay)
+        for name, parameter in self._trainable():
+            self._averages[name].lerp_(parameter, 1 - decay)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Put the means in the place of the parameters, and these back afterwards, to the last bit."""
-        self._exchange()
+        """Swap the averages into the model on entry, and the exact parameters back on exit."""
+        self._swap()
         try:
             yield
         finally:
-            self._exchange()
+            self._swap()
 
     def tensors(self) -> Mapping[str, Tensor]:
-        """Return the means by the names of the parameters."""
-        return self._means
+        """Return the averages by parameter name."""
+        return self._averages
 
     @torch.no_grad()
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on with saved means. Raises ValueError where they are of another model."""
-        if tensors.keys() != self._means.keys():
-            raise ValueError("the saved mean of the weights is of another model")
-        for name, mean in self._means.items():
-            mean.copy_(tensors[name])
+        """Restore saved averages. Raises ValueError where they belong to another model."""
+        if tensors.keys() != self._averages.keys():
+            raise ValueError("the saved average of the weights belongs to another model")
+        for name, average in self._averages.items():
+            average.copy_(tensors[name])
 
-    def _learning(self) -> Iterator[tuple[str, nn.Parameter]]:
+    def _trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
         return ((name, parameter) for name, parameter in self._model.named_parameters() if parameter.requires_grad)
 
     @torch.no_grad()
-    def _exchange(self) -> None:
-        for name, parameter in self._learning():
+    def _swap(self) -> None:
+        for name, parameter in self._trainable():
             kept = parameter.clone()
-            parameter.copy_(self._means[name])
-            self._means[name].copy_(kept)
+            parameter.copy_(self._averages[name])
+            self._averages[name].copy_(kept)
