@@ -1,11 +1,21 @@
-# Every target makes .venv with pinned versions by itself; nothing but Python 3.11+, make and a C compiler is needed.
+# Each target makes the environment that it needs; Python 3.11 or newer, make and a C compiler are enough.
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
-PEERS := .venv-peers
-INSTALLED := $(VENV)/.installed
+# constraints.txt pins tested versions, constraints-newest.txt nearly none.
+CONSTRAINTS ?= constraints.txt
 
-.PHONY: quickstart check test test-slow format wheel versus-open-clip parity parity-captions parity-training peers-goldens peers-clip-ids clean
+# One environment per Python and constraints: .venv for python3, else .venv-3.13; and -newest.
+version_of = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+VERSION := $(or $(call version_of,$(PYTHON)),$(error PYTHON=$(PYTHON) does not run))
+SUFFIX := $(if $(filter-out $(call version_of,python3),$(VERSION)),-$(VERSION))
+VENV := .venv$(SUFFIX)$(CONSTRAINTS:constraints%.txt=%)
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PEERS := .venv$(SUFFIX)-peers
+
+# The suite fails where it runs on anything else.
+TESTED := TEST_PYTHON=$(VERSION) TEST_VENV=$(VENV) TEST_CONSTRAINTS=$(CONSTRAINTS)
+
+.PHONY: quickstart check test test-slow test-newest format wheel versus-open-clip parity parity-captions parity-training peers-goldens peers-clip-ids clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/sycoca quickstart --restart
@@ -13,15 +23,20 @@ quickstart: $(INSTALLED)
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadfile -m "not slow and not compiled"
+	$(TESTED) OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadfile -m "not slow and not compiled" $(OPTIONS)
 
 test-slow: $(INSTALLED)
-	$(BIN)/pytest -q -m "slow and not compiled"
-	JAXTYPING_DISABLE=1 $(BIN)/pytest -q -m compiled
+	$(TESTED) $(BIN)/pytest -q -m "slow and not compiled"
+	$(TESTED) JAXTYPING_DISABLE=1 $(BIN)/pytest -q -m compiled
+
+# The newest versions of this day.
+test-newest:
+	rm -f $(VENV)-newest/.installed
+	$(MAKE) test CONSTRAINTS=constraints-newest.txt
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .
@@ -56,12 +71,14 @@ peers-clip-ids: $(PEERS)/.installed
 	$(PEERS)/bin/python -W ignore tests/peers/make_clip_ids.py
 
 clean:
-	rm -rf $(VENV) $(PEERS) build dist
+	rm -rf .venv .venv-* build dist
 
-# torch's exact version is pinned by hand in constraints.txt: an open one can bring gigabytes of CUDA.
-$(INSTALLED): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+# A change of python3's version makes the environment anew.
+$(BIN)/python$(VERSION):
+	$(PYTHON) -m venv --clear $(VENV)
+
+$(INSTALLED): pyproject.toml $(CONSTRAINTS) $(BIN)/python$(VERSION)
+	$(BIN)/pip install --quiet --upgrade --upgrade-strategy eager --constraint $(CONSTRAINTS) --editable '.[dev]'
 	touch $@
 
 # The last release of open_clip, with the last transformers that its captioner works with.

@@ -7,6 +7,7 @@ import hypothesis
 import pytest
 import torch
 
+from builders.environment import environment_line
 from builders.hub_stand_in import HubStandIn, served
 from builders.models import BatchMaker, roughened
 from sycoca.model.config import (
@@ -23,6 +24,13 @@ from sycoca.records import BatchTotals, ImageTextBatch
 # On a shared machine a case may take any time.
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Say first what the suite runs on; pytest's own header is left out with -q."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and not hasattr(session.config, "workerinput"):
+        reporter.write_line(environment_line())
 
 
 @pytest.fixture(autouse=True)
