@@ -1,11 +1,12 @@
 import pytest
 import torch
 
-from sycoca.model.config import AttentionPoolerConfig, PoolerKind
+from sycoca.model.config import AttentionPoolerConfig
+from sycoca.model.forms import POOLERS, PoolerKind
 from sycoca.model.poolers import AttentionPooling
 
 
-@pytest.fixture(params=["single", "parallel", "cascade"])
+@pytest.fixture(params=POOLERS)
 def pooling(request: pytest.FixtureRequest) -> AttentionPooling:
     kind: PoolerKind = request.param
     config = AttentionPoolerConfig(kind=kind, num_queries=4, width=8, num_heads=2)
@@ -27,7 +28,7 @@ def test_the_order_of_the_keys_does_not_matter(pooling: AttentionPooling):
 
 def test_single_keeps_query_0_for_the_feature(pooling: AttentionPooling):
     tokens = torch.randn(2, 5, 12, dtype=torch.float64)
-    is_single = pooling.kind == "single"
+    is_single = pooling.contrastive_pooler is None
     assert pooling.memory(tokens).shape == (2, 3 if is_single else 4, 8)
     if is_single:
         pooled = pooling.norm(pooling.memory_pooler(tokens))

@@ -109,8 +109,12 @@ def _open_scenes(spec: _Spec) -> ScenesSource:
     )
 
 
+_SEPARATORS = {"csv": ",", "tsv": "\t"}
+"""What separates the columns of a table unless its SPEC says so, by the kinds that are tables."""
+
+
 def _open_table(spec: _Spec) -> SampleSource:
-    separator = spec.options.get("separator", "," if spec.kind == "csv" else "\t")
+    separator = spec.options.get("separator", _SEPARATORS[spec.kind])
     separator = "\t" if separator == "tab" else separator
     if len(separator) != 1 or separator in '\r\n" ':
         raise ValueError(f"{spec.text}: separator must be one character or tab, got {separator!r}")

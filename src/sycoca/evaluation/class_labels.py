@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, assert_never
 
 import torch
 from jaxtyping import Int
@@ -48,8 +48,8 @@ def labeled_images(
             places.append(index)
             keys.append(sample.key)
             labels.append(place_of[sample.label])
-        elif unlabeled == "error":
-            raise ValueError(_fault(source, sample.key, sample.label, class_labels))
+        else:
+            _leave_out(unlabeled, _fault(source, sample.key, sample.label, class_labels))
     if not places:
         raise ValueError(f"{source.name}: no image belongs to one of the {len(class_labels)} classes")
     return LabeledImages(places=places, keys=keys, labels=torch.tensor(labels), num_left_out=num_samples - len(places))
@@ -65,12 +65,23 @@ def labels_of(source: SampleSource, num_samples: int, unlabeled: Unlabeled = "er
         sample = source[index]
         if sample.label is not None:
             labels.add(sample.label)
-        elif unlabeled == "error":
-            raise ValueError(_fault(source, sample.key, None, ()))
+        else:
+            _leave_out(unlabeled, _fault(source, sample.key, None, ()))
     if len(labels) < 2:
         found = ", ".join(sorted(labels)) or "none"
         raise ValueError(f"{source.name} has fewer than two classes ({found}); name the others with --class-names")
     return sorted(labels)
+
+
+def _leave_out(unlabeled: Unlabeled, fault: str) -> None:
+    """Raise ValueError unless such images are to be skipped."""
+    match unlabeled:
+        case "error":
+            raise ValueError(fault)
+        case "skip":
+            return
+        case unknown:
+            assert_never(unknown)
 
 
 def _fault(source: SampleSource, key: str, label: str | None, class_labels: Sequence[str]) -> str:

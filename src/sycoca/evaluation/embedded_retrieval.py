@@ -1,7 +1,7 @@
 """Retrieval for embeddings of any model."""
 
 import time
-from typing import Literal
+from typing import Literal, assert_never
 
 import numpy as np
 import torch
@@ -41,8 +41,16 @@ def score_retrieval(pairs: EmbeddedPairs, similarity: Similarity = "cosine") -> 
 
 def _vectors(rows: Float[np.ndarray, "rows embed"], similarity: Similarity, what: str) -> Float[Tensor, "rows embed"]:
     vectors = at_least_float32(torch.from_numpy(rows))
-    if similarity == "dot":
-        return vectors
+    match similarity:
+        case "dot":
+            return vectors
+        case "cosine":
+            return _normalized(vectors, what)
+        case unknown:
+            assert_never(unknown)
+
+
+def _normalized(vectors: Float[Tensor, "rows embed"], what: str) -> Float[Tensor, "rows embed"]:
     lengths = vectors.norm(dim=1, keepdim=True)
     if not bool((lengths > 0).all()):
         row = int((lengths <= 0).nonzero()[0, 0])

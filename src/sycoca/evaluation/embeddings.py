@@ -1,6 +1,6 @@
 """Vectors of a source's images, computed once and reused by every evaluation that needs them."""
 
-from typing import Literal, final
+from typing import Literal, assert_never, final
 
 import torch
 from jaxtyping import Float
@@ -46,8 +46,14 @@ class ImageEmbeddings:
         if known is None or len(known[1]) < num_samples:
             known = self._known[id(source)] = (source, self._compute(source, num_samples))
         embed_dim = self.predictor.model.config.embed_dim
-        columns = slice(None, embed_dim) if kind == "embedding" else slice(embed_dim, None)
-        return known[1][:num_samples, columns]
+        rows = known[1][:num_samples]
+        match kind:
+            case "embedding":
+                return rows[:, :embed_dim]
+            case "features":
+                return rows[:, embed_dim:]
+            case unknown:
+                assert_never(unknown)
 
     def _compute(self, source: SampleSource, num_samples: int) -> Float[Tensor, "samples columns"]:
         config = self.predictor.model.config

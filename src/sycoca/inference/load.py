@@ -1,5 +1,6 @@
 """Open weights, ready to use."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,12 @@ from sycoca.weights.folder import load_weights
 from sycoca.weights.hub import local_weights
 
 Dtype = Literal["float32", "bfloat16", "float16"]
+
+DTYPES: Mapping[Dtype, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 def load(weights: str | Path, *, device: str = "auto", dtype: Dtype = "float32", compile: bool = False) -> Predictor:
@@ -51,12 +58,7 @@ def choose_device(name: str) -> torch.device:
 
 def torch_dtype(name: str) -> torch.dtype:
     """Return PyTorch's type of that name. Raises ValueError for another name."""
-    match name:
-        case "float32":
-            return torch.float32
-        case "bfloat16":
-            return torch.bfloat16
-        case "float16":
-            return torch.float16
-        case _:
-            raise ValueError(f"dtype must be float32, bfloat16 or float16, got {name!r}")
+    known = {str(one): dtype for one, dtype in DTYPES.items()}
+    if name not in known:
+        raise ValueError(f"dtype must be {', '.join(known)}, got {name!r}")
+    return known[name]

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Literal, final
+from typing import Literal, assert_never, final
 
 from sycoca.metrics.vqa_normalization import clean_answer, normalize_answer
 
@@ -128,10 +128,17 @@ def answer_rule(references: Sequence[Sequence[str]], kind: References | None = N
     fewest = min(map(len, references), default=0)
     if fewest == 0:
         raise ValueError("answers can be judged only where every question has a reference answer")
-    if kind == "annotators" and fewest < FEWEST_ANNOTATORS:
-        raise ValueError(_too_few(fewest))
-    is_official = kind == "annotators" or (kind is None and fewest >= FEWEST_ANNOTATORS)
-    return AnnotatorRule() if is_official else MemberRule()
+    match kind:
+        case None:
+            return AnnotatorRule() if fewest >= FEWEST_ANNOTATORS else MemberRule()
+        case "annotators":
+            if fewest < FEWEST_ANNOTATORS:
+                raise ValueError(_too_few(fewest))
+            return AnnotatorRule()
+        case "members":
+            return MemberRule()
+        case unknown:
+            assert_never(unknown)
 
 
 def most_frequent_answers(answers: Iterable[str], rule: AnswerRule, num_answers: int | None = None) -> list[str]:

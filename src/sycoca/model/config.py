@@ -1,17 +1,24 @@
 """The sizes of the four components and how patches are chosen. Imports no torch, so that presets load at once."""
 
 from dataclasses import dataclass
-from typing import Literal
 
-Pooling = Literal["cls", "mean", "max", "attention"]
-TextPooling = Literal["cls", "mean", "eos"]
-Activation = Literal["gelu", "quick_gelu"]
-ClsMask = Literal["correct", "shifted"]
-ClsPosition = Literal["last", "row_end"]
-PoolerKind = Literal["single", "parallel", "cascade"]
-MaskingStrategy = Literal["attentive", "random", "inverse"]
-PatchScore = Literal["token_max", "caption"]
-MaskTokenPlace = Literal["decoder", "encoder"]
+from sycoca.model.forms import (
+    MASK_TOKENS_IN_IMAGE_ENCODER,
+    POOLERS,
+    POOLINGS,
+    TEXT_POOLINGS_WITH_CLS,
+    Activation,
+    ClsMask,
+    ClsPosition,
+    MaskingStrategy,
+    MaskTokenPlace,
+    PatchScore,
+    PoolerForm,
+    PoolerKind,
+    Pooling,
+    PoolingForm,
+    TextPooling,
+)
 
 MLP_RATIO = 4
 """Features inside an MLP per feature of its input, as in open_clip's CLIP and CoCa."""
@@ -42,11 +49,16 @@ class AttentionPoolerConfig:
 
     def __post_init__(self) -> None:
         _check_heads("model.image_encoder.pooler", self.width, self.num_heads)
-        if self.kind == "single" and self.num_queries < 2:
+        if self.num_queries <= self.form.num_global_queries:
             raise ValueError(
-                "model.image_encoder.pooler.num_queries must be at least 2 with kind 'single'"
-                f" (one for the global feature), got {self.num_queries}"
+                f"model.image_encoder.pooler.num_queries must be at least {self.form.num_global_queries + 1} with kind"
+                f" {self.kind!r} (beside the global feature's), got {self.num_queries}"
             )
+
+    @property
+    def form(self) -> PoolerForm:
+        """What this kind of pooler is made of."""
+        return POOLERS[self.kind]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +115,11 @@ class ImageEncoderConfig:
             )
 
     @property
+    def form(self) -> PoolingForm:
+        """What the pooling needs."""
+        return POOLINGS[self.pooling]
+
+    @property
     def mlp_features(self) -> int:
         """Features inside the MLPs."""
         return MLP_RATIO * self.width if self.mlp_width is None else self.mlp_width
@@ -120,19 +137,24 @@ class ImageEncoderConfig:
     @property
     def output_width(self) -> int:
         """Features of the pooled image before its projection, and of what the text decoder attends to."""
-        return self.pooler.width if self.pooling == "attention" else self.width
+        return self.pooler.width if self.form.has_pooler else self.width
 
     @property
     def memory_length(self) -> int:
         """How many vectors of an image the text decoder attends to, where none is left out."""
-        if self.pooling != "attention":
+        if not self.form.has_pooler:
             return self.num_patches
-        return self.pooler.num_queries - (self.pooler.kind == "single")
+        return self.pooler.num_queries - self.pooler.form.num_global_queries
 
     @property
     def is_projected(self) -> bool:
         """Whether the pooled image is projected into the joint space, and not there already."""
-        return self.pooling != "attention" or self.pooler.kind == "single"
+        return not (self.form.has_pooler and self.pooler.form.has_contrastive_pooler)
+
+    @property
+    def has_memory_pooler_of_its_own(self) -> bool:
+        """Whether a pooler serves the text decoder alone, so that it gets no gradient without captioning."""
+        return self.form.has_pooler and self.pooler.form.has_memory_pooler_of_its_own
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,10 +194,16 @@ class TextEncoderConfig:
 
     def __post_init__(self) -> None:
         _check_heads("model.text_encoder", self.width, self.num_heads)
-        if self.pooling != "cls" and (self.cls_mask, self.cls_position) != ("correct", "last"):
+        usual = ("correct", "last")
+        if not self.has_cls_token and (self.cls_mask, self.cls_position) != usual:
             raise ValueError(
                 f"model.text_encoder: cls_mask and cls_position are those of [CLS], pooling is {self.pooling}"
             )
+
+    @property
+    def has_cls_token(self) -> bool:
+        """Whether a [CLS] token stands behind the caption."""
+        return TEXT_POOLINGS_WITH_CLS[self.pooling]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,6 +239,11 @@ class ImageDecoderConfig:
 
     def __post_init__(self) -> None:
         _check_heads("model.image_decoder", self.width, self.num_heads)
+
+    @property
+    def masks_in_image_encoder(self) -> bool:
+        """Whether the image encoder sees mask tokens, and not the visible patches alone."""
+        return MASK_TOKENS_IN_IMAGE_ENCODER[self.mask_tokens]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -34,7 +34,7 @@ class ImageDecoder(nn.Module):
         self.config = config
         self.embedding = nn.Linear(image_width, config.width)
         self.positions = nn.Parameter(torch.empty(num_patches, config.width))
-        self.mask_token = nn.Parameter(torch.empty(config.width)) if config.mask_tokens == "decoder" else None
+        self.mask_token = None if config.masks_in_image_encoder else nn.Parameter(torch.empty(config.width))
         self.self_blocks = nn.ModuleList(SelfBlock(config.width, config.num_heads) for _ in range(config.depth))
         self.cross_blocks = nn.ModuleList(
             CrossBlock(config.width, text_width, config.num_heads)

@@ -24,7 +24,7 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.patch_embedding = nn.Linear(config.patch_pixels, config.width, bias=False)
-        num_extra = 0 if config.pooling in ("mean", "max") else 1
+        num_extra = int(config.form.has_cls_token)
         self.cls_token = nn.Parameter(torch.empty(config.width)) if num_extra else None
         self.positions = nn.Parameter(torch.empty(num_extra + config.num_patches, config.width))
         self.mask_token = nn.Parameter(torch.empty(config.width)) if has_mask_token else None
@@ -39,7 +39,7 @@ class ImageEncoder(nn.Module):
             )
             for _ in range(config.depth)
         )
-        if config.pooling == "attention":
+        if config.form.has_pooler:
             self.norm_post, self.pooling = None, AttentionPooling(config.pooler, config.width)
         else:
             self.norm_post, self.pooling = layer_norm(config.width, config.norm_eps), None

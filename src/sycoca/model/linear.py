@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sycoca.model.config import Activation
+from sycoca.model.forms import Activation
 
 QUICK_GELU_SLOPE = 1.702
 """OpenAI's CLIP approximates GELU by x sigmoid(1.702 x)."""

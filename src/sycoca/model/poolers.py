@@ -60,19 +60,21 @@ class AttentionPooling(nn.Module):
 
     def __init__(self, config: AttentionPoolerConfig, image_width: int) -> None:
         super().__init__()
-        self.kind = config.kind
+        self.form = form = config.form
         self.memory_pooler = AttentionPooler(config.num_queries, config.width, image_width, config.num_heads)
-        self.norm = layer_norm(config.width if config.kind == "single" else image_width)
-        contrastive_input = config.width if config.kind == "cascade" else image_width
+        self.norm = layer_norm(image_width if form.has_contrastive_pooler else config.width)
+        contrastive_input = config.width if form.contrastive_reads_memory else image_width
         self.contrastive_pooler = (
-            None if config.kind == "single" else AttentionPooler(1, config.width, contrastive_input, config.num_heads)
+            AttentionPooler(1, config.width, contrastive_input, config.num_heads)
+            if form.has_contrastive_pooler
+            else None
         )
 
     def feature(self, tokens: Float[Tensor, "batch keys width"]) -> Float[Tensor, "batch feature_width"]:
         """Return the global feature of the tokens."""
         if self.contrastive_pooler is None:
             return self.norm(self.memory_pooler(tokens, slice(1)))[:, 0]
-        looked_at = self.memory(tokens) if self.kind == "cascade" else self.norm(tokens)
+        looked_at = self.memory(tokens) if self.form.contrastive_reads_memory else self.norm(tokens)
         return self.contrastive_pooler(looked_at)[:, 0]
 
     def feature_of_each(self, tokens: Float[Tensor, "batch keys width"]) -> Float[Tensor, "batch keys feature_width"]:
@@ -80,7 +82,7 @@ class AttentionPooling(nn.Module):
         if self.contrastive_pooler is None:
             return self.norm(self.memory_pooler.each_alone(tokens))
         looked_at = self.norm(tokens)
-        if self.kind == "cascade":
+        if self.form.contrastive_reads_memory:
             looked_at = self.memory_pooler.each_alone(looked_at)
         return self.contrastive_pooler.each_alone(looked_at)
 

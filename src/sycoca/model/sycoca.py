@@ -1,7 +1,7 @@
 """SyCoCa: the paper's figure as code. Four components and a temperature; no loss, file or tokenizer."""
 
 import math
-from typing import final
+from typing import assert_never, final
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from sycoca.model.attention import KeyValueCache
-from sycoca.model.config import PatchScore, SyCoCaConfig
+from sycoca.model.config import SyCoCaConfig
+from sycoca.model.forms import PatchScore
 from sycoca.model.heads import AnswerHead, ClassHead
 from sycoca.model.image_decoder import ImageDecoder
 from sycoca.model.image_encoder import ImageEncoder
@@ -69,7 +70,7 @@ class SyCoCa(nn.Module):
         self.image_encoder = ImageEncoder(
             image,
             config.embed_dim,
-            has_mask_token=image_decoder is not None and image_decoder.mask_tokens == "encoder",
+            has_mask_token=image_decoder is not None and image_decoder.masks_in_image_encoder,
         )
         self.text_encoder = TextEncoder(text, config.embed_dim)
         self.text_decoder = None if decoder is None else TextDecoder(decoder, text, image.output_width)
@@ -129,9 +130,13 @@ class SyCoCa(nn.Module):
     ) -> Float[Tensor, "batch patches"]:
         """Return how well every patch matches its caption, a cosine; no gradient flows through it."""
         patch_embeds = self.patch_embeds(images.patch_tokens)
-        if score == "caption":
-            return caption_scores(patch_embeds, texts.text_embeds)
-        return token_max_scores(patch_embeds, self.token_embeds(texts.token_states), is_word(is_padding))
+        match score:
+            case "token_max":
+                return token_max_scores(patch_embeds, self.token_embeds(texts.token_states), is_word(is_padding))
+            case "caption":
+                return caption_scores(patch_embeds, texts.text_embeds)
+            case unknown:
+                assert_never(unknown)
 
     def memory(
         self, images: EncodedImages, kept: Int[Tensor, "batch kept"] | None = None
@@ -199,7 +204,7 @@ class SyCoCa(nn.Module):
         if self.image_decoder is None:
             raise ValueError("this model has no image decoder: it was built without the masked image objective")
         visible, masked = true_indices(~is_masked), true_indices(is_masked)
-        if self.image_decoder.config.mask_tokens == "encoder":
+        if self.image_decoder.config.masks_in_image_encoder:
             _, patch_tokens = self.image_encoder(images, is_masked=is_masked, residual_factors=residual_factors)
         else:
             _, patch_tokens = self.image_encoder(images, visible=visible, residual_factors=residual_factors)

@@ -29,7 +29,7 @@ class TextEncoder(nn.Module):
     def __init__(self, config: TextEncoderConfig, embed_dim: int) -> None:
         super().__init__()
         self.config = config
-        has_cls = config.pooling == "cls"
+        has_cls = config.has_cls_token
         self.token_embedding = nn.Embedding(config.vocab_size, config.width)
         self.positions = nn.Parameter(torch.empty(config.context_length + has_cls, config.width))
         self.cls_token = nn.Parameter(torch.empty(config.width)) if has_cls else None
@@ -98,10 +98,37 @@ class TextEncoder(nn.Module):
     ]:
         """Put [CLS] behind each caption; return also its place, and who sees whom unless the causal flag says it."""
         assert self.cls_token is not None
-        row_end = self.config.context_length if self.config.cls_position == "last" else x.shape[1]
+        row_end = self._row_end(x.shape[1])
         cls = self.cls_token + self.positions[row_end]
-        if self.config.cls_mask == "correct":
-            return _put(cls, _with_room(x, 1), lengths), lengths, None
+        match self.config.cls_mask:
+            case "correct":
+                return _put(cls, _with_room(x, 1), lengths), lengths, None
+            case "shifted":
+                return self._with_shifted_mask(x, cls, lengths, row_end)
+            case unknown:
+                assert_never(unknown)
+
+    def _row_end(self, length: int) -> int:
+        """Return the position of [CLS], given the length of the rows."""
+        match self.config.cls_position:
+            case "last":
+                return self.config.context_length
+            case "row_end":
+                return length
+            case unknown:
+                assert_never(unknown)
+
+    def _with_shifted_mask(
+        self,
+        x: Float[Tensor, "batch tokens width"],
+        cls: Float[Tensor, " width"],
+        lengths: Int[Tensor, " batch"],
+        row_end: int,
+    ) -> tuple[
+        Float[Tensor, "batch tokens_and_cls width"],
+        Int[Tensor, " batch"],
+        Bool[Tensor, "batch 1 tokens_and_cls tokens_and_cls"],
+    ]:
         has_padding = lengths < row_end
         places = lengths + has_padding
         # Where there is no padding, [CLS] overwrites it.

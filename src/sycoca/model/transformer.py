@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from sycoca.model.attention import LAYER_NORM_EPS, CrossAttention, Memory, SelfAttention, TokenCache
-from sycoca.model.config import MLP_RATIO, Activation
+from sycoca.model.config import MLP_RATIO
+from sycoca.model.forms import Activation
 from sycoca.model.linear import Linear
 from sycoca.model.packing import Packing
 

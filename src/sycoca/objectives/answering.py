@@ -1,13 +1,13 @@
 """VQA: which answers of a list are right, to a question about an image."""
 
-from typing import Literal
+from typing import Literal, assert_never
 
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 AnswerLoss = Literal["binary_cross_entropy", "cross_entropy"]
-"""Whether every answer is judged by itself, or all compete."""
+"""Whether every answer is a yes-no question of its own, or all compete."""
 
 
 def answering_loss(
@@ -18,10 +18,26 @@ def answering_loss(
 ) -> Float[Tensor, ""]:
     """Return the loss summed over answers and questions, divided by the questions of the whole global batch.
 
-    ``targets`` say how right every answer is, 0 to 1; with cross_entropy a question's targets are divided by their
-    sum. The sum over answers, and not their mean, is the convention: a mean would be thousands of times as small.
+    ``targets`` are soft, 0 to 1 per answer; with cross_entropy a question's targets are divided by their sum. The sum
+    over answers, and not their mean, is the convention: a mean would be thousands of times as small.
     """
-    if kind == "binary_cross_entropy":
-        return F.binary_cross_entropy_with_logits(logits, targets.to(logits), reduction="sum") / num_questions
-    shares = targets.to(logits) / targets.sum(dim=1, keepdim=True).to(logits)
-    return F.cross_entropy(logits, shares, reduction="sum") / num_questions
+    match kind:
+        case "binary_cross_entropy":
+            total = F.binary_cross_entropy_with_logits(logits, targets.to(logits), reduction="sum")
+        case "cross_entropy":
+            probabilities = targets.to(logits) / targets.sum(dim=1, keepdim=True).to(logits)
+            total = F.cross_entropy(logits, probabilities, reduction="sum")
+        case unknown:
+            assert_never(unknown)
+    return total / num_questions
+
+
+def answers_exclude_each_other(kind: AnswerLoss) -> bool:
+    """Return whether probabilities of answers add up to 1: with this loss they compete."""
+    match kind:
+        case "binary_cross_entropy":
+            return False
+        case "cross_entropy":
+            return True
+        case unknown:
+            assert_never(unknown)

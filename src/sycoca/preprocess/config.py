@@ -1,13 +1,16 @@
 """Configuration of image transforms and tokenizer. Imports no torch, so that presets load fast."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, assert_never
 
 ResizeKind = Literal["crop", "squash"]
 TokenizerKind = Literal["trained", "clip"]
 
 NUM_SPECIAL_TOKENS = 3
 """Padding, beginning and end of a caption."""
+
+NUM_BYTES = 256
+"""Token ids of single bytes, of which all others are made."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,9 +61,20 @@ class TokenizerConfig:
     """Whether captions are lower-cased before training; CLIP's always are."""
 
     def __post_init__(self) -> None:
-        least = 256 + NUM_SPECIAL_TOKENS
+        least = NUM_BYTES + NUM_SPECIAL_TOKENS
         if self.vocab_size < least:
             raise ValueError(
-                f"tokenizer.vocab_size must be at least {least} (256 bytes, {NUM_SPECIAL_TOKENS} special tokens),"
-                f" got {self.vocab_size}"
+                f"tokenizer.vocab_size must be at least {least} ({NUM_BYTES} bytes, {NUM_SPECIAL_TOKENS} special"
+                f" tokens), got {self.vocab_size}"
             )
+
+    @property
+    def trained_ids(self) -> int:
+        """Most token ids that are trained; 0 where none are."""
+        match self.kind:
+            case "trained":
+                return self.vocab_size
+            case "clip":
+                return 0
+            case unknown:
+                assert_never(unknown)

@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from sycoca.preprocess.config import ImageTransformConfig
+from sycoca.preprocess.config import ImageTransformConfig, ResizeKind
 from sycoca.preprocess.decoding import to_rgb
 
 Box = tuple[float, float, float, float]
@@ -89,12 +89,23 @@ def to_pictures(
     return (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
 
+def _aspect_at_inference(own_aspect: float, resize: ResizeKind) -> float:
+    """Return width by height of what an image of that aspect shows of itself at inference."""
+    match resize:
+        case "crop":
+            return 1.0
+        case "squash":
+            return own_aspect
+        case unknown:
+            assert_never(unknown)
+
+
 def _crop_sides(
     image: Image.Image, area: float, aspect_draw: float, config: ImageTransformConfig
 ) -> tuple[float, float]:
     """Return width and height of a crop with that fraction of the area and an aspect ratio among those that fit."""
     own_aspect = image.width / image.height
-    center = own_aspect if config.resize == "squash" else 1.0
+    center = _aspect_at_inference(own_aspect, config.resize)
     narrowest, widest = area * own_aspect, own_aspect / area
     low = min(max(center / config.crop_max_aspect, narrowest), widest)
     high = max(min(center * config.crop_max_aspect, widest), narrowest)

@@ -4,7 +4,11 @@ import shlex
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+FixedPrecision = Literal["fp32", "bf16", "fp16"]
+"""What a forward pass is computed in."""
+
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+"""The same, or what suits the device."""
 
 
 def _check_at_least(name: str, value: int, least: int) -> None:

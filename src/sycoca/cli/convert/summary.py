@@ -40,8 +40,8 @@ def _sizes(model: "SyCoCaConfig | ImageEncoderConfig") -> list[str]:
 
 
 def _image_encoder(image: "ImageEncoderConfig") -> str:
-    pooling = image.pooling
-    if pooling == "attention":
+    pooling: str = image.pooling
+    if image.form.has_pooler:
         pooling = f"attention ({image.pooler.kind}, {image.pooler.num_queries} queries)"
     return (
         f"image encoder  {image.depth} x {image.width}, {image.num_heads} heads, {image.image_size} px in patches of"

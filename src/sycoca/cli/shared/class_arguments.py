@@ -1,10 +1,15 @@
 """The options of every command that turns classes into prompts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from sycoca.data.class_lists import NamedClass
+
+LabelKind = Literal["names", "indices"]
+
+_ARE_INDICES: Mapping[LabelKind, bool] = {"names": False, "indices": True}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +28,7 @@ class ClassArguments:
     """cosine: of image and prompts. likelihood: how likely the captioner finds the prompts as the beginning of a
     caption; better where captions name the class first, worse where class names differ much in how usual they are."""
 
-    labels_are: Literal["names", "indices"] = "names"
+    labels_are: LabelKind = "names"
     """What the data's labels say of a class: its name, or its place in the list of classes, the first being 0."""
 
     def classes(self) -> "tuple[NamedClass, ...] | None":
@@ -31,10 +36,10 @@ class ClassArguments:
         from sycoca.data.class_lists import read_classes
 
         if self.class_names is None:
-            if self.labels_are == "indices":
+            if _ARE_INDICES[self.labels_are]:
                 raise ValueError("--labels-are indices needs the list of classes: give --class-names")
             return None
-        return read_classes(self.class_names, labels_are_indices=self.labels_are == "indices")
+        return read_classes(self.class_names, labels_are_indices=_ARE_INDICES[self.labels_are])
 
     def prompts(self) -> tuple[str, ...] | None:
         """Read the templates; None where none are given."""

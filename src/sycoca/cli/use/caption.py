@@ -1,7 +1,7 @@
 """``sycoca caption``: describe images, or a whole data set."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +15,11 @@ from sycoca.inference.generation_config import GenerationConfig
 if TYPE_CHECKING:
     from sycoca.data.samples import SampleSource
     from sycoca.inference.predictor import Predictor
+
+CaptionFormat = Literal["jsonl", "coco"]
+
+_IS_ONE_LIST: Mapping[CaptionFormat, bool] = {"jsonl": False, "coco": True}
+"""Whether a file is one JSON list, written when all is done, and not a line per image."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +35,7 @@ class CaptionArguments:
     out: Path | None = None
     """Write lines of {"image", "caption", "log_likelihood"} to this file, batch by batch."""
 
-    format: Literal["jsonl", "coco"] = "jsonl"
+    format: CaptionFormat = "jsonl"
     """jsonl: lines as above, which data SPECs read back. coco: COCO's result format [{"image_id", "caption"}], written
     when all images are done."""
 
@@ -64,7 +69,7 @@ def run(arguments: list[str]) -> int:
             print(json.dumps(line, ensure_ascii=False) if options.json else f"{line['image']}: {line['caption']}")
         return 0
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    if options.format == "coco":
+    if _IS_ONE_LIST[options.format]:
         from sycoca.data.writing.caption_results import write_caption_results
 
         lines = list(_lines(predictor, source, options, num_done=0))
@@ -81,8 +86,8 @@ def run(arguments: list[str]) -> int:
 def _check(options: CaptionArguments) -> None:
     if options.resume and options.out is None:
         raise ValueError("--resume goes on with a file: give --out too")
-    if options.format == "coco" and (options.out is None or options.resume):
-        raise ValueError("--format coco is one JSON list: give --out, and no --resume")
+    if _IS_ONE_LIST[options.format] and (options.out is None or options.resume):
+        raise ValueError(f"--format {options.format} is one JSON list: give --out, and no --resume")
     if options.out is not None and options.out.exists() and not options.resume:
         raise ValueError(f"{options.out} is there already; give --resume to go on with it, or another name")
 

@@ -1,6 +1,7 @@
 """``sycoca embed``: images and captions as vectors."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
 
     from sycoca.data.samples import SampleSource
     from sycoca.inference.predictor import Predictor
+
+Embedded = Literal["both", "images", "texts"]
+
+_EMBEDDED: Mapping[Embedded, tuple[str, ...]] = {
+    "both": ("images", "texts"),
+    "images": ("images",),
+    "texts": ("texts",),
+}
+"""The arrays that are written."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +44,7 @@ class EmbedArguments:
     out: Path
     """The file to write: .safetensors or .npz."""
 
-    what: Literal["both", "images", "texts"] = "both"
+    what: Embedded = "both"
     """What is embedded; with texts no image is opened."""
 
     limit: int | None = None
@@ -62,10 +72,10 @@ def run(arguments: list[str]) -> int:
     num_samples = num_evaluated(source, options.limit)
     predictor = context.predictor(options.weights, options.model)
     arrays: dict[str, np.ndarray] = {}
-    if options.what != "texts":
+    if "images" in _EMBEDDED[options.what]:
         embeddings = context.embeddings(options.weights, options.model)
         arrays["images"] = embeddings.of(source, num_samples).contiguous().numpy()
-    if options.what != "images":
+    if "texts" in _EMBEDDED[options.what]:
         arrays |= _text_arrays(predictor, source, num_samples)
     write_arrays(options.out, arrays, [source[index].key for index in range(num_samples)])
     counts = ", ".join(f"{len(arrays[name]):,} {name}" for name in ("images", "texts") if name in arrays)

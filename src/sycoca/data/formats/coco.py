@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 from sycoca.data.formats.image_files import open_image_files
 from sycoca.data.formats.row_source import RowSource, source_from_rows
@@ -13,6 +13,8 @@ from sycoca.data.text_files import read_json, read_list
 
 Restval = Literal["train", "separate"]
 """Where Karpathy's split "restval" belongs: to the training images, as papers have it, or by itself."""
+
+_RESTVAL = "restval"
 
 
 def open_coco(path: Path, *, images: Path | None = None, wanted: Selection = EVERYTHING) -> RowSource:
@@ -76,9 +78,19 @@ def _karpathy_rows(path: Path, restval: Restval) -> Iterator[Row]:
             place=place,
             image=_karpathy_name(image),
             captions=[entry.get("raw") if isinstance(entry, Mapping) else entry for entry in sentences],
-            split="train" if split == "restval" and restval == "train" else split,
+            split=_split_of_restval(restval) if split == _RESTVAL else split,
             given=image,
         )
+
+
+def _split_of_restval(restval: Restval) -> str:
+    match restval:
+        case "train":
+            return "train"
+        case "separate":
+            return _RESTVAL
+        case unknown:
+            assert_never(unknown)
 
 
 def _karpathy_name(image: Mapping[str, Any]) -> object:

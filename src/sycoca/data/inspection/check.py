@@ -4,6 +4,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from sycoca.data.inspection.duplicates import Likeness, find_duplicates
 from sycoca.data.inspection.image_facts import ImageFacts
@@ -230,7 +231,7 @@ def duplicates_among(
         Duplicates(likeness=group.likeness, places=tuple(place(*where[i]) for i in group.places))
         for group in find_duplicates(facts)
     ]
-    return tuple(sorted(groups, key=lambda group: (not group.is_leak, group.likeness != "exact")))
+    return tuple(sorted(groups, key=lambda group: (not group.is_leak, get_args(Likeness).index(group.likeness))))
 
 
 def part_name(set_name: str, split: str | None) -> str:

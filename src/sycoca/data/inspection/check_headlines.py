@@ -1,11 +1,12 @@
 """What a data check comes to, in sentences; the most serious first."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
 from sycoca.data.inspection.check import VERY_LONG_WORDS, DataCheck, Duplicates, SetCheck, part_name
+from sycoca.data.inspection.duplicates import Likeness
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,6 +16,13 @@ class Headline:
     text: str
     kind: Literal["bad", "odd", "good"]
     """Whether it makes the check fail, deserves a look, or is as it should be."""
+
+
+_SHARED: Mapping[Likeness, str] = {"exact": "photo", "near": "near duplicate"}
+"""What two parts share."""
+
+_DUPLICATED: Mapping[Likeness, str] = {"exact": "identical photos", "near": "near duplicates"}
+"""What stands twice in one part."""
 
 
 def headlines(check: DataCheck) -> list[Headline]:
@@ -34,11 +42,10 @@ def _leaks(check: DataCheck) -> Iterator[Headline]:
             for group in check.leaks
             if {first, second} <= {(place.set_number, place.part) for place in group.places}
         ]
-        num_exact = sum(group.likeness == "exact" for group in shared)
-        if num_exact:
-            yield Headline(kind="bad", text=f"{names} share {counted(num_exact, 'photo')}")
-        if len(shared) > num_exact:
-            yield Headline(kind="bad", text=f"{names} share {counted(len(shared) - num_exact, 'near duplicate')}")
+        for likeness, noun in _SHARED.items():
+            number = sum(group.likeness == likeness for group in shared)
+            if number:
+                yield Headline(kind="bad", text=f"{names} share {counted(number, noun)}")
     if len(parts) > 1 and not check.leaks:
         yield Headline(kind="good", text=f"no photo is in two {'sets' if len(check.sets) > 1 else 'splits'}")
 
@@ -66,7 +73,7 @@ def _splits(one: SetCheck) -> str:
 
 
 def _duplicates(groups: Sequence[Duplicates]) -> Iterator[Headline]:
-    for likeness, what in (("exact", "identical photos"), ("near", "near duplicates")):
+    for likeness, what in _DUPLICATED.items():
         number = sum(group.likeness == likeness and not group.is_leak for group in groups)
         if number:
             yield Headline(kind="odd", text=f"{counted(number, 'group')} of {what} within one set or split")

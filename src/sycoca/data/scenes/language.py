@@ -9,11 +9,11 @@ import itertools
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast, get_args
 
-from sycoca.data.scenes.content import Color, Relation, Scene, SceneObject, Shape, Size, relations_between
+from sycoca.data.scenes.content import Color, Level, Relation, Scene, SceneObject, Shape, Size, relations_between
 from sycoca.randomness import derive_key
 
 NUM_PHRASINGS = 4
@@ -162,12 +162,21 @@ def most_frequent_caption_truth(scenes: Sequence[Scene], captions: Sequence[str]
     return sum(is_true(facts, scene) for scene in scenes) / len(scenes)
 
 
+_BOTH_RELATIONS: Mapping[Level, float] = {"easy": 0.0, "medium": 0.0, "hard": 0.7}
+"""Probability that a caption states both relations that hold, by level."""
+
+_SIZE: Mapping[Level, float] = {"easy": 0.0, "medium": 0.4, "hard": 0.7}
+"""Probability that a caption names an object's size, by level."""
+
+
 def _pick_facts(scene: Scene, first: SceneObject, second: SceneObject, rng: random.Random) -> CaptionFacts:
     """Easy states one relation, medium sometimes a size, hard mostly sizes and both relations."""
     found = relations_between(first, second)
-    states_both = scene.level == "hard" and rng.random() < 0.7
+    both_chance = _BOTH_RELATIONS[scene.level]
+    # Levels that never state both draw nothing here: their captions stay what they have always been.
+    states_both = both_chance > 0 and rng.random() < both_chance
     relations = found if states_both else (rng.choice(found),)
-    size_chance = {"easy": 0.0, "medium": 0.4, "hard": 0.7}[scene.level]
+    size_chance = _SIZE[scene.level]
     return CaptionFacts(
         first=_pick_thing(first, rng.random() < size_chance),
         relations=relations,

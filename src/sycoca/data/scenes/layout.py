@@ -3,8 +3,9 @@
 import itertools
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import assert_never
 
 from sycoca.data.scenes.content import (
     CLEAR_OFFSET,
@@ -60,8 +61,17 @@ _LEAST_SIZE_STEP = 1.08
 @lru_cache(maxsize=65536)
 def draw_scene(level: Level, split: Split, seed: int, index: int) -> Scene:
     """Return scene number ``index`` of a split; its content occurs in no other split."""
-    if level == "easy":
-        return _draw_easy_scene(split, seed, index)
+    match level:
+        case "easy":
+            return _draw_easy_scene(split, seed, index)
+        case "medium" | "hard":
+            return _draw_free_scene(level, split, seed, index)
+        case unknown:
+            assert_never(unknown)
+
+
+def _draw_free_scene(level: Level, split: Split, seed: int, index: int) -> Scene:
+    """Draw until a scene belongs to the split."""
     rng = random.Random(derive_key(seed, f"scene {level} {split}", index))
     while True:
         scene = _try_scene(level, rng)
@@ -124,6 +134,8 @@ def _place_pair(
             return (level, near), (level + slide, near + distance)
         case "below":
             return (level, 1 - near), (level + slide, 1 - near - distance)
+        case unknown:
+            assert_never(unknown)
 
 
 def _try_scene(level: Level, rng: random.Random) -> Scene | None:
@@ -149,11 +161,15 @@ def _try_scene(level: Level, rng: random.Random) -> Scene | None:
     return Scene(level=level, objects=tuple(objects), draw_key=rng.getrandbits(63))
 
 
+_MAY_SHARE_SIZE: Mapping[Level, bool] = {"easy": False, "medium": False, "hard": True}
+"""Whether the first object may be of the same class of sizes as another, by level."""
+
+
 def _draw_sizes(level: Level, rng: random.Random) -> list[Size]:
     """Draw three classes; at medium the first is above the others, at hard they may share it."""
     names: list[Size] = ["large", "medium", "small"]
     first = rng.choice([0, 0, 1])
-    lowest_rank = first if level == "hard" else first + 1
+    lowest_rank = first if _MAY_SHARE_SIZE[level] else first + 1
     others = [rng.randint(lowest_rank, 2) for _ in range(2)]
     return [names[rank] for rank in (first, *others)]
 

@@ -1,7 +1,7 @@
 """Renders scenes: anti-aliased shapes over a textured background, and each object's pixels."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, assert_never
 
 import numpy as np
@@ -147,11 +147,15 @@ def _heart_distance(x: Plane, y: Plane, side: float) -> Plane:
     return np.minimum(square, np.hypot(x - middle, y + middle) - side / 2)
 
 
+_HAS_TINT: Mapping[Level, bool] = {"easy": False, "medium": False, "hard": True}
+"""Whether the background is colored, by level."""
+
+
 def _background(level: Level, image_size: int, rng: np.random.Generator) -> Float[np.ndarray, "height width 3"]:
     gray = rng.uniform(0.42, 0.7)
     strength = rng.uniform(*STRENGTHS[level])
     pattern = _PATTERNS[rng.integers(len(_PATTERNS))](image_size, rng)[:, :, None]
-    if level != "hard":
+    if not _HAS_TINT[level]:
         return np.repeat(gray + strength * pattern, 3, axis=2)
     tint, pattern_tint = rng.uniform(-_TINT, _TINT, (2, 3))
     return gray + tint + pattern * (strength + pattern_tint)

@@ -1,7 +1,7 @@
 """Captions of scenes with two parts exchanged: the same words, another meaning."""
 
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import Literal, assert_never, get_args
 
 from sycoca.data.scenes.content import Relation, Scene
 from sycoca.data.scenes.language import CaptionFacts, is_true
@@ -40,4 +40,6 @@ def swapped(facts: CaptionFacts, kind: SwapKind) -> CaptionFacts:
             first, second = replace(first, shape=second.shape), replace(second, shape=first.shape)
         case "relation":
             return replace(facts, relations=tuple(_OPPOSITE[relation] for relation in facts.relations))
+        case unknown:
+            assert_never(unknown)
     return replace(facts, first=first, second=second)

@@ -36,6 +36,9 @@ ROWS: dict[str, dict[str, str]] = {
 PEAK_ROWS: dict[BenchmarkPrecision, str] = {"fp32": "matrix_peak", "bf16": "matrix_peak_bf16"}
 """The row that finds the machine's peak in a precision."""
 
+_COMPUTES_IN: dict[BenchmarkPrecision, tuple[BenchmarkPrecision, ...]] = {"fp32": ("fp32",), "bf16": ("fp32", "bf16")}
+"""Precisions that the rows of a benchmark are computed in: parts of a mixed one stay in float32."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchmarkSettings:
@@ -83,19 +86,24 @@ class BenchmarkSettings:
     @property
     def chosen_rows(self) -> list[str]:
         """Names of the rows to measure, in their order: those chosen, and the peaks that they are compared with."""
-        peaks = [PEAK_ROWS["fp32"]] if self.precision == "fp32" else list(PEAK_ROWS.values())
+        peaks = [PEAK_ROWS[precision] for precision in _COMPUTES_IN[self.precision]]
         chosen = [*peaks, *(self._possible_rows() if self.rows is None else self.rows)]
         return [name for name in self._possible_rows() if name in chosen]
 
     def _possible_rows(self) -> list[str]:
         names = [name for group in ROWS.values() for name in group]
-        return [name for name in names if self.precision == "bf16" or name != PEAK_ROWS["bf16"]]
+        return [name for name in names if name not in self._other_peaks()]
+
+    def _other_peaks(self) -> dict[str, BenchmarkPrecision]:
+        """Return the rows that this precision does not measure, with the precision that does."""
+        used = _COMPUTES_IN[self.precision]
+        return {row: precision for precision, row in PEAK_ROWS.items() if precision not in used}
 
     def _check_rows(self) -> None:
         if self.rows is not None and not self.rows:
             raise ValueError(f"name at least one row: {', '.join(self._possible_rows())}")
         for name in self.rows or ():
-            if name == PEAK_ROWS["bf16"] and self.precision != "bf16":
-                raise ValueError(f"row {name} is measured with --precision bf16 only")
+            if name in self._other_peaks():
+                raise ValueError(f"row {name} is measured with --precision {self._other_peaks()[name]} only")
             if name not in self._possible_rows():
                 raise ValueError(f"there is no row {name!r}{did_you_mean(name, self._possible_rows())}")

@@ -41,7 +41,13 @@ class Port:
     @property
     def dtype(self) -> str:
         """The type of its elements, in NumPy's words."""
-        return "float32" if self.kind == "numbers" else "int64"
+        match self.kind:
+            case "numbers":
+                return "float32"
+            case "tokens" | "lengths":
+                return "int64"
+            case unknown:
+                assert_never(unknown)
 
     def draw(self, sizes: Mapping[str, int], vocab_size: int, generator: torch.Generator) -> Tensor:
         """Return random contents, given the lengths of the axes that have names."""

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, replace
 from datetime import timedelta
-from typing import Any, TypeVar, final
+from typing import Any, TypeVar, assert_never, final
 
 import torch
 import torch.distributed as dist
@@ -23,7 +23,7 @@ from sycoca.data.loading.skipping import SkipLog
 from sycoca.evaluation.sharding import Sharding
 from sycoca.inference.load import choose_device
 from sycoca.records import TrainingBatch
-from sycoca.training.config import Precision, RuntimeConfig
+from sycoca.training.config import FixedPrecision, Precision, RuntimeConfig
 from sycoca.training.engine.allocator import keep_freed_memory
 from sycoca.training.engine.recomputation import recompute_blocks
 from sycoca.training.engine.task import TrainingTask
@@ -51,7 +51,7 @@ class Runtime:
         self.world_size = int(os.environ.get("WORLD_SIZE", "1"))
         self.rank = int(os.environ.get("RANK", "0"))
         self.device = _local_device(choose_device(config.device))
-        self.precision = choose_precision(config.precision, self.device)
+        self.precision: FixedPrecision = choose_precision(config.precision, self.device)
         self._compiles = config.compile
         self._checkpoints_activations = config.activation_checkpointing
         self._owns_process_group = False
@@ -89,10 +89,26 @@ class Runtime:
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context of a forward pass in the run's precision."""
-        if self.precision == "fp32":
-            return contextlib.nullcontext()
-        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float16
-        return torch.autocast(self.device.type, dtype=dtype)
+        match self.precision:
+            case "fp32":
+                return contextlib.nullcontext()
+            case "bf16":
+                return torch.autocast(self.device.type, dtype=torch.bfloat16)
+            case "fp16":
+                return torch.autocast(self.device.type, dtype=torch.float16)
+            case unknown:
+                assert_never(unknown)
+
+    @property
+    def scales_loss(self) -> bool:
+        """Whether the loss is scaled for the backward pass, since small gradients would underflow."""
+        match self.precision:
+            case "fp32" | "bf16":
+                return False
+            case "fp16":
+                return True
+            case unknown:
+                assert_never(unknown)
 
     def backward(self, loss: Tensor) -> None:
         """Backpropagate this process's part of the global loss."""
@@ -220,10 +236,14 @@ def _local_device(device: torch.device) -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
-def choose_precision(precision: Precision, device: torch.device) -> Precision:
+def choose_precision(precision: Precision, device: torch.device) -> FixedPrecision:
     """Return the precision, with ``auto`` resolved for the device."""
-    if precision != "auto":
-        return precision
-    if device.type != "cuda":
-        return "fp32"
-    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+    match precision:
+        case "auto":
+            if device.type != "cuda":
+                return "fp32"
+            return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+        case "fp32" | "bf16" | "fp16":
+            return precision
+        case unknown:
+            assert_never(unknown)

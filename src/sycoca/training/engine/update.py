@@ -34,7 +34,7 @@ class Updater:
         self.runtime = runtime
         self.task = task
         self.optimizer = optimizer
-        self.scaler = torch.amp.GradScaler(runtime.device.type, enabled=runtime.precision == "fp16")
+        self.scaler = torch.amp.GradScaler(runtime.device.type, enabled=runtime.scales_loss)
         self._clip_norm = float("inf") if clip_norm is None else clip_norm
         self._wrapped = runtime.wrap(task)
 

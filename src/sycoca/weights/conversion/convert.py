@@ -20,7 +20,7 @@ from sycoca.weights.conversion.hugging_face import HfClip, read_hugging_face
 from sycoca.weights.conversion.open_clip import CHECKPOINT_NAMES, open_clip_tensors, read_open_clip
 from sycoca.weights.conversion.open_clip_json import open_clip_json
 from sycoca.weights.conversion.open_clip_shapes import UnseenForms
-from sycoca.weights.conversion.pixels import hf_pixels, open_clip_pixels
+from sycoca.weights.conversion.pixels import OPEN_CLIP_RESIZE_MODES, hf_pixels, open_clip_pixels
 from sycoca.weights.folder import load_weights, save_weights
 from sycoca.weights.parts import save_image_encoder
 from sycoca.weights.provenance import Provenance
@@ -141,10 +141,10 @@ def _check_vocabulary(folder: Path, tokenizer_path: Path | None) -> None:
 def _assumed(config: SyCoCaConfig) -> str:
     image, text = config.image_encoder, config.text_encoder
     heads = f"{image.num_heads} and {text.num_heads} heads, {image.activation}"
-    pooler = f", {image.pooler.num_heads} pooler heads" if image.pooling == "attention" else ""
+    pooler = f", {image.pooler.num_heads} pooler heads" if image.form.has_pooler else ""
     # Some CLIPs see whole texts and pool otherwise (CLIPA, for one), with tensors of the same names.
     pooled = "causal text encoder, global features at [CLS] and the text's end"
-    cls = f", [CLS] mask {text.cls_mask}" if text.pooling == "cls" else f", {pooled}"
+    cls = f", [CLS] mask {text.cls_mask}" if text.has_cls_token else f", {pooled}"
     return f"assumed, as no shape shows it: {heads}{pooler}{cls}; a JSON config (--config) would tell"
 
 
@@ -182,7 +182,7 @@ def _write_folder(
         "mean": transforms.mean,
         "std": transforms.std,
         "interpolation": "bicubic",
-        "resize_mode": "squash" if transforms.resize == "squash" else "shortest",
+        "resize_mode": OPEN_CLIP_RESIZE_MODES[transforms.resize],
     }
     plain = {"model_cfg": described, "preprocess_cfg": pixels}
     with atomic_folder(folder) as unfinished:

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from sycoca.model.config import MLP_RATIO, Activation, ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
+from sycoca.model.config import MLP_RATIO, ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
+from sycoca.model.forms import Activation
 from sycoca.model.image_encoder import ImageEncoder
 from sycoca.model.sycoca import SyCoCa
 from sycoca.weights.conversion.checkpoint_files import read_checkpoint, read_json

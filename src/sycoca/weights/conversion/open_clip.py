@@ -87,5 +87,5 @@ def open_clip_tensors(model: SyCoCa) -> tuple[dict[str, Shaped[Tensor, "..."]], 
     dropped = tuple(
         part for beginning, part in _DROPPED_PARTS.items() if any(name.startswith(beginning) for name in own)
     )
-    prefix = "text." if model.config.text_encoder.pooling == "cls" else ""
+    prefix = "text." if model.config.text_encoder.has_cls_token else ""
     return to_theirs(kept, open_clip_table(model.config, prefix)), dropped

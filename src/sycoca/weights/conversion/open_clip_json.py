@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from sycoca.model.config import MLP_RATIO, ImageEncoderConfig, SyCoCaConfig
+from sycoca.model.forms import Activation, ClsMask, PoolerKind, Pooling, TextPooling
 from sycoca.weights.conversion.open_clip_shapes import HEAD_WIDTH, POOLER_HEADS, UnseenForms
 
 _NEUTRAL: dict[str, Any] = {
@@ -32,6 +33,16 @@ _KNOWN = {
     *("hf_tokenizer_name", "tokenizer_mode", "tokenizer_kwargs", "dim_head", "n_queries"),
 }
 """Fields that are read, checked by the shapes, or that change nothing at inference."""
+
+
+_ACTIVATIONS: Mapping[Activation, dict[str, bool]] = {"gelu": {}, "quick_gelu": {"quick_gelu": True}}
+_CLS_MASKS: Mapping[ClsMask, dict[str, bool]] = {"correct": {"correct_cls_mask": True}, "shifted": {}}
+_POOLERS: Mapping[PoolerKind, bool | str] = {"single": True, "parallel": "parallel", "cascade": "cascade"}
+"""How open_clip's JSON says it."""
+
+_HAS_POOLING: Mapping[Pooling, bool] = {"cls": True, "mean": False, "max": False, "attention": True}
+_HAS_TEXT_POOLING: Mapping[TextPooling, bool] = {"cls": True, "mean": False, "eos": True}
+"""Whether open_clip has it."""
 
 
 def forms_from_json(described: Mapping[str, Any], forms: UnseenForms, where: str) -> UnseenForms:
@@ -74,7 +85,7 @@ def check_sizes(described: Mapping[str, Any], config: SyCoCaConfig, where: str) 
             "layers": text.depth,
         },
     }
-    if image.pooling == "attention":
+    if image.form.has_pooler:
         found["vision_cfg"]["attn_pooler_queries"] = image.pooler.num_queries
     if decoder is not None:
         found["multimodal_cfg"] = {"width": text.width, "layers": decoder.depth}
@@ -110,12 +121,9 @@ def open_clip_json(config: SyCoCaConfig) -> dict[str, Any]:
         "vision_cfg": _vision_cfg(config.image_encoder, has_decoder=decoder is not None),
         "text_cfg": text_cfg,
     }
-    if text.activation == "quick_gelu":
-        described["quick_gelu"] = True
-    if text.pooling == "cls":
-        text_cfg |= {"embed_cls": True, "output_tokens": True}
-        if text.cls_mask == "correct":
-            text_cfg["correct_cls_mask"] = True
+    described |= _ACTIVATIONS[text.activation]
+    if text.has_cls_token:
+        text_cfg |= {"embed_cls": True, "output_tokens": True, **_CLS_MASKS[text.cls_mask]}
         described["custom_text"] = True
     if decoder is not None:
         described["multimodal_cfg"] = {**sizes, "heads": decoder.num_heads, "layers": decoder.depth}
@@ -136,9 +144,8 @@ def _vision_cfg(image: ImageEncoderConfig, *, has_decoder: bool) -> dict[str, An
         described["mlp_ratio"] = math.ceil(1e4 * image.mlp_features / image.width) / 1e4
     if not image.has_norm_pre:
         described["no_ln_pre"] = True
-    if image.pooling == "attention":
-        kind = image.pooler.kind
-        described["attentional_pool"] = True if kind == "single" else kind
+    if image.form.has_pooler:
+        described["attentional_pool"] = _POOLERS[image.pooler.kind]
         described["attn_pooler_queries"] = image.pooler.num_queries
         described["attn_pooler_heads"] = image.pooler.num_heads
     elif has_decoder and not image.norms_memory:
@@ -149,16 +156,16 @@ def _vision_cfg(image: ImageEncoderConfig, *, has_decoder: bool) -> dict[str, An
 def _check_known_there(config: SyCoCaConfig) -> None:
     image, text = config.image_encoder, config.text_encoder
     faults = {
-        f"image pooling {image.pooling}": image.pooling not in ("cls", "attention"),
-        f"text pooling {text.pooling}": text.pooling not in ("cls", "eos"),
+        f"image pooling {image.pooling}": not _HAS_POOLING[image.pooling],
+        f"text pooling {text.pooling}": not _HAS_TEXT_POOLING[text.pooling],
         f"a norm's epsilon of {image.norm_eps}": image.norm_eps != 1e-5,
         "another activation in each encoder": image.activation != text.activation,
-        "a text decoder without [CLS] in the text encoder": config.text_decoder is not None and text.pooling != "cls",
+        "a text decoder without [CLS] in the text encoder": config.text_decoder is not None and not text.has_cls_token,
         f"a text decoder of width {text.width} that sees an image of width {image.output_width}": (
             config.text_decoder is not None and text.width != image.output_width
         ),
         f"a pooler of width {image.pooler.width} with a joint space of {config.embed_dim}": (
-            image.pooling == "attention" and image.pooler.width != config.embed_dim
+            image.form.has_pooler and image.pooler.width != config.embed_dim
         ),
     }
     for fault, is_there in faults.items():

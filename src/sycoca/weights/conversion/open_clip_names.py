@@ -35,7 +35,7 @@ def _image_encoder(config: SyCoCaConfig) -> list[Correspondence]:
         rows += weight_and_bias("image_encoder.norm_pre", "visual.ln_pre")
     for i in range(encoder.depth):
         rows += _self_block(f"image_encoder.blocks.{i}", f"visual.transformer.resblocks.{i}")
-    if encoder.pooling == "attention":
+    if encoder.form.has_pooler:
         rows += _poolers(encoder.pooler, encoder.width)
     else:
         rows += weight_and_bias("image_encoder.norm_post", "visual.ln_post")
@@ -48,8 +48,8 @@ def _poolers(config: AttentionPoolerConfig, image_width: int) -> list[Correspond
     ours = "image_encoder.pooling"
     rows = weight_and_bias(f"{ours}.norm", "visual.ln_post")
     rows += _pooler(f"{ours}.memory_pooler", "visual.attn_pool", is_fused=config.width == image_width)
-    if config.kind != "single":
-        read_width = config.width if config.kind == "cascade" else image_width
+    if config.form.has_contrastive_pooler:
+        read_width = config.width if config.form.contrastive_reads_memory else image_width
         rows += _pooler(
             f"{ours}.contrastive_pooler", "visual.attn_pool_contrastive", is_fused=config.width == read_width
         )
@@ -72,7 +72,7 @@ def _text_encoder(config: SyCoCaConfig, prefix: str) -> list[Correspondence]:
         same("text_encoder.projection.weight", f"{prefix}text_projection", TRANSPOSED),
         *weight_and_bias("text_encoder.norm_final", f"{prefix}ln_final"),
     ]
-    if config.text_encoder.pooling == "cls":
+    if config.text_encoder.has_cls_token:
         rows.append(same("text_encoder.cls_token", f"{prefix}cls_emb"))
     for i in range(config.text_encoder.depth):
         rows += _self_block(f"text_encoder.blocks.{i}", f"{prefix}transformer.resblocks.{i}")

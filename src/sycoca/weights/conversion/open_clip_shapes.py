@@ -16,6 +16,7 @@ from sycoca.model.config import (
     TextDecoderConfig,
     TextEncoderConfig,
 )
+from sycoca.model.forms import POOLERS
 from sycoca.weights.shapes import Shapes
 
 HEAD_WIDTH = 64
@@ -121,7 +122,7 @@ def _pooler_kind(shapes: Shapes, forms: UnseenForms, where: str) -> PoolerKind:
         return "parallel"
     if shapes["visual.attn_pool.ln_k.weight"][0] != pooler_width:
         return "cascade"
-    if forms.pooler_kind in (None, "single"):
+    if forms.pooler_kind is None or not POOLERS[forms.pooler_kind].has_contrastive_pooler:
         raise ValueError(
             f"{where} has two poolers as wide as its image encoder, which may be parallel or cascade: give the model's"
             " JSON config with --config"

@@ -9,6 +9,9 @@ from sycoca.preprocess.config import ImageTransformConfig, ResizeKind
 Pixels = tuple[ImageTransformConfig, tuple[str, ...]]
 """Our transforms, and in a line each what they do otherwise."""
 
+OPEN_CLIP_RESIZE_MODES: Mapping[ResizeKind, str] = {"crop": "shortest", "squash": "squash"}
+"""What open_clip calls our ways of resizing."""
+
 _BICUBIC = 3
 """Pillow's number of the filter that we resize with."""
 
@@ -19,13 +22,14 @@ def open_clip_pixels(described: Mapping[str, Any], where: str) -> Pixels:
     Raises ValueError for a way of resizing that we do not have.
     """
     resize = described.get("resize_mode", "shortest")
-    if resize not in ("shortest", "squash"):
-        raise ValueError(f"{where}: resize_mode is {resize!r}; shortest and squash can be converted")
+    kinds: dict[str, ResizeKind] = {name: kind for kind, name in OPEN_CLIP_RESIZE_MODES.items()}
+    if resize not in kinds:
+        raise ValueError(f"{where}: resize_mode is {resize!r}; {' and '.join(kinds)} can be converted")
     filter_name = described.get("interpolation", "bicubic")
     return _transforms(
         described.get("mean"),
         described.get("std"),
-        "squash" if resize == "squash" else "crop",
+        kinds[resize],
         () if filter_name in ("bicubic", "random") else (_other_filter(filter_name),),
     )
 

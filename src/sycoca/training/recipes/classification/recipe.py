@@ -108,7 +108,7 @@ class ClassificationFinetuning(Finetuning[FinetuneClassificationConfig]):
 
     def _start_head(self, model: SyCoCa, loaded: LoadedWeights, source: SampleSource, names: tuple[str, ...]) -> None:
         """Let the head begin as the zero-shot classifier, up to the lengths of images' vectors, which it leaves out."""
-        if model.config.image_encoder.pooling == "max":
+        if not model.config.image_encoder.form.is_linear:
             raise ValueError(
                 "head_from_prompts: a model that takes the largest value over patches pools after the projection, and"
                 " no linear head equals its zero-shot classifier; leave it out"

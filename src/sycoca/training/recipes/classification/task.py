@@ -34,8 +34,7 @@ class ClassificationTask(TrainingTask[ClassBatch]):
 
     def leaves_parameters_unused(self) -> bool:
         """Return whether there is a pooler that makes the text decoder's memory alone."""
-        image = self.model.config.image_encoder
-        return image.pooling == "attention" and image.pooler.kind == "parallel"
+        return self.model.config.image_encoder.has_memory_pooler_of_its_own
 
     def total_loss(self, terms: LossTerms) -> Float[Tensor, ""]:
         """Return the cross-entropy."""

@@ -64,10 +64,9 @@ class ImageTextTask(TrainingTask[ImageTextBatch]):
 
     def leaves_parameters_unused(self) -> bool:
         """Return whether temperature and pooled features, or the pooler of the decoder's memory, serve nothing."""
-        image = self.model.config.image_encoder
-        has_own_memory_pooler = image.pooling == "attention" and image.pooler.kind == "parallel"
-        without_captioning = self.objectives.captioning_weight == 0
-        return self.objectives.contrastive_weight == 0 or (without_captioning and has_own_memory_pooler)
+        if self.objectives.contrastive_weight == 0:
+            return True
+        return self.objectives.captioning_weight == 0 and self.model.config.image_encoder.has_memory_pooler_of_its_own
 
     def total_loss(self, terms: LossTerms) -> Float[Tensor, ""]:
         """Return the weighted sum of the objectives that are switched on."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import assert_never
 
 from sycoca.data.samples import SampleSource
 from sycoca.evaluation.captioning import CaptioningOptions, evaluate_captioning
@@ -73,10 +74,19 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
     def measure(self, predictor: Predictor, source: SampleSource, sharding: Sharding) -> dict[str, float]:
         """Return the metrics of retrieval, and those of captions where they are what is trained for."""
         metrics = dict(evaluate_retrieval(predictor, source, sharding=sharding).metrics)
-        if self.config.task == "captioning" and predictor.model.text_decoder is not None:
+        if self._measures_captions() and predictor.model.text_decoder is not None:
             options = CaptioningOptions(with_meteor=False)  # Java would start anew at every validation
             metrics |= evaluate_captioning(predictor, source, options=options, sharding=sharding).metrics
         return metrics
+
+    def _measures_captions(self) -> bool:
+        match self.config.task:
+            case "retrieval":
+                return False
+            case "captioning":
+                return True
+            case unknown:
+                assert_never(unknown)
 
     def _model_config(self, old: SyCoCaConfig) -> SyCoCaConfig:
         changes = {}

@@ -42,7 +42,7 @@ class PretrainConfig(RunConfig):
     for never."""
 
     def __post_init__(self) -> None:
-        if self.tokenizer.kind == "trained" and self.tokenizer.vocab_size > self.model.text_encoder.vocab_size:
+        if self.tokenizer.trained_ids > self.model.text_encoder.vocab_size:
             raise ValueError(
                 f"tokenizer.vocab_size {self.tokenizer.vocab_size} is more than the"
                 f" {self.model.text_encoder.vocab_size} of model.text_encoder.vocab_size; set both"

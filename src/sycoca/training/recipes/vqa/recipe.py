@@ -8,6 +8,7 @@ from sycoca.data.samples import SampleSource
 from sycoca.evaluation.sharding import Sharding
 from sycoca.evaluation.vqa import AnsweringOptions, evaluate_vqa
 from sycoca.inference.predictor import Predictor
+from sycoca.objectives.answering import answers_exclude_each_other
 from sycoca.reports.question_gallery import question_gallery
 from sycoca.reports.run_report import Gallery
 from sycoca.training.engine.runtime import Runtime
@@ -91,7 +92,7 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
             loaded,
             model=replace(loaded.config.model, **changes),
             answers=answer_list.answers,
-            answers_exclude_each_other=config.loss == "cross_entropy",
+            answers_exclude_each_other=answers_exclude_each_other(config.loss),
             class_names=None,
         )
         model = self.started_model(loaded, weights).to(runtime.device)

@@ -1,0 +1,91 @@
+"""Every form of the model is one of its own: each value of each choice changes what the model computes."""
+
+from dataclasses import replace
+from itertools import combinations
+from typing import Any, get_args
+
+import pytest
+import torch
+from torch import Tensor
+
+from builders.models import BatchMaker, roughened
+from sycoca.model import forms
+from sycoca.model.config import MaskingConfig, SyCoCaConfig
+from sycoca.model.masking import choose_patches
+from sycoca.model.sycoca import SyCoCa
+
+
+def with_form(config: SyCoCaConfig, where: str, value: str) -> SyCoCaConfig:
+    """Return a config in which the field of that dotted name has the value."""
+    name, _, rest = where.partition(".")
+    part: Any = getattr(config, name)
+    return replace(config, **{name: with_form(part, rest, value) if rest else value})
+
+
+def outputs(config: SyCoCaConfig, make_batch: BatchMaker) -> dict[str, Tensor]:
+    """Return what a model with always the same random weights makes of always the same batch."""
+    torch.manual_seed(1)
+    model, batch = roughened(SyCoCa(config).double()), make_batch(longest=9)
+    images, texts = model.encode_images(batch.images), model.encode_texts(batch.tokens, batch.is_padding)
+    is_masked = torch.arange(16).expand(len(batch.images), 16) % 3 == 0
+    return {
+        "image_embeds": images.image_embeds,
+        "text_embeds": texts.text_embeds,
+        "reconstruction": model.reconstruct(batch.images, is_masked, texts.token_states, batch.is_padding),
+    }
+
+
+@pytest.mark.parametrize(
+    ("where", "choice", "output", "also"),
+    [
+        ("image_encoder.pooling", forms.Pooling, "image_embeds", {}),
+        ("image_encoder.pooler.kind", forms.PoolerKind, "image_embeds", {"image_encoder.pooling": "attention"}),
+        ("image_encoder.activation", forms.Activation, "image_embeds", {}),
+        ("text_encoder.pooling", forms.TextPooling, "text_embeds", {}),
+        ("text_encoder.cls_mask", forms.ClsMask, "text_embeds", {}),
+        ("text_encoder.cls_position", forms.ClsPosition, "text_embeds", {}),
+        ("text_encoder.activation", forms.Activation, "text_embeds", {}),
+        ("image_decoder.mask_tokens", forms.MaskTokenPlace, "reconstruction", {}),
+    ],
+)
+def test_every_value_changes_what_the_model_computes(
+    config: SyCoCaConfig, make_batch: BatchMaker, where: str, choice: Any, output: str, also: dict[str, str]
+):
+    for name, value in also.items():
+        config = with_form(config, name, value)
+    found = {value: outputs(with_form(config, where, value), make_batch)[output] for value in get_args(choice)}
+    assert len(found) > 1
+    for one, other in combinations(found, 2):
+        assert (found[one] - found[other]).abs().max() > 1e-6, f"{one} does what {other} does"
+
+
+def test_every_patch_score_ranks_patches_in_its_own_way(model: SyCoCa, make_batch: BatchMaker):
+    batch = make_batch()
+    images, texts = model.encode_images(batch.images), model.encode_texts(batch.tokens, batch.is_padding)
+    found = [
+        model.patch_scores(images, texts, batch.is_padding, score).argsort(dim=1)
+        for score in get_args(forms.PatchScore)
+    ]
+    assert len(found) > 1
+    assert not any(torch.equal(one, other) for one, other in combinations(found, 2))
+
+
+def test_every_strategy_hides_and_masks_other_patches():
+    scores = torch.rand(4, 16)
+    choices = [
+        choose_patches(scores, MaskingConfig(strategy=strategy), draw_keys=range(4))
+        for strategy in get_args(forms.MaskingStrategy)
+    ]
+    assert len(choices) > 1
+    for one, other in combinations(choices, 2):
+        assert not torch.equal(one.is_hidden, other.is_hidden)
+        assert not torch.equal(one.is_masked, other.is_masked)
+
+
+def test_poolers_need_a_query_for_the_memory(config: SyCoCaConfig):
+    pooler = config.image_encoder.pooler
+    for kind, form in forms.POOLERS.items():
+        fewest = 1 + form.num_global_queries
+        replace(pooler, kind=kind, num_queries=fewest)
+        with pytest.raises(ValueError, match=f"at least {fewest} with kind '{kind}'"):
+            replace(pooler, kind=kind, num_queries=fewest - 1)
