@@ -36,7 +36,7 @@ def test_self_attention_equals_the_slow_version(is_causal: bool):
     torch.testing.assert_close(attention(x, norm, is_causal=is_causal), attention.output(expected))
 
 
-def test_the_last_positions_see_what_they_see_among_all():
+def test_computing_only_the_last_queries_gives_the_same_outputs():
     attention, norm, x = SelfAttention(6, 2).double(), norm_of(6), torch.randn(2, 5, 6, dtype=torch.float64)
     expected = attention(x, norm, is_causal=False)[:, -2:]
     torch.testing.assert_close(attention(x, norm, is_causal=False, num_queries=2), expected)
@@ -56,7 +56,7 @@ def test_cross_attention_ignores_keys_it_may_not_attend_to():
 def slow_cross_attention(
     attention: CrossAttention, x: torch.Tensor, norm: nn.LayerNorm, memory: torch.Tensor, memory_norm: nn.LayerNorm
 ) -> torch.Tensor:
-    """Row by row and head by head; an image's rows lie side by side."""
+    """Row by row and head by head; rows of one image are consecutive."""
     rows_per_image, features = len(x) // len(memory), x.shape[2] // attention.num_heads
     rows = []
     for row, own in enumerate(attention.query(norm(x))):
@@ -81,11 +81,11 @@ def test_cross_attention_equals_the_slow_version(monkeypatch, num_tokens, num_ke
         CrossAttention, "keys_values", lambda self, *memory: projections.append(None) or keys_values(self, *memory)
     )
     torch.testing.assert_close(attention(x, norm, Memory(memory), memory_norm), expected)
-    # Few queries of many keys never project the keys.
+    # With few queries and many keys, the keys are not projected.
     assert len(projections) == (0 if num_keys > num_tokens else 1)
 
 
-def test_folding_gives_every_tensor_the_gradients_of_projecting():
+def test_folded_attention_has_the_gradients_of_projected_keys_and_values():
     attention, norm, memory_norm = (
         CrossAttention(width=6, memory_width=10, num_heads=2).double(),
         norm_of(6),
@@ -102,7 +102,7 @@ def test_folding_gives_every_tensor_the_gradients_of_projecting():
         torch.testing.assert_close(own, expected, rtol=1e-10, atol=1e-12)
 
 
-def test_layers_share_what_a_memory_works_out():
+def test_layers_share_the_computations_of_a_memory():
     first, second = (CrossAttention(width=6, memory_width=10, num_heads=2).double() for _ in range(2))
     x, norm, memory_norm = torch.randn(3, 2, 6, dtype=torch.float64), norm_of(6), norm_of(10)
     memory = Memory(torch.randn(3, 40, 10, dtype=torch.float64))
@@ -113,7 +113,7 @@ def test_layers_share_what_a_memory_works_out():
     assert once.is_contiguous()
 
 
-def test_packed_rows_attend_as_padded_ones_do():
+def test_packed_rows_attend_as_padded_rows():
     is_real = torch.arange(4) < torch.tensor([[2], [4], [1]])
     x, packing = torch.randn(3, 4, 6, dtype=torch.float64), Packing(is_real)
     to_itself, norm = SelfAttention(width=6, num_heads=2).double(), norm_of(6)
@@ -125,7 +125,7 @@ def test_packed_rows_attend_as_padded_ones_do():
     torch.testing.assert_close(packed[0], to_memory(x, norm, memory, memory_norm)[is_real])
 
 
-def test_attention_through_a_cache_equals_attention_at_once():
+def test_attention_with_a_cache_equals_attention_without():
     attention, norm = SelfAttention(width=6, num_heads=2).double(), norm_of(6)
     x = torch.randn(3, 5, 6, dtype=torch.float64)
     cache = KeyValueCache(max_tokens=5)

@@ -23,7 +23,7 @@ def test_cached_decoding_equals_uncached(model: SyCoCa, make_batch: BatchMaker):
     assert state.num_tokens == 9
 
 
-def test_beams_share_their_image_and_follow_a_reordering(model: SyCoCa, make_batch: BatchMaker):
+def test_beams_share_their_images_memory_and_can_be_reordered(model: SyCoCa, make_batch: BatchMaker):
     batch = make_batch(batch=2)
     memory = model.memory(model.encode_images(batch.images))
     tokens = torch.randint(3, 30, (6, 5))
@@ -38,7 +38,7 @@ def test_beams_share_their_image_and_follow_a_reordering(model: SyCoCa, make_bat
     torch.testing.assert_close(model.next_token_logits(new, state), expected)
 
 
-def test_images_can_be_dropped_on_the_way(model: SyCoCa, make_batch: BatchMaker):
+def test_images_can_be_dropped_while_decoding(model: SyCoCa, make_batch: BatchMaker):
     batch = make_batch(batch=3)
     memory = model.memory(model.encode_images(batch.images))
     tokens = torch.randint(3, 30, (3, 4))

@@ -1,4 +1,4 @@
-"""The forms that converted weights bring: open_clip's [CLS], CLIP's pooling and activation, ViT without norm_pre."""
+"""Architectural options of converted weights: open_clip's [CLS], CLIP's pooling and activation, ViT without norm_pre."""
 
 from dataclasses import replace
 from typing import Any
@@ -23,7 +23,7 @@ def with_image(config: SyCoCaConfig, **changes: Any) -> SyCoCa:
 
 
 def plain_cls_embeds(encoder: TextEncoder, rows: Tensor, *, is_mask_shifted: bool) -> Tensor:
-    """What open_clip does with rows padded with 0: [CLS] at the end of the row, a mask of keys that are no padding.
+    """Return open_clip's embeddings of rows padded with 0: [CLS] at the end of the row, and a mask that excludes padding keys.
 
     The shifted mask has the entry of [CLS] in front, so every key gets that of its neighbor on the left.
     """
@@ -40,7 +40,7 @@ def plain_cls_embeds(encoder: TextEncoder, rows: Tensor, *, is_mask_shifted: boo
 
 
 @pytest.mark.parametrize("cls_mask", ["correct", "shifted"])
-def test_the_last_position_means_rows_that_are_padded_to_the_context(
+def test_cls_position_last_equals_rows_padded_to_the_context(
     config: SyCoCaConfig, make_batch: BatchMaker, cls_mask: str
 ):
     encoder, batch = with_text(config, cls_mask=cls_mask).text_encoder, make_batch(longest=12)
@@ -55,7 +55,7 @@ def test_the_last_position_means_rows_that_are_padded_to_the_context(
 
 @pytest.mark.parametrize("length", [9, 10, 12])
 @pytest.mark.parametrize("cls_mask", ["correct", "shifted"])
-def test_the_end_of_the_row_is_where_the_given_padding_ends(
+def test_cls_position_row_end_follows_the_given_padding(
     config: SyCoCaConfig, make_batch: BatchMaker, cls_mask: str, length: int
 ):
     encoder, batch = with_text(config, cls_mask=cls_mask, cls_position="row_end").text_encoder, make_batch(longest=9)
@@ -65,7 +65,7 @@ def test_the_end_of_the_row_is_where_the_given_padding_ends(
     torch.testing.assert_close(encoder(rows, is_padding)[1], expected)
 
 
-def test_the_forms_of_cls_leave_token_states_alone(config: SyCoCaConfig, make_batch: BatchMaker):
+def test_the_options_of_cls_do_not_change_token_states(config: SyCoCaConfig, make_batch: BatchMaker):
     batch = make_batch()
     correct = with_text(config).text_encoder
     for changes in ({"cls_mask": "shifted"}, {"cls_position": "row_end"}):
@@ -78,12 +78,12 @@ def test_the_forms_of_cls_leave_token_states_alone(config: SyCoCaConfig, make_ba
         assert not torch.allclose(other_embeds, embeds)
 
 
-def test_forms_of_cls_are_refused_without_cls(config: SyCoCaConfig):
-    with pytest.raises(ValueError, match=r"those of \[CLS\], pooling is mean"):
+def test_the_options_of_cls_are_refused_without_cls(config: SyCoCaConfig):
+    with pytest.raises(ValueError, match=r"apply to pooling cls only, pooling is mean"):
         replace(config.text_encoder, pooling="mean", cls_mask="shifted")
 
 
-def test_clip_pools_the_token_that_ends_a_caption(config: SyCoCaConfig, make_batch: BatchMaker):
+def test_clip_pools_the_eos_token(config: SyCoCaConfig, make_batch: BatchMaker):
     encoder, batch = with_text(config, pooling="eos").text_encoder, make_batch()
     states, embeds = encoder(batch.tokens, batch.is_padding)
     assert encoder.cls_token is None
@@ -92,9 +92,9 @@ def test_clip_pools_the_token_that_ends_a_caption(config: SyCoCaConfig, make_bat
     torch.testing.assert_close(embeds, encoder.project_tokens(states)[is_end])
 
 
-def test_quick_gelu_is_x_times_its_sigmoid_with_its_gradients():
+def test_quick_gelu_and_its_gradients_equal_the_formula():
     layer, x = Linear(5, 7).double(), torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
-    ours, plain = layer.of_activation("quick_gelu", x), layer(x / (1 + torch.exp(-1.702 * x)))
+    ours, plain = layer.after_activation("quick_gelu", x), layer(x / (1 + torch.exp(-1.702 * x)))
     torch.testing.assert_close(ours, plain)
     inputs = (x, *layer.parameters())
     own, expected = (torch.autograd.grad(out.square().sum(), inputs) for out in (ours, plain))
@@ -102,7 +102,7 @@ def test_quick_gelu_is_x_times_its_sigmoid_with_its_gradients():
         torch.testing.assert_close(left, right)
 
 
-def test_both_encoders_and_the_text_decoder_have_their_activation(config: SyCoCaConfig):
+def test_both_encoders_and_the_text_decoder_use_the_configured_activation(config: SyCoCaConfig):
     image = replace(config.image_encoder, activation="quick_gelu")
     text = replace(config.text_encoder, activation="quick_gelu")
     model = SyCoCa(replace(config, image_encoder=image, text_encoder=text))
@@ -112,7 +112,7 @@ def test_both_encoders_and_the_text_decoder_have_their_activation(config: SyCoCa
         assert block.mlp.activation == "quick_gelu"
 
 
-def test_a_vit_has_no_first_norm_and_its_own_epsilon(config: SyCoCaConfig, make_batch: BatchMaker):
+def test_a_vit_has_no_norm_before_its_blocks_and_its_own_epsilon(config: SyCoCaConfig, make_batch: BatchMaker):
     model = with_image(config, has_norm_pre=False, norm_eps=1e-12)
     assert not any(name.startswith("image_encoder.norm_pre") for name in model.state_dict())
     norms = [module for module in model.image_encoder.modules() if isinstance(module, nn.LayerNorm)]
@@ -121,7 +121,7 @@ def test_a_vit_has_no_first_norm_and_its_own_epsilon(config: SyCoCaConfig, make_
     assert model.encode_images(make_batch().images).image_embeds.isfinite().all()
 
 
-def test_coca_base_gives_its_decoder_normed_patches(config: SyCoCaConfig, make_batch: BatchMaker):
+def test_norms_memory_normalizes_the_decoders_memory(config: SyCoCaConfig, make_batch: BatchMaker):
     model = with_image(config, norms_memory=True)
     encoded = model.encode_images(make_batch().images)
     norm = model.image_encoder.norm_post
@@ -130,7 +130,7 @@ def test_coca_base_gives_its_decoder_normed_patches(config: SyCoCaConfig, make_b
 
 
 @pytest.mark.parametrize("kind", ["parallel", "cascade"])
-def test_what_two_poolers_return_is_in_the_joint_space(config: SyCoCaConfig, make_batch: BatchMaker, kind: str):
+def test_two_poolers_need_no_projection(config: SyCoCaConfig, make_batch: BatchMaker, kind: str):
     pooler = replace(config.image_encoder.pooler, kind=kind)
     model = with_image(config, pooling="attention", pooler=pooler)
     assert not any("projection" in name for name in model.image_encoder.state_dict())
@@ -145,9 +145,7 @@ def test_what_two_poolers_return_is_in_the_joint_space(config: SyCoCaConfig, mak
     [{}, {"pooling": "mean"}, {"pooling": "eos"}, {"cls_mask": "shifted"}, {"cls_position": "row_end"}],
     ids=str,
 )
-def test_texts_that_are_not_packed_have_the_same_embeddings(
-    config: SyCoCaConfig, make_batch: BatchMaker, changes: dict[str, Any]
-):
+def test_unpacked_texts_have_the_same_embeddings(config: SyCoCaConfig, make_batch: BatchMaker, changes: dict[str, Any]):
     encoder, batch = with_text(config, **changes).text_encoder, make_batch()
     packed, padded = (encoder(batch.tokens, batch.is_padding, is_packed=choice) for choice in (True, False))
     torch.testing.assert_close(padded[1], packed[1])
@@ -160,7 +158,7 @@ def test_texts_that_are_not_packed_have_the_same_embeddings(
     [{"pooling": "cls"}, *({"pooling": "attention", "kind": kind} for kind in ("single", "parallel", "cascade"))],
     ids=str,
 )
-def test_the_length_of_the_memory_is_known(config: SyCoCaConfig, make_batch: BatchMaker, changes: dict[str, Any]):
+def test_memory_length_is_that_of_the_memory(config: SyCoCaConfig, make_batch: BatchMaker, changes: dict[str, Any]):
     pooler = replace(config.image_encoder.pooler, kind=changes.get("kind", "single"))
     model = with_image(config, pooling=changes["pooling"], pooler=pooler)
     memory = model.memory(model.encode_images(make_batch().images))

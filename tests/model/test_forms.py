@@ -45,7 +45,7 @@ def outputs(config: SyCoCaConfig, make_batch: BatchMaker) -> dict[str, Tensor]:
         ("text_encoder.cls_mask", forms.ClsMask, "text_embeds", {}),
         ("text_encoder.cls_position", forms.ClsPosition, "text_embeds", {}),
         ("text_encoder.activation", forms.Activation, "text_embeds", {}),
-        ("image_decoder.mask_tokens", forms.MaskTokenPlace, "reconstruction", {}),
+        ("image_decoder.mask_tokens", forms.MaskTokenPosition, "reconstruction", {}),
     ],
 )
 def test_every_value_changes_what_the_model_computes(

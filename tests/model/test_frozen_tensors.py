@@ -1,4 +1,4 @@
-"""What is frozen costs no gradient of its own, and changes no bit of the others'."""
+"""Frozen tensors save their gradient computation and change no bit of other gradients."""
 
 from collections.abc import Callable, Iterable
 from itertools import combinations
@@ -19,13 +19,13 @@ from sycoca.objectives.pretraining import pretraining_losses
 
 ROWS, WIDTH, OUT = 6, 5, 7
 MATRIX = 2 * ROWS * WIDTH * OUT
-"""Operations of each product that a linear layer's backward pass has: of its input's gradient and of its weight's."""
+"""Operations of one product in the backward pass of a linear layer: for the gradient of its input or of its weight."""
 
 
 def gradients(
     compute: Callable[[], Tensor], tensors: dict[str, Tensor], frozen: Iterable[str]
 ) -> tuple[dict[str, Tensor], int]:
-    """Return the gradients of what is not frozen, by name, and the operations of the backward pass."""
+    """Return the gradients of the tensors that are not frozen, by name, and the operations of the backward pass."""
     for name, tensor in tensors.items():
         tensor.requires_grad_(name not in frozen).grad = None
     out = compute().square().sum()
@@ -34,31 +34,31 @@ def gradients(
     return {name: tensor.grad for name, tensor in tensors.items() if tensor.grad is not None}, counter.get_total_flops()
 
 
-def choices(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return all choices of some, but not all."""
+def proper_subsets(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Return all proper_subsets of some, but not all."""
     names = list(names)
     return [chosen for size in range(1, len(names)) for chosen in combinations(names, size)]
 
 
-def assert_frozen_ones_are_left_out(compute: Callable[[], Tensor], tensors: dict[str, Tensor]) -> None:
+def assert_frozen_tensors_change_no_other_gradient(compute: Callable[[], Tensor], tensors: dict[str, Tensor]) -> None:
     expected, _ = gradients(compute, tensors, ())
     assert expected.keys() == tensors.keys()
-    for frozen in choices(tensors):
+    for frozen in proper_subsets(tensors):
         found, _ = gradients(compute, tensors, frozen)
         assert found.keys() == tensors.keys() - set(frozen)
         for name, gradient in found.items():
             assert torch.equal(gradient, expected[name]), (name, frozen)
 
 
-def layer_of_norm() -> tuple[Callable[[], Tensor], dict[str, Tensor]]:
+def norm_and_layer() -> tuple[Callable[[], Tensor], dict[str, Tensor]]:
     norm, layer, x = nn.LayerNorm(WIDTH), Linear(WIDTH, OUT), torch.randn(2, 3, WIDTH)
     tensors = {"x": x, "scale": norm.weight, "shift": norm.bias, "weight": layer.weight, "bias": layer.bias}
-    return lambda: layer.of_norm(norm, x), tensors
+    return lambda: layer.after_norm(norm, x), tensors
 
 
-def layer_of_activation() -> tuple[Callable[[], Tensor], dict[str, Tensor]]:
+def activation_and_layer() -> tuple[Callable[[], Tensor], dict[str, Tensor]]:
     layer, x = Linear(WIDTH, OUT), torch.randn(2, 3, WIDTH)
-    return lambda: layer.of_activation("quick_gelu", x), {"x": x, "weight": layer.weight, "bias": layer.bias}
+    return lambda: layer.after_activation("quick_gelu", x), {"x": x, "weight": layer.weight, "bias": layer.bias}
 
 
 def attention() -> tuple[Callable[[], Tensor], dict[str, Tensor]]:
@@ -72,16 +72,16 @@ def attention() -> tuple[Callable[[], Tensor], dict[str, Tensor]]:
     return lambda: folded_attention(queries, memory, memory.detach().mT.contiguous(), keys, values, 2), tensors
 
 
-@pytest.mark.parametrize("make", [layer_of_norm, layer_of_activation, attention])
-def test_what_is_not_frozen_has_the_same_gradients_to_the_last_bit(make):
-    assert_frozen_ones_are_left_out(*make())
+@pytest.mark.parametrize("make", [norm_and_layer, activation_and_layer, attention])
+def test_freezing_changes_no_bit_of_the_other_gradients(make):
+    assert_frozen_tensors_change_no_other_gradient(*make())
 
 
-@pytest.mark.parametrize("make", [layer_of_norm, layer_of_activation])
+@pytest.mark.parametrize("make", [norm_and_layer, activation_and_layer])
 @pytest.mark.parametrize(
     ("frozen", "num_products"), [((), 2), (("weight",), 1), (("x", "scale", "shift"), 1), (("bias",), 2)]
 )
-def test_a_layer_computes_the_products_that_are_asked_for(make, frozen: tuple[str, ...], num_products: int):
+def test_backward_computes_only_the_products_that_are_needed(make, frozen: tuple[str, ...], num_products: int):
     assert gradients(*make(), frozen)[1] == num_products * MATRIX
 
 
@@ -99,12 +99,12 @@ def losses(model: SyCoCa, batch) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("frozen", "share"),
-    # A frozen encoder at the bottom has no backward pass at all; gradients pass through a frozen decoder.
+    ("frozen", "fraction"),
+    # A frozen encoder needs no backward pass; gradients still pass through a frozen decoder.
     [(("image_encoder",), 0.75), (("image_encoder", "text_encoder"), 0.65), (("text_decoder",), 0.95)],
 )
-def test_frozen_parts_of_a_model_cost_less_and_leave_the_others_gradients(
-    model: SyCoCa, make_batch: BatchMaker, frozen: tuple[str, ...], share: float
+def test_freezing_components_saves_operations_and_changes_no_other_gradient(
+    model: SyCoCa, make_batch: BatchMaker, frozen: tuple[str, ...], fraction: float
 ):
     batch = make_batch()
     names = [name for name, _ in model.named_parameters() if name.startswith(frozen)]
@@ -113,4 +113,4 @@ def test_frozen_parts_of_a_model_cost_less_and_leave_the_others_gradients(
     found, operations = gradients(lambda: losses(model, batch), tensors, names)
     assert found.keys() == expected.keys() - set(names)
     assert all(torch.equal(gradient, expected[name]) for name, gradient in found.items())
-    assert operations < share * all_operations
+    assert operations < fraction * all_operations

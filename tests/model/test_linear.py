@@ -7,15 +7,15 @@ from sycoca.model.linear import Linear
 @torch.no_grad()
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(1,), (16,), (4, 4), (2, 9, 1), (60,)])
-def test_few_rows_have_the_results_of_many(shape: tuple[int, ...], bias: bool):
+def test_few_rows_give_the_same_results(shape: tuple[int, ...], bias: bool):
     layer, x = Linear(20, 30, bias=bias), torch.randn(*shape, 20)
     expected = torch.nn.functional.linear(x, layer.weight, layer.bias)
     out = layer(x)
     torch.testing.assert_close(out, expected)
-    assert out.is_contiguous()  # attention's fused kernel takes nothing else
+    assert out.is_contiguous()  # the fused attention kernel needs it
 
 
-def test_few_rows_take_the_other_way_round_where_no_gradient_is_asked_for(monkeypatch: pytest.MonkeyPatch):
+def test_few_rows_use_the_transposed_product_without_gradients(monkeypatch: pytest.MonkeyPatch):
     layer, x, plain = Linear(20, 30), torch.randn(16, 20), []
     monkeypatch.setattr(torch.nn.Linear, "forward", lambda _, x: plain.append(None) or x.new_zeros(len(x), 30))
     layer(x)

@@ -21,19 +21,19 @@ from sycoca.randomness import derive_generators
 SCORES = torch.tensor([[0.1, 0.9, 0.8, 0.2], [0.5, -0.3, 0.4, 0.6]])
 
 
-def test_captioning_loses_the_worst_patches_and_reconstruction_rebuilds_the_best():
+def test_captioning_hides_the_worst_patches_and_reconstruction_masks_the_best():
     choice = choose_patches(SCORES, MaskingConfig(strategy="attentive"), [1, 2])
     assert choice.is_hidden.tolist() == [[True, False, False, True], [False, True, True, False]]
     assert choice.is_masked.tolist() == [[False, True, True, False], [True, False, False, True]]
 
 
-def test_inverse_does_the_opposite():
+def test_inverse_reverses_the_ranking():
     choice = choose_patches(SCORES, MaskingConfig(strategy="inverse"), [1, 2])
     assert choice.is_hidden.tolist() == [[False, True, True, False], [True, False, False, True]]
     assert choice.is_masked.tolist() == [[True, False, False, True], [False, True, True, False]]
 
 
-def test_random_depends_on_the_sample_alone_and_draws_anew_for_each_objective():
+def test_random_choice_depends_on_the_sample_alone_and_differs_between_objectives():
     masking = MaskingConfig(strategy="random")
     scores = torch.zeros(3, 64)
     together = choose_patches(scores, masking, [7, 8, 9])
@@ -45,7 +45,7 @@ def test_random_depends_on_the_sample_alone_and_draws_anew_for_each_objective():
     assert together.is_hidden.sum(1).tolist() == [32, 32, 32]
 
 
-def test_the_two_ratios_are_each_their_own():
+def test_the_two_ratios_are_independent():
     masking = MaskingConfig(captioning_hidden_ratio=0.25, reconstruction_masked_ratio=0.75)
     choice = choose_patches(SCORES, masking, [1, 2])
     assert choice.is_hidden.sum(1).tolist() == [1, 1]
@@ -60,11 +60,11 @@ def test_of_equal_scores_the_lower_index_wins():
 
 
 @pytest.mark.parametrize(("ratio", "expected"), [(0.5, 3), (0.49, 3), (0.01, 1), (0.99, 6), (0.25, 1)])
-def test_counts_are_rounded_down_and_leave_something_on_both_sides(ratio: float, expected: int):
+def test_counts_are_rounded_down_to_at_least_1_and_at_most_all_but_one(ratio: float, expected: int):
     assert num_chosen(7, ratio) == expected
 
 
-def test_token_max_equals_the_slow_version_and_leaves_out_what_is_no_word():
+def test_token_max_equals_the_slow_version_and_ignores_special_tokens():
     patches = F.normalize(torch.randn(2, 4, 5, dtype=torch.float64), dim=-1)
     tokens = F.normalize(torch.randn(2, 6, 5, dtype=torch.float64), dim=-1)
     is_padding = torch.tensor([[False] * 6, [False] * 4 + [True] * 2])

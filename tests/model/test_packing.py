@@ -3,7 +3,7 @@ import torch
 from sycoca.model.packing import Packing
 
 
-def test_packing_takes_real_positions_and_gives_them_back():
+def test_unpacking_restores_real_positions_and_zeros_padding():
     is_real = torch.tensor([[True, True, False], [True, False, False], [True, True, True]])
     padded = torch.randn(3, 3, 4, dtype=torch.float64)
     packing = Packing(is_real)
@@ -12,14 +12,14 @@ def test_packing_takes_real_positions_and_gives_them_back():
     assert torch.equal(packing.unpack(packed), padded.where(is_real[:, :, None], 0.0))
 
 
-def test_both_ways_carry_gradients():
+def test_packing_and_unpacking_pass_gradients():
     is_real = torch.tensor([[True, False], [True, True]])
     packing, padded = Packing(is_real), torch.randn(2, 2, 3, requires_grad=True)
     (packing.unpack(packing.pack(padded) * 2) ** 2).sum().backward()
     torch.testing.assert_close(padded.grad, (8 * padded).where(is_real[:, :, None], 0.0))
 
 
-def test_rows_may_be_cut_otherwise_between():
+def test_rows_may_be_reshaped_before_packing():
     packing = Packing(torch.tensor([[True, True], [True, False]]))
     padded = torch.randn(2, 2, 3)
     assert torch.equal(packing.pack(padded.reshape(1, 4, 3)), packing.pack(padded))

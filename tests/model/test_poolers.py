@@ -13,7 +13,7 @@ def pooling(request: pytest.FixtureRequest) -> AttentionPooling:
     return AttentionPooling(config, image_width=12).double()
 
 
-def test_one_token_by_itself_is_the_feature_of_an_image_that_has_it_alone(pooling: AttentionPooling):
+def test_each_alone_equals_pooling_an_image_of_one_token(pooling: AttentionPooling):
     tokens = torch.randn(2, 5, 12, dtype=torch.float64)
     each = pooling.feature_of_each(tokens)
     for j in range(5):
@@ -26,7 +26,7 @@ def test_the_order_of_the_keys_does_not_matter(pooling: AttentionPooling):
     torch.testing.assert_close(pooling.feature(tokens[:, order]), pooling.feature(tokens))
 
 
-def test_single_keeps_query_0_for_the_feature(pooling: AttentionPooling):
+def test_single_uses_query_0_for_the_global_feature(pooling: AttentionPooling):
     tokens = torch.randn(2, 5, 12, dtype=torch.float64)
     is_single = pooling.contrastive_pooler is None
     assert pooling.memory(tokens).shape == (2, 3 if is_single else 4, 8)
@@ -36,7 +36,7 @@ def test_single_keeps_query_0_for_the_feature(pooling: AttentionPooling):
         torch.testing.assert_close(pooling.memory(tokens), pooled[:, 1:])
 
 
-def test_cascade_reads_the_memory_and_parallel_does_not():
+def test_cascade_pools_the_memory_and_parallel_does_not():
     tokens = torch.randn(1, 5, 12)
     for kind, reads in (("cascade", True), ("parallel", False)):
         pooling = AttentionPooling(AttentionPoolerConfig(kind=kind, num_queries=4, width=8, num_heads=2), 12)

@@ -26,7 +26,7 @@ def with_pooling(config: SyCoCaConfig, image: str, text: str) -> SyCoCa:
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
-def test_a_caption_is_the_same_alone_in_any_batch_and_at_any_trim(config, make_batch: BatchMaker, pooling: str):
+def test_a_captions_embedding_does_not_depend_on_its_batch_or_padding(config, make_batch: BatchMaker, pooling: str):
     model, batch = with_pooling(config, "cls", pooling), make_batch()
     together = model.encode_texts(batch.tokens, batch.is_padding).text_embeds
     for i in range(len(batch.tokens)):
@@ -36,7 +36,7 @@ def test_a_caption_is_the_same_alone_in_any_batch_and_at_any_trim(config, make_b
             torch.testing.assert_close(alone.text_embeds[0], together[i], rtol=0, atol=1e-12)
 
 
-def test_what_padding_holds_does_not_matter(model: SyCoCa, make_batch: BatchMaker):
+def test_padding_ids_do_not_change_outputs(model: SyCoCa, make_batch: BatchMaker):
     batch = make_batch()
     other = torch.where(batch.is_padding, 17, batch.tokens)
     before, after = (model.encode_texts(tokens, batch.is_padding) for tokens in (batch.tokens, other))
@@ -79,7 +79,7 @@ def test_a_later_token_changes_no_earlier_logit(model: SyCoCa, make_batch: Batch
 
 @pytest.mark.parametrize("mask_tokens", ["decoder", "encoder"])
 @pytest.mark.parametrize("pooling", ["cls", "mean", "max", "attention"])
-def test_nothing_of_a_masked_patch_reaches_its_prediction(config, make_batch: BatchMaker, mask_tokens: str, pooling):
+def test_masked_pixels_do_not_leak_into_their_prediction(config, make_batch: BatchMaker, mask_tokens: str, pooling):
     changed_config = replace(
         config,
         image_encoder=replace(config.image_encoder, pooling=pooling),
@@ -98,7 +98,7 @@ def test_nothing_of_a_masked_patch_reaches_its_prediction(config, make_batch: Ba
     assert torch.equal(moved, ~is_masked)
 
 
-def test_reconstruction_knows_where_its_patches_are_and_reads_the_caption(model: SyCoCa, make_batch: BatchMaker):
+def test_reconstruction_depends_on_positions_and_on_the_caption(model: SyCoCa, make_batch: BatchMaker):
     batch = make_batch(batch=2)
     states = model.encode_texts(batch.tokens, batch.is_padding).token_states
     is_masked = torch.zeros(2, 16, dtype=torch.bool)
@@ -124,7 +124,7 @@ def test_without_text_guidance_the_caption_does_not_matter(config: SyCoCaConfig,
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean", "max", "attention"])
-def test_the_decoder_sees_kept_patches_only(config: SyCoCaConfig, make_batch: BatchMaker, pooling: str):
+def test_the_text_decoder_sees_kept_patches_only(config: SyCoCaConfig, make_batch: BatchMaker, pooling: str):
     model, batch = with_pooling(config, pooling, "cls"), make_batch(batch=2)
     images = model.encode_images(batch.images)
     kept = torch.tensor([[0, 3, 7], [2, 3, 15]])
@@ -138,7 +138,7 @@ def test_the_decoder_sees_kept_patches_only(config: SyCoCaConfig, make_batch: Ba
 
 @pytest.mark.parametrize("kind", ["single", "parallel", "cascade"])
 @pytest.mark.parametrize("pooling", ["cls", "mean", "max", "attention"])
-def test_every_parameter_is_used_and_initialized_on_purpose(config, make_batch: BatchMaker, pooling: str, kind):
+def test_every_parameter_is_used_and_explicitly_initialized(config, make_batch: BatchMaker, pooling: str, kind):
     image = replace(config.image_encoder, pooling=pooling, pooler=replace(config.image_encoder.pooler, kind=kind))
     model = SyCoCa(replace(config, image_encoder=image))
     with torch.no_grad():
@@ -146,7 +146,7 @@ def test_every_parameter_is_used_and_initialized_on_purpose(config, make_batch: 
             parameter.fill_(torch.nan)
         model.log_logit_scale.fill_(0.0)
     for module in model.modules():
-        # A plain Linear's own default would pass for a decision: only ours and the norms' count.
+        # The default initialization of a plain nn.Linear does not count as explicit.
         if not isinstance(module, nn.Linear | nn.MultiheadAttention) and hasattr(module, "reset_parameters"):
             module.reset_parameters()
     left = [name for name, parameter in model.named_parameters() if not parameter.isfinite().all()]
@@ -185,7 +185,7 @@ def test_temperature_stays_between_1_and_100(model: SyCoCa):
         assert model.logit_scale().item() == pytest.approx(expected)
 
 
-def test_absent_components_are_named(config: SyCoCaConfig, make_batch: BatchMaker):
+def test_errors_name_the_missing_component(config: SyCoCaConfig, make_batch: BatchMaker):
     clip, batch = SyCoCa(replace(config, text_decoder=None, image_decoder=None)), make_batch(dtype=torch.float32)
     assert clip.text_decoder is None
     assert clip.image_decoder is None
@@ -202,7 +202,7 @@ def test_captions_longer_than_the_context_are_refused(model: SyCoCa):
         model.encode_texts(tokens, torch.zeros(1, 13, dtype=torch.bool))
 
 
-def test_sizes_that_do_not_fit_are_refused():
+def test_inconsistent_sizes_are_refused():
     with pytest.raises(ValueError, match="image_size 30 is not a multiple of patch_size 4"):
         ImageEncoderConfig(image_size=30, patch_size=4)
     with pytest.raises(ValueError, match=r"model.text_encoder.width 10 is not a multiple of num_heads 4"):

@@ -6,7 +6,7 @@ from sycoca.model.linear import Linear
 from sycoca.model.transformer import Mlp
 
 
-def test_an_mlp_keeps_its_input_and_one_of_its_wide_tensors_for_backward():
+def test_an_mlp_saves_its_input_and_one_hidden_tensor_for_backward():
     mlp, norm, x = Mlp(5, "gelu"), nn.LayerNorm(5), torch.randn(2, 3, 5, requires_grad=True)
     sizes: dict[int, int] = {}
 
@@ -21,13 +21,13 @@ def test_an_mlp_keeps_its_input_and_one_of_its_wide_tensors_for_backward():
     assert sorted(sizes.values()) == [6, 6, 6 * 5, 6 * 5 * MLP_RATIO]  # the norm's statistics, x, hidden features
 
 
-def test_what_is_computed_again_has_the_gradients_of_what_is_kept():
+def test_recomputed_inputs_give_the_gradients_of_saved_ones():
     norm, x = nn.LayerNorm(5).double(), torch.randn(2, 3, 5, dtype=torch.float64, requires_grad=True)
     nn.init.normal_(norm.weight)
     layer = Linear(5, 7).double()
     for ours, plain, inputs in (
-        (layer.of_norm(norm, x), layer(norm(x)), (x, *norm.parameters(), *layer.parameters())),
-        (layer.of_activation("gelu", x), layer(nn.functional.gelu(x)), (x, *layer.parameters())),
+        (layer.after_norm(norm, x), layer(norm(x)), (x, *norm.parameters(), *layer.parameters())),
+        (layer.after_activation("gelu", x), layer(nn.functional.gelu(x)), (x, *layer.parameters())),
     ):
         assert torch.equal(ours, plain)
         own, expected = (torch.autograd.grad(out.square().sum(), inputs) for out in (ours, plain))
@@ -35,10 +35,10 @@ def test_what_is_computed_again_has_the_gradients_of_what_is_kept():
             torch.testing.assert_close(left, right, rtol=1e-12, atol=1e-13)
 
 
-def test_under_autocast_gradients_keep_the_types_of_their_tensors():
+def test_under_autocast_gradients_have_the_dtypes_of_their_tensors():
     norm, x, layer = nn.LayerNorm(8), torch.randn(4, 8, requires_grad=True), Linear(8, 8)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        out = layer.of_activation("gelu", layer.of_norm(norm, x))
+        out = layer.after_activation("gelu", layer.after_norm(norm, x))
         plain = layer(nn.functional.gelu(layer(norm(x))))
     assert out.dtype == torch.bfloat16
     torch.testing.assert_close(out, plain)

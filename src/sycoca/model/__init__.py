@@ -1,1 +1,1 @@
-"""The four components of the paper, their blocks, and attentive masking."""
+"""The four components of the paper, their transformer blocks, and attentive masking."""

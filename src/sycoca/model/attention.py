@@ -1,4 +1,4 @@
-"""Self- and cross-attention over one kernel call, and the cache that makes decoding cheap."""
+"""Self- and cross-attention with PyTorch's fused kernel, and the key-value cache of decoding."""
 
 from functools import cached_property
 from typing import Protocol, final, runtime_checkable
@@ -13,12 +13,12 @@ from sycoca.model.linear import Linear
 from sycoca.model.packing import Packing
 
 LAYER_NORM_EPS = 1e-5
-"""open_clip's; a converted model differs visibly with another."""
+"""open_clip's; with another one the outputs of a converted model visibly differ."""
 
 
 @runtime_checkable
 class TokenCache(Protocol):
-    """Keys and values of the tokens seen so far, for one self-attention of one decoding run."""
+    """Keys and values of the tokens seen so far, for one self-attention layer during decoding."""
 
     @property
     def num_tokens(self) -> int:
@@ -36,10 +36,10 @@ class TokenCache(Protocol):
 
 @final
 class KeyValueCache:
-    """A cache that is written in place.
+    """A preallocated key-value cache.
 
-    Room for ``max_tokens`` is taken at once, so a step writes in place instead of copying what came before. Tokens
-    come first in memory: those seen lie together, and reordering touches no others.
+    Memory for ``max_tokens`` is allocated at once, so a step writes in place instead of copying earlier tokens. Tokens
+    are the first axis in memory: those seen are contiguous, and reordering touches no others.
     """
 
     def __init__(self, max_tokens: int) -> None:
@@ -70,7 +70,7 @@ class KeyValueCache:
         return self._keys[:seen].permute(1, 2, 0, 3), self._values[:seen].permute(1, 2, 0, 3)
 
     def reorder(self, rows: Int[Tensor, " rows"]) -> None:
-        """Let row i go on from what row ``rows[i]`` has seen; also drops rows that are not named."""
+        """Replace row i by row ``rows[i]``, as beam search does; rows that are not listed are dropped."""
         if self._keys is not None and self._values is not None:
             self._keys, self._values = self._reordered(self._keys, rows), self._reordered(self._values, rows)
 
@@ -84,7 +84,7 @@ class KeyValueCache:
 
 @final
 class SelfAttention(nn.Module):
-    """Multi-head attention of a sequence to itself, with the fused projection of open_clip's blocks."""
+    """Multi-head self-attention, with the fused projection of open_clip's blocks."""
 
     def __init__(self, width: int, num_heads: int) -> None:
         super().__init__()
@@ -103,26 +103,26 @@ class SelfAttention(nn.Module):
         may_attend: Bool[Tensor, "rows 1 positions positions"] | None = None,
         num_queries: int | None = None,
     ) -> Float[Tensor, "batch queries width"]:
-        """Norm x and attend; with ``is_causal`` a position sees itself and what lies before it, the cache included.
+        """Normalize x and attend; with ``is_causal`` to the position itself and all before it, the cache included.
 
-        With ``packing`` x holds the real positions of several rows, which do not see one another. ``may_attend`` says
-        for each position of these rows, unpacked, which it sees instead. With ``num_queries`` the last so many
-        positions look at all, and nothing is returned for the others.
+        With ``packing`` x holds the packed positions of several rows, which do not attend to one another.
+        ``may_attend`` is a mask over the unpacked rows that replaces the causal one. With ``num_queries`` only the last
+        so many positions are queries, and the output is that of those alone.
         """
         if num_queries is not None:
             assert not is_causal
             assert packing is None
             return self.output(self._attended_by_last(norm(x), num_queries))
-        projected = self.query_key_value.of_norm(norm, x)
+        projected = self.query_key_value.after_norm(norm, x)
         if packing is not None:
             projected = packing.unpack(projected)
         queries, keys, values = (split_heads(part, self.num_heads) for part in projected.chunk(3, -1))
         if cache is not None:
             keys, values = cache.append(keys, values)
-            # One new token may see all that the cache holds: without a mask the kernel stays the fused one.
+            # A single new token attends to the whole cache and needs no mask, which would rule out the fused kernel.
             is_causal = is_causal and x.shape[1] > 1
             if is_causal and keys.shape[2] != x.shape[1]:
-                raise ValueError("a cache that has begun takes one token at a time")
+                raise ValueError("a cache that already holds tokens takes one token at a time")
         attended = merge_heads(
             F.scaled_dot_product_attention(
                 queries, keys, values, attn_mask=may_attend, is_causal=is_causal and may_attend is None
@@ -143,7 +143,7 @@ class SelfAttention(nn.Module):
 
 @final
 class Memory:
-    """What several layers look at, each through a norm of its own; what they would all do with it is done once."""
+    """The memory that several cross-attention layers attend to; computations that they share are done once."""
 
     def __init__(
         self,
@@ -151,25 +151,25 @@ class Memory:
         may_attend: Bool[Tensor, "images memory"] | None = None,
     ) -> None:
         self.standardized = F.layer_norm(states, states.shape[-1:], eps=LAYER_NORM_EPS)
-        """With mean 0 and variance 1 at every position; scale and shift are a layer's own."""
+        """Normalized to mean 0 and variance 1 at every position; every layer has its own scale and shift."""
 
         self.may_attend = None if may_attend is None else may_attend[:, None, None]
-        """False for keys that are filler."""
+        """False for keys that are padding."""
 
     @cached_property
     def transposed(self) -> Float[Tensor, "images width memory"]:
-        """Return the standardized states with features first, laid out so; no gradient flows through it."""
+        """Return the standardized states with features first, contiguous and detached from the graph."""
         return self.standardized.detach().mT.contiguous()
 
     @property
     def num_images(self) -> int:
-        """For how many images this is the memory."""
+        """Number of images in the batch."""
         return self.standardized.shape[0]
 
 
 @final
 class CrossAttention(nn.Module):
-    """Multi-head attention of a sequence to a memory, which may have a width of its own."""
+    """Multi-head cross-attention to a memory, whose width may differ."""
 
     def __init__(self, width: int, memory_width: int, num_heads: int) -> None:
         super().__init__()
@@ -186,13 +186,13 @@ class CrossAttention(nn.Module):
         memory_norm: nn.LayerNorm,
         packing: Packing | None = None,
     ) -> Float[Tensor, "rows length width"]:
-        """Norm x and attend to the memory, normed by its own.
+        """Normalize x and attend to the memory, normalized by ``memory_norm``.
 
-        An image may have several rows, side by side and as many as another one has: there is no order among queries,
-        so they are further queries of the image. With ``packing`` x holds the real positions of such rows.
+        An image may have several rows, consecutive and the same number for every image: they become further queries of
+        the image, whose order does not matter. With ``packing`` x holds the packed positions of such rows.
         """
         queries = self._queries(x, norm, memory.num_images, packing)
-        # Elsewhere than on CPUs the fused kernels win, which take heads of 64 features and not a memory's whole width.
+        # On other devices the fused kernels are faster; they support heads of 64 features, not a memory's full width.
         if x.device.type == "cpu" and self._folding_saves(queries.shape[1], memory):
             attended = self._folded(queries, memory, memory_norm)
         else:
@@ -206,14 +206,14 @@ class CrossAttention(nn.Module):
         keys: Float[Tensor, "images heads memory features"],
         values: Float[Tensor, "images heads memory features"],
     ) -> Float[Tensor, "rows length width"]:
-        """Norm x and attend to a memory whose keys and values are known."""
+        """Normalize x and attend to precomputed keys and values."""
         attended = self.attend(self._queries(x, norm, keys.shape[0], None), keys, values)
         return self.output(attended.reshape(x.shape))
 
     def keys_values(
         self, memory: Memory, norm: nn.LayerNorm
     ) -> tuple[Float[Tensor, "batch heads memory features"], Float[Tensor, "batch heads memory features"]]:
-        """Return keys and values of a memory, to be computed once and used for many queries."""
+        """Return keys and values of a memory, to compute once and use for many queries."""
         projected = F.linear(memory.standardized, *self._key_value_after(norm))
         keys, values = (split_heads(part, self.num_heads) for part in projected.chunk(2, -1))
         return keys, values
@@ -225,14 +225,14 @@ class CrossAttention(nn.Module):
         values: Float[Tensor, "batch heads memory features"],
         may_attend: Bool[Tensor, "batch 1 1 memory"] | None = None,
     ) -> Float[Tensor, "batch length width"]:
-        """Return what projected queries find, before it is projected itself."""
+        """Return the attention output for projected queries, before the output projection."""
         queries = split_heads(queries, self.num_heads)
         return merge_heads(F.scaled_dot_product_attention(queries, keys, values, attn_mask=may_attend))
 
     def _queries(
         self, x: Float[Tensor, "rows length width"], norm: nn.LayerNorm, num_images: int, packing: Packing | None
     ) -> Float[Tensor, "images queries width"]:
-        queries = self.query.of_norm(norm, x)
+        queries = self.query.after_norm(norm, x)
         if packing is not None:
             queries = packing.unpack(queries)
         return queries.reshape(num_images, -1, queries.shape[2])
@@ -242,18 +242,18 @@ class CrossAttention(nn.Module):
     ) -> Float[Tensor, "batch length width"]:
         weight, bias = self._key_value_after(norm)
         keys, values = weight.chunk(2)
-        found = folded_attention(queries, memory.standardized, memory.transposed, keys, values, self.num_heads)
-        return found + bias.chunk(2)[1]
+        attended = folded_attention(queries, memory.standardized, memory.transposed, keys, values, self.num_heads)
+        return attended + bias.chunk(2)[1]
 
     def _key_value_after(
         self, norm: nn.LayerNorm
     ) -> tuple[Float[Tensor, "two_widths memory_width"], Float[Tensor, " two_widths"]]:
-        """Return weight and bias with the norm's scale and shift in them: W (s m + t) + b = (W s) m + (W t + b)."""
+        """Return weight and bias with the norm's scale and shift folded in: W (s m + t) + b = (W s) m + (W t + b)."""
         weight = self.key_value.weight
         return weight * norm.weight, F.linear(norm.bias, weight, self.key_value.bias)
 
     def _folding_saves(self, num_queries: int, memory: Memory) -> bool:
-        """Return whether few queries, folded, cost fewer multiplications than many keys and values projected."""
+        """Return whether folded attention needs fewer multiplications than projecting all keys and values."""
         if memory.may_attend is not None or torch.is_autocast_enabled("cpu"):
             return False
         width, memory_width = self.key_value.out_features // 2, self.key_value.in_features
@@ -264,10 +264,10 @@ class CrossAttention(nn.Module):
 
 
 def split_heads(x: Float[Tensor, "batch length width"], num_heads: int) -> Float[Tensor, "batch heads length features"]:
-    """Cut features into heads."""
+    """Split features into heads."""
     return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)
 
 
 def merge_heads(x: Float[Tensor, "batch heads length features"]) -> Float[Tensor, "batch length width"]:
-    """Join the heads' features again."""
+    """Concatenate the heads' features."""
     return x.transpose(1, 2).flatten(2)

@@ -1,4 +1,4 @@
-"""The sizes of the four components and how patches are chosen. Imports no torch, so that presets load at once."""
+"""Configuration of the four components and of attentive masking. Imports no torch, so that presets load fast."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from sycoca.model.forms import (
     ClsMask,
     ClsPosition,
     MaskingStrategy,
-    MaskTokenPlace,
+    MaskTokenPosition,
     PatchScore,
     PoolerForm,
     PoolerKind,
@@ -21,7 +21,7 @@ from sycoca.model.forms import (
 )
 
 MLP_RATIO = 4
-"""Features inside an MLP per feature of its input, as in open_clip's CLIP and CoCa."""
+"""Hidden width of an MLP relative to the width of its input, as in open_clip's CLIP and CoCa."""
 
 
 def _check_heads(where: str, width: int, num_heads: int) -> None:
@@ -31,18 +31,18 @@ def _check_heads(where: str, width: int, num_heads: int) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttentionPoolerConfig:
-    """Queries that summarize the patch tokens (open_clip's attentional poolers)."""
+    """Attention pooling of the patch tokens by learned queries (open_clip's attentional poolers)."""
 
     kind: PoolerKind = "cascade"
-    """single: query 0 is the global feature, the others the decoder's memory (open_clip's CoCa). parallel: a pooler
-    of one query for the global feature beside one for the memory. cascade: the former reads the latter (CoCa's
-    paper). These two are those of open_clip's coca2 models: what they return is not projected further."""
+    """single: query 0 is the global feature, the others the text decoder's memory (open_clip's CoCa). parallel: a
+    second pooler with one query for the global feature. cascade: the same, but it pools the output of the first
+    (CoCa's paper). The last two are as in open_clip's coca2 models, without a projection after pooling."""
 
     num_queries: int = 256
     """Queries of the pooler that feeds the text decoder."""
 
     width: int = 512
-    """Features per query, the text decoder's memory width; with parallel and cascade also that of the joint space."""
+    """Width of the queries and of the text decoder's memory; with parallel and cascade also size of the joint space."""
 
     num_heads: int = 8
     """Attention heads."""
@@ -81,27 +81,27 @@ class ImageEncoderConfig:
     """Attention heads."""
 
     pooling: Pooling = "cls"
-    """Where the global feature comes from: the [CLS] token (paper), the mean or the largest value of every feature over
-    the patches in the joint space, or attention pooling."""
+    """How the global feature is pooled: the [CLS] token (paper), the mean or the maximum over the patches in the joint
+    space, or attention pooling."""
 
     pooler: AttentionPoolerConfig = AttentionPoolerConfig()
     """Sizes of attention pooling; unused with the other poolings."""
 
     activation: Activation = "gelu"
-    """What the MLPs apply: the exact GELU, or OpenAI's x sigmoid(1.702 x), with which its CLIP was trained."""
+    """Activation of the MLPs: exact GELU, or x sigmoid(1.702 x) as in OpenAI's CLIP."""
 
     mlp_width: int | None = None
-    """Features inside the MLPs; None makes them 4 times the width, as in all CLIPs but the largest (ViT-g, bigG)."""
+    """Hidden width of the MLPs; None: 4 times the width, as in all CLIPs but the largest (ViT-g, bigG)."""
 
     norm_eps: float = 1e-5
-    """What the norms add to a variance: 1e-5 in CLIP and CoCa, 1e-12 in Hugging Face's ViT."""
+    """Epsilon of the LayerNorms: 1e-5 in CLIP and CoCa, 1e-12 in Hugging Face's ViT."""
 
     has_norm_pre: bool = True
-    """Whether there is a norm before the blocks, as in CLIP and CoCa; ViT has none."""
+    """Whether there is a LayerNorm before the blocks, as in CLIP and CoCa; ViT has none."""
 
     norms_memory: bool = False
-    """Whether the text decoder sees patch tokens after the final norm, as in open_clip's coca_base; attention pooling
-    has norms of its own."""
+    """Whether the text decoder's memory is the patch tokens after the final LayerNorm, as in open_clip's coca_base;
+    attention pooling has its own norms."""
 
     def __post_init__(self) -> None:
         _check_heads("model.image_encoder", self.width, self.num_heads)
@@ -116,12 +116,12 @@ class ImageEncoderConfig:
 
     @property
     def form(self) -> PoolingForm:
-        """What the pooling needs."""
+        """Properties of the pooling."""
         return POOLINGS[self.pooling]
 
     @property
     def mlp_features(self) -> int:
-        """Features inside the MLPs."""
+        """Hidden width of the MLPs."""
         return MLP_RATIO * self.width if self.mlp_width is None else self.mlp_width
 
     @property
@@ -131,24 +131,24 @@ class ImageEncoderConfig:
 
     @property
     def patch_pixels(self) -> int:
-        """Numbers per patch: three colors times its area."""
+        """Values per patch: three channels times its area."""
         return 3 * self.patch_size**2
 
     @property
     def output_width(self) -> int:
-        """Features of the pooled image before its projection, and of what the text decoder attends to."""
+        """Width of the pooled image before its projection, and of the text decoder's memory."""
         return self.pooler.width if self.form.has_pooler else self.width
 
     @property
     def memory_length(self) -> int:
-        """How many vectors of an image the text decoder attends to, where none is left out."""
+        """Vectors per image that the text decoder attends to when no patch is hidden."""
         if not self.form.has_pooler:
             return self.num_patches
         return self.pooler.num_queries - self.pooler.form.num_global_queries
 
     @property
     def is_projected(self) -> bool:
-        """Whether the pooled image is projected into the joint space, and not there already."""
+        """Whether a linear layer projects the pooled image into the joint space."""
         return not (self.form.has_pooler and self.pooler.form.has_contrastive_pooler)
 
     @property
@@ -162,10 +162,10 @@ class TextEncoderConfig:
     """The causal transformer over the caption: tokens -> token states and one global feature."""
 
     vocab_size: int = 49408
-    """Most token ids; a tokenizer trained on the texts at hand may need fewer, and then the model has fewer."""
+    """Maximum vocabulary size; a tokenizer trained on few captions may have fewer ids, and then so has the model."""
 
     context_length: int = 76
-    """Most tokens per caption, special tokens included."""
+    """Maximum tokens per caption, special tokens included."""
 
     width: int = 512
     """Features per token; the text decoder has the same."""
@@ -177,38 +177,38 @@ class TextEncoderConfig:
     """Attention heads."""
 
     pooling: TextPooling = "cls"
-    """Where the global feature comes from: a [CLS] token after the text (paper), the mean of its token states, or the
-    state of its last token, which ends it (CLIP)."""
+    """How the global feature is pooled: a [CLS] token after the text (paper), the mean of the token states, or the
+    state of the eos token (CLIP)."""
 
     activation: Activation = "gelu"
-    """What the MLPs apply, see the image encoder's; the text decoder has the same."""
+    """Activation of the MLPs, see the image encoder's; the text decoder has the same."""
 
     cls_mask: ClsMask = "correct"
-    """What [CLS] sees. correct: the caption and itself. shifted: the caption and one token 0 of padding behind it, but
-    not itself, unless the caption fills its row; open_clip's released CoCa models were trained so, by mistake."""
+    """What [CLS] attends to. correct: the caption and itself. shifted: the caption and one padding token (id 0) after
+    it, but not itself, unless the caption fills the row; open_clip's released CoCa models have this off-by-one mask."""
 
     cls_position: ClsPosition = "last"
-    """Where [CLS] stands. last: always at the last position, as if every row were padded to the whole context, as
-    open_clip's tokenizer pads it. row_end: behind the padding that is really there, as open_clip's model does it with
-    rows of any length; a caption's embedding then depends on its batch."""
+    """Position of [CLS]. last: the last position of the context, as if every row were padded to it, as open_clip's
+    tokenizer does. row_end: after the padding of the given row, as open_clip's model does with rows of any length; a
+    caption's embedding then depends on its batch."""
 
     def __post_init__(self) -> None:
         _check_heads("model.text_encoder", self.width, self.num_heads)
         usual = ("correct", "last")
         if not self.has_cls_token and (self.cls_mask, self.cls_position) != usual:
             raise ValueError(
-                f"model.text_encoder: cls_mask and cls_position are those of [CLS], pooling is {self.pooling}"
+                f"model.text_encoder: cls_mask and cls_position apply to pooling cls only, pooling is {self.pooling}"
             )
 
     @property
     def has_cls_token(self) -> bool:
-        """Whether a [CLS] token stands behind the caption."""
+        """Whether a [CLS] token follows the caption."""
         return TEXT_POOLINGS_WITH_CLS[self.pooling]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextDecoderConfig:
-    """The causal transformer over token states that looks at the image and predicts the next token."""
+    """The causal transformer over token states that cross-attends to the image and predicts the next token."""
 
     depth: int = 12
     """Layers, each of self-attention with an MLP and cross-attention with an MLP."""
@@ -219,7 +219,7 @@ class TextDecoderConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageDecoderConfig:
-    """The transformer over patches that looks at the caption and predicts the pixels of masked patches."""
+    """The transformer over patches that cross-attends to the caption and predicts the pixels of masked patches."""
 
     width: int = 512
     """Features per patch."""
@@ -233,9 +233,9 @@ class ImageDecoderConfig:
     is_text_guided: bool = True
     """Whether it attends to the caption; without it the objective is plain masked image modeling."""
 
-    mask_tokens: MaskTokenPlace = "decoder"
-    """Where mask tokens stand in for masked patches. decoder: the image encoder sees visible patches only, so
-    nothing of a masked one can leak. encoder: it sees mask tokens in their places, as in SimMIM."""
+    mask_tokens: MaskTokenPosition = "decoder"
+    """Where mask tokens replace masked patches. decoder: the image encoder sees visible patches only, as in MAE, so
+    nothing of a masked one can leak. encoder: it sees mask tokens at their positions, as in SimMIM."""
 
     def __post_init__(self) -> None:
         _check_heads("model.image_decoder", self.width, self.num_heads)
@@ -257,19 +257,19 @@ class SyCoCaConfig:
     """The text transformer."""
 
     text_decoder: TextDecoderConfig | None = TextDecoderConfig()
-    """The captioner; None in a model that only aligns (CLIP)."""
+    """The captioner; None in a contrastive model (CLIP)."""
 
     image_decoder: ImageDecoderConfig | None = ImageDecoderConfig()
-    """The image reconstructor; None in CLIP and CoCa."""
+    """The decoder of masked image modeling; None in CLIP and CoCa."""
 
     embed_dim: int = 512
     """Size of the joint space of images and texts."""
 
     num_answers: int | None = None
-    """Answers to choose from, of a model that was fine-tuned to answer questions; None without that head."""
+    """Outputs of the VQA head of a fine-tuned model; None without that head."""
 
     num_classes: int | None = None
-    """Classes of a model that was fine-tuned to classify; None without that head."""
+    """Outputs of the classification head of a fine-tuned model; None without that head."""
 
     def __post_init__(self) -> None:
         if self.num_answers is not None and self.text_decoder is None:
@@ -289,24 +289,24 @@ class SyCoCaConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MaskingConfig:
-    """Which patches are hidden from the captioner and which are to be reconstructed (paper, attentive masking)."""
+    """Which patches are hidden from captioning and which are masked for reconstruction (paper, attentive masking)."""
 
     strategy: MaskingStrategy = "attentive"
-    """attentive: captioning keeps the patches that match the caption best, reconstruction rebuilds them. random: by
-    chance. inverse: the other way around."""
+    """attentive: the patches that match the caption best are visible to captioning and masked for reconstruction.
+    inverse: those that match it worst. random: patches are chosen at random."""
 
     score: PatchScore = "token_max"
-    """How well a patch matches: token_max is its largest cosine over the caption's tokens (paper), caption its
+    """Similarity of a patch to the caption. token_max: maximum cosine over the caption's tokens (paper). caption:
     cosine with the caption's embedding."""
 
     captioning_hidden_ratio: float = 0.5
-    """Share of patches hidden from the text decoder, between 0 and 1 (the paper's r_l)."""
+    """Fraction of patches hidden from the text decoder, between 0 and 1 (the paper's r_l)."""
 
     reconstruction_masked_ratio: float = 0.5
-    """Share of patches to be reconstructed, between 0 and 1 (the paper's r_h)."""
+    """Fraction of patches masked for reconstruction, between 0 and 1 (the paper's r_h)."""
 
     hides_from_captioning: bool = True
-    """Whether captioning sees only its share of the patches; False lets it see all, as CoCa does."""
+    """Whether captioning sees only its visible patches; False lets it see all, as CoCa does."""
 
     def __post_init__(self) -> None:
         for name in ("captioning_hidden_ratio", "reconstruction_masked_ratio"):

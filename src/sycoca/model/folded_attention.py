@@ -1,4 +1,4 @@
-"""Attention of few queries to a long memory, without the memory's keys and values."""
+"""Cross-attention of few queries to a long memory, with the key and value projections absorbed into the queries."""
 
 import math
 from typing import Any
@@ -16,11 +16,12 @@ def folded_attention(
     value_weight: Float[Tensor, "width memory_width"],
     num_heads: int,
 ) -> Float[Tensor, "batch length width"]:
-    """Return what attention to keys and values of the memory returns: their projections are folded into the queries.
+    """Return multi-head attention to the memory without computing its keys and values.
 
-    (W_k m) . q = m . (W_k^T q), and what attention sums up can be projected after the sum. Biases are the caller's:
-    that of keys adds the same to all logits of a query, which softmax does not see; that of values can be added to the
-    result. ``transposed`` is the memory with features first, laid out so, which many layers share.
+    (W_k m) . q = m . (W_k^T q), so the queries absorb the key projection; values are projected after the weighted sum
+    (as in multi-head latent attention, arXiv 2405.04434). Biases are left to the caller: the key bias adds the same to
+    all logits of a query, which softmax cancels; the value bias can be added to the result. ``transposed`` is the
+    memory with features first and contiguous; many layers share it.
     """
     key_weight, value_weight = (weight.unflatten(0, (num_heads, -1)) for weight in (key_weight, value_weight))
     by_head = queries.unflatten(2, (num_heads, -1)) / math.sqrt(queries.shape[2] // num_heads)
@@ -28,52 +29,53 @@ def folded_attention(
 
 
 class _FoldedAttention(torch.autograd.Function):
-    """The same by head. A matrix product per head reads and writes every head's share in place: nothing is copied.
+    """The same with queries split into heads. One matrix product per head reads and writes in place, without copies.
 
-    Autograd would keep twice as much and add up the memory's two gradients in a pass of its own.
+    Autograd would save twice as much and add the memory's two gradients in a separate pass.
     """
 
     @staticmethod
     def forward(
         ctx: Any, queries: Tensor, memory: Tensor, transposed: Tensor, key_weight: Tensor, value_weight: Tensor
     ) -> Tensor:
-        searched = _per_head(queries, key_weight)
-        shares = torch.bmm(searched.flatten(1, 2), transposed).softmax(-1)
-        found = torch.bmm(shares, memory).view_as(searched)
-        ctx.save_for_backward(queries, memory, transposed, key_weight, value_weight, shares, found)
-        return _per_head(found, value_weight.mT)
+        absorbed = _per_head(queries, key_weight)
+        weights = torch.bmm(absorbed.flatten(1, 2), transposed).softmax(-1)
+        context = torch.bmm(weights, memory).view_as(absorbed)
+        ctx.save_for_backward(queries, memory, transposed, key_weight, value_weight, weights, context)
+        return _per_head(context, value_weight.mT)
 
     @staticmethod
-    def backward(ctx: Any, toward: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        queries, memory, transposed, key_weight, value_weight, shares, found = ctx.saved_tensors
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        queries, memory, transposed, key_weight, value_weight, weights, context = ctx.saved_tensors
         needs_queries, needs_memory, _, needs_keys, needs_values = ctx.needs_input_grad
-        toward_found = _per_head(toward, value_weight).flatten(1, 2)
-        toward_shares = torch.bmm(toward_found, transposed)
-        toward_logits = torch.ops.aten._softmax_backward_data(toward_shares, shares, -1, shares.dtype)
-        of_queries = of_memory = of_keys = None
+        grad_context = _per_head(grad_output, value_weight).flatten(1, 2)
+        grad_weights = torch.bmm(grad_context, transposed)
+        grad_logits = torch.ops.aten._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
+        grad_queries = grad_memory = grad_keys = None
         if needs_queries or needs_keys:
-            toward_searched = torch.bmm(toward_logits, memory).view_as(found)
-            of_queries = _per_head(toward_searched, key_weight.mT) if needs_queries else None
-            of_keys = _over_positions(queries, toward_searched) if needs_keys else None
+            grad_absorbed = torch.bmm(grad_logits, memory).view_as(context)
+            grad_queries = _per_head(grad_absorbed, key_weight.mT) if needs_queries else None
+            grad_keys = _summed_outer_products(queries, grad_absorbed) if needs_keys else None
         if needs_memory:
-            of_memory = torch.bmm(shares.mT, toward_found)
-            # Computed again: it takes a twelfth of all this, and is as large as what is found.
-            searched = _per_head(queries, key_weight).flatten(1, 2)
-            of_memory.baddbmm_(toward_logits.mT, searched)
-        return of_queries, of_memory, None, of_keys, _over_positions(toward, found) if needs_values else None
+            grad_memory = torch.bmm(weights.mT, grad_context)
+            # Recomputed: that takes a twelfth of the time, and saving it takes as much memory as the context.
+            absorbed = _per_head(queries, key_weight).flatten(1, 2)
+            grad_memory.baddbmm_(grad_logits.mT, absorbed)
+        grad_values = _summed_outer_products(grad_output, context) if needs_values else None
+        return grad_queries, grad_memory, None, grad_keys, grad_values
 
 
 def _per_head(
     x: Float[Tensor, "batch length heads features"], weight: Float[Tensor, "heads features out_features"]
 ) -> Float[Tensor, "batch length heads out_features"]:
-    """Multiply every head's features by its weights."""
+    """Multiply every head's features by its weight matrix."""
     out = x.new_empty(*x.shape[:3], weight.shape[2])
     torch.bmm(x.flatten(0, 1).transpose(0, 1), weight, out=out.flatten(0, 1).transpose(0, 1))
     return out
 
 
-def _over_positions(
+def _summed_outer_products(
     left: Float[Tensor, "batch length heads features"], right: Float[Tensor, "batch length heads out_features"]
 ) -> Float[Tensor, "heads features out_features"]:
-    """Sum up, per head, the products of two positions' features over all positions."""
+    """Sum, per head, the outer products of two feature vectors over all positions."""
     return torch.bmm(left.flatten(0, 1).permute(1, 2, 0), right.flatten(0, 1).transpose(0, 1))

@@ -1,6 +1,6 @@
-"""The choices of a model's configuration, and what each of them implies for its parts. Imports no torch.
+"""The options of a model's configuration, and which components each of them needs. Imports no torch.
 
-Who adds a choice adds its row here (a test asks for it); pyright then names every ``match`` that computes with it.
+A new option needs a row here (a test checks it); pyright then reports every ``match`` that has to handle it.
 """
 
 from collections.abc import Mapping
@@ -15,21 +15,21 @@ ClsPosition = Literal["last", "row_end"]
 PoolerKind = Literal["single", "parallel", "cascade"]
 MaskingStrategy = Literal["attentive", "random", "inverse"]
 PatchScore = Literal["token_max", "caption"]
-MaskTokenPlace = Literal["decoder", "encoder"]
+MaskTokenPosition = Literal["decoder", "encoder"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PoolingForm:
-    """What a pooling of the patches needs."""
+    """Properties of a pooling of the patches."""
 
     has_cls_token: bool
-    """Whether a [CLS] token goes through the image encoder beside the patches."""
+    """Whether the image encoder has a [CLS] token."""
 
     has_pooler: bool = False
-    """Whether attention poolers make the global feature and the text decoder's memory."""
+    """Whether attention poolers compute the global feature and the text decoder's memory."""
 
     is_linear: bool = True
-    """Whether projecting the pooled features gives the embedding, so that a linear head can equal the text side."""
+    """Whether projecting the pooled features gives the embedding, so that a linear head can hold text embeddings."""
 
 
 POOLINGS: Mapping[Pooling, PoolingForm] = {
@@ -42,17 +42,17 @@ POOLINGS: Mapping[Pooling, PoolingForm] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PoolerForm:
-    """What a kind of attention pooler is made of."""
+    """Properties of a kind of attention pooling."""
 
     has_contrastive_pooler: bool
-    """Whether the global feature has a pooler of its own; otherwise query 0 of the memory's pooler is the feature."""
+    """Whether a separate pooler computes the global feature; otherwise it is query 0 of the memory's pooler."""
 
     contrastive_reads_memory: bool = False
-    """Whether that pooler reads the memory, and not the tokens."""
+    """Whether that pooler pools the memory instead of the tokens."""
 
     @property
     def num_global_queries(self) -> int:
-        """Queries of the memory's pooler that are not memory."""
+        """Queries of the memory's pooler that give the global feature."""
         return 0 if self.has_contrastive_pooler else 1
 
     @property
@@ -68,7 +68,7 @@ POOLERS: Mapping[PoolerKind, PoolerForm] = {
 }
 
 TEXT_POOLINGS_WITH_CLS: Mapping[TextPooling, bool] = {"cls": True, "mean": False, "eos": False}
-"""Whether a [CLS] token stands behind the caption, by pooling."""
+"""Whether a [CLS] token follows the caption, by pooling."""
 
-MASK_TOKENS_IN_IMAGE_ENCODER: Mapping[MaskTokenPlace, bool] = {"decoder": False, "encoder": True}
-"""Whether the image encoder sees mask tokens in place of masked patches, by where they stand in."""
+MASK_TOKENS_IN_IMAGE_ENCODER: Mapping[MaskTokenPosition, bool] = {"decoder": False, "encoder": True}
+"""Whether the image encoder sees mask tokens instead of masked patches, by ``mask_tokens``."""

@@ -1,4 +1,4 @@
-"""Heads of fine-tuned models: answers to questions, classes of images."""
+"""Classification heads of fine-tuned models: answers to questions, classes of images."""
 
 import math
 from typing import final
@@ -20,7 +20,7 @@ class AnswerHead(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start all answers alike, at the share that one of them has."""
+        """Initialize small weights, and biases so that every answer starts near a probability of 1 / num_answers."""
         nn.init.normal_(self.linear.weight, std=0.01)
         nn.init.constant_(self.linear.bias, -math.log(self.linear.out_features))
 
@@ -42,7 +42,7 @@ class ClassHead(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start with all classes alike."""
+        """Initialize to zero, so that all classes start with the same logit."""
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 

@@ -1,4 +1,4 @@
-"""The image decoder: masked patches look at the visible ones and at the caption, and predict their pixels."""
+"""The image decoder: it predicts the pixels of masked patches from the visible ones and the caption."""
 
 from typing import cast, final
 
@@ -14,11 +14,11 @@ from sycoca.model.transformer import CrossBlock, SelfBlock, init_blocks, layer_n
 
 @final
 class ImageDecoder(nn.Module):
-    """Text-guided masked image modeling's decoder (SyCoCa, arXiv 2401.02137): the mirror of the text decoder.
+    """The decoder of text-guided masked image modeling (SyCoCa, arXiv 2401.02137), counterpart of the text decoder.
 
     A layer is self-attention with an MLP and then, unless the text guidance is switched off, cross-attention to
-    the caption's token states with an MLP. Positions are learned and added to every patch, as the encoder's own
-    do not tell where a masked patch is.
+    the caption's token states with an MLP. Learned position embeddings are added to every patch, since mask tokens
+    carry none of the encoder's.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class ImageDecoder(nn.Module):
         """Return the pixels of the masked patches, in the order of ``masked``.
 
         ``patch_tokens`` are those of the visible patches, in the order of ``visible``; or those of all patches
-        where mask tokens stand in for masked ones in the image encoder already.
+        where the image encoder already got mask tokens for the masked ones.
         """
         num_masked = masked.shape[1]
         positions = resize_positions(self.positions, visible.shape[1] + num_masked)
@@ -88,7 +88,7 @@ class ImageDecoder(nn.Module):
         caption: Memory,
     ) -> Float[Tensor, "batch masked width"]:
         for i, self_block in enumerate(self.self_blocks):
-            # Nobody reads what the last layer makes of visible patches.
+            # The last layer's output for visible patches is not used.
             is_last = i == len(self.self_blocks) - 1
             x = self_block(x, is_causal=False, num_queries=num_masked if is_last else None)
             if self.config.is_text_guided:

@@ -12,13 +12,13 @@ from sycoca.model.poolers import AttentionPooling
 from sycoca.model.transformer import SelfBlock, init_blocks, layer_norm
 
 POSITION_STD = 0.5
-"""Deviation of the first position embeddings, near that of embedded patches. CLIP's width^-1/2 drowns in them, and
-where things are is then learned hundreds of steps later (docs/log.md)."""
+"""Standard deviation of the initial position embeddings, near that of patch embeddings. CLIP's width^-1/2 is small
+beside them, and positions are then learned hundreds of steps later (docs/log.md)."""
 
 
 @final
 class ImageEncoder(nn.Module):
-    """ViT (arXiv 2010.11929) in CLIP's form: a norm before the blocks, a projection into the joint space after."""
+    """ViT (arXiv 2010.11929) as in CLIP: with a LayerNorm before the blocks and a projection into the joint space."""
 
     def __init__(self, config: ImageEncoderConfig, embed_dim: int, *, has_mask_token: bool = False) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class ImageEncoder(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Initialize as CLIP does, embeddings and projections normal with std width^-1/2; but with larger positions."""
+        """Initialize as CLIP does, normal with std width^-1/2, except for larger position embeddings."""
         init_blocks(self.blocks, self.config.width, self.config.depth)
         nn.init.normal_(self.patch_embedding.weight, std=self.config.patch_pixels**-0.5)
         if isinstance(self.projection, nn.Linear):
@@ -69,10 +69,10 @@ class ImageEncoder(nn.Module):
     ) -> tuple[Float[Tensor, "batch extra features"], Float[Tensor, "batch encoded features"]]:
         """Return the outputs of the last block for [CLS] (where there is one) and for the patches.
 
-        With ``visible`` only these patches are encoded: nothing of another can reach them. With ``is_masked`` a
-        learned token stands in the place of masked patches. ``residual_factors`` multiply what attention and MLP of
-        every block add to an image (drop path). Images of another size than the configured one get their positions by
-        interpolation.
+        With ``visible`` only these patches are encoded, so nothing of the others can leak (MAE). With ``is_masked`` a
+        learned mask token replaces masked patches (SimMIM). ``residual_factors`` multiply the residual branches of
+        attention and MLP of every block (stochastic depth). For images of another size than the configured one,
+        position embeddings are interpolated.
         """
         pixels = patchify(images, self.config.patch_size)
         num_extra = 0 if self.cls_token is None else 1
@@ -91,8 +91,8 @@ class ImageEncoder(nn.Module):
             cls = (self.cls_token + positions[0]).expand(images.shape[0], 1, -1)
             x = torch.cat([cls.to(x.dtype), x], dim=1)
         x = self.norm_pre(x)
-        for place, block in enumerate(self.blocks):
-            factors = None if residual_factors is None else residual_factors[:, place]
+        for i, block in enumerate(self.blocks):
+            factors = None if residual_factors is None else residual_factors[:, i]
             x = block(x, is_causal=False, residual_factors=factors)
         return x[:, :num_extra], x[:, num_extra:]
 
@@ -108,8 +108,8 @@ class ImageEncoder(nn.Module):
             case "mean":
                 return self.embed_patches(patch_tokens).mean(dim=1)
             case "max":
-                # One patch that shows a thing is enough: nothing is gained by smearing it over the background,
-                # which under the mean outscores the thing itself.
+                # One patch that shows an object suffices. Under the mean, features of an object spread over the
+                # background, whose patches then score higher than those of the object.
                 return self.embed_patches(patch_tokens).amax(dim=1)
             case unknown:
                 assert_never(unknown)
@@ -119,7 +119,7 @@ class ImageEncoder(nn.Module):
         cls_tokens: Float[Tensor, "batch extra width"],
         patch_tokens: Float[Tensor, "batch patches width"],
     ) -> Float[Tensor, "batch features"]:
-        """Pool the tokens without projecting them: what classifiers are trained on (CLIP, arXiv 2103.00020, 3.2)."""
+        """Pool the tokens without projecting them, the features of linear probes (CLIP, arXiv 2103.00020, 3.2)."""
         match self.config.pooling:
             case "cls":
                 return self._norm_post(cls_tokens)[:, 0]
@@ -134,10 +134,10 @@ class ImageEncoder(nn.Module):
                 assert_never(unknown)
 
     def embed_patches(self, patch_tokens: Float[Tensor, "batch patches width"]) -> Float[Tensor, "batch patches embed"]:
-        """Put every patch into the joint space by itself, not yet normalized.
+        """Project every patch into the joint space by itself, not yet normalized.
 
-        With attention pooling a patch counts as what the pooler would return if it saw this patch alone (the
-        value path, as MaskCLIP does it, arXiv 2112.01071).
+        With attention pooling this is what the pooler would return if it attended to this patch alone (the value
+        path, as in MaskCLIP, arXiv 2112.01071).
         """
         if self.pooling is None:
             return self.projection(self._norm_post(patch_tokens))
@@ -146,13 +146,13 @@ class ImageEncoder(nn.Module):
     def memory(
         self, cls_tokens: Float[Tensor, "batch extra width"], patch_tokens: Float[Tensor, "batch kept width"]
     ) -> Float[Tensor, "batch memory memory_width"]:
-        """Return what the text decoder attends to: the patch tokens, or the pooler's summaries of them."""
+        """Return the text decoder's memory: the patch tokens, or the pooler's outputs."""
         if self.pooling is None:
             return self._norm_post(patch_tokens) if self.config.norms_memory else patch_tokens
         return self.pooling.memory(torch.cat([cls_tokens, patch_tokens], dim=1))
 
     def _norm_post(self, x: Float[Tensor, "batch length width"]) -> Float[Tensor, "batch length width"]:
-        assert self.norm_post is not None, "attention pooling has a norm of its own"
+        assert self.norm_post is not None, "attention pooling has its own norm"
         return self.norm_post(x)
 
     def _with_mask_tokens(

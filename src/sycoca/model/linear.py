@@ -13,16 +13,15 @@ QUICK_GELU_SLOPE = 1.702
 """OpenAI's CLIP approximates GELU by x sigmoid(1.702 x)."""
 
 _FEW_ROWS = range(8, 49)
-"""So many rows decoding has: one token of each of some captions."""
+"""Numbers of rows in a decoding step, which has one token per caption."""
 
 
 @final
 class Linear(nn.Linear):
-    """PyTorch's, with less time for a few rows on a CPU and less memory for inputs that are cheap to compute again.
+    """PyTorch's linear layer, faster for few rows on a CPU and with less memory for inputs that are cheap to recompute.
 
-    A few rows: the product is taken the other way round, in half the time. Matrix libraries share work out by columns
-    of what they compute; (W x^T)^T has as many as there are rows, each of which reads the weights in order, while
-    x W^T has too few rows to share.
+    For few rows it computes (W x^T)^T, in half the time. Matrix libraries parallelize over the columns of a product:
+    W x^T has one per row of x, each of which reads the weights in order, while x W^T has too few rows to parallelize.
     """
 
     def forward(self, input: Float[Tensor, "*rows in_features"]) -> Float[Tensor, "*rows out_features"]:
@@ -36,33 +35,35 @@ class Linear(nn.Linear):
             or num_rows not in _FEW_ROWS
         ):
             return super().forward(input)
-        turned = torch.mm(self.weight, input.reshape(num_rows, self.in_features).T).T
-        rows = input.new_empty(num_rows, self.out_features)  # attention's fused kernel wants features side by side
-        rows = rows.copy_(turned) if self.bias is None else torch.add(turned, self.bias, out=rows)
+        transposed = torch.mm(self.weight, input.reshape(num_rows, self.in_features).T).T
+        rows = input.new_empty(num_rows, self.out_features)  # the fused attention kernel needs contiguous features
+        rows = rows.copy_(transposed) if self.bias is None else torch.add(transposed, self.bias, out=rows)
         return rows.unflatten(0, input.shape[:-1])
 
-    def of_norm(self, norm: nn.LayerNorm, x: Float[Tensor, "*rows in_features"]) -> Float[Tensor, "*rows out_features"]:
-        """Return what the layer makes of the normed x, which backward computes again instead of it being kept."""
-        if _keeps_inputs():
+    def after_norm(
+        self, norm: nn.LayerNorm, x: Float[Tensor, "*rows in_features"]
+    ) -> Float[Tensor, "*rows out_features"]:
+        """Return the layer's output for the normalized x, which backward recomputes instead of saving it."""
+        if _saves_inputs():
             return self(norm(x))
-        return _LinearOfNorm.apply(x, norm.weight, norm.bias, norm.eps, self.weight, self.bias)
+        return _NormLinear.apply(x, norm.weight, norm.bias, norm.eps, self.weight, self.bias)
 
-    def of_activation(
+    def after_activation(
         self, activation: Activation, x: Float[Tensor, "*rows in_features"]
     ) -> Float[Tensor, "*rows out_features"]:
-        """Return what the layer makes of x, activated, which backward computes again instead of it being kept."""
-        if _keeps_inputs():
+        """Return the layer's output for the activation of x, which backward recomputes instead of saving it."""
+        if _saves_inputs():
             return self(_activated(activation, x))
-        return _LinearOfActivation.apply(activation, x, self.weight, self.bias)
+        return _ActivationLinear.apply(activation, x, self.weight, self.bias)
 
 
-def _keeps_inputs() -> bool:
-    # Compilers decide by themselves what to keep for backward.
+def _saves_inputs() -> bool:
+    # torch.compile decides itself what to save for backward.
     return not torch.is_grad_enabled() or torch.compiler.is_compiling()
 
 
-class _LinearOfNorm(torch.autograd.Function):
-    """A linear layer of a layer norm, of which backward gets the norm's input and statistics alone."""
+class _NormLinear(torch.autograd.Function):
+    """A LayerNorm followed by a linear layer; saves only the norm's input and statistics for backward."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor, shift: Tensor, eps: float, weight: Tensor, bias: Tensor) -> Tensor:
@@ -73,22 +74,23 @@ class _LinearOfNorm(torch.autograd.Function):
         return F.linear(normed, weight, bias)
 
     @staticmethod
-    def backward(ctx: Any, toward: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, mean, inverse_std, scale, shift, weight = ctx.saved_tensors
         *needs_normed, _, needs_weight, needs_bias = ctx.needs_input_grad
-        of_x = of_scale = of_shift = of_weight = None
+        grad_x = grad_scale = grad_shift = grad_weight = None
         if any(needs_normed):
-            of_x, of_scale, of_shift = torch.ops.aten.native_layer_norm_backward(
-                _of_input(toward, weight, x.dtype), x, scale.shape, mean, inverse_std, scale, shift, needs_normed
+            grad_normed = _grad_input(grad_output, weight, x.dtype)
+            grad_x, grad_scale, grad_shift = torch.ops.aten.native_layer_norm_backward(
+                grad_normed, x, scale.shape, mean, inverse_std, scale, shift, needs_normed
             )
         if needs_weight:
             normed = torch.native_layer_norm(x, scale.shape, scale, shift, ctx.eps)[0]
-            of_weight = _of_weight(toward, normed)
-        return of_x, of_scale, of_shift, None, of_weight, _of_bias(toward) if needs_bias else None
+            grad_weight = _grad_weight(grad_output, normed)
+        return grad_x, grad_scale, grad_shift, None, grad_weight, _grad_bias(grad_output) if needs_bias else None
 
 
-class _LinearOfActivation(torch.autograd.Function):
-    """A linear layer of an activation, of which backward gets the activation's input alone."""
+class _ActivationLinear(torch.autograd.Function):
+    """An activation followed by a linear layer; saves only the activation's input for backward."""
 
     @staticmethod
     def forward(ctx: Any, activation: Activation, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -97,15 +99,15 @@ class _LinearOfActivation(torch.autograd.Function):
         return F.linear(_activated(activation, x), weight, bias)
 
     @staticmethod
-    def backward(ctx: Any, toward: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, weight = ctx.saved_tensors
         _, needs_x, needs_weight, needs_bias = ctx.needs_input_grad
-        of_x = of_weight = None
+        grad_x = grad_weight = None
         if needs_x:
-            of_x = _activation_backward(ctx.activation, _of_input(toward, weight, x.dtype), x)
+            grad_x = _activation_backward(ctx.activation, _grad_input(grad_output, weight, x.dtype), x)
         if needs_weight:
-            of_weight = _of_weight(toward, _activated(ctx.activation, x))
-        return None, of_x, of_weight, _of_bias(toward) if needs_bias else None
+            grad_weight = _grad_weight(grad_output, _activated(ctx.activation, x))
+        return None, grad_x, grad_weight, _grad_bias(grad_output) if needs_bias else None
 
 
 def _activated(activation: Activation, x: Tensor) -> Tensor:
@@ -118,25 +120,25 @@ def _activated(activation: Activation, x: Tensor) -> Tensor:
             assert_never(unknown)
 
 
-def _activation_backward(activation: Activation, toward: Tensor, x: Tensor) -> Tensor:
+def _activation_backward(activation: Activation, grad_output: Tensor, x: Tensor) -> Tensor:
     match activation:
         case "gelu":
-            return torch.ops.aten.gelu_backward(toward, x)
+            return torch.ops.aten.gelu_backward(grad_output, x)
         case "quick_gelu":
             gate = torch.sigmoid(QUICK_GELU_SLOPE * x)
-            return toward * (gate + QUICK_GELU_SLOPE * x * gate * (1 - gate))
+            return grad_output * (gate + QUICK_GELU_SLOPE * x * gate * (1 - gate))
         case unknown:
             assert_never(unknown)
 
 
-def _of_input(toward: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the gradient of a linear layer's input, computed in the type of its output as the two below are."""
-    return (toward @ weight.to(toward.dtype)).to(dtype)
+def _grad_input(grad_output: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the gradient of a linear layer's input, computed like the two below in the dtype of its output."""
+    return (grad_output @ weight.to(grad_output.dtype)).to(dtype)
 
 
-def _of_weight(toward: Tensor, input: Tensor) -> Tensor:
-    return toward.flatten(0, -2).T @ input.flatten(0, -2).to(toward.dtype)
+def _grad_weight(grad_output: Tensor, input: Tensor) -> Tensor:
+    return grad_output.flatten(0, -2).T @ input.flatten(0, -2).to(grad_output.dtype)
 
 
-def _of_bias(toward: Tensor) -> Tensor:
-    return toward.flatten(0, -2).sum(0)
+def _grad_bias(grad_output: Tensor) -> Tensor:
+    return grad_output.flatten(0, -2).sum(0)

@@ -1,7 +1,7 @@
-"""Attentive masking: which patches match the caption, and which are hidden or rebuilt for it.
+"""Attentive masking: how well patches match the caption, and which are hidden or masked because of it.
 
-Source: SyCoCa, arXiv 2401.02137, attentive masking. Captioning keeps the patches that match best; reconstruction
-masks the patches that match best, since it can learn them from the caption.
+Source: SyCoCa, arXiv 2401.02137, attentive masking. Captioning sees the patches that match best; reconstruction
+masks the patches that match best, since the caption helps to reconstruct them.
 """
 
 from collections.abc import Sequence
@@ -19,17 +19,17 @@ from sycoca.randomness import derive_generators
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PatchChoice:
-    """The patches that the two objectives hide; in every image the same number."""
+    """The patches that the two objectives hide; the same number in every image."""
 
     is_hidden: Bool[Tensor, "batch patches"]
-    """True where the text decoder may not look."""
+    """True where the text decoder may not attend."""
 
     is_masked: Bool[Tensor, "batch patches"]
     """True where the image decoder has to reconstruct."""
 
 
 def is_word(is_padding: Bool[Tensor, "batch tokens"]) -> Bool[Tensor, "batch tokens"]:
-    """Return where a token belongs to the caption's text: neither filler nor bos (first) nor eos (last)."""
+    """Return where a token belongs to the caption's text: neither padding nor bos (first) nor eos (last)."""
     positions = torch.arange(is_padding.shape[1], device=is_padding.device)
     last = (~is_padding).sum(dim=1, keepdim=True) - 1
     return (positions > 0) & (positions < last)
@@ -40,9 +40,9 @@ def token_max_scores(
     token_embeds: Float[Tensor, "batch tokens embed"],
     counts: Bool[Tensor, "batch tokens"],
 ) -> Float[Tensor, "batch patches"]:
-    """Return every patch's largest cosine over the tokens that count (the paper's token-wise similarity).
+    """Return every patch's maximum cosine over the tokens that count (the paper's token-wise similarity).
 
-    Embeddings are L2-normalized. Where no token counts, all scores are the same.
+    Embeddings are L2-normalized. Where no token counts, all scores are equal.
     """
     similarities = precise_product(patch_embeds, token_embeds.mT)
     return similarities.masked_fill(~counts.unsqueeze(1), -1.0).amax(dim=2)
@@ -51,37 +51,37 @@ def token_max_scores(
 def caption_scores(
     patch_embeds: Float[Tensor, "batch patches embed"], text_embeds: Float[Tensor, "batch embed"]
 ) -> Float[Tensor, "batch patches"]:
-    """Return every patch's cosine with the caption's embedding, the one text vector that ITC trains."""
+    """Return every patch's cosine with the caption's embedding, which ITC trains."""
     return precise_product(patch_embeds, text_embeds.unsqueeze(2)).squeeze(2)
 
 
 def random_scores(num_patches: int, generators: Sequence[torch.Generator]) -> Float[Tensor, "batch patches"]:
-    """Return uniform random scores, each image's from a generator of its own, on the CPU."""
+    """Return uniform random scores on the CPU, with one generator per image."""
     return torch.stack([torch.rand(num_patches, generator=generator) for generator in generators])
 
 
 def num_chosen(num_patches: int, ratio: float) -> int:
-    """Return how many patches a share means: rounded down, at least 1 and at most all but one."""
+    """Return the number of patches for a ratio: rounded down, at least 1 and at most all but one."""
     return min(max(int(num_patches * ratio), 1), num_patches - 1)
 
 
 def lowest(scores: Float[Tensor, "batch patches"], ratio: float) -> Bool[Tensor, "batch patches"]:
-    """Return True for the share of patches that score lowest; of equal scores the lower index wins."""
+    """Return True for the fraction of patches with the lowest scores; of equal scores the lower index wins."""
     return _first(scores.argsort(dim=1, stable=True), ratio)
 
 
 def highest(scores: Float[Tensor, "batch patches"], ratio: float) -> Bool[Tensor, "batch patches"]:
-    """Return True for the share of patches that score highest; of equal scores the lower index wins."""
+    """Return True for the fraction of patches with the highest scores; of equal scores the lower index wins."""
     return _first(scores.argsort(dim=1, descending=True, stable=True), ratio)
 
 
 def choose_patches(
     scores: Float[Tensor, "batch patches"], masking: MaskingConfig, draw_keys: Sequence[int]
 ) -> PatchChoice:
-    """Choose what captioning does not see and what reconstruction has to rebuild.
+    """Choose the patches to hide from captioning and to mask for reconstruction.
 
-    ``draw_keys`` hold one number per image, from which the random strategy draws: the same keys, the same choice,
-    whatever the batch, the device or the rank. Each objective draws anew.
+    ``draw_keys`` hold one key per image, which seeds the random strategy: the same keys give the same choice, whatever
+    the batch, the device or the rank. The two objectives draw independently.
     """
     match masking.strategy:
         case "attentive":

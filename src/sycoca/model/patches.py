@@ -1,4 +1,4 @@
-"""Patches of images, there and back, and position embeddings for any grid of them."""
+"""Conversion between images and patches, and interpolation of position embeddings."""
 
 import math
 
@@ -11,8 +11,8 @@ from torch import Tensor
 def patchify(images: Float[Tensor, "batch 3 height width"], patch_size: int) -> Float[Tensor, "batch patches pixels"]:
     """Cut images into non-overlapping square patches, row by row.
 
-    The pixels of a patch lie as in a flattened convolution kernel (color, row, column), so that a patch
-    embedding's weights are those of the convolution. Raises ValueError where patches do not fit.
+    The pixels of a patch are ordered as in a flattened convolution kernel (color, row, column), so that a patch
+    embedding's weights equal those of the convolution. Raises ValueError where patches do not fit.
     """
     batch, colors, height, width = images.shape
     if height % patch_size or width % patch_size:
@@ -25,7 +25,7 @@ def patchify(images: Float[Tensor, "batch 3 height width"], patch_size: int) -> 
 def unpatchify(
     patches: Float[Tensor, "batch patches pixels"], patch_size: int
 ) -> Float[Tensor, "batch 3 height width"]:
-    """Put the patches of square images together again; the inverse of ``patchify``."""
+    """Reassemble square images from their patches; the inverse of ``patchify``."""
     batch, num_patches, _ = patches.shape
     side = math.isqrt(num_patches)
     if side**2 != num_patches:
@@ -37,14 +37,14 @@ def unpatchify(
 def gather_patches(
     patches: Float[Tensor, "batch patches features"], indices: Int[Tensor, "batch kept"]
 ) -> Float[Tensor, "batch kept features"]:
-    """Take the patches at ``indices``, a choice of its own for every image."""
+    """Return the patches at ``indices``, which may differ between images."""
     return patches.gather(1, indices.unsqueeze(-1).expand(-1, -1, patches.shape[-1]))
 
 
 def true_indices(choice: Bool[Tensor, "batch patches"]) -> Int[Tensor, "batch chosen"]:
-    """Return where each row is True, in ascending order; every row must have the same number.
+    """Return the indices at which each row is True, in ascending order.
 
-    Raises ValueError otherwise.
+    Raises ValueError where rows have different numbers of them.
     """
     counts = choice.sum(1)
     num_chosen = int(counts[0])
@@ -58,8 +58,8 @@ def resize_positions(
 ) -> Float[Tensor, "new_positions width"]:
     """Interpolate learned position embeddings to a grid of another size (bicubic, antialiased, as open_clip does).
 
-    Leading positions that belong to no patch ([CLS]) stay as they are: ``positions`` are those and then a square
-    grid, row by row. Raises ValueError where ``num_patches`` or the given grid is no square.
+    ``positions`` are those of a square grid, row by row, after that of [CLS] where there is one, which does not change.
+    Raises ValueError where ``num_patches`` or the given grid is not square.
     """
     old_side = math.isqrt(len(positions))
     num_extra = len(positions) - old_side**2

@@ -1,4 +1,4 @@
-"""Attention pooling: learned queries that summarize the image (open_clip's attentional poolers)."""
+"""Attention pooling of the image by learned queries (open_clip's attentional poolers)."""
 
 from typing import final
 
@@ -13,7 +13,7 @@ from sycoca.model.transformer import layer_norm
 
 @final
 class AttentionPooler(nn.Module):
-    """A fixed number of learned queries, each of which attends to all keys once."""
+    """A fixed number of learned queries with one cross-attention layer."""
 
     def __init__(self, num_queries: int, width: int, memory_width: int, num_heads: int) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class AttentionPooler(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Initialize: queries normal with std 1 (open_clip), projections by their input's width, biases zero."""
+        """Initialize queries normal with std 1 (open_clip), projections by their input's width, biases with zero."""
         nn.init.normal_(self.query)
         for linear in (self.attention.query, self.attention.key_value, self.attention.output):
             nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
@@ -33,13 +33,13 @@ class AttentionPooler(nn.Module):
     def forward(
         self, memory: Float[Tensor, "batch memory memory_width"], queries: slice = slice(None)
     ) -> Float[Tensor, "batch queries width"]:
-        """Return one summary per query, or of those ``queries`` alone."""
+        """Return the pooled output of every query, or of those in ``queries`` alone."""
         attention = self.attention
-        asked = attention.query.of_norm(self.norm_query, self.query[queries]).expand(memory.shape[0], -1, -1)
-        return attention.output(attention.attend(asked, *self._keys_values(memory)))
+        projected = attention.query.after_norm(self.norm_query, self.query[queries]).expand(memory.shape[0], -1, -1)
+        return attention.output(attention.attend(projected, *self._keys_values(memory)))
 
     def each_alone(self, memory: Float[Tensor, "batch keys memory_width"]) -> Float[Tensor, "batch keys width"]:
-        """Return for every key what any query would get if it saw this key alone: the value path."""
+        """Return for every key the output of any query that attends to this key alone: the value path."""
         _, values = self._keys_values(memory)
         return self.attention.output(merge_heads(values))
 
@@ -54,8 +54,8 @@ class AttentionPooling(nn.Module):
     """One or two poolers: for the global feature and for the text decoder's memory.
 
     single: query 0 of one pooler is the global feature, the others are the memory; a norm comes last (open_clip's
-    CoCa). parallel: a pooler each on the tokens, which are normed before. cascade: the same, but the global feature
-    reads the memory (CoCa, arXiv 2205.01917; both as in open_clip's coca2 models).
+    CoCa). parallel: one pooler for each, both on the normalized tokens. cascade: the same, but the global feature is
+    pooled from the memory (CoCa, arXiv 2205.01917; both as in open_clip's coca2 models).
     """
 
     def __init__(self, config: AttentionPoolerConfig, image_width: int) -> None:
@@ -74,20 +74,20 @@ class AttentionPooling(nn.Module):
         """Return the global feature of the tokens."""
         if self.contrastive_pooler is None:
             return self.norm(self.memory_pooler(tokens, slice(1)))[:, 0]
-        looked_at = self.memory(tokens) if self.form.contrastive_reads_memory else self.norm(tokens)
-        return self.contrastive_pooler(looked_at)[:, 0]
+        inputs = self.memory(tokens) if self.form.contrastive_reads_memory else self.norm(tokens)
+        return self.contrastive_pooler(inputs)[:, 0]
 
     def feature_of_each(self, tokens: Float[Tensor, "batch keys width"]) -> Float[Tensor, "batch keys feature_width"]:
-        """Return for every token the global feature of an image that has this token alone."""
+        """Return for every token the global feature of an image that consists of this token alone."""
         if self.contrastive_pooler is None:
             return self.norm(self.memory_pooler.each_alone(tokens))
-        looked_at = self.norm(tokens)
+        inputs = self.norm(tokens)
         if self.form.contrastive_reads_memory:
-            looked_at = self.memory_pooler.each_alone(looked_at)
-        return self.contrastive_pooler.each_alone(looked_at)
+            inputs = self.memory_pooler.each_alone(inputs)
+        return self.contrastive_pooler.each_alone(inputs)
 
     def memory(self, tokens: Float[Tensor, "batch keys width"]) -> Float[Tensor, "batch memory memory_width"]:
-        """Return what the text decoder attends to."""
+        """Return the text decoder's memory."""
         if self.contrastive_pooler is None:
             return self.norm(self.memory_pooler(tokens, slice(1, None)))
         return self.memory_pooler(self.norm(tokens))

@@ -1,4 +1,4 @@
-"""SyCoCa: the paper's figure as code. Four components and a temperature; no loss, file or tokenizer."""
+"""The SyCoCa model of the paper: four components and a temperature; no losses, files or tokenizer."""
 
 import math
 from typing import assert_never, final
@@ -21,16 +21,16 @@ from sycoca.model.text_encoder import TextEncoder
 from sycoca.precision import at_least_float32
 from sycoca.records import EncodedImages, EncodedTexts
 
-FIRST_LOGIT_SCALE = 1 / 0.07
-"""The inverse temperature that training starts from (CLIP, arXiv 2103.00020, section 2.5)."""
+INITIAL_LOGIT_SCALE = 1 / 0.07
+"""The initial inverse temperature (CLIP, arXiv 2103.00020, section 2.5)."""
 
-LARGEST_LOGIT_SCALE = 100.0
-"""Its upper bound, without which training grows unstable (same place)."""
+MAX_LOGIT_SCALE = 100.0
+"""Its upper bound, without which training becomes unstable (same section)."""
 
 
 @final
 class DecodingState:
-    """What one run of caption decoding has seen: self-attention caches, and every image's keys and values.
+    """The state of caption decoding: self-attention caches, and the cross-attention keys and values of every image.
 
     Rows are image-major: ``rows_per_image`` beams or samples of the first image, then those of the second.
     """
@@ -48,12 +48,12 @@ class DecodingState:
         return self.text_caches[0].num_tokens
 
     def reorder(self, rows: Int[Tensor, " rows"]) -> None:
-        """Let row i go on from what row ``rows[i]`` of the same image has seen."""
+        """Replace row i by row ``rows[i]`` of the same image, as beam search does."""
         for cache in (*self.text_caches, *self.decoder_caches):
             cache.reorder(rows)
 
     def keep_images(self, images: Int[Tensor, " images"], rows: Int[Tensor, " rows"]) -> None:
-        """Go on with these images alone; ``rows`` are theirs."""
+        """Keep only these images, whose rows are ``rows``."""
         self.memory = [(keys[images], values[images]) for keys, values in self.memory]
         self.reorder(rows)
 
@@ -87,12 +87,12 @@ class SyCoCa(nn.Module):
         )
         self.answer_head = None if config.num_answers is None else AnswerHead(text.width, config.num_answers)
         self.class_head = None if config.num_classes is None else ClassHead(image.output_width, config.num_classes)
-        # Of shape (1,), since sharded training refuses scalars.
-        self.log_logit_scale = nn.Parameter(torch.full((1,), math.log(FIRST_LOGIT_SCALE)))
+        # Of shape (1,), since sharded training does not support scalars.
+        self.log_logit_scale = nn.Parameter(torch.full((1,), math.log(INITIAL_LOGIT_SCALE)))
 
     @property
     def num_parameters(self) -> int:
-        """Numbers that training can change, of all components together."""
+        """Number of parameters of all components."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     def encode_images(
@@ -100,7 +100,7 @@ class SyCoCa(nn.Module):
         images: Float[Tensor, "batch 3 height width"],
         residual_factors: Float[Tensor, "batch depth 2"] | None = None,
     ) -> EncodedImages:
-        """Encode all patches of the images; ``residual_factors`` are those of drop path, see `ImageEncoder`."""
+        """Encode all patches of the images; ``residual_factors`` are for stochastic depth, see `ImageEncoder`."""
         cls_tokens, patch_tokens = self.image_encoder(images, residual_factors=residual_factors)
         pooled = self.image_encoder.embed(cls_tokens, patch_tokens)
         return EncodedImages(patch_tokens=patch_tokens, cls_tokens=cls_tokens, image_embeds=_normalize(pooled))
@@ -113,11 +113,11 @@ class SyCoCa(nn.Module):
         return EncodedTexts(token_states=token_states, text_embeds=_normalize(pooled))
 
     def patch_embeds(self, patch_tokens: Float[Tensor, "batch patches width"]) -> Float[Tensor, "batch patches embed"]:
-        """Return every patch in the joint space, L2-normalized."""
+        """Return every patch's embedding in the joint space, L2-normalized."""
         return _normalize(self.image_encoder.embed_patches(patch_tokens))
 
     def token_embeds(self, token_states: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens embed"]:
-        """Return every token in the joint space, L2-normalized."""
+        """Return every token's embedding in the joint space, L2-normalized."""
         return _normalize(self.text_encoder.project_tokens(token_states))
 
     @torch.no_grad()
@@ -128,7 +128,7 @@ class SyCoCa(nn.Module):
         is_padding: Bool[Tensor, "batch tokens"],
         score: PatchScore,
     ) -> Float[Tensor, "batch patches"]:
-        """Return how well every patch matches its caption, a cosine; no gradient flows through it."""
+        """Return the cosine similarity of every patch to its caption, without gradient."""
         patch_embeds = self.patch_embeds(images.patch_tokens)
         match score:
             case "token_max":
@@ -141,7 +141,7 @@ class SyCoCa(nn.Module):
     def memory(
         self, images: EncodedImages, kept: Int[Tensor, "batch kept"] | None = None
     ) -> Float[Tensor, "batch memory memory_width"]:
-        """Return what the text decoder attends to: all patches, or the ``kept`` ones."""
+        """Return the text decoder's memory of all patches, or of the ``kept`` ones."""
         patch_tokens = images.patch_tokens if kept is None else gather_patches(images.patch_tokens, kept)
         return self.image_encoder.memory(images.cls_tokens, patch_tokens)
 
@@ -151,10 +151,10 @@ class SyCoCa(nn.Module):
         memory: Float[Tensor, "images memory memory_width"],
         is_padding: Bool[Tensor, "rows tokens"] | None = None,
     ) -> Float[Tensor, "rows tokens width"]:
-        """Return the text decoder's states, from which ``vocabulary_logits`` predicts the token after each.
+        """Return the text decoder's states, from which ``vocabulary_logits`` predicts the next token.
 
-        Several captions of one image are rows side by side, as many for every image. States of padding are filler;
-        where ``is_padding`` says what that is, it costs nothing.
+        Several captions of one image are consecutive rows, the same number for every image. States of padding have no
+        meaning; with ``is_padding`` they are not computed.
         """
         return self._text_decoder()(token_states, memory, is_padding)
 
@@ -166,7 +166,7 @@ class SyCoCa(nn.Module):
     ) -> Float[Tensor, "batch answers"]:
         """Return a logit per answer from the text decoder's state at the question's end, at least float32.
 
-        Several questions about one image are rows side by side, as many for every image.
+        Several questions about one image are consecutive rows, the same number for every image.
         """
         if self.answer_head is None:
             raise ValueError("this model has no head for answers: fine-tune it with sycoca finetune vqa")
@@ -180,11 +180,11 @@ class SyCoCa(nn.Module):
         return self.class_head(self.image_features(images))
 
     def image_features(self, images: EncodedImages) -> Float[Tensor, "batch features"]:
-        """Return pooled images before their projection into the joint space, for classifiers."""
+        """Return the pooled images before their projection into the joint space, for linear probes and class heads."""
         return self.image_encoder.features(images.cls_tokens, images.patch_tokens)
 
     def vocabulary_logits(self, states: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows vocab"]:
-        """Return logits of the next token, at least float32; give it real label positions only."""
+        """Return logits of the next token, at least float32; expensive, so pass only positions that have a label."""
         return self._text_decoder().logits(states)
 
     def reconstruct(
@@ -198,8 +198,8 @@ class SyCoCa(nn.Module):
         """Predict the masked patches (in ascending order) from the visible ones and the caption.
 
         The images are encoded a second time without the masked patches' pixels, so nothing of them can leak. The
-        values are those of the training target, by default normalized per patch. ``residual_factors`` are those of
-        drop path.
+        values are those of the training target, by default normalized per patch. ``residual_factors`` are for
+        stochastic depth.
         """
         if self.image_decoder is None:
             raise ValueError("this model has no image decoder: it was built without the masked image objective")
@@ -211,17 +211,17 @@ class SyCoCa(nn.Module):
         return self.image_decoder(patch_tokens, visible, masked, token_states, is_padding)
 
     def logit_scale(self) -> Float[Tensor, " 1"]:
-        """Return the factor on cosine similarities, the inverse temperature."""
+        """Return the factor by which cosine similarities are multiplied, the inverse temperature."""
         return self.log_logit_scale.exp()
 
     @torch.no_grad()
     def clamp_temperature(self) -> None:
-        """Keep the factor on similarities between 1 and 100; to be called after every step."""
-        self.log_logit_scale.clamp_(0.0, math.log(LARGEST_LOGIT_SCALE))
+        """Clamp the logit scale to values between 1 and 100; to be called after every step."""
+        self.log_logit_scale.clamp_(0.0, math.log(MAX_LOGIT_SCALE))
 
     @torch.no_grad()
     def start_decoding(self, memory: Float[Tensor, "images memory memory_width"], max_tokens: int) -> DecodingState:
-        """Begin captions of up to ``max_tokens`` tokens; each image's keys and values are computed here, once."""
+        """Return the state for decoding up to ``max_tokens`` tokens; computes each image's keys and values once."""
         decoder = self._text_decoder()
         return DecodingState(
             text_caches=[KeyValueCache(max_tokens) for _ in self.text_encoder.blocks],
@@ -233,8 +233,8 @@ class SyCoCa(nn.Module):
     def next_token_logits(self, tokens: Int[Tensor, "rows new"], state: DecodingState) -> Float[Tensor, "rows vocab"]:
         """Append tokens to every row and return the logits of the token after them, at least float32.
 
-        Several tokens (a prompt) may be given at the start, one at a time afterwards. No gradients: training sees all
-        of a caption at once (``caption_states``).
+        Several tokens (a prompt) may be given at the start, one at a time afterwards. Without gradients; training uses
+        ``caption_states``.
         """
         decoder = self._text_decoder()
         token_states = self.text_encoder.decode_step(tokens, state.text_caches)

@@ -1,4 +1,4 @@
-"""The text decoder: token states look at the image and predict the next token."""
+"""The text decoder: token states cross-attend to the image and predict the next token."""
 
 from collections.abc import Sequence
 from typing import cast, final
@@ -19,7 +19,7 @@ KeysValues = tuple[Float[Tensor, "images heads memory features"], Float[Tensor, 
 
 @final
 class TextDecoder(nn.Module):
-    """The multimodal half of a contrastive captioner's text side (CoCa, arXiv 2205.01917, section 3.2).
+    """The multimodal text layers of a contrastive captioner (CoCa, arXiv 2205.01917, section 3.2).
 
     A layer is causal self-attention with an MLP and then cross-attention with an MLP, as in open_clip. The
     vocabulary head is not tied to the token embedding.
@@ -39,7 +39,7 @@ class TextDecoder(nn.Module):
 
     def reset_parameters(self) -> None:
         """Initialize the blocks as CLIP does, the head normal with std width^-1/2."""
-        # A layer adds to the residual stream as often as two blocks do.
+        # A layer has two blocks, and both add to the residual stream.
         init_blocks(self.self_blocks, self.width, 2 * self.depth)
         init_blocks(self.cross_blocks, self.width, 2 * self.depth)
         nn.init.normal_(self.vocabulary.weight, std=self.width**-0.5)
@@ -50,26 +50,26 @@ class TextDecoder(nn.Module):
         memory: Float[Tensor, "images memory memory_width"],
         is_padding: Bool[Tensor, "rows tokens"] | None = None,
     ) -> Float[Tensor, "rows tokens width"]:
-        """Return normed states; ``vocabulary`` turns them into logits of the next token.
+        """Return normalized states; ``logits`` turns them into logits of the next token.
 
-        Images may have several rows each, as many as one another: see ``decode_step``. Padding, where there is some,
-        is on the right; its states are filler.
+        Images may have several rows, the same number for each: see ``decode_step``. Padding must be on the right; its
+        states have no meaning.
         """
         packing = None if is_padding is None else Packing(~is_padding)
         x = token_states if packing is None else packing.pack(token_states)
-        looked_at = Memory(memory)
+        shared_memory = Memory(memory)
         for self_block, cross_block in self._layers():
             x = self_block(x, is_causal=True, packing=packing)
-            x = cross_block(x, looked_at, packing=packing)
+            x = cross_block(x, shared_memory, packing=packing)
         x = self.norm_final(x)
         return x if packing is None else packing.unpack(x)
 
     def keys_values(self, memory: Float[Tensor, "images memory memory_width"]) -> list[KeysValues]:
         """Return every layer's keys and values of the memory, to be computed once per image."""
-        looked_at = Memory(memory)
-        found = [cross_block.keys_values(looked_at) for _, cross_block in self._layers()]
-        # Every step reads them all: side by side in memory, a head's keys take two thirds of the time.
-        return [(keys.contiguous(), values.contiguous()) for keys, values in found]
+        shared_memory = Memory(memory)
+        layers = [cross_block.keys_values(shared_memory) for _, cross_block in self._layers()]
+        # Every step reads them all; if each head's are contiguous, that takes two thirds of the time.
+        return [(keys.contiguous(), values.contiguous()) for keys, values in layers]
 
     def decode_step(
         self,
@@ -77,10 +77,10 @@ class TextDecoder(nn.Module):
         caches: Sequence[TokenCache],
         memory: Sequence[KeysValues],
     ) -> Float[Tensor, "rows width"]:
-        """Return the normed state of the last new token of every row.
+        """Return the normalized state of the last new token of every row.
 
-        Rows are image-major: those of one image lie side by side and share its keys and values, as if they were
-        further queries of one sequence (cross-attention has no order among queries).
+        Rows are image-major: those of one image are consecutive and share its keys and values, as if they were
+        further queries of one sequence (cross-attention does not depend on the order of queries).
         """
         x = token_states
         for (self_block, cross_block), cache, keys_values in zip(self._layers(), caches, memory, strict=True):

@@ -13,17 +13,17 @@ from sycoca.model.packing import Packing
 from sycoca.model.transformer import SelfBlock, init_blocks, layer_norm
 
 SHIFTED_MASK_PAD_ID = 0
-"""What open_clip's CoCa pads with: the token behind the caption that its shifted mask lets [CLS] see."""
+"""Padding id of open_clip's CoCa: with its shifted mask [CLS] attends to one such token after the caption."""
 
 
 @final
 class TextEncoder(nn.Module):
-    """The unimodal half of a contrastive captioner's text side (CoCa, arXiv 2205.01917, section 3.2).
+    """The unimodal text layers of a contrastive captioner (CoCa, arXiv 2205.01917, section 3.2).
 
-    The [CLS] token lies right behind a caption's last real token, so that the causal flag alone lets it see all
-    of them and lets none of them see it: no mask is ever built. Its position embedding is always the last one,
-    whatever the caption's length, so a caption's embedding does not depend on its batch. Models of open_clip that
-    were trained otherwise have ``cls_mask`` and ``cls_position``.
+    [CLS] directly follows a caption's last real token, so that with causal attention it attends to all of them and
+    none of them to it; no mask is built. Its position embedding is always the last one, whatever the caption's
+    length, so a caption's embedding does not depend on its batch. ``cls_mask`` and ``cls_position`` are for open_clip
+    models that were trained differently.
     """
 
     def __init__(self, config: TextEncoderConfig, embed_dim: int) -> None:
@@ -41,7 +41,7 @@ class TextEncoder(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Initialize as CLIP does: tokens normal with std 0.02, positions and [CLS] 0.01."""
+        """Initialize as CLIP does: token embeddings normal with std 0.02, positions and [CLS] 0.01."""
         init_blocks(self.blocks, self.config.width, self.config.depth)
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         nn.init.normal_(self.positions, std=0.01)
@@ -54,9 +54,9 @@ class TextEncoder(nn.Module):
     ) -> tuple[Float[Tensor, "batch tokens width"], Float[Tensor, "batch embed"]]:
         """Return token states before the final norm, and the caption's vector in the joint space, not normalized.
 
-        Padding must be on the right. States of padding are filler; nothing is computed of them where the rows are
-        packed, but the sizes of that depend on the captions, which no exported graph can have. Raises ValueError for
-        captions longer than the context.
+        Padding must be on the right; states of padding have no meaning. ``is_packed`` skips padding, with shapes that
+        depend on the captions' lengths, which exported graphs do not allow. Raises ValueError for captions longer than
+        the context.
         """
         x = self._embed(tokens, start=0)
         lengths = (~is_padding).sum(dim=1)
@@ -71,7 +71,7 @@ class TextEncoder(nn.Module):
         return x[:, : tokens.shape[1]], self.projection(self._pool(x, is_padding, last))
 
     def project_tokens(self, token_states: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens embed"]:
-        """Put every token into the joint space by itself, not yet normalized."""
+        """Project every token into the joint space by itself, not yet normalized."""
         return self.projection(self.norm_final(token_states))
 
     def decode_step(
@@ -96,13 +96,13 @@ class TextEncoder(nn.Module):
         Int[Tensor, " batch"],
         Bool[Tensor, "batch 1 tokens_and_cls tokens_and_cls"] | None,
     ]:
-        """Put [CLS] behind each caption; return also its place, and who sees whom unless the causal flag says it."""
+        """Insert [CLS] after each caption; return also its positions, and a mask unless causal attention suffices."""
         assert self.cls_token is not None
         row_end = self._row_end(x.shape[1])
         cls = self.cls_token + self.positions[row_end]
         match self.config.cls_mask:
             case "correct":
-                return _put(cls, _with_room(x, 1), lengths), lengths, None
+                return _inserted(cls, _extended(x, 1), lengths), lengths, None
             case "shifted":
                 return self._with_shifted_mask(x, cls, lengths, row_end)
             case unknown:
@@ -130,13 +130,13 @@ class TextEncoder(nn.Module):
         Bool[Tensor, "batch 1 tokens_and_cls tokens_and_cls"],
     ]:
         has_padding = lengths < row_end
-        places = lengths + has_padding
+        cls_positions = lengths + has_padding
         # Where there is no padding, [CLS] overwrites it.
         padding = self.token_embedding.weight[SHIFTED_MASK_PAD_ID] + self.positions[lengths].unsqueeze(1)
-        x = _put(cls, _put(padding, _with_room(x, 2), lengths), places)
-        hides_itself = _is_at(places, x.shape[1]) & has_padding.unsqueeze(1)
-        is_before = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
-        return x, places, (is_before & ~hides_itself.unsqueeze(1)).unsqueeze(1)
+        x = _inserted(cls, _inserted(padding, _extended(x, 2), lengths), cls_positions)
+        hides_itself = _is_at(cls_positions, x.shape[1]) & has_padding.unsqueeze(1)
+        is_causal = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
+        return x, cls_positions, (is_causal & ~hides_itself.unsqueeze(1)).unsqueeze(1)
 
     def _pool(
         self,
@@ -154,16 +154,16 @@ class TextEncoder(nn.Module):
                 assert_never(unknown)
 
 
-def _with_room(x: Float[Tensor, "batch length width"], num_more: int) -> Float[Tensor, "batch longer width"]:
+def _extended(x: Float[Tensor, "batch length width"], num_more: int) -> Float[Tensor, "batch longer width"]:
     return torch.cat([x, x.new_zeros(x.shape[0], num_more, x.shape[2])], dim=1)
 
 
-def _put(
-    state: Float[Tensor, "*batch_1 width"], x: Float[Tensor, "batch length width"], places: Int[Tensor, " batch"]
+def _inserted(
+    state: Float[Tensor, "*batch_1 width"], x: Float[Tensor, "batch length width"], positions: Int[Tensor, " batch"]
 ) -> Float[Tensor, "batch length width"]:
-    """Return x with a state at one place of every row."""
-    return torch.where(_is_at(places, x.shape[1]).unsqueeze(-1), state, x)
+    """Return x with ``state`` at one position of every row."""
+    return torch.where(_is_at(positions, x.shape[1]).unsqueeze(-1), state, x)
 
 
-def _is_at(places: Int[Tensor, " batch"], length: int) -> Bool[Tensor, "batch length"]:
-    return torch.arange(length, device=places.device) == places.unsqueeze(1)
+def _is_at(positions: Int[Tensor, " batch"], length: int) -> Bool[Tensor, "batch length"]:
+    return torch.arange(length, device=positions.device) == positions.unsqueeze(1)

@@ -1,7 +1,7 @@
-"""Pre-norm blocks, with and without a look at a memory, and how their tensors are initialized.
+"""Pre-norm transformer blocks, with self- or cross-attention, and their initialization.
 
-The blocks are open_clip's exactly (exact GELU, LayerNorm eps 1e-5, unless a converted model had others), so that
-weights come in by renaming alone.
+The blocks equal open_clip's (exact GELU, LayerNorm eps 1e-5, unless a converted model had others), so that weights
+are converted by renaming alone.
 """
 
 from typing import final
@@ -17,7 +17,7 @@ from sycoca.model.packing import Packing
 
 
 def layer_norm(width: int, eps: float = LAYER_NORM_EPS) -> nn.LayerNorm:
-    """Return the layer norm that all components use; it starts as weight one, bias zero."""
+    """Return the LayerNorm that all components use, initialized to weight one and bias zero."""
     return nn.LayerNorm(width, eps=eps)
 
 
@@ -35,13 +35,13 @@ class Mlp(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch length width"], norm: nn.LayerNorm
     ) -> Float[Tensor, "batch length width"]:
-        """Transform every position, normed, by itself."""
-        return self.contract.of_activation(self.activation, self.expand.of_norm(norm, x))
+        """Normalize every position and transform it by itself."""
+        return self.contract.after_activation(self.activation, self.expand.after_norm(norm, x))
 
 
 @final
 class SelfBlock(nn.Module):
-    """Self-attention and an MLP, each behind a norm and beside a residual."""
+    """Self-attention and an MLP, each with pre-norm and a residual connection."""
 
     def __init__(
         self,
@@ -69,9 +69,10 @@ class SelfBlock(nn.Module):
         residual_factors: Float[Tensor, "batch 2"] | None = None,
         num_queries: int | None = None,
     ) -> Float[Tensor, "batch queries width"]:
-        """Mix positions, then features; both are multiplied by a row's ``residual_factors`` (0 leaves them out).
+        """Apply attention, then the MLP; ``residual_factors`` scale both branches per row (0 drops them).
 
-        With ``num_queries`` only the last so many positions are computed; see `SelfAttention`, also for the others.
+        With ``num_queries`` only the last so many positions are computed. All other arguments are those of
+        `SelfAttention`.
         """
         attended = self.attention(
             x,
@@ -87,14 +88,14 @@ class SelfBlock(nn.Module):
         if residual_factors is None:
             x = x + attended
             return x + self.mlp(x, self.norm_mlp)
-        of_attention, of_mlp = residual_factors.to(x)[:, :, None, None].unbind(1)
-        x = x + of_attention * attended
-        return x + of_mlp * self.mlp(x, self.norm_mlp)
+        attention_factor, mlp_factor = residual_factors.to(x)[:, :, None, None].unbind(1)
+        x = x + attention_factor * attended
+        return x + mlp_factor * self.mlp(x, self.norm_mlp)
 
 
 @final
 class CrossBlock(nn.Module):
-    """Cross-attention and an MLP of its own, as every layer of open_clip's text decoder has them."""
+    """Cross-attention and an MLP, as in every layer of open_clip's text decoder."""
 
     def __init__(self, width: int, memory_width: int, num_heads: int, activation: Activation = "gelu") -> None:
         super().__init__()
@@ -110,9 +111,9 @@ class CrossBlock(nn.Module):
         memory: Memory,
         packing: Packing | None = None,
     ) -> Float[Tensor, "rows length width"]:
-        """Look at the memory, then mix features; see `CrossAttention`."""
+        """Attend to the memory, then apply the MLP; see `CrossAttention`."""
         attended = self.attention(x, self.norm_attention, memory, self.norm_memory, packing)
-        return self._mixed(x + attended)
+        return self._with_mlp(x + attended)
 
     def keys_values(
         self, memory: Memory
@@ -126,18 +127,19 @@ class CrossBlock(nn.Module):
         keys: Float[Tensor, "images heads memory features"],
         values: Float[Tensor, "images heads memory features"],
     ) -> Float[Tensor, "rows length width"]:
-        """Do the same with a memory whose keys and values are known."""
-        return self._mixed(x + self.attention.with_keys_values(x, self.norm_attention, keys, values))
+        """Do the same with precomputed keys and values."""
+        return self._with_mlp(x + self.attention.with_keys_values(x, self.norm_attention, keys, values))
 
-    def _mixed(self, x: Float[Tensor, "batch length width"]) -> Float[Tensor, "batch length width"]:
+    def _with_mlp(self, x: Float[Tensor, "batch length width"]) -> Float[Tensor, "batch length width"]:
         return x + self.mlp(x, self.norm_mlp)
 
 
 def init_blocks(blocks: nn.ModuleList, width: int, depth: int) -> None:
     """Initialize every tensor of the blocks as CLIP does: weights normal, biases zero, norms the identity.
 
-    Source: openai/CLIP, ``initialize_parameters``: inputs of attention width^-1/2, of MLPs (2 width)^-1/2; what
-    is added to the residual stream is smaller by (2 depth)^-1/2, so that its variance does not grow with depth.
+    Source: openai/CLIP, ``initialize_parameters``: std width^-1/2 for the inputs of attention, (2 width)^-1/2 for those
+    of MLPs; output projections are smaller by (2 depth)^-1/2, so that the variance of the residual stream does not
+    grow with depth.
     """
     residual_std = width**-0.5 * (2 * depth) ** -0.5
     for block in blocks:
@@ -151,5 +153,5 @@ def init_blocks(blocks: nn.ModuleList, width: int, depth: int) -> None:
             elif name.endswith("expand.weight"):
                 nn.init.normal_(parameter, std=(2 * width) ** -0.5)
             else:
-                # Queries, keys and values: by their own input, since a memory may have another width.
+                # Queries, keys and values: by the width of their input, since a memory may have another one.
                 nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)

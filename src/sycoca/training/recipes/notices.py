@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import torch
 
-from sycoca.model.sycoca import FIRST_LOGIT_SCALE, SyCoCa
+from sycoca.model.sycoca import INITIAL_LOGIT_SCALE, SyCoCa
 from sycoca.training.config import OptimizerConfig
 from sycoca.training.engine.optimization.optimizer import lr_scales
 
@@ -29,7 +29,7 @@ def forgetting_notice(model: SyCoCa, remedy: str) -> Iterator[str]:
     Nothing is said where the weights never learned it (their temperature is the one that training starts from, which
     nothing else moves) nor where both encoders are frozen.
     """
-    has_learned = not torch.equal(model.log_logit_scale.cpu(), torch.full((1,), math.log(FIRST_LOGIT_SCALE)))
+    has_learned = not torch.equal(model.log_logit_scale.cpu(), torch.full((1,), math.log(INITIAL_LOGIT_SCALE)))
     encoders = (model.image_encoder, model.text_encoder)
     changes = any(parameter.requires_grad for encoder in encoders for parameter in encoder.parameters())
     if has_learned and changes:
