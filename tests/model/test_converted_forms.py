@@ -1,4 +1,4 @@
-"""Architectural options of converted weights: open_clip's [CLS], CLIP's pooling and activation, ViT without norm_pre."""
+"""Architectures of converted weights: open_clip's [CLS], CLIP's pooling and activation, ViT without norm_pre."""
 
 from dataclasses import replace
 from typing import Any
@@ -23,7 +23,7 @@ def with_image(config: SyCoCaConfig, **changes: Any) -> SyCoCa:
 
 
 def plain_cls_embeds(encoder: TextEncoder, rows: Tensor, *, is_mask_shifted: bool) -> Tensor:
-    """Return open_clip's embeddings of rows padded with 0: [CLS] at the end of the row, and a mask that excludes padding keys.
+    """Return open_clip's embeddings of rows padded with 0: [CLS] at the row's end, a mask that excludes padding keys.
 
     The shifted mask has the entry of [CLS] in front, so every key gets that of its neighbor on the left.
     """
