@@ -98,6 +98,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubStandIn]
     with served(stand_in), disable_progress_bars():
         # What HF_ENDPOINT and its like are read into when the library is imported.
         monkeypatch.setattr(constants, "ENDPOINT", stand_in.url)
+        monkeypatch.setattr("sycoca.weights.hub._announced", set())
         monkeypatch.setattr(
             constants, "HUGGINGFACE_CO_URL_TEMPLATE", stand_in.url + "/{repo_id}/resolve/{revision}/{filename}"
         )

@@ -7,6 +7,7 @@ import sycoca
 
 
 def test_every_public_name_is_there():
+    from sycoca.evaluation.evaluate_all import evaluate_all
     from sycoca.inference.load import load
     from sycoca.inference.predictor import Predictor
     from sycoca.model.config import SyCoCaConfig
@@ -15,7 +16,7 @@ def test_every_public_name_is_there():
     from sycoca.weights.publishing import push_to_hub
 
     assert (sycoca.load, sycoca.Predictor, sycoca.pretrain) == (load, Predictor, pretrain)
-    assert sycoca.push_to_hub is push_to_hub
+    assert (sycoca.push_to_hub, sycoca.evaluate_all) == (push_to_hub, evaluate_all)
     assert (sycoca.SyCoCaConfig, sycoca.SyCoCa) == (SyCoCaConfig, SyCoCa)
     assert sycoca.__version__.count(".") == 2
     assert dir(sycoca) == sorted(sycoca.__all__)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sycoca._version import __version__
 
 if TYPE_CHECKING:
+    from sycoca.evaluation.evaluate_all import evaluate_all
     from sycoca.inference.load import load
     from sycoca.inference.predictor import Predictor
     from sycoca.model.config import SyCoCaConfig
@@ -14,12 +15,13 @@ if TYPE_CHECKING:
     from sycoca.training.pretrain import pretrain
     from sycoca.weights.publishing import push_to_hub
 
-__all__ = ["Predictor", "SyCoCa", "SyCoCaConfig", "__version__", "load", "pretrain", "push_to_hub"]
+__all__ = ["Predictor", "SyCoCa", "SyCoCaConfig", "__version__", "evaluate_all", "load", "pretrain", "push_to_hub"]
 
 _HOMES = {
     "Predictor": "sycoca.inference.predictor",
     "SyCoCa": "sycoca.model.sycoca",
     "SyCoCaConfig": "sycoca.model.config",
+    "evaluate_all": "sycoca.evaluation.evaluate_all",
     "load": "sycoca.inference.load",
     "pretrain": "sycoca.training.pretrain",
     "push_to_hub": "sycoca.weights.publishing",

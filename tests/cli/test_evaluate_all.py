@@ -6,9 +6,12 @@ import yaml
 
 from builders.predictors import save_small_weights
 from sycoca.cli.evaluate import command as evaluate
-from sycoca.cli.evaluate.all import Arguments
+from sycoca.cli.shared.logs import log_to_stderr
+from sycoca.data.spec import open_source
 from sycoca.evaluation.report import Report
+from sycoca.evaluation.sections import read_sections
 from sycoca.inference import load as load_module
+from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
 
 SCENES = "scenes:?split=test&count=5&size=32"
@@ -80,7 +83,8 @@ def test_the_model_is_loaded_and_images_are_embedded_once(
 
 
 def test_a_table_goes_to_stdout(weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    run(weights, write(tmp_path, {"grounding": {"data": SCENES}}), tmp_path / "reports")
+    with log_to_stderr():
+        run(weights, write(tmp_path, {"grounding": {"data": SCENES}}), tmp_path / "reports")
     printed = capsys.readouterr()
     assert "mask_coverage" in printed.out
     assert "grounding (1 of 1)" in printed.err
@@ -148,10 +152,10 @@ def test_an_error_on_the_way_names_its_section_and_leaves_what_was_found(weights
     assert [path.name for path in (tmp_path / "reports").iterdir()] == ["retrieval.json"]
 
 
-def test_the_example_is_right(weights: str, tmp_path: Path):
-    sections = Arguments(weights=weights, tasks=EXAMPLE, out=tmp_path).sections()
+def test_the_example_is_right(weights: str):
+    sections = read_sections(EXAMPLE, weights, ModelOptions())
     assert list(sections) == [
         "retrieval", "zero-shot", "captioning", "vqa", "scene-captions", "scene-swaps", "grounding", "retrieval-few",
     ]  # fmt: skip
-    for arguments in sections.values():
-        assert len(arguments.context.source(arguments.data)) == 100
+    for section in sections.values():
+        assert len(open_source(section.task.data)) == 100

@@ -52,7 +52,11 @@ def test_evaluations_fetch_them_once(hub: HubStandIn, saved: Path, tmp_path: Pat
 
 
 def test_fine_tuning_starts_from_a_commit_that_its_config_names(
-    hub: HubStandIn, published: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    hub: HubStandIn,
+    published: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ):
     steps = ["--training.steps", "1", "--training.global-batch-size", "2", "--training.no-report"]
     out = tmp_path / "run"
@@ -67,6 +71,8 @@ def test_fine_tuning_starts_from_a_commit_that_its_config_names(
     assert "base_model: me/tiny\n" in (out / "weights" / "README.md").read_text()
     hub.repositories["me/tiny"].commit({"tokenizer.json": b"of another model"})
     shutil.rmtree(out / "weights")
+    monkeypatch.setattr("sycoca.weights.hub._announced", set())  # as in a new process
+    capsys.readouterr()
     assert main(["finetune", "--resume", str(out)]) == 0
     assert f"fetching hf:me/tiny@{published} from" in capsys.readouterr().err
     assert (out / "weights").exists()

@@ -8,11 +8,11 @@ from PIL import Image
 
 from builders.predictors import photo, save_small_weights
 from sycoca.cli.evaluate import command as evaluate
-from sycoca.cli.shared.model_arguments import ModelArguments
 from sycoca.cli.shared.usage import UsageError
 from sycoca.cli.use import caption, explain
 from sycoca.data.spec import open_source
 from sycoca.inference.load import load
+from sycoca.inference.model_options import ModelOptions
 
 SCENES = "scenes:?split=test&count=5&size=32"
 
@@ -177,11 +177,11 @@ def test_a_mistyped_task_is_wrong_usage():
 
 def test_refuses_batches_of_nothing():
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
-        ModelArguments(batch_size=0)
+        ModelOptions(batch_size=0)
 
 
 def test_precision_sets_the_type_of_the_weights(weights: str):
-    model = ModelArguments(device="cpu", precision="bf16").load(weights).model
+    model = ModelOptions(device="cpu", precision="bf16").load(weights).model
     assert model.log_logit_scale.dtype == torch.bfloat16
 
 

@@ -1,6 +1,7 @@
 """The Hugging Face Hub, played by a stand-in on this machine: what goes out comes back, and errors say what to do."""
 
 import json
+import logging
 import os
 import shutil
 import socket
@@ -98,17 +99,25 @@ def test_a_pinned_name_means_the_same_commit_forever(hub: HubStandIn, folder: Pa
     assert pinned_weights("runs/tiny/weights") == "runs/tiny/weights"
 
 
-def test_what_is_fetched_is_said_first(hub: HubStandIn, folder: Path):
+def test_what_is_fetched_is_said_first(
+    hub: HubStandIn, folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
     hub.add("me/tiny", files_of(folder))
     said = []
-    local_weights("hf:me/tiny@main", lambda line: said.append((line, list(hub.requests))))
-    assert said == [
-        (
-            f"fetching hf:me/tiny@main from {hub.url}, unless the cache has it:"
-            " config.json, model.safetensors, tokenizer.json, README.md",
-            [],
-        )
-    ]
+    monkeypatch.setattr(
+        logging.getLogger("sycoca.weights.hub"),
+        "handle",
+        lambda record: said.append((record.levelname, record.getMessage(), len(hub.requests))),
+    )
+    caplog.set_level("DEBUG", "sycoca")
+    local_weights("hf:me/tiny@main")
+    line = (
+        f"fetching hf:me/tiny@main from {hub.url}, unless the cache has it:"
+        " config.json, model.safetensors, tokenizer.json, README.md"
+    )
+    assert said == [("INFO", line, 0)]
+    local_weights("hf:me/tiny@main")
+    assert [(level, text) for level, text, _ in said] == [("INFO", line), ("DEBUG", line)]
 
 
 def test_a_path_never_touches_the_network(folder: Path, monkeypatch: pytest.MonkeyPatch):

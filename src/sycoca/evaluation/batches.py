@@ -6,7 +6,7 @@ from rich.console import Console
 
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.evaluation.sharding import ALONE, Sharding
-from sycoca.inference.progress import tracked
+from sycoca.progress_bar import tracked
 
 
 def num_evaluated(source: SampleSource, limit: int | None) -> int:

@@ -14,7 +14,6 @@ from sycoca.evaluation.report import ItemScores, Report, Setting
 from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.classification import head_names
 from sycoca.inference.predictor import Predictor
-from sycoca.inference.progress import tracked
 from sycoca.metrics.classification import (
     TOP,
     accuracy_metrics,
@@ -22,6 +21,7 @@ from sycoca.metrics.classification import (
     class_ranks,
     most_frequent_mistakes,
 )
+from sycoca.progress_bar import tracked
 
 _NAMED_MISTAKES = 5
 

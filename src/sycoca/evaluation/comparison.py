@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 from rich.console import Console
 
 from sycoca.evaluation.report import ItemScores, Report
-from sycoca.inference.progress import tracked
 from sycoca.metrics.resampling import Kinds, Values, Weights, bootstrap, metrics_of_items, percentile_interval
+from sycoca.progress_bar import tracked
 
 _FINDINGS = frozenset(
     {"has_converged", "log10_inverse_penalty", "meteor", "most_frequent_answer", "most_frequent_mistakes", "spice"}

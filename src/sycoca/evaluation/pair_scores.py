@@ -9,7 +9,7 @@ from rich.console import Console
 
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.inference.predictor import Predictor
-from sycoca.inference.progress import tracked
+from sycoca.progress_bar import tracked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

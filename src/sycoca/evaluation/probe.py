@@ -21,7 +21,7 @@ from sycoca.evaluation.embeddings import EmbeddingKind, ImageEmbeddings
 from sycoca.evaluation.report import Report
 from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.predictor import Predictor
-from sycoca.inference.progress import tracked
+from sycoca.progress_bar import tracked
 
 VALIDATION_RATIO = 0.2
 """Part of every class of the training data that chooses the strength where no validation data is given."""

@@ -11,8 +11,8 @@ from torch import Tensor
 from sycoca.data.samples import ImageTextSample
 from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.predictor import Predictor
-from sycoca.inference.progress import tracked
 from sycoca.metrics.retrieval import RetrievalCandidates, RetrievalRanks, re_ranked
+from sycoca.progress_bar import tracked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

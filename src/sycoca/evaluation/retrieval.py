@@ -16,8 +16,8 @@ from sycoca.evaluation.re_ranking import candidate_likelihoods
 from sycoca.evaluation.report import ItemScores, Report
 from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.predictor import Predictor
-from sycoca.inference.progress import tracked
 from sycoca.metrics.retrieval import RetrievalRanks, first_candidates, per_item, retrieval_metrics, retrieval_ranks
+from sycoca.progress_bar import tracked
 
 _CAPTIONS_AT_ONCE = 4096
 """Captions that are put in order of length together; more would save no padding and show no progress."""

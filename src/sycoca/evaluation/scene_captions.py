@@ -15,7 +15,7 @@ from sycoca.evaluation.report import Report
 from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.generation_config import GenerationConfig
 from sycoca.inference.predictor import Predictor
-from sycoca.inference.progress import tracked
+from sycoca.progress_bar import tracked
 
 
 def evaluate_scene_captions(

@@ -16,7 +16,7 @@ from sycoca.evaluation.batches import num_evaluated
 from sycoca.evaluation.report import ItemScores, Report
 from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.predictor import Predictor
-from sycoca.inference.progress import tracked
+from sycoca.progress_bar import tracked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

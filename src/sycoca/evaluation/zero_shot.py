@@ -18,8 +18,8 @@ from sycoca.evaluation.report import Report
 from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.classification import PHOTO_TEMPLATES, Scorer, class_embeds
 from sycoca.inference.predictor import Predictor
-from sycoca.inference.progress import tracked
 from sycoca.precision import precise_product
+from sycoca.progress_bar import tracked
 
 SCENE_TEMPLATES = ("a {} left of", "a {} right of", "a {} above", "a {} below")
 """How captions of the built-in scenes begin: with the object that is the class. They always go on."""

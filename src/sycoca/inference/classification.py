@@ -11,10 +11,10 @@ from rich.console import Console
 from torch import Tensor
 
 from sycoca.data.class_lists import NamedClass
-from sycoca.inference.progress import tracked
 from sycoca.model.sycoca import SyCoCa
 from sycoca.precision import precise_product
 from sycoca.preprocess.token_batch import TokenBatch
+from sycoca.progress_bar import tracked
 from sycoca.records import EncodedImages
 from sycoca.weights.config import WeightsConfig
 

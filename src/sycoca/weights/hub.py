@@ -3,8 +3,9 @@
 Nothing here happens unless a user names a place at the Hub, as hf:owner/name.
 """
 
+import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,14 @@ from pathlib import Path
 from sycoca._version import __version__
 from sycoca.weights.config import CONFIG_NAME, FILE_NAMES, OPEN_CLIP_CONFIG_NAME, read_plain_config
 
-Notice = Callable[[str], object]
-"""Takes a line that is to be said before anything goes over the network."""
+logger = logging.getLogger(__name__)
 
 _PREFIX = "hf:"
 
 _LOG_IN = "log in (hf auth login) or set HF_TOKEN"
+
+_announced: set[tuple[str, str]] = set()
+"""Endpoints and repositories that this process has logged at INFO."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,16 +50,16 @@ def is_at_hub(weights: str | Path) -> bool:
     return isinstance(weights, str) and weights.startswith(_PREFIX)
 
 
-def local_weights(weights: str | Path, notice: Notice | None = None) -> Path:
+def local_weights(weights: str | Path) -> Path:
     """Return the folder of weights: a path as it is; what hf:owner/name[@revision] names is fetched if it is not here.
 
-    Fetched files stay in the Hub's own cache (HF_HOME), where they also serve without a network. ``notice`` is told
-    what will be looked for and where. Raises ValueError where there is no such repository or revision, where it may
-    not be read, or is no weights folder; ConnectionError where the Hub cannot be reached.
+    Fetched files stay in the Hub's own cache (HF_HOME), where they also serve without a network. What will be fetched
+    from where is logged before anything goes over the network. Raises ValueError where there is no such repository or
+    revision, where it may not be read, or is no weights folder; ConnectionError where the Hub cannot be reached.
     """
     if not is_at_hub(weights):
         return Path(weights)
-    return _fetched(HubPlace.parse(str(weights)), notice)
+    return _fetched(HubPlace.parse(str(weights)))
 
 
 def pinned_weights(weights: str) -> str:
@@ -96,9 +99,12 @@ def upload(
     return str(commit.commit_url)
 
 
-def _fetched(place: HubPlace, notice: Notice | None = None) -> Path:
-    if notice is not None:
-        notice(f"fetching {place} from {_endpoint()}, unless the cache has it: {', '.join(FILE_NAMES)}")
+def _fetched(place: HubPlace) -> Path:
+    endpoint = _endpoint()
+    # A run asks several times for the same weights.
+    level = logging.DEBUG if (endpoint, place.repository) in _announced else logging.INFO
+    logger.log(level, "fetching %s from %s, unless the cache has it: %s", place, endpoint, ", ".join(FILE_NAMES))
+    _announced.add((endpoint, place.repository))
     # The small files first: of another library's repository gigabytes would be fetched for nothing.
     folder = _snapshot(place, (CONFIG_NAME, OPEN_CLIP_CONFIG_NAME))
     _check_kind(place, folder)

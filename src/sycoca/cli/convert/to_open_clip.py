@@ -21,7 +21,7 @@ class Arguments:
 
     def convert(self) -> None:
         """Convert, and say what became of what."""
-        from sycoca.cli.shared.weights_argument import fetched
         from sycoca.weights.conversion.convert import to_open_clip
+        from sycoca.weights.hub import local_weights
 
-        show_conversion(to_open_clip(fetched(self.weights), self.out), self.out, ())
+        show_conversion(to_open_clip(local_weights(self.weights), self.out), self.out, ())

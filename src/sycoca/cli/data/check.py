@@ -17,10 +17,10 @@ from sycoca.data.inspection.image_inspection import inspect_images
 from sycoca.data.inspection.statistics import all_captions, evenly_spread
 from sycoca.data.samples import SampleSource
 from sycoca.data.spec import open_source
-from sycoca.inference.progress import tracked
 from sycoca.plain_data import write_text
 from sycoca.preprocess.config import TokenizerConfig
 from sycoca.preprocess.tokenizer import Tokenizer
+from sycoca.progress_bar import tracked
 from sycoca.reports.data_page import save_data_page
 
 NumImages = Literal["all"] | int

@@ -25,7 +25,7 @@ from sycoca.data.scenes.content import Level, Split
 from sycoca.data.scenes.source import DEFAULT_COUNT, ScenesSource
 from sycoca.data.spec import open_source
 from sycoca.data.writing.write_samples import write_samples
-from sycoca.inference.progress import tracked
+from sycoca.progress_bar import tracked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

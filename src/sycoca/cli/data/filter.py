@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from sycoca.cli.shared.model_arguments import ModelArguments
 from sycoca.cli.shared.unfinished_file import keep_lines, whole_lines
+from sycoca.inference.model_options import ModelOptions
 
 if TYPE_CHECKING:
     from sycoca.data.samples import ImageTextSample, SampleSource
@@ -49,7 +49,7 @@ class Filter:
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print counts and spread as JSON."""
 
-    model: tyro.conf.OmitArgPrefixes[ModelArguments] = field(default_factory=ModelArguments)
+    model: tyro.conf.OmitArgPrefixes[ModelOptions] = field(default_factory=ModelOptions)
     """On what it runs."""
 
     def threshold(self) -> "Threshold":
@@ -61,15 +61,14 @@ class Filter:
 
 def filter_pairs(command: Filter) -> int:
     """Score, filter, write and say what happened; counts go to stdout, progress to stderr."""
-    from sycoca.cli.evaluate.context import EvaluationContext
     from sycoca.data.samples import skipped_samples
+    from sycoca.evaluation.tasks.inputs import OpenSources
 
     _check(command)
-    context = EvaluationContext()
-    source = context.usable_source(command.spec, command.max_skipped_ratio, None)
+    source = OpenSources().usable(command.spec, command.max_skipped_ratio, None)
     if command.out is not None:
         _image_file(source[0])  # better now than when all is scored
-    scored = _judged(command, source, context.predictor(command.weights, command.model))
+    scored = _judged(command, source, command.model.load(command.weights))
     scores = [score for _, own in scored for score in own]
     if not scores:
         raise ValueError(f"{source.name} has no captions to judge")

@@ -1,25 +1,34 @@
 """``sycoca evaluate``: measure a model by an official protocol."""
 
-from sycoca.cli.shared.tasks import parse_task
+import inspect
+from typing import Any
 
-TASKS = {
-    "retrieval": "images find captions and captions find images: recall at 1, 5 and 10, ranks",
-    "zero-shot": "classes as prompts: top-1 and top-5 accuracy, the mean over classes",
-    "probe": "the same for a linear classifier on frozen features",
-    "classification": "the same for the head of a model that was fine-tuned to classify",
-    "captioning": "captions against people's: BLEU, ROUGE-L, CIDEr, METEOR",
-    "vqa": "visual question answering: the official accuracy, or equality with one reference answer",
-    "grounding": "patch scores against the pixels that captions describe (built-in scenes)",
-    "scene-captions": "truth and detail of generated captions (built-in scenes)",
-    "scene-swaps": "captions against themselves with parts exchanged (built-in scenes)",
-    "all": "several of these from one file; the model is loaded once, images are embedded once",
-}
-"""Every task and what it measures; ``sycoca.cli.evaluate.TASK`` has its ``Arguments``."""
+from sycoca.cli.shared.tasks import task_name
+from sycoca.evaluation.tasks.registry import TASKS, task_class
+
+ALL = "all"
+
+_LISTED = {**TASKS, ALL: "several of these from one file; the model is loaded once, images are embedded once"}
 
 
 def run(arguments: list[str]) -> int:
     """Evaluate and show the report."""
-    task = parse_task("evaluate", TASKS, arguments)
-    if task is not None:
-        task.show(task.report())
+    name = task_name("evaluate", _LISTED, arguments)
+    if name is None:
+        return 0
+    import tyro
+
+    from sycoca.cli.evaluate.all import Arguments
+    from sycoca.cli.evaluate.arguments import EvaluationArguments
+
+    kind = Arguments if name == ALL else EvaluationArguments[task_class(name)]
+    described = Arguments if name == ALL else task_class(name)
+    parsed: Any = tyro.cli(
+        kind,
+        prog=f"sycoca evaluate {name}",
+        description=inspect.getdoc(described),
+        args=arguments[1:],
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+    parsed.show(parsed.report())
     return 0

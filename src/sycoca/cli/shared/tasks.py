@@ -13,12 +13,9 @@ def parse_task(command: str, tasks: Mapping[str, str], arguments: list[str]) -> 
 
     ``tasks`` maps names to what they do. The module ``sycoca.cli.COMMAND.TASK`` has the dataclass ``Arguments``.
     """
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_help_text(command, tasks))
+    task = task_name(command, tasks, arguments)
+    if task is None:
         return None
-    task = arguments[0]
-    if task not in tasks:
-        raise UsageError(f"{command} does not know {task!r}{did_you_mean(task, list(tasks))}")
     import tyro
 
     module = importlib.import_module(f"sycoca.cli.{command}.{task.replace('-', '_')}")
@@ -28,6 +25,16 @@ def parse_task(command: str, tasks: Mapping[str, str], arguments: list[str]) -> 
         args=arguments[1:],
         config=(tyro.conf.OmitArgPrefixes,),
     )
+
+
+def task_name(command: str, tasks: Mapping[str, str], arguments: list[str]) -> str | None:
+    """Return the task that is named first; None where help was asked for and printed. Raises UsageError."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help_text(command, tasks))
+        return None
+    if arguments[0] not in tasks:
+        raise UsageError(f"{command} does not know {arguments[0]!r}{did_you_mean(arguments[0], list(tasks))}")
+    return arguments[0]
 
 
 def _help_text(command: str, tasks: Mapping[str, str]) -> str:

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sycoca.cli.shared.usage import UsageError
-from sycoca.cli.shared.weights_argument import fetched
 from sycoca.cli.train.training_runs import config_file, run_to_its_end, with_flags
 from sycoca.plain_data import overlay
 from sycoca.presets.finetune import PRESETS, finetune_preset
 from sycoca.weights.config import CONFIG_NAME, read_weights_config
-from sycoca.weights.hub import is_at_hub
+from sycoca.weights.hub import is_at_hub, local_weights
 
 if TYPE_CHECKING:
     from sycoca.training.recipes.finetune_config import FinetuneConfig
@@ -38,8 +37,6 @@ def run(arguments: list[str]) -> int:
         return 0
     request = _parse(arguments)
     config = _resumed_config(request) if request.resume is not None else _new_config(request)
-    if config.weights not in request.words:
-        fetched(config.weights)  # which says what is fetched, as training does not
     # Only now, since this imports torch: help and mistakes answer at once.
     from sycoca.training.finetune import finetune, resume_finetuning
 
@@ -102,7 +99,7 @@ def _new_config(request: _Request) -> "FinetuneConfig":
 
 def _with_own_transforms(config: "FinetuneConfig") -> "FinetuneConfig":
     """Name the transforms that the weights were trained with, so that a flag can change one of their fields."""
-    weights = fetched(config.weights)
+    weights = local_weights(config.weights)
     if not (weights / CONFIG_NAME).is_file():  # no such folder, as --help may name it; training says so
         return config
     return replace(config, transforms=read_weights_config(weights).transforms)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sycoca.cli.shared.usage import UsageError
-from sycoca.cli.shared.weights_argument import fetched
 from sycoca.cli.train.training_runs import config_file, run_to_its_end, with_flags
 from sycoca.plain_data import from_plain, overlay
 from sycoca.presets.pretrain import PRESETS, pretrain_preset
@@ -36,8 +35,6 @@ def run(arguments: list[str]) -> int:
     # Only now, since this imports torch: help and mistakes answer at once.
     from sycoca.training.pretrain import pretrain, resume_pretraining
 
-    if request.resume is None and config.start.weights is not None:
-        fetched(config.start.weights)  # which says what is fetched, as training does not
     if request.is_dry_run:
         from rich.console import Console
 

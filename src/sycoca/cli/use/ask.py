@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
-from sycoca.cli.shared.model_arguments import ModelArguments
 from sycoca.cli.shared.usage import UsageError
 from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.model_options import ModelOptions
 
 if TYPE_CHECKING:
     from sycoca.inference.answering import RankedAnswer
@@ -45,7 +45,7 @@ class AskArguments:
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     """How open-ended answers are generated."""
 
-    model: ModelArguments = field(default_factory=ModelArguments)
+    model: ModelOptions = field(default_factory=ModelOptions)
     """On what it runs."""
 
 

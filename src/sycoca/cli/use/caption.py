@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
-from sycoca.cli.shared.model_arguments import ModelArguments
 from sycoca.cli.shared.unfinished_file import whole_lines
 from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.model_options import ModelOptions
 
 if TYPE_CHECKING:
     from sycoca.data.samples import SampleSource
@@ -52,7 +52,7 @@ class CaptionArguments:
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     """How captions are generated."""
 
-    model: ModelArguments = field(default_factory=ModelArguments)
+    model: ModelOptions = field(default_factory=ModelOptions)
     """On what it runs."""
 
 
@@ -99,7 +99,7 @@ def _usable(source: "SampleSource", options: CaptionArguments) -> "SampleSource"
     from rich.console import Console
 
     from sycoca.data.loading.skipping import SkipLog, UsableSamples, image_problems
-    from sycoca.inference.progress import tracked
+    from sycoca.progress_bar import tracked
 
     path = None if options.out is None else options.out.with_name(f"{options.out.name}.skipped.jsonl")
     if path is not None and not options.resume:
@@ -149,7 +149,7 @@ def _lines(
 ) -> Iterator[dict[str, str | float]]:
     from rich.console import Console
 
-    from sycoca.inference.progress import tracked
+    from sycoca.progress_bar import tracked
 
     left = [source[index] for index in range(num_done, len(source))]
     generated = predictor.generate(

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from tyro.conf import Positional
 
-from sycoca.cli.shared.class_arguments import ClassArguments
-from sycoca.cli.shared.model_arguments import ModelArguments
+from sycoca.evaluation.class_options import ClassOptions
+from sycoca.inference.model_options import ModelOptions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,10 +25,10 @@ class ClassifyArguments:
     json: bool = False
     """Print lines of {"image", "classes": [{"class", "probability"}]} instead of plain text."""
 
-    prompts: ClassArguments = field(default_factory=ClassArguments)
+    prompts: ClassOptions = field(default_factory=ClassOptions)
     """Classes and prompts; without class names those of the model's head."""
 
-    model: ModelArguments = field(default_factory=ModelArguments)
+    model: ModelOptions = field(default_factory=ModelOptions)
     """On what it runs."""
 
     def __post_init__(self) -> None:
@@ -43,7 +43,7 @@ def run(arguments: list[str]) -> int:
 
     from sycoca.cli.use.caption import image_source
     from sycoca.inference.classification import PHOTO_TEMPLATES, head_names
-    from sycoca.inference.progress import tracked
+    from sycoca.progress_bar import tracked
 
     options = tyro.cli(ClassifyArguments, prog="sycoca classify", args=arguments, config=(tyro.conf.OmitArgPrefixes,))
     classes, templates = options.prompts.classes(), options.prompts.prompts()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
-from sycoca.cli.evaluate.context import EvaluationContext
-from sycoca.cli.shared.model_arguments import ModelArguments
+from sycoca.cli.shared.logs import stderr_console
+from sycoca.inference.model_options import ModelOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +53,7 @@ class EmbedArguments:
     max_skipped_ratio: float = 0.0
     """Largest share of the samples that may be left out because they cannot be used; they are counted."""
 
-    model: ModelArguments = field(default_factory=ModelArguments)
+    model: ModelOptions = field(default_factory=ModelOptions)
     """On what it runs."""
 
 
@@ -65,15 +65,17 @@ def run(arguments: list[str]) -> int:
     from sycoca.data.samples import skipped_samples
     from sycoca.evaluation.batches import num_evaluated
     from sycoca.evaluation.embedding_files import check_suffix, write_arrays
+    from sycoca.evaluation.embeddings import ImageEmbeddings
+    from sycoca.evaluation.tasks.inputs import OpenSources
 
     check_suffix(options.out)
-    context = EvaluationContext()
-    source = context.usable_source(options.data, options.max_skipped_ratio, options.limit)
+    console, batch_size = stderr_console(), options.model.batch_size
+    source = OpenSources(console).usable(options.data, options.max_skipped_ratio, options.limit)
     num_samples = num_evaluated(source, options.limit)
-    predictor = context.predictor(options.weights, options.model)
+    predictor = options.model.load(options.weights)
     arrays: dict[str, np.ndarray] = {}
     if "images" in _EMBEDDED[options.what]:
-        embeddings = context.embeddings(options.weights, options.model)
+        embeddings = ImageEmbeddings(predictor, batch_size=batch_size, console=console)
         arrays["images"] = embeddings.of(source, num_samples).contiguous().numpy()
     if "texts" in _EMBEDDED[options.what]:
         arrays |= _text_arrays(predictor, source, num_samples)
@@ -86,7 +88,6 @@ def run(arguments: list[str]) -> int:
 
 def _text_arrays(predictor: "Predictor", source: "SampleSource", num_samples: int) -> "dict[str, np.ndarray]":
     import numpy as np
-    from rich.console import Console
 
     from sycoca.evaluation.retrieval import embed_captions
 
@@ -94,6 +95,6 @@ def _text_arrays(predictor: "Predictor", source: "SampleSource", num_samples: in
     captions = [caption for own in captions_of for caption in own]
     if not captions:
         raise ValueError(f"{source.name} has no captions; give --what images")
-    texts = embed_captions(predictor, captions, console=Console(stderr=True))
+    texts = embed_captions(predictor, captions, console=stderr_console())
     owners = np.arange(num_samples).repeat([len(own) for own in captions_of])
     return {"texts": texts.numpy(), "image_of_text": owners}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
-from sycoca.cli.shared.model_arguments import ModelArguments
+from sycoca.inference.model_options import ModelOptions
 
 if TYPE_CHECKING:
     from sycoca.inference.explanation import Explanation
@@ -28,7 +28,7 @@ class ExplainArguments:
     out: Path
     """The picture to write: *.png, *.pdf or *.svg."""
 
-    model: ModelArguments = field(default_factory=ModelArguments)
+    model: ModelOptions = field(default_factory=ModelOptions)
     """On what it runs."""
 
 

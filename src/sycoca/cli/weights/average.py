@@ -30,15 +30,12 @@ def run(arguments: list[str]) -> int:
 
     options = tyro.cli(AverageArguments, prog="sycoca average", args=arguments)
     # Only now, since these import torch: help and mistakes answer at once.
-    from sycoca.cli.shared.weights_argument import fetched
     from sycoca.weights.average import average_weights
     from sycoca.weights.folder import save_weights
     from sycoca.weights.provenance import Provenance
 
     if options.out.resolve() in (Path(options.start).resolve(), Path(options.end).resolve()):
         raise ValueError(f"--out {options.out} would replace what is averaged; choose another folder")
-    for weights in (options.start, options.end):
-        fetched(weights)  # which says what is fetched, as averaging does not
     averaged = average_weights(options.start, options.end, alpha=options.alpha)
     story = f"A mean of two weights (WiSE-FT, arXiv 2109.01903): {'; '.join(averaged.story)}."
     origin = Provenance(story=story, base=options.start, is_mean=True)

@@ -28,14 +28,13 @@ def run(arguments: list[str]) -> int:
     import tyro
 
     options = tyro.cli(ExportArguments, prog="sycoca export", args=arguments, config=(tyro.conf.OmitArgPrefixes,))
-    from sycoca.cli.shared.weights_argument import fetched
     from sycoca.inference.load import load
     from sycoca.inference.onnx_export.requirements import check_requirements
 
     check_requirements()
     from sycoca.inference.onnx_export.folder import export_onnx
 
-    model = load(fetched(options.weights), device="cpu")
+    model = load(options.weights, device="cpu")
     export_onnx(model, options.out, tell=lambda line: print(line, file=sys.stderr))
     print(f"ONNX graphs and sycoca_onnx.py in {options.out}", file=sys.stderr)
     return 0

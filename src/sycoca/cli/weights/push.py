@@ -28,10 +28,10 @@ def run(arguments: list[str]) -> int:
     import tyro
 
     options = tyro.cli(PushArguments, prog="sycoca push", args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
-    from sycoca.cli.shared.weights_argument import fetched
+    from sycoca.weights.hub import local_weights
     from sycoca.weights.publishing import push_to_hub
 
-    folder = fetched(options.weights)
+    folder = local_weights(options.weights)
     print(f"checking {folder}, then publishing it as {options.repository}", file=sys.stderr)
     print(push_to_hub(folder, options.repository, private=options.private, commit_message=options.message))
     return 0

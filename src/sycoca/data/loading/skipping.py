@@ -1,16 +1,23 @@
 """Samples that cannot be used: each is counted once and by name, and too many of them are an error."""
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
 from sycoca.data.samples import ImageTextSample, SampleSource, skipped_samples
 from sycoca.plain_data import write_text
+from sycoca.progress_bar import tracked
 from sycoca.unusable import SkippedSample, UnusableSampleError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+logger = logging.getLogger(__name__)
 
 
 @final
@@ -107,6 +114,35 @@ class UsableSamples:
 
     def __getitem__(self, index: int) -> ImageTextSample:
         return self._source[self._indices[index]]
+
+
+def usable_source(
+    source: SampleSource,
+    max_skipped_ratio: float,
+    *,
+    limit: int | None = None,
+    path: Path | None = None,
+    console: "Console | None" = None,
+) -> SampleSource:
+    """Return a source without the samples that cannot be used, each of which is counted and logged.
+
+    With a ``max_skipped_ratio`` of 0 that is the source itself, and the first image that cannot be read will be an
+    error; otherwise the first ``limit`` images are opened once. ``path``: a file for the samples that are left out, a
+    JSON line each. Raises ValueError where more are left out than ``max_skipped_ratio`` of all samples, and where none
+    remains.
+    """
+    if max_skipped_ratio == 0:
+        SkipLog(source, max_skipped_ratio)  # what the source itself has left out is an error, too
+        return source
+    num_samples = len(source) if limit is None else min(limit, len(source))
+    problems = tracked(image_problems(source, range(num_samples)), num_samples, "checking images", console=console)
+    log = SkipLog(source, max_skipped_ratio, path)
+    usable = UsableSamples(source, log, problems)
+    for skipped in log.skipped:
+        logger.info("skipped: %s", skipped.detail)
+    if log.skipped:
+        logger.warning(log.summary())
+    return usable
 
 
 def image_problems(source: SampleSource, indices: Iterable[int]) -> Iterator[SkippedSample | None]:

@@ -13,7 +13,7 @@ from torch.utils.module_tracker import ModuleTracker
 
 from sycoca.experiments.benchmark.result import RowResult
 from sycoca.experiments.benchmark.settings import BenchmarkPrecision
-from sycoca.inference.progress import tracked
+from sycoca.progress_bar import tracked
 
 Shape = tuple[int, ...] | torch.Size
 

@@ -3,8 +3,8 @@ import io
 import pytest
 from rich.console import Console
 
-from sycoca.inference import progress
-from sycoca.inference.progress import tracked
+from sycoca import progress_bar
+from sycoca.progress_bar import tracked
 
 
 def test_silent_without_a_console():
@@ -21,7 +21,7 @@ def test_a_bar_on_a_terminal():
 
 def test_lines_elsewhere_only_when_it_takes_long(monkeypatch: pytest.MonkeyPatch):
     now = iter([0.0, 4.0, 11.0, 12.0, 15.0])
-    monkeypatch.setattr(progress.time, "perf_counter", lambda: next(now))
+    monkeypatch.setattr(progress_bar.time, "perf_counter", lambda: next(now))
     console = Console(file=io.StringIO(), force_terminal=False, width=100)
     assert list(tracked([1, 2, 3, 4], 8, "counting", console=console, step=2)) == [1, 2, 3, 4]
     assert console.file.getvalue() == "counting: 4 of 8, 11 s left\n"

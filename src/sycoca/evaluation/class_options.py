@@ -13,7 +13,7 @@ _ARE_INDICES: Mapping[LabelKind, bool] = {"names": False, "indices": True}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ClassArguments:
+class ClassOptions:
     """Which classes there are, and how they become prompts."""
 
     class_names: str | None = None

@@ -3,29 +3,31 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from sycoca.cli.evaluate.arguments import EvaluationArguments
+from sycoca.evaluation.tasks.inputs import TaskInputs
+from sycoca.evaluation.tasks.task import EvaluationTask
 
 if TYPE_CHECKING:
     from sycoca.evaluation.report import Report
+    from sycoca.inference.predictor import Predictor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Arguments(EvaluationArguments):
+class Task(EvaluationTask):
     """Classification by the head of a model from sycoca finetune classification."""
 
     unlabeled: Literal["error", "skip"] = "error"
     """What becomes of images without label, or with one the head does not know: an error, or left out and counted."""
 
-    def prepare(self) -> None:
-        """Open what is named, and see whether the model can classify."""
+    def check_model(self, predictor: "Predictor") -> None:
+        """Raise ValueError for a model without classification head."""
         from sycoca.inference.classification import head_names
 
-        EvaluationArguments.prepare(self)
-        head_names(self.predictor().config)
+        head_names(predictor.config)
 
-    def report(self) -> "Report":
-        """Evaluate."""
+    def evaluate(self, inputs: TaskInputs) -> "Report":
+        """Classify the images with the model's head."""
         from sycoca.evaluation.classification import evaluate_classification
 
-        source = self.source()
-        return evaluate_classification(self.predictor(), source, unlabeled=self.unlabeled, **self.settings())
+        return evaluate_classification(
+            inputs.predictor, self.source(inputs), unlabeled=self.unlabeled, **inputs.settings(self.limit)
+        )

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from sycoca.cli.evaluate.arguments import EvaluationArguments
-from sycoca.cli.shared.class_arguments import ClassArguments
+from sycoca.evaluation.class_options import ClassOptions
+from sycoca.evaluation.tasks.inputs import OpenSources, TaskInputs
+from sycoca.evaluation.tasks.task import EvaluationTask
 
 if TYPE_CHECKING:
     from sycoca.evaluation.report import Report
@@ -12,27 +13,30 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Arguments(EvaluationArguments):
+class Task(EvaluationTask):
     """Zero-shot classification: top-1 and top-5 accuracy, and the mean over classes; classes are prompts."""
 
     unlabeled: Literal["error", "skip"] = "error"
     """What becomes of images without label, or with one that is no class: an error, or left out and counted."""
 
-    prompts: ClassArguments = field(default_factory=ClassArguments)
+    prompts: ClassOptions = field(default_factory=ClassOptions)
     """Classes and prompts; without class names the classes are the data's labels."""
 
-    def prepare(self) -> None:
-        """Open what is named, classes and templates too."""
+    def open_data(self, sources: OpenSources) -> None:
+        """Read classes and templates, then open the data."""
         self._prompts()
-        EvaluationArguments.prepare(self)
+        EvaluationTask.open_data(self, sources)
 
-    def report(self) -> "Report":
-        """Evaluate."""
+    def evaluate(self, inputs: TaskInputs) -> "Report":
+        """Compare the images with the prompts of the classes."""
         from sycoca.evaluation.zero_shot import evaluate_zero_shot
 
-        prompts, source = self._prompts(), self.source()
         return evaluate_zero_shot(
-            self.predictor(), source, prompts=prompts, embeddings=self.embeddings(), **self.settings()
+            inputs.predictor,
+            self.source(inputs),
+            prompts=self._prompts(),
+            embeddings=inputs.model.embeddings,
+            **inputs.settings(self.limit),
         )
 
     def _prompts(self) -> "ZeroShotPrompts":

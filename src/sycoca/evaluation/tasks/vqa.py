@@ -4,15 +4,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from sycoca.cli.evaluate.arguments import EvaluationArguments
+from sycoca.evaluation.tasks.inputs import TaskInputs
+from sycoca.evaluation.tasks.task import EvaluationTask
 from sycoca.inference.generation_config import GenerationConfig
 
 if TYPE_CHECKING:
     from sycoca.evaluation.report import Report
+    from sycoca.inference.predictor import Predictor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Arguments(EvaluationArguments):
+class Task(EvaluationTask):
     """Visual question answering: the official VQA accuracy, or equality with one reference answer or a set."""
 
     open_ended: bool = False
@@ -28,25 +30,22 @@ class Arguments(EvaluationArguments):
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     """How open-ended answers are generated."""
 
-    def prepare(self) -> None:
-        """Open what is named, and see whether the model can answer in the way that is asked for."""
+    def check_model(self, predictor: "Predictor") -> None:
+        """Raise ValueError where the model has no list of answers and is to choose from one."""
         from sycoca.inference.answering import listed_answers
 
-        EvaluationArguments.prepare(self)
         if not self.open_ended:
-            listed_answers(self.predictor().config)
+            listed_answers(predictor.config)
             if self.generation != GenerationConfig():
                 raise ValueError("answers are generated only with --open-ended: add it, or leave out how to generate")
 
-    def report(self) -> "Report":
-        """Evaluate."""
+    def evaluate(self, inputs: TaskInputs) -> "Report":
+        """Answer the questions and compare with the reference answers."""
         from sycoca.evaluation.vqa import AnsweringOptions, evaluate_vqa
 
-        self.prepare()
-        source = self.source()
         options = AnsweringOptions(
             open_ended=self.generation if self.open_ended else None,
             references_are=self.references_are,
             predictions=self.predictions,
         )
-        return evaluate_vqa(self.predictor(), source, options=options, **self.settings())
+        return evaluate_vqa(inputs.predictor, self.source(inputs), options=options, **inputs.settings(self.limit))

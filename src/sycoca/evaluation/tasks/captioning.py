@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sycoca.cli.evaluate.arguments import EvaluationArguments
+from sycoca.evaluation.tasks.inputs import TaskInputs
+from sycoca.evaluation.tasks.task import EvaluationTask
 from sycoca.inference.generation_config import GenerationConfig
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Arguments(EvaluationArguments):
+class Task(EvaluationTask):
     """Captions against people's: BLEU-1 to 4, ROUGE-L, CIDEr (CIDEr-D) and METEOR, as COCO's evaluation computes them.
 
     BLEU, ROUGE-L and CIDEr need no Java. METEOR does, and pip install 'sycoca[captions]'; where one is missing the
@@ -28,10 +29,11 @@ class Arguments(EvaluationArguments):
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     """How captions are generated."""
 
-    def report(self) -> "Report":
-        """Evaluate."""
+    def evaluate(self, inputs: TaskInputs) -> "Report":
+        """Caption the images and compare with their references."""
         from sycoca.evaluation.captioning import CaptioningOptions, evaluate_captioning
 
-        source = self.source()
         options = CaptioningOptions(generation=self.generation, with_meteor=self.meteor, predictions=self.predictions)
-        return evaluate_captioning(self.predictor(), source, options=options, **self.settings())
+        return evaluate_captioning(
+            inputs.predictor, self.source(inputs), options=options, **inputs.settings(self.limit)
+        )

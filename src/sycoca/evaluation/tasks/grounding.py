@@ -3,19 +3,19 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sycoca.cli.evaluate.arguments import EvaluationArguments
+from sycoca.evaluation.tasks.inputs import TaskInputs
+from sycoca.evaluation.tasks.task import EvaluationTask
 
 if TYPE_CHECKING:
     from sycoca.evaluation.report import Report
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Arguments(EvaluationArguments):
+class Task(EvaluationTask):
     """Patch scores against the pixels that captions describe (built-in scenes)."""
 
-    def report(self) -> "Report":
-        """Evaluate."""
+    def evaluate(self, inputs: TaskInputs) -> "Report":
+        """Score the patches and compare them with the described pixels."""
         from sycoca.evaluation.grounding import evaluate_grounding
 
-        source = self.source()
-        return evaluate_grounding(self.predictor(), source, **self.settings())
+        return evaluate_grounding(inputs.predictor, self.source(inputs), **inputs.settings(self.limit))

@@ -1,6 +1,7 @@
-"""The options of every command that uses a model."""
+"""How a model is run. Imports no torch, so that commands parse their options at once."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -11,8 +12,8 @@ _DTYPES: "dict[str, Dtype]" = {"fp32": "float32", "bf16": "bfloat16", "fp16": "f
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelArguments:
-    """On what and how precisely the model runs."""
+class ModelOptions:
+    """Device, precision and batch size of a model at inference."""
 
     device: str = "auto"
     """auto (an accelerator where there is one, else the CPU), cpu, cuda, cuda:1, mps."""
@@ -27,9 +28,8 @@ class ModelArguments:
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
 
-    def load(self, weights: str) -> "Predictor":
-        """Open a weights folder, or what is fetched from the Hugging Face Hub."""
-        from sycoca.cli.shared.weights_argument import fetched
+    def load(self, weights: str | Path) -> "Predictor":
+        """Load a weights folder, or weights of the Hugging Face Hub; see `sycoca.load`."""
         from sycoca.inference.load import load
 
-        return load(fetched(weights), device=self.device, dtype=_DTYPES[self.precision])
+        return load(weights, device=self.device, dtype=_DTYPES[self.precision])

@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from sycoca.cli.evaluate.arguments import EvaluationArguments
+from sycoca.evaluation.tasks.inputs import OpenSources, TaskInputs
+from sycoca.evaluation.tasks.task import EvaluationTask
 
 if TYPE_CHECKING:
     from sycoca.evaluation.report import Report
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Arguments(EvaluationArguments):
+class Task(EvaluationTask):
     """Linear probe: logistic regression on frozen image features. Needs pip install 'sycoca[probe]'."""
 
     train: str
@@ -28,26 +29,28 @@ class Arguments(EvaluationArguments):
     vectors: Literal["features", "embedding"] = "features"
     """features: pooled images before their projection into the joint space. embedding: after it, L2-normalized."""
 
-    def prepare(self) -> None:
-        """Open what is named, training and validation data too."""
+    def open_data(self, sources: OpenSources) -> None:
+        """Open test, training and validation data."""
         for spec in (self.train, self.data, self.validation):
             if spec is not None:
-                self.context.source(spec)
-        self.predictor()
+                sources.source(spec)
 
-    def report(self) -> "Report":
-        """Evaluate."""
+    def evaluate(self, inputs: TaskInputs) -> "Report":
+        """Train the probe and measure it."""
         from sycoca.evaluation.probe import ProbeTraining, evaluate_probe
 
-        open_other = self.context.usable_source
+        usable = inputs.sources.usable
         training = ProbeTraining(
-            train=open_other(self.train, self.max_skipped_ratio, None),
-            validation=None if self.validation is None else open_other(self.validation, self.max_skipped_ratio, None),
+            train=usable(self.train, self.max_skipped_ratio, None),
+            validation=None if self.validation is None else usable(self.validation, self.max_skipped_ratio, None),
             samples_per_class=self.samples_per_class,
             seed=self.seed,
             vectors=self.vectors,
         )
-        source = self.source()
         return evaluate_probe(
-            self.predictor(), source, training=training, embeddings=self.embeddings(), **self.settings()
+            inputs.predictor,
+            self.source(inputs),
+            training=training,
+            embeddings=inputs.model.embeddings,
+            **inputs.settings(self.limit),
         )

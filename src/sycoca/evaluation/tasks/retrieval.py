@@ -1,0 +1,46 @@
+"""``sycoca evaluate retrieval``."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sycoca.evaluation.tasks.inputs import OpenSources, TaskInputs
+from sycoca.evaluation.tasks.task import EvaluationTask
+
+if TYPE_CHECKING:
+    from sycoca.evaluation.report import Report
+    from sycoca.evaluation.retrieval import RetrievalOptions
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task(EvaluationTask):
+    """Image-text retrieval in both directions: recall at 1, 5 and 10, ranks."""
+
+    captions_per_image: int | None = None
+    """Take the first so many captions of each image (5 is COCO's convention); None takes all."""
+
+    re_rank: int | None = None
+    """Report also the ranks after the top candidates of every query, so many, are re-ranked by the caption's
+    log-likelihood per token given the image, in both directions (re_ranked_...). Every candidate costs one pass through
+    the text decoder; not comparable with dual encoders."""
+
+    def open_data(self, sources: OpenSources) -> None:
+        """Check the options, then open the data."""
+        self._options()
+        EvaluationTask.open_data(self, sources)
+
+    def evaluate(self, inputs: TaskInputs) -> "Report":
+        """Rank captions by images and images by captions."""
+        from sycoca.evaluation.retrieval import evaluate_retrieval
+
+        return evaluate_retrieval(
+            inputs.predictor,
+            self.source(inputs),
+            options=self._options(),
+            embeddings=inputs.model.embeddings,
+            **inputs.settings(self.limit),
+        )
+
+    def _options(self) -> "RetrievalOptions":
+        from sycoca.evaluation.retrieval import RetrievalOptions
+
+        return RetrievalOptions(captions_per_image=self.captions_per_image, re_rank=self.re_rank)

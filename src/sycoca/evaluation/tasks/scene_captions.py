@@ -1,0 +1,31 @@
+"""``sycoca evaluate scene-captions``."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sycoca.evaluation.tasks.inputs import OpenSources, TaskInputs
+from sycoca.evaluation.tasks.task import EvaluationTask
+from sycoca.inference.generation_config import GenerationConfig
+
+if TYPE_CHECKING:
+    from sycoca.evaluation.report import Report
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task(EvaluationTask):
+    """Truth and detail of generated captions (built-in scenes)."""
+
+    generation: GenerationConfig = field(default_factory=GenerationConfig)
+    """How captions are generated."""
+
+    def open_data(self, sources: OpenSources) -> None:
+        """Open the data, which must be scenes."""
+        self.scenes(sources)
+
+    def evaluate(self, inputs: TaskInputs) -> "Report":
+        """Caption the scenes and check every statement."""
+        from sycoca.evaluation.scene_captions import evaluate_scene_captions
+
+        return evaluate_scene_captions(
+            inputs.predictor, self.scenes(inputs.sources), generation=self.generation, **inputs.settings(self.limit)
+        )

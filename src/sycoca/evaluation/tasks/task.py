@@ -1,0 +1,52 @@
+"""What every evaluation has: options, data that it opens, a model that it asks something of."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sycoca.evaluation.tasks.inputs import OpenSources, TaskInputs
+
+if TYPE_CHECKING:
+    from sycoca.data.samples import SampleSource
+    from sycoca.data.scenes.source import ScenesSource
+    from sycoca.evaluation.report import Report
+    from sycoca.inference.predictor import Predictor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluationTask(ABC):
+    """The options that every evaluation has. Its steps run in order: `open_data`, `check_model`, `evaluate`."""
+
+    data: str
+    """Data as a SPEC: a path, or kind:path?option=value."""
+
+    limit: int | None = None
+    """Evaluate the first so many samples; None takes all."""
+
+    max_skipped_ratio: float = 0.0
+    """Largest fraction of the samples that may be left out because they cannot be used; the report counts them."""
+
+    def open_data(self, sources: OpenSources) -> None:
+        """Open all data and files that the options name. Raises ValueError where one is missing or wrong."""
+        sources.source(self.data)
+
+    def check_model(self, predictor: "Predictor") -> None:
+        """Raise ValueError where the model cannot do this task; most can be done with any model."""
+        del predictor
+
+    @abstractmethod
+    def evaluate(self, inputs: TaskInputs) -> "Report":
+        """Evaluate the model and return the report."""
+
+    def source(self, inputs: TaskInputs) -> "SampleSource":
+        """Return the data without the samples that cannot be read, see `usable_source`."""
+        return inputs.sources.usable(self.data, self.max_skipped_ratio, self.limit)
+
+    def scenes(self, sources: OpenSources) -> "ScenesSource":
+        """Return the data, which must be built-in scenes. Raises ValueError for other data."""
+        from sycoca.data.scenes.source import ScenesSource
+
+        source = sources.source(self.data)
+        if not isinstance(source, ScenesSource):
+            raise ValueError(f"{self.data} is not made of scenes; give --data 'scenes:?split=test'")
+        return source
