@@ -48,7 +48,7 @@ def count_of(folder: Path, part: str) -> int:
 def built(config: PretrainConfig, folder: Path) -> tuple[Pretraining, TrainedParts]:
     """Put a run together as it is before its first step."""
     folder.mkdir(exist_ok=True)
-    recipe = Pretraining.beginning(config)
+    recipe = Pretraining.for_new_run(config)
     with Runtime(config.runtime) as runtime:
         return recipe, recipe.build(recipe.open_sources().train, RunFolder(folder), runtime)
 

@@ -118,7 +118,7 @@ def test_interrupted_run_says_how_to_go_on(tmp_path: Path, capsys, monkeypatch: 
         (["--training.steps", "3"], "name a preset first (tiny, small"),
         (["--resume", "RUN", "--dry-run"], "--resume takes the run's own config"),
         (["tiny", "--resume", "RUN"], "--resume takes the run's own config"),
-        (["--resume", "nowhere"], "nowhere is no run folder: it has no config.yaml"),
+        (["--resume", "nowhere"], "nowhere is not a run folder: it has no config.yaml"),
         (["--config", "nowhere.yaml"], "--config nowhere.yaml is not a file"),
     ],
 )

@@ -96,7 +96,7 @@ def test_a_run_leaves_weights_that_can_be_used_and_tuned_again(config: FinetuneP
     assert not predictor.config.masking.hides_from_captioning
     assert predictor.config.transforms == sycoca.load(weights, device="cpu").config.transforms
     pretraining, tuning = predictor.config.history
-    assert pretraining.startswith("Trained from nothing (preset `test`) for ")
+    assert pretraining.startswith("Trained from scratch (preset `test`) for ")
     assert tuning == (
         f"Fine-tuned for captioning from `{weights}` for 3 steps of 4 samples on `{config.data.train}`, seed 0."
     )
@@ -110,8 +110,8 @@ def test_a_run_leaves_weights_that_can_be_used_and_tuned_again(config: FinetuneP
     last = read_metrics(run / "metrics.jsonl")[-1]
     assert {"validation_text_to_image_recall_at_1", "validation_cider", "validation_bleu_4"} <= set(last)
     log = (run / "log.txt").read_text("utf-8")
-    assert "left behind, since this training would spoil it: image decoder" in log
-    assert "will be forgotten" not in log
+    assert "dropped, since this training does not train it: image decoder" in log
+    assert "forgets retrieval" not in log
     again = replace(config, weights=str(run / "weights"), out=f"{config.out}-again", task="retrieval")
     assert (finetune(again) / "weights").exists()
 
@@ -125,9 +125,9 @@ def test_other_transforms_and_all_objectives(config: FinetunePairsConfig):
     assert predictor.config.transforms == transforms
 
 
-def test_warns_when_retrieval_will_be_forgotten(config: FinetunePairsConfig):
+def test_warns_where_training_forgets_retrieval(config: FinetunePairsConfig):
     run = finetune(replace(config, objectives=ObjectivesConfig(contrastive_weight=0.0, masked_image_weight=0.0)))
-    assert "retrieval and zero-shot classification will be forgotten" in (run / "log.txt").read_text("utf-8")
+    assert "forgets retrieval and zero-shot classification" in (run / "log.txt").read_text("utf-8")
 
 
 def test_refuses_an_objective_whose_component_the_weights_lack(config: FinetunePairsConfig):
@@ -164,11 +164,11 @@ def test_the_command_line(weights: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().out == f"{out}\n"
     assert read_finetune_config(RunFolder(out)).task == "retrieval"
     assert main(["finetune", "--resume", str(out), "--training.steps", "3"]) == 0
-    assert "going on after step 2" in capsys.readouterr().err
+    assert "resuming after step 2" in capsys.readouterr().err
     assert main(["pretrain", "--resume", str(out)]) == 2
     assert "holds a fine-tuning; go on with it by sycoca finetune --resume" in capsys.readouterr().err
     assert main(["finetune", "retrieval", str(weights), "--data.train", DATA, "--out", str(out)]) == 1
-    assert f"go on with it by: sycoca finetune --resume {out}" in capsys.readouterr().err
+    assert f"resume it with: sycoca finetune --resume {out}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_the_command_line(weights: Path, tmp_path: Path, capsys: pytest.CaptureF
         (["retreival", "w"], "there is no task 'retreival'; did you mean 'retrieval'?"),
         (["retrieval"], "name a task (retrieval, captioning"),
         (["--resume", "run", "--config", "x"], "--resume takes the run's own config"),
-        (["--resume", "nowhere"], "nowhere is no run folder"),
+        (["--resume", "nowhere"], "nowhere is not a run folder"),
         (["captioning", "w", "--config", "nowhere.yaml"], "--config nowhere.yaml is not a file"),
         (["captioning", "w", "--data.train", "x", "--task", "retrieval"], "the task is captioning, the config says"),
     ],

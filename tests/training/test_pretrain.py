@@ -84,7 +84,7 @@ def test_killed_between_checkpoints_goes_on_from_the_last(whole_run: Path, tmp_p
     assert_same_run(whole_run, cut)
 
 
-def test_killed_before_the_first_checkpoint_begins_anew(whole_run: Path, tmp_path: Path):
+def test_killed_before_the_first_checkpoint_restarts(whole_run: Path, tmp_path: Path):
     cut = tmp_path / "killed"
     shutil.copytree(whole_run, cut)
     shutil.rmtree(cut / "checkpoints")
@@ -154,7 +154,7 @@ def test_weights_load_and_are_those_of_the_last_step(make_run_config):
     assert all(torch.equal(tensor, saved[name]) for name, tensor in predictor.model.state_dict().items())
     assert predictor.config.masking == MaskingConfig(strategy="random")
     assert predictor.config.history == (
-        "Trained from nothing (preset `test`) for 4 steps of 4 samples on `scenes:?count=10&size=16`, seed 0.",
+        "Trained from scratch (preset `test`) for 4 steps of 4 samples on `scenes:?count=10&size=16`, seed 0.",
     )
 
 
@@ -185,7 +185,7 @@ def test_trains_on_pairs_at_hand(make_run_config):
 def test_folder_of_another_run_is_left_alone(make_run_config):
     config = make_run_config()
     pretrain(config)
-    with pytest.raises(ValueError, match="already holds a run; go on with it by: sycoca pretrain --resume"):
+    with pytest.raises(ValueError, match="already holds a run; resume it with: sycoca pretrain --resume"):
         pretrain(config)
 
 
@@ -209,7 +209,7 @@ def test_source_without_samples_is_refused(make_run_config):
 
 
 def test_resume_of_what_is_no_run_is_refused(make_run_config):
-    with pytest.raises(ValueError, match=r"is no run folder: it has no config\.yaml"):
+    with pytest.raises(ValueError, match=r"is not a run folder: it has no config\.yaml"):
         resume_pretraining(make_run_config("nowhere"))
 
 
@@ -236,7 +236,7 @@ def test_finished_run_can_go_on_longer(make_run_config):
     resume_pretraining(longer)
     assert [line["step"] for line in read_metrics(Path(config.out) / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
     assert RunFolder(Path(config.out)).read_config(PretrainConfig) == longer
-    assert "going on after step 4" in (Path(config.out) / "log.txt").read_text(encoding="utf-8")
+    assert "resuming after step 4" in (Path(config.out) / "log.txt").read_text(encoding="utf-8")
 
 
 def test_diverging_run_stops_with_its_last_sound_checkpoint(make_run_config):

@@ -98,7 +98,7 @@ def test_micro_batch_of_a_process():
 @pytest.mark.parametrize(("micro_batch_size", "world_size"), [(None, 5), (8, 2), (None, 48)])
 def test_batch_that_processes_cannot_share_is_refused(micro_batch_size: int | None, world_size: int):
     training = TrainingConfig(steps=1, global_batch_size=24, micro_batch_size=micro_batch_size)
-    with pytest.raises(ValueError, match=f"global_batch_size 24 cannot be shared by {world_size} processes"):
+    with pytest.raises(ValueError, match=f"global_batch_size 24 cannot be divided among {world_size} processes"):
         training.micro_batch_on(world_size)
 
 

@@ -1,4 +1,4 @@
-"""What a training run is made of, as typed values. Imports no torch, so that presets and help load at once."""
+"""The configuration that all training runs share. Imports no torch, so that presets and help load at once."""
 
 import shlex
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ def _check_positive(name: str, value: float) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataConfig:
-    """Where the samples come from."""
+    """Training and validation data."""
 
     train: str
     """Training data as a SPEC: a path, or kind:path?option=value."""
@@ -32,14 +32,14 @@ class DataConfig:
     """Validation data as a SPEC; None trains without validation."""
 
     num_workers: int = 0
-    """Processes that load images, but never more than there are cores; 0 loads them in the training process."""
+    """Loader worker processes, at most one per core; 0 loads images in the training process."""
 
     cache_images: bool = False
-    """Whether decoded images stay in memory (in each worker), for sets that fit."""
+    """Whether decoded images are cached in memory (in each worker); for data sets that fit."""
 
     max_skipped_ratio: float = 0.2
-    """Largest share of the samples that may be left out because they cannot be used; the first beyond it ends the
-    run. Each one is named in skipped.jsonl. With 0 nothing is left out."""
+    """Largest fraction of the samples that may be skipped as unusable; one more fails the run. Each is listed in
+    skipped.jsonl. With 0 the first unusable sample fails the run."""
 
     def __post_init__(self) -> None:
         _check_at_least("data.num_workers", self.num_workers, 0)
@@ -55,17 +55,17 @@ class OptimizerConfig:
     """Learning rate after the warm-up."""
 
     betas: tuple[float, float] = (0.9, 0.98)
-    """Decay rates of the running means of the gradient and its square."""
+    """Decay rates of the moment estimates of the gradient and its square."""
 
     eps: float = 1e-6
-    """Added to the denominator of an update."""
+    """Added to the denominator of the update."""
 
     weight_decay: float = 0.2
-    """Decay of matrices; norms, biases, embeddings and the temperature never decay."""
+    """Weight decay of linear layers' matrices; norms, biases, embeddings and the temperature have none."""
 
     layer_decay: float | None = None
-    """Learning rate of an encoder's block as a share of the next one's: what is near the pixels or words changes less.
-    None: one rate for all."""
+    """Layer-wise learning-rate decay of the encoders: each block's rate is this ratio of the next block's. None: one
+    rate for all."""
 
     def __post_init__(self) -> None:
         _check_positive("optimizer.peak_lr", self.peak_lr)
@@ -80,13 +80,13 @@ class OptimizerConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScheduleConfig:
-    """The learning rate as a function of the step: linear warm-up, then a cosine."""
+    """The learning-rate schedule: linear warm-up, then cosine decay."""
 
     warmup_steps: int = 2000
-    """Steps in which the learning rate climbs to its peak."""
+    """Steps of linear warm-up to the peak learning rate."""
 
     final_lr_ratio: float = 0.0
-    """Learning rate after the last step, as a share of the peak."""
+    """Learning rate after the last step, as a ratio of the peak."""
 
     def __post_init__(self) -> None:
         _check_at_least("schedule.warmup_steps", self.warmup_steps, 0)
@@ -96,48 +96,48 @@ class ScheduleConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingConfig:
-    """How long, how much at once, and what happens how often."""
+    """Steps, batch sizes, and how often to log, validate and save."""
 
     steps: int
-    """Optimizer updates of the whole run."""
+    """Optimizer updates of the run."""
 
     global_batch_size: int
-    """Pairs per step over all processes and micro-batches."""
+    """Samples per optimizer step over all processes and micro-batches."""
 
     micro_batch_size: int | None = None
-    """Pairs per forward pass of one process; None takes the process's whole share at once. Images and captions of the
-    whole step are compared all the same: each is embedded once more, without gradient, before the first pass."""
+    """Samples per forward pass of one process; None takes all of the process's samples at once. The contrastive loss
+    still compares the whole global batch (GradCache), for one more forward pass of the encoders without gradient."""
 
     gradient_clip_norm: float | None = 1.0
-    """Largest norm of the gradient; None does not clip."""
+    """Gradient clipping: the largest global norm; None does not clip."""
 
     average_decay: float | None = None
-    """Decay of a running mean of the weights, between 0 and 1, which validation and the saved weights use (EMA); in the
-    first steps it is lower, so that the initial weights are soon forgotten. None takes the weights as they are."""
+    """Decay of an exponential moving average (EMA) of the weights, between 0 and 1, which validation and the saved
+    weights use; it is lower in the first steps. None keeps no average."""
 
     log_every: int = 10
-    """Steps between two logged lines."""
+    """Steps between two log entries."""
 
     evaluate_every: int | None = None
     """Steps between two validations; None validates after the last step only."""
 
     evaluation_samples: int = 1000
-    """Validation samples that are used, the first of the source; fewer if it has fewer."""
+    """Largest number of validation samples; the first of the data are used."""
 
     save_every: int | None = None
     """Steps between two checkpoints; None saves after the last step and when interrupted."""
 
     keep_checkpoints: int = 2
-    """Newest checkpoints that are kept."""
+    """Number of newest checkpoints to keep."""
 
     tensorboard: bool = True
     """Whether the logged values also go to TensorBoard files in the run folder."""
 
     wandb: str | None = None
-    """Project at Weights & Biases that the logged values also go to (pip install 'sycoca[wandb]'); None for none."""
+    """Weights & Biases project to log to as well (pip install 'sycoca[wandb]'); None for none."""
 
     report: bool = True
-    """Whether the run ends with ``report.html`` in the run folder."""
+    """Whether the run writes ``report.html`` at its end."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "global_batch_size", "log_every", "evaluation_samples", "keep_checkpoints"):
@@ -157,11 +157,11 @@ class TrainingConfig:
             )
 
     def micro_batch_on(self, world_size: int) -> int:
-        """Return the pairs per forward pass when ``world_size`` processes share a step."""
+        """Return the samples per forward pass on each process; raises ValueError where the sizes do not divide."""
         micro_batch_size = self.micro_batch_size or self.global_batch_size // world_size
         if micro_batch_size == 0 or self.global_batch_size % (micro_batch_size * world_size):
             raise ValueError(
-                f"training.global_batch_size {self.global_batch_size} cannot be shared by {world_size} processes"
+                f"training.global_batch_size {self.global_batch_size} cannot be divided among {world_size} processes"
                 f" with micro-batches of {micro_batch_size}; it must be a multiple of their product"
             )
         return micro_batch_size
@@ -169,51 +169,51 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RuntimeConfig:
-    """On what and how precisely it is computed."""
+    """Device, precision and memory."""
 
     device: str = "auto"
-    """auto (an accelerator where there is one, else the CPU), cpu, cuda, cuda:1, mps."""
+    """auto (a GPU where there is one, else the CPU), cpu, cuda, cuda:1, mps."""
 
     precision: Precision = "auto"
-    """fp32, or bf16 / fp16 where it is safe (autocast; weights stay fp32). auto: bf16 on GPUs that have it, else
-    fp16 there; fp32 on other devices."""
+    """fp32, bf16 or fp16 (autocast; weights stay fp32). auto: bf16 on GPUs that support it, else fp16; fp32 on other
+    devices."""
 
     compile: bool = False
-    """Whether torch.compile speeds up the components; the first steps then take minutes."""
+    """Whether to compile the components with torch.compile; the first steps then take minutes."""
 
     activation_checkpointing: bool = False
-    """Whether transformer blocks keep their inputs alone for the backward pass and compute the rest again: a fraction
-    of the memory for a third more time."""
+    """Whether transformer blocks save only their inputs and recompute the rest in the backward pass: a fraction of the
+    memory for a third more time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunConfig:
-    """What every run has, whatever is trained."""
+    """The configuration of any training run."""
 
     command: ClassVar[str]
-    """The command line's word for this kind of run."""
+    """The command that starts such a run."""
 
     out: str
     """The run folder."""
 
     data: DataConfig
-    """Where the samples come from."""
+    """Training and validation data."""
 
     training: TrainingConfig
-    """How long, how much at once, and what happens how often."""
+    """Steps, batch sizes, and how often to log, validate and save."""
 
     seed: int = 0
-    """Every draw of the run derives from it."""
+    """Seed from which all random numbers of the run derive."""
 
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """AdamW."""
 
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    """The learning rate over the steps."""
+    """The learning-rate schedule."""
 
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
-    """Device and precision."""
+    """Device, precision and memory."""
 
     def resume_command(self) -> str:
-        """Return the command that goes on with the run."""
+        """Return the command that resumes the run."""
         return f"sycoca {self.command} --resume {shlex.quote(self.out)}"

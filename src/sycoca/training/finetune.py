@@ -1,4 +1,4 @@
-"""Fine-tuning from a config: one call makes a run folder with everything in it."""
+"""Fine-tuning from a config to a complete run folder."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -17,20 +17,20 @@ from sycoca.training.recipes.pairs.config import FinetunePairsConfig
 from sycoca.training.recipes.pairs.recipe import PairsFinetuning
 from sycoca.training.recipes.vqa.config import FinetuneVqaConfig
 from sycoca.training.recipes.vqa.recipe import VqaFinetuning
-from sycoca.training.run.start import begin, check_resumable, go_on
+from sycoca.training.run.start import check_resumable, resume_run, start_run
 from sycoca.training.run_folder import RunFolder
 from sycoca.weights.hub import pinned_weights
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinetuneKind:
-    """What belongs to a task: its configuration and its recipe."""
+    """The configuration and the recipe of a fine-tuning task."""
 
     config: type[FinetuneConfig]
-    """What users can set."""
+    """The configuration class."""
 
     recipe: type[Finetuning[Any]]
-    """How it is trained."""
+    """The recipe class."""
 
 
 KINDS: dict[FinetuneTask, FinetuneKind] = {
@@ -39,7 +39,7 @@ KINDS: dict[FinetuneTask, FinetuneKind] = {
     "vqa": FinetuneKind(config=FinetuneVqaConfig, recipe=VqaFinetuning),
     "classification": FinetuneKind(config=FinetuneClassificationConfig, recipe=ClassificationFinetuning),
 }
-"""All tasks that a model can be fine-tuned for; a test checks that none is missing."""
+"""All fine-tuning tasks; a test checks that none is missing."""
 
 FIXED_ON_RESUME = (
     "seed",
@@ -55,7 +55,7 @@ FIXED_ON_RESUME = (
     "references_are",
     "samples_per_class",
 )
-"""What a checkpoint's weights and its position in the data depend on."""
+"""Fields that a resumed run must not change: the checkpoint's weights and position in the data depend on them."""
 
 
 def finetune(
@@ -65,15 +65,15 @@ def finetune(
     validation: SampleSource | Iterable[Pair] | None = None,
     console: Console | None = None,
 ) -> Path:
-    """Fine-tune the config's weights and return the run folder, with ``weights/`` to load.
+    """Fine-tune the config's weights and return the run folder, whose ``weights/`` `sycoca.load` reads.
 
-    ``source`` and ``validation`` take the place of the config's data where given: sources, or pairs of an image and
-    its captions. Without a ``console`` nothing is printed. Weights of the Hugging Face Hub are fetched, and the run's
-    config names their commit. Raises ValueError where the folder holds a run already, TrainingInterrupted after Ctrl-C.
+    ``source`` and ``validation`` replace the config's data where given: sources, or pairs of an image and its captions.
+    Without a ``console`` nothing is printed. Weights of the Hugging Face Hub are downloaded, and the run's config
+    records their commit. Raises ValueError where the folder already holds a run, TrainingInterrupted after Ctrl-C.
     """
     config = replace(config, weights=pinned_weights(config.weights))
     recipe = KINDS[config.task].recipe(config)
-    return begin(recipe, recipe.open_sources(source, validation), console)
+    return start_run(recipe, recipe.open_sources(source, validation), console)
 
 
 def resume_finetuning(
@@ -83,20 +83,20 @@ def resume_finetuning(
     validation: SampleSource | Iterable[Pair] | None = None,
     console: Console | None = None,
 ) -> Path:
-    """Go on with the run in ``config.out`` from its newest checkpoint, to the last bit as if it had never stopped.
+    """Resume the run in ``config.out`` from its newest checkpoint, bit for bit as if it had not been interrupted.
 
-    ValueError names changes that a run cannot take on the way. The weights folder that it started from must still be
-    there: sizes and tokenizer come from it.
+    Raises ValueError for a changed field of ``FIXED_ON_RESUME``. The pretrained weights must still exist: sizes and
+    tokenizer come from them.
     """
     check_resumable(read_finetune_config(RunFolder(Path(config.out))), config, FIXED_ON_RESUME)
     recipe = KINDS[config.task].recipe(config)
-    return go_on(recipe, recipe.open_sources(source, validation), console)
+    return resume_run(recipe, recipe.open_sources(source, validation), console)
 
 
 def read_finetune_config(folder: RunFolder) -> FinetuneConfig:
-    """Return the config of a fine-tuning's run folder; raises ValueError where it holds none."""
+    """Return the config of a fine-tuning run; raises ValueError where the folder holds none."""
     plain = folder.read_plain_config()
     task = plain.get("task") if isinstance(plain, dict) else None
     if task not in KINDS:
-        raise ValueError(f"{folder.path} holds no fine-tuning; go on with a pretraining by sycoca pretrain --resume")
+        raise ValueError(f"{folder.path} holds no fine-tuning; resume a pretraining with sycoca pretrain --resume")
     return folder.read_config(KINDS[task].config)

@@ -1,4 +1,4 @@
-"""Pairs of images and captions that a caller has at hand, as a source."""
+"""A source of image-caption pairs from memory."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -14,18 +14,18 @@ from sycoca.inference.inputs import open_image
 from sycoca.unusable import SkippedSample
 
 Pair = tuple[Image.Image | Path | str, str | Sequence[str]]
-"""An image, or the path of one, and its caption or captions."""
+"""An image, or its path, and its caption or captions."""
 
 
 @final
 class PairsSource:
-    """Pairs from memory. Images are kept as they are given, paths are opened when their image is needed.
+    """A source of pairs from memory; images given as paths are opened when they are needed.
 
-    Captions pass the same checks as those of files, and pairs of one path become one sample.
+    Captions pass the same checks as those of files, and pairs with the same path become one sample.
     """
 
     def __init__(self, pairs: Iterable[Pair], name: str = "pairs") -> None:
-        """Take the pairs. Raises ValueError for what is neither a PIL image nor a path, and where nothing is left."""
+        """Check the pairs. Raises ValueError for an image that is no PIL image or path, and where no pair is usable."""
         self.name = name
         self.skipped: Sequence[SkippedSample]
         images: dict[str, Image.Image | Path | str] = {}
@@ -44,7 +44,7 @@ class PairsSource:
         if not images:
             raise ValueError(f"{name} has no samples")
         if not described:
-            raise ValueError(f"{name}: no pair can be used: {self.skipped[0].detail}")
+            raise ValueError(f"{name}: no pair is usable: {self.skipped[0].detail}")
         self._samples = [
             ImageTextSample(key=key, captions=tuple(known.captions), open_image=partial(open_image, images[key]))
             for key, known in described.items()
@@ -58,5 +58,5 @@ class PairsSource:
 
 
 def as_source(pairs: SampleSource | Iterable[Pair]) -> SampleSource:
-    """Return a source as it is, and anything else as pairs."""
+    """Return a source unchanged, and pairs as a source."""
     return pairs if isinstance(pairs, SampleSource) else PairsSource(pairs)

@@ -1,4 +1,4 @@
-"""Pretraining from a config: one call makes a run folder with everything in it."""
+"""Pretraining from a config to a complete run folder."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +9,7 @@ from sycoca.data.samples import SampleSource
 from sycoca.training.in_memory_source import Pair
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 from sycoca.training.recipes.pretraining.recipe import Pretraining
-from sycoca.training.run.start import begin, check_resumable, go_on
+from sycoca.training.run.start import check_resumable, resume_run, start_run
 from sycoca.training.run_folder import RunFolder
 
 FIXED_ON_RESUME = (
@@ -23,7 +23,7 @@ FIXED_ON_RESUME = (
     "data.train",
     "training.global_batch_size",
 )
-"""What a checkpoint's weights and its position in the data depend on."""
+"""Fields that a resumed run must not change: the checkpoint's weights and position in the data depend on them."""
 
 
 def pretrain(
@@ -33,15 +33,14 @@ def pretrain(
     validation: SampleSource | Iterable[Pair] | None = None,
     console: Console | None = None,
 ) -> Path:
-    """Run a pretraining from its first step and return the run folder, with ``weights/`` to load.
+    """Pretrain a model and return the run folder, whose ``weights/`` `sycoca.load` reads.
 
-    ``source`` and ``validation`` take the place of the config's data where given: sources, or pairs of an image and
-    its captions. Without a ``console`` nothing is printed. Raises ValueError where the folder holds a run already
-    and where the weights to start from (``config.start``) are not sound or do not fit; TrainingInterrupted after
-    Ctrl-C.
+    ``source`` and ``validation`` replace the config's data where given: sources, or pairs of an image and its captions.
+    Without a ``console`` nothing is printed. Raises ValueError where the folder already holds a run and where
+    the initial weights (``config.start``) are damaged or do not fit; TrainingInterrupted after Ctrl-C.
     """
-    recipe = Pretraining.beginning(config)
-    return begin(recipe, recipe.open_sources(source, validation), console)
+    recipe = Pretraining.for_new_run(config)
+    return start_run(recipe, recipe.open_sources(source, validation), console)
 
 
 def resume_pretraining(
@@ -51,11 +50,11 @@ def resume_pretraining(
     validation: SampleSource | Iterable[Pair] | None = None,
     console: Console | None = None,
 ) -> Path:
-    """Go on with the run in ``config.out`` from its newest checkpoint, to the last bit as if it had never stopped.
+    """Resume the run in ``config.out`` from its newest checkpoint, bit for bit as if it had not been interrupted.
 
-    The config is the run's own (``RunFolder.read_config``), possibly with changes; ValueError names those that a
-    run cannot change on the way. Before the first checkpoint the run begins anew.
+    The config is the run's own (``RunFolder.read_config``), possibly with changes; raises ValueError for a changed
+    field of ``FIXED_ON_RESUME``. Without a checkpoint the run restarts from its first step.
     """
     check_resumable(RunFolder(Path(config.out)).read_config(PretrainConfig), config, FIXED_ON_RESUME)
     recipe = Pretraining(config)
-    return go_on(recipe, recipe.open_sources(source, validation), console)
+    return resume_run(recipe, recipe.open_sources(source, validation), console)

@@ -12,14 +12,14 @@ C = TypeVar("C", bound=RunConfig)
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """Where a run keeps what."""
+    """The paths of a run's files."""
 
     path: Path
     """The folder itself."""
 
     @property
     def config(self) -> Path:
-        """The complete config, which starts the same run again."""
+        """The complete configuration; it can start the same run again."""
         return self.path / "config.yaml"
 
     @property
@@ -29,12 +29,12 @@ class RunFolder:
 
     @property
     def log(self) -> Path:
-        """What was said, with times."""
+        """The console's messages, with times."""
         return self.path / "log.txt"
 
     @property
     def skipped(self) -> Path:
-        """One JSON line per sample that was left out; absent where none was."""
+        """One JSON line per skipped sample; absent where none was skipped."""
         return self.path / "skipped.jsonl"
 
     @property
@@ -59,12 +59,12 @@ class RunFolder:
 
     @property
     def tokenizer(self) -> Path:
-        """The tokenizer, trained when the run began."""
+        """The run's tokenizer."""
         return self.path / "tokenizer.json"
 
     @property
     def start(self) -> Path:
-        """Which tensors came from the weights that the run started from; absent where it started from nothing."""
+        """The names of the tensors loaded from initial weights; absent where training starts from scratch."""
         return self.path / "start.json"
 
     @property
@@ -74,30 +74,30 @@ class RunFolder:
 
     @property
     def weights(self) -> Path:
-        """The trained model, for use."""
+        """The trained model, as a weights folder."""
         return self.path / "weights"
 
     def create(self, config: RunConfig) -> None:
-        """Begin a run; raises ValueError where the folder holds one already."""
+        """Create the folder of a new run; raises ValueError where it already holds one."""
         if self.config.exists():
             raise ValueError(
-                f"{self.path} already holds a run; go on with it by: {config.resume_command()},"
+                f"{self.path} already holds a run; resume it with: {config.resume_command()},"
                 " or choose another folder with --out"
             )
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         write_yaml(self.config, to_plain(config))
 
     def read_config(self, kind: type[C]) -> C:
-        """Return the config that the run was started with; raises ValueError where there is none of that kind."""
+        """Return the config that the run was started with; raises ValueError where there is none of this class."""
         return from_plain(kind, self.read_plain_config())
 
     def holds_finetuning(self) -> bool:
-        """Return whether the run began with weights; raises ValueError where there is no run."""
+        """Return whether the run is a fine-tuning; raises ValueError where there is no run."""
         plain = self.read_plain_config()
         return isinstance(plain, dict) and "task" in plain
 
     def read_plain_config(self) -> object:
-        """Return what ``config.yaml`` holds; raises ValueError where there is none."""
+        """Return the content of ``config.yaml``; raises ValueError where it is missing."""
         if not self.config.exists():
-            raise ValueError(f"{self.path} is no run folder: it has no config.yaml")
+            raise ValueError(f"{self.path} is not a run folder: it has no config.yaml")
         return read_yaml(self.config)

@@ -224,8 +224,8 @@ def test_a_run_learns_its_answers_and_keeps_them(weights: str, tmp_path: Path):
     assert predictor.model.image_decoder is None
     assert evaluate_vqa(predictor, COLORS).metrics["answer_accuracy"] == 1.0
     log = (run / "log.txt").read_text()
-    assert "5 answers to choose from; 0 of 6 training questions have none of them and are left out" in log
-    assert "left behind, since this training would spoil it: image decoder" in log
+    assert "answer vocabulary: 5; 0 of 6 training questions have no answer in it and are skipped" in log
+    assert "dropped, since this training does not train it: image decoder" in log
     assert "answer accuracy 1" in log
     page = (run / "report.html").read_text()
     assert "<h2>Questions</h2>" in page
@@ -276,7 +276,7 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(weights: str, spec: st
 def test_answers_unseen_in_training_are_counted_and_left_out(weights: str, spec: str, tmp_path: Path):
     config = vqa_config(weights, spec, tmp_path / "run", num_answers=1, loss="cross_entropy")
     run = finetune(config)
-    assert "1 answers to choose from; 6 of 12 training questions have none" in (run / "log.txt").read_text()
+    assert "answer vocabulary: 1; 6 of 12 training questions have no answer in it" in (run / "log.txt").read_text()
     assert load(run / "weights").config.answers_exclude_each_other
     losses = [line for line in (run / "metrics.jsonl").read_text().splitlines() if "answering" in line]
     assert len(losses) == 4
@@ -287,7 +287,7 @@ def test_tells_of_questions_that_are_cut(weights: str, tmp_path: Path):
     long = ListSource(samples=(photo_with(0, asked("is it? " * 30, "yes"), asked("is it?", "yes")),))
     run = finetune(vqa_config(weights, "photos", tmp_path / "run"), long)
     log = (run / "log.txt").read_text()
-    assert "1 training questions are longer than the model's 28 tokens and lose their end" in log
+    assert "1 training questions are longer than the context of 28 tokens and are truncated" in log
 
 
 def test_refuses_what_cannot_be_learned(weights: str, tmp_path: Path):
@@ -303,5 +303,5 @@ def test_refuses_what_cannot_be_learned(weights: str, tmp_path: Path):
     predictor = small_predictor(model_text_decoder=None)
     folder = tmp_path / "clip"
     save_weights(folder, predictor.model.float(), predictor.tokenizer, predictor.config)
-    with pytest.raises(ValueError, match="has no text decoder, on which answers are built"):
+    with pytest.raises(ValueError, match="has no text decoder, which VQA needs"):
         finetune(vqa_config(str(folder), "a", tmp_path / "other"), SOURCE)

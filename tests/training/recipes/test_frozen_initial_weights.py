@@ -41,7 +41,7 @@ def test_frozen_parts_do_not_change(make_run_config, weights: Path, average_deca
         assert means.keys() == changed_tensors(run, weights)
     learning = count_of(weights, "text_encoder") + count_of(weights, "image_decoder")
     total = sum(tensor.numel() for tensor in tensors_in(weights).values())
-    assert f"temperature; {learning:,} of {total:,} parameters learn" in log_of(run)
+    assert f"temperature; {learning:,} of {total:,} parameters are trainable" in log_of(run)
 
 
 def test_what_a_frozen_part_lacks_learns(make_run_config, vit: Path, tmp_path: Path):
@@ -88,11 +88,11 @@ def test_loaded_tensors_learn_at_their_share_of_the_rate(make_run_config, clip: 
     assert scales["image_encoder.projection.weight"] == scales["log_logit_scale"] == 0.25
     assert scales["text_encoder.blocks.0.mlp.expand.weight"] == 0.125
     assert scales["text_encoder.positions"] == 0.0625
-    assert "what was loaded learns at 0.25 of the rate of what is new" in list(recipe.notices(trained))
+    assert "learning rate of the loaded tensors: 0.25 times that of new ones" in list(recipe.notices(trained))
 
 
-def test_the_first_step_moves_loaded_tensors_by_their_share(make_run_config, clip: Path):
-    """Adam's first update is the rate itself, up to its epsilon; norms do not decay."""
+def test_the_first_step_moves_loaded_tensors_by_their_ratio(make_run_config, clip: Path):
+    """Adam's first update is the learning rate itself, up to epsilon; norms have no weight decay."""
     config = make_run_config(start=InitialWeightsConfig(weights=str(clip), lr_ratio=0.1))
     optimizer = OptimizerConfig(peak_lr=1e-2, eps=1e-15)
     training, schedule = replace(config.training, steps=1), ScheduleConfig(warmup_steps=0)
@@ -127,24 +127,24 @@ def test_more_fits_beside_frozen_encoders(make_run_config, weights: Path, monkey
     assert num_fitting("image_encoder") < num_fitting("image_encoder", "text_encoder", "text_decoder")
 
 
-def test_warns_when_retrieval_will_be_forgotten(make_run_config, weights: Path, vit: Path, tmp_path: Path):
+def test_warns_where_training_forgets_retrieval(make_run_config, weights: Path, vit: Path, tmp_path: Path):
     blind = ObjectivesConfig(contrastive_weight=0.0)
     config = make_run_config(start=InitialWeightsConfig(weights=str(weights)), objectives=blind)
-    assert any("retrieval and zero-shot classification will be forgotten" in line for line in notices(config, tmp_path))
+    assert any("forgets retrieval and zero-shot classification" in line for line in notices(config, tmp_path))
     for harmless in (
         replace(config, objectives=ObjectivesConfig()),
-        replace(config, start=InitialWeightsConfig(weights=str(vit))),  # never knew it
+        replace(config, start=InitialWeightsConfig(weights=str(vit))),  # never learned retrieval
         replace(config, start=InitialWeightsConfig(weights=str(weights), frozen=("image_encoder", "text_encoder"))),
     ):
-        assert not any("forgotten" in line for line in notices(harmless, tmp_path / "harmless"))
+        assert not any("forgets" in line for line in notices(harmless, tmp_path / "harmless"))
 
 
-def test_warns_of_rates_that_are_high_for_what_was_loaded(
+def test_warns_of_learning_rates_that_are_too_high_for_loaded_weights(
     make_run_config, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("sycoca.training.recipes.notices.FEWEST_LARGE", 100)
+    monkeypatch.setattr("sycoca.training.recipes.notices.LARGE_MODEL_PARAMETERS", 100)
     config = make_run_config(start=InitialWeightsConfig(weights=str(clip)), optimizer=OptimizerConfig(peak_lr=5e-4))
-    (said,) = (line for line in notices(config, tmp_path) if "learning rate of what was loaded" in line)
+    (said,) = (line for line in notices(config, tmp_path) if "learning rate of the loaded weights" in line)
     assert "5.0e-04 on average" in said
     assert said.endswith("lower --start.lr-ratio or --optimizer.peak-lr")
     slow = replace(config, start=replace(config.start, lr_ratio=0.2))

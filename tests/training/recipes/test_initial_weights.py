@@ -1,4 +1,4 @@
-"""Pretraining that starts from weights: sizes, tensors, what is new, and going on without them."""
+"""Pretraining from initial weights: sizes, loaded and new tensors, resuming without the weights."""
 
 import shutil
 from dataclasses import replace
@@ -56,9 +56,9 @@ def test_parts_have_the_weights_tensors_sizes_and_words(make_run_config, weights
         f" {counts['text_decoder']}, image decoder {counts['image_decoder']}, temperature"
     )
     assert replaced == (
-        "sizes and forms of preset test that gave way: image_encoder (width, depth, num_heads, pooling), text_encoder"
-        " (vocab_size, context_length, width, depth), text_decoder (depth, num_heads), image_decoder (width, depth),"
-        " embed_dim, transforms (mean, std)"
+        "fields of preset test replaced by those of the weights: image_encoder (width, depth, num_heads, pooling),"
+        " text_encoder (vocab_size, context_length, width, depth), text_decoder (depth, num_heads), image_decoder (width,"
+        " depth), embed_dim, transforms (mean, std)"
     )
 
 
@@ -91,7 +91,7 @@ def test_an_image_encoder_alone_gets_all_else_new(make_run_config, vit: Path, tm
     assert said.endswith(", temperature")
 
 
-def test_parts_without_objective_are_left_behind(make_run_config, weights: Path, tmp_path: Path):
+def test_parts_without_objective_are_not_used(make_run_config, weights: Path, tmp_path: Path):
     config = make_run_config(
         start=InitialWeightsConfig(weights=str(weights)),
         objectives=ObjectivesConfig(captioning_weight=0.0, masked_image_weight=0.0),
@@ -100,23 +100,23 @@ def test_parts_without_objective_are_left_behind(make_run_config, weights: Path,
     assert (trained.model.text_decoder, trained.model.image_decoder) == (None, None)
     said = next(iter(recipe.notices(trained)))
     gone = [f"{count_of(weights, decoder):,}" for decoder in ("text_decoder", "image_decoder")]
-    assert said.endswith("temperature; left behind: text decoder {}, image decoder {}".format(*gone))
+    assert said.endswith("temperature; not used: text decoder {}, image decoder {}".format(*gone))
 
 
 def test_weights_at_the_hub_are_fetched_and_their_commit_kept(hub: HubStandIn, make_run_config, weights: Path):
     hub.add("me/tiny", {path.name: path.read_bytes() for path in weights.iterdir()})
-    recipe = Pretraining.beginning(make_run_config(start=InitialWeightsConfig(weights="hf:me/tiny")))
+    recipe = Pretraining.for_new_run(make_run_config(start=InitialWeightsConfig(weights="hf:me/tiny")))
     assert recipe.config.start.weights == f"hf:me/tiny@{hub.repositories['me/tiny'].head}"
     assert recipe.config.model == read_weights_config(weights).model
 
 
-def test_heads_are_left_behind(make_run_config, weights: Path, tmp_path: Path):
+def test_heads_are_not_used(make_run_config, weights: Path, tmp_path: Path):
     loaded = load_weights(weights)
     config = replace(loaded.config, model=replace(loaded.config.model, num_classes=2), class_names=("a", "b"))
     model = sycoca.SyCoCa(config.model)
     save_weights(tmp_path / "headed", model, loaded.tokenizer, config)
     said = notices(make_run_config(start=InitialWeightsConfig(weights=str(tmp_path / "headed"))), tmp_path / "run")[0]
-    assert said.endswith("temperature; left behind: head for classes 50")
+    assert said.endswith("temperature; not used: head for classes 50")
 
 
 def test_positions_are_interpolated_to_another_image_size(make_run_config, weights: Path, tmp_path: Path):
@@ -217,8 +217,8 @@ def test_the_config_of_a_run_starts_it_again(make_run_config, weights: Path):
     again = pretrain(replace(config, out=f"{config.out}-again"))
     assert RunFolder(again).read_config(PretrainConfig) == replace(config, out=str(again))
     assert_same_runs(first, again)
-    assert "that gave way" in log_of(first)
-    assert "that gave way" not in log_of(again)
+    assert "replaced by those of the weights" in log_of(first)
+    assert "replaced by those of the weights" not in log_of(again)
 
 
 @pytest.mark.parametrize("changes", [{"weights": "elsewhere"}, {"frozen": ()}, {"image_size": None}])
@@ -236,7 +236,7 @@ def test_what_a_run_started_with_cannot_change(make_run_config, weights: Path, c
         ({"frozen": ("text_encoder",)}, "start.frozen is set, but nothing is loaded"),
         ({"lr_ratio": 0.5}, "start.lr_ratio is set, but nothing is loaded"),
         ({"weights": "w", "image_size": 0}, "start.image_size must be at least 1, got 0"),
-        ({"weights": "w", "lr_ratio": 0.0}, r"start.lr_ratio must lie in \(0, 1\], got 0.0; start.frozen stops"),
+        ({"weights": "w", "lr_ratio": 0.0}, r"start.lr_ratio must lie in \(0, 1\], got 0.0; start.frozen freezes"),
         ({"weights": "w", "lr_ratio": 1.5}, r"start.lr_ratio must lie in \(0, 1\], got 1.5"),
     ],
 )
@@ -257,7 +257,7 @@ def test_parts_that_do_not_fit_are_explained(make_run_config, clip: Path):
 
 
 def test_frozen_parts_must_come_from_the_weights(make_run_config, vit: Path, weights: Path):
-    with pytest.raises(ValueError, match=r"start.frozen names text_encoder, of which nothing came from .*vit: what is"):
+    with pytest.raises(ValueError, match=r"start.frozen names text_encoder, but .*vit has no tensor of it"):
         pretrain(
             make_run_config(start=InitialWeightsConfig(weights=str(vit), frozen=("image_encoder", "text_encoder")))
         )
@@ -265,9 +265,9 @@ def test_frozen_parts_must_come_from_the_weights(make_run_config, vit: Path, wei
         pretrain(make_run_config(start=InitialWeightsConfig(weights=str(weights), frozen=PARTS)))
 
 
-def test_tensors_that_fit_nowhere_are_an_error():
+def test_weights_of_which_nothing_can_be_loaded_are_an_error():
     model = sycoca.SyCoCa(MODEL)
-    with pytest.raises(ValueError, match="a place for none of the weights' tensors: nothing would be loaded"):
+    with pytest.raises(ValueError, match="the model has none of the weights' tensors: nothing would be loaded"):
         fill_model(model, {"visual.conv1.weight": torch.ones(3)})
     with pytest.raises(ValueError, match=r"log_logit_scale has shape \(2,\) in the weights and \(1,\) in the model"):
         fill_model(model, {"log_logit_scale": torch.ones(2)})
@@ -276,7 +276,7 @@ def test_tensors_that_fit_nowhere_are_an_error():
 def test_a_run_folder_without_its_record_is_refused(make_run_config, weights: Path):
     run = pretrain(make_run_config(start=InitialWeightsConfig(weights=str(weights))))
     (run / "start.json").unlink()
-    with pytest.raises(ValueError, match=r"start\.json is missing, without which a run that started from weights"):
+    with pytest.raises(ValueError, match=r"start\.json is missing; a run that started from weights cannot"):
         resume_pretraining(RunFolder(run).read_config(PretrainConfig))
 
 
@@ -291,7 +291,7 @@ def test_the_command_line(weights: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert RunFolder(out).read_config(PretrainConfig).start.frozen == ("image_encoder", "text_encoder")
     shutil.rmtree(out / "weights")
     assert main(["pretrain", "--resume", str(out), "--training.steps", "3"]) == 0
-    assert "going on after step 2" in capsys.readouterr().err
+    assert "resuming after step 2" in capsys.readouterr().err
     assert main([*arguments[:3], "nowhere", "--out", str(tmp_path / "x"), *SCENES.split()]) == 1
     assert capsys.readouterr().err == "sycoca: nowhere is no folder; name a weights folder\n"
     assert not (tmp_path / "x").exists()
@@ -303,6 +303,6 @@ def test_a_dry_run_says_the_same(make_run_config, weights: Path, tmp_path: Path)
     said = (tmp_path / "said").read_text().splitlines()
     assert [line.split(":")[0] for line in said[1:3]] == [
         f"from {weights}",
-        "sizes and forms of preset test that gave way",
+        "fields of preset test replaced by those of the weights",
     ]
     assert report.parameters["all"] == sum(tensor.numel() for tensor in tensors_in(weights).values())

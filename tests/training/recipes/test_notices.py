@@ -1,4 +1,4 @@
-"""Notices before the first step: what would spoil loaded weights, and only that."""
+"""Warnings before the first step: training that makes loaded weights forget, and only that."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -37,18 +37,18 @@ def said_of_rates(model: SyCoCa, loaded: set[str], ratio: float = 1.0, **optimiz
 
 def test_the_rate_is_that_of_what_was_loaded_and_learns(model: SyCoCa, monkeypatch: pytest.MonkeyPatch):
     loaded = {name for name, _ in model.named_parameters() if name.startswith(("image_encoder", "text_decoder"))}
-    assert said_of_rates(model, loaded, peak_lr=1.0) == []  # small models want high rates
-    monkeypatch.setattr(notices, "FEWEST_LARGE", 10)
+    assert said_of_rates(model, loaded, peak_lr=1.0) == []  # small models need high rates
+    monkeypatch.setattr(notices, "LARGE_MODEL_PARAMETERS", 10)
     assert said_of_rates(model, set(), peak_lr=1.0) == []
     assert said_of_rates(model, loaded, peak_lr=1e-4) == []
     assert said_of_rates(model, loaded, peak_lr=4e-4, ratio=0.25) == []
     (said,) = said_of_rates(model, loaded, peak_lr=4e-4, ratio=0.5)
     number = sum(parameter.numel() for name, parameter in model.named_parameters() if name in loaded)
     assert said == (
-        f"the peak learning rate of what was loaded ({number / 1e6:.1f} M parameters that learn) is 2.0e-04 on average:"
-        " above 1e-04 models of this size forget what they know; lower --a.flag"
+        f"the peak learning rate of the loaded weights ({number / 1e6:.1f} M trainable parameters) is 2.0e-04 on"
+        " average: above 1e-04 models of this size forget; lower --a.flag"
     )
-    # Layers nearer to the pixels have less; decoders have all of it, unless they are frozen.
+    # Layer-wise decay lowers the rates of the encoders; decoders have the full rate, unless they are frozen.
     assert said_of_rates(model, loaded, peak_lr=2e-4, layer_decay=0.1) != []
     model.get_submodule("text_decoder").requires_grad_(False)
     assert said_of_rates(model, loaded, peak_lr=2e-4, layer_decay=0.1) == []
@@ -63,19 +63,19 @@ def finetune_notices(config: FinetuneConfig, folder: Path) -> str:
 
 @pytest.mark.parametrize("task", ["captioning", "vqa", "classification"])
 def test_fine_tuning_says_it_too(task: FinetuneTask, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(notices, "FEWEST_LARGE", 10)
+    monkeypatch.setattr(notices, "LARGE_MODEL_PARAMETERS", 10)
     config = finetune_preset(task, str(weights), "scenes:?count=6&size=16")
     config = replace(config, optimizer=OptimizerConfig(peak_lr=3e-4))
     if isinstance(config, FinetunePairsConfig):
-        assert "forgotten" not in finetune_notices(config, tmp_path)
+        assert "forgets retrieval" not in finetune_notices(config, tmp_path)
         config = replace(config, objectives=ObjectivesConfig(contrastive_weight=0.0, masked_image_weight=0.0))
     said = finetune_notices(config, tmp_path)
-    assert "left behind, since this training would spoil it: " in said
-    assert "this training has no contrastive objective: retrieval and zero-shot classification will be" in said
-    assert "sycoca average, of start and end, brings much of it back" in said
+    assert "dropped, since this training does not train it: " in said
+    assert "training without the contrastive objective forgets retrieval and zero-shot classification" in said
+    assert "sycoca average of the weights before and after brings much of it back" in said
     assert ("keep --objectives.contrastive-weight at 1" in said) == (task == "captioning")
-    assert "that learn) is 3.0e-04 on average: above" in said
+    assert "trainable parameters) is 3.0e-04 on average: above" in said
     assert "lower --optimizer.peak-lr" in said
     random = finetune_notices(replace(config, random_weights=True), tmp_path)
-    assert "forgotten" not in random
+    assert "forgets" not in random
     assert "rate" not in random

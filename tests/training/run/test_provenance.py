@@ -40,7 +40,7 @@ def test_the_card_tells_data_and_recipe(card: ModelCard, run: Path):
         "| objectives | contrastive (weight 1), captioning (weight 2), masked image (weight 1) |",
         "| steps | 4 of 4 samples each (5.3 epochs) |",
         "| optimizer | AdamW, weight decay 0.2, betas 0.9 and 0.98 |",
-        "| learning rate | 0.01 after 2 steps of warm-up, then along a cosine to 0 |",
+        "| learning rate | 0.01 after 2 steps of warm-up, then cosine decay to 0 |",
         "| seed | 0 |",
         "| precision | fp32 |",
         f"| time in training | {duration(seconds)} |",

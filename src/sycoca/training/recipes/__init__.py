@@ -1,1 +1,1 @@
-"""One folder per kind of training."""
+"""The recipes: one folder per kind of training."""

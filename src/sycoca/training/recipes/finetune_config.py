@@ -1,4 +1,4 @@
-"""What a fine-tuning run is made of, as typed values. Imports no torch, so that help loads at once."""
+"""The configuration that all fine-tunings share. Imports no torch, so that help loads at once."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -7,27 +7,27 @@ from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.training.config import RunConfig
 
 FinetuneTask = Literal["retrieval", "captioning", "vqa", "classification"]
-"""What a pretrained model can be fine-tuned for."""
+"""The tasks that a pretrained model can be fine-tuned for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinetuneConfig(RunConfig):
-    """What every fine-tuning has."""
+    """The configuration of any fine-tuning."""
 
     command: ClassVar[str] = "finetune"
 
     task: FinetuneTask
-    """What the model is fine-tuned for."""
+    """The task to fine-tune for."""
 
     weights: str
-    """What it starts from: a weights folder, or hf:owner/name[@revision] at the Hugging Face Hub."""
+    """The pretrained weights: a weights folder, or hf:owner/name[@revision] at the Hugging Face Hub."""
 
     random_weights: bool = False
-    """Draw all weights anew and keep sizes and tokenizer only: what the same training reaches without pretraining."""
+    """Train from scratch with the weights' sizes and tokenizer, as a baseline without pretraining."""
 
     transforms: ImageTransformConfig | None = None
-    """From pictures to pixels; None takes what the model was pretrained with."""
+    """Image preprocessing and augmentation; None takes those of the pretrained weights."""
 
     image_size: int | None = None
-    """Side of the images in pixels, a multiple of the patches': more of them show smaller things and cost more.
-    Position embeddings are interpolated; None keeps the size of pretraining."""
+    """Image resolution in pixels, a multiple of the patch size; position embeddings are interpolated. None keeps the
+    resolution of pretraining."""

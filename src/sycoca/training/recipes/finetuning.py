@@ -1,4 +1,4 @@
-"""What all fine-tunings share: they begin with a weights folder instead of nothing."""
+"""What all fine-tuning recipes share: a model from pretrained weights."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -20,12 +20,12 @@ from sycoca.weights.parts import OPTIONAL_PARTS
 
 C = TypeVar("C", bound=FinetuneConfig)
 
-_HEADS = ("answer_head.", "class_head.")
-"""How the names of heads' tensors begin."""
+_HEAD_PREFIXES = ("answer_head.", "class_head.")
+"""Prefixes of the names of the heads' tensors."""
 
 
 class Finetuning(Recipe[C]):
-    """A recipe whose model comes from a weights folder."""
+    """A recipe whose model starts from a weights folder."""
 
     @property
     def title(self) -> str:
@@ -33,25 +33,25 @@ class Finetuning(Recipe[C]):
         return f"fine-tuning for {self.config.task}"
 
     @property
-    def deed(self) -> str:
-        """For what, and from which weights."""
+    def description(self) -> str:
+        """The task, and the pretrained weights."""
         if self.config.random_weights:
             return f"trained for {self.config.task} from random weights, with the sizes of `{self.config.weights}`"
         return f"fine-tuned for {self.config.task} from `{self.config.weights}`"
 
     @property
     def base(self) -> str | None:
-        """The weights folder, where its weights are used."""
+        """The pretrained weights; None with random weights."""
         return None if self.config.random_weights else self.config.weights
 
     def loaded(self) -> LoadedWeights:
-        """Open the weights folder; raises ValueError where it is no sound one."""
+        """Load the weights; raises ValueError where they are missing or damaged."""
         return load_weights(local_weights(self.config.weights))
 
     def weights_config(self, loaded: LoadedWeights, **changes: Any) -> WeightsConfig:
-        """Return what the fine-tuned weights will say of themselves: ``changes`` are fields that become others.
+        """Return the config of the fine-tuned weights: the loaded one with ``changes`` to its fields.
 
-        Raises ValueError for an image size that the patches do not divide.
+        Raises ValueError for an image size that is no multiple of the patch size.
         """
         transforms = loaded.config.transforms if self.config.transforms is None else self.config.transforms
         history = () if self.config.random_weights else loaded.config.history
@@ -61,10 +61,11 @@ class Finetuning(Recipe[C]):
         image_encoder = replace(weights.model.image_encoder, image_size=self.config.image_size)
         return replace(weights, model=replace(weights.model, image_encoder=image_encoder))
 
-    def started_model(self, loaded: LoadedWeights, weights: WeightsConfig) -> SyCoCa:
-        """Return the model of ``weights``: what it shares with the loaded one has its tensors, the rest is drawn.
+    def initial_model(self, loaded: LoadedWeights, weights: WeightsConfig) -> SyCoCa:
+        """Return the model that ``weights`` describes, with the loaded tensors where it has them; the rest is random.
 
-        Heads share the answers, or classes, that both know; positions are interpolated to another image size.
+        A head keeps the rows of answers or classes that both models know. Position embeddings are interpolated to
+        another image size.
         """
         model = build_model(weights.model, self.config.seed)
         if self.config.random_weights:
@@ -78,26 +79,26 @@ class Finetuning(Recipe[C]):
             if old_names is not None and new_names is not None:
                 for name in (f"{head}.linear.weight", f"{head}.linear.bias"):
                     heads[name] = _rows_by_name(own[name], new_names, known[name], old_names)
-        fill_model(model, {name: tensor for name, tensor in known.items() if not name.startswith(_HEADS)} | heads)
+        fill_model(
+            model, {name: tensor for name, tensor in known.items() if not name.startswith(_HEAD_PREFIXES)} | heads
+        )
         return model
 
     def notices(self, trained: TrainedParts) -> Iterator[str]:
-        """Tell what is left behind, and what would spoil the weights."""
+        """Name the components that are dropped, and warn of a learning rate that is too high."""
         config, model = self.config, trained.model
         old = read_weights_config(local_weights(config.weights)).model
-        gone = [
-            said for name, said in OPTIONAL_PARTS.items() if _is_there(old, name) and not _is_there(model.config, name)
-        ]
-        if gone:
-            yield f"left behind, since this training would spoil it: {', '.join(gone)}"
+        dropped = [title for name, title in OPTIONAL_PARTS.items() if _has(old, name) and not _has(model.config, name)]
+        if dropped:
+            yield f"dropped, since this training does not train it: {', '.join(dropped)}"
         if config.random_weights:
             return
-        loaded = [name for name, _ in model.named_parameters() if not name.startswith(_HEADS)]
+        loaded = [name for name, _ in model.named_parameters() if not name.startswith(_HEAD_PREFIXES)]
         yield from high_rate_notice(model, loaded, config.optimizer, trained.lr_ratios, "--optimizer.peak-lr")
 
 
 def without_heads(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return changes of a model's config that also take its heads off: training for something else spoils them."""
+    """Return changes to a model's config that also remove its heads, which another task does not train."""
     return {"num_answers": None, "num_classes": None, **changes}
 
 
@@ -107,7 +108,7 @@ def _rows_by_name(
     old: Shaped[Tensor, "old_names *columns"],
     old_names: Sequence[str],
 ) -> Shaped[Tensor, "new_names *columns"]:
-    """Return the new rows, with the old ones in the places of names that occur in both."""
+    """Return the new rows, with the old row wherever a name occurs in both."""
     row_of_name = {name: row for row, name in enumerate(old_names)}
     rows = new.clone()
     for row, name in enumerate(new_names):
@@ -116,5 +117,5 @@ def _rows_by_name(
     return rows
 
 
-def _is_there(config: SyCoCaConfig, component: str) -> bool:
+def _has(config: SyCoCaConfig, component: str) -> bool:
     return getattr(config, component) is not None

@@ -1,4 +1,4 @@
-"""The model that a training starts with: randomly initialized, or filled from weights."""
+"""The model that training starts from: randomly initialized, or loaded from weights."""
 
 from collections.abc import Mapping
 
@@ -15,18 +15,18 @@ _PATCH_POSITIONS = {"image_encoder.positions", "image_decoder.positions"}
 
 
 def build_model(config: SyCoCaConfig, seed: int) -> SyCoCa:
-    """Build the model with initial weights that depend on the seed alone."""
-    # PyTorch's initializers of layers know only the global generator: it is lent, and given back as it was.
+    """Build the model with random weights that depend on the seed alone."""
+    # PyTorch's layers initialize from the global generator: its state is saved and restored.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_key(seed, "model"))
         return SyCoCa(config)
 
 
 def fill_model(model: SyCoCa, tensors: Mapping[str, Tensor]) -> frozenset[str]:
-    """Fill the model with those tensors of weights for which it has a place, and return their names.
+    """Load the tensors whose names the model has, and return these names.
 
-    Positions of patches are interpolated to its grid. Raises ValueError where a tensor has another shape, and where
-    there is a place for none.
+    Position embeddings of patches are interpolated to the model's grid. Raises ValueError where a tensor has another
+    shape, and where the model has none of the tensors.
     """
     own = model.state_dict()
     shared = {name: tensor.to(own[name].dtype) for name, tensor in tensors.items() if name in own}
@@ -38,6 +38,6 @@ def fill_model(model: SyCoCa, tensors: Mapping[str, Tensor]) -> frozenset[str]:
                 f"{name} has shape {tuple(tensor.shape)} in the weights and {tuple(own[name].shape)} in the model"
             )
     if not shared:
-        raise ValueError("the model has a place for none of the weights' tensors: nothing would be loaded")
+        raise ValueError("the model has none of the weights' tensors: nothing would be loaded")
     model.load_state_dict(own | shared)
     return frozenset(shared)

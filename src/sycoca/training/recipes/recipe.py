@@ -1,4 +1,4 @@
-"""What one kind of training adds to a run: its data, its model and objectives, its measures."""
+"""The interface of a recipe: the data, model, objectives and metrics of one kind of training."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,52 +25,52 @@ C = TypeVar("C", bound=RunConfig)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sources:
-    """The data of a run."""
+    """The training and validation data of a run."""
 
     train: SampleSource
-    """What is trained on."""
+    """Training data."""
 
     validation: SampleSource | None
-    """What is measured on, if anything."""
+    """Validation data, if any."""
 
     train_spec: str | None = None
-    """The SPEC that the training data was opened by; None where a caller gave a source."""
+    """The SPEC of the training data; None where the caller passed a source."""
 
     validation_spec: str | None = None
-    """The same for what is measured on."""
+    """The SPEC of the validation data, likewise."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedParts:
-    """What a kind of training brings."""
+    """The parts that a recipe builds for a run."""
 
     tokenizer: Tokenizer
-    """The model's own."""
+    """The model's tokenizer."""
 
     model: SyCoCa
-    """On its device, as training begins."""
+    """The initial model, on its device."""
 
     weights: WeightsConfig
-    """What a weights folder and a predictor need to know of the model."""
+    """The model's config as a weights folder stores it."""
 
     task: TrainingTask
-    """The objectives around the model."""
+    """The training task: model and objectives."""
 
     validation_task: TrainingTask
-    """The same for one process alone, with nothing that only training does."""
+    """The task for validation: in one process, without drop path and other regularization."""
 
     batch_maker: BatchMaker
-    """What goes into batches beside images."""
+    """Makes batches of image crops and samples."""
 
     mixup_alpha: float | None = None
-    """How strongly training images are mixed, see `TrainingCrops`; None does not."""
+    """Mixup's alpha, see `TrainingCrops`; None without mixup."""
 
     lr_ratios: Mapping[str, float] = field(default_factory=dict)
-    """Sharding of the learning rate by names of parameters, beside those of layers; others have all of it."""
+    """Learning-rate scales by parameter name, beside layer-wise decay; 1 for parameters not named."""
 
 
 class Recipe(ABC, Generic[C]):
-    """One kind of training; ``TrainingRun`` follows it."""
+    """One kind of training, which ``TrainingRun`` runs."""
 
     def __init__(self, config: C) -> None:
         self.config = config
@@ -78,50 +78,50 @@ class Recipe(ABC, Generic[C]):
     @property
     @abstractmethod
     def title(self) -> str:
-        """What the run is called in a word."""
+        """The name of the run in messages and reports."""
 
     @property
     @abstractmethod
-    def deed(self) -> str:
-        """What is done to the model, as part of a sentence: "trained from nothing (preset tiny)"."""
+    def description(self) -> str:
+        """The training in a phrase, such as "trained from scratch (preset tiny)"."""
 
     @property
     @abstractmethod
     def objectives(self) -> dict[str, float]:
-        """What is minimized, by name with its weight."""
+        """The weights of the objectives by name."""
 
     @property
     def base(self) -> str | None:
-        """The weights that training begins with; None where it begins with nothing."""
+        """The initial weights; None where training starts from scratch."""
         return None
 
     @abstractmethod
     def check_source(self, source: SampleSource) -> None:
-        """Raise ValueError where a source lacks what this training needs."""
+        """Raise ValueError where a source lacks what this training needs, such as captions."""
 
     @abstractmethod
     def build(self, source: SampleSource, folder: RunFolder, runtime: Runtime) -> TrainedParts:
-        """Return model, objectives and what they belong to; called by all processes."""
+        """Build the model, its tokenizer and the tasks; called by all processes."""
 
     @abstractmethod
     def measure(self, predictor: Predictor, source: SampleSource, sharding: Sharding) -> dict[str, float]:
-        """Return metrics on validation samples; called by all processes."""
+        """Return the task's metrics on validation samples; called by all processes."""
 
     @abstractmethod
     def gallery(self, predictor: Predictor, source: SampleSource, taken_from: str) -> Gallery:
-        """Return what the run's report shows of the model's work."""
+        """Return the examples of the model's outputs for the run's report."""
 
     @property
     @abstractmethod
     def commands_to_try(self) -> tuple[str, ...]:
-        """What users may do with the trained weights, whose place is written ``{weights}``."""
+        """Commands to try with the trained weights, whose path is written ``{weights}``."""
 
-    def notices(self, trained: TrainedParts) -> Iterator[str]:  # noqa: ARG002 (for kinds that have some)
-        """Yield what is said before the first step."""
+    def notices(self, trained: TrainedParts) -> Iterator[str]:  # noqa: ARG002 (for recipes that have some)
+        """Yield messages to show before the first step."""
         yield from ()
 
     def prepared(self, source: SampleSource) -> SampleSource:
-        """Return the source whose samples are trained on, one after another."""
+        """Return the source as trained on, such as grouped by question; unchanged by default."""
         return source
 
     def open_sources(
@@ -129,7 +129,7 @@ class Recipe(ABC, Generic[C]):
         train: SampleSource | Iterable[Pair] | None = None,
         validation: SampleSource | Iterable[Pair] | None = None,
     ) -> Sources:
-        """Open the config's data, in whose place what is given is taken; ValueError where it has no samples."""
+        """Open the given data, or else the config's; raises ValueError where a source is empty or unsuitable."""
         data = self.config.data
         train_spec = data.train if train is None else None
         validation_spec = data.validation if validation is None else None

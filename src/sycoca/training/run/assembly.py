@@ -1,4 +1,4 @@
-"""What every run is put together from, whatever is trained."""
+"""The parts that every run is assembled from."""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -17,32 +17,32 @@ from sycoca.training.recipes.recipe import TrainedParts
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunParts:
-    """What is trained, on what, by what."""
+    """The assembled parts of a run."""
 
     source: SampleSource
     """Training samples."""
 
     trained: TrainedParts
-    """Model, objectives, and what they belong to."""
+    """Model, tokenizer, tasks and batch maker."""
 
     updater: Updater
-    """The optimizer around the task."""
+    """Performs the optimizer updates."""
 
     batches: TrainingBatches
-    """This process's share of every step."""
+    """This process's micro-batches of every step."""
 
     average: WeightAverage | None
-    """The running mean of the weights, where one is kept."""
+    """The exponential moving average of the weights; None without one."""
 
-    def finished_weights(self) -> AbstractContextManager[None]:
-        """Return a context in which the model has the weights that are measured and saved: their mean, if any."""
+    def averaged_weights(self) -> AbstractContextManager[None]:
+        """Return a context in which the model holds the averaged weights, if any, for validation and saving."""
         return nullcontext() if self.average is None else self.average.in_place()
 
 
 def assemble(
     config: RunConfig, source: SampleSource, trained: TrainedParts, runtime: Runtime, skip_log: SkipLog
 ) -> RunParts:
-    """Put the optimizer around the task, and batches before it."""
+    """Build the optimizer, the batches and the average of the weights."""
     updater = Updater(
         runtime,
         trained.task,
@@ -57,7 +57,7 @@ def assemble(
         seed=config.seed,
         global_batch_size=config.training.global_batch_size,
         micro_batch_size=config.training.micro_batch_on(runtime.world_size),
-        # More of them than cores stand in each other's way; what they read does not depend on their number.
+        # More workers than cores slow each other down; the batches do not depend on their number.
         num_workers=min(config.data.num_workers, usable_cores()),
         pin_memory=runtime.device.type == "cuda",
         cache_images=config.data.cache_images,

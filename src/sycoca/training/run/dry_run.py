@@ -1,4 +1,4 @@
-"""What a run would take, measured on a few real steps: nothing is trained, only a picture is written."""
+"""Memory and speed of a run, measured in a few real steps without leaving a run behind."""
 
 import itertools
 import sys
@@ -24,43 +24,43 @@ from sycoca.training.run_folder import RunFolder
 
 PICTURE_NAME = "first_batch.png"
 
-_MOST_STEPS = 4
-_MOST_SECONDS = 60.0
+_MAX_STEPS = 4
+_MAX_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DryRunReport:
-    """What a run would take."""
+    """The results of a dry run."""
 
     parameters: dict[str, int]
-    """Per component."""
+    """Number of parameters by component."""
 
     estimated_bytes: int
-    """Weights, gradients and optimizer, without activations and data."""
+    """Estimate for weights, gradients and optimizer state, without activations and data."""
 
     peak_bytes: int | None
-    """Measured: the most that the device (GPU) or the process (CPU) held; None where the system does not tell."""
+    """Measured peak memory of the GPU, or of the process on a CPU; None where the system does not report it."""
 
     device_bytes: int
-    """What the device has."""
+    """Memory of the device."""
 
     micro_batch_size: int
-    """Pairs per forward pass, on which the peak depends."""
+    """Pairs per forward pass; the peak depends on it."""
 
     images_per_second: float
-    """Measured over real steps, loading included, the first step left out."""
+    """Measured over real steps without the first, loading included."""
 
     hours: float
-    """For all steps at that pace, without validation."""
+    """Estimated duration of all steps, without validation."""
 
     truncated_ratio: float
-    """Share of training captions that are longer than the context."""
+    """Fraction of the training captions that are longer than the context length."""
 
     picture: Path
-    """The first batch, as the model gets it."""
+    """Path of a picture of the first batch as the model sees it."""
 
     def lines(self) -> list[str]:
-        """Return the report as text."""
+        """Return the results as lines of text."""
         peak = "not measured on this system" if self.peak_bytes is None else gigabytes(self.peak_bytes)
         width = max(map(len, self.parameters))
         return [
@@ -69,18 +69,18 @@ class DryRunReport:
             f"memory: {peak} of {gigabytes(self.device_bytes)} at the peak with {self.micro_batch_size:,} pairs per"
             f" forward pass; weights, gradients and optimizer alone {gigabytes(self.estimated_bytes)}",
             f"speed: {self.images_per_second:,.1f} images per second, {self.hours:,.2f} hours for the run",
-            f"captions cut at the context length: {self.truncated_ratio:.2%}",
+            f"captions truncated at the context length: {self.truncated_ratio:.2%}",
             f"first batch: {self.picture}",
         ]
 
 
 def dry_run(config: PretrainConfig, *, console: Console) -> DryRunReport:
-    """Take a few real steps of a run and report what all of it would take.
+    """Take a few real steps and return the measured memory and speed.
 
-    The picture of the first batch goes into the run folder, which stays free for the run itself. Raises ValueError
-    where several processes were started.
+    A picture of the first batch is written into the run folder, which remains free for the run itself. Raises
+    ValueError in a run of several processes.
     """
-    recipe = Pretraining.beginning(config)
+    recipe = Pretraining.for_new_run(config)
     config = recipe.config
     source = recipe.open_sources().train
     picture = Path(config.out) / PICTURE_NAME
@@ -117,23 +117,23 @@ def dry_run(config: PretrainConfig, *, console: Console) -> DryRunReport:
 
 
 def component_parameters(model: SyCoCa) -> dict[str, int]:
-    """Return the number of parameters of every component that is built, and of all together."""
+    """Return the number of parameters of every component, and in total as ``all``."""
     counts = {name: sum(p.numel() for p in module.parameters()) for name, module in model.named_children()}
     return {**counts, "all": model.num_parameters}
 
 
 def _speed(config: PretrainConfig, parts: RunParts) -> float:
-    """Return images per second; the first step, which allocates and compiles, does not count."""
+    """Return images per second, without the first step, which allocates and compiles."""
     lr = config.optimizer.peak_lr / 1000
     num_steps, started_at, seconds = 0, time.perf_counter(), 0.0
-    for micro_batches in itertools.islice(parts.batches.from_step(0), _MOST_STEPS):
+    for micro_batches in itertools.islice(parts.batches.from_step(0), _MAX_STEPS):
         result = parts.updater.update(micro_batches, lr)
-        result.gradient_norm.item()  # waits for the device
+        result.gradient_norm.item()  # synchronizes with the device
         if num_steps == 0:
             started_at = time.perf_counter()
         num_steps += 1
         seconds = time.perf_counter() - started_at
-        if num_steps > 1 and seconds > _MOST_SECONDS:
+        if num_steps > 1 and seconds > _MAX_SECONDS:
             break
     return (num_steps - 1) * config.training.global_batch_size / seconds
 

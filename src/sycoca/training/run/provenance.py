@@ -1,4 +1,4 @@
-"""What a finished run tells the model card of its weights."""
+"""The provenance of a run's weights, for the model card."""
 
 from importlib.metadata import version
 
@@ -20,14 +20,14 @@ from sycoca.weights.provenance import DataFacts, Measurement, Provenance
 
 
 def run_provenance(recipe: Recipe, folder: RunFolder, sources: Sources, runtime: Runtime) -> Provenance:
-    """Collect what is known of a run's weights after its last step."""
-    config, validation, deed = recipe.config, sources.validation, recipe.deed
+    """Return the provenance of the weights of a finished run."""
+    config, validation, description = recipe.config, sources.validation, recipe.description
     lines = read_metrics(folder.metrics)
     train_name = sources.train_spec or sources.train.name
     return Provenance(
         story=(
-            f"{deed[0].upper()}{deed[1:]} for {config.training.steps:,} steps of {config.training.global_batch_size:,}"
-            f" samples on `{train_name}`, seed {config.seed}."
+            f"{description[0].upper()}{description[1:]} for {config.training.steps:,} steps of"
+            f" {config.training.global_batch_size:,} samples on `{train_name}`, seed {config.seed}."
         ),
         base=recipe.base,
         objectives=recipe.objectives,
@@ -57,7 +57,7 @@ def _recipe(config: RunConfig, lines: Lines, num_train: int, runtime: Runtime) -
         "steps": f"{steps:,} of {batch_size:,} samples each ({steps * batch_size / num_train:.1f} epochs)",
         "optimizer": f"AdamW, weight decay {optimizer.weight_decay:g}, betas {optimizer.betas[0]:g} and"
         f" {optimizer.betas[1]:g}",
-        "learning rate": f"{optimizer.peak_lr:g} after {schedule.warmup_steps:,} steps of warm-up, then along a cosine"
+        "learning rate": f"{optimizer.peak_lr:g} after {schedule.warmup_steps:,} steps of warm-up, then cosine decay"
         f" to {optimizer.peak_lr * schedule.final_lr_ratio:g}",
         "seed": f"{config.seed}",
         "precision": runtime.precision,
@@ -68,7 +68,7 @@ def _recipe(config: RunConfig, lines: Lines, num_train: int, runtime: Runtime) -
 
 
 def _measurements(lines: Lines) -> tuple[Measurement, ...]:
-    """Return the metrics of the last validation, without its losses, which say little outside the run."""
+    """Return the metrics of the last validation without the losses, which do not compare between runs."""
     losses = {name for line in lines for name in line}
     last = next((line for line in reversed(lines) if any(name.startswith(PREFIX) for name in line)), {})
     found = {name.removeprefix(PREFIX): value for name, value in last.items() if name.startswith(PREFIX)}

@@ -1,4 +1,4 @@
-"""What is known of a run when it ends, and its report.html."""
+"""A run's report.html and the facts in it."""
 
 import math
 import os
@@ -31,7 +31,7 @@ def write_report(
     runtime: Runtime,
     stopped_after: int | None = None,
 ) -> Path:
-    """Write the run's ``report.html``; a run that was stopped gets no examples, so that it ends at once."""
+    """Write the run's ``report.html``; that of an interrupted run has no examples, which would take time."""
     num_parameters = trained.model.num_parameters
     record = run_record(recipe, folder, sources, runtime, num_parameters=num_parameters, stopped_after=stopped_after)
     predictor = Predictor(trained.model, trained.tokenizer, trained.weights)
@@ -41,7 +41,7 @@ def write_report(
 
 
 def run_examples(recipe: Recipe, predictor: Predictor, sources: Sources) -> Gallery:
-    """Return what the model does with validation samples, or with training samples where there are no others."""
+    """Return examples of the model's outputs on validation samples, or on training samples without validation data."""
     if sources.validation is None:
         return recipe.gallery(predictor, sources.train, "training images")
     return recipe.gallery(predictor, sources.validation, "held-out images")
@@ -56,16 +56,16 @@ def run_record(
     num_parameters: int,
     stopped_after: int | None = None,
 ) -> RunRecord:
-    """Collect what the run folder, its data and the machine say about a run."""
+    """Collect the facts of a run from its folder, its data and the machine."""
     config = recipe.config
     lines = read_metrics(folder.metrics) if folder.metrics.exists() else []
     step = config.training.steps if stopped_after is None else stopped_after
-    validation, deed = sources.validation, recipe.deed.replace("`", "")
+    validation, description = sources.validation, recipe.description.replace("`", "")
     return RunRecord(
         folder=folder.path,
         kind=recipe.title,
         summary=(
-            f"A model of {num_parameters:,} parameters, {deed} on {len(sources.train):,} samples for"
+            f"A model of {num_parameters:,} parameters, {description} on {len(sources.train):,} samples for"
             f" {step:,} steps of {config.training.global_batch_size:,} in {duration(training_seconds(lines))}."
         ),
         config=config,
@@ -81,7 +81,7 @@ def run_record(
 
 
 def training_seconds(lines: Lines) -> float:
-    """Return the time spent in steps, from the pace of every logged line: right for runs in several parts, too."""
+    """Return the time spent in steps, from the logged throughput; also right for resumed runs."""
     seen = [
         (0.0, 0.0),
         *((line["samples_seen"], line["images_per_second"]) for line in lines if "samples_seen" in line),
@@ -90,7 +90,7 @@ def training_seconds(lines: Lines) -> float:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people say it: 42 s, 5.9 minutes, 3.2 hours, 2.5 days."""
+    """Return a readable duration: 42 s, 5.9 minutes, 3.2 hours, 2.5 days."""
     for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 1.5 * length:
             return f"{seconds / length:.1f} {unit}"
@@ -115,7 +115,7 @@ def _facts(recipe: Recipe, sources: Sources, lines: Lines, step: int, num_parame
 
 
 def device_name(device: torch.device) -> str:
-    """Return what a run was computed on: cpu (x86_64, 2 of 2 cores)."""
+    """Return the device's name, such as ``cpu (x86_64, 2 of 2 cores)``."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()}"
     cores = "" if device.type == "cuda" else f", {torch.get_num_threads()} of {os.cpu_count()} cores"
     return f"{device} ({name}{cores})"

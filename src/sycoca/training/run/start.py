@@ -1,4 +1,4 @@
-"""Begin a run in its folder, or go on with one."""
+"""Start a run in its folder, or resume one."""
 
 from pathlib import Path
 
@@ -14,10 +14,10 @@ from sycoca.training.run.training_run import TrainingRun
 from sycoca.training.run_folder import RunFolder
 
 
-def begin(recipe: Recipe, sources: Sources, console: Console | None) -> Path:
-    """Train from the first step and return the run folder; ValueError where it holds a run already."""
+def start_run(recipe: Recipe, sources: Sources, console: Console | None) -> Path:
+    """Train from the first step and return the run folder; raises ValueError where it already holds a run."""
     config, folder = recipe.config, RunFolder(Path(recipe.config.out))
-    # First of all: a missing package must not leave a run folder behind.
+    # First, so that a missing package does not leave an empty run folder.
     if config.training.wandb is not None:
         import_wandb()
     with Runtime(config.runtime) as runtime:
@@ -26,11 +26,11 @@ def begin(recipe: Recipe, sources: Sources, console: Console | None) -> Path:
             folder.create(config)
         runtime.barrier()
         with explained_full_disk(config):
-            TrainingRun(recipe, folder, runtime, sources, console).go()
+            TrainingRun(recipe, folder, runtime, sources, console).run()
     return folder.path
 
 
-def go_on(recipe: Recipe, sources: Sources, console: Console | None) -> Path:
+def resume_run(recipe: Recipe, sources: Sources, console: Console | None) -> Path:
     """Train from the newest checkpoint, or from the first step where there is none; return the run folder."""
     config, folder = recipe.config, RunFolder(Path(recipe.config.out))
     with Runtime(config.runtime) as runtime:
@@ -39,12 +39,12 @@ def go_on(recipe: Recipe, sources: Sources, console: Console | None) -> Path:
         if runtime.is_main_rank:
             write_yaml(folder.config, to_plain(config))
         with explained_full_disk(config):
-            TrainingRun(recipe, folder, runtime, sources, console).go()
+            TrainingRun(recipe, folder, runtime, sources, console).run()
     return folder.path
 
 
 def check_resumable(old: RunConfig, new: RunConfig, fixed: tuple[str, ...]) -> None:
-    """Raise ValueError where the configs differ in something ``fixed``, which a run cannot change on the way."""
+    """Raise ValueError where the configs differ in a ``fixed`` field, which a resumed run must not change."""
     for name in changed_fields(old, new):
         if any(name == one or name.startswith(f"{one}.") for one in fixed):
             raise ValueError(f"{name} cannot change when a run is resumed; start a new run with another --out")

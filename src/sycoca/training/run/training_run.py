@@ -1,4 +1,4 @@
-"""One run from its recipe to its weights: put together, trained, saved, reported."""
+"""One run from its recipe to its weights: assemble, train, save, report."""
 
 from collections.abc import Iterator
 from typing import final
@@ -30,12 +30,12 @@ from sycoca.weights.folder import save_weights
 
 @final
 class TrainingRun:
-    """A training in its folder, from the newest checkpoint there, or from the first step."""
+    """A training run in its folder, from the newest checkpoint there or from the first step."""
 
     def __init__(
         self, recipe: Recipe, folder: RunFolder, runtime: Runtime, sources: Sources, console: Console | None
     ) -> None:
-        """Put the run together. Raises ValueError where too much of the data or too little memory is there."""
+        """Assemble the run. Raises ValueError where too many samples are unusable or memory cannot suffice."""
         config = recipe.config
         self._recipe = recipe
         self._config = config
@@ -56,15 +56,15 @@ class TrainingRun:
             log_path=folder.log if runtime.is_main_rank else None,
         )
 
-    def go(self) -> None:
+    def run(self) -> None:
         """Train to the end, save the weights and write the report. Raises TrainingInterrupted after Ctrl-C."""
         tracker = Trackers([self._progress, *self._trackers()])
         try:
-            for line in self._first_lines():
+            for line in self._opening_lines():
                 self._progress.line(line)
             self._train(tracker)
             if self._runtime.is_main_rank:
-                with self._parts.finished_weights():
+                with self._parts.averaged_weights():
                     self._finish()
             self._runtime.barrier()
         finally:
@@ -89,7 +89,7 @@ class TrainingRun:
                 train(loop_parts, config.training, config.optimizer, config.schedule, step=self._first_step)
         except TrainingInterrupted as interrupted:
             if config.training.report and runtime.is_main_rank:
-                with parts.finished_weights():
+                with parts.averaged_weights():
                     write_report(self._recipe, self._folder, self._trained, self._sources, runtime, interrupted.step)
             raise
 
@@ -105,7 +105,7 @@ class TrainingRun:
             self._progress.line(f"{self._skip_log.summary()}; their names are in {folder.skipped}")
 
     def _restore(self) -> int:
-        """Fill the parts from the newest checkpoint and return its step; 0 where there is none."""
+        """Load the newest checkpoint and return its step; 0 where there is none."""
         checkpoint = newest_checkpoint(self._folder.checkpoints)
         if checkpoint is None:
             return 0
@@ -132,7 +132,7 @@ class TrainingRun:
         self._runtime.barrier()
 
     def _trackers(self) -> Iterator[Tracker]:
-        """Open what takes the logged values, in the main process."""
+        """Open the trackers, in the main process only."""
         if not self._runtime.is_main_rank:
             return
         training, folder = self._config.training, self._folder
@@ -142,7 +142,7 @@ class TrainingRun:
         if training.wandb is not None:
             yield WeightsAndBiases(training.wandb, to_plain(self._config), id_path=folder.wandb_id)
 
-    def _first_lines(self) -> Iterator[str]:
+    def _opening_lines(self) -> Iterator[str]:
         runtime, trained, training = self._runtime, self._trained, self._config.training
         source = self._parts.source
         yield (
@@ -154,7 +154,7 @@ class TrainingRun:
             f" {training.steps * training.global_batch_size / len(source):.1f} epochs"
         )
         if self._sources.validation is None:
-            yield "no validation: name its data with --data.validation"
+            yield "no validation; set its data with --data.validation"
         yield from self._recipe.notices(trained)
         if len(self._skip_log):
             yield self._skip_log.summary()
@@ -165,4 +165,4 @@ class TrainingRun:
                 f" {training.steps} steps"
             )
         if self._first_step > 0:
-            yield f"going on after step {self._first_step}"
+            yield f"resuming after step {self._first_step}"

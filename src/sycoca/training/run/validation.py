@@ -1,4 +1,4 @@
-"""What is measured on held-out samples while a run goes on: losses, and the metrics of its task."""
+"""Validation during training: losses and the task's metrics on held-out samples."""
 
 import math
 from collections.abc import Callable
@@ -18,20 +18,20 @@ from sycoca.training.recipes.recipe import Recipe
 from sycoca.training.run.assembly import RunParts
 from sycoca.unusable import SkippedSample
 
-_MOST_SAMPLES = 256
-"""Samples per batch: one process takes here what several share in training, and must not run out of memory."""
+_MAX_BATCH_SIZE = 256
+"""Largest batch: a process alone must not run out of memory where several share a batch in training."""
 
 PREFIX = "validation_"
-"""How the names of validation values begin."""
+"""Prefix of the names of validation values."""
 
 
 def build_validation(
     recipe: Recipe, parts: RunParts, source: SampleSource | None, skipped: Path | None = None
 ) -> Callable[[], dict[str, float]] | None:
-    """Return a function that measures the model as it is; None where there is nothing to measure on.
+    """Return a function that computes the validation values; None without validation data.
 
-    All processes share the work and get the same values. Samples whose images cannot be read are left out and named
-    in the file ``skipped``; ValueError where they are more than the config allows.
+    The samples are sharded over the processes, and all get the same values. Samples with unreadable images are skipped
+    and listed in the file ``skipped``; raises ValueError where they exceed ``data.max_skipped_ratio``.
     """
     if source is None:
         return None
@@ -42,7 +42,7 @@ def build_validation(
     def validate() -> dict[str, float]:
         trained = parts.trained
         predictor = Predictor(trained.model, trained.tokenizer, trained.weights)
-        with parts.finished_weights():
+        with parts.averaged_weights():
             values = validation_losses(config, parts, prepared, sharding) | recipe.measure(predictor, usable, sharding)
         return {f"{PREFIX}{name}": value for name, value in values.items()}
 
@@ -51,12 +51,12 @@ def build_validation(
 
 @torch.no_grad()
 def validation_losses(config: RunConfig, parts: RunParts, source: SampleSource, sharding: Sharding) -> dict[str, float]:
-    """Return the mean of every loss term over the source's batches, with the same draws every time.
+    """Return the mean of every loss term over the source, with the same random masks every time.
 
-    The contrastive loss depends on the size of batches: it is training's, up to 256, whatever number of processes.
+    The contrastive loss depends on the batch size: it is that of training, at most 256, for any number of processes.
     """
     trained, runtime = parts.trained, parts.updater.runtime
-    batch_size = min(config.training.micro_batch_on(1), _MOST_SAMPLES)
+    batch_size = min(config.training.micro_batch_on(1), _MAX_BATCH_SIZE)
     batches = validation_batches(
         source,
         trained.batch_maker,

@@ -1,4 +1,4 @@
-"""What goes into a training batch of images with classes."""
+"""Batches of images with class targets."""
 
 from collections.abc import Sequence
 from typing import final
@@ -15,15 +15,15 @@ from sycoca.records import BatchTotals, ClassBatch
 
 @final
 class ClassBatches:
-    """Every image with its class, or the shares of two where images are mixed."""
+    """Makes batches of images with one-hot classes, mixed by mixup and smoothed in training."""
 
     def __init__(self, source: SampleSource, class_names: Sequence[str], label_smoothing: float | None) -> None:
         self._source = source
-        self._place_of = {name: place for place, name in enumerate(class_names)}
+        self._index_of = {name: index for index, name in enumerate(class_names)}
         self._label_smoothing = label_smoothing
 
-    def num_labels(self, place: Place) -> int:  # noqa: ARG002 (nothing is generated)
-        """Return 0: no token is to be predicted."""
+    def num_labels(self, place: Place) -> int:  # noqa: ARG002 (no token is predicted)
+        """Return 0: no token is predicted."""
         return 0
 
     def batch(
@@ -33,14 +33,14 @@ class ClassBatches:
         draw_keys: Int[Tensor, " batch"],
         totals: BatchTotals,
     ) -> ClassBatch:
-        """Return images with the shares of classes, which are those of the mixtures, then smoothed."""
+        """Return a batch of crops with soft targets: mixup ratios, then label smoothing."""
         targets = self._one_hot([self._source[index] for _, index in crops.places])
         for row, mixed in enumerate(crops.mixed):
             if mixed is not None:
                 other = self._one_hot([self._source[mixed.partner]])[0]
                 targets[row] = torch.lerp(targets[row], other, mixed.ratio)
         if self._label_smoothing is not None:
-            # As in Inception (arXiv 1512.00567, section 7): a part of the target is spread over all classes.
+            # Label smoothing as in Inception (arXiv 1512.00567, section 7).
             targets = targets * (1 - self._label_smoothing) + self._label_smoothing / targets.shape[1]
         return ClassBatch(images=images, targets=targets, draw_keys=draw_keys, totals=totals)
 
@@ -50,10 +50,10 @@ class ClassBatches:
         images: Float[Tensor, "batch 3 height width"],
         draw_keys: Int[Tensor, " batch"],
     ) -> ClassBatch:
-        """Return images with their classes, unmixed and not smoothed."""
+        """Return a validation batch: images with their classes, without mixup and smoothing."""
         totals = BatchTotals(num_samples=len(samples), num_labels=0)
         return ClassBatch(images=images, targets=self._one_hot(samples), draw_keys=draw_keys, totals=totals)
 
     def _one_hot(self, samples: Sequence[ImageTextSample]) -> Float[Tensor, "samples classes"]:
-        places = torch.tensor([self._place_of[str(sample.label)] for sample in samples])
-        return F.one_hot(places, len(self._place_of)).float()
+        indices = torch.tensor([self._index_of[str(sample.label)] for sample in samples])
+        return F.one_hot(indices, len(self._index_of)).float()

@@ -1,4 +1,4 @@
-"""Fine-tuning to classify: a head on pooled images, and the image encoder with it."""
+"""Fine-tuning for classification: a new class head and the image encoder."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -21,7 +21,7 @@ from sycoca.training.engine.runtime import Runtime
 from sycoca.training.in_memory_source import Pair
 from sycoca.training.recipes.classification.batches import ClassBatches
 from sycoca.training.recipes.classification.config import FinetuneClassificationConfig
-from sycoca.training.recipes.classification.task import ClassificationTask, freeze_what_classes_do_not_need
+from sycoca.training.recipes.classification.task import ClassificationTask, freeze_unused_parameters
 from sycoca.training.recipes.finetuning import Finetuning, without_heads
 from sycoca.training.recipes.notices import AVERAGE, forgetting_notice
 from sycoca.training.recipes.recipe import Sources, TrainedParts
@@ -29,11 +29,11 @@ from sycoca.training.run_folder import RunFolder
 from sycoca.weights.folder import LoadedWeights
 
 _IMAGES_FOR_NORM = 256
-"""Images that tell how long vectors are before they are normalized; their length hardly varies."""
+"""Images used to estimate the mean norm of image vectors before normalization; it hardly varies."""
 
 
 class ClassificationFinetuning(Finetuning[FinetuneClassificationConfig]):
-    """The classes are the labels of the training data, in alphabetical order."""
+    """Trains a class head; the classes are the labels of the training data in alphabetical order."""
 
     @property
     def commands_to_try(self) -> tuple[str, ...]:
@@ -45,11 +45,11 @@ class ClassificationFinetuning(Finetuning[FinetuneClassificationConfig]):
 
     @property
     def objectives(self) -> dict[str, float]:
-        """The loss of classes."""
+        """The cross-entropy of classes."""
         return {"classes by cross entropy": 1.0}
 
     def check_source(self, source: SampleSource) -> None:
-        """Every image needs a label, of at least two."""
+        """Require a label for every image, and at least two classes."""
         labels_of(source, len(source))
 
     def open_sources(
@@ -57,30 +57,30 @@ class ClassificationFinetuning(Finetuning[FinetuneClassificationConfig]):
         train: SampleSource | Iterable[Pair] | None = None,
         validation: SampleSource | Iterable[Pair] | None = None,
     ) -> Sources:
-        """Open the data, and take of the training data what few-shot learning is given.
+        """Open the data, and reduce the training data for few-shot learning.
 
-        Raises ValueError where validation has a class that training has not.
+        Raises ValueError where the validation data has a class that the training data lacks.
         """
         sources = super().open_sources(train, validation)
         if sources.validation is not None:
-            # Before training: the first validation would be late.
+            # Fail before training, not at the first validation.
             labeled_images(sources.validation, len(sources.validation), labels_of(sources.train, len(sources.train)))
         if self.config.samples_per_class is None:
             return sources
         return replace(sources, train=few_per_class(sources.train, self.config.samples_per_class, self.config.seed))
 
     def build(self, source: SampleSource, folder: RunFolder, runtime: Runtime) -> TrainedParts:  # noqa: ARG002
-        """Return the loaded model with a new head and without decoders, which this training would spoil."""
+        """Build the pretrained model with a new class head and without decoders, which are not trained."""
         config, loaded = self.config, self.loaded()
         names = tuple(labels_of(source, len(source)))
         changes = without_heads({"num_classes": len(names), "text_decoder": None, "image_decoder": None})
         weights = self.weights_config(
             loaded, model=replace(loaded.config.model, **changes), answers=None, class_names=names
         )
-        model = self.started_model(loaded, weights)
+        model = self.initial_model(loaded, weights)
         if config.head_from_prompts:
-            self._start_head(model, loaded, source, names)
-        freeze_what_classes_do_not_need(model)
+            self._initialize_head(model, loaded, source, names)
+        freeze_unused_parameters(model)
         model = model.to(runtime.device)
         return TrainedParts(
             tokenizer=loaded.tokenizer,
@@ -93,7 +93,7 @@ class ClassificationFinetuning(Finetuning[FinetuneClassificationConfig]):
         )
 
     def notices(self, trained: TrainedParts) -> Iterator[str]:
-        """Tell how many classes there are, what is left behind and what will be forgotten."""
+        """Name the number of classes and dropped components, and warn of forgetting."""
         yield f"{trained.model.config.num_classes} classes"
         yield from super().notices(trained)
         yield from forgetting_notice(trained.model, AVERAGE)
@@ -103,23 +103,25 @@ class ClassificationFinetuning(Finetuning[FinetuneClassificationConfig]):
         return evaluate_classification(predictor, source, sharding=sharding).metrics
 
     def gallery(self, predictor: Predictor, source: SampleSource, taken_from: str) -> Gallery:
-        """Return images with the class that the head finds."""
+        """Return images with the class that the head predicts."""
         return class_gallery(predictor, source, taken_from)
 
-    def _start_head(self, model: SyCoCa, loaded: LoadedWeights, source: SampleSource, names: tuple[str, ...]) -> None:
-        """Let the head begin as the zero-shot classifier, up to the lengths of images' vectors, which it leaves out."""
+    def _initialize_head(
+        self, model: SyCoCa, loaded: LoadedWeights, source: SampleSource, names: tuple[str, ...]
+    ) -> None:
+        """Initialize the head as the zero-shot classifier, with the mean norm of image vectors for all images."""
         if not model.config.image_encoder.form.is_linear:
             raise ValueError(
-                "head_from_prompts: a model that takes the largest value over patches pools after the projection, and"
-                " no linear head equals its zero-shot classifier; leave it out"
+                "head_from_prompts does not work with max pooling, which follows the projection: no linear head equals"
+                " the zero-shot classifier; leave it out"
             )
         predictor = Predictor(loaded.model, loaded.tokenizer, loaded.config)
         classes = named_classes(names)
         texts = class_embeds(predictor.embed_texts, classes, default_templates(source))
-        few = [source[index] for index in range(0, len(source), max(1, len(source) // _IMAGES_FOR_NORM))]
+        some_samples = [source[index] for index in range(0, len(source), max(1, len(source) // _IMAGES_FOR_NORM))]
         with torch.no_grad():
             project = loaded.model.image_encoder.projection
-            length = project(predictor.image_features(few)).norm(dim=1).mean()
+            norm = project(predictor.image_features(some_samples)).norm(dim=1).mean()
             each_feature = project(torch.eye(loaded.model.config.image_encoder.output_width))
             assert model.class_head is not None
-            model.class_head.linear.weight.copy_(loaded.model.logit_scale() * texts @ each_feature.T / length)
+            model.class_head.linear.weight.copy_(loaded.model.logit_scale() * texts @ each_feature.T / norm)

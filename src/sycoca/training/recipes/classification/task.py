@@ -1,4 +1,4 @@
-"""The task of classifying images, with what only training does: dropping paths."""
+"""The task of image classification."""
 
 from typing import final
 
@@ -14,7 +14,7 @@ from sycoca.training.engine.task import TrainingTask
 
 @final
 class ClassificationTask(TrainingTask[ClassBatch]):
-    """Cross-entropy of the class head; what it does not use is frozen."""
+    """Cross-entropy of the class head, with stochastic depth (drop path) in training."""
 
     def __init__(self, model: SyCoCa, *, drop_path: float | None) -> None:
         super().__init__()
@@ -22,18 +22,18 @@ class ClassificationTask(TrainingTask[ClassBatch]):
         self.drop_path = drop_path
 
     def forward(self, batch: ClassBatch) -> LossTerms:
-        """Return this micro-batch's share of the mean cross-entropy."""
+        """Return this micro-batch's part of the mean cross-entropy."""
         depth = self.model.config.image_encoder.depth
         factors = None if self.drop_path is None else residual_factors(batch.draw_keys, depth, self.drop_path)
         logits = self.model.class_logits(self.model.encode_images(batch.images, factors))
         return LossTerms(classification=classification_loss(logits, batch.targets, batch.totals.num_samples))
 
     def components(self) -> list[nn.Module]:
-        """Return the image encoder: the others are not trained."""
+        """Return the image encoder; the other components are not trained."""
         return [self.model.image_encoder]
 
     def leaves_parameters_unused(self) -> bool:
-        """Return whether there is a pooler that makes the text decoder's memory alone."""
+        """Return whether the image encoder has a pooler for the text decoder alone, which gets no gradient."""
         return self.model.config.image_encoder.has_memory_pooler_of_its_own
 
     def total_loss(self, terms: LossTerms) -> Float[Tensor, ""]:
@@ -49,8 +49,8 @@ class ClassificationTask(TrainingTask[ClassBatch]):
         return {}
 
 
-def freeze_what_classes_do_not_need(model: SyCoCa) -> None:
-    """Freeze the text encoder, the joint space and the temperature, so that no weight decay wears them down."""
+def freeze_unused_parameters(model: SyCoCa) -> None:
+    """Freeze the text encoder, the image projection and the temperature, which weight decay would shrink otherwise."""
     model.text_encoder.requires_grad_(False)
     model.image_encoder.projection.requires_grad_(False)
     model.log_logit_scale.requires_grad_(False)

@@ -1,1 +1,1 @@
-"""Task and batches of every training on image-text pairs."""
+"""Task and batches that pretraining and fine-tuning on image-caption pairs share."""

@@ -1,4 +1,4 @@
-"""Training batches of image-text pairs."""
+"""Batches of image-caption pairs."""
 
 from collections.abc import Sequence
 from typing import final
@@ -16,7 +16,7 @@ from sycoca.records import BatchTotals, ImageTextBatch
 
 @final
 class CaptionBatches:
-    """One caption per image, drawn anew in every epoch."""
+    """Makes batches with one caption per image, sampled per epoch."""
 
     def __init__(self, source: SampleSource, tokenizer: Tokenizer, context_length: int, seed: int) -> None:
         self._source = source
@@ -26,7 +26,7 @@ class CaptionBatches:
         self._encoded: dict[int, tuple[list[int], ...]] = {}
 
     def num_labels(self, place: Place) -> int:
-        """Return the caption's tokens but for bos, which is given."""
+        """Return the number of tokens to predict: all but bos."""
         return len(self._tokens(place)) - 1
 
     def batch(
@@ -36,7 +36,7 @@ class CaptionBatches:
         draw_keys: Int[Tensor, " batch"],
         totals: BatchTotals,
     ) -> ImageTextBatch:
-        """Return pairs of image and caption."""
+        """Return a batch of crops with their sampled captions."""
         tokens = pad_tokens([self._tokens(place) for place in crops.places], self._tokenizer.special.pad_id)
         return ImageTextBatch(
             images=images, tokens=tokens.tokens, is_padding=tokens.is_padding, draw_keys=draw_keys, totals=totals
@@ -48,7 +48,7 @@ class CaptionBatches:
         images: Float[Tensor, "batch 3 height width"],
         draw_keys: Int[Tensor, " batch"],
     ) -> ImageTextBatch:
-        """Return every image with its first caption."""
+        """Return a validation batch: every image with its first caption."""
         tokens = encode_batch(self._tokenizer, [sample.captions[0] for sample in samples], self._context_length)
         num_labels = int((~tokens.is_padding[:, 1:]).sum())
         return ImageTextBatch(
@@ -60,14 +60,14 @@ class CaptionBatches:
         )
 
     def _tokens(self, place: Place) -> list[int]:
-        """Return the tokens of the caption that is drawn for a sample in an epoch."""
+        """Return the tokens of the caption that is sampled for an image in an epoch."""
         epoch, index = place
         if index not in self._encoded:
             captions = self._source[index].captions
             if not captions:
                 raise ValueError(
                     f"{self._source.name}: {self._source[index].key} has no caption, and training needs one for every"
-                    " image; leave it out or write one"
+                    " image; remove the image or add a caption"
                 )
             self._encoded[index] = tuple(self._tokenizer.encode(text, self._context_length) for text in captions)
         choices = self._encoded[index]

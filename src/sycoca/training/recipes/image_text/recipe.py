@@ -1,4 +1,4 @@
-"""What pretraining and fine-tuning on image-text pairs have in common."""
+"""What pretraining and fine-tuning on image-caption pairs have in common."""
 
 from abc import abstractmethod
 from typing import Generic, TypeVar
@@ -14,7 +14,7 @@ C = TypeVar("C", bound=RunConfig)
 
 
 class ImageTextRecipe(Recipe[C], Generic[C]):
-    """A training on image-text pairs by the paper's three objectives."""
+    """Training on image-caption pairs with the paper's three objectives."""
 
     @property
     @abstractmethod
@@ -23,7 +23,7 @@ class ImageTextRecipe(Recipe[C], Generic[C]):
 
     @property
     def objectives(self) -> dict[str, float]:
-        """The weights of the paper's three objectives, those of weight 0 included."""
+        """The weights of the paper's three objectives by title, zeros included."""
         config = self.objectives_config
         return {
             "contrastive": config.contrastive_weight,

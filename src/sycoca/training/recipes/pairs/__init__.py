@@ -1,1 +1,1 @@
-"""Fine-tuning on images and captions: retrieval and captioning."""
+"""Fine-tuning for retrieval and captioning, on image-caption pairs."""

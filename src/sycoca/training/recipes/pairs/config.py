@@ -1,4 +1,4 @@
-"""The configuration of a fine-tuning for retrieval or captioning."""
+"""The configuration of fine-tuning for retrieval or captioning."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -9,13 +9,13 @@ from sycoca.training.recipes.finetune_config import FinetuneConfig
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinetunePairsConfig(FinetuneConfig):
-    """Fine-tuning on images and captions."""
+    """The configuration of fine-tuning on image-caption pairs."""
 
     task: Literal["retrieval", "captioning"]
-    """What the model is fine-tuned for."""
+    """The task to fine-tune for."""
 
     objectives: ObjectivesConfig = field(default_factory=lambda: ObjectivesConfig(masked_image_weight=0.0))
-    """What is minimized; a component whose objective has weight zero is left behind."""
+    """The objectives and their weights; a decoder whose objective has weight zero is dropped."""
 
     hides_from_captioning: bool = False
-    """Whether the captioner sees only its share of the patches, as in pretraining; by default all, as in use."""
+    """Whether patches are hidden from captioning, as in pretraining; by default all are visible, as at inference."""

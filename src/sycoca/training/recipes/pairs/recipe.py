@@ -1,4 +1,4 @@
-"""Fine-tuning on images and captions, for retrieval or captioning."""
+"""Fine-tuning on image-caption pairs, for retrieval or captioning."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,7 +24,7 @@ from sycoca.training.run_folder import RunFolder
 
 
 class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetunePairsConfig]):
-    """Pretraining's objectives on other pairs, from weights that know something already."""
+    """Pretraining's objectives with other weights, from a pretrained model."""
 
     @property
     def commands_to_try(self) -> tuple[str, ...]:
@@ -41,7 +41,7 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
         return self.config.objectives
 
     def build(self, source: SampleSource, folder: RunFolder, runtime: Runtime) -> TrainedParts:  # noqa: ARG002
-        """Return the loaded model without the components that no objective trains."""
+        """Build the pretrained model without the decoders that no objective trains."""
         config, loaded = self.config, self.loaded()
         model_config = self._model_config(loaded.config.model)
         masking = replace(loaded.config.masking, hides_from_captioning=config.hides_from_captioning)
@@ -53,7 +53,7 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
             answers=None,
             class_names=None,
         )
-        model = self.started_model(loaded, weights).to(runtime.device)
+        model = self.initial_model(loaded, weights).to(runtime.device)
         ranks = Ranks(gather=runtime.gather, rank=runtime.rank)
         context_length = model_config.text_encoder.context_length
         return TrainedParts(
@@ -66,16 +66,16 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
         )
 
     def notices(self, trained: TrainedParts) -> Iterator[str]:
-        """Tell what is left behind, and what will be forgotten."""
+        """Name the components that are dropped, and warn of forgetting."""
         yield from super().notices(trained)
         if self.config.objectives.contrastive_weight == 0:
             yield from forgetting_notice(trained.model, KEEP_AND_AVERAGE)
 
     def measure(self, predictor: Predictor, source: SampleSource, sharding: Sharding) -> dict[str, float]:
-        """Return the metrics of retrieval, and those of captions where they are what is trained for."""
+        """Return the retrieval metrics, and the captioning metrics where the task is captioning."""
         metrics = dict(evaluate_retrieval(predictor, source, sharding=sharding).metrics)
         if self._measures_captions() and predictor.model.text_decoder is not None:
-            options = CaptioningOptions(with_meteor=False)  # Java would start anew at every validation
+            options = CaptioningOptions(with_meteor=False)  # METEOR would start Java at every validation
             metrics |= evaluate_captioning(predictor, source, options=options, sharding=sharding).metrics
         return metrics
 

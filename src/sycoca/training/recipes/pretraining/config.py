@@ -1,4 +1,4 @@
-"""The configuration of a pretraining run. Imports no torch, so that presets load at once."""
+"""The configuration of pretraining. Imports no torch, so that presets load at once."""
 
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
@@ -12,34 +12,34 @@ from sycoca.training.recipes.pretraining.initial_weights_config import InitialWe
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PretrainConfig(RunConfig):
-    """A complete pretraining run."""
+    """The configuration of a pretraining run."""
 
     command: ClassVar[str] = "pretrain"
 
     preset: str
-    """The preset that the run started from."""
+    """The preset that this configuration is based on."""
 
     model: SyCoCaConfig = field(default_factory=SyCoCaConfig)
     """Sizes of the components."""
 
     masking: MaskingConfig = field(default_factory=MaskingConfig)
-    """Which patches are hidden and reconstructed."""
+    """Which patches are hidden from captioning and which are masked for reconstruction."""
 
     objectives: ObjectivesConfig = field(default_factory=ObjectivesConfig)
-    """What is minimized; a component whose objective has weight zero is not built."""
+    """The objectives and their weights; a decoder whose objective has weight zero is not built."""
 
     transforms: ImageTransformConfig = field(default_factory=ImageTransformConfig)
-    """From pictures to pixels."""
+    """Image preprocessing and augmentation."""
 
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
-    """From captions to tokens; trained on the training captions, and on questions where there are some, or CLIP's."""
+    """The tokenizer: trained on the training captions (and questions, if any), or CLIP's."""
 
     start: InitialWeightsConfig = field(default_factory=InitialWeightsConfig)
-    """The weights that training starts from."""
+    """Initial weights; by default training starts from scratch."""
 
     drop_path: float | None = None
-    """Probability to go past the attention, or the MLP, of the image encoder's last block, less in those before; None
-    for never."""
+    """Stochastic depth (drop path) rate of the image encoder's last block, linearly less in earlier blocks; None for
+    none."""
 
     def __post_init__(self) -> None:
         if self.tokenizer.trained_ids > self.model.text_encoder.vocab_size:
@@ -61,7 +61,7 @@ _OBJECTIVE_OF = {"text_decoder": "captioning_weight", "image_decoder": "masked_i
 
 
 def resolved_model_config(config: PretrainConfig, vocab_size: int) -> SyCoCaConfig:
-    """Return the sizes of what is really built: the tokenizer's vocabulary, and no component without objective."""
+    """Return the model config that is built: with the tokenizer's vocabulary size and no decoder without objective."""
     unused = {name: None for name, weight in _OBJECTIVE_OF.items() if getattr(config.objectives, weight) == 0}
     text_encoder = replace(config.model.text_encoder, vocab_size=vocab_size)
     return replace(config.model, text_encoder=text_encoder, **unused)

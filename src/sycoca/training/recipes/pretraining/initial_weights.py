@@ -1,4 +1,4 @@
-"""Pretraining that starts from weights: whose sizes it has, which tensors are loaded, which stay as they are."""
+"""Pretraining from initial weights: adapt the config, load the tensors, freeze parts."""
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -19,27 +19,27 @@ from sycoca.weights.parts import PART_NAMES, LoadedParts, PartsConfig, part_of, 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AdaptedConfig:
-    """A config with the sizes of the weights that it starts from."""
+    """A config adapted to its initial weights."""
 
     config: PretrainConfig
-    """Complete: what it builds has room for the weights."""
+    """The config with the sizes of the weights."""
 
     replaced: tuple[str, ...]
-    """Names of the fields that had other values before."""
+    """Names of the fields that were changed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InitialWeightsRecord:
-    """What came from the weights; kept in the run folder, so that a run goes on without them."""
+    """The tensors that were loaded; kept in the run folder, so that a resumed run does not need the weights."""
 
     loaded: tuple[str, ...]
-    """Names of the tensors that were filled."""
+    """Names of the tensors that were loaded."""
 
     left_behind: tuple[str, ...]
-    """What the weights hold and the run does not build, as people call it."""
+    """Titles of the parts of the weights that the run's model does not have."""
 
     history: tuple[str, ...]
-    """How the weights came about, for the model card."""
+    """The training history of the weights, for the model card."""
 
     def save(self, path: Path) -> None:
         """Write the record as JSON."""
@@ -49,14 +49,14 @@ class InitialWeightsRecord:
     def load(cls, path: Path) -> "InitialWeightsRecord":
         """Read what ``save`` wrote; raises ValueError where it is missing."""
         if not path.is_file():
-            raise ValueError(f"{path} is missing, without which a run that started from weights cannot go on")
+            raise ValueError(f"{path} is missing; a run that started from weights cannot be resumed without it")
         return from_plain(cls, json.loads(path.read_text(encoding="utf-8")), where=str(path))
 
 
 def with_sizes_of_weights(config: PretrainConfig) -> AdaptedConfig:
-    """Return the config with the sizes, forms, vocabulary and pixels of the weights that it names, if it names some.
+    """Return the config with the sizes, options, vocabulary and pixel normalization of its initial weights, if any.
 
-    Raises ValueError where there are no sound weights, and where the config's other parts do not fit theirs.
+    Raises ValueError where the weights are missing or damaged, and where the preset's other parts do not fit them.
     """
     start = config.start
     if start.weights is None:
@@ -77,58 +77,62 @@ def with_sizes_of_weights(config: PretrainConfig) -> AdaptedConfig:
 
 
 def fill_from_weights(model: SyCoCa, parts: LoadedParts) -> InitialWeightsRecord:
-    """Put the parts into the model and return what became of them. Raises ValueError where nothing of them fits."""
+    """Load the parts into the model and return a record of it. Raises ValueError where the model has none of them."""
     loaded = fill_model(model, parts.tensors)
     theirs = {name: tensor.numel() for name, tensor in parts.tensors.items()}
     gone = {name: size for name, size in theirs.items() if name not in loaded}
     weights = parts.config.weights
     return InitialWeightsRecord(
         loaded=tuple(sorted(loaded)),
-        left_behind=tuple(_said(gone, theirs)),
+        left_behind=tuple(_listed_parts(gone, theirs)),
         history=() if weights is None else weights.history,
     )
 
 
 def freeze(model: SyCoCa, start: InitialWeightsConfig, loaded: Collection[str]) -> None:
-    """Stop the gradients of the tensors that were loaded of the frozen parts.
+    """Freeze the loaded tensors of the frozen parts.
 
-    Raises ValueError where nothing was loaded of a part, and where nothing is left to learn.
+    Raises ValueError where no tensor of a part was loaded, and where no trainable parameter is left.
     """
     for part in start.frozen:
         if not any(part_of(name) == part for name in loaded):
             raise ValueError(
-                f"start.frozen names {part}, of which nothing came from {start.weights}: what is new has to learn"
+                f"start.frozen names {part}, but {start.weights} has no tensor of it; new tensors must be trained"
             )
     for name, parameter in model.named_parameters():
         if name in loaded and part_of(name) in start.frozen:
             parameter.requires_grad_(False)
     if not any(parameter.requires_grad for module in model.children() for parameter in module.parameters()):
-        raise ValueError(f"start.frozen names all parts of the model ({', '.join(start.frozen)}): nothing would learn")
+        raise ValueError(
+            f"start.frozen names all parts of the model ({', '.join(start.frozen)}): nothing would be trained"
+        )
 
 
 def start_lines(model: SyCoCa, start: InitialWeightsConfig, record: InitialWeightsRecord) -> Iterator[str]:
-    """Yield where every part of the model comes from, and what does not learn as the others do."""
+    """Yield the source of every part of the model, what is frozen, and the learning rate of what was loaded."""
     sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
     loaded = {name: sizes[name] for name in record.loaded}
     new = {name: size for name, size in sizes.items() if name not in loaded}
     clauses = {
-        f"from {start.weights}": _said(loaded, loaded),
-        "new": _said(new, sizes),
-        "left behind": record.left_behind,
+        f"from {start.weights}": _listed_parts(loaded, loaded),
+        "new": _listed_parts(new, sizes),
+        "not used": record.left_behind,
     }
-    listed = {name: ", ".join(said) for name, said in clauses.items()}
-    yield "; ".join(f"{name}: {said}" for name, said in listed.items() if said)
+    listed = {name: ", ".join(parts) for name, parts in clauses.items()}
+    yield "; ".join(f"{name}: {parts}" for name, parts in listed.items() if parts)
     frozen = {name: size for name, size in loaded.items() if not model.get_parameter(name).requires_grad}
     if frozen:
         total = sum(sizes.values())
-        learning = f"{_count(total - sum(frozen.values()))} of {_count(total)} parameters learn"
-        yield f"frozen: {', '.join(_said(frozen, frozen))}; {learning}"
+        trainable = (
+            f"{_readable_count(total - sum(frozen.values()))} of {_readable_count(total)} parameters are trainable"
+        )
+        yield f"frozen: {', '.join(_listed_parts(frozen, frozen))}; {trainable}"
     if start.lr_ratio != 1:
-        yield f"what was loaded learns at {start.lr_ratio:g} of the rate of what is new"
+        yield f"learning rate of the loaded tensors: {start.lr_ratio:g} times that of new ones"
 
 
 def _changes(config: PretrainConfig, parts: PartsConfig) -> dict[str, Any]:
-    """Return the fields of a config that the weights decide."""
+    """Return the fields of a config that the weights determine."""
     changes: dict[str, Any] = {
         "model": _model_of(config.model, parts),
         "transforms": _transforms_of(config.transforms, parts.transforms),
@@ -153,7 +157,7 @@ def _model_of(own: SyCoCaConfig, parts: PartsConfig) -> SyCoCaConfig:
 
 
 def _transforms_of(own: ImageTransformConfig, theirs: ImageTransformConfig) -> ImageTransformConfig:
-    """Return the transforms with the weights' mean and deviation in the place of defaults."""
+    """Return the transforms with the weights' mean and standard deviation in place of defaults."""
     default = ImageTransformConfig()
     names = [name for name in ("mean", "std") if getattr(own, name) == getattr(default, name)]
     return replace(own, **{name: getattr(theirs, name) for name in names})
@@ -163,17 +167,17 @@ def _built(config: PretrainConfig) -> SyCoCaConfig:
     return resolved_model_config(config, config.model.text_encoder.vocab_size)
 
 
-def _said(sizes: Mapping[str, int], all_sizes: Mapping[str, int]) -> Iterator[str]:
-    """Yield the parts that tensors make up, with their numbers; of a part that lacks some of all tensors, each one."""
-    for part, said in PART_NAMES.items():
+def _listed_parts(sizes: Mapping[str, int], all_sizes: Mapping[str, int]) -> Iterator[str]:
+    """Yield each complete part with its number of parameters, and the single tensors of incomplete parts."""
+    for part, title in PART_NAMES.items():
         own = {name: size for name, size in sizes.items() if part_of(name) == part}
         is_whole = len(own) == sum(part_of(name) == part for name in all_sizes)
-        listed = {said: sum(own.values())} if own and is_whole else own
-        yield from (name if size == 1 else f"{name} {_count(size)}" for name, size in listed.items())
+        listed = {title: sum(own.values())} if own and is_whole else own
+        yield from (name if size == 1 else f"{name} {_readable_count(size)}" for name, size in listed.items())
 
 
 def grouped(names: Iterable[str]) -> str:
-    """Return dotted names as text, those of one section together: "image_encoder (width, depth), embed_dim"."""
+    """Return dotted names as text, grouped by section: "image_encoder (width, depth), embed_dim"."""
     sections: dict[str, list[str]] = {}
     for name in names:
         section, _, rest = name.partition(".")
@@ -181,5 +185,5 @@ def grouped(names: Iterable[str]) -> str:
     return ", ".join(f"{section} ({', '.join(rest)})" if rest else section for section, rest in sections.items())
 
 
-def _count(number: int) -> str:
+def _readable_count(number: int) -> str:
     return f"{number / 1e6:,.1f} M" if number >= 100_000 else f"{number:,}"

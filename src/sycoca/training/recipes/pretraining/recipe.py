@@ -1,4 +1,4 @@
-"""Pretraining by the paper's three objectives: a model and a tokenizer from nothing, or from weights."""
+"""Pretraining with the paper's three objectives, from scratch or from initial weights."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -37,21 +37,21 @@ from sycoca.weights.hub import local_weights, pinned_weights
 from sycoca.weights.parts import LoadedParts, load_parts
 
 _GROUNDING = ("mask_coverage", "grounding_average_precision")
-"""What of grounding depends on the model, and not on the data alone."""
+"""The grounding metrics that depend on the model, not on the data alone."""
 
 
 class Pretraining(ImageTextRecipe[PretrainConfig]):
-    """The three objectives on pairs of images and captions."""
+    """Pretraining on image-caption pairs."""
 
     def __init__(self, config: PretrainConfig, replaced: tuple[str, ...] = ()) -> None:
-        """Take a config that has room for the weights, if any; the fields ``replaced`` had other values."""
+        """Take a config adapted to its initial weights, if any, by changing the fields ``replaced``."""
         super().__init__(config)
         self._replaced = replaced
         self._record: InitialWeightsRecord | None = None
 
     @classmethod
-    def beginning(cls, config: PretrainConfig) -> "Pretraining":
-        """Return the recipe of a new run: weights that it starts from decide sizes. Raises ValueError as these do."""
+    def for_new_run(cls, config: PretrainConfig) -> "Pretraining":
+        """Return the recipe of a new run, adapted to its initial weights; raises ValueError where they do not fit."""
         if config.start.weights is not None:
             config = replace(config, start=replace(config.start, weights=pinned_weights(config.start.weights)))
         started = with_sizes_of_weights(config)
@@ -63,14 +63,14 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
         return self.config.preset
 
     @property
-    def deed(self) -> str:
-        """From what: from nothing, or from which weights."""
+    def description(self) -> str:
+        """The initial weights or "from scratch", and the preset."""
         weights = self.config.start.weights
-        return f"trained from {'nothing' if weights is None else f'`{weights}`'} (preset `{self.config.preset}`)"
+        return f"trained from {'scratch' if weights is None else f'`{weights}`'} (preset `{self.config.preset}`)"
 
     @property
     def base(self) -> str | None:
-        """The weights that it starts from, if any."""
+        """The initial weights, if any."""
         return self.config.start.weights
 
     @property
@@ -88,9 +88,9 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
         return self.config.objectives
 
     def build(self, source: SampleSource, folder: RunFolder, runtime: Runtime) -> TrainedParts:
-        """Return a model that knows the words of the source, or the weights' own; the rest of it is fresh."""
+        """Build the tokenizer and the model, and load the initial weights, if any."""
         config = self.config
-        # A checkpoint holds all tensors: the weights may be gone when a run goes on.
+        # A checkpoint holds all tensors: a resumed run does not need the weights.
         is_new = newest_checkpoint(folder.checkpoints) is None
         weights = config.start.weights if is_new else None
         parts = None if weights is None else load_parts(local_weights(weights))
@@ -122,13 +122,13 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
         )
 
     def notices(self, trained: TrainedParts) -> Iterator[str]:
-        """Tell what comes from the weights, and what would spoil it."""
+        """Yield what was loaded from weights, and warnings of forgetting."""
         if self._record is None:
             return
         config, model = self.config, trained.model
         yield from start_lines(model, config.start, self._record)
         if self._replaced:
-            yield f"sizes and forms of preset {config.preset} that gave way: {grouped(self._replaced)}"
+            yield f"fields of preset {config.preset} replaced by those of the weights: {grouped(self._replaced)}"
         if config.objectives.contrastive_weight == 0:
             yield from forgetting_notice(model, KEEP_AND_AVERAGE)
         yield from high_rate_notice(
@@ -140,7 +140,7 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
         )
 
     def measure(self, predictor: Predictor, source: SampleSource, sharding: Sharding) -> dict[str, float]:
-        """Return the metrics of retrieval, and of the patch scores where the described pixels are known."""
+        """Return the retrieval metrics, and those of grounding where the described pixels are known."""
         metrics = dict(evaluate_retrieval(predictor, source, sharding=sharding).metrics)
         if source[0].described_pixels is not None:
             grounding = evaluate_grounding(predictor, source, sharding=sharding).metrics
@@ -148,7 +148,7 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
         return metrics
 
     def _start(self, model: SyCoCa, parts: LoadedParts | None, folder: RunFolder, runtime: Runtime) -> dict[str, float]:
-        """Fill the model from the parts, unless a checkpoint will, freeze what is to be; return shares of the rate."""
+        """Load the parts unless resuming, freeze what is configured, and return learning-rate scales by name."""
         start = self.config.start
         self._record = InitialWeightsRecord.load(folder.start) if parts is None else fill_from_weights(model, parts)
         if parts is not None and runtime.is_main_rank:
@@ -160,9 +160,9 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
 def shared_tokenizer(
     config: PretrainConfig, source: SampleSource, runtime: Runtime, path: Path, parts: LoadedParts | None = None
 ) -> Tokenizer:
-    """Return the run's tokenizer: the one at ``path``, put there first by the main process where there is none.
+    """Return the run's tokenizer at ``path``; the main process first creates it where it is missing.
 
-    It is that of the ``parts`` where they have one, or else trained on the source.
+    It is the tokenizer of the ``parts`` where they have one, and otherwise trained on the source.
     """
     if runtime.is_main_rank and not path.exists():
         unfinished = path.with_name(f".{path.name}.partial")

@@ -1,4 +1,4 @@
-"""The answers that a model learns to choose from, and the questions that they suit."""
+"""The answer vocabulary of VQA, and the soft targets of questions over it."""
 
 from collections.abc import Mapping, Sequence
 from typing import final
@@ -14,7 +14,7 @@ from sycoca.metrics.vqa import AnswerRule, References, answer_rule, most_frequen
 
 @final
 class AnswerList:
-    """The most frequent best answers of training questions; others cannot be given."""
+    """The answer vocabulary: the most frequent best answers of the training questions."""
 
     def __init__(self, answers: Sequence[str], rule: AnswerRule) -> None:
         self.answers = tuple(answers)
@@ -23,7 +23,7 @@ class AnswerList:
 
     @classmethod
     def of_source(cls, source: SampleSource, num_answers: int, references_are: References | None) -> "AnswerList":
-        """Take the ``num_answers`` answers that are the best ones of most questions.
+        """Return the ``num_answers`` most frequent best answers of a source's questions.
 
         Raises ValueError where no question has a reference answer.
         """
@@ -35,19 +35,19 @@ class AnswerList:
         return cls(most_frequent_answers(map(rule.best_answer, answered), rule, num_answers), rule)
 
     def targets(self, question: Question) -> dict[int, float]:
-        """Return how right listed answers are, 0 to 1, by index; without those that are not right at all."""
+        """Return the positive soft targets of a question, from 0 to 1, by index in the vocabulary."""
         right = self.rule.soft_targets(question.answers) if question.answers else {}
         return {self._index[key]: target for key, target in right.items() if key in self._index and target > 0}
 
     def rows(self, targets: Sequence[Mapping[int, float]]) -> Float[Tensor, "questions answers"]:
-        """Return the targets of several questions as one row each."""
+        """Return the soft targets of several questions as a dense matrix."""
         rows = torch.zeros(len(targets), len(self.answers))
         for row, own in zip(rows, targets, strict=True):
             row[list(own)] = torch.tensor(list(own.values()))
         return rows
 
     def learnable(self, source: SampleSource, most_per_image: int) -> QuestionSamples:
-        """Return samples with the questions that some listed answer is right for, so many to an image at most."""
+        """Return samples of at most ``most_per_image`` questions, without questions that have no target."""
         places = [
             [place for place, question in enumerate(source[index].questions) if self.targets(question)]
             for index in range(len(source))

@@ -1,4 +1,4 @@
-"""Questions and how right each answer is, beside the images of a training batch."""
+"""Batches of images with questions and soft targets."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, final
@@ -16,7 +16,7 @@ from sycoca.training.recipes.vqa.answer_list import AnswerList
 
 
 class _EncodedQuestion(NamedTuple):
-    """A question as token ids, and how right which answers are."""
+    """A tokenized question with its soft targets by answer index."""
 
     tokens: list[int]
     targets: dict[int, float]
@@ -24,7 +24,7 @@ class _EncodedQuestion(NamedTuple):
 
 @final
 class QuestionBatches:
-    """All questions of every sample, with soft targets."""
+    """Makes batches of images with all questions of each sample."""
 
     def __init__(
         self, source: SampleSource, tokenizer: Tokenizer, context_length: int, answer_list: AnswerList
@@ -36,7 +36,7 @@ class QuestionBatches:
         self._answer_list = answer_list
 
     def num_labels(self, place: Place) -> int:
-        """Return the number of questions, over which the loss is a mean."""
+        """Return the number of questions; the loss is their mean."""
         return len(self._known(place[1]))
 
     def batch(
@@ -46,7 +46,7 @@ class QuestionBatches:
         draw_keys: Int[Tensor, " batch"],
         totals: BatchTotals,
     ) -> QuestionBatch:
-        """Return images with their questions."""
+        """Return a batch of crops with their questions."""
         return self._batch([self._known(index) for _, index in crops.places], images, draw_keys, totals)
 
     def in_order(
@@ -55,7 +55,7 @@ class QuestionBatches:
         images: Float[Tensor, "batch 3 height width"],
         draw_keys: Int[Tensor, " batch"],
     ) -> QuestionBatch:
-        """Return every image with its questions."""
+        """Return a validation batch: every image with its questions."""
         questions = [self._encode(sample) for sample in samples]
         totals = BatchTotals(num_samples=len(samples), num_labels=sum(map(len, questions)))
         return self._batch(questions, images, draw_keys, totals)

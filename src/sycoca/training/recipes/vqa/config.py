@@ -1,4 +1,4 @@
-"""The configuration of a fine-tuning for visual question answering."""
+"""The configuration of fine-tuning for visual question answering."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,25 +8,25 @@ from sycoca.training.recipes.finetune_config import FinetuneConfig
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinetuneVqaConfig(FinetuneConfig):
-    """Fine-tuning on questions about images."""
+    """The configuration of fine-tuning for visual question answering."""
 
     task: Literal["vqa"]
-    """What the model is fine-tuned for."""
+    """The task to fine-tune for."""
 
     num_answers: int = 3129
-    """Most answers that the model learns to choose from, the most frequent ones of training (3,129 is VQA v2's
-    convention); questions that none of them suits are left out of training, and counted."""
+    """Largest size of the answer vocabulary, the most frequent training answers (3,129 is VQA v2's convention).
+    Training questions without an answer in it are skipped and counted."""
 
     loss: Literal["binary_cross_entropy", "cross_entropy"] = "binary_cross_entropy"
-    """binary_cross_entropy judges every answer by itself, summed over answers; with cross_entropy they compete."""
+    """binary_cross_entropy (a sigmoid per answer, summed over answers) or cross_entropy (a softmax over answers)."""
 
     questions_per_image: int = 8
-    """Most questions about one image that go through the model together, so that it is encoded once for all of them;
-    training.global_batch_size counts images. An image with more questions is seen several times in an epoch."""
+    """Largest number of questions per image in a batch; the image is encoded once for all of them.
+    training.global_batch_size counts images. An image with more questions occurs several times per epoch."""
 
     references_are: Literal["annotators", "members"] | None = None
-    """What several reference answers are: annotators' opinions (at least 4 each) or the members of a set, which is
-    learned as one answer. None takes annotators where every question has at least 4 answers."""
+    """Meaning of several reference answers: annotators (at least 4 independent answers per question, as in VQA v2) or
+    members (of a set that is one joined answer, as in DAQUAR). None: annotators where every question has at least 4."""
 
     def __post_init__(self) -> None:
         for name in ("num_answers", "questions_per_image"):

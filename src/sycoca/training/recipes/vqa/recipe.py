@@ -1,4 +1,4 @@
-"""Fine-tuning to answer questions from a list of answers (CoCa, arXiv 2205.01917, section 4.2.2)."""
+"""Fine-tuning for VQA as classification over an answer vocabulary (CoCa, arXiv 2205.01917, section 4.2.2)."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -24,7 +24,7 @@ from sycoca.training.run_folder import RunFolder
 
 
 class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
-    """A head over the most frequent training answers, on the text decoder's state at the question's end."""
+    """Trains an answer head on the text decoder's state at the end of the question."""
 
     def __init__(self, config: FinetuneVqaConfig) -> None:
         super().__init__(config)
@@ -42,11 +42,11 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
 
     @property
     def objectives(self) -> dict[str, float]:
-        """The loss of answers."""
+        """The answer loss."""
         return {f"answers by {self.config.loss.replace('_', ' ')}": 1.0}
 
     def check_source(self, source: SampleSource) -> None:
-        """Some image needs a question with an answer."""
+        """Require at least one question with an answer."""
         if not any(question.answers for index in range(len(source)) for question in source[index].questions):
             raise ValueError(
                 f"{source.name} has no questions with answers, and this training needs them; name their columns, as in"
@@ -58,16 +58,16 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
         train: SampleSource | Iterable[Pair] | None = None,
         validation: SampleSource | Iterable[Pair] | None = None,
     ) -> Sources:
-        """Open the data; raises ValueError where a question of validation has no answer to compare with."""
+        """Open the data; raises ValueError where a validation question has no reference answer."""
         sources = super().open_sources(train, validation)
         if sources.validation is not None:
-            # Before training: the first validation would be late.
+            # Fail before training, not at the first validation.
             asked = keyed_questions(sources.validation, len(sources.validation))
             check_answered([question for own in asked for question in own], sources.validation.name)
         return sources
 
     def prepared(self, source: SampleSource) -> SampleSource:
-        """Return the questions to learn from; the first source, the training data, makes the list of answers."""
+        """Return the questions with targets; the first source, the training data, defines the answer vocabulary."""
         is_first = self._answer_list is None
         if self._answer_list is None:
             config = self.config
@@ -75,18 +75,18 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
         learnable = self._answer_list.learnable(source, self.config.questions_per_image)
         if is_first:
             num_questions = sum(len(source[index].questions) for index in range(len(source)))
-            num_left_out = num_questions - learnable.num_questions
+            num_skipped = num_questions - learnable.num_questions
             self._notices.append(
-                f"{len(self._answer_list.answers):,} answers to choose from; {num_left_out:,} of {num_questions:,}"
-                " training questions have none of them and are left out"
+                f"answer vocabulary: {len(self._answer_list.answers):,}; {num_skipped:,} of {num_questions:,} training"
+                " questions have no answer in it and are skipped"
             )
         return learnable
 
     def build(self, source: SampleSource, folder: RunFolder, runtime: Runtime) -> TrainedParts:  # noqa: ARG002
-        """Return the loaded model with a new head; raises ValueError where it has no text decoder."""
+        """Build the pretrained model with a new answer head; raises ValueError where it has no text decoder."""
         config, loaded, answer_list = self.config, self.loaded(), self._answers()
         if loaded.config.model.text_decoder is None:
-            raise ValueError(f"{config.weights} has no text decoder, on which answers are built; take other weights")
+            raise ValueError(f"{config.weights} has no text decoder, which VQA needs; choose other weights")
         changes = without_heads({"num_answers": len(answer_list.answers), "image_decoder": None})
         weights = self.weights_config(
             loaded,
@@ -95,10 +95,10 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
             answers_exclude_each_other=answers_exclude_each_other(config.loss),
             class_names=None,
         )
-        model = self.started_model(loaded, weights).to(runtime.device)
-        room = model.config.text_encoder.context_length
+        model = self.initial_model(loaded, weights).to(runtime.device)
+        context_length = model.config.text_encoder.context_length
         self._num_truncated = sum(
-            loaded.tokenizer.num_tokens(question.question) > room
+            loaded.tokenizer.num_tokens(question.question) > context_length
             for index in range(len(source))
             for question in source[index].questions
         )
@@ -108,32 +108,30 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
             weights=weights,
             task=AnsweringTask(model, config.loss),
             validation_task=AnsweringTask(model, config.loss),
-            batch_maker=QuestionBatches(
-                source, loaded.tokenizer, model.config.text_encoder.context_length, answer_list
-            ),
+            batch_maker=QuestionBatches(source, loaded.tokenizer, context_length, answer_list),
         )
 
     def notices(self, trained: TrainedParts) -> Iterator[str]:
-        """Tell which questions cannot be learned, what is left behind and what will be forgotten."""
+        """Name skipped and truncated questions and dropped components, and warn of forgetting."""
         yield from self._notices
         if self._num_truncated:
-            room = trained.model.config.text_encoder.context_length
+            context_length = trained.model.config.text_encoder.context_length
             yield (
-                f"{self._num_truncated:,} training questions are longer than the model's {room} tokens and lose their"
-                " end; weights whose tokenizer knows the questions' words, or with a longer context, read them whole"
+                f"{self._num_truncated:,} training questions are longer than the context of {context_length} tokens and"
+                " are truncated; weights with a longer context, or a tokenizer trained on questions, avoid this"
             )
         yield from super().notices(trained)
         yield from forgetting_notice(trained.model, AVERAGE)
 
     def measure(self, predictor: Predictor, source: SampleSource, sharding: Sharding) -> dict[str, float]:
-        """Return the accuracy of answers, and the ceiling that the list sets."""
+        """Return the VQA metrics, and the ceiling that the answer vocabulary sets."""
         options = AnsweringOptions(references_are=self.config.references_are)
         return evaluate_vqa(predictor, source, options=options, sharding=sharding).metrics
 
     def gallery(self, predictor: Predictor, source: SampleSource, taken_from: str) -> Gallery:
-        """Return images with a question each and the model's answer."""
+        """Return images, each with a question and the model's answer."""
         return question_gallery(predictor, source, self._answers().rule, taken_from)
 
     def _answers(self) -> AnswerList:
-        assert self._answer_list is not None, "sources are prepared before a model is built"
+        assert self._answer_list is not None, "sources are prepared before the model is built"
         return self._answer_list

@@ -1,4 +1,4 @@
-"""Training a model to choose answers from a list."""
+"""The task of VQA: classification over the answer vocabulary."""
 
 from typing import final
 
@@ -14,7 +14,7 @@ from sycoca.training.engine.task import TrainingTask
 
 @final
 class AnsweringTask(TrainingTask[QuestionBatch]):
-    """Questions about images, each encoded once for all of its questions; all patches are seen."""
+    """The answer loss; each image is encoded once for all of its questions, and no patch is hidden."""
 
     def __init__(self, model: SyCoCa, loss: AnswerLoss) -> None:
         super().__init__()
@@ -22,42 +22,42 @@ class AnsweringTask(TrainingTask[QuestionBatch]):
         self.loss: AnswerLoss = loss
 
     def forward(self, batch: QuestionBatch) -> LossTerms:
-        """Return this micro-batch's share of the loss."""
+        """Return this micro-batch's part of the answer loss."""
         model = self.model
         memory = model.memory(model.encode_images(batch.images))
-        # As many rows for every image, so that its questions share its keys and values; rows of filler alone are free.
-        places, num_rows = _places_by_image(batch.image_of_question, len(memory))
+        # As many rows for every image, so that its questions share keys and values; rows of padding alone cost nothing.
+        rows, num_rows = _rows_by_image(batch.image_of_question, len(memory))
         tokens = batch.tokens.new_zeros(num_rows, batch.tokens.shape[1])
         is_padding = batch.is_padding.new_ones(tokens.shape)
-        tokens[places], is_padding[places] = batch.tokens, batch.is_padding
-        logits = model.answer_logits(model.encode_texts(tokens, is_padding), is_padding, memory)[places]
+        tokens[rows], is_padding[rows] = batch.tokens, batch.is_padding
+        logits = model.answer_logits(model.encode_texts(tokens, is_padding), is_padding, memory)[rows]
         return LossTerms(answering=answering_loss(logits, batch.targets, batch.totals.num_labels, self.loss))
 
     def components(self) -> list[nn.Module]:
-        """Return encoders, decoder and head."""
+        """Return the encoders, the decoder and the head."""
         return list(self.model.children())
 
     def leaves_parameters_unused(self) -> bool:
-        """Return True: what serves embeddings and captions rests."""
+        """Return True: the parameters of embeddings and captions get no gradient."""
         return True
 
     def total_loss(self, terms: LossTerms) -> Float[Tensor, ""]:
-        """Return the loss of answers."""
+        """Return the answer loss."""
         assert terms.answering is not None, "this task has no other term"
         return terms.answering
 
     def after_update(self) -> None:
-        """Do nothing: the temperature rests."""
+        """Do nothing: the temperature is not trained."""
 
     def logged_values(self) -> dict[str, float]:
-        """Return nothing beside the loss."""
+        """Return nothing."""
         return {}
 
 
-def _places_by_image(
+def _rows_by_image(
     image_of_question: Int[Tensor, " questions"], num_images: int
 ) -> tuple[Int[Tensor, " questions"], int]:
-    """Return each question's row among as many rows for every image, and the number of all rows."""
+    """Return each question's row, with the same number of rows for every image, and the number of all rows."""
     of_image = torch.nn.functional.one_hot(image_of_question, num_images)
     before = (of_image.cumsum(0) - of_image).gather(1, image_of_question[:, None]).squeeze(1)
     rows_per_image = int(of_image.sum(0).max())
