@@ -72,7 +72,7 @@ def test_validation_of_a_preset_is_left_out_with_its_training_data(tmp_path: Pat
         short += [f"--data.{name}={value}" for name, value in data.items()]
     assert main(["pretrain", "tiny", "--out", str(tmp_path / "run"), *short]) == 0
     assert RunFolder(tmp_path / "run").read_config(PretrainConfig).data.validation == own
-    told = "no validation: name its data with --data.validation\n"
+    told = "no validation; set its data with --data.validation\n"
     assert (told in capsys.readouterr().err) == (own is None)
 
 

@@ -57,8 +57,8 @@ def test_parts_have_the_weights_tensors_sizes_and_words(make_run_config, weights
     )
     assert replaced == (
         "fields of preset test replaced by those of the weights: image_encoder (width, depth, num_heads, pooling),"
-        " text_encoder (vocab_size, context_length, width, depth), text_decoder (depth, num_heads), image_decoder (width,"
-        " depth), embed_dim, transforms (mean, std)"
+        " text_encoder (vocab_size, context_length, width, depth), text_decoder (depth, num_heads), image_decoder"
+        " (width, depth), embed_dim, transforms (mean, std)"
     )
 
 
