@@ -1,9 +1,9 @@
-"""From a folder of pictures and a list of captions to a model that captions and finds them.
+"""Pretrain on a folder of images and a list of captions, then caption one image and search for another.
 
-    python examples/pretrain_your_photos.py                                    # generated pictures, under a minute
+    python examples/pretrain_your_photos.py                                    # generated images, under a minute
     python examples/pretrain_your_photos.py --images photos --list captions.csv --steps 2000
 
-The list has a header and two columns: image (a name below the folder) and caption. A picture may have several lines.
+The list is a CSV file with the columns image (a path relative to the folder) and caption, one caption per row.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from sycoca.presets.pretrain import pretrain_preset
 
 
 def main() -> None:
-    """Read the list, pretrain, caption one picture, search for another."""
+    """Read the list, pretrain, caption one image, search for another."""
     arguments = parse_arguments()
     if arguments.images is None:
         arguments.images, arguments.list = generate_pictures(arguments.out / "pictures", arguments.count)
@@ -33,15 +33,15 @@ def main() -> None:
 
     predictor = sycoca.load(run / "weights")
     pictures = [picture for picture, _ in held_out]
-    print(f"\n{pictures[0].name} in the model's words: {predictor.caption(pictures[:1])[0]}")
+    print(f"\ncaption of {pictures[0].name}: {predictor.caption(pictures[:1])[0]}")
     query = held_out[-1][1][0]
     best = predictor.similarity(pictures, [query])[:, 0].argmax()
-    print(f'the best picture for "{query}": {pictures[best].name}')
-    print(f"everything else: {run / 'report.html'}")
+    print(f'best match for "{query}": {pictures[best].name}')
+    print(f"report: {run / 'report.html'}")
 
 
 def read_pairs(images: Path, listing: Path) -> list[tuple[Path, list[str]]]:
-    """Return every picture with its captions; any iterable of such pairs can be trained on."""
+    """Return every image with its captions; `sycoca.pretrain` takes any iterable of such pairs."""
     captions: dict[Path, list[str]] = defaultdict(list)
     with listing.open(encoding="utf-8-sig", newline="") as file:
         for row in csv.DictReader(file):
@@ -50,7 +50,7 @@ def read_pairs(images: Path, listing: Path) -> list[tuple[Path, list[str]]]:
 
 
 def generate_pictures(folder: Path, count: int) -> tuple[Path, Path]:
-    """Write pictures of colored shapes and their list, as a stand-in for photos."""
+    """Write images of colored shapes and their captions, as a stand-in for photos."""
     folder.mkdir(parents=True, exist_ok=True)
     listing = folder / "captions.csv"
     source = ScenesSource(level="easy", count=count)
@@ -64,13 +64,13 @@ def generate_pictures(folder: Path, count: int) -> tuple[Path, Path]:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line's arguments."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=Path, help="folder of pictures; without it some are generated")
-    parser.add_argument("--list", type=Path, help="csv file with the columns image and caption")
-    parser.add_argument("--out", type=Path, default=Path("runs/your_photos"), help="where everything goes")
-    parser.add_argument("--steps", type=int, default=150, help="updates; thousands for real photos")
-    parser.add_argument("--count", type=int, default=500, help="how many pictures to generate")
+    parser.add_argument("--images", type=Path, help="folder of images; without it, images are generated")
+    parser.add_argument("--list", type=Path, help="CSV file with the columns image and caption")
+    parser.add_argument("--out", type=Path, default=Path("runs/your_photos"), help="output folder")
+    parser.add_argument("--steps", type=int, default=150, help="training steps; real photos need thousands")
+    parser.add_argument("--count", type=int, default=500, help="number of images to generate")
     arguments = parser.parse_args()
     if (arguments.images is None) != (arguments.list is None):
         parser.error("--images and --list belong together")

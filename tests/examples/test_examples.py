@@ -1,4 +1,4 @@
-"""The examples run as they stand, with fewer steps.
+"""The examples run unchanged, with fewer steps.
 
 The notebook's cells are executed in order by a few lines here: it uses no magic, and a kernel with its two dozen
 packages would test Jupyter, not the notebook.
@@ -27,10 +27,10 @@ def test_the_script_generates_trains_captions_and_searches(
 ):
     run_script(monkeypatch, "--out", str(tmp_path / "out"), "--steps", "2", "--count", "40")
     said = capsys.readouterr().out
-    assert "0000.png in the model's words: " in said
-    assert 'the best picture for "' in said
+    assert "caption of 0000.png: " in said
+    assert 'best match for "' in said
     assert (tmp_path / "out" / "run" / "report.html").is_file()
-    # The same on pictures and a list of one's own: here those that were generated, with a byte order mark as Excel has.
+    # The same with given images and a given list: the generated ones, with a byte order mark as Excel writes.
     pictures, listing = tmp_path / "out" / "pictures", tmp_path / "mine.csv"
     rows = list(csv.DictReader((pictures / "captions.csv").read_text("utf-8").splitlines()))
     listing.write_text("\ufeffimage,caption\n" + "".join(f"{row['image']},{row['caption']}\n" for row in rows), "utf-8")

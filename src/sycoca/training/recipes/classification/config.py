@@ -8,7 +8,7 @@ from sycoca.training.recipes.finetune_config import FinetuneConfig
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinetuneClassificationConfig(FinetuneConfig):
-    """The configuration of fine-tuning for classification."""
+    """Fine-tuning for image classification."""
 
     task: Literal["classification"]
     """The task to fine-tune for."""

@@ -9,7 +9,7 @@ from sycoca.training.recipes.finetune_config import FinetuneConfig
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinetunePairsConfig(FinetuneConfig):
-    """The configuration of fine-tuning on image-caption pairs."""
+    """Fine-tuning on image-caption pairs, for retrieval or captioning."""
 
     task: Literal["retrieval", "captioning"]
     """The task to fine-tune for."""

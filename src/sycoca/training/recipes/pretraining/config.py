@@ -12,7 +12,7 @@ from sycoca.training.recipes.pretraining.initial_weights_config import InitialWe
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PretrainConfig(RunConfig):
-    """The configuration of a pretraining run."""
+    """Pretraining on image-caption pairs."""
 
     command: ClassVar[str] = "pretrain"
 

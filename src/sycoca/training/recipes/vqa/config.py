@@ -8,7 +8,7 @@ from sycoca.training.recipes.finetune_config import FinetuneConfig
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinetuneVqaConfig(FinetuneConfig):
-    """The configuration of fine-tuning for visual question answering."""
+    """Fine-tuning for visual question answering."""
 
     task: Literal["vqa"]
     """The task to fine-tune for."""
