@@ -7,10 +7,13 @@ that the text decoder sees; ``masked`` the patches to reconstruct; ``pixels`` th
 texts; ``memory`` what the text decoder cross-attends to.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import cast
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from sycoca.facts.objective_facts import ObjectiveName
 
 IGNORE_INDEX = -100
 """The label of a position that has nothing to predict (PyTorch's own convention)."""
@@ -157,3 +160,12 @@ class LossTerms:
     masked_image: Float[Tensor, ""] | None = None
     answering: Float[Tensor, ""] | None = None
     classification: Float[Tensor, ""] | None = None
+
+    def named(self) -> dict[ObjectiveName, Tensor]:
+        """Return the terms that are there, by name."""
+        named: dict[ObjectiveName, Tensor] = {}
+        for field in fields(self):
+            term = getattr(self, field.name)
+            if term is not None:
+                named[cast(ObjectiveName, field.name)] = term
+        return named

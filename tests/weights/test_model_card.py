@@ -7,11 +7,12 @@ import pytest
 from huggingface_hub import ModelCard
 
 from builders.predictors import small_predictor
+from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.inference.predictor import Predictor
 from sycoca.weights.model_card import model_card
 from sycoca.weights.provenance import DataFacts, Measurement, Provenance
 
-PAIRS = {"contrastive": 1.0, "captioning": 2.0, "masked image": 1.0}
+PAIRS: dict[ObjectiveName, float] = {"contrastive": 1.0, "captioning": 2.0, "masked_image": 1.0}
 
 KNOWN = Provenance(
     story="Trained in a test.",
@@ -105,7 +106,7 @@ def test_nothing_is_told_of_what_is_not_known(predictor: Predictor):
     assert "It was not measured on held-out data." in section(card, "Limits")
 
 
-def use_of(objectives: dict[str, float], **changes: object) -> tuple[str, str]:
+def use_of(objectives: dict[ObjectiveName, float], **changes: object) -> tuple[str, str]:
     predictor = small_predictor(**changes)
     card = card_of(predictor, replace(KNOWN, objectives=objectives))
     return section(card, "Use"), section(card, "Limits")
@@ -129,15 +130,17 @@ WITHOUT_DECODERS: dict[str, object] = {"model_text_decoder": None, "model_image_
         ({}, {}, {"captions", "matches", "rebuilds"}),
         ({"contrastive": 1.0}, WITHOUT_DECODERS, {"matches"}),
         (PAIRS | {"contrastive": 0.0}, {"model_image_decoder": None}, {"captions"}),
-        ({"answers": 1.0}, {"model_num_answers": 2, "answers": ("yes", "no")}, {"answers", "rebuilds"}),
+        ({"answering": 1.0}, {"model_num_answers": 2, "answers": ("yes", "no")}, {"answers", "rebuilds"}),
         (
-            {"classes": 1.0},
+            {"classification": 1.0},
             WITHOUT_DECODERS | {"model_num_classes": 2, "class_names": ("cat", "dog")},
             {"classifies"},
         ),
     ],
 )
-def test_only_what_it_can_do_is_shown(objectives: dict[str, float], changes: dict[str, object], abilities: set[str]):
+def test_only_what_it_can_do_is_shown(
+    objectives: dict[ObjectiveName, float], changes: dict[str, object], abilities: set[str]
+):
     use, _ = use_of(objectives, **changes)
     for ability, lines in LINES.items():
         for line in lines:
@@ -154,7 +157,7 @@ def test_a_mean_with_a_head_can_still_do_the_rest():
 
 
 def test_what_was_lost_is_said():
-    _, limits = use_of({"answers": 1.0}, model_num_answers=2, answers=("yes", "no"))
+    _, limits = use_of({"answering": 1.0}, model_num_answers=2, answers=("yes", "no"))
     assert "Training for its head has changed the encoders" in " ".join(limits.split())
     _, limits = use_of(PAIRS | {"contrastive": 0.0})
     assert "similarities of images and texts, and search by them, mean nothing" in " ".join(limits.split())

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from sycoca.facts.objective_facts import OBJECTIVES, ObjectiveName
+
 PixelError = Literal["squared", "absolute"]
 
 
@@ -26,8 +28,17 @@ class ObjectivesConfig:
     """Whether the target is every patch normalized by its own mean and deviation (MAE), or plain pixels."""
 
     def __post_init__(self) -> None:
-        weights = (self.contrastive_weight, self.captioning_weight, self.masked_image_weight)
+        weights = tuple(self.weights.values())
         if min(weights) < 0:
             raise ValueError(f"objectives' weights must not be negative, got {weights}")
         if max(weights) == 0:
             raise ValueError("at least one objective needs a weight above 0")
+
+    @property
+    def weights(self) -> dict[ObjectiveName, float]:
+        """The weights of all objectives by name, those of weight 0 included."""
+        weights: dict[ObjectiveName, float] = {}
+        for name, facts in OBJECTIVES.items():
+            if facts.weight_field is not None:
+                weights[name] = getattr(self, facts.weight_field)
+        return weights

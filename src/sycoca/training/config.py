@@ -4,6 +4,8 @@ import shlex
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from sycoca.facts.optimizer_facts import OPTIMIZERS, OptimizerFacts, OptimizerKind
+
 FixedPrecision = Literal["fp32", "bf16", "fp16"]
 """What a forward pass is computed in."""
 
@@ -49,7 +51,10 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptimizerConfig:
-    """AdamW."""
+    """How weights are updated."""
+
+    kind: OptimizerKind = "adamw"
+    """adamw: Adam with decoupled weight decay (arXiv 1711.05101)."""
 
     peak_lr: float = 5e-4
     """Learning rate after the warm-up."""
@@ -76,6 +81,11 @@ class OptimizerConfig:
             raise ValueError(f"optimizer.layer_decay must lie in (0, 1], got {self.layer_decay}")
         if self.weight_decay < 0:
             raise ValueError(f"optimizer.weight_decay must not be negative, got {self.weight_decay}")
+
+    @property
+    def facts(self) -> OptimizerFacts:
+        """What the optimizer is called and what it keeps."""
+        return OPTIMIZERS[self.kind]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -206,7 +216,7 @@ class RunConfig:
     """Seed from which all random numbers of the run derive."""
 
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    """AdamW."""
+    """How weights are updated."""
 
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     """The learning-rate schedule."""

@@ -50,6 +50,7 @@ FIXED_ON_RESUME = (
     "transforms",
     "data.train",
     "training.global_batch_size",
+    "optimizer.kind",
     "num_answers",
     "questions_per_image",
     "references_are",

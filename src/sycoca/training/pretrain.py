@@ -22,6 +22,7 @@ FIXED_ON_RESUME = (
     "start.frozen",
     "data.train",
     "training.global_batch_size",
+    "optimizer.kind",
 )
 """Fields that a resumed run must not change: the checkpoint's weights and position in the data depend on them."""
 

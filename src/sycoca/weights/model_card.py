@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from sycoca._version import __version__
+from sycoca.facts.objective_facts import OBJECTIVES
 from sycoca.model.sycoca import SyCoCa
 from sycoca.weights.abilities import FOLDER, Ability, abilities, lost_abilities
 from sycoca.weights.config import FORMAT_VERSION, WeightsConfig
@@ -95,10 +96,10 @@ def _training(config: WeightsConfig, origin: Provenance) -> dict[str, str]:
     rows: dict[str, str] = {}
     if origin.trained_on is not None:
         rows["data"] = _data(origin.trained_on)
-    objectives = {name: weight for name, weight in origin.objectives.items() if weight != 0}
-    if objectives:
-        rows["objectives"] = ", ".join(f"{name} (weight {weight:g})" for name, weight in objectives.items())
-    if objectives.keys() & {"captioning", "masked image"}:
+    weighted = [(OBJECTIVES[name], weight) for name, weight in origin.objectives.items() if weight != 0]
+    if weighted:
+        rows["objectives"] = ", ".join(f"{facts.short_title} (weight {weight:g})" for facts, weight in weighted)
+    if any(facts.masks_patches for facts, _ in weighted):
         rows["masking"] = _masking(config)
     return rows | dict(origin.recipe)
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sycoca.facts.objective_facts import ObjectiveName
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataFacts:
@@ -48,7 +50,7 @@ class Provenance:
     is_mean: bool = False
     """Whether they lie between two others (WiSE-FT), of which one may not have been trained for a head."""
 
-    objectives: Mapping[str, float] = field(default_factory=dict)
+    objectives: Mapping[ObjectiveName, float] = field(default_factory=dict)
     """What was minimized, by name with its weight; empty where that is unknown."""
 
     trained_on: DataFacts | None = None

@@ -3,9 +3,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from sycoca.facts.optimizer_facts import OPTIMIZERS, OptimizerFacts
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.training.config import OptimizerConfig
+from sycoca.training.engine.limits import state_bytes
 from sycoca.training.engine.optimization.optimizer import build_optimizer, decaying_names, layer_scales
 
 NEVER_DECAYING = {
@@ -58,6 +60,26 @@ def test_frozen_parameters_are_left_out(config: SyCoCaConfig):
     optimizer = build_optimizer(model, OptimizerConfig())
     num_trained = sum(parameter.numel() for group in optimizer.param_groups for parameter in group["params"])
     assert num_trained == sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def test_every_optimizer_keeps_what_its_facts_say(config: SyCoCaConfig):
+    for kind, facts in OPTIMIZERS.items():
+        model = SyCoCa(config)
+        optimizer = build_optimizer(model, OptimizerConfig(kind=kind))
+        assert type(optimizer).__name__ == facts.title
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+        tensors = [tensor for own in optimizer.state.values() for tensor in own.values() if tensor.ndim > 0]
+        size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        assert size == model.num_parameters * (facts.bytes_per_parameter - 8)  # the weight and its gradient
+
+
+def test_the_estimate_of_memory_asks_the_optimizer(config: SyCoCaConfig, monkeypatch: pytest.MonkeyPatch):
+    model = SyCoCa(config)
+    assert state_bytes(model, OptimizerConfig()) == 16 * model.num_parameters
+    monkeypatch.setitem(OPTIMIZERS, "adamw", OptimizerFacts(title="Lion", state_per_parameter=1))
+    assert state_bytes(model, OptimizerConfig()) == 12 * model.num_parameters
 
 
 def test_update_is_adamw_by_hand():

@@ -10,7 +10,6 @@ from safetensors.torch import load_file
 from builders.starts import built, count_of, log_of, notices, tensors_in
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.training.config import OptimizerConfig, ScheduleConfig
-from sycoca.training.engine.limits import BYTES_PER_PARAMETER
 from sycoca.training.engine.optimization.optimizer import build_optimizer
 from sycoca.training.engine.progress import quiet_console
 from sycoca.training.engine.tracking import read_metrics
@@ -109,7 +108,7 @@ def test_frozen_parts_need_less_memory(make_run_config, weights: Path):
     config = make_run_config(start=InitialWeightsConfig(weights=str(weights), frozen=("image_encoder",)))
     report = dry_run(config, console=quiet_console())
     frozen = count_of(weights, "image_encoder")
-    assert report.estimated_bytes == BYTES_PER_PARAMETER * (report.parameters["all"] - frozen) + 4 * frozen
+    assert report.estimated_bytes == 16 * (report.parameters["all"] - frozen) + 4 * frozen
 
 
 def test_more_fits_beside_frozen_encoders(make_run_config, weights: Path, monkeypatch: pytest.MonkeyPatch):

@@ -4,7 +4,6 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from sycoca.training.engine.limits import BYTES_PER_PARAMETER
 from sycoca.training.engine.progress import quiet_console
 from sycoca.training.run.dry_run import dry_run
 
@@ -20,7 +19,7 @@ def test_says_what_a_run_would_take(make_run_config):
     blocks = 2 * (12 * width**2 + 13 * width)
     ends = (patches + 1) * width + width + pixels * width + 4 * width + width * embed
     assert report.parameters["image_encoder"] == blocks + ends
-    assert report.estimated_bytes == BYTES_PER_PARAMETER * report.parameters["all"]
+    assert report.estimated_bytes == 16 * report.parameters["all"]
     assert report.peak_bytes is None or 50 * 2**20 < report.peak_bytes < report.device_bytes
     assert report.micro_batch_size == 4
     assert any("at the peak with 4 pairs per forward pass" in line for line in report.lines())

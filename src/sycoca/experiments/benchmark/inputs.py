@@ -15,7 +15,7 @@ from sycoca.preprocess.image_transforms import inference_image
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.randomness import derive_generator, derive_key
 from sycoca.records import ImageTextBatch
-from sycoca.training.engine.limits import BYTES_PER_PARAMETER, device_bytes, gigabytes
+from sycoca.training.engine.limits import device_bytes, gigabytes
 from sycoca.training.recipes.image_text.batches import CaptionBatches
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 
@@ -55,7 +55,7 @@ def check_fits(config: PretrainConfig, batch_size: int, device: torch.device) ->
     What fits by this estimate may still be too much: it counts what training needs at least.
     """
     pixels = 3 * config.model.image_encoder.image_size**2
-    needed = BYTES_PER_PARAMETER * count_parameters(config.model) + 4 * batch_size * pixels
+    needed = config.optimizer.facts.bytes_per_parameter * count_parameters(config.model) + 4 * batch_size * pixels
     available = device_bytes(device)
     if needed > available:
         raise ValueError(

@@ -10,11 +10,9 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from sycoca.facts.optimizer_facts import BYTES_PER_FROZEN_PARAMETER
 from sycoca.model.sycoca import SyCoCa
-from sycoca.training.config import RunConfig
-
-BYTES_PER_PARAMETER = 16
-"""Weight, gradient and AdamW's two moments in float32; a frozen weight has 4."""
+from sycoca.training.config import OptimizerConfig, RunConfig
 
 _STATES_PER_BLOCK = 8
 """Fewest tensors as wide as the block that its backward pass keeps for every token; real ones keep more."""
@@ -26,7 +24,7 @@ def check_memory(config: RunConfig, model: SyCoCa, device: torch.device, micro_b
     What fits by this estimate may still be too much: it counts what every step needs at least.
     """
     available = device_bytes(device)
-    fixed = state_bytes(model)
+    fixed = state_bytes(model, config.optimizer)
     per_pair = _least_bytes_per_pair(model)
     needed = fixed + micro_batch_size * per_pair
     if needed <= available:
@@ -83,11 +81,10 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def state_bytes(model: SyCoCa) -> int:
+def state_bytes(model: SyCoCa, optimizer: OptimizerConfig) -> int:
     """Return what weights, gradients and optimizer take."""
-    return sum(
-        parameter.numel() * (BYTES_PER_PARAMETER if parameter.requires_grad else 4) for parameter in model.parameters()
-    )
+    trained, frozen = optimizer.facts.bytes_per_parameter, BYTES_PER_FROZEN_PARAMETER
+    return sum(parameter.numel() * (trained if parameter.requires_grad else frozen) for parameter in model.parameters())
 
 
 def gigabytes(size: int) -> str:

@@ -1,12 +1,14 @@
 """The interface of what is trained: a task turns a batch into loss terms."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.records import LossTerms, TrainingBatch
 
 B = TypeVar("B", bound=TrainingBatch)
@@ -36,8 +38,19 @@ class TrainingTask(nn.Module, ABC, Generic[B]):
         """Return whether some trainable parameters get no gradient (DDP's ``find_unused_parameters``)."""
 
     @abstractmethod
+    def loss_weights(self) -> Mapping[ObjectiveName, float]:
+        """Return the weights of the loss terms that ``forward`` returns."""
+
     def total_loss(self, terms: LossTerms) -> Float[Tensor, ""]:
-        """Return the weighted sum of the loss terms, which is minimized."""
+        """Return the weighted sum of the loss terms, which is minimized.
+
+        Raises ValueError for a term without a weight: it would be logged and never trained.
+        """
+        weights, named = self.loss_weights(), terms.named()
+        unweighted = named.keys() - weights.keys()
+        if unweighted:
+            raise ValueError(f"{type(self).__name__} gives no weight to the loss terms {', '.join(sorted(unweighted))}")
+        return torch.stack([weights[name] * term for name, term in named.items()]).sum()
 
     @abstractmethod
     def after_update(self) -> None:

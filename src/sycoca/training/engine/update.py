@@ -1,7 +1,7 @@
 """One optimizer update: accumulate the micro-batches' gradients, clip, step."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, final
 
 import torch
@@ -80,5 +80,4 @@ class Updater:
 
 def named_terms(terms: LossTerms) -> dict[str, Tensor]:
     """Return the loss terms that are not None by name, detached."""
-    named = {field.name: getattr(terms, field.name) for field in fields(terms)}
-    return {name: term.detach() for name, term in named.items() if term is not None}
+    return {name: term.detach() for name, term in terms.named().items()}

@@ -9,6 +9,7 @@ from sycoca.data.loading.batch_maker import BatchMaker
 from sycoca.data.samples import SampleSource
 from sycoca.data.spec import open_source
 from sycoca.evaluation.sharding import Sharding
+from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.inference.predictor import Predictor
 from sycoca.model.sycoca import SyCoCa
 from sycoca.preprocess.tokenizer import Tokenizer
@@ -87,7 +88,7 @@ class Recipe(ABC, Generic[C]):
 
     @property
     @abstractmethod
-    def objectives(self) -> dict[str, float]:
+    def objectives(self) -> dict[ObjectiveName, float]:
         """The weights of the objectives by name."""
 
     @property

@@ -105,7 +105,7 @@ def dry_run(config: PretrainConfig, *, console: Console) -> DryRunReport:
         statistics = caption_statistics(source, trained.tokenizer, config.model.text_encoder.context_length)
         return DryRunReport(
             parameters=component_parameters(trained.model),
-            estimated_bytes=state_bytes(trained.model),
+            estimated_bytes=state_bytes(trained.model, config.optimizer),
             peak_bytes=_peak_bytes(runtime.device),
             device_bytes=device_bytes(runtime.device),
             micro_batch_size=micro_batch_size,

@@ -55,8 +55,8 @@ def _recipe(config: RunConfig, lines: Lines, num_train: int, runtime: Runtime) -
     processes = "process" if runtime.world_size == 1 else "processes"
     return {
         "steps": f"{steps:,} of {batch_size:,} samples each ({steps * batch_size / num_train:.1f} epochs)",
-        "optimizer": f"AdamW, weight decay {optimizer.weight_decay:g}, betas {optimizer.betas[0]:g} and"
-        f" {optimizer.betas[1]:g}",
+        "optimizer": f"{optimizer.facts.title}, weight decay {optimizer.weight_decay:g}, betas {optimizer.betas[0]:g}"
+        f" and {optimizer.betas[1]:g}",
         "learning rate": f"{optimizer.peak_lr:g} after {schedule.warmup_steps:,} steps of warm-up, then cosine decay"
         f" to {optimizer.peak_lr * schedule.final_lr_ratio:g}",
         "seed": f"{config.seed}",

@@ -2,7 +2,7 @@
 
     checkpoints/step-00001000/
         model.safetensors        weights
-        optimizer.safetensors    AdamW's state
+        optimizer.safetensors    the optimizer's state
         average.safetensors      exponential moving average of the weights, where one is kept
         state.json               step, samples seen, loss scaler of fp16
 

@@ -1,7 +1,8 @@
-"""AdamW with parameter groups for weight decay and layer-wise learning-rate decay."""
+"""The optimizer, with parameter groups for weight decay and layer-wise learning-rate decay."""
 
 import re
 from collections.abc import Mapping
+from typing import assert_never
 
 import torch
 from torch import nn
@@ -61,8 +62,8 @@ def lr_scales(model: nn.Module, config: OptimizerConfig, lr_ratios: Mapping[str,
 
 def build_optimizer(
     model: nn.Module, config: OptimizerConfig, lr_ratios: Mapping[str, float] | None = None
-) -> torch.optim.AdamW:
-    """Return AdamW over all trainable parameters.
+) -> torch.optim.Optimizer:
+    """Return the config's optimizer over all trainable parameters.
 
     The learning rate is set before every update and multiplied by each group's ``lr_scale``, see `lr_scales`.
     """
@@ -82,4 +83,8 @@ def build_optimizer(
     ]
     groups = [group for group in groups if group["params"]]
     is_fused = all(parameter.device.type in FUSED_DEVICES for _, parameter in trainable)
-    return torch.optim.AdamW(groups, lr=config.peak_lr, betas=config.betas, eps=config.eps, fused=is_fused)
+    match config.kind:
+        case "adamw":
+            return torch.optim.AdamW(groups, lr=config.peak_lr, betas=config.betas, eps=config.eps, fused=is_fused)
+        case unknown:
+            assert_never(unknown)

@@ -12,6 +12,7 @@ from sycoca.evaluation.class_labels import labeled_images, labels_of
 from sycoca.evaluation.classification import evaluate_classification
 from sycoca.evaluation.sharding import Sharding
 from sycoca.evaluation.zero_shot import default_templates
+from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.inference.classification import class_embeds
 from sycoca.inference.predictor import Predictor
 from sycoca.model.sycoca import SyCoCa
@@ -44,9 +45,9 @@ class ClassificationFinetuning(Finetuning[FinetuneClassificationConfig]):
         )
 
     @property
-    def objectives(self) -> dict[str, float]:
-        """The cross-entropy of classes."""
-        return {"classes by cross entropy": 1.0}
+    def objectives(self) -> dict[ObjectiveName, float]:
+        """The classification loss alone."""
+        return {"classification": 1.0}
 
     def check_source(self, source: SampleSource) -> None:
         """Require a label for every image, and at least two classes."""

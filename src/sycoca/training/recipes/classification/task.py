@@ -2,9 +2,9 @@
 
 from typing import final
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
+from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.classification import classification_loss
 from sycoca.objectives.drop_path import residual_factors
@@ -36,10 +36,9 @@ class ClassificationTask(TrainingTask[ClassBatch]):
         """Return whether the image encoder has a pooler for the text decoder alone, which gets no gradient."""
         return self.model.config.image_encoder.has_memory_pooler_of_its_own
 
-    def total_loss(self, terms: LossTerms) -> Float[Tensor, ""]:
-        """Return the cross-entropy."""
-        assert terms.classification is not None
-        return terms.classification
+    def loss_weights(self) -> dict[ObjectiveName, float]:
+        """Return that the classification loss is all there is."""
+        return {"classification": 1.0}
 
     def after_update(self) -> None:
         """Do nothing: the temperature is not trained."""

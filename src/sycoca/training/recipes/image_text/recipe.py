@@ -4,6 +4,7 @@ from abc import abstractmethod
 from typing import Generic, TypeVar
 
 from sycoca.data.samples import SampleSource
+from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.inference.predictor import Predictor
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.reports.run_report import Gallery, gather_gallery
@@ -22,14 +23,9 @@ class ImageTextRecipe(Recipe[C], Generic[C]):
         """The objectives of the recipe's config."""
 
     @property
-    def objectives(self) -> dict[str, float]:
-        """The weights of the paper's three objectives by title, zeros included."""
-        config = self.objectives_config
-        return {
-            "contrastive": config.contrastive_weight,
-            "captioning": config.captioning_weight,
-            "masked image": config.masked_image_weight,
-        }
+    def objectives(self) -> dict[ObjectiveName, float]:
+        """The weights of the paper's three objectives, those of weight 0 included."""
+        return self.objectives_config.weights
 
     def check_source(self, source: SampleSource) -> None:
         """Raise ValueError where the source has no captions."""

@@ -4,10 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import final
 
-import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
+from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.model.config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
@@ -68,14 +67,9 @@ class ImageTextTask(TrainingTask[ImageTextBatch]):
             return True
         return self.objectives.captioning_weight == 0 and self.model.config.image_encoder.has_memory_pooler_of_its_own
 
-    def total_loss(self, terms: LossTerms) -> Float[Tensor, ""]:
-        """Return the weighted sum of the loss terms that are switched on."""
-        weighted = [
-            (self.objectives.contrastive_weight, terms.contrastive),
-            (self.objectives.captioning_weight, terms.captioning),
-            (self.objectives.masked_image_weight, terms.masked_image),
-        ]
-        return torch.stack([weight * term for weight, term in weighted if term is not None]).sum()
+    def loss_weights(self) -> dict[ObjectiveName, float]:
+        """Return the weights of the config's objectives."""
+        return self.objectives.weights
 
     def after_update(self) -> None:
         """Clamp the temperature unless it is frozen."""

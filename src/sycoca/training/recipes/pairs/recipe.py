@@ -8,6 +8,7 @@ from sycoca.data.samples import SampleSource
 from sycoca.evaluation.captioning import CaptioningOptions, evaluate_captioning
 from sycoca.evaluation.retrieval import evaluate_retrieval
 from sycoca.evaluation.sharding import Sharding
+from sycoca.facts.objective_facts import WEIGHT_FIELD_OF_COMPONENT
 from sycoca.inference.predictor import Predictor
 from sycoca.model.config import SyCoCaConfig
 from sycoca.objectives.config import ObjectivesConfig
@@ -90,7 +91,7 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
 
     def _model_config(self, old: SyCoCaConfig) -> SyCoCaConfig:
         changes = {}
-        for component, objective in (("text_decoder", "captioning_weight"), ("image_decoder", "masked_image_weight")):
+        for component, objective in WEIGHT_FIELD_OF_COMPONENT.items():
             if getattr(self.config.objectives, objective) == 0:
                 changes[component] = None
             elif getattr(old, component) is None:

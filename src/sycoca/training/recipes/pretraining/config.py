@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from sycoca.facts.objective_facts import WEIGHT_FIELD_OF_COMPONENT
 from sycoca.model.config import MaskingConfig, SyCoCaConfig
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
@@ -49,7 +50,7 @@ class PretrainConfig(RunConfig):
             )
         if self.drop_path is not None and not 0 < self.drop_path < 1:
             raise ValueError(f"drop_path must lie between 0 and 1, got {self.drop_path}; leave it out for none")
-        for component, objective in _OBJECTIVE_OF.items():
+        for component, objective in WEIGHT_FIELD_OF_COMPONENT.items():
             if getattr(self.model, component) is None and getattr(self.objectives, objective) != 0:
                 raise ValueError(
                     f"objectives.{objective} is {getattr(self.objectives, objective)} but model.{component} is null;"
@@ -57,11 +58,10 @@ class PretrainConfig(RunConfig):
                 )
 
 
-_OBJECTIVE_OF = {"text_decoder": "captioning_weight", "image_decoder": "masked_image_weight"}
-
-
 def resolved_model_config(config: PretrainConfig, vocab_size: int) -> SyCoCaConfig:
     """Return the model config that is built: with the tokenizer's vocabulary size and no decoder without objective."""
-    unused = {name: None for name, weight in _OBJECTIVE_OF.items() if getattr(config.objectives, weight) == 0}
+    unused = {
+        name: None for name, weight in WEIGHT_FIELD_OF_COMPONENT.items() if getattr(config.objectives, weight) == 0
+    }
     text_encoder = replace(config.model.text_encoder, vocab_size=vocab_size)
     return replace(config.model, text_encoder=text_encoder, **unused)

@@ -7,6 +7,7 @@ from sycoca.data.questions import check_answered, keyed_questions
 from sycoca.data.samples import SampleSource
 from sycoca.evaluation.sharding import Sharding
 from sycoca.evaluation.vqa import AnsweringOptions, evaluate_vqa
+from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.inference.predictor import Predictor
 from sycoca.objectives.answering import answers_exclude_each_other
 from sycoca.reports.question_gallery import question_gallery
@@ -41,9 +42,9 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
         )
 
     @property
-    def objectives(self) -> dict[str, float]:
-        """The answer loss."""
-        return {f"answers by {self.config.loss.replace('_', ' ')}": 1.0}
+    def objectives(self) -> dict[ObjectiveName, float]:
+        """The answering loss alone."""
+        return {"answering": 1.0}
 
     def check_source(self, source: SampleSource) -> None:
         """Require at least one question with an answer."""

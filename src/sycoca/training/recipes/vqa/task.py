@@ -3,9 +3,10 @@
 from typing import final
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 
+from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.answering import AnswerLoss, answering_loss
 from sycoca.records import LossTerms, QuestionBatch
@@ -41,10 +42,9 @@ class AnsweringTask(TrainingTask[QuestionBatch]):
         """Return True: the parameters of embeddings and captions get no gradient."""
         return True
 
-    def total_loss(self, terms: LossTerms) -> Float[Tensor, ""]:
-        """Return the answer loss."""
-        assert terms.answering is not None, "this task has no other term"
-        return terms.answering
+    def loss_weights(self) -> dict[ObjectiveName, float]:
+        """Return that the answering loss is all there is."""
+        return {"answering": 1.0}
 
     def after_update(self) -> None:
         """Do nothing: the temperature is not trained."""

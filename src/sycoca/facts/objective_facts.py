@@ -1,0 +1,61 @@
+"""The objectives: every loss term that some training minimizes, what it is called, and what it needs. No torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+ObjectiveName = Literal["contrastive", "captioning", "masked_image", "answering", "classification"]
+"""The fields of ``LossTerms``; a logged loss has the same name."""
+
+ComponentName = Literal["text_decoder", "image_decoder"]
+"""A component that is built for one objective alone: a field of ``SyCoCaConfig``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ObjectiveFacts:
+    """An objective."""
+
+    title: str
+    """What reports call its loss."""
+
+    short_title: str
+    """The same where space is short: progress lines and tables of model cards."""
+
+    weight_field: str | None = None
+    """The field of ``ObjectivesConfig`` with its weight; None where it is a training's only objective, of weight 1."""
+
+    component: ComponentName | None = None
+    """The component that it trains and that is not built without it."""
+
+    masks_patches: bool = False
+    """Whether attentive masking decides what it sees or reconstructs."""
+
+
+OBJECTIVES: Mapping[ObjectiveName, ObjectiveFacts] = {
+    "contrastive": ObjectiveFacts(
+        title="contrastive loss, ITC", short_title="contrastive", weight_field="contrastive_weight"
+    ),
+    "captioning": ObjectiveFacts(
+        title="captioning loss, IC",
+        short_title="captioning",
+        weight_field="captioning_weight",
+        component="text_decoder",
+        masks_patches=True,
+    ),
+    "masked_image": ObjectiveFacts(
+        title="reconstruction loss, TG-MIM",
+        short_title="masked image",
+        weight_field="masked_image_weight",
+        component="image_decoder",
+        masks_patches=True,
+    ),
+    "answering": ObjectiveFacts(title="answering loss", short_title="answering"),
+    "classification": ObjectiveFacts(title="classification loss", short_title="classification"),
+}
+
+WEIGHT_FIELD_OF_COMPONENT: Mapping[ComponentName, str] = {
+    facts.component: facts.weight_field
+    for facts in OBJECTIVES.values()
+    if facts.component is not None and facts.weight_field is not None
+}
+"""The weight that is above 0 where a component is trained."""
