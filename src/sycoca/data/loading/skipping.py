@@ -1,6 +1,5 @@
 """Samples that cannot be used: each is counted once and by name, and too many of them are an error."""
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from sycoca.data.samples import ImageTextSample, SampleSource, skipped_samples
-from sycoca.plain_data import write_text
+from sycoca.json_lines import Record, ResumableLines, read_records
 from sycoca.progress_bar import tracked
 from sycoca.unusable import SkippedSample, UnusableSampleError
 
@@ -32,8 +31,8 @@ class SkipLog:
         in_source = skipped_samples(source)
         self._num_samples = len(source) + len(in_source)
         self._max_ratio = max_ratio
-        self._path = path
-        self._by_name = {} if path is None else _taken_up(path)
+        self._file = None if path is None else ResumableLines(path, resume=True)
+        self._by_name = {} if self._file is None else _by_name(self._file.records)
         self._num_taken = 0
         self._check()
         for skipped in in_source:
@@ -52,9 +51,8 @@ class SkipLog:
         if skipped.name in self._by_name:
             return
         self._by_name[skipped.name] = skipped
-        if self._path is not None:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(_line(skipped))
+        if self._file is not None:
+            self._file.append(asdict(skipped))
         self._check()
 
     def take_new(self) -> Sequence[SkippedSample]:
@@ -81,11 +79,8 @@ def counted_reasons(skipped: Iterable[SkippedSample]) -> str:
 
 
 def read_skipped(path: Path) -> list[SkippedSample]:
-    """Return the samples of a ``skipped.jsonl``, without a last line that a killed run left unfinished."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [SkippedSample(**json.loads(line)) for line in lines if line.endswith("\n")]
+    """Return the samples of a ``skipped.jsonl``; none where there is no such file."""
+    return list(_by_name(read_records(path)).values())
 
 
 @final
@@ -164,13 +159,5 @@ def named(error: UnusableSampleError, sample: ImageTextSample) -> SkippedSample:
     return replace(error.skipped, name=sample.key)
 
 
-def _taken_up(path: Path) -> dict[str, SkippedSample]:
-    """Return what a file holds, and free it from a last line that a killed run left unfinished."""
-    known = read_skipped(path)
-    if known:
-        write_text(path, "".join(map(_line, known)))
-    return {skipped.name: skipped for skipped in known}
-
-
-def _line(skipped: SkippedSample) -> str:
-    return json.dumps(asdict(skipped), ensure_ascii=False) + "\n"
+def _by_name(records: Iterable[Record]) -> dict[str, SkippedSample]:
+    return {record["name"]: SkippedSample(**record) for record in records}

@@ -2,13 +2,13 @@
 the interface."""
 
 import importlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, final, runtime_checkable
 
+from sycoca.json_lines import ResumableLines, read_records
 from sycoca.plain_data import write_text
 
 Number = int | float
@@ -32,21 +32,17 @@ class MetricsFile:
     """``metrics.jsonl``: one line per logged step, on disk at once."""
 
     def __init__(self, path: Path, *, first_step: int) -> None:
-        """Open for appending; lines after ``first_step`` are of steps that will be done again, and are dropped."""
-        if path.exists():
-            kept = [json.dumps(line) for line in read_metrics(path) if (line["step"] or 0) <= first_step]
-            write_text(path, "".join(f"{line}\n" for line in kept))
-        self._file = path.open("a", encoding="utf-8")
+        """Resume the file; lines after ``first_step`` are dropped, since those steps will be done again."""
+        self._lines = ResumableLines(path, resume=True)
+        self._lines.keep(sum((record["step"] or 0) <= first_step for record in self._lines.records))
 
     def log(self, step: int, values: Mapping[str, Number]) -> None:
         """Append one line; a number that is not finite becomes null, as JSON has no word for it."""
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        self._file.write(json.dumps({"step": step, **finite}) + "\n")
-        self._file.flush()
+        self._lines.append({"step": step, **finite})
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Do nothing: every line is on disk already."""
 
 
 @final
@@ -129,5 +125,5 @@ class Trackers:
 
 
 def read_metrics(path: Path) -> list[dict[str, Number | None]]:
-    """Return the lines of a ``metrics.jsonl``; a last line that a killed run left unfinished is not one."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line[-1] == "\n"]
+    """Return the lines of a ``metrics.jsonl``, without a last line that a killed run has cut; none without a file."""
+    return read_records(path)

@@ -58,7 +58,7 @@ def run_record(
 ) -> RunRecord:
     """Collect the facts of a run from its folder, its data and the machine."""
     config = recipe.config
-    lines = read_metrics(folder.metrics) if folder.metrics.exists() else []
+    lines = read_metrics(folder.metrics)
     step = config.training.steps if stopped_after is None else stopped_after
     validation, description = sources.validation, recipe.description.replace("`", "")
     return RunRecord(
