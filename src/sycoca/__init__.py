@@ -8,6 +8,7 @@ from sycoca._version import __version__
 
 if TYPE_CHECKING:
     from sycoca.evaluation.evaluate_all import evaluate_all
+    from sycoca.inference.caption_set import caption_set
     from sycoca.inference.load import load
     from sycoca.inference.predictor import Predictor
     from sycoca.model.config import SyCoCaConfig
@@ -15,12 +16,23 @@ if TYPE_CHECKING:
     from sycoca.training.pretrain import pretrain
     from sycoca.weights.publishing import push_to_hub
 
-__all__ = ["Predictor", "SyCoCa", "SyCoCaConfig", "__version__", "evaluate_all", "load", "pretrain", "push_to_hub"]
+__all__ = [
+    "Predictor",
+    "SyCoCa",
+    "SyCoCaConfig",
+    "__version__",
+    "caption_set",
+    "evaluate_all",
+    "load",
+    "pretrain",
+    "push_to_hub",
+]
 
 _HOMES = {
     "Predictor": "sycoca.inference.predictor",
     "SyCoCa": "sycoca.model.sycoca",
     "SyCoCaConfig": "sycoca.model.config",
+    "caption_set": "sycoca.inference.caption_set",
     "evaluate_all": "sycoca.evaluation.evaluate_all",
     "load": "sycoca.inference.load",
     "pretrain": "sycoca.training.pretrain",

@@ -87,15 +87,15 @@ def test_refuses_to_overwrite_captions_and_to_mix_them(weights: str, files: list
     caption.run([weights, files[0], "--out", str(out)])
     with pytest.raises(ValueError, match=r"out\.jsonl is there already; give --resume"):
         caption.run([weights, files[0], "--out", str(out)])
-    with pytest.raises(ValueError, match=r"line 1 is not about .*photo-1\.png; it was written for other images"):
+    with pytest.raises(ValueError, match=r"line 1 is not about image .*photo-1\.png'; it was written for other data"):
         caption.run([weights, *files[1:], "--out", str(out), "--resume"])
     with pytest.raises(ValueError, match="give --out too"):
         caption.run([weights, files[0], "--resume"])
     out.write_text(out.read_text() * 2)
-    with pytest.raises(ValueError, match="has 2 lines for 1 images"):
+    with pytest.raises(ValueError, match="has 2 lines, but there are only 1 to write"):
         caption.run([weights, files[0], "--out", str(out), "--resume"])
     out.write_text("no json\n")
-    with pytest.raises(ValueError, match=r"out\.jsonl, line 1 is no caption"):
+    with pytest.raises(ValueError, match=r"out\.jsonl, line 1 is not a JSON object"):
         caption.run([weights, files[0], "--out", str(out), "--resume"])
 
 

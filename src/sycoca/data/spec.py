@@ -1,7 +1,7 @@
 """Data SPECs: ``kind:path?option=value`` or a path whose kind is recognized, to a source."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, assert_never, cast, get_args
@@ -9,8 +9,10 @@ from urllib.parse import unquote
 
 from sycoca.data.choices import check_choice
 from sycoca.data.formats.coco import Restval, open_coco, open_karpathy
+from sycoca.data.formats.image_files import IMAGE_SUFFIXES
 from sycoca.data.formats.image_folder import open_folder
 from sycoca.data.formats.jsonl import open_jsonl
+from sycoca.data.formats.named_images import NamedImages
 from sycoca.data.formats.rows import Columns
 from sycoca.data.formats.tables import open_table
 from sycoca.data.formats.vqa import open_vqa
@@ -92,6 +94,32 @@ def open_source(spec: str) -> SampleSource:
             return open_folder(_folder(parsed), labels=parsed.file("labels"), wanted=_wanted(parsed))
         case unknown:
             assert_never(unknown)
+
+
+def open_images(images: SampleSource | str | Path | Sequence[str | Path]) -> SampleSource:
+    """Return image files, the images in folders, or one data SPEC as a source; a source is returned as it is.
+
+    Raises ValueError where there are none, and where a SPEC stands beside other things.
+    """
+    if isinstance(images, SampleSource) and not isinstance(images, str | list | tuple):
+        return images
+    inputs = [images] if isinstance(images, str | Path) else list(images)
+    if not inputs:
+        raise ValueError("name at least one image, or a data SPEC")
+    found: list[Path] = []
+    for one in inputs:
+        files = _image_files(Path(one))
+        if not files and len(inputs) > 1:
+            raise ValueError(f"{one} is neither an image file nor a folder of them; a data SPEC must stand alone")
+        if not files:
+            return open_source(str(one))
+        found += files
+    return NamedImages(files=tuple(found))
+
+
+def _image_files(path: Path) -> list[Path]:
+    inside = sorted(path.iterdir()) if path.is_dir() else [path]
+    return [file for file in inside if file.suffix.lower() in IMAGE_SUFFIXES]
 
 
 def _open_scenes(spec: _Spec) -> ScenesSource:

@@ -41,7 +41,9 @@ class Section:
 
     def load(self) -> "Predictor":
         """Load the model, unless it is loaded already."""
-        return self.model.load(self.weights) if isinstance(self.weights, str | Path) else self.weights
+        from sycoca.inference.load import predictor_of
+
+        return predictor_of(self.weights, self.model)
 
 
 def read_sections(

@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 
+from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
 from sycoca.weights.folder import load_weights
 from sycoca.weights.hub import local_weights
@@ -36,6 +37,11 @@ def load(weights: str | Path, *, device: str = "auto", dtype: Dtype = "float32",
         model.image_encoder.compile()
         model.text_encoder.compile()
     return Predictor(model, loaded.tokenizer, loaded.config)
+
+
+def predictor_of(weights: Predictor | str | Path, model: ModelOptions) -> Predictor:
+    """Return a loaded model as it is, and load one that is named."""
+    return model.load(weights) if isinstance(weights, str | Path) else weights
 
 
 def choose_device(name: str) -> torch.device:

@@ -41,13 +41,13 @@ def run(arguments: list[str]) -> int:
     import tyro
     from rich.console import Console
 
-    from sycoca.cli.use.caption import image_source
+    from sycoca.data.spec import open_images
     from sycoca.inference.classification import PHOTO_TEMPLATES, head_names
     from sycoca.progress_bar import tracked
 
     options = tyro.cli(ClassifyArguments, prog="sycoca classify", args=arguments, config=(tyro.conf.OmitArgPrefixes,))
     classes, templates = options.prompts.classes(), options.prompts.prompts()
-    source = image_source(options.images)
+    source = open_images(options.images)
     samples = [source[index] for index in range(len(source))]
     predictor = options.model.load(options.weights)
     names = head_names(predictor.config) if classes is None else [one.wordings[0] for one in classes]

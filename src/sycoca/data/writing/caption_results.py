@@ -4,10 +4,14 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from sycoca.data.samples import SampleSource
 from sycoca.data.text_files import opened, read_json, read_list
 from sycoca.plain_data import closest, write_text
+
+CaptionFormat = Literal["jsonl", "coco"]
+"""Lines of {"image", "caption", "log_likelihood"}, or COCO's result format [{"image_id", "caption"}]."""
 
 _COCO_NAME = re.compile(r"(?:.*[/_])?(\d{12})\.\w+")
 """COCO's file names carry the image's id: 000000397133.jpg, COCO_val2014_000000000042.jpg."""

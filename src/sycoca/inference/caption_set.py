@@ -1,0 +1,149 @@
+"""Captions of a whole set of images, in a file that an interrupted program resumes."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack, assert_never
+
+from sycoca.data.loading.skipping import usable_source
+from sycoca.data.samples import SampleSource
+from sycoca.data.spec import open_images
+from sycoca.data.writing.caption_results import CaptionFormat, write_caption_results
+from sycoca.inference.generation_config import GenerationConfig, GenerationOptions
+from sycoca.inference.load import predictor_of
+from sycoca.inference.model_options import ModelOptions
+from sycoca.inference.predictor import Predictor
+from sycoca.json_lines import Record, ResumableLines
+from sycoca.progress_bar import tracked
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageCaption:
+    """The caption of one image."""
+
+    image: str
+    """The image's name in its set: its path, or the sample's key."""
+
+    caption: str
+    """What the model says."""
+
+    log_likelihood: float
+    """Sum of the log-probabilities of the caption's tokens, natural logarithm, the end token included."""
+
+
+def caption_set(
+    weights: Predictor | str | Path,
+    images: SampleSource | str | Path | Sequence[str | Path],
+    *,
+    out: str | Path | None = None,
+    format: CaptionFormat = "jsonl",
+    resume: bool = False,
+    max_skipped_ratio: float = 0.0,
+    model: ModelOptions | None = None,
+    console: "Console | None" = None,
+    **options: Unpack[GenerationOptions],
+) -> list[ImageCaption]:
+    """Caption all images of a set and return the captions in their order.
+
+    ``weights``: a weights folder, ``hf:owner/name[@revision]``, or a loaded `Predictor`. ``images``: image files,
+    folders of them, one data SPEC, or a source. ``out``: a file for the captions. With ``format`` "jsonl" it gets a
+    line {"image", "caption", "log_likelihood"} as soon as a batch is done, and data SPECs read it back; "coco" is
+    COCO's result format, written at the end. ``resume``: continue the file of an interrupted call with the same
+    arguments; captions drawn at random become those of a call in one go. ``max_skipped_ratio``: largest fraction of the
+    images that may be left out because they cannot be read; each is logged and, with ``out``, named in
+    OUT.skipped.jsonl. ``model``: device, precision and batch size. ``console``: where progress bars are shown; None
+    shows none. ``options`` are the fields of `GenerationConfig`, greedy by default.
+
+    Raises ValueError where the file is there already, or was written for other images; where an image cannot be read,
+    or too many cannot; and for a model without text decoder.
+    """
+    path, generation = None if out is None else Path(out), GenerationConfig(**options)
+    check_output(path, format, resume=resume)
+    source = _usable_images(open_images(images), path, max_skipped_ratio, resume=resume, console=console)
+    lines = _resumed_lines(source, path, format, resume=resume)
+    known = [] if lines is None else [_caption(record, lines.path) for record in lines.records]
+    model = ModelOptions() if model is None else model
+    predictor = predictor_of(weights, model)
+    for caption in generate_for_set(
+        predictor, source, generation, first=len(known), batch_size=model.batch_size, console=console
+    ):
+        known.append(caption)
+        if lines is not None:
+            lines.append(asdict(caption))
+    if path is not None and format == "coco":
+        write_caption_results(path, [one.image for one in known], [one.caption for one in known])
+    return known
+
+
+def generate_for_set(
+    predictor: Predictor,
+    source: SampleSource,
+    generation: GenerationConfig,
+    *,
+    first: int = 0,
+    batch_size: int = 64,
+    console: "Console | None" = None,
+) -> Iterator[ImageCaption]:
+    """Yield the captions of the samples from number ``first`` on, batch by batch.
+
+    Captions drawn at random depend on the seed and the sample's number, not on ``first``. Raises ValueError for a model
+    without text decoder.
+    """
+    samples = [source[index] for index in range(first, len(source))]
+    generated = predictor.generate(samples, generation, batch_size=batch_size, first_index=first)
+    shown = tracked(generated, len(samples), "captioning", console=console)
+    for sample, caption in zip(samples, shown, strict=True):
+        text = predictor.tokenizer.decode(caption.tokens)
+        yield ImageCaption(image=sample.key, caption=text, log_likelihood=round(caption.log_likelihood, 4))
+
+
+def check_output(path: Path | None, format: CaptionFormat, *, resume: bool) -> None:
+    """Raise ValueError where the arguments contradict each other, and where a file would be overwritten."""
+    if resume and path is None:
+        raise ValueError("there is no file to resume: give --out too")
+    match format:
+        case "jsonl":
+            pass
+        case "coco":
+            if path is None or resume:
+                raise ValueError("--format coco is one JSON list: give --out, and no --resume")
+        case unknown:
+            assert_never(unknown)
+    if path is not None and path.exists() and not resume:
+        raise ValueError(f"{path} is there already; give --resume to resume it, or another name")
+
+
+def _caption(record: Record, path: Path) -> ImageCaption:
+    try:
+        return ImageCaption(**record)
+    except TypeError as error:
+        raise ValueError(f"{path} has a line that is no caption of sycoca caption: {ascii(record)[:80]}") from error
+
+
+def _usable_images(
+    source: SampleSource, out: Path | None, max_skipped_ratio: float, *, resume: bool, console: "Console | None"
+) -> SampleSource:
+    """Return the images that can be read; the names of the others go beside the output file."""
+    skipped = None if out is None else out.with_name(f"{out.name}.skipped.jsonl")
+    if skipped is not None and not resume:
+        skipped.unlink(missing_ok=True)
+    return usable_source(source, max_skipped_ratio, path=skipped, console=console)
+
+
+def _resumed_lines(
+    source: SampleSource, path: Path | None, format: CaptionFormat, *, resume: bool
+) -> ResumableLines | None:
+    """Return the file that gets a line per image, with the lines of an interrupted call; None without such a file."""
+    if path is None or format != "jsonl":
+        return None
+    lines = ResumableLines(path, resume=resume)
+    lines.check([{"image": source[index].key} for index in range(len(source))])
+    if len(lines):
+        logger.info("%s has %d of %d captions", path, len(lines), len(source))
+    return lines
