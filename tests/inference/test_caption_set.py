@@ -49,15 +49,15 @@ def test_an_interrupted_call_is_resumed_without_captioning_again(
                 raise KeyboardInterrupt
             yield caption
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Predictor, "generate", interrupted)
+    def counted(self, images, *arguments, **options):
+        captioned.extend(images)
+        return generate(self, images, *arguments, **options)
+
+    monkeypatch.setattr(Predictor, "generate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
         sycoca.caption_set(predictor, SCENES, out=out, model=model, **drawing)
     assert read(out) == expected[:3]
-    monkeypatch.setattr(
-        Predictor,
-        "generate",
-        lambda self, images, *more, **kw: captioned.extend(images) or generate(self, images, *more, **kw),
-    )
+    monkeypatch.setattr(Predictor, "generate", counted)
     caplog.set_level(logging.INFO, "sycoca")
     found = sycoca.caption_set(predictor, SCENES, out=out, resume=True, model=model, **drawing)
     assert len(captioned) == 2
