@@ -1,7 +1,8 @@
 """Byte-pair tokenizer: captions to token ids and back."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never, final
@@ -20,6 +21,8 @@ from sycoca.preprocess.clip_vocabulary import (
 from sycoca.preprocess.config import TokenizerConfig
 
 PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"
+
+_PARALLELISM = "TOKENIZERS_PARALLELISM"
 
 _WORD_START = "Ġ"  # the space before a word in byte-level vocabularies
 
@@ -85,8 +88,6 @@ class Tokenizer:
     @classmethod
     def train(cls, captions: Iterable[str], config: TokenizerConfig) -> "Tokenizer":
         """Train the vocabulary on captions; the same captions give the same tokenizer."""
-        # Versions before 0.23 warn in every forked loader worker unless this is set; workers never use these threads.
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
         backend = _untrained_backend(config)
         trainer = trainers.BpeTrainer(
             vocab_size=config.vocab_size,
@@ -95,7 +96,8 @@ class Tokenizer:
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         )
-        backend.train_from_iterator(_at_least_one(captions), trainer)
+        with _no_threads():
+            backend.train_from_iterator(_at_least_one(captions), trainer)
         return cls(backend)
 
     @classmethod
@@ -189,6 +191,23 @@ class _SpacedWords:
     def begins_word(self, ids: Sequence[int], position: int) -> bool:
         piece = self._backend.id_to_token(ids[position])
         return piece is not None and piece.startswith(_WORD_START)
+
+
+@contextmanager
+def _no_threads() -> Iterator[None]:
+    """Train in this thread alone, unless the user has set what the library's threads depend on.
+
+    The threads would outlive the training. Processes that are forked afterwards, such as the loader's workers, could
+    then deadlock: Python 3.12 and newer warn of it, and so does tokenizers before 0.23.
+    """
+    if _PARALLELISM in os.environ:
+        yield
+        return
+    os.environ[_PARALLELISM] = "false"
+    try:
+        yield
+    finally:
+        del os.environ[_PARALLELISM]
 
 
 def _from_json(text: str) -> Tokenizer:

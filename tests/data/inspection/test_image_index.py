@@ -70,6 +70,14 @@ def test_asks_for_more_files_than_the_database_takes_at_once(tmp_path):
     index.close()
 
 
+def test_an_error_closes_the_file(tmp_path):
+    index, _ = opened(tmp_path / "i.sqlite")
+    assert index._database is not None
+    with pytest.raises(KeyError), index:
+        raise KeyError
+    assert index._database is None
+
+
 def test_without_a_path_nothing_is_kept():
     index, said = opened(None)
     index.keep({FILE: FACTS})
@@ -157,7 +165,7 @@ def _fill(path: Path, start: int) -> None:
 
 def test_two_processes_may_write_at_once(tmp_path):
     path = tmp_path / "i.sqlite"
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_fill, args=(path, start)) for start in (0, 20)]
     for process in processes:
         process.start()

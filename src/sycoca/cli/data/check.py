@@ -115,9 +115,8 @@ def counting_tokenizer(sources: Sequence[SampleSource], path: Path | None, vocab
 def _check(command: Check, sources: list[SampleSource]) -> DataCheck:
     console = Console(stderr=True)
     tokenizer = counting_tokenizer(sources, command.tokenizer, command.vocab_size)
-    index = open_index(command.index, is_off=command.no_index, console=console)
-    looked = [findings_about(source, command.images, index, console) for source in sources]
-    index.close()
+    with open_index(command.index, is_off=command.no_index, console=console) as index:
+        looked = [findings_about(source, command.images, index, console) for source in sources]
     places, findings = [one[0] for one in looked], [one[1] for one in looked]
     return DataCheck(
         sets=tuple(

@@ -113,9 +113,8 @@ def stats(command: Stats) -> int:
     tokenizer = counting_tokenizer([source], command.tokenizer, command.vocab_size)
     texts = caption_statistics(source, tokenizer, command.context_length)
     progress = Console(stderr=True)
-    index = open_index(command.index, is_off=command.no_index, console=progress)
-    pictures = image_statistics(findings_about(source, command.images, index, progress)[1])
-    index.close()
+    with open_index(command.index, is_off=command.no_index, console=progress) as index:
+        pictures = image_statistics(findings_about(source, command.images, index, progress)[1])
     if command.json:
         left_out = [asdict(skipped) for skipped in skipped_samples(source)]
         record = {"source": source.name, **asdict(texts), "images": asdict(pictures), "skipped": left_out}

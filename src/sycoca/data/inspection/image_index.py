@@ -84,6 +84,12 @@ class ImageIndex:
             values = ", ".join("?" * len(lasting[0]))
             self._database.executemany(f"INSERT OR REPLACE INTO images VALUES ({values})", lasting)
 
+    def __enter__(self) -> "ImageIndex":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Close the file."""
         if self._database is not None:
