@@ -8,6 +8,7 @@ import sycoca
 
 def test_every_public_name_is_there():
     from sycoca.evaluation.evaluate_all import evaluate_all
+    from sycoca.evaluation.filter_pairs import filter_pairs
     from sycoca.inference.caption_set import caption_set
     from sycoca.inference.load import load
     from sycoca.inference.predictor import Predictor
@@ -18,7 +19,7 @@ def test_every_public_name_is_there():
 
     assert (sycoca.load, sycoca.Predictor, sycoca.pretrain) == (load, Predictor, pretrain)
     assert (sycoca.push_to_hub, sycoca.evaluate_all) == (push_to_hub, evaluate_all)
-    assert sycoca.caption_set is caption_set
+    assert (sycoca.caption_set, sycoca.filter_pairs) == (caption_set, filter_pairs)
     assert (sycoca.SyCoCaConfig, sycoca.SyCoCa) == (SyCoCaConfig, SyCoCa)
     assert sycoca.__version__.count(".") == 2
     assert dir(sycoca) == sorted(sycoca.__all__)

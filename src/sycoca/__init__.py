@@ -8,6 +8,7 @@ from sycoca._version import __version__
 
 if TYPE_CHECKING:
     from sycoca.evaluation.evaluate_all import evaluate_all
+    from sycoca.evaluation.filter_pairs import filter_pairs
     from sycoca.inference.caption_set import caption_set
     from sycoca.inference.load import load
     from sycoca.inference.predictor import Predictor
@@ -23,6 +24,7 @@ __all__ = [
     "__version__",
     "caption_set",
     "evaluate_all",
+    "filter_pairs",
     "load",
     "pretrain",
     "push_to_hub",
@@ -34,6 +36,7 @@ _HOMES = {
     "SyCoCaConfig": "sycoca.model.config",
     "caption_set": "sycoca.inference.caption_set",
     "evaluate_all": "sycoca.evaluation.evaluate_all",
+    "filter_pairs": "sycoca.evaluation.filter_pairs",
     "load": "sycoca.inference.load",
     "pretrain": "sycoca.training.pretrain",
     "push_to_hub": "sycoca.weights.publishing",

@@ -72,8 +72,8 @@ def test_resume_goes_on_behind_the_last_whole_image(
     ("change", "message"),
     [
         (lambda text: re.sub('"caption": "', '"caption": "not ', text), "line 1 is not about"),
-        (lambda text: text * 2, "has 48 lines for 24 captions"),
-        (lambda text: "[]\n" + text, "line 1 is no score"),
+        (lambda text: text * 2, "has 48 lines, but there are only 24 to write"),
+        (lambda text: "[]\n" + text, "line 1 is not a JSON object"),
         (lambda text: re.sub(r'"log_likelihood": [^}]+', '"log_likelihood": null', text), "without likelihoods"),
     ],
 )

@@ -35,6 +35,12 @@ class Threshold:
     similarity: float | None = None
     log_likelihood: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.similarity is not None and not -1 <= self.similarity <= 1:
+            raise ValueError(f"--min-similarity is a cosine between -1 and 1, got {self.similarity:g}")
+        if self.log_likelihood is not None and self.log_likelihood > 0:
+            raise ValueError(f"--min-log-likelihood is at most 0, got {self.log_likelihood:g}")
+
     def failed(self, score: PairScore) -> str | None:
         """Return the name of what is too low, the similarity first; None where the pair is kept."""
         if self.similarity is not None and score.similarity < self.similarity:

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sycoca.cli.data import filter as filter_command
 from sycoca.cli.data.check import Check, NumImages, check, counting_tokenizer, findings_about, open_index
-from sycoca.cli.data.filter import Filter, filter_pairs
+from sycoca.cli.data.filter import Filter
 from sycoca.data.inspection.statistics import (
     CaptionStatistics,
     ImageStatistics,
@@ -100,7 +101,7 @@ def run(arguments: list[str]) -> int:
         case Stats():
             return stats(command)
         case Filter():
-            return filter_pairs(command)
+            return filter_command.run(command)
         case WriteScenes():
             return write_scenes(command)
         case unknown:
