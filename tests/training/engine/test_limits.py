@@ -107,7 +107,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint_and_says_how_to_go_on(tmp_pa
     run = tmp_path / "run"
     assert main(short(run)) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"sycoca: the disk of {run} is full; checkpoints written before are intact: free some space and go on with"
+        f"sycoca: the disk of {run} is full; checkpoints written before are intact: free some space and resume with"
         f" sycoca pretrain --resume {run}"
     )
     left = newest_checkpoint(RunFolder(run).checkpoints)

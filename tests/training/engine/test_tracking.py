@@ -147,6 +147,6 @@ def test_without_the_package_nothing_is_begun(make_run_config, monkeypatch: pyte
 
 def test_weights_and_biases_without_login_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "wandb", StandInForWandb("No API key."))
-    with pytest.raises(ValueError, match=r"did not start: No API key\. WANDB_MODE=offline keeps all here"):
+    with pytest.raises(ValueError, match=r"did not start: No API key\. WANDB_MODE=offline stores the run"):
         WeightsAndBiases("birds", {}, id_path=tmp_path / "wandb_id.txt")
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""What a machine cannot give, said in one line with a remedy: memory for a batch, space on the disk."""
+"""Limits of the machine, as errors with a remedy: memory for a batch, space on the disk."""
 
 import errno
 import os
@@ -15,13 +15,13 @@ from sycoca.model.sycoca import SyCoCa
 from sycoca.training.config import OptimizerConfig, RunConfig
 
 _STATES_PER_BLOCK = 8
-"""Fewest tensors as wide as the block that its backward pass keeps for every token; real ones keep more."""
+"""Lower bound on the width-sized activations that a block saves per token for its backward pass."""
 
 
 def check_memory(config: RunConfig, model: SyCoCa, device: torch.device, micro_batch_size: int) -> None:
-    """Raise ValueError where a step cannot fit into the device's memory, before the system kills the run for it.
+    """Raise ValueError where a step cannot fit into the device's memory, before the system kills the run.
 
-    What fits by this estimate may still be too much: it counts what every step needs at least.
+    The estimate is a lower bound: a step that passes this check may still run out of memory.
     """
     available = device_bytes(device)
     fixed = state_bytes(model, config.optimizer)
@@ -40,7 +40,7 @@ def check_memory(config: RunConfig, model: SyCoCa, device: torch.device, micro_b
 
 @contextmanager
 def explained_out_of_memory(micro_batch_size: int, device: torch.device) -> Iterator[None]:
-    """Let a batch that does not fit say so, and what to do."""
+    """Context that turns out-of-memory errors into a MemoryError with the batch size and a remedy."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -54,20 +54,20 @@ def explained_out_of_memory(micro_batch_size: int, device: torch.device) -> Iter
 
 @contextmanager
 def explained_full_disk(config: RunConfig) -> Iterator[None]:
-    """Let a full disk say that nothing is lost but the last steps, and how to go on."""
+    """Context that turns errors of a full disk into an OSError with the command that resumes the run."""
     try:
         yield
     except (OSError, SafetensorError) as error:
         if not _is_full_disk(error):
             raise
         raise OSError(
-            f"the disk of {config.out} is full; checkpoints written before are intact: free some space and go on with"
+            f"the disk of {config.out} is full; checkpoints written before are intact: free some space and resume with"
             f" {config.resume_command()}",
         ) from error
 
 
 def device_bytes(device: torch.device) -> int:
-    """Return the whole memory of a GPU, or what this machine (or its container) lets a process use."""
+    """Return the total memory of a GPU, or the memory that the system or its container allows a process."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**63
@@ -77,7 +77,7 @@ def device_bytes(device: torch.device) -> int:
 
 
 def usable_cores() -> int:
-    """Return how many processors the system, or its container, lets this process use."""
+    """Return the number of processors that the system or its container allows this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -88,7 +88,7 @@ def state_bytes(model: SyCoCa, optimizer: OptimizerConfig) -> int:
 
 
 def gigabytes(size: int) -> str:
-    """Return a number of bytes as people read it."""
+    """Return a readable size in GiB."""
     return f"{size / 2**30:,.2f} GiB"
 
 
@@ -96,7 +96,7 @@ def _least_bytes_per_pair(model: SyCoCa) -> int:
     image, text, decoder = model.config.image_encoder, model.config.text_encoder, model.config.text_decoder
     image_learns, text_learns = _learns(model.image_encoder.blocks), _learns(model.text_encoder.blocks)
     numbers = 3 * image.image_size**2
-    # Frozen blocks keep nothing unless gradients pass through them.
+    # Frozen blocks save no activations unless gradients pass through them.
     if image_learns:
         numbers += _STATES_PER_BLOCK * image.num_patches * image.width * image.depth
     if decoder is not None and text_learns:

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: a bar with rate, remaining time and losses on a terminal, lines elsewhere."""
+"""Progress of a run: a bar with throughput, remaining time and losses on a terminal, lines elsewhere."""
 
 import time
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ _SHOWN_OF_VALIDATION = {
 
 @final
 class RunProgress:
-    """Shows a run on the console and keeps its lines in ``log.txt``; a tracker among others."""
+    """Tracker that shows a run on the console and writes its lines to ``log.txt``."""
 
     def __init__(self, *, steps: int, first_step: int, console: Console, log_path: Path | None) -> None:
         self._console = console
@@ -42,14 +42,14 @@ class RunProgress:
         self._task_id = None
 
     def line(self, text: str) -> None:
-        """Say one line."""
+        """Print and log one line."""
         self._keep(text)
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def advance(self, step: int) -> None:
-        """Tell that a step is done; the bar appears with the first."""
+        """Advance the bar to ``step``; it appears with the first step."""
         if self._first_done is None:
-            # The first step warms up; the pace is that of the others.
+            # The first step includes warm-up, so the throughput is measured from its end.
             self._first_done = (step, time.perf_counter())
         if self._bar is None:
             return
@@ -59,7 +59,7 @@ class RunProgress:
         self._bar.update(self._task_id, completed=step)
 
     def log(self, step: int, values: Mapping[str, Number]) -> None:
-        """Show the values of a step: beside the bar or on a line; validation always on a line of its own."""
+        """Show the values of a step beside the bar or on a line; validation values always on a line of their own."""
         losses = _chosen(values, _SHOWN_IN_TRAINING)
         if losses:
             self._show_losses(step, losses, values["images_per_second"])
@@ -68,7 +68,7 @@ class RunProgress:
             self.line(f"step {step:,}  validation  {validation}")
 
     def close(self) -> None:
-        """Take the bar away and close the log."""
+        """Remove the bar and close the log."""
         if self._bar is not None:
             self._bar.stop()
         if self._log_file is not None:
@@ -84,7 +84,7 @@ class RunProgress:
             self._bar.update(self._task_id, shown=text)
 
     def _remaining(self, step: int) -> str:
-        """Return the time to the end at the pace so far, in hours, minutes and seconds."""
+        """Return the estimated remaining time as hours, minutes and seconds."""
         if self._first_done is None or step == self._first_done[0]:
             return "unknown time"
         first_step, first_at = self._first_done
@@ -98,7 +98,7 @@ class RunProgress:
 
 
 def quiet_console() -> Console:
-    """Return a console that says nothing, for processes beside the main one and for callers who want none."""
+    """Return a console without output, for ranks other than 0 and callers that pass no console."""
     return Console(quiet=True, force_terminal=False)
 
 

@@ -1,5 +1,4 @@
-"""Where logged values go: a JSON-lines file that never fails, TensorBoard files, Weights & Biases, and whatever has
-the interface."""
+"""Trackers of logged values: a JSON Lines file, TensorBoard and Weights & Biases."""
 
 import importlib
 import math
@@ -16,14 +15,14 @@ Number = int | float
 
 @runtime_checkable
 class Tracker(Protocol):
-    """Takes the values of a step."""
+    """Records the logged values of each step."""
 
     def log(self, step: int, values: Mapping[str, Number]) -> None:
         """Record values by name."""
         ...
 
     def close(self) -> None:
-        """Finish what was begun."""
+        """Flush and close."""
         ...
 
 
@@ -37,7 +36,7 @@ class MetricsFile:
         self._lines.keep(sum((record["step"] or 0) <= first_step for record in self._lines.records))
 
     def log(self, step: int, values: Mapping[str, Number]) -> None:
-        """Append one line; a number that is not finite becomes null, as JSON has no word for it."""
+        """Append one line; a number that is not finite becomes null, since JSON has no NaN."""
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self._lines.append({"step": step, **finite})
 
@@ -55,7 +54,7 @@ class TensorBoard:
         self._writer = SummaryWriter(str(folder), purge_step=first_step + 1)
 
     def log(self, step: int, values: Mapping[str, Number]) -> None:
-        """Add one point to every curve."""
+        """Write one scalar per value."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
@@ -66,14 +65,14 @@ class TensorBoard:
 
 @final
 class WeightsAndBiases:
-    """A run at Weights & Biases, online, offline or disabled as its own settings (``WANDB_MODE``) say.
+    """A run at Weights & Biases: online, offline or disabled, as ``WANDB_MODE`` sets.
 
-    The run's id stays in the file ``id_path``: a resumed run goes on under it. Values of steps that are done again
-    after a kill are not taken twice, which Weights & Biases sees to; they are the same to the last bit.
+    The file ``id_path`` keeps the run's id, which a resumed run uses again. Weights & Biases ignores the values of steps
+    that are repeated after a kill; they are the same to the last bit.
     """
 
     def __init__(self, project: str, config: Mapping[str, Any], *, id_path: Path) -> None:
-        """Begin or go on; raises ValueError where wandb is not installed or cannot start (no login, no network)."""
+        """Start or resume; raises ValueError where wandb is not installed or cannot start (no login, no network)."""
         wandb = import_wandb()
         run_id = id_path.read_text(encoding="utf-8").strip() if id_path.exists() else None
         folder = id_path.parent
@@ -83,7 +82,7 @@ class WeightsAndBiases:
             )
         except wandb.Error as error:
             raise ValueError(
-                f"Weights & Biases did not start: {error} WANDB_MODE=offline keeps all here, to be sent later"
+                f"Weights & Biases did not start: {error} WANDB_MODE=offline stores the run locally for a later sync"
             ) from error
         write_text(id_path, f"{self._run.id}\n")
 
@@ -92,12 +91,12 @@ class WeightsAndBiases:
         self._run.log(dict(values), step=step)
 
     def close(self) -> None:
-        """Send what is left and finish."""
+        """Send remaining values and finish the run."""
         self._run.finish()
 
 
 def import_wandb() -> ModuleType:
-    """Return the package of Weights & Biases, which only those install who use it; ValueError without it."""
+    """Import the optional package wandb; raises ValueError where it is not installed."""
     try:
         return importlib.import_module("wandb")
     except ModuleNotFoundError as error:
@@ -114,12 +113,12 @@ class Trackers:
         self._trackers = tuple(trackers)
 
     def log(self, step: int, values: Mapping[str, Number]) -> None:
-        """Hand the values to all."""
+        """Pass the values to every tracker."""
         for tracker in self._trackers:
             tracker.log(step, values)
 
     def close(self) -> None:
-        """Close all."""
+        """Close every tracker."""
         for tracker in self._trackers:
             tracker.close()
 
