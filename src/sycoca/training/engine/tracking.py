@@ -67,8 +67,8 @@ class TensorBoard:
 class WeightsAndBiases:
     """A run at Weights & Biases: online, offline or disabled, as ``WANDB_MODE`` sets.
 
-    The file ``id_path`` keeps the run's id, which a resumed run uses again. Weights & Biases ignores the values of steps
-    that are repeated after a kill; they are the same to the last bit.
+    The file ``id_path`` keeps the run's id, which a resumed run uses again. Weights & Biases ignores the values of
+    steps that are repeated after a kill; they are the same to the last bit.
     """
 
     def __init__(self, project: str, config: Mapping[str, Any], *, id_path: Path) -> None:
