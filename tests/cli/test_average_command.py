@@ -26,8 +26,8 @@ def test_says_what_the_mean_is_made_of(folders: tuple[Path, Path], tmp_path: Pat
     assert captured.out == f"{out}\n"
     assert captured.err.splitlines() == [
         f"0.75 of {start} and 0.25 of {end}: image encoder, text encoder, text decoder, temperature",
-        f"only in {start}, as it is there: image decoder",
-        f"only in {end}, as it is there: head for answers",
+        f"copied from {start}, the only one that has it: image decoder",
+        f"copied from {end}, the only one that has it: head for answers",
     ]
     card = " ".join((out / "README.md").read_text("utf-8").split())
     assert f"(WiSE-FT, arXiv 2109.01903): 0.75 of `{start}` and 0.25 of `{end}`" in card
@@ -56,5 +56,5 @@ def test_mistakes_are_one_line(folders: tuple[Path, Path], tmp_path: Path, capsy
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith("sycoca: alpha must lie between 0")
-    assert lines[1].startswith("sycoca: nowhere is no folder")
+    assert lines[1].startswith("sycoca: nowhere is not a folder")
     assert not (tmp_path / "x").exists()

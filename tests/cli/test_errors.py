@@ -131,7 +131,7 @@ def change_tensors(weights: Path, change: Callable[[dict[str, torch.Tensor]], ob
 
 
 def test_weights_with_a_missing_an_extra_and_a_misshapen_tensor(fails, weights: Path, tmp_path: Path):
-    remedy = "it does not belong to config.json beside it: copy the whole folder again"
+    remedy = "it does not belong to the config.json beside it: copy the whole folder again"
     path = change_tensors(weights, lambda tensors: tensors.pop("log_logit_scale"))
     photo().save(tmp_path / "a.png")
     assert fails("caption", weights, tmp_path / "a.png") == f"{path} lacks log_logit_scale; {remedy}"
@@ -143,7 +143,7 @@ def test_weights_with_a_missing_an_extra_and_a_misshapen_tensor(fails, weights: 
         f"{path} has in another shape log_logit_scale (2,) instead of (1,); {remedy}"
     )
     (weights / "model.safetensors").write_bytes(b"half")
-    assert fails("caption", weights, tmp_path / "a.png").startswith(f"{path} is damaged or no safetensors file: ")
+    assert fails("caption", weights, tmp_path / "a.png").startswith(f"{path} is damaged or not a safetensors file: ")
 
 
 def test_weights_of_a_newer_version(fails, weights: Path, tmp_path: Path):

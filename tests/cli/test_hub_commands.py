@@ -119,7 +119,7 @@ def test_what_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["caption", "hf:me/nothing", str(tmp_path / "a.png")]) == 1
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
-    assert "me/nothing is not there, or is hidden from visitors without a token; check the name" in said[1]
+    assert "me/nothing does not exist, or is hidden from users without a token; check the name" in said[1]
 
 
 def test_push_prints_the_commit(

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from sycoca.weights.atomic_folder import atomic_folder
 
 
-def test_appears_only_when_it_is_whole(tmp_path):
+def test_appears_only_when_it_is_complete(tmp_path):
     target = tmp_path / "deep" / "folder"
     with atomic_folder(target) as unfinished:
         (unfinished / "inside").mkdir()
@@ -18,7 +18,7 @@ def test_appears_only_when_it_is_whole(tmp_path):
     assert [path.name for path in target.parent.iterdir()] == ["folder"]
 
 
-def test_takes_the_place_of_what_was_there(tmp_path):
+def test_replaces_an_existing_folder(tmp_path):
     target = tmp_path / "folder"
     target.mkdir()
     (target / "old").write_text("old")
@@ -29,7 +29,7 @@ def test_takes_the_place_of_what_was_there(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
-def test_an_error_leaves_everything_as_it_was(tmp_path):
+def test_an_error_changes_nothing(tmp_path):
     target = tmp_path / "folder"
     target.mkdir()
 
@@ -45,7 +45,7 @@ def test_an_error_leaves_everything_as_it_was(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
-def test_others_may_read_it_as_the_umask_says(tmp_path):
+def test_permissions_follow_the_umask(tmp_path):
     old = os.umask(0o022)
     try:
         with atomic_folder(tmp_path / "folder") as unfinished:

@@ -1,4 +1,4 @@
-"""Weights between two others: by hand, at both ends, with parts that only one has, and what cannot be averaged."""
+"""WiSE-FT averages: by hand, at both ends, with components that only one model has; and what cannot be averaged."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from sycoca.weights.folder import load_weights, save_weights
 
 
 def saved(folder: Path, **changes: Any) -> Path:
-    """Write a model of other random weights with every call; ``changes`` are those of `small_predictor`."""
+    """Write a model with different random weights at every call; ``changes`` are those of `small_predictor`."""
     predictor = small_predictor(**changes)
     save_weights(folder, predictor.model.float(), predictor.tokenizer, predictor.config)
     return folder
@@ -49,13 +49,13 @@ def test_every_tensor_is_the_mean_by_hand(start: Path, end: Path):
         assert torch.equal(tensor.flatten(), torch.tensor(by_hand, dtype=torch.float64).float()), name
     assert averaged.config == load_weights(end).config
     assert not averaged.model.training
-    assert averaged.story == (
+    assert averaged.summary == (
         f"0.7 of `{start}` and 0.3 of `{end}`: image encoder, text encoder, text decoder, image decoder, temperature",
     )
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
-def test_the_ends_are_there_to_the_last_bit(start: Path, end: Path, alpha: float):
+def test_alpha_0_and_1_give_the_inputs_to_the_last_bit(start: Path, end: Path, alpha: float):
     # Minus zero and infinity would not survive 1 * x + 0 * y.
     loaded = load_weights(start)
     with torch.no_grad():
@@ -67,11 +67,11 @@ def test_the_ends_are_there_to_the_last_bit(start: Path, end: Path, alpha: float
         assert torch.equal(found[name].view(torch.int32), tensor.view(torch.int32)), name
 
 
-def test_it_can_be_saved_and_used(start: Path, end: Path, tmp_path: Path):
+def test_the_mean_can_be_saved_and_used(start: Path, end: Path, tmp_path: Path):
     averaged = average_weights(start, end)
     save_weights(tmp_path / "mean", averaged.model, averaged.tokenizer, averaged.config)
     assert load_weights(tmp_path / "mean").config == averaged.config
-    assert averaged.story[0].startswith(f"0.5 of `{start}` and 0.5 of `{end}`: ")
+    assert averaged.summary[0].startswith(f"0.5 of `{start}` and 0.5 of `{end}`: ")
 
 
 def test_the_mean_of_half_precisions_is_rounded_once(start: Path, end: Path, tmp_path: Path):
@@ -85,8 +85,8 @@ def test_the_mean_of_half_precisions_is_rounded_once(start: Path, end: Path, tmp
     assert not torch.equal(mean, 0.7 * one + 0.3 * two)
 
 
-def test_parts_that_one_lacks_are_the_others(tmp_path: Path):
-    """A fine-tuning for classes, as it is: decoders left behind, a head added."""
+def test_components_that_one_lacks_are_copied_from_the_other(tmp_path: Path):
+    """A fine-tuned classifier: without decoders, with a head."""
     start = saved(tmp_path / "start", normalizes_patches=False)
     end = saved(
         tmp_path / "end",
@@ -105,9 +105,9 @@ def test_parts_that_one_lacks_are_the_others(tmp_path: Path):
     assert not torch.equal(found["text_encoder.positions"], before["text_encoder.positions"])
     assert averaged.config.class_names == ("circle", "square")
     assert not averaged.config.normalizes_patches
-    assert averaged.story[1:] == (
-        f"only in `{start}`, as it is there: text decoder, image decoder",
-        f"only in `{end}`, as it is there: head for classes",
+    assert averaged.summary[1:] == (
+        f"copied from `{start}`, the only one that has it: text decoder, image decoder",
+        f"copied from `{end}`, the only one that has it: head for classes",
     )
     save_weights(tmp_path / "mean", averaged.model, averaged.tokenizer, averaged.config)
     assert load_weights(tmp_path / "mean").model.class_head is not None
@@ -119,7 +119,7 @@ def test_a_head_of_the_start_is_kept(tmp_path: Path):
     averaged = average_weights(start, end)
     assert averaged.config.answers == ("yes", "no")
     assert averaged.config.answers_exclude_each_other
-    assert averaged.story[1] == f"only in `{start}`, as it is there: head for answers"
+    assert averaged.summary[1] == f"copied from `{start}`, the only one that has it: head for answers"
 
 
 def test_single_tensors_of_a_part_that_both_have_are_named(tmp_path: Path):
@@ -128,12 +128,12 @@ def test_single_tensors_of_a_part_that_both_have_are_named(tmp_path: Path):
     assert decoder is not None
     start = saved(tmp_path / "start", model_image_decoder=replace(decoder, mask_tokens="encoder"))
     end = saved(tmp_path / "end", model_image_decoder=None)
-    story = average_weights(start, end).story
-    assert story[1] == f"only in `{start}`, as it is there: image decoder, image_encoder.mask_token"
+    summary = average_weights(start, end).summary
+    assert summary[1] == f"copied from `{start}`, the only one that has it: image decoder, image_encoder.mask_token"
 
 
 @pytest.mark.parametrize("alpha", [-0.1, 1.1])
-def test_alpha_is_a_share(alpha: float):
+def test_alpha_lies_between_0_and_1(alpha: float):
     with pytest.raises(ValueError, match=r"alpha must lie between 0 \(the start\) and 1 \(the end\), got"):
         average_weights("one", "two", alpha=alpha)
 
@@ -164,7 +164,7 @@ def test_other_tokenizers_are_refused(start: Path, tmp_path: Path):
         (
             {"model_num_classes": 2, "class_names": ("a", "b")},
             {"model_num_classes": 2, "class_names": ("b", "a")},
-            "their heads have other class_names",
+            "their heads have different class_names",
         ),
         (
             {"model_num_answers": 2, "answers": ("a", "b")},
@@ -176,7 +176,7 @@ def test_other_tokenizers_are_refused(start: Path, tmp_path: Path):
             {},
             r"transforms.std is \(0.5, 0.5, 0.5\) in the first and \(0.26",
         ),
-        ({"normalizes_patches": False}, {}, "only one of their image decoders predicts patches normalized"),
+        ({"normalizes_patches": False}, {}, "only one of their image decoders predicts pixels normalized"),
     ],
 )
 def test_other_heads_and_pixels_are_refused(tmp_path: Path, one: dict[str, Any], two: dict[str, Any], said: str):

@@ -1,4 +1,4 @@
-"""Files as they occur are read; what would run code is refused by name and does not run."""
+"""Common checkpoint formats are read; files that would run code are refused by name, and the code does not run."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def assert_same(path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin", ".ckpt"])
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
 @pytest.mark.parametrize("nested", [None, "state_dict", "model"])
-def test_wrappers_and_nesting_are_taken_off(tmp_path: Path, suffix: str, prefix: str, nested: str | None):
+def test_wrappers_and_nesting_are_removed(tmp_path: Path, suffix: str, prefix: str, nested: str | None):
     named: dict[str, Any] = {prefix + name: tensor for name, tensor in TENSORS.items()}
     content = named if nested is None else {"epoch": 3, "name": "a run", nested: named, "optimizer": {"state": {}}}
     torch.save(content, tmp_path / f"model{suffix}")
@@ -49,7 +49,7 @@ def test_safetensors_and_half_precision(tmp_path: Path):
     assert read_checkpoint(tmp_path / "model.safetensors").tensors["logit_scale"].dtype == torch.float32
 
 
-def test_double_precision_stays(tmp_path: Path):
+def test_double_precision_is_kept(tmp_path: Path):
     save_file({name: tensor.double() for name, tensor in TENSORS.items()}, tmp_path / "model.safetensors")
     assert read_checkpoint(tmp_path).tensors["logit_scale"].dtype == torch.float64
 
@@ -71,7 +71,7 @@ def test_a_folder_prefers_the_name_and_then_the_safe_format(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("suffix", "save"), [(".safetensors", save_file), (".bin", torch.save)])
-def test_files_in_several_pieces_are_put_together(tmp_path: Path, suffix: str, save: Callable[[object, Path], object]):
+def test_sharded_checkpoints_are_joined(tmp_path: Path, suffix: str, save: Callable[[object, Path], object]):
     weight_map: dict[str, str] = {}
     for number, (name, tensor) in enumerate(TENSORS.items()):
         save({name: tensor}, tmp_path / f"model-{number}{suffix}")
@@ -80,12 +80,12 @@ def test_files_in_several_pieces_are_put_together(tmp_path: Path, suffix: str, s
     assert_same(tmp_path)
 
 
-def test_an_index_without_pieces_is_refused(tmp_path: Path):
+def test_an_index_without_shards_is_refused(tmp_path: Path):
     (tmp_path / "model.safetensors.index.json").write_text("{}")
     with pytest.raises(ValueError, match=r"index\.json names no files \(weight_map\)"):
         read_checkpoint(tmp_path)
     (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"a": "gone.safetensors"}}')
-    with pytest.raises(ValueError, match=r"gone\.safetensors is damaged or no safetensors file"):
+    with pytest.raises(ValueError, match=r"gone\.safetensors is damaged or not a safetensors file"):
         read_checkpoint(tmp_path)
 
 
@@ -118,7 +118,7 @@ def test_a_torchscript_program_is_refused(tmp_path: Path):
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint at all", None])
-def test_damaged_files_are_one_line(tmp_path: Path, suffix: str, content: bytes | None):
+def test_damaged_files_give_an_error_of_one_line(tmp_path: Path, suffix: str, content: bytes | None):
     path = tmp_path / f"model{suffix}"
     if content is None:
         (torch.save if suffix == ".pt" else save_file)(TENSORS, path)
@@ -139,9 +139,9 @@ def test_other_contents_are_refused(tmp_path: Path, content: Any, message: str):
         read_checkpoint(tmp_path / "model.pt")
 
 
-def test_what_is_not_there_and_what_is_no_checkpoint_are_named(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"nowhere\.pt is not there"):
+def test_missing_files_and_other_suffixes_are_named(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"nowhere\.pt does not exist"):
         read_checkpoint(tmp_path / "nowhere.pt")
     (tmp_path / "model.onnx").write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"no checkpoint that can be read: its name should end with \.safetensors"):
+    with pytest.raises(ValueError, match=r"cannot be read as a checkpoint: its name should end with \.safetensors"):
         read_checkpoint(tmp_path / "model.onnx")

@@ -1,4 +1,4 @@
-"""From files of other projects to weights folders that can be used, and back."""
+"""Conversion of other projects' files into usable weights folders, and back."""
 
 import json
 from dataclasses import replace
@@ -76,7 +76,7 @@ def small_tokenizer(path: Path) -> Path:
     return path
 
 
-def test_a_coca_checkpoint_captions_and_goes_back_bit_for_bit(
+def test_a_converted_coca_captions_and_exports_bit_for_bit(
     coca: SyCoCa, tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str]
 ):
     theirs, _ = open_clip_tensors(coca)
@@ -85,7 +85,10 @@ def test_a_coca_checkpoint_captions_and_goes_back_bit_for_bit(
     assert main(["convert", "from-open-clip", str(file), "--out", str(weights)]) == 0
     said = capsys.readouterr()
     assert said.out.strip() == str(weights)
-    assert "assumed, as no shape shows it: 2 and 1 heads, gelu, 8 pooler heads, [CLS] mask shifted" in said.err
+    assert (
+        "assumed, since tensor shapes do not show it: 2 and 1 heads, gelu, 8 pooler heads, [CLS] mask shifted"
+        in said.err
+    )
     assert f"{sum(tensor.numel() for tensor in theirs.values()):,} parameters" in said.err
 
     predictor = sycoca.load(weights, device="cpu")
@@ -103,7 +106,7 @@ def test_a_coca_checkpoint_captions_and_goes_back_bit_for_bit(
     assert "correct_cls_mask" not in described["text_cfg"]
 
 
-def test_the_folder_for_open_clip_is_read_again(coca: SyCoCa, tmp_path: Path):
+def test_the_exported_folder_can_be_converted_again(coca: SyCoCa, tmp_path: Path):
     save_file(open_clip_tensors(coca)[0], tmp_path / "model.safetensors")
     from_open_clip(tmp_path / "model.safetensors", tmp_path / "first")
     conversion = to_open_clip(tmp_path / "first", tmp_path / "theirs")
@@ -117,11 +120,11 @@ def test_the_folder_for_open_clip_is_read_again(coca: SyCoCa, tmp_path: Path):
     assert second.config.transforms == first.config.transforms
     assert all(torch.equal(a, b) for a, b in zip(first.model.parameters(), second.model.parameters(), strict=True))
     torch.save({}, tmp_path / "theirs" / "precious.pt")
-    with pytest.raises(ValueError, match="theirs is there and holds other things"):
+    with pytest.raises(ValueError, match="theirs exists and holds other files"):
         to_open_clip(tmp_path / "first", tmp_path / "theirs")
 
 
-def test_what_open_clip_has_no_place_for_is_left_behind_and_named(coca: SyCoCa, tmp_path: Path):
+def test_components_that_open_clip_lacks_are_dropped_and_named(coca: SyCoCa, tmp_path: Path):
     save_file(open_clip_tensors(coca)[0], tmp_path / "model.safetensors")
     from_open_clip(tmp_path / "model.safetensors", tmp_path / "weights")
     loaded = load_weights(tmp_path / "weights")
@@ -154,7 +157,7 @@ def test_another_vocabulary_needs_its_tokenizer(tmp_path: Path, name: str, photo
     assert "the vocabulary is not CLIP's" in conversion.notices[0]
 
 
-def test_pixels_are_those_of_the_folder(tmp_path: Path):
+def test_transforms_are_those_of_the_folder(tmp_path: Path):
     source = save_golden(tmp_path / "theirs", "clip")
     path = source / "open_clip_config.json"
     pixels: dict[str, Any] = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.5, 0.5], "resize_mode": "squash"}
@@ -162,7 +165,10 @@ def test_pixels_are_those_of_the_folder(tmp_path: Path):
     path.write_text(json.dumps(described | {"preprocess_cfg": pixels | {"interpolation": "bilinear"}}))
     tokenizer = small_tokenizer(tmp_path / "tokenizer.json")
     conversion = from_open_clip(source, tmp_path / "weights", tokenizer_path=tokenizer)
-    assert conversion.notices == ("pictures were resized by bilinear there and are resized bicubically here",)
+    assert conversion.notices == (
+        "the model was trained on images resized with bilinear interpolation; here they are resized with bicubic"
+        " interpolation",
+    )
     transforms = load_weights(tmp_path / "weights").config.transforms
     assert (transforms.mean, transforms.std, transforms.resize) == ((0.5, 0.5, 0.5), (0.25, 0.5, 0.5), "squash")
     path.write_text(json.dumps(described | {"preprocess_cfg": pixels | {"resize_mode": "longest"}}))
@@ -170,7 +176,7 @@ def test_pixels_are_those_of_the_folder(tmp_path: Path):
         from_open_clip(source, tmp_path / "weights", tokenizer_path=tokenizer)
 
 
-def test_a_clip_of_hugging_face_is_used_and_its_pixels_read(tmp_path: Path, photo: Path):
+def test_a_hugging_face_clip_can_be_used_with_its_transforms(tmp_path: Path, photo: Path):
     source = tmp_path / "theirs"
     source.mkdir()
     for name in ("config.json", "model.safetensors"):
@@ -185,7 +191,9 @@ def test_a_clip_of_hugging_face_is_used_and_its_pixels_read(tmp_path: Path, phot
 
 
 @pytest.mark.parametrize("name", ["hf_vit", "hf_vit_mae"])
-def test_a_vit_becomes_an_image_encoder_to_start_from(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]):
+def test_a_vit_becomes_an_image_encoder_that_initializes_training(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+):
     out = tmp_path / "encoder"
     assert main(["convert", "from-hf-clip", str(GOLDENS / name), "--out", str(out)]) == 0
     said = capsys.readouterr().err
@@ -207,7 +215,7 @@ def test_other_models_of_hugging_face_are_refused(tmp_path: Path, capsys: pytest
     assert "hidden_act is 'gelu_pytorch_tanh'; gelu and quick_gelu" in capsys.readouterr().err
 
 
-def test_a_vocabulary_of_the_same_size_is_looked_at(tmp_path: Path):
+def test_a_vocabulary_of_the_same_size_is_compared(tmp_path: Path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip"}))
     vocabulary = {f"piece {number}": number for number in range(CLIP_VOCAB_SIZE)}
     (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))

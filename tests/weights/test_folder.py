@@ -26,8 +26,8 @@ def predictor() -> Predictor:
 
 @pytest.fixture
 def folder(tmp_path, predictor: Predictor):
-    origin = Provenance(story="Found in a test.")
-    save_weights(tmp_path / "weights", predictor.model, predictor.tokenizer, predictor.config, origin=origin)
+    provenance = Provenance(summary="Found in a test.")
+    save_weights(tmp_path / "weights", predictor.model, predictor.tokenizer, predictor.config, provenance=provenance)
     return tmp_path / "weights"
 
 
@@ -36,7 +36,7 @@ def change_config(folder, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-def test_everything_comes_back(tmp_path):
+def test_loading_restores_everything(tmp_path):
     predictor = small_predictor(
         masking=MaskingConfig(strategy="inverse", score="caption", hides_from_captioning=False),
         transforms=ImageTransformConfig(mean=(0.1, 0.2, 0.3), resize="squash"),
@@ -55,7 +55,7 @@ def test_everything_comes_back(tmp_path):
     assert loaded.tokenizer.encode(text, 20) == predictor.tokenizer.encode(text, 20)
 
 
-def test_a_model_without_decoders_comes_back(tmp_path):
+def test_a_model_without_decoders_can_be_loaded(tmp_path):
     predictor = small_predictor(model_text_decoder=None, model_image_decoder=None)
     save_weights(tmp_path / "w", predictor.model, predictor.tokenizer, predictor.config)
     loaded = load_weights(tmp_path / "w")
@@ -76,7 +76,7 @@ def test_the_folder_holds_four_readable_files(folder):
     assert "Found in a test." in (folder / "README.md").read_text()
 
 
-def test_what_is_there_is_replaced(folder, predictor: Predictor):
+def test_an_existing_folder_is_replaced(folder, predictor: Predictor):
     with torch.no_grad():
         predictor.model.log_logit_scale.fill_(1.5)
     save_weights(folder, predictor.model, predictor.tokenizer, predictor.config)
@@ -84,10 +84,10 @@ def test_what_is_there_is_replaced(folder, predictor: Predictor):
     assert [path.name for path in folder.parent.iterdir()] == ["weights"]
 
 
-def test_what_was_done_before_is_remembered(folder, predictor: Predictor):
+def test_history_is_kept(folder, predictor: Predictor):
     loaded = load_weights(folder)
-    origin = Provenance(story="Tried again.")
-    save_weights(folder, loaded.model, loaded.tokenizer, loaded.config, origin=origin)
+    provenance = Provenance(summary="Tried again.")
+    save_weights(folder, loaded.model, loaded.tokenizer, loaded.config, provenance=provenance)
     assert load_weights(folder).config.history == ("Found in a test.", "Tried again.")
     assert "1. Found in a test.\n1. Tried again." in (folder / "README.md").read_text()
     save_weights(folder, predictor.model, predictor.tokenizer, predictor.config)
@@ -107,7 +107,7 @@ def test_a_failed_save_leaves_the_old_folder(folder, predictor: Predictor, monke
 
 def test_refuses_to_replace_something_else(folder, predictor: Predictor, tmp_path):
     (folder / "thesis.tex").write_text("years of work")
-    with pytest.raises(ValueError, match=r"no weights folder \(thesis\.tex would be lost\)"):
+    with pytest.raises(ValueError, match=r"is not a weights folder \(thesis\.tex would be deleted\)"):
         save_weights(folder, predictor.model, predictor.tokenizer, predictor.config)
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="choose another name"):
@@ -115,7 +115,7 @@ def test_refuses_to_replace_something_else(folder, predictor: Predictor, tmp_pat
     assert (folder / "thesis.tex").exists()
 
 
-def test_refuses_to_save_parts_that_do_not_belong_together(tmp_path, predictor: Predictor):
+def test_refuses_to_save_mismatched_model_and_config(tmp_path, predictor: Predictor):
     other = replace(predictor.config, model=replace(predictor.config.model, embed_dim=12))
     with pytest.raises(ValueError, match="the config to save is of another model"):
         save_weights(tmp_path / "w", predictor.model, predictor.tokenizer, other)
@@ -129,7 +129,7 @@ def test_refuses_a_folder_that_lacks_a_file(folder, name: str):
 
 
 def test_refuses_what_is_no_folder(tmp_path):
-    with pytest.raises(ValueError, match="nowhere is no folder; a weights folder holds"):
+    with pytest.raises(ValueError, match="nowhere is not a folder; a weights folder holds"):
         load_weights(tmp_path / "nowhere")
 
 
@@ -141,7 +141,7 @@ def test_refuses_a_newer_format(folder):
         load_weights(folder)
 
 
-def test_an_older_format_keeps_loading_with_defaults_for_what_it_did_not_know(folder, monkeypatch: pytest.MonkeyPatch):
+def test_older_formats_load_with_defaults_for_newer_fields(folder, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sycoca.weights.config.FORMAT_VERSION", FORMAT_VERSION + 1)
     path = folder / "config.json"
     plain = json.loads(path.read_text())
@@ -200,7 +200,7 @@ def test_refuses_missing_tensors_by_name(folder):
         load_weights(folder)
 
 
-def test_refuses_left_over_tensors_by_name(folder):
+def test_refuses_unexpected_tensors_by_name(folder):
     change_tensors(folder, lambda tensors: tensors.update({f"extra.{i}": torch.ones(1) for i in range(7)}))
     with pytest.raises(ValueError, match=r"unknown to its config, extra\.0, .*extra\.4 and 2 more"):
         load_weights(folder)
@@ -213,9 +213,9 @@ def test_refuses_misshapen_tensors_by_name(folder):
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
-def test_refuses_numbers_that_no_weights_are(folder, dtype: torch.dtype):
+def test_refuses_other_dtypes_than_floating_point(folder, dtype: torch.dtype):
     change_tensors(folder, lambda tensors: tensors.update(log_logit_scale=torch.ones(1, dtype=dtype)))
-    with pytest.raises(ValueError, match=r"has no floating-point numbers in log_logit_scale;"):
+    with pytest.raises(ValueError, match=r"has other than floating-point values in log_logit_scale;"):
         load_weights(folder)
 
 
@@ -274,7 +274,7 @@ def test_a_sound_folder_passes_verification(folder):
 def test_verification_finds_numbers_that_are_not_finite(folder, value: float):
     change_tensors(folder, lambda tensors: tensors["text_encoder.positions"][3, 2:4].fill_(value))
     load_weights(folder)
-    said = r"2 of the \d+ numbers of text_encoder\.positions are not finite"
+    said = r"2 of the \d+ values of text_encoder\.positions are not finite"
     with pytest.raises(ValueError, match=said):
         verify_weights(folder)
 
@@ -295,12 +295,20 @@ def test_verification_finds_what_loading_finds(folder):
     ("file", "given", "told"),
     [
         ("theirs/open_clip_config.json", "theirs", "theirs has no config.json; sycoca convert from-open-clip {} --out"),
-        ("coca.pt", "coca.pt", "coca.pt is no folder; sycoca convert from-open-clip {} --out WEIGHTS makes a weights"),
+        (
+            "coca.pt",
+            "coca.pt",
+            "coca.pt is not a folder; sycoca convert from-open-clip {} --out WEIGHTS converts it into a weights",
+        ),
         ("theirs/config.json", "theirs", "theirs is a model of Hugging Face's transformers; sycoca convert from-hf-c"),
-        ("README.md", "README.md", "README.md is no folder; a weights folder holds config.json, model.safetensors, "),
+        (
+            "README.md",
+            "README.md",
+            "README.md is not a folder; a weights folder holds config.json, model.safetensors, ",
+        ),
     ],
 )
-def test_what_is_to_be_converted_first_is_told(tmp_path: Path, file: str, given: str, told: str):
+def test_errors_name_the_command_that_converts(tmp_path: Path, file: str, given: str, told: str):
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).write_text('{"model_type": "clip"}')
     with pytest.raises(ValueError, match=re.escape(told.format(tmp_path / given))):
@@ -308,5 +316,5 @@ def test_what_is_to_be_converted_first_is_told(tmp_path: Path, file: str, given:
 
 
 def test_a_file_of_a_weights_folder_is_not_the_folder(folder: Path):
-    with pytest.raises(ValueError, match=re.escape(f"is no folder; name the folder around it, {folder}")):
+    with pytest.raises(ValueError, match=re.escape(f"is not a folder; name the folder that contains it, {folder}")):
         load_weights(folder / "model.safetensors")

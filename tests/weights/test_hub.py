@@ -18,7 +18,7 @@ import sycoca
 from builders.hub_stand_in import READ_ONLY_TOKEN, TOKEN, HubStandIn
 from builders.predictors import photos, save_small_weights
 from sycoca.weights.config import FILE_NAMES, FORMAT_VERSION, read_weights_config
-from sycoca.weights.hub import HubPlace, local_weights, pinned_weights, upload
+from sycoca.weights.hub import HubRepository, local_weights, pinned_weights, upload
 from sycoca.weights.parts import load_parts, save_image_encoder
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the Hub's library does not
@@ -130,19 +130,21 @@ def test_a_path_never_touches_the_network(folder: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(folder.parent)
     for path in (folder, str(folder), "weights", Path("weights")):
         assert sycoca.load(path, device="cpu").model.num_parameters > 0
-    with pytest.raises(ValueError, match="hf:me/tiny is no folder"):
+    with pytest.raises(ValueError, match="hf:me/tiny is not a folder"):
         sycoca.load(Path("hf:me") / "tiny")
 
 
 @pytest.mark.parametrize("text", ["hf:", "hf:tiny", "hf:me/tiny/more", "hf:me/tiny@", "hf:me tiny/x"])
-def test_refuses_names_that_are_none(text: str):
-    with pytest.raises(ValueError, match=r"names nothing at the Hugging Face Hub; write hf:owner/name\[@revision\]"):
+def test_refuses_invalid_names(text: str):
+    with pytest.raises(
+        ValueError, match=r"is not a repository on the Hugging Face Hub; write hf:owner/name\[@revision\]"
+    ):
         local_weights(text)
 
 
 def test_names_are_written_as_they_are_read():
     for text in ("hf:me/tiny-2.0", "hf:me/tiny@refs/pr/1"):
-        assert str(HubPlace.parse(text)) == text
+        assert str(HubRepository.parse(text)) == text
 
 
 def only_line_of(error: pytest.ExceptionInfo[Exception]) -> str:
@@ -152,31 +154,31 @@ def only_line_of(error: pytest.ExceptionInfo[Exception]) -> str:
 
 
 def test_says_that_there_is_no_such_repository(hub: HubStandIn, monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(ValueError, match="is not there") as error:
+    with pytest.raises(ValueError, match="does not exist") as error:
         local_weights("hf:me/nothing")
     assert only_line_of(error) == (
-        f"{hub.url}/me/nothing is not there, or is hidden from visitors without a token; check the name, or log in"
+        f"{hub.url}/me/nothing does not exist, or is hidden from users without a token; check the name, or log in"
         " (hf auth login) or set HF_TOKEN"
     )
     monkeypatch.setenv("HF_TOKEN", READ_ONLY_TOKEN)
-    with pytest.raises(ValueError, match="is not there, or is hidden from the token in use; check the name"):
+    with pytest.raises(ValueError, match="does not exist, or is hidden from the token in use; check the name"):
         local_weights("hf:me/nothing")
 
 
-def test_private_weights_want_a_token(hub: HubStandIn, folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_private_weights_need_a_token(hub: HubStandIn, folder: Path, monkeypatch: pytest.MonkeyPatch):
     hub.add("me/secret", files_of(folder), private=True)
-    with pytest.raises(ValueError, match="me/secret is not there, or is hidden from visitors without a token"):
+    with pytest.raises(ValueError, match="me/secret does not exist, or is hidden from users without a token"):
         local_weights("hf:me/secret")
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert sycoca.load("hf:me/secret", device="cpu").model.num_parameters > 0
 
 
-def test_gated_weights_want_their_terms_accepted(hub: HubStandIn, folder: Path):
+def test_gated_weights_need_their_terms_accepted(hub: HubStandIn, folder: Path):
     hub.add("me/gated", files_of(folder), gated=True)
     with pytest.raises(ValueError, match="agree to its terms") as error:
         local_weights("hf:me/gated")
     assert only_line_of(error).startswith(
-        f"hf:me/gated is for those who agree to its terms: do so at {hub.url}/me/gated, and log in"
+        f"hf:me/gated is a gated repository: agree to its terms at {hub.url}/me/gated, and log in"
     )
 
 
@@ -193,28 +195,28 @@ def test_says_that_the_hub_cannot_be_reached(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(ConnectionError, match="does not answer") as error:
         local_weights("hf:me/tiny")
     said = only_line_of(error)
-    assert said.startswith("fetching hf:me/tiny failed, http://127.0.0.1:9 does not answer as it should: ")
-    assert said.endswith("; a folder that is copied here works by its path")
+    assert said.startswith("fetching hf:me/tiny failed, http://127.0.0.1:9 does not answer as expected: ")
+    assert said.endswith("; a copied folder can be named by its path")
     with pytest.raises(ConnectionError, match=r"publishing hf:me/tiny failed, http://127.0.0.1:9 does not") as error:
         upload_nothing(TOKEN)
     only_line_of(error)
 
 
-def test_says_that_the_hub_is_out_of_order(hub: HubStandIn, folder: Path):
+def test_says_that_the_hub_does_not_answer_as_expected(hub: HubStandIn, folder: Path):
     hub.add("me/tiny", files_of(folder))
     hub.broken = "revision"
-    with pytest.raises(ConnectionError, match=r"does not answer as it should: .*503") as error:
+    with pytest.raises(ConnectionError, match=r"does not answer as expected: .*503") as error:
         local_weights("hf:me/tiny")
     only_line_of(error)
 
 
-def test_says_that_publishing_broke_off(hub: HubStandIn, folder: Path):
+def test_says_that_publishing_was_interrupted(hub: HubStandIn, folder: Path):
     hub.broken = "storage"
-    with pytest.raises(ConnectionError, match=r"publishing hf:me/tiny failed, .* does not answer as it should: .*403"):
+    with pytest.raises(ConnectionError, match=r"publishing hf:me/tiny failed, .* does not answer as expected: .*403"):
         sycoca.push_to_hub(folder, "me/tiny", token=TOKEN)
 
 
-def test_says_that_the_hub_must_not_be_asked(hub: HubStandIn, monkeypatch: pytest.MonkeyPatch):
+def test_says_that_offline_mode_is_enabled(hub: HubStandIn, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ConnectionError, match="offline mode is enabled"):
         local_weights("hf:me/tiny")
@@ -237,8 +239,8 @@ def test_a_checkpoint_of_open_clip_is_named_and_not_fetched(hub: HubStandIn, fil
     with pytest.raises(ValueError, match="open_clip") as error:
         local_weights("hf:laion/coca")
     assert only_line_of(error) == (
-        "hf:laion/coca is a checkpoint of open_clip: hf download laion/coca fetches it, sycoca convert from-open-clip"
-        " brings it in"
+        "hf:laion/coca is a checkpoint of open_clip: download it with hf download laion/coca, then convert it with"
+        " sycoca convert from-open-clip"
     )
     assert hub.fetched_files() <= {"config.json", "open_clip_config.json"}
 
@@ -246,9 +248,11 @@ def test_a_checkpoint_of_open_clip_is_named_and_not_fetched(hub: HubStandIn, fil
 @pytest.mark.parametrize("files", [TRANSFORMERS, {"data.csv": b"a,b"}])
 def test_other_repositories_are_not_fetched(hub: HubStandIn, files: dict[str, bytes]):
     hub.add("openai/clip", files)
-    with pytest.raises(ValueError, match="no weights folder") as error:
+    with pytest.raises(ValueError, match="is not a weights folder") as error:
         local_weights("hf:openai/clip")
-    assert only_line_of(error).startswith("hf:openai/clip is no weights folder: it has no config.json with a format_")
+    assert only_line_of(error).startswith(
+        "hf:openai/clip is not a weights folder: it has no config.json with a format_"
+    )
     assert hub.fetched_files() <= {"config.json"}
 
 
@@ -264,13 +268,13 @@ def test_a_private_repository_stays_with_its_owner(hub: HubStandIn, folder: Path
     sycoca.push_to_hub(folder, "hf:me/secret", private=True, commit_message="Hush", token=TOKEN)
     assert hub.repositories["me/secret"].private
     sycoca.push_to_hub(folder, "me/secret", private=True, token=TOKEN)
-    with pytest.raises(ValueError, match="is not there, or is hidden"):
+    with pytest.raises(ValueError, match="does not exist, or is hidden"):
         local_weights("hf:me/secret")
 
 
 def test_private_weights_never_become_public(hub: HubStandIn, folder: Path):
     hub.add("me/open", {"README.md": b"all may read"})
-    with pytest.raises(ValueError, match="hf:me/open is there already and everybody can read it; make it private"):
+    with pytest.raises(ValueError, match="hf:me/open already exists and is public; make it private"):
         sycoca.push_to_hub(folder, "me/open", private=True, token=TOKEN)
     assert hub.repositories["me/open"].files == {"README.md": b"all may read"}
 
@@ -287,11 +291,11 @@ def test_an_image_encoder_alone_can_be_pushed(folder: Path, tmp_path: Path):
     assert all(torch.equal(tensor, whole.tensors[name]) for name, tensor in fetched.tensors.items())
 
 
-def test_nothing_unsound_is_pushed(hub: HubStandIn, folder: Path):
+def test_invalid_weights_are_not_pushed(hub: HubStandIn, folder: Path):
     tensors = load_file(folder / "model.safetensors")
     tensors["log_logit_scale"].fill_(torch.nan)
     save_file(tensors, folder / "model.safetensors")
-    with pytest.raises(ValueError, match="1 of the 1 numbers of log_logit_scale are not finite"):
+    with pytest.raises(ValueError, match="1 of the 1 values of log_logit_scale are not finite"):
         sycoca.push_to_hub(folder, "me/tiny", token=TOKEN)
     assert hub.requests == []
 
@@ -299,7 +303,7 @@ def test_nothing_unsound_is_pushed(hub: HubStandIn, folder: Path):
 def test_nothing_is_pushed_without_a_token_or_a_name(hub: HubStandIn, folder: Path):
     with pytest.raises(ValueError, match=r"publishing hf:me/tiny needs a token of the Hugging Face Hub: log in"):
         sycoca.push_to_hub(folder, "me/tiny")
-    with pytest.raises(ValueError, match="names nothing at the Hugging Face Hub"):
+    with pytest.raises(ValueError, match="is not a repository on the Hugging Face Hub"):
         sycoca.push_to_hub(folder, "tiny", token=TOKEN)
     with pytest.raises(ValueError, match="published on a repository's main branch; leave out the revision"):
         sycoca.push_to_hub(folder, "me/tiny@v2", token=TOKEN)

@@ -1,4 +1,4 @@
-"""Model cards: what people read, and what the Hugging Face Hub reads of them."""
+"""Model cards, as people and as the Hugging Face Hub read them."""
 
 import re
 from dataclasses import replace
@@ -15,7 +15,7 @@ from sycoca.weights.provenance import DataFacts, Measurement, Provenance
 PAIRS: dict[ObjectiveName, float] = {"contrastive": 1.0, "captioning": 2.0, "masked_image": 1.0}
 
 KNOWN = Provenance(
-    story="Trained in a test.",
+    summary="Trained in a test.",
     base="hf:somebody/her-model@0123abc",
     license="mit",
     objectives=PAIRS,
@@ -35,17 +35,17 @@ def predictor() -> Predictor:
     return small_predictor()
 
 
-def card_of(predictor: Predictor, origin: Provenance | None) -> ModelCard:
+def card_of(predictor: Predictor, provenance: Provenance | None) -> ModelCard:
     """Return the card as the Hub's own library reads it."""
-    config = predictor.config if origin is None else replace(predictor.config, history=(origin.story,))
-    return ModelCard(model_card(predictor.model, config, origin))
+    config = predictor.config if provenance is None else replace(predictor.config, history=(provenance.summary,))
+    return ModelCard(model_card(predictor.model, config, provenance))
 
 
 def section(card: ModelCard, title: str) -> str:
     return card.text.split(f"## {title}\n")[1].split("\n## ")[0]
 
 
-def test_the_hub_reads_its_head(predictor: Predictor):
+def test_the_hub_reads_the_front_matter(predictor: Predictor):
     assert card_of(predictor, KNOWN).data.to_dict() == {
         "library_name": "sycoca",
         "license": "mit",
@@ -63,20 +63,20 @@ def test_the_hub_reads_its_head(predictor: Predictor):
     }
 
 
-def test_what_is_not_known_is_not_in_the_head(predictor: Predictor):
+def test_unknown_facts_are_not_in_the_front_matter(predictor: Predictor):
     known = replace(KNOWN, license=None, base="runs/here/weights", trained_on=None, measurements=())
-    for origin in (known, None):
-        assert set(card_of(predictor, origin).data.to_dict()) == {"library_name", "pipeline_tag", "tags"}
+    for provenance in (known, None):
+        assert set(card_of(predictor, provenance).data.to_dict()) == {"library_name", "pipeline_tag", "tags"}
 
 
-def test_people_read_where_it_is_from_and_how_it_was_trained(predictor: Predictor):
+def test_the_card_tells_provenance_and_training(predictor: Predictor):
     card = card_of(predictor, KNOWN)
     num_parameters = sum(parameter.numel() for parameter in predictor.model.parameters())
     assert f"A model of {num_parameters:,} parameters that describes images, " in card.text
     assert section(card, "Provenance").strip() == "Trained in a test."
     training = section(card, "Training")
     for row in (
-        "| data | 12,000 samples of `hf:lambda/photos?split=train`; 7 were unusable and left out |",
+        "| data | 12,000 samples of `hf:lambda/photos?split=train`; 7 unusable ones skipped |",
         "| objectives | contrastive (weight 1), captioning (weight 2), masked image (weight 1) |",
         "| masking | attentive, scored by `token_max`; captioning sees 75% of the patches; 50% are reconstructed |",
         "| steps | 3 of 64 samples each |",
@@ -86,24 +86,24 @@ def test_people_read_where_it_is_from_and_how_it_was_trained(predictor: Predicto
     assert "```yaml\nseed: 5\ndata:\n  train: hf:lambda/photos?split=train\n```" in section(card, "Configuration")
 
 
-def test_people_read_how_good_it_is_and_on_what(predictor: Predictor):
+def test_the_card_tells_metrics_and_their_data(predictor: Predictor):
     measured = section(card_of(predictor, KNOWN), "Measured")
     assert "on 200 samples of `captions.jsonl?split=val|test`" in measured
     assert "| text_to_image_recall_at_1 | 12.5 % |\n| bleu_4 | 25.0 % |" in measured
 
 
-def test_no_cell_ends_in_the_middle(predictor: Predictor):
+def test_cells_are_escaped(predictor: Predictor):
     trained_on = DataFacts(name="a|b.jsonl", num_samples=1)
     assert "samples of `a\\|b.jsonl` |" in card_of(predictor, replace(KNOWN, trained_on=trained_on)).text
 
 
-def test_nothing_is_told_of_what_is_not_known(predictor: Predictor):
+def test_unknown_facts_are_not_in_the_card(predictor: Predictor):
     card = card_of(predictor, None)
     titles = re.findall(r"^## (.*)", card.text, flags=re.MULTILINE)
     assert titles == ["Use", "Provenance", "Limits", "Sizes"]
     assert "Not recorded." in section(card, "Provenance")
     assert "No license is stated" in section(card, "Provenance")
-    assert "It was not measured on held-out data." in section(card, "Limits")
+    assert "It was not evaluated on held-out data." in section(card, "Limits")
 
 
 def use_of(objectives: dict[ObjectiveName, float], **changes: object) -> tuple[str, str]:
@@ -147,41 +147,41 @@ def test_only_what_it_can_do_is_shown(
             assert (line in use) == (ability in abilities), line
 
 
-def test_a_mean_with_a_head_can_still_do_the_rest():
+def test_a_mean_with_a_head_keeps_the_other_tasks():
     predictor = small_predictor(model_num_answers=2, answers=("yes", "no"))
-    card = model_card(predictor.model, predictor.config, Provenance(story="A mean.", is_mean=True))
+    card = model_card(predictor.model, predictor.config, Provenance(summary="A mean.", is_mean=True))
     assert all(line in card for ability in ("answers", "captions", "matches", "rebuilds") for line in LINES[ability])
     limits = " ".join(card.split())
-    assert "One of the two that it lies between was trained for a head alone" in limits
+    assert "One of the two averaged models was fine-tuned for a head alone" in limits
     assert "has changed the encoders" not in limits
 
 
-def test_what_was_lost_is_said():
+def test_lost_tasks_are_among_the_limits():
     _, limits = use_of({"answering": 1.0}, model_num_answers=2, answers=("yes", "no"))
-    assert "Training for its head has changed the encoders" in " ".join(limits.split())
+    assert "Fine-tuning for its head has changed the encoders" in " ".join(limits.split())
     _, limits = use_of(PAIRS | {"contrastive": 0.0})
-    assert "similarities of images and texts, and search by them, mean nothing" in " ".join(limits.split())
+    assert "similarities of images and texts, and retrieval, are meaningless" in " ".join(limits.split())
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"base": None, "trained_on": DataFacts(name="scenes:?count=9", num_samples=9)}, "photos mean nothing to it"),
-        ({"base": None}, "It has seen 12,000 images; "),
-        ({}, "What limits `hf:somebody/her-model@0123abc`, with which its training began, limits it, too."),
+        ({"base": None, "trained_on": DataFacts(name="scenes:?count=9", num_samples=9)}, "cannot be used on photos"),
+        ({"base": None}, "It was trained on 12,000 images; "),
+        ({}, "The limits of `hf:somebody/her-model@0123abc`, from which its training started, also apply."),
     ],
 )
 def test_limits_follow_from_the_data(predictor: Predictor, changes: dict[str, object], said: str):
     limits = " ".join(section(card_of(predictor, replace(KNOWN, **changes)), "Limits").split())
     assert said in limits
     assert "Its vocabulary is small (300 token ids)" in limits
-    assert "It was measured on the data above and on nothing else" in limits
+    assert "It was evaluated only on the data above" in limits
 
 
-def test_a_model_of_much_data_and_many_words_has_fewer_limits(predictor: Predictor):
+def test_a_model_with_much_data_and_a_large_vocabulary_has_fewer_limits(predictor: Predictor):
     large = replace(predictor.config.model.text_encoder, vocab_size=49_408)
     config = replace(predictor.config, model=replace(predictor.config.model, text_encoder=large))
     much = DataFacts(name="shards:laion", num_samples=400_000_000)
     text = model_card(predictor.model, config, replace(KNOWN, base=None, trained_on=much))
     assert "vocabulary is small" not in text
-    assert "It has seen" not in text
+    assert "It was trained on" not in text

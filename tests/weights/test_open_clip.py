@@ -1,4 +1,4 @@
-"""Names and shapes of open_clip's models in full size, and what its files cannot say."""
+"""Names and shapes of open_clip's models in full size, and options that its files do not state."""
 
 import ast
 import json
@@ -37,7 +37,7 @@ def read_reference(name: str) -> dict[str, tuple[int, ...]]:
         ("coca_base", "sd_coca_base", 440_337_409),
     ],
 )
-def test_our_presets_are_open_clips_models_name_for_name(preset: str, name: str, num_parameters: int):
+def test_presets_have_the_tensors_of_open_clips_models(preset: str, name: str, num_parameters: int):
     with torch.device("meta"):
         model = SyCoCa(pretrain_preset(preset).model)
     tensors, dropped = open_clip_tensors(model)
@@ -73,7 +73,7 @@ def read(folder: Path, name: str, changes: dict[str, Any] | None = None, **optio
     return read_open_clip(folder, config_path=folder / "its.json", **options).model
 
 
-def test_without_a_config_the_forms_are_those_of_open_clips_models(tmp_path: Path):
+def test_without_a_config_options_are_those_of_open_clips_models(tmp_path: Path):
     encoder = read(
         tmp_path, "coca", forms=UnseenForms(image_heads=3, text_heads=2, decoder_heads=2)
     ).config.text_encoder
@@ -84,7 +84,7 @@ def test_without_a_config_the_forms_are_those_of_open_clips_models(tmp_path: Pat
         assert read(tmp_path, f"coca2_{kind}", forms=forms).config.image_encoder.pooler.kind == kind
 
 
-def test_heads_of_64_features_are_assumed_but_in_larger_image_encoders():
+def test_head_width_64_is_assumed_except_in_larger_image_encoders():
     def heads(width: int) -> int:
         shapes = {
             "logit_scale": (),
@@ -106,24 +106,24 @@ def test_heads_of_64_features_are_assumed_but_in_larger_image_encoders():
     [
         ({"vision_cfg.layers": 3}, r"its\.json says vision_cfg\.layers 3, the checkpoint has 2"),
         ({"vision_cfg.mlp_ratio": 3.5}, r"says vision_cfg\.width times mlp_ratio 84, the checkpoint has 96"),
-        ({"text_cfg.mlp_ratio": 3.5}, r"text_cfg\.mlp_ratio is 3\.5, a form that cannot be converted"),
+        ({"text_cfg.mlp_ratio": 3.5}, r"text_cfg\.mlp_ratio is 3\.5, which cannot be converted"),
         ({"vision_cfg.image_size": 32}, r"says vision_cfg\.image_size 32, the checkpoint has 24"),
         ({"text_cfg.vocab_size": 41}, r"says text_cfg\.vocab_size 41, the checkpoint has 40"),
         ({"embed_dim": 8}, r"says embed_dim 8, the checkpoint has 16"),
-        ({"text_cfg.no_causal_mask": True}, r"text_cfg\.no_causal_mask is True, a form that cannot be converted"),
-        ({"text_cfg.hf_model_name": "roberta-base"}, r"hf_model_name is 'roberta-base', a form that cannot"),
+        ({"text_cfg.no_causal_mask": True}, r"text_cfg\.no_causal_mask is True, which cannot be converted"),
+        ({"text_cfg.hf_model_name": "roberta-base"}, r"hf_model_name is 'roberta-base', which cannot"),
         ({"vision_cfg.pool_type": "avg"}, r"vision_cfg\.pool_type is 'avg'"),
         ({"vision_cfg.qk_norm": True}, r"vision_cfg\.qk_norm is True"),
         ({"vision_cfg.norm_kwargs": {"eps": 1e-6}}, r"norm_kwargs is \{'eps': 1e-06\}"),
-        ({"vision_cfg": {}}, r"is no model config of open_clip: it lacks vision_cfg or text_cfg"),
+        ({"vision_cfg": {}}, r"is not a model config of open_clip: it lacks vision_cfg or text_cfg"),
     ],
 )
-def test_a_config_of_another_model_or_form_is_refused(tmp_path: Path, changes: dict[str, Any], message: str):
+def test_a_config_of_another_model_is_refused(tmp_path: Path, changes: dict[str, Any], message: str):
     with pytest.raises(ValueError, match=message):
         read(tmp_path, "coca", changes)
 
 
-def test_a_config_says_what_shapes_do_not(tmp_path: Path):
+def test_a_config_states_what_shapes_do_not_show(tmp_path: Path):
     said = {"text_cfg.correct_cls_mask": True, "quick_gelu": True, "vision_cfg.final_ln_after_pool": True}
     config = read(tmp_path, "coca_without_pooler", said | {"text_cfg.hf_model_name": None}).config
     assert config.text_encoder.cls_mask == "correct"
@@ -149,14 +149,14 @@ def test_other_towers_are_refused_by_name(tmp_path: Path, name: str, message: st
         read_open_clip(tmp_path, forms=UnseenForms(image_heads=3, text_heads=2))
 
 
-def test_a_width_that_heads_of_64_features_do_not_divide_needs_a_config(tmp_path: Path):
-    with pytest.raises(ValueError, match="width of 24, which is no multiple of 64 features a head: give the"):
+def test_a_width_that_is_no_multiple_of_64_needs_a_config(tmp_path: Path):
+    with pytest.raises(ValueError, match="width of 24, which is not a multiple of the head width 64: give the"):
         read(tmp_path, "clip")
 
 
 def test_a_file_of_something_else_is_refused(tmp_path: Path):
     save_file({"conv1.weight": torch.zeros(2)}, tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match=r"is no CLIP or CoCa of open_clip: it has no tensor visual\.conv1"):
+    with pytest.raises(ValueError, match=r"is not a CLIP or CoCa of open_clip: it has no tensor visual\.conv1"):
         read_open_clip(tmp_path)
 
 

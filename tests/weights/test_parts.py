@@ -1,4 +1,4 @@
-"""Folders that hold an image encoder alone, and the one reader for these and for whole models."""
+"""Folders that hold an image encoder alone, and the function that reads these and whole models."""
 
 import json
 from dataclasses import replace
@@ -34,12 +34,12 @@ def tensors_of(config: ImageEncoderConfig = CONFIG, *, embed_dim: int | None = N
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    save_image_encoder(tmp_path / "vit", CONFIG, tensors_of(), TRANSFORMS, origin="Found in a test.")
+    save_image_encoder(tmp_path / "vit", CONFIG, tensors_of(), TRANSFORMS, summary="Found in a test.")
     return tmp_path / "vit"
 
 
 @pytest.mark.parametrize("embed_dim", [None, 10])
-def test_an_image_encoder_comes_back(tmp_path: Path, embed_dim: int | None):
+def test_an_image_encoder_can_be_loaded(tmp_path: Path, embed_dim: int | None):
     tensors = tensors_of(embed_dim=embed_dim)
     save_image_encoder(tmp_path / "vit", CONFIG, tensors, TRANSFORMS)
     parts = load_parts(tmp_path / "vit")
@@ -50,14 +50,14 @@ def test_an_image_encoder_comes_back(tmp_path: Path, embed_dim: int | None):
     assert all(torch.equal(parts.tensors[f"image_encoder.{name}"], tensor) for name, tensor in tensors.items())
 
 
-def test_the_joint_space_of_poolers_that_nothing_is_projected_after_is_theirs(tmp_path: Path):
+def test_poolers_without_projection_define_embed_dim(tmp_path: Path):
     pooler = AttentionPoolerConfig(kind="cascade", num_queries=3, width=12, num_heads=2)
     config = replace(CONFIG, pooling="attention", pooler=pooler)
     save_image_encoder(tmp_path / "vit", config, tensors_of(config), TRANSFORMS)
     assert read_parts_config(tmp_path / "vit").embed_dim == 12
 
 
-def test_a_whole_model_is_read_by_the_same_call(tmp_path: Path):
+def test_a_whole_model_is_read_by_the_same_function(tmp_path: Path):
     folder = save_small_weights(tmp_path / "weights")
     parts, loaded = load_parts(folder), load_weights(folder)
     assert parts.config == read_parts_config(folder)
@@ -81,20 +81,20 @@ def test_the_folder_says_what_it_holds(folder: Path):
         assert words in card
 
 
-def test_what_is_there_is_replaced_and_other_things_are_not(folder: Path, tmp_path: Path):
+def test_replaces_a_weights_folder_but_no_other_files(folder: Path, tmp_path: Path):
     save_small_weights(tmp_path / "weights")
     save_image_encoder(tmp_path / "weights", CONFIG, tensors_of(), TRANSFORMS)
     assert read_parts_config(tmp_path / "weights").weights is None
     (folder / "thesis.tex").write_text("years of work")
-    with pytest.raises(ValueError, match=r"no weights folder \(thesis\.tex would be lost\)"):
+    with pytest.raises(ValueError, match=r"is not a weights folder \(thesis\.tex would be deleted\)"):
         save_image_encoder(folder, CONFIG, tensors_of(), TRANSFORMS)
 
 
 @pytest.mark.parametrize("load", [load_weights, read_weights_config, sycoca.load])
-def test_nothing_can_be_done_with_it_but_training(folder: Path, load):
+def test_it_can_only_initialize_training(folder: Path, load):
     with pytest.raises(
         ValueError,
-        match=r"vit holds an image encoder alone, from which a training can start: sycoca pretrain PRESET --sta",
+        match=r"vit holds an image encoder alone, which can only initialize training: sycoca pretrain PRESET --sta",
     ):
         load(folder)
 
@@ -150,5 +150,5 @@ def test_refuses_configs_of_other_folders(folder: Path, changes: dict[str, objec
 
 
 def test_refuses_what_is_no_folder(tmp_path: Path):
-    with pytest.raises(ValueError, match="nowhere is no folder; name a weights folder"):
+    with pytest.raises(ValueError, match="nowhere is not a folder; name a weights folder"):
         load_parts(tmp_path / "nowhere")

@@ -50,7 +50,7 @@ def their_tensors() -> dict[str, Tensor]:
     }
 
 
-def test_a_table_runs_in_both_directions():
+def test_a_table_works_in_both_directions():
     theirs = to_theirs(OURS, TABLE)
     for name, tensor in their_tensors().items():
         assert torch.equal(theirs.pop(name), tensor)
@@ -65,7 +65,7 @@ def test_a_scale_may_have_an_axis():
     assert to_ours({"scale": torch.tensor([2.0])}, [TABLE[4]], SHAPES, "file")["log_scale"].tolist() == [2.0]
 
 
-def test_what_is_missing_or_left_over_is_listed():
+def test_missing_and_unexpected_tensors_are_listed():
     theirs = their_tensors()
     theirs["unknown.b"] = theirs["unknown.a"] = theirs.pop("q")
     with pytest.raises(ValueError, match=r"^file lacks q$"):

@@ -1,1 +1,1 @@
-"""Weights folders on disk."""
+"""Weights folders: saving, loading, converting, averaging and publishing them."""

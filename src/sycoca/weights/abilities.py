@@ -1,4 +1,4 @@
-"""What a model can be used for, and how a model card says so. Imports no torch."""
+"""The tasks that a model can be used for, as its model card lists them. Imports no torch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,30 +7,30 @@ from sycoca.weights.config import WeightsConfig
 from sycoca.weights.provenance import Provenance
 
 FOLDER = "path/of/this/folder"
-"""Stands for the weights folder in lines to copy."""
+"""Placeholder for the weights folder in example lines."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ability:
-    """One thing that a model does."""
+    """A task that a model can be used for."""
 
     name: str
-    """What the task is called."""
+    """Name of the task."""
 
     does: str
-    """As part of a sentence about the model."""
+    """What the model does, as part of a sentence about it."""
 
     pipeline_tag: str
-    """The Hub's word for the task."""
+    """The Hub's pipeline tag for the task."""
 
     tags: tuple[str, ...]
-    """What people search for."""
+    """Further tags for the Hub."""
 
     python: tuple[str, ...]
-    """Lines with a ``predictor``."""
+    """Example lines with a ``predictor``."""
 
     commands: tuple[str, ...]
-    """Lines for a shell."""
+    """Example lines for a shell."""
 
 
 _CLASSIFIES = Ability(
@@ -82,7 +82,7 @@ _MATCHES = Ability(
 )
 _REBUILDS = Ability(
     name="masked image modeling",
-    does="rebuilds masked patches of images from their captions",
+    does="reconstructs masked patches of images with the help of their captions",
     pipeline_tag="image-to-image",
     tags=("masked-image-modeling",),
     python=('predictor.reconstruct("photo.jpg", "a dog on a beach")',),
@@ -90,42 +90,42 @@ _REBUILDS = Ability(
 )
 
 
-def abilities(config: WeightsConfig, origin: Provenance) -> tuple[Ability, ...]:
-    """Return what the model can do, what it was made for first.
+def abilities(config: WeightsConfig, provenance: Provenance) -> tuple[Ability, ...]:
+    """Return the tasks that the model can be used for, the one that it was last trained for first.
 
-    Without the contrastive objective similarities mean nothing; one of which nothing is known is taken for trained.
+    Similarities need the contrastive objective; where the objectives are unknown it is assumed to have been on.
     """
-    # What a head is trained for spoils the rest; a mean brings much of it back.
-    is_spoilt = _has_head(config) and not origin.is_mean
+    # Fine-tuning a head degrades the other tasks; averaging with the pretrained weights restores much of them.
+    is_degraded = _has_head(config) and not provenance.is_mean
     does = {
         _ANSWERS: config.answers is not None,
         _CLASSIFIES: config.class_names is not None,
-        _CAPTIONS: config.model.text_decoder is not None and not is_spoilt,
-        _MATCHES: _is_contrastive(origin) and not is_spoilt,
+        _CAPTIONS: config.model.text_decoder is not None and not is_degraded,
+        _MATCHES: _is_contrastive(provenance) and not is_degraded,
         _REBUILDS: config.model.image_decoder is not None,
     }
     return tuple(ability for ability, can in does.items() if can)
 
 
-def lost_abilities(config: WeightsConfig, origin: Provenance) -> Iterator[str]:
-    """Yield sentences about what a user may expect of such a model and does not get."""
-    if _has_head(config) and origin.is_mean:
+def lost_abilities(config: WeightsConfig, provenance: Provenance) -> Iterator[str]:
+    """Yield sentences about tasks that a user may expect of such a model and that it is not good at."""
+    if _has_head(config) and provenance.is_mean:
         yield (
-            "One of the two that it lies between was trained for a head alone: captions, similarities and the head's"
-            " own task may each be worse than in the one that was trained for them. Measure what you need."
+            "One of the two averaged models was fine-tuned for a head alone: captions, similarities and the head's"
+            " own task may each be worse than in the model that was trained for them. Evaluate the task you need."
         )
     elif _has_head(config):
         yield (
-            "Training for its head has changed the encoders: what they knew about captions and about matching images"
-            " with texts was not kept up and is not to be relied on."
+            "Fine-tuning for its head has changed the encoders, without training on captioning and image-text"
+            " matching: do not rely on captions and similarities."
         )
-    elif not _is_contrastive(origin):
-        yield "The contrastive objective was off: similarities of images and texts, and search by them, mean nothing."
+    elif not _is_contrastive(provenance):
+        yield "The contrastive objective was off: similarities of images and texts, and retrieval, are meaningless."
 
 
 def _has_head(config: WeightsConfig) -> bool:
     return config.answers is not None or config.class_names is not None
 
 
-def _is_contrastive(origin: Provenance) -> bool:
-    return origin.objectives.get("contrastive", 1.0) != 0
+def _is_contrastive(provenance: Provenance) -> bool:
+    return provenance.objectives.get("contrastive", 1.0) != 0

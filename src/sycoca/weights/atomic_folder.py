@@ -1,4 +1,4 @@
-"""Folders that are written whole or not at all."""
+"""Folders that are written atomically."""
 
 import os
 import shutil
@@ -10,10 +10,10 @@ from pathlib import Path
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """Give an empty folder to write into; it takes the place of ``target`` when the block ends without an error.
+    """Yield an empty folder to write into; it replaces ``target`` when the block ends without an error.
 
-    All its files reach the disk first. A process that dies on the way leaves the old folder, or a folder beside it
-    whose name begins with a dot, never a half-written ``target``.
+    All its files are flushed to disk before. A process that is killed leaves the old folder, or a temporary folder
+    beside it whose name begins with a dot, never a partly written ``target``.
     """
     target = target.absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -30,17 +30,19 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 
 def grant_usual_rights(path: Path) -> None:
-    """Let others read a file or folder as the umask says: what mkdtemp and safetensors make only its owner may read."""
+    """Set the permissions that the umask allows: only the owner can read what mkdtemp and safetensors create."""
     path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())
 
 
 def refuse_other_files(folder: Path, names: Collection[str], what: str) -> None:
-    """Raise ValueError where ``folder`` is there and holds anything but files of these names, as ``what`` does."""
+    """Raise ValueError where ``folder`` exists and holds other files than ``names``, those of a ``what``."""
     if not folder.exists():
         return
     others = [path.name for path in folder.iterdir() if path.name not in names] if folder.is_dir() else ["it"]
     if others:
-        raise ValueError(f"{folder} is there and no {what} ({sorted(others)[0]} would be lost); choose another name")
+        raise ValueError(
+            f"{folder} exists and is not a {what} ({sorted(others)[0]} would be deleted); choose another name"
+        )
 
 
 def _replace(target: Path, new: Path) -> None:

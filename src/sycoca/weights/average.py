@@ -1,4 +1,4 @@
-"""Weights between those before and after a fine-tuning (WiSE-FT, Wortsman et al. 2021, arXiv 2109.01903)."""
+"""Interpolation of the weights before and after a fine-tuning (WiSE-FT, Wortsman et al. 2021, arXiv 2109.01903)."""
 
 import json
 from collections.abc import Collection, Iterator
@@ -22,28 +22,28 @@ from sycoca.weights.parts import OPTIONAL_PARTS, PART_NAMES, part_of
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AveragedWeights:
-    """A mean of two models, to be saved as any other."""
+    """A weighted mean of two models, ready to be saved."""
 
     model: SyCoCa
     """On the CPU, in evaluation mode."""
 
     tokenizer: Tokenizer
-    """That of both."""
+    """The tokenizer of both."""
 
     config: WeightsConfig
-    """That of the end, with the parts that only the start has."""
+    """The config of the end, with the components that only the start has."""
 
-    story: tuple[str, ...]
-    """What is averaged, and what is in one of the two alone, a sentence each."""
+    summary: tuple[str, ...]
+    """What is averaged, and what only one of the two has, a sentence each."""
 
 
 def average_weights(start: str | Path, end: str | Path, *, alpha: float = 0.5) -> AveragedWeights:
-    """Return (1 - alpha) start + alpha end, tensor by tensor, of two weights folders, or of what hf:owner/name names.
+    """Return (1 - alpha) start + alpha end, tensor by tensor, of two weights folders or Hub repositories hf:owner/name.
 
-    It is computed in float64; alpha 0 and 1 give the start's and the end's tensors to the last bit. Parts that one of
-    the two lacks are the other's, as they are: a head that the fine-tuning added, a decoder that it left behind. Raises
-    ValueError where alpha is not between 0 and 1, and where architectures, tokenizers, heads or pixels differ, with the
-    first difference.
+    It is computed in float64; alpha 0 and 1 give the start's and the end's tensors to the last bit. Components that
+    one of the two lacks are copied from the other: a head that the fine-tuning added, a decoder that it dropped. Raises
+    ValueError where alpha is not between 0 and 1, and where architectures, tokenizers, heads or pixel normalization
+    differ, with the first difference.
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha must lie between 0 (the start) and 1 (the end), got {alpha}")
@@ -55,20 +55,20 @@ def average_weights(start: str | Path, end: str | Path, *, alpha: float = 0.5) -
     with torch.device("meta"):
         model = SyCoCa(config.model)
     old, new = before.model.state_dict(), after.model.state_dict()
-    shared = {name: _between(old[name], new[name], alpha) for name in old.keys() & new.keys()}
+    shared = {name: _interpolated(old[name], new[name], alpha) for name in old.keys() & new.keys()}
     model.load_state_dict(old | new | shared, assign=True)
-    story = (
-        f"{1 - alpha:g} of `{start}` and {alpha:g} of `{end}`: {_said(shared, ())}",
+    summary = (
+        f"{1 - alpha:g} of `{start}` and {alpha:g} of `{end}`: {_listed(shared, ())}",
         *(
-            f"only in `{folder}`, as it is there: {_said(alone, shared)}"
+            f"copied from `{folder}`, the only one that has it: {_listed(alone, shared)}"
             for folder, alone in ((start, old.keys() - shared.keys()), (end, new.keys() - shared.keys()))
             if alone
         ),
     )
-    return AveragedWeights(model=model.eval(), tokenizer=after.tokenizer, config=config, story=story)
+    return AveragedWeights(model=model.eval(), tokenizer=after.tokenizer, config=config, summary=summary)
 
 
-def _between(start: Tensor, end: Tensor, alpha: float) -> Tensor:
+def _interpolated(start: Tensor, end: Tensor, alpha: float) -> Tensor:
     if alpha in (0, 1):
         return end if alpha == 1 else start
     mean = (1 - alpha) * start.double() + alpha * end.double()
@@ -76,7 +76,7 @@ def _between(start: Tensor, end: Tensor, alpha: float) -> Tensor:
 
 
 def _differences(start: WeightsConfig, end: WeightsConfig, *tokenizers: Any) -> Iterator[str]:
-    """Yield in what two models differ that can be averaged only where they agree."""
+    """Yield the differences between two models that prevent averaging them."""
     models = _without(start.model, end.model), _without(end.model, start.model)
     for name in changed_fields(*models):
         values = [reduce(getattr, name.split("."), model) for model in models]
@@ -88,9 +88,9 @@ def _differences(start: WeightsConfig, end: WeightsConfig, *tokenizers: Any) -> 
         ("class_names", start.class_names, end.class_names),
     ):
         if None not in (names, others) and names != others:
-            yield f"their heads have other {head}"
+            yield f"their heads have different {head}"
     if models[0].image_decoder is not None and start.normalizes_patches != end.normalizes_patches:
-        yield "only one of their image decoders predicts patches normalized by their own mean and deviation"
+        yield "only one of their image decoders predicts pixels normalized per patch"
     for name in ("mean", "std"):
         values = [getattr(config.transforms, name) for config in (start, end)]
         if values[0] != values[1]:
@@ -98,12 +98,12 @@ def _differences(start: WeightsConfig, end: WeightsConfig, *tokenizers: Any) -> 
 
 
 def _without(model: SyCoCaConfig, other: SyCoCaConfig) -> SyCoCaConfig:
-    """Return a model's config without the parts that another model lacks."""
+    """Return a model's config without the components that the other model lacks."""
     return replace(model, **{name: None for name in OPTIONAL_PARTS if getattr(other, name) is None})
 
 
 def _joined_config(start: WeightsConfig, end: WeightsConfig) -> WeightsConfig:
-    """Return the end's config with the start's parts in the place of those that it lacks."""
+    """Return the end's config, with components that it lacks taken from the start."""
     lacking = [name for name in OPTIONAL_PARTS if getattr(end.model, name) is None]
     changes: dict[str, Any] = {
         "model": replace(end.model, **{name: getattr(start.model, name) for name in lacking}),
@@ -121,9 +121,9 @@ def _plain_tokenizer(folder: Path) -> Any:
     return json.loads((folder / TOKENIZER_NAME).read_text(encoding="utf-8"))
 
 
-def _said(names: Collection[str], others: Collection[str]) -> str:
-    """Return what people call the parts of tensors; those of a part that others belong to as well are named alone."""
+def _listed(names: Collection[str], others: Collection[str]) -> str:
+    """Return the components that tensors belong to; tensors of a component that ``others`` share are named singly."""
     split = {part_of(name) for name in others}
-    said = {name if part_of(name) in split else PART_NAMES[part_of(name)] for name in names}
+    listed = {name if part_of(name) in split else PART_NAMES[part_of(name)] for name in names}
     order = list(PART_NAMES.values())
-    return ", ".join(sorted(said, key=lambda one: (order.index(one) if one in order else len(order), one)))
+    return ", ".join(sorted(listed, key=lambda one: (order.index(one) if one in order else len(order), one)))

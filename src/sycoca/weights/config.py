@@ -1,4 +1,4 @@
-"""What a weights folder says about its model. Imports no torch."""
+"""The configuration in a weights folder. Imports no torch."""
 
 import json
 import shlex
@@ -18,14 +18,14 @@ FILE_NAMES = (CONFIG_NAME, TENSORS_NAME, TOKENIZER_NAME, CARD_NAME)
 """The files of a weights folder."""
 
 OPEN_CLIP_CONFIG_NAME = "open_clip_config.json"
-"""The file by which a folder of open_clip is known."""
+"""The file that identifies a folder of open_clip."""
 
 FORMAT_VERSION = 2
-"""Counts up when folders change in a way that older versions cannot read. 2: the forms of converted weights,
+"""Increases when folders change in a way that older versions cannot read. 2: the architectures of converted weights,
 and their history."""
 
 PARTS_KEY = "parts"
-"""The key of a config that lists which parts of a model a folder holds; that of a whole model has none."""
+"""The key of a config that lists which components a folder holds; the config of a whole model lacks it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,28 +33,28 @@ class WeightsConfig:
     """All that is needed, beside tensors and tokenizer, to use a model as it was trained."""
 
     model: SyCoCaConfig
-    """Sizes of what is really built."""
+    """Architecture, with the vocabulary size of the tokenizer."""
 
     masking: MaskingConfig
-    """How patches were chosen in training."""
+    """Attentive masking as in training."""
 
     transforms: ImageTransformConfig
-    """From pictures to pixels."""
+    """Image preprocessing."""
 
     normalizes_patches: bool = True
-    """Whether the image decoder predicts patches normalized by their own mean and deviation, or plain pixels."""
+    """Whether the image decoder predicts pixels normalized per patch (MAE's norm_pix_loss), or plain ones."""
 
     answers: tuple[str, ...] | None = None
-    """The answers that the answer head chooses from, in its order."""
+    """The answers of the VQA head, in the order of its outputs."""
 
     answers_exclude_each_other: bool = False
-    """Whether the answers' probabilities add up to 1 (a head trained by softmax), or each stands by itself."""
+    """Whether the answers' probabilities sum to 1 (a head trained with softmax), or are independent (sigmoid)."""
 
     class_names: tuple[str, ...] | None = None
-    """The classes that the class head chooses from, in its order."""
+    """The classes of the classification head, in the order of its outputs."""
 
     history: tuple[str, ...] = ()
-    """What was done to the weights, the first thing first: sentences of Markdown, for the model card."""
+    """How the weights were made, one sentence of Markdown per step in order, for the model card."""
 
     def __post_init__(self) -> None:
         for name, names, number in (
@@ -67,30 +67,30 @@ class WeightsConfig:
 
 
 def read_weights_config(folder: Path) -> WeightsConfig:
-    """Read the config of a weights folder; what an older version did not write takes its default.
+    """Read the config of a weights folder; fields that an older version did not write take their defaults.
 
-    Raises ValueError where it is damaged, written by a newer version, or of a folder that holds parts of a model alone.
+    Raises ValueError where it is damaged, written by a newer version, or of a folder that holds an image encoder alone.
     """
     refuse_parts(folder)
     return from_plain(WeightsConfig, read_plain_config(folder), where=str(folder / CONFIG_NAME))
 
 
 def refuse_parts(folder: Path) -> None:
-    """Raise ValueError where a folder holds parts of a model alone, with which nothing can be done but training."""
+    """Raise ValueError where a folder holds an image encoder alone, which is usable only to initialize training."""
     if (folder / CONFIG_NAME).is_file() and PARTS_KEY in read_plain_config(folder):
         raise ValueError(
-            f"{folder} holds an image encoder alone, from which a training can start:"
+            f"{folder} holds an image encoder alone, which can only initialize training:"
             f" sycoca pretrain PRESET --start.weights {shlex.quote(str(folder))}"
         )
 
 
 def instead(path: Path, otherwise: str) -> str:
-    """Return what to do with a path that is no weights folder: ``otherwise``, unless it can be told what it is."""
+    """Return advice for a path that is not a weights folder: ``otherwise``, unless its kind is recognized."""
     if path.is_file() and (path.parent / CONFIG_NAME).is_file():
-        return f"name the folder around it, {path.parent}"
+        return f"name the folder that contains it, {path.parent}"
     is_file_of_tensors = path.is_file() and path.suffix in (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
     if is_file_of_tensors or (path / OPEN_CLIP_CONFIG_NAME).is_file():
-        return _bring_in("from-open-clip", path)
+        return _convert_with("from-open-clip", path)
     return otherwise
 
 
@@ -103,7 +103,7 @@ def read_plain_config(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not JSON: {error}") from error
     version = plain.pop("format_version", None) if isinstance(plain, dict) else None
     if version is None and isinstance(plain, dict) and "model_type" in plain:
-        raise ValueError(f"{folder} is a model of Hugging Face's transformers; {_bring_in('from-hf-clip', folder)}")
+        raise ValueError(f"{folder} is a model of Hugging Face's transformers; {_convert_with('from-hf-clip', folder)}")
     if type(version) is not int or version < 1:
         raise ValueError(f"{path} is not the config of a weights folder: it has no format_version")
     if version > FORMAT_VERSION:
@@ -115,12 +115,12 @@ def read_plain_config(folder: Path) -> dict[str, Any]:
     return plain
 
 
-def _bring_in(command: str, path: Path) -> str:
-    return f"sycoca convert {command} {shlex.quote(str(path))} --out WEIGHTS makes a weights folder of it"
+def _convert_with(command: str, path: Path) -> str:
+    return f"sycoca convert {command} {shlex.quote(str(path))} --out WEIGHTS converts it into a weights folder"
 
 
 def _check_sizes(plain: object, where: str) -> None:
-    """Raise ValueError where a size of the model is below 1: building it would fail without naming the file."""
+    """Raise ValueError where a size of the model is below 1; building it would fail without naming the file."""
     if isinstance(plain, dict):
         for key, value in plain.items():
             _check_sizes(value, f"{where}.{key}")

@@ -31,12 +31,12 @@ from sycoca.weights.provenance import Provenance
 from sycoca.weights.shapes import shapes_of
 
 _NEEDED = (CONFIG_NAME, TENSORS_NAME, TOKENIZER_NAME)
-"""What a model cannot be loaded without."""
+"""Files without which a model cannot be loaded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadedWeights:
-    """What a weights folder holds."""
+    """The contents of a weights folder."""
 
     model: SyCoCa
     """On the CPU, in evaluation mode."""
@@ -45,38 +45,43 @@ class LoadedWeights:
     """The tokenizer it was trained with."""
 
     config: WeightsConfig
-    """Sizes, masking and transforms."""
+    """Architecture, masking and image transforms."""
 
 
 def save_weights(
-    folder: str | Path, model: SyCoCa, tokenizer: Tokenizer, config: WeightsConfig, *, origin: Provenance | None = None
+    folder: str | Path,
+    model: SyCoCa,
+    tokenizer: Tokenizer,
+    config: WeightsConfig,
+    *,
+    provenance: Provenance | None = None,
 ) -> None:
-    """Write a weights folder, whole or not at all; one that is there is replaced.
+    """Write a weights folder atomically; an existing one is replaced.
 
-    ``origin`` goes into the model card: how the weights came about and what they were measured at; its story is also
-    added to the config's history. Raises ValueError where the config or the tokenizer is not the model's, and where
-    ``folder`` holds other things.
+    ``provenance`` goes into the model card: how the weights were made, and their metrics; its summary is also added to
+    the config's history. Raises ValueError where config or tokenizer do not belong to the model, and where ``folder``
+    holds other files.
     """
     folder = Path(folder)
     if model.config != config.model:
-        raise ValueError("the config to save is of another model: its sizes differ from the model's own")
+        raise ValueError("the config to save is of another model: its architecture differs from the model's own")
     _check_vocabulary(folder, tokenizer, config)
     check_replaceable(folder)
-    if origin is not None:
-        config = replace(config, history=(*config.history, origin.story))
+    if provenance is not None:
+        config = replace(config, history=(*config.history, provenance.summary))
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with atomic_folder(folder) as unfinished:
         save_file(tensors, unfinished / TENSORS_NAME, metadata={"format": "pt"})
         tokenizer.save(unfinished / TOKENIZER_NAME)
         plain = {"format_version": FORMAT_VERSION, **to_plain(config)}
         (unfinished / CONFIG_NAME).write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
-        (unfinished / CARD_NAME).write_text(model_card(model, config, origin), encoding="utf-8")
+        (unfinished / CARD_NAME).write_text(model_card(model, config, provenance), encoding="utf-8")
 
 
 def load_weights(folder: str | Path) -> LoadedWeights:
     """Read a weights folder.
 
-    Raises ValueError where something is missing, damaged, left over, of another shape or written by a newer version.
+    Raises ValueError where a file or tensor is missing, damaged, unexpected, of another shape or of a newer version.
     """
     folder = Path(folder)
     refuse_parts(folder)
@@ -84,7 +89,7 @@ def load_weights(folder: str | Path) -> LoadedWeights:
     config = read_weights_config(folder)
     tokenizer = _read_tokenizer(folder / TOKENIZER_NAME)
     _check_vocabulary(folder, tokenizer, config)
-    model = _model_without_numbers(folder, config)
+    model = _model_on_meta_device(folder, config)
     tensors = read_tensors(folder / TENSORS_NAME)
     check_tensors(folder, tensors, model)
     model.load_state_dict(tensors, assign=True)
@@ -95,7 +100,7 @@ def check_files(folder: Path, names: Sequence[str]) -> None:
     """Raise ValueError where a folder lacks one of these files."""
     for name in names:
         if not (folder / name).is_file():
-            what = f"has no {name}" if folder.is_dir() else "is no folder"
+            what = f"has no {name}" if folder.is_dir() else "is not a folder"
             advice = instead(folder, f"a weights folder holds {', '.join(names)}")
             raise ValueError(f"{folder} {what}; {advice}")
 
@@ -107,8 +112,8 @@ def _read_tokenizer(path: Path) -> Tokenizer:
         raise ValueError(f"{path} is not a tokenizer file: {error}") from error
 
 
-def _model_without_numbers(folder: Path, config: WeightsConfig) -> SyCoCa:
-    # On the meta device nothing is initialized: a large model loads as fast as its file can be read.
+def _model_on_meta_device(folder: Path, config: WeightsConfig) -> SyCoCa:
+    # Nothing is initialized on the meta device, so a large model loads as fast as its file can be read.
     try:
         with torch.device("meta"):
             return SyCoCa(config.model)
@@ -121,11 +126,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
+        raise ValueError(f"{path} is damaged or not a safetensors file: {error}") from error
 
 
 def check_tensors(folder: Path, tensors: dict[str, Tensor], model: nn.Module) -> None:
-    """Raise ValueError where the tensors of a folder are not those of a model, by name and shape."""
+    """Raise ValueError where names or shapes of a folder's tensors are not those of a model."""
     expected, found = shapes_of(model.state_dict()), shapes_of(tensors)
     faults = {
         "lacks": sorted(expected.keys() - found.keys()),
@@ -135,7 +140,7 @@ def check_tensors(folder: Path, tensors: dict[str, Tensor], model: nn.Module) ->
             for name in sorted(expected.keys() & found.keys())
             if expected[name] != found[name]
         ],
-        "has no floating-point numbers in": sorted(
+        "has other than floating-point values in": sorted(
             name for name, tensor in tensors.items() if not tensor.is_floating_point()
         ),
     }
@@ -143,8 +148,8 @@ def check_tensors(folder: Path, tensors: dict[str, Tensor], model: nn.Module) ->
         if names:
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
             raise ValueError(
-                f"{folder / TENSORS_NAME} {fault} {', '.join(names[:5])}{more}; it does not belong to {CONFIG_NAME}"
-                " beside it: copy the whole folder again"
+                f"{folder / TENSORS_NAME} {fault} {', '.join(names[:5])}{more}; it does not belong to the"
+                f" {CONFIG_NAME} beside it: copy the whole folder again"
             )
 
 
@@ -157,5 +162,5 @@ def _check_vocabulary(folder: Path, tokenizer: Tokenizer, config: WeightsConfig)
 
 
 def check_replaceable(folder: Path) -> None:
-    """Raise ValueError where writing a weights folder would delete something else."""
+    """Raise ValueError where writing a weights folder would delete other files."""
     refuse_other_files(folder, FILE_NAMES, "weights folder")

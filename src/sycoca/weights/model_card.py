@@ -1,4 +1,4 @@
-"""The README.md of a weights folder: what the model is, where it comes from, how good it is, how to use it."""
+"""The model card, README.md of a weights folder: use, provenance, training, metrics, limits and sizes."""
 
 import json
 import re
@@ -16,30 +16,30 @@ from sycoca.weights.config import FORMAT_VERSION, WeightsConfig
 from sycoca.weights.provenance import DataFacts, Provenance
 
 _SMALL_VOCABULARY = 10_000
-"""Token ids below which many everyday words have none of their own; CLIP has 49,408."""
+"""Vocabulary size below which many everyday words are not single tokens; CLIP's is 49,408."""
 
 _FEW_SAMPLES = 1_000_000
-"""Below it a model has seen a small part of what photos can show; CLIP has seen 400 million."""
+"""Training images below which a model knows little of what photos can show; CLIP has seen 400 million."""
 
 _METRICS = {"recall": "recall_at", "bleu": "bleu", "rouge": "rouge", "meteor": "meteor", "accuracy": "accuracy"}
-"""The Hub's names of metrics, and what ours that are meant have in theirs."""
+"""The Hub's names of metrics, and what the names of ours contain."""
 
 _LINE_LENGTH = 116
 
 _NAMED = 12
-"""Answers and classes that are named."""
+"""Number of answers and classes that are listed."""
 
 
-def model_card(model: SyCoCa, config: WeightsConfig, origin: Provenance | None) -> str:
+def model_card(model: SyCoCa, config: WeightsConfig, provenance: Provenance | None) -> str:
     """Return a model card as Markdown, with the front matter that the Hugging Face Hub reads."""
-    known = Provenance(story="") if origin is None else origin
+    known = Provenance(summary="") if provenance is None else provenance
     able = abilities(config, known)
     parts = (
         f"---\n{_yaml(_front_matter(able, known))}---",
         f"# SyCoCa for {_enumerated([ability.name for ability in able])}",
         _introduction(model, able),
         _section("Use", _use(able)),
-        _section("Provenance", _origin(config, known)),
+        _section("Provenance", _provenance(config, known)),
         _section("Training", _table("what", "how", _training(config, known))),
         _section("Measured", _measured(known)),
         _section("Limits", _listed_lines(_limits(config, known), "- ")),
@@ -49,17 +49,17 @@ def model_card(model: SyCoCa, config: WeightsConfig, origin: Provenance | None) 
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _front_matter(able: Sequence[Ability], origin: Provenance) -> dict[str, Any]:
-    data = [_hub_id(facts.name) for facts in (origin.trained_on, origin.measured_on) if facts is not None]
+def _front_matter(able: Sequence[Ability], provenance: Provenance) -> dict[str, Any]:
+    data = [_hub_id(facts.name) for facts in (provenance.trained_on, provenance.measured_on) if facts is not None]
     fields = {
         "library_name": "sycoca",
-        "license": origin.license,
+        "license": provenance.license,
         "pipeline_tag": able[0].pipeline_tag,
         "tags": ["sycoca", *(tag for ability in able for tag in ability.tags)],
-        "base_model": None if origin.base is None else _hub_id(origin.base),
+        "base_model": None if provenance.base is None else _hub_id(provenance.base),
         "datasets": sorted({name for name in data if name is not None}),
         "metrics": [
-            metric for metric, part in _METRICS.items() if any(part in one.name for one in origin.measurements)
+            metric for metric, part in _METRICS.items() if any(part in one.name for one in provenance.measurements)
         ],
     }
     return {name: value for name, value in fields.items() if value}
@@ -79,29 +79,29 @@ def _use(able: Sequence[Ability]) -> str:
     shell = "\n".join(command for ability in able for command in ability.commands)
     return (
         f"```python\n{python}\n```\n\n```sh\n{shell}\n```\n\n"
-        "At the Hugging Face Hub it is loaded by its name, in Python as in commands: `hf:owner/name`."
+        "From the Hugging Face Hub it can be loaded by name, in Python and in commands: `hf:owner/name`."
     )
 
 
-def _origin(config: WeightsConfig, origin: Provenance) -> str:
+def _provenance(config: WeightsConfig, provenance: Provenance) -> str:
     steps = config.history or ("Not recorded.",)
-    story = _wrapped(steps[0]) if len(steps) == 1 else _listed_lines(steps, "1. ")
-    if origin.license is not None:
-        return story
-    unlicensed = "No license is stated; who publishes these weights names one at the top of this file (`license:`)."
-    return f"{story}\n\n{_wrapped(unlicensed)}"
+    history = _wrapped(steps[0]) if len(steps) == 1 else _listed_lines(steps, "1. ")
+    if provenance.license is not None:
+        return history
+    unlicensed = "No license is stated; to publish these weights, name one at the top of this file (`license:`)."
+    return f"{history}\n\n{_wrapped(unlicensed)}"
 
 
-def _training(config: WeightsConfig, origin: Provenance) -> dict[str, str]:
+def _training(config: WeightsConfig, provenance: Provenance) -> dict[str, str]:
     rows: dict[str, str] = {}
-    if origin.trained_on is not None:
-        rows["data"] = _data(origin.trained_on)
-    weighted = [(OBJECTIVES[name], weight) for name, weight in origin.objectives.items() if weight != 0]
+    if provenance.trained_on is not None:
+        rows["data"] = _data(provenance.trained_on)
+    weighted = [(OBJECTIVES[name], weight) for name, weight in provenance.objectives.items() if weight != 0]
     if weighted:
         rows["objectives"] = ", ".join(f"{facts.short_title} (weight {weight:g})" for facts, weight in weighted)
     if any(facts.masks_patches for facts, _ in weighted):
         rows["masking"] = _masking(config)
-    return rows | dict(origin.recipe)
+    return rows | dict(provenance.recipe)
 
 
 def _masking(config: WeightsConfig) -> str:
@@ -116,57 +116,57 @@ def _masking(config: WeightsConfig) -> str:
 
 
 def _data(facts: DataFacts) -> str:
-    skipped = f"; {facts.num_skipped:,} were unusable and left out" if facts.num_skipped else ""
+    skipped = f"; {facts.num_skipped:,} unusable ones skipped" if facts.num_skipped else ""
     return f"{facts.num_samples:,} samples of `{facts.name}`{skipped}"
 
 
-def _measured(origin: Provenance) -> str:
-    if origin.measured_on is None or not origin.measurements:
+def _measured(provenance: Provenance) -> str:
+    if provenance.measured_on is None or not provenance.measurements:
         return ""
-    rows = {one.name: one.text for one in origin.measurements}
+    rows = {one.name: one.text for one in provenance.measurements}
     where = _wrapped(
-        f"By `sycoca` after the last step, on {_data(origin.measured_on)}. The package's docs/evaluation.md says how"
-        " each number is computed."
+        f"By `sycoca` after the last step, on {_data(provenance.measured_on)}. The package's docs/evaluation.md says"
+        " how each number is computed."
     )
     return f"{where}\n\n{_table('metric', 'value', rows)}"
 
 
-def _limits(config: WeightsConfig, origin: Provenance) -> Iterator[str]:
+def _limits(config: WeightsConfig, provenance: Provenance) -> Iterator[str]:
     image, text = config.model.image_encoder, config.model.text_encoder
     yield (
-        "It knows only what its training data shows, with all the gaps and prejudices of that data: what is rare there"
-        " is described badly or taken for something else. It is not fit for decisions about people."
+        "It knows only what its training data shows, with the gaps and biases of that data: rare objects are"
+        " described badly or confused with others. Do not use it for decisions about people."
     )
-    if origin.trained_on is not None:
-        yield from _limits_of_data(origin.trained_on, origin.base)
+    if provenance.trained_on is not None:
+        yield from _limits_of_data(provenance.trained_on, provenance.base)
     if text.vocab_size < _SMALL_VOCABULARY:
         yield (
-            f"Its vocabulary is small ({text.vocab_size:,} token ids): words that its training texts do not have fall"
-            " into pieces that mean little to it."
+            f"Its vocabulary is small ({text.vocab_size:,} token ids): words that are not in its training texts are"
+            " split into tokens that it knows little about."
         )
     yield (
-        f"It sees {image.image_size} x {image.image_size} pixels in patches of {image.patch_size}: what is smaller than"
-        f" a patch is hardly seen. It reads {text.context_length} tokens; the rest of a longer text is cut off."
+        f"Its input has {image.image_size} x {image.image_size} pixels in patches of {image.patch_size}: objects"
+        f" smaller than a patch are hardly recognized. Texts are truncated to {text.context_length} tokens."
     )
-    yield from lost_abilities(config, origin)
-    if origin.measurements:
+    yield from lost_abilities(config, provenance)
+    if provenance.measurements:
         yield (
-            "It was measured on the data above and on nothing else: not on other kinds of images, not in other"
-            " languages, not for how it treats groups of people."
+            "It was evaluated only on the data above: not on other kinds of images, not in other languages, not for"
+            " bias against groups of people."
         )
     else:
-        yield "It was not measured on held-out data."
+        yield "It was not evaluated on held-out data."
 
 
 def _limits_of_data(trained_on: DataFacts, base: str | None) -> Iterator[str]:
     if base is not None:
-        yield f"What limits `{base}`, with which its training began, limits it, too."
+        yield f"The limits of `{base}`, from which its training started, also apply."
     elif trained_on.name.startswith("scenes:"):
-        yield "It has seen generated scenes of colored shapes and nothing else: photos mean nothing to it."
+        yield "It was trained only on generated scenes of colored shapes and cannot be used on photos."
     elif trained_on.num_samples < _FEW_SAMPLES:
         yield (
-            f"It has seen {trained_on.num_samples:,} images; models that know most of what photos show have seen"
-            " hundreds of millions."
+            f"It was trained on {trained_on.num_samples:,} images; models that recognize most of what photos show were"
+            " trained on hundreds of millions."
         )
 
 
@@ -189,11 +189,11 @@ def _sizes(model: SyCoCa, config: WeightsConfig) -> dict[str, str]:
     return {name: size for name, size in rows.items() if size is not None}
 
 
-def _configuration(origin: Provenance) -> str:
-    if not origin.config:
+def _configuration(provenance: Provenance) -> str:
+    if not provenance.config:
         return ""
     summary = "<summary>All settings of the training</summary>"
-    return f"<details>{summary}\n\n```yaml\n{origin.config.strip()}\n```\n\n</details>"
+    return f"<details>{summary}\n\n```yaml\n{provenance.config.strip()}\n```\n\n</details>"
 
 
 def _section(title: str, text: str) -> str:
@@ -208,7 +208,7 @@ def _table(first: str, second: str, rows: Mapping[str, str]) -> str:
 
 
 def _cell(text: str) -> str:
-    # A SPEC or an answer may hold what ends a cell.
+    # A SPEC or an answer may contain line ends or "|".
     return " ".join(text.split()).replace("|", "\\|")
 
 
@@ -219,7 +219,7 @@ def _listed_lines(lines: Iterable[str], mark: str) -> str:
 
 
 def _wrapped(text: str) -> str:
-    """Return a paragraph in lines that can be read without rendering."""
+    """Return a paragraph wrapped into lines that are readable without rendering."""
     return textwrap.fill(text, _LINE_LENGTH, break_long_words=False, break_on_hyphens=False)
 
 
@@ -229,7 +229,7 @@ def _named(names: tuple[str, ...]) -> str:
 
 
 def _enumerated(texts: Sequence[str]) -> str:
-    """Return texts as a sentence lists them: a, b, and c."""
+    """Return texts as a list in a sentence: a, b, and c."""
     return ", and ".join((", ".join(texts[:-1]), texts[-1]) if len(texts) > 1 else texts)
 
 
@@ -238,6 +238,6 @@ def _yaml(fields: Mapping[str, Any]) -> str:
 
 
 def _hub_id(place: str) -> str | None:
-    """Return owner/name of what the Hub has; None for what lies elsewhere."""
+    """Return owner/name of a dataset or model on the Hub; None for a local path."""
     found = re.match(r"hf:([\w.-]+/[\w.-]+)", place)
     return None if found is None else found[1]

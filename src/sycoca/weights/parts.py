@@ -1,7 +1,7 @@
-"""Parts of models to start training from: those of a weights folder, or an image encoder in a folder of its own.
+"""Initial weights of components: from a weights folder, or from a folder that holds an image encoder alone.
 
-Such a folder has config.json with ``"parts": ["image_encoder"]``, model.safetensors and a model card; no text encoder
-and no tokenizer, so that nothing can be done with it before training.
+The latter has config.json with ``"parts": ["image_encoder"]``, model.safetensors and a model card; without text
+encoder and tokenizer it is usable only to initialize training.
 """
 
 import json
@@ -42,7 +42,7 @@ PART_NAMES = {
     "answer_head": "head for answers",
     "class_head": "head for classes",
 }
-"""What people call the parts of a model; the keys begin the names of their tensors."""
+"""Readable names of the components of a model; the keys are the prefixes of their tensors' names."""
 
 OPTIONAL_PARTS = {
     "text_decoder": PART_NAMES["text_decoder"],
@@ -50,7 +50,7 @@ OPTIONAL_PARTS = {
     "num_answers": PART_NAMES["answer_head"],
     "num_classes": PART_NAMES["class_head"],
 }
-"""The same of those that a model may lack; the keys are the fields of its config that are None where it does."""
+"""The same for optional components; the keys are the fields of a model's config that are None without them."""
 
 _PREFIX = "image_encoder."
 _PROJECTION = "projection.weight"
@@ -58,7 +58,7 @@ _PROJECTION = "projection.weight"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _ImageEncoderAlone:
-    """What config.json says beside its version."""
+    """Contents of config.json beside its version."""
 
     parts: tuple[Literal["image_encoder"]]
     image_encoder: ImageEncoderConfig
@@ -68,37 +68,37 @@ class _ImageEncoderAlone:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PartsConfig:
-    """What a folder says of the parts of a model that it holds."""
+    """Configuration of the components that a folder holds."""
 
     image_encoder: ImageEncoderConfig
-    """Sizes and forms of the image encoder, which every folder has."""
+    """Architecture of the image encoder, which every folder has."""
 
     transforms: ImageTransformConfig
-    """From pictures to the pixels that it was trained on."""
+    """Image preprocessing with which it was trained."""
 
     embed_dim: int | None
-    """Size of the joint space that it ends in; None where its projection is missing."""
+    """Size of the joint space; None where the image encoder has no projection."""
 
     weights: WeightsConfig | None
-    """All that is known of a whole model; None where there is an image encoder alone."""
+    """Configuration of the whole model; None for an image encoder alone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadedParts:
-    """What a folder holds of a model: all of it, or its image encoder alone."""
+    """The components in a folder: a whole model, or an image encoder alone."""
 
     config: PartsConfig
-    """Sizes and transforms."""
+    """Architecture and image transforms."""
 
     tensors: dict[str, Tensor]
-    """By their names in the model, on the CPU."""
+    """Tensors by their names in the model, on the CPU."""
 
     tokenizer: Tokenizer | None
-    """The text encoder's; None where there is none."""
+    """The text encoder's tokenizer; None for an image encoder alone."""
 
 
 def part_of(tensor_name: str) -> str:
-    """Return the part that a tensor belongs to, a key of `PART_NAMES`."""
+    """Return the component that a tensor belongs to, a key of `PART_NAMES`."""
     return tensor_name.split(".", 1)[0]
 
 
@@ -108,13 +108,13 @@ def save_image_encoder(
     tensors: Mapping[str, Tensor],
     transforms: ImageTransformConfig,
     *,
-    origin: str = "",
+    summary: str = "",
 ) -> None:
-    """Write an image encoder as a folder of its own, whole or not at all; a weights folder that is there is replaced.
+    """Write a folder that holds an image encoder alone, atomically; an existing weights folder is replaced.
 
     ``tensors`` are those of `ImageEncoder.state_dict`; ``projection.weight`` may be missing, as in encoders that were
-    trained without captions. ``origin`` goes into the model card: where the weights are from, as Markdown. Raises
-    ValueError where tensors are missing, left over or of another shape, and where ``folder`` holds other things.
+    trained without captions. ``summary`` goes into the model card: the source of the weights, as Markdown. Raises
+    ValueError where tensors are missing, unexpected or of another shape, and where ``folder`` holds other files.
     """
     folder = Path(folder)
     embed_dim = _embed_dim(config, tensors)
@@ -127,7 +127,7 @@ def save_image_encoder(
         text = json.dumps({"format_version": FORMAT_VERSION, **to_plain(own)}, indent=2)
         (unfinished / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
         num_parameters = sum(tensor.numel() for tensor in saved.values())
-        (unfinished / CARD_NAME).write_text(_card(config, num_parameters, origin), encoding="utf-8")
+        (unfinished / CARD_NAME).write_text(_card(config, num_parameters, summary), encoding="utf-8")
 
 
 def read_parts_config(folder: str | Path) -> PartsConfig:
@@ -138,7 +138,7 @@ def read_parts_config(folder: str | Path) -> PartsConfig:
     folder = Path(folder)
     path = folder / CONFIG_NAME
     if not path.is_file():
-        what = f"has no {CONFIG_NAME}" if folder.is_dir() else "is no folder"
+        what = f"has no {CONFIG_NAME}" if folder.is_dir() else "is not a folder"
         raise ValueError(f"{folder} {what}; {instead(folder, 'name a weights folder')}")
     plain = read_plain_config(folder)
     if PARTS_KEY in plain:
@@ -158,7 +158,7 @@ def read_parts_config(folder: str | Path) -> PartsConfig:
 def load_parts(folder: str | Path) -> LoadedParts:
     """Read a weights folder, or one that holds an image encoder alone.
 
-    Raises ValueError where something is missing, damaged, left over, of another shape or written by a newer version.
+    Raises ValueError where a file or tensor is missing, damaged, unexpected, of another shape or of a newer version.
     """
     folder = Path(folder)
     config = read_parts_config(folder)
@@ -179,7 +179,7 @@ def _embed_dim(config: ImageEncoderConfig, tensors: Mapping[str, Tensor]) -> int
 
 
 def _encoder(config: ImageEncoderConfig, embed_dim: int | None) -> ImageEncoder:
-    """Return an image encoder without numbers; without a joint space it has no projection."""
+    """Return an image encoder on the meta device; without ``embed_dim`` it has no projection."""
     with torch.device("meta"):
         if embed_dim is not None:
             return ImageEncoder(config, embed_dim)
@@ -197,20 +197,20 @@ def _check_own(encoder: ImageEncoder, tensors: Mapping[str, Tensor]) -> None:
         )
 
 
-def _card(config: ImageEncoderConfig, num_parameters: int, origin: str) -> str:
+def _card(config: ImageEncoderConfig, num_parameters: int, summary: str) -> str:
     return f"""---
 library_name: sycoca
 tags: [image-feature-extraction, sycoca]
 ---
 
-# An image encoder to start from
+# A pretrained image encoder
 
 {num_parameters:,} parameters: {config.image_size} px, patches of {config.patch_size} px, width {config.width},
-{config.depth} blocks, pooling `{config.pooling}`. There is no text encoder: it is of no use before training.
+{config.depth} blocks, pooling `{config.pooling}`. There is no text encoder: it is only for initializing training.
 
 ## Provenance
 
-{origin.strip() or "Not recorded."}
+{summary.strip() or "Not recorded."}
 
 ## Use
 

@@ -1,4 +1,4 @@
-"""How weights came about: what a model card tells beside what the model itself shows. Imports no torch."""
+"""Provenance of weights, for the model card: data, training and metrics. Imports no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from sycoca.facts.objective_facts import ObjectiveName
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataFacts:
-    """Data that a model was trained on or measured on."""
+    """Data that a model was trained or evaluated on."""
 
     name: str
     """Its SPEC."""
@@ -17,7 +17,7 @@ class DataFacts:
     """Samples that were used."""
 
     num_skipped: int = 0
-    """Samples that were left out because they cannot be used."""
+    """Samples that were skipped because they are unusable."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,45 +25,45 @@ class Measurement:
     """A metric and its value."""
 
     name: str
-    """As reports call it."""
+    """Its name in reports."""
 
     value: float
-    """The number; shares are 0 to 1."""
+    """The number; fractions are 0 to 1."""
 
     text: str
-    """The same as people read it."""
+    """The same, formatted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provenance:
     """Where weights come from, as far as it is known."""
 
-    story: str
-    """What was done, in whole sentences; Markdown."""
+    summary: str
+    """How the weights were made, in whole sentences; Markdown."""
 
     base: str | None = None
-    """The weights that training began with: a path, or a place at the Hub (hf:owner/name)."""
+    """The weights that training started from: a path, or a repository on the Hub (hf:owner/name)."""
 
     license: str | None = None
-    """The Hub's name of the license, such as apache-2.0; None where whoever publishes the weights has to choose."""
+    """The Hub's name of the license, such as apache-2.0; None where the publisher has to choose one."""
 
     is_mean: bool = False
-    """Whether they lie between two others (WiSE-FT), of which one may not have been trained for a head."""
+    """Whether they are the weighted mean of two models (WiSE-FT), one of which may lack the head."""
 
     objectives: Mapping[ObjectiveName, float] = field(default_factory=dict)
-    """What was minimized, by name with its weight; empty where that is unknown."""
+    """Weight of each objective by name; empty where that is unknown."""
 
     trained_on: DataFacts | None = None
     """Training data."""
 
     recipe: Mapping[str, str] = field(default_factory=dict)
-    """How it was trained, by what people call it: steps, optimizer, seed, time."""
+    """Training settings by readable names: steps, optimizer, seed, time."""
 
     measured_on: DataFacts | None = None
     """Validation data."""
 
     measurements: tuple[Measurement, ...] = ()
-    """What was found on it."""
+    """Metrics on it."""
 
     config: str = ""
     """The complete configuration as YAML."""

@@ -1,4 +1,4 @@
-"""Weights folders for others to use."""
+"""Publishing of weights folders on the Hugging Face Hub."""
 
 from pathlib import Path
 
@@ -14,14 +14,14 @@ def push_to_hub(
     commit_message: str = "Weights of sycoca",
     token: str | None = None,
 ) -> str:
-    """Publish a weights folder at the Hugging Face Hub as owner/name; return the address of the commit.
+    """Publish a weights folder on the Hugging Face Hub as owner/name; return the URL of the commit.
 
-    The folder is verified first, and nothing but its own files is uploaded; the repository is made where there is
-    none, and files of the same names there are replaced. ``private``: whether only its owners can read a new
-    repository; one that is there stays as it is. ``token``: None takes that of ``hf auth login`` or HF_TOKEN.
+    The folder is verified first, and only its own files are uploaded. The repository is created if it does not exist;
+    files of the same names are replaced. ``private``: whether only its owners can read a new repository; an existing
+    one does not change. ``token``: None takes that of ``hf auth login`` or HF_TOKEN.
 
-    Raises ValueError where the folder is not sound (see `verify_weights`), without a token, where it may not write
-    there, and where ``private`` weights would go to a public repository; ConnectionError where the Hub cannot be
+    Raises ValueError where the folder is not valid (see `verify_weights`), without a token, without permission to
+    write, and where ``private`` weights would go to a public repository; ConnectionError where the Hub cannot be
     reached.
     """
     folder = Path(weights)

@@ -1,4 +1,4 @@
-"""Names and shapes of tensors, and where two sets of them differ."""
+"""Names and shapes of tensors, and their comparison."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -11,10 +11,10 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class ShapeDifference(NamedTuple):
-    """A tensor that two sets do not have alike."""
+    """A tensor that differs between two sets."""
 
     name: str
-    """What it is called."""
+    """The tensor's name."""
 
     found: tuple[int, ...] | None
     """Its shape in the first set; None where it is missing there."""
@@ -29,7 +29,7 @@ def shapes_of(tensors: Mapping[str, Shaped[Tensor, "..."]]) -> Shapes:
 
 
 def first_difference(found: Shapes, expected: Shapes) -> ShapeDifference | None:
-    """Return the first difference in the order of names; None where both sets are alike."""
+    """Return the first difference in the order of names; None where both sets are equal."""
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             return ShapeDifference(name, found.get(name), expected.get(name))

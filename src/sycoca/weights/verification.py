@@ -1,4 +1,4 @@
-"""Whether weights can be handed on: a closer look than loading takes."""
+"""Verification of weights before they are published: stricter than loading."""
 
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from sycoca.weights.parts import load_parts
 def verify_weights(folder: str | Path) -> tuple[str, ...]:
     """Check a weights folder, or that of an image encoder alone; return the names of its files.
 
-    Raises ValueError where loading would (a file damaged or missing, tensors that are not those of the config, another
-    model's tokenizer), where any number is not finite, and where the model card is missing.
+    Raises ValueError where loading would (a file damaged or missing, tensors that do not match the config, another
+    model's tokenizer), where any value is not finite, and where the model card is missing.
     """
     folder = Path(folder)
     parts = load_parts(folder)
@@ -21,7 +21,7 @@ def verify_weights(folder: str | Path) -> tuple[str, ...]:
         num_bad = tensor.numel() - int(tensor.isfinite().sum())
         if num_bad:
             raise ValueError(
-                f"{folder / TENSORS_NAME}: {num_bad:,} of the {tensor.numel():,} numbers of {name} are not finite; the"
-                " training diverged or a type overflowed: save the weights of an earlier step, or in float32"
+                f"{folder / TENSORS_NAME}: {num_bad:,} of the {tensor.numel():,} values of {name} are not finite;"
+                " training diverged or a dtype overflowed: save the weights of an earlier step, or in float32"
             )
     return names

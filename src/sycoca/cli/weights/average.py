@@ -37,9 +37,9 @@ def run(arguments: list[str]) -> int:
     if options.out.resolve() in (Path(options.start).resolve(), Path(options.end).resolve()):
         raise ValueError(f"--out {options.out} would replace what is averaged; choose another folder")
     averaged = average_weights(options.start, options.end, alpha=options.alpha)
-    story = f"A mean of two weights (WiSE-FT, arXiv 2109.01903): {'; '.join(averaged.story)}."
-    origin = Provenance(story=story, base=options.start, is_mean=True)
-    save_weights(options.out, averaged.model, averaged.tokenizer, averaged.config, origin=origin)
-    print("\n".join(averaged.story).replace("`", ""), file=sys.stderr)
+    summary = f"Weighted mean of two models (WiSE-FT, arXiv 2109.01903): {'; '.join(averaged.summary)}."
+    provenance = Provenance(summary=summary, base=options.start, is_mean=True)
+    save_weights(options.out, averaged.model, averaged.tokenizer, averaged.config, provenance=provenance)
+    print("\n".join(averaged.summary).replace("`", ""), file=sys.stderr)
     print(options.out)
     return 0

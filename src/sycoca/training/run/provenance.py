@@ -25,7 +25,7 @@ def run_provenance(recipe: Recipe, folder: RunFolder, sources: Sources, runtime:
     lines = read_metrics(folder.metrics)
     train_name = sources.train_spec or sources.train.name
     return Provenance(
-        story=(
+        summary=(
             f"{description[0].upper()}{description[1:]} for {config.training.steps:,} steps of"
             f" {config.training.global_batch_size:,} samples on `{train_name}`, seed {config.seed}."
         ),

@@ -95,8 +95,8 @@ class TrainingRun:
 
     def _finish(self) -> None:
         folder, trained = self._folder, self._trained
-        origin = run_provenance(self._recipe, folder, self._sources, self._runtime)
-        save_weights(folder.weights, trained.model, trained.tokenizer, trained.weights, origin=origin)
+        provenance = run_provenance(self._recipe, folder, self._sources, self._runtime)
+        save_weights(folder.weights, trained.model, trained.tokenizer, trained.weights, provenance=provenance)
         self._progress.line(f"weights in {folder.weights}")
         if self._config.training.report:
             report = write_report(self._recipe, folder, trained, self._sources, self._runtime)

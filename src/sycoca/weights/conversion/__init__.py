@@ -1,1 +1,1 @@
-"""Weights of other projects: safe reading, tables of names, and what their files leave unsaid."""
+"""Conversion of other projects' weights: safe reading, tables of tensor names, and options that files do not state."""

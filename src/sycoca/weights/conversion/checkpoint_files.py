@@ -1,4 +1,4 @@
-"""Checkpoints of other projects as they occur, read without running anything that is in them."""
+"""Safe reading of other projects' checkpoints: no code in them is executed."""
 
 import json
 import pickle
@@ -17,43 +17,43 @@ from torch import Tensor
 _PICKLED_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 _SUFFIXES = (".safetensors", *_PICKLED_SUFFIXES)
 _WRAPPERS = ("module.", "_orig_mod.")
-"""What data parallel training and torch.compile put before every name."""
+"""Prefixes that data-parallel training and torch.compile add to every name."""
 
 _NESTED = ("state_dict", "model", "model_state_dict")
-"""Where training scripts put the tensors beside optimizer and counters."""
+"""Keys under which training scripts save the tensors, beside optimizer and counters."""
 
 _BUFFERS = re.compile(r"(^|.*\.)(attn_mask|position_ids)$")
-"""Constants that older versions saved: causal masks, and the numbers 0, 1, 2, ..."""
+"""Constant buffers that older versions saved: causal masks and position ids."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
-    """Tensors by name, as a file holds them."""
+    """Tensors by name, as read from a checkpoint."""
 
     path: Path
     """The file, or the folder of several."""
 
     tensors: dict[str, Tensor]
-    """On the CPU; half precision is turned into float32, which holds the same values."""
+    """Tensors on the CPU; half precision is converted to float32 without loss."""
 
     dropped: tuple[str, ...]
-    """Constant buffers that were left out."""
+    """Constant buffers that were dropped."""
 
 
 def read_checkpoint(path: Path, preferred_names: tuple[str, ...] = ()) -> Checkpoint:
     """Read a file, or the one in a folder; of several in a folder the first of ``preferred_names``.
 
-    Prefixes of wrappers are taken off. Raises ValueError, in one line, for a file that is missing, damaged, not made
-    of tensors, or that would run code if it were unpickled: only safetensors and PyTorch's safe unpickler are used.
+    Prefixes of wrappers are removed. Raises ValueError, in one line, for a file that is missing, damaged, without
+    tensors, or that would run code when unpickled: only safetensors and PyTorch's safe unpickler are used.
     """
     path = Path(path)
     if not path.exists():
-        raise ValueError(f"{path} is not there")
+        raise ValueError(f"{path} does not exist")
     tensors: dict[str, Tensor] = {}
     for file in _files(path, preferred_names):
         tensors |= _without_wrappers(file, _read(file))
     dropped = tuple(sorted(name for name in tensors if _BUFFERS.match(name)))
-    kept = {name: _whole(tensor) for name, tensor in tensors.items() if name not in dropped}
+    kept = {name: _widened(tensor) for name, tensor in tensors.items() if name not in dropped}
     return Checkpoint(path=path, tensors=kept, dropped=dropped)
 
 
@@ -80,7 +80,7 @@ def _files(path: Path, preferred_names: tuple[str, ...]) -> list[Path]:
     if preferred:
         return preferred[:1]
     found = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES)
-    # Two formats of the same weights often lie side by side; of two different ones nobody knows which is meant.
+    # Folders often hold the same weights in two formats; among different checkpoints the choice would be arbitrary.
     safe = [file for file in found if file.suffix == ".safetensors"] or found
     if len(safe) != 1:
         names = ", ".join(file.name for file in safe) or f"none of *{', *'.join(_SUFFIXES)}"
@@ -100,9 +100,9 @@ def _read(path: Path) -> object:
         try:
             return load_file(path)
         except (SafetensorError, OSError) as error:
-            raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
+            raise ValueError(f"{path} is damaged or not a safetensors file: {error}") from error
     if path.suffix not in _PICKLED_SUFFIXES:
-        raise ValueError(f"{path} is no checkpoint that can be read: its name should end with {', '.join(_SUFFIXES)}")
+        raise ValueError(f"{path} cannot be read as a checkpoint: its name should end with {', '.join(_SUFFIXES)}")
     if _is_program(path):
         raise ValueError(
             f"{path} is a TorchScript program, as OpenAI published its CLIP, and is not run; take the same weights"
@@ -117,7 +117,7 @@ def _read(path: Path) -> object:
             f"{path} is refused and nothing of it was executed: {what}; ask its makers for safetensors"
         ) from error
     except (RuntimeError, EOFError, OSError, KeyError) as error:
-        raise ValueError(f"{path} is damaged or no PyTorch checkpoint: {_first_line(error)}") from error
+        raise ValueError(f"{path} is damaged or not a PyTorch checkpoint: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:
@@ -140,15 +140,15 @@ def _without_wrappers(path: Path, content: object) -> dict[str, Tensor]:
         raise ValueError(f"{path} holds no tensors by name; expected them at the top or under {', '.join(_NESTED)}")
     if not content:
         raise ValueError(f"{path} holds no tensors")
-    return {_bare(str(name)): tensor for name, tensor in content.items()}
+    return {_unprefixed(str(name)): tensor for name, tensor in content.items()}
 
 
-def _bare(name: str) -> str:
+def _unprefixed(name: str) -> str:
     for wrapper in _WRAPPERS:
         if name.startswith(wrapper):
-            return _bare(name.removeprefix(wrapper))
+            return _unprefixed(name.removeprefix(wrapper))
     return name
 
 
-def _whole(tensor: Tensor) -> Tensor:
+def _widened(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor

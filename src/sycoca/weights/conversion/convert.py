@@ -1,4 +1,4 @@
-"""From files of other projects to weights folders, and back."""
+"""Conversion of other projects' checkpoints into weights folders, and back."""
 
 import json
 from dataclasses import dataclass
@@ -26,24 +26,24 @@ from sycoca.weights.parts import save_image_encoder
 from sycoca.weights.provenance import Provenance
 
 CLIP_VOCAB_SIZE = 49_408
-"""Ids of CLIP's vocabulary, whose merges come with this package."""
+"""Size of CLIP's vocabulary, whose merges come with this package."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conversion:
-    """What a conversion made of what."""
+    """The result of a conversion."""
 
     model: SyCoCaConfig | ImageEncoderConfig
-    """Sizes and forms of the model, or of an image encoder alone."""
+    """Architecture of the model, or of an image encoder alone."""
 
     num_parameters: int
-    """Numbers of all tensors together."""
+    """Number of values of all tensors."""
 
     dropped: tuple[str, ...]
-    """What was left behind on purpose."""
+    """Parts that were dropped on purpose."""
 
     notices: tuple[str, ...]
-    """What was assumed, and what is otherwise there, a line each."""
+    """Assumptions and differences, a line each."""
 
 
 def from_open_clip(
@@ -54,10 +54,10 @@ def from_open_clip(
     tokenizer_path: Path | None = None,
     forms: UnseenForms | None = None,
 ) -> Conversion:
-    """Make a weights folder of a checkpoint of open_clip, see `read_open_clip`.
+    """Convert a checkpoint of open_clip into a weights folder, see `read_open_clip`.
 
     The tokenizer is CLIP's, which pads with id 0 as open_clip does, or that of ``tokenizer_path``. Raises ValueError
-    for anything that cannot be converted whole, and where ``out`` holds other things.
+    for anything that cannot be converted completely, and where ``out`` holds other files.
     """
     read = read_open_clip(source, config_path=config_path, forms=forms)
     transforms, notices = open_clip_pixels(read.preprocessing, str(source))
@@ -68,33 +68,33 @@ def from_open_clip(
 
 
 def from_hf_clip(source: Path, out: Path, *, tokenizer_path: Path | None = None) -> Conversion:
-    """Make a weights folder of a CLIP of Hugging Face; of a ViT or ViTMAE one that holds an image encoder alone.
+    """Convert a CLIP of Hugging Face into a weights folder; a ViT or ViTMAE into one that holds an image encoder alone.
 
-    Raises ValueError for anything that cannot be converted whole, and where ``out`` holds other things.
+    Raises ValueError for anything that cannot be converted completely, and where ``out`` holds other files.
     """
     _check_vocabulary(source, tokenizer_path)
     read = read_hugging_face(source)
     pixels_path = source / "preprocessor_config.json"
     transforms, notices = hf_pixels(read_json(pixels_path) if pixels_path.is_file() else {})
-    story = f"Converted from a model of Hugging Face's transformers, `{source.name}`."
+    summary = f"Converted from a model of Hugging Face's transformers, `{source.name}`."
     if isinstance(read, HfClip):
-        _save(out, read.model, tokenizer_path, transforms, story)
+        _save(out, read.model, tokenizer_path, transforms, summary)
         return _conversion(read.model.config, read.model.state_dict(), read.dropped, notices)
-    save_image_encoder(out, read.config, read.tensors, transforms, origin=story)
+    save_image_encoder(out, read.config, read.tensors, transforms, summary=summary)
     return _conversion(read.config, read.tensors, read.dropped, notices)
 
 
 def to_open_clip(weights: Path, out: Path) -> Conversion:
-    """Write a weights folder's tensors as open_clip has them, with its JSON description beside them.
+    """Write a weights folder's tensors in open_clip's format, with a JSON model config beside them.
 
-    ``out`` is a file that ends with .safetensors or .pt, whose description has the same name with .json; or a folder
-    for open_clip's ``local-dir:``. Raises ValueError for a model whose form open_clip does not know.
+    ``out`` is a file that ends with .safetensors or .pt, whose config has the same name with .json; or a folder
+    for open_clip's ``local-dir:``. Raises ValueError for an architecture that open_clip does not support.
     """
     loaded = load_weights(weights)
     tensors, dropped = open_clip_tensors(loaded.model)
     described = open_clip_json(loaded.model.config)
     if out.suffix in (".safetensors", ".pt"):
-        _write_whole(out, tensors)
+        _write_file(out, tensors)
         out.with_suffix(".json").write_text(json.dumps(described, indent=4) + "\n", encoding="utf-8")
     elif out.suffix:
         raise ValueError(f"{out} should end with .safetensors or .pt, or be the name of a folder")
@@ -105,13 +105,13 @@ def to_open_clip(weights: Path, out: Path) -> Conversion:
     return _conversion(loaded.model.config, tensors, dropped, notices)
 
 
-_OTHER_VOCABULARY = "the vocabulary is not CLIP's: open_clip needs this model's tokenizer.json to make sense of it"
+_OTHER_VOCABULARY = "the vocabulary is not CLIP's: to use the model, open_clip needs its tokenizer.json"
 
 
-def _save(out: Path, model: Any, tokenizer_path: Path | None, transforms: ImageTransformConfig, story: str) -> None:
+def _save(out: Path, model: Any, tokenizer_path: Path | None, transforms: ImageTransformConfig, summary: str) -> None:
     config = WeightsConfig(model=model.config, masking=MaskingConfig(), transforms=transforms)
     tokenizer = _tokenizer(model.config.text_encoder.vocab_size, tokenizer_path)
-    save_weights(out, model, tokenizer, config, origin=Provenance(story=story))
+    save_weights(out, model, tokenizer, config, provenance=Provenance(summary=summary))
 
 
 def _tokenizer(vocab_size: int, path: Path | None) -> Tokenizer:
@@ -129,7 +129,7 @@ def _tokenizer(vocab_size: int, path: Path | None) -> Tokenizer:
 
 
 def _check_vocabulary(folder: Path, tokenizer_path: Path | None) -> None:
-    """Raise ValueError where a folder of Hugging Face has a vocabulary of its own and no tokenizer is given."""
+    """Raise ValueError where a Hugging Face folder has a vocabulary other than CLIP's and no tokenizer is given."""
     path = folder / "vocab.json"
     if tokenizer_path is None and path.is_file() and len(read_json(path)) == CLIP_VOCAB_SIZE:
         tokenizer = Tokenizer.clip(pad="zero")
@@ -142,10 +142,10 @@ def _assumed(config: SyCoCaConfig) -> str:
     image, text = config.image_encoder, config.text_encoder
     heads = f"{image.num_heads} and {text.num_heads} heads, {image.activation}"
     pooler = f", {image.pooler.num_heads} pooler heads" if image.form.has_pooler else ""
-    # Some CLIPs see whole texts and pool otherwise (CLIPA, for one), with tensors of the same names.
-    pooled = "causal text encoder, global features at [CLS] and the text's end"
+    # Some CLIPs (CLIPA) have a bidirectional text encoder and other pooling, with tensors of the same names.
+    pooled = "causal text encoder, global features at [CLS] and at eos"
     cls = f", [CLS] mask {text.cls_mask}" if text.has_cls_token else f", {pooled}"
-    return f"assumed, as no shape shows it: {heads}{pooler}{cls}; a JSON config (--config) would tell"
+    return f"assumed, since tensor shapes do not show it: {heads}{pooler}{cls}; a JSON config (--config) would state it"
 
 
 def _conversion(
@@ -158,7 +158,7 @@ def _conversion(
     return Conversion(model=model, num_parameters=num_parameters, dropped=dropped, notices=notices)
 
 
-def _write_whole(path: Path, tensors: dict[str, Shaped[Tensor, "..."]]) -> None:
+def _write_file(path: Path, tensors: dict[str, Shaped[Tensor, "..."]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.partial")
     if path.suffix == ".pt":
@@ -177,7 +177,7 @@ def _write_folder(
 ) -> None:
     names = {CHECKPOINT_NAMES[0], OPEN_CLIP_CONFIG_NAME}
     if folder.exists() and not {path.name for path in folder.iterdir()} <= names:
-        raise ValueError(f"{folder} is there and holds other things; choose another name")
+        raise ValueError(f"{folder} exists and holds other files; choose another name")
     pixels = {
         "mean": transforms.mean,
         "std": transforms.std,

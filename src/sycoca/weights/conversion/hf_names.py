@@ -1,4 +1,4 @@
-"""What Hugging Face calls the tensors of CLIP, and those of the image encoders ViT and ViTMAE."""
+"""Hugging Face's tensor names of CLIP and of the image encoders ViT and ViTMAE."""
 
 from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig
 from sycoca.weights.conversion.renaming import (
@@ -39,9 +39,9 @@ def hf_clip_table(config: SyCoCaConfig) -> list[Correspondence]:
 
 
 def hf_vit_table(config: ImageEncoderConfig) -> list[Correspondence]:
-    """Return all tensors of an image encoder without projection under the names of ViTModel and ViTMAEModel.
+    """Return all tensors of an image encoder without projection, under the names of ViTModel and ViTMAEModel.
 
-    Their patches have a bias, which has to be added to the positions before.
+    Their patch embedding has a bias, which has to be added to the position embeddings before.
     """
     patches = convolution(config.patch_size)
     rows = [

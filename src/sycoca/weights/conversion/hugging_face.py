@@ -1,4 +1,4 @@
-"""Hugging Face's CLIP as a model of ours, its ViT and ViTMAE as image encoders of ours."""
+"""Reading of Hugging Face's CLIP as a SyCoCa model, and of its ViT and ViTMAE as image encoders."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _DROPPED_OF_VIT = {
     "decoder.": "pixel decoder",
     "embeddings.mask_token": "mask token",
 }
-"""What a ViT or ViTMAE has beside its encoder, by the beginning of its tensors' names; left behind on purpose."""
+"""Parts of a ViT or ViTMAE beside its encoder, by the prefix of their tensors' names; dropped on purpose."""
 
 _CLIP_VISION = {
     "hidden_size": 768,
@@ -50,7 +50,7 @@ _CLIP_TEXT = {
     "layer_norm_eps": 1e-5,
 }
 _VIT = {**_CLIP_VISION, "patch_size": 16, "hidden_act": "gelu", "layer_norm_eps": 1e-12, "qkv_bias": True}
-"""Hugging Face saves only what differs from these."""
+"""Default sizes; Hugging Face saves only those that differ."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,10 +58,10 @@ class HfClip:
     """A CLIP of Hugging Face."""
 
     model: SyCoCa
-    """With its tensors, on the CPU, in evaluation mode; both decoders are missing."""
+    """With its tensors, on the CPU, in evaluation mode, without decoders."""
 
     dropped: tuple[str, ...]
-    """Constant buffers of the file that no model needs."""
+    """Constant buffers of the file, which no model needs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,19 +69,19 @@ class HfImageEncoder:
     """The encoder of a ViT or ViTMAE."""
 
     config: ImageEncoderConfig
-    """Its sizes and form."""
+    """Its architecture."""
 
     tensors: dict[str, Shaped[Tensor, "..."]]
-    """As an `ImageEncoder` names them; there is no projection."""
+    """Tensors by their names in `ImageEncoder`; there is no projection."""
 
     dropped: tuple[str, ...]
-    """What else the file has and our image encoder has no place for."""
+    """Parts of the file that an `ImageEncoder` does not have."""
 
 
 def read_hugging_face(folder: Path) -> HfClip | HfImageEncoder:
     """Read a folder that transformers saved: config.json beside model.safetensors or pytorch_model.bin.
 
-    Raises ValueError for other kinds of models and for forms that ours does not have.
+    Raises ValueError for other types of models and for unsupported architectures.
     """
     folder = Path(folder)
     config_path = folder / CONFIG_NAME
@@ -104,18 +104,18 @@ def hf_clip_tensors(model: SyCoCa) -> dict[str, Shaped[Tensor, "..."]]:
 
 def _clip(folder: Path, described: Mapping[str, Any]) -> HfClip:
     where = str(folder / CONFIG_NAME)
-    # What older versions saved beside a section overrules it, as in transformers.
+    # Sections named *_dict, which older versions saved, override the others, as in transformers.
     vision, text = (
         defaults | dict(described.get(name) or {}) | dict(described.get(f"{name}_dict") or {})
         for defaults, name in ((_CLIP_VISION, "vision_config"), (_CLIP_TEXT, "text_config"))
     )
     if text["intermediate_size"] != MLP_RATIO * text["hidden_size"]:
         raise ValueError(
-            f"{where}: text_config.intermediate_size is {text['intermediate_size']}, ours is {MLP_RATIO} times the"
-            f" width ({MLP_RATIO * text['hidden_size']})"
+            f"{where}: text_config.intermediate_size is {text['intermediate_size']}, only {MLP_RATIO} times the width"
+            f" ({MLP_RATIO * text['hidden_size']}) is supported"
         )
     if text["layer_norm_eps"] != 1e-5:
-        raise ValueError(f"{where}: text_config.layer_norm_eps is {text['layer_norm_eps']}, we have 1e-05 alone")
+        raise ValueError(f"{where}: text_config.layer_norm_eps is {text['layer_norm_eps']}, only 1e-05 is supported")
     config = SyCoCaConfig(
         image_encoder=_image_encoder(vision, f"{where}: vision_config", has_norm_pre=True),
         text_encoder=TextEncoderConfig(
@@ -140,14 +140,12 @@ def _vit(folder: Path, described: Mapping[str, Any]) -> HfImageEncoder:
     where = str(folder / CONFIG_NAME)
     sizes = _VIT | dict(described)
     if not sizes["qkv_bias"]:
-        raise ValueError(f"{where}: qkv_bias is false, a form that cannot be converted")
+        raise ValueError(f"{where}: qkv_bias is false, which cannot be converted")
     config = _image_encoder(sizes, where, has_norm_pre=False)
     checkpoint = read_checkpoint(folder, CHECKPOINT_NAMES)
     named = {name.removeprefix("vit."): tensor for name, tensor in checkpoint.tensors.items()}
     tensors = {name: tensor for name, tensor in named.items() if not name.startswith(tuple(_DROPPED_OF_VIT))}
-    dropped = tuple(
-        said for beginning, said in _DROPPED_OF_VIT.items() if any(name.startswith(beginning) for name in named)
-    )
+    dropped = tuple(part for prefix, part in _DROPPED_OF_VIT.items() if any(name.startswith(prefix) for name in named))
     with torch.device("meta"):
         encoder = ImageEncoder(config, embed_dim=1)
     tensors = _without_patch_bias(tensors)
@@ -156,7 +154,7 @@ def _vit(folder: Path, described: Mapping[str, Any]) -> HfImageEncoder:
 
 
 def _without_patch_bias(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors with the patches' bias in their positions instead, where it does the same."""
+    """Return the tensors with the patch embedding's bias added to the position embeddings, which is equivalent."""
     bias_name, positions_name = "embeddings.patch_embeddings.projection.bias", "embeddings.position_embeddings"
     without = {name: tensor for name, tensor in tensors.items() if name != bias_name}
     if bias_name in tensors and positions_name in tensors:

@@ -1,4 +1,4 @@
-"""open_clip's CoCa and CLIP: its checkpoints become models of ours, and back."""
+"""Reading of open_clip's CoCa and CLIP checkpoints as SyCoCa models, and export of tensors in its format."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from sycoca.weights.parts import PART_NAMES
 from sycoca.weights.shapes import shapes_of
 
 CHECKPOINT_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-"""What the files are called in a folder that open_clip saved, beside its description."""
+"""Names of the weights in a folder that open_clip saved."""
 
 _DROPPED_PARTS = {
     "image_decoder.": PART_NAMES["image_decoder"],
@@ -27,31 +27,32 @@ _DROPPED_PARTS = {
     "answer_head.": PART_NAMES["answer_head"],
     "class_head.": PART_NAMES["class_head"],
 }
-"""What open_clip has no place for, by the beginning of its tensors' names; left behind on purpose."""
+"""Parts that open_clip does not have, by the prefix of their tensors' names; dropped on purpose."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenClipModel:
-    """A checkpoint of open_clip as a model of ours."""
+    """A checkpoint of open_clip as a SyCoCa model."""
 
     model: SyCoCa
     """With its tensors, on the CPU, in evaluation mode."""
 
     preprocessing: Mapping[str, Any]
-    """What its folder says about pixels; empty where nothing does."""
+    """Its ``preprocess_cfg``; empty where there is none."""
 
     is_described: bool
-    """Whether a JSON config said what shapes do not show."""
+    """Whether a JSON config stated what tensor shapes do not show."""
 
     dropped: tuple[str, ...]
-    """Constant buffers of the file that no model needs."""
+    """Constant buffers of the file, which no model needs."""
 
 
 def read_open_clip(path: Path, *, config_path: Path | None = None, forms: UnseenForms | None = None) -> OpenClipModel:
     """Read a checkpoint file of open_clip, or a folder that it saved.
 
-    ``config_path`` is one of open_clip's model configs or its open_clip_config.json; a folder's own is found by itself.
-    ``forms`` says what neither shapes nor config do. Raises ValueError for anything that cannot be converted whole.
+    ``config_path`` is one of open_clip's model configs or an open_clip_config.json; by default the folder's own.
+    ``forms`` are options that neither tensor shapes nor config show. Raises ValueError for anything that cannot be
+    converted completely.
     """
     path = Path(path)
     checkpoint = read_checkpoint(path, CHECKPOINT_NAMES)
@@ -77,15 +78,13 @@ def read_open_clip(path: Path, *, config_path: Path | None = None, forms: Unseen
 
 
 def open_clip_tensors(model: SyCoCa) -> tuple[dict[str, Shaped[Tensor, "..."]], tuple[str, ...]]:
-    """Return a model's tensors under open_clip's names, and which parts it has no place for.
+    """Return a model's tensors under open_clip's names, and the parts that were dropped since open_clip lacks them.
 
-    Raises ValueError for a model whose form open_clip does not know.
+    Raises ValueError for an architecture that open_clip does not support.
     """
     open_clip_json(model.config)
     own = model.state_dict()
     kept = {name: tensor for name, tensor in own.items() if not name.startswith(tuple(_DROPPED_PARTS))}
-    dropped = tuple(
-        part for beginning, part in _DROPPED_PARTS.items() if any(name.startswith(beginning) for name in own)
-    )
+    dropped = tuple(part for prefix, part in _DROPPED_PARTS.items() if any(name.startswith(prefix) for name in own))
     prefix = "text." if model.config.text_encoder.has_cls_token else ""
     return to_theirs(kept, open_clip_table(model.config, prefix)), dropped

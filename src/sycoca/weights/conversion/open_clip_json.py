@@ -1,4 +1,4 @@
-"""open_clip's JSON descriptions of its models: read beside the shapes, checked against them, and written."""
+"""open_clip's JSON model configs: read, checked against tensor shapes, and written."""
 
 import math
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _NEUTRAL: dict[str, Any] = {
     "timm_model_name": None,
     "text_arch": None,
 }
-"""Fields that change what a model computes, and the only value that we know; pool_type of texts is argmax or eos."""
+"""Fields that change what a model computes, and their only supported value; pool_type of texts is argmax or eos."""
 
 _KNOWN = {
     *("image_size", "layers", "width", "head_width", "patch_size", "no_ln_pre", "final_ln_after_pool"),
@@ -32,25 +32,25 @@ _KNOWN = {
     *("context_length", "vocab_size", "heads", "embed_cls", "correct_cls_mask", "eos_id"),
     *("hf_tokenizer_name", "tokenizer_mode", "tokenizer_kwargs", "dim_head", "n_queries"),
 }
-"""Fields that are read, checked by the shapes, or that change nothing at inference."""
+"""Fields that are read, checked against tensor shapes, or without effect at inference."""
 
 
 _ACTIVATIONS: Mapping[Activation, dict[str, bool]] = {"gelu": {}, "quick_gelu": {"quick_gelu": True}}
 _CLS_MASKS: Mapping[ClsMask, dict[str, bool]] = {"correct": {"correct_cls_mask": True}, "shifted": {}}
 _POOLERS: Mapping[PoolerKind, bool | str] = {"single": True, "parallel": "parallel", "cascade": "cascade"}
-"""How open_clip's JSON says it."""
+"""The fields or values of open_clip's JSON, by option."""
 
 _HAS_POOLING: Mapping[Pooling, bool] = {"cls": True, "mean": False, "max": False, "attention": True}
 _HAS_TEXT_POOLING: Mapping[TextPooling, bool] = {"cls": True, "mean": False, "eos": True}
-"""Whether open_clip has it."""
+"""Whether open_clip supports it."""
 
 
 def forms_from_json(described: Mapping[str, Any], forms: UnseenForms, where: str) -> UnseenForms:
-    """Return what open_clip's JSON says of a model beyond its shapes; ValueError where we do not know it."""
+    """Return the options in open_clip's JSON that tensor shapes do not show; ValueError where unsupported."""
     vision, text = dict(described.get("vision_cfg", {})), dict(described.get("text_cfg", {}))
     decoder = dict(described.get("multimodal_cfg", {}))
     if not vision or not text:
-        raise ValueError(f"{where} is no model config of open_clip: it lacks vision_cfg or text_cfg")
+        raise ValueError(f"{where} is not a model config of open_clip: it lacks vision_cfg or text_cfg")
     for name, section in (("vision_cfg", vision), ("text_cfg", text), ("multimodal_cfg", decoder)):
         _check_section(f"{where}: {name}", section)
     pool = vision.get("attentional_pool", False)
@@ -69,7 +69,7 @@ def forms_from_json(described: Mapping[str, Any], forms: UnseenForms, where: str
 
 
 def check_sizes(described: Mapping[str, Any], config: SyCoCaConfig, where: str) -> None:
-    """Raise ValueError where open_clip's JSON gives another size than the tensors have."""
+    """Raise ValueError where a size in open_clip's JSON differs from that of the tensors."""
     image, text, decoder = config.image_encoder, config.text_encoder, config.text_decoder
     found: dict[str, dict[str, Any]] = {
         "vision_cfg": {
@@ -108,11 +108,11 @@ def check_sizes(described: Mapping[str, Any], config: SyCoCaConfig, where: str) 
 
 
 def open_clip_json(config: SyCoCaConfig) -> dict[str, Any]:
-    """Return open_clip's own description of a model, as its ``model_configs`` have them.
+    """Return open_clip's JSON config of a model, in the format of its ``model_configs``.
 
-    Raises ValueError for a form that open_clip does not know.
+    Raises ValueError for an architecture that open_clip does not support.
     """
-    _check_known_there(config)
+    _check_supported(config)
     text, decoder = config.text_encoder, config.text_decoder
     sizes = {"context_length": text.context_length, "vocab_size": text.vocab_size, "width": text.width}
     text_cfg = {**sizes, "heads": text.num_heads, "layers": text.depth}
@@ -140,7 +140,7 @@ def _vision_cfg(image: ImageEncoderConfig, *, has_decoder: bool) -> dict[str, An
         "output_tokens": has_decoder,
     }
     if image.mlp_features != MLP_RATIO * image.width:
-        # Rounded up, as theirs are: open_clip cuts the product to a whole number.
+        # Rounded up as in open_clip's own configs, since it truncates the product to an integer.
         described["mlp_ratio"] = math.ceil(1e4 * image.mlp_features / image.width) / 1e4
     if not image.has_norm_pre:
         described["no_ln_pre"] = True
@@ -153,13 +153,13 @@ def _vision_cfg(image: ImageEncoderConfig, *, has_decoder: bool) -> dict[str, An
     return described
 
 
-def _check_known_there(config: SyCoCaConfig) -> None:
+def _check_supported(config: SyCoCaConfig) -> None:
     image, text = config.image_encoder, config.text_encoder
     faults = {
         f"image pooling {image.pooling}": not _HAS_POOLING[image.pooling],
         f"text pooling {text.pooling}": not _HAS_TEXT_POOLING[text.pooling],
         f"a norm's epsilon of {image.norm_eps}": image.norm_eps != 1e-5,
-        "another activation in each encoder": image.activation != text.activation,
+        "different activations in the two encoders": image.activation != text.activation,
         "a text decoder without [CLS] in the text encoder": config.text_decoder is not None and not text.has_cls_token,
         f"a text decoder of width {text.width} that sees an image of width {image.output_width}": (
             config.text_decoder is not None and text.width != image.output_width
@@ -182,4 +182,4 @@ def _check_section(where: str, section: Mapping[str, Any]) -> None:
         if name not in _NEUTRAL and value in (None, False):
             continue
         if name not in _NEUTRAL or value != _NEUTRAL[name]:
-            raise ValueError(f"{where}.{name} is {value!r}, a form that cannot be converted")
+            raise ValueError(f"{where}.{name} is {value!r}, which cannot be converted")

@@ -1,4 +1,4 @@
-"""What open_clip calls the tensors of its CoCa and CLIP."""
+"""open_clip's tensor names of CoCa and CLIP."""
 
 from sycoca.model.config import AttentionPoolerConfig, SyCoCaConfig
 from sycoca.weights.conversion.renaming import (
@@ -12,9 +12,9 @@ from sycoca.weights.conversion.renaming import (
 
 
 def open_clip_table(config: SyCoCaConfig, text_prefix: str) -> list[Correspondence]:
-    """Return all tensors of a model of ours under open_clip's names, but for parts that it does not have.
+    """Return all tensors of a SyCoCa model under open_clip's names, except those of parts that it does not have.
 
-    ``text_prefix`` is "text." but in plain CLIP, whose text encoder's tensors lie at the top.
+    ``text_prefix`` is "text.", or "" in plain CLIP, whose text encoder's tensors have no prefix.
     """
     return [
         same("log_logit_scale", "logit_scale", SCALAR),
@@ -113,7 +113,7 @@ def _cross_attention(ours: str, theirs: str, *, is_fused: bool = True) -> list[C
     queries, keys_values = f"{ours}.query", f"{ours}.key_value"
     weights = [Correspondence((f"{queries}.weight", f"{keys_values}.weight"), (f"{theirs}.in_proj_weight",))]
     if not is_fused:
-        # PyTorch keeps projections apart where keys have another width than queries; their biases it does not.
+        # PyTorch stores separate projection weights where keys and queries differ in width, but one bias.
         weights = [
             same(f"{queries}.weight", f"{theirs}.q_proj_weight"),
             Correspondence((f"{keys_values}.weight",), (f"{theirs}.k_proj_weight", f"{theirs}.v_proj_weight")),

@@ -1,4 +1,4 @@
-"""Sizes and forms of open_clip's models, read off the shapes of their tensors."""
+"""Inference of the architecture of open_clip's models from the shapes of their tensors."""
 
 import math
 import re
@@ -20,18 +20,18 @@ from sycoca.model.forms import POOLERS
 from sycoca.weights.shapes import Shapes
 
 HEAD_WIDTH = 64
-"""Features of a head, which no shape shows; in all of open_clip's sizes but those of `_HEAD_WIDTHS`."""
+"""Width of an attention head, which shapes do not show; in all of open_clip's models but those of `_HEAD_WIDTHS`."""
 
 POOLER_HEADS = 8
 """Heads of an attentional pooler, in all of open_clip's models."""
 
 _HEAD_WIDTHS = {1280: 80, 1408: 88, 1664: 104, 1792: 112}
-"""Features of a head in the image encoders of ViT-H, g, bigG and e, by width."""
+"""Width of an attention head in the image encoders of ViT-H, g, bigG and e, by model width."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnseenForms:
-    """What shapes do not show; None is what open_clip's models of these shapes have."""
+    """Options that tensor shapes do not show; None: as in open_clip's models of these shapes."""
 
     activation: Activation = "gelu"
     """gelu, or quick_gelu in OpenAI's own models and those named -quickgelu."""
@@ -43,33 +43,33 @@ class UnseenForms:
     """See `TextEncoderConfig`."""
 
     pooler_kind: PoolerKind | None = None
-    """None: read off the shapes, which show it unless the pooler is as wide as the image encoder."""
+    """None: inferred from the shapes, which show it unless the pooler is as wide as the image encoder."""
 
     image_heads: int | None = None
-    """None: heads of 64 features, or as in open_clip's larger models."""
+    """None: heads of width 64, or as in open_clip's larger models."""
 
     text_heads: int | None = None
-    """None: heads of 64 features."""
+    """None: heads of width 64."""
 
     decoder_heads: int | None = None
-    """None: heads of 64 features."""
+    """None: heads of width 64."""
 
     pooler_heads: int = POOLER_HEADS
     """Eight in all released models."""
 
     norms_memory: bool = True
-    """Whether the text decoder's patches are normed; only without pooler."""
+    """Whether the text decoder's memory is normalized; only without pooler."""
 
 
 def text_prefix(shapes: Shapes) -> str:
-    """Return what the names of the text encoder's tensors begin with; nothing in plain CLIP."""
+    """Return the prefix of the text encoder's tensor names; empty in plain CLIP."""
     return "text." if "text.token_embedding.weight" in shapes else ""
 
 
 def config_from_shapes(shapes: Shapes, forms: UnseenForms, where: str) -> SyCoCaConfig:
-    """Return the model that has tensors of these names and shapes.
+    """Return the config of the model that has tensors of these names and shapes.
 
-    Raises ValueError, which begins with ``where``, for a model whose towers are no plain transformers of open_clip.
+    Raises ValueError, which begins with ``where``, for a model whose towers are not open_clip's own transformers.
     """
     _check_towers(shapes, where)
     image_encoder = _image_encoder(shapes, forms, where)
@@ -87,7 +87,7 @@ def _image_encoder(shapes: Shapes, forms: UnseenForms, where: str) -> ImageEncod
     num_patches = shapes["visual.positional_embedding"][0] - 1
     side = math.isqrt(num_patches)
     if side**2 != num_patches:
-        raise ValueError(f"{where} has positions of {num_patches} patches, which are no square image's")
+        raise ValueError(f"{where} has position embeddings of {num_patches} patches, which is not a square number")
     mlp_width = shapes.get("visual.transformer.resblocks.0.mlp.c_fc.weight", (MLP_RATIO * width,))[0]
     config = ImageEncoderConfig(
         image_size=side * patch_size,
@@ -162,7 +162,7 @@ def _text_decoder(shapes: Shapes, forms: UnseenForms, where: str) -> TextDecoder
 def _heads(width: int, head_width: int, where: str) -> int:
     if width % head_width:
         raise ValueError(
-            f"{where} has a width of {width}, which is no multiple of {head_width} features a head: give the model's"
+            f"{where} has a width of {width}, which is not a multiple of the head width {head_width}: give the model's"
             " JSON config with --config"
         )
     return width // head_width
@@ -188,6 +188,6 @@ def _check_towers(shapes: Shapes, where: str) -> None:
             raise ValueError(f"{where} has {tower}; only open_clip's own transformers can be converted")
     for name in ("visual.conv1.weight", "visual.positional_embedding", "logit_scale"):
         if name not in shapes:
-            raise ValueError(f"{where} is no CLIP or CoCa of open_clip: it has no tensor {name}")
+            raise ValueError(f"{where} is not a CLIP or CoCa of open_clip: it has no tensor {name}")
     if not {"text.token_embedding.weight", "token_embedding.weight"} & shapes.keys():
-        raise ValueError(f"{where} is no CLIP or CoCa of open_clip: it has no tensor token_embedding.weight")
+        raise ValueError(f"{where} is not a CLIP or CoCa of open_clip: it has no tensor token_embedding.weight")

@@ -1,4 +1,4 @@
-"""What other projects' folders say about pixels, as our transforms."""
+"""Conversion of other projects' preprocessing configs into our image transforms."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,19 +7,19 @@ from typing import Any
 from sycoca.preprocess.config import ImageTransformConfig, ResizeKind
 
 Pixels = tuple[ImageTransformConfig, tuple[str, ...]]
-"""Our transforms, and in a line each what they do otherwise."""
+"""Our transforms, and a line about each difference."""
 
 OPEN_CLIP_RESIZE_MODES: Mapping[ResizeKind, str] = {"crop": "shortest", "squash": "squash"}
-"""What open_clip calls our ways of resizing."""
+"""open_clip's names of our resize modes."""
 
 _BICUBIC = 3
-"""Pillow's number of the filter that we resize with."""
+"""Pillow's number of our resize filter."""
 
 
 def open_clip_pixels(described: Mapping[str, Any], where: str) -> Pixels:
-    """Return the transforms of open_clip's ``preprocess_cfg``; those of CLIP where it says nothing.
+    """Return the transforms of open_clip's ``preprocess_cfg``, with CLIP's for missing fields.
 
-    Raises ValueError for a way of resizing that we do not have.
+    Raises ValueError for an unsupported resize mode.
     """
     resize = described.get("resize_mode", "shortest")
     kinds: dict[str, ResizeKind] = {name: kind for kind, name in OPEN_CLIP_RESIZE_MODES.items()}
@@ -30,14 +30,14 @@ def open_clip_pixels(described: Mapping[str, Any], where: str) -> Pixels:
         described.get("mean"),
         described.get("std"),
         kinds[resize],
-        () if filter_name in ("bicubic", "random") else (_other_filter(filter_name),),
+        () if filter_name in ("bicubic", "random") else (_other_filter(f"{filter_name} interpolation"),),
     )
 
 
 def hf_pixels(described: Mapping[str, Any]) -> Pixels:
-    """Return the transforms of Hugging Face's ``preprocessor_config.json``; those of CLIP where it says nothing."""
+    """Return the transforms of Hugging Face's ``preprocessor_config.json``, with CLIP's for missing fields."""
     size = described.get("size", {})
-    # A height and a width mean that the whole picture is stretched to them, unless a crop follows.
+    # With height and width the whole image is resized to them, ignoring its aspect ratio, unless a crop follows.
     is_squashed = isinstance(size, Mapping) and "height" in size and not described.get("do_center_crop", False)
     filter_number = described.get("resample", _BICUBIC)
     return _transforms(
@@ -49,7 +49,7 @@ def hf_pixels(described: Mapping[str, Any]) -> Pixels:
 
 
 def _other_filter(name: str) -> str:
-    return f"pictures were resized by {name} there and are resized bicubically here"
+    return f"the model was trained on images resized with {name}; here they are resized with bicubic interpolation"
 
 
 def _transforms(mean: Any, std: Any, resize: ResizeKind, notices: tuple[str, ...]) -> Pixels:

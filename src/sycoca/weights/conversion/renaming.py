@@ -1,4 +1,4 @@
-"""Tables of tensors that mean the same under other names and shapes; they run in either direction."""
+"""Tables that map tensors between two naming schemes, in either direction."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _MOST_NAMED = 12
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How a tensor of theirs becomes one of ours, and how it goes back; bit for bit."""
+    """A conversion of a tensor of theirs into one of ours, and its exact inverse."""
 
     to_ours: Callable[[Tensor], Tensor]
     to_theirs: Callable[[Tensor], Tensor]
@@ -26,29 +26,29 @@ SAME = Change(lambda tensor: tensor, lambda tensor: tensor)
 """No change at all."""
 
 TRANSPOSED = Change(lambda tensor: tensor.mT, lambda tensor: tensor.mT)
-"""Theirs multiplies from the right."""
+"""Theirs is stored transposed."""
 
 SCALAR = Change(lambda tensor: tensor.reshape(1), lambda tensor: tensor.reshape(()))
-"""Theirs has no axis, or one of length 1."""
+"""Theirs is a scalar, or has one axis of length 1."""
 
 
 def convolution(patch_size: int) -> Change:
-    """Return the change between a convolution over patches of three colors and a linear layer of their pixels."""
+    """Return the change between a convolution over patches with three channels and a linear layer on their pixels."""
     return Change(lambda kernel: kernel.flatten(1), lambda linear: linear.unflatten(1, (3, patch_size, patch_size)))
 
 
 @dataclass(frozen=True, slots=True)
 class Correspondence:
-    """Tensors of ours, one below the other, are tensors of theirs, one below the other."""
+    """Tensors of ours, concatenated, equal tensors of theirs, concatenated."""
 
     ours: tuple[str, ...]
-    """Their names; what theirs holds is cut to their own lengths."""
+    """Names of ours; the concatenation is split into their lengths."""
 
     theirs: tuple[str, ...]
-    """Their names; what ours hold is cut to equal lengths."""
+    """Names of theirs; the concatenation is split into equal lengths."""
 
     change: Change = SAME
-    """What else is done, to all of them joined."""
+    """Conversion that is applied to the concatenation."""
 
 
 Table = Sequence[Correspondence]
@@ -56,17 +56,17 @@ Table = Sequence[Correspondence]
 
 
 def same(ours: str, theirs: str, change: Change = SAME) -> Correspondence:
-    """Return the correspondence of one tensor to one."""
+    """Return the correspondence of one tensor to one tensor."""
     return Correspondence((ours,), (theirs,), change)
 
 
 def weight_and_bias(ours: str, theirs: str) -> list[Correspondence]:
-    """Return the correspondences of two layers with the same weight and bias."""
+    """Return the correspondences of the weight and bias of a layer."""
     return [same(f"{ours}.{name}", f"{theirs}.{name}") for name in ("weight", "bias")]
 
 
 def filled_model(config: SyCoCaConfig, tensors: Mapping[str, Tensor], table: Table, where: str) -> SyCoCa:
-    """Return a model of ours, in evaluation mode, with tensors of theirs; raises ValueError as `to_ours` does."""
+    """Return a SyCoCa model in evaluation mode with tensors of theirs; raises ValueError as `to_ours` does."""
     with torch.device("meta"):
         model = SyCoCa(config)
     model.load_state_dict(to_ours(tensors, table, shapes_of(model.state_dict()), where), assign=True)
@@ -76,9 +76,9 @@ def filled_model(config: SyCoCaConfig, tensors: Mapping[str, Tensor], table: Tab
 def to_ours(
     tensors: Mapping[str, Tensor], table: Table, shapes: Shapes, where: str
 ) -> dict[str, Shaped[Tensor, "..."]]:
-    """Return our tensors, made of theirs; ``shapes`` are those that ours must have.
+    """Return their tensors under our names; ``shapes`` are those that ours must have.
 
-    Raises ValueError, which begins with ``where``, for every tensor that is missing, left over or of another shape.
+    Raises ValueError, which begins with ``where``, for every tensor that is missing, unexpected or of another shape.
     """
     expected = [name for row in table for name in row.theirs]
     _refuse(where, "lacks", (name for name in expected if name not in tensors))
@@ -98,7 +98,7 @@ def to_ours(
 
 
 def to_theirs(tensors: Mapping[str, Tensor], table: Table) -> dict[str, Shaped[Tensor, "..."]]:
-    """Return their tensors, made of ours; ValueError for every tensor of ours that has no place there."""
+    """Return our tensors under their names; ValueError for every tensor of ours that has no counterpart."""
     expected = [name for row in table for name in row.ours]
     _refuse("the model", "has, unknown to the other format,", tensors.keys() - set(expected))
     found: dict[str, Tensor] = {}
