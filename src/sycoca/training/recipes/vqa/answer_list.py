@@ -48,8 +48,8 @@ class AnswerList:
 
     def learnable(self, source: SampleSource, most_per_image: int) -> QuestionSamples:
         """Return samples of at most ``most_per_image`` questions, without questions that have no target."""
-        places = [
-            [place for place, question in enumerate(source[index].questions) if self.targets(question)]
+        positions = [
+            [position for position, question in enumerate(source[index].questions) if self.targets(question)]
             for index in range(len(source))
         ]
-        return QuestionSamples(source, places, most_per_image)
+        return QuestionSamples(source, positions, most_per_image)
