@@ -1,4 +1,4 @@
-"""Runs that take a second: scenes of 16 pixels, a model of two layers each."""
+"""Runs of a second: scenes of 16 pixels, components of two layers."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -59,14 +59,14 @@ def make_run_config(tmp_path_factory: pytest.TempPathFactory) -> RunConfigMaker:
 
 @pytest.fixture(scope="module")
 def weights(make_run_config: RunConfigMaker) -> Path:
-    """Return weights after four steps; unlike those of the tests' own configs, their tokenizer keeps capitals."""
+    """Return weights after four steps; unlike in the other configs here, their tokenizer does not lower-case."""
     tokenizer = TokenizerConfig(vocab_size=VOCAB_SIZE, lowercase=False)
     return pretrain(make_run_config("weights", model=MODEL, transforms=PIXELS, tokenizer=tokenizer)) / "weights"
 
 
 @pytest.fixture(scope="module")
 def clip(make_run_config: RunConfigMaker) -> Path:
-    """Return weights in CLIP's form: no decoders, no [CLS] in the text encoder, another GELU."""
+    """Return weights like CLIP's: no decoders, text pooling at eos, quick GELU."""
     text_encoder = replace(MODEL.text_encoder, pooling="eos", activation="quick_gelu")
     image_encoder = replace(MODEL.image_encoder, pooling="cls", activation="quick_gelu")
     config = make_run_config(

@@ -1,4 +1,4 @@
-"""A data set as people bring it: 200 good pictures, 40 bad items of 20 kinds, through the command line."""
+"""Training on a dirty data set from the command line: 200 usable images, 40 unusable items of 20 kinds."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from sycoca.training.engine.tracking import read_metrics
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 
 GOOD = 200
-STEPS, BATCH = 24, 20  # twice around, so that every sample is met
+STEPS, BATCH = 24, 20  # two epochs, so that every sample is seen
 
 
 def encoded(kind: str) -> bytes:
@@ -28,7 +28,7 @@ def encoded(kind: str) -> bytes:
 
 
 def png_of(width: int, height: int) -> bytes:
-    """Return a PNG file that claims a size, without the pixels."""
+    """Return a PNG file whose header states a size, without pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -71,7 +71,7 @@ BAD_LINES: dict[str, tuple[str, Callable[[str], str]]] = {
 
 
 def write_dirty_set(folder: Path) -> tuple[Path, dict[str, str]]:
-    """Write pictures and captions; return the captions file and the reason of every bad item by its name."""
+    """Write images and captions; return the captions file and the reason of every unusable item by name."""
     lines: list[str] = []
     reasons: dict[str, str] = {}
     images = folder / "images"
@@ -120,7 +120,7 @@ def test_trains_to_the_end_and_names_each_bad_item_once(dirty, tmp_path: Path, c
     lines = [json.loads(line) for line in (run / "skipped.jsonl").read_text(encoding="utf-8").splitlines()]
     assert {line["name"]: line["reason"] for line in lines} == reasons
     assert len(lines) == 40
-    # Every line of detail names the file.
+    # Every detail names the file.
     assert all(
         line["name"].split(", line")[0].rsplit("/", 1)[-1] in line["detail"]
         for line in lines

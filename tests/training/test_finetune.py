@@ -1,4 +1,4 @@
-"""Fine-tuning on pairs: it starts from what was pretrained, keeps what it trains, and resumes exactly."""
+"""Fine-tuning on pairs: it starts from pretrained weights, drops untrained components, and resumes exactly."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Run folders of former versions resume: their configs, checkpoints and logged lines are read as they were written."""
+"""Run folders of earlier versions resume with their configs, checkpoints and metrics."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ def test_an_old_run_goes_on_as_it_would_have(
     written_by: str, run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     shutil.copytree(GOLDEN / written_by, tmp_path / "runs")
-    monkeypatch.chdir(tmp_path / "runs")  # the configs name their folders from there
+    monkeypatch.chdir(tmp_path / "runs")  # the configs have paths relative to it
     folder = RunFolder(Path(run))
     if run == "pretrain":
         resume_pretraining(folder.read_config(PretrainConfig))
@@ -36,7 +36,7 @@ def test_an_old_run_goes_on_as_it_would_have(
         del line["images_per_second"]
     expected = lines(Path(run) / "expected.jsonl")
     assert len(expected) == 2
-    # Other processors multiply in another order; a lost optimizer state would show in the third digit.
+    # Other processors sum in another order; a lost optimizer state would change the third digit.
     assert [line.keys() for line in resumed] == [line.keys() for line in expected]
     for ours, theirs in zip(resumed, expected, strict=True):
         assert ours == pytest.approx(theirs, rel=1e-4)

@@ -31,7 +31,7 @@ def test_source_stays_what_it_is():
 
 
 def unchecked(pairs: list[Any]) -> Iterator[Any]:
-    """Yield pairs that the type checker of the tests would refuse before we can."""
+    """Yield pairs past the type checker of the tests, so that the source itself has to refuse them."""
     yield from pairs
 
 

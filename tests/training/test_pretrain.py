@@ -32,7 +32,7 @@ def with_accumulation_and_workers(config: PretrainConfig) -> PretrainConfig:
 
 
 def assert_same_run(one: Path, other: Path) -> None:
-    """Compare weights, optimizer and every logged number but the clock's, to the last bit."""
+    """Compare weights, optimizer state and all logged values except times, to the last bit."""
     for name in ("checkpoints/step-00000004/model.safetensors", "checkpoints/step-00000004/optimizer.safetensors"):
         first, second = load_file(one / name), load_file(other / name)
         assert first.keys() == second.keys()
@@ -46,7 +46,7 @@ def assert_same_run(one: Path, other: Path) -> None:
 
 
 def interrupt_after(num_updates: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Press Ctrl-C in the middle of an update."""
+    """Send SIGINT during an update."""
     update, calls = Updater.update, []
 
     def pressing(self: Updater, micro_batches: object, lr: float) -> object:
@@ -75,7 +75,7 @@ def test_four_steps_are_two_and_a_resume_and_two(whole_run: Path, make_run_confi
 
 
 def test_killed_between_checkpoints_goes_on_from_the_last(whole_run: Path, tmp_path: Path):
-    """A kill leaves lines of steps after the checkpoint, which are done and logged again."""
+    """A killed run has logged steps after its checkpoint, which are repeated."""
     cut = tmp_path / "killed"
     shutil.copytree(whole_run, cut)
     shutil.rmtree(cut / "checkpoints" / "step-00000004")
@@ -94,7 +94,7 @@ def test_killed_before_the_first_checkpoint_restarts(whole_run: Path, tmp_path: 
 
 def test_loss_scaling_goes_on_where_it_was(make_run_config, tmp_path: Path):
     config = make_run_config(runtime=RuntimeConfig(device="cpu", precision="fp16"))
-    # The first updates overflow at the scale that training starts from, so that the scale falls.
+    # The first updates overflow at the initial loss scale, which is then lowered.
     run_dir = pretrain(replace(config, training=replace(config.training, save_every=2)))
     states = [json.loads((path / "state.json").read_text("utf-8")) for path in (run_dir / "checkpoints").iterdir()]
     assert all(state["scaler"]["scale"] < 65536.0 for state in states)
@@ -242,7 +242,7 @@ def test_finished_run_can_go_on_longer(make_run_config):
 def test_diverging_run_stops_with_its_last_sound_checkpoint(make_run_config):
     config = make_run_config(optimizer=OptimizerConfig(peak_lr=1e30))
     config = replace(config, training=replace(config.training, log_every=100, save_every=1, steps=8))
-    # Nothing is logged before step 8, but saving looks too.
+    # Nothing is logged before step 8, but saving checks the losses too.
     with pytest.raises(FloatingPointError, match=r"loss is (nan|inf) at step 2; resume from the last checkpoint"):
         pretrain(config)
     assert [path.name for path in (Path(config.out) / "checkpoints").iterdir()] == ["step-00000001"]

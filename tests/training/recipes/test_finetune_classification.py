@@ -1,4 +1,4 @@
-"""Fine-tuning to classify: what it changes, its mean of the weights, resuming, few shots, heads from prompts."""
+"""Fine-tuning for classification: trained parameters, weight average, resuming, few-shot sets, heads from prompts."""
 
 from dataclasses import replace
 from pathlib import Path

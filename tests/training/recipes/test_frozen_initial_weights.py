@@ -1,4 +1,4 @@
-"""Pretraining that starts from weights: what is frozen, what learns slowly, and what is said of the danger."""
+"""Pretraining from initial weights: frozen tensors, lower learning rates, and warnings of forgetting."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -66,7 +66,7 @@ def test_a_new_mask_token_learns_through_a_frozen_encoder(make_run_config, clip:
 
 def test_a_frozen_temperature_is_not_even_clamped(make_run_config, weights: Path, tmp_path: Path):
     loaded = load_weights(weights)
-    loaded.model.log_logit_scale.data.fill_(5.0)  # above the bound
+    loaded.model.log_logit_scale.data.fill_(5.0)  # above the clamp
     save_weights(tmp_path / "hot", loaded.model, loaded.tokenizer, loaded.config)
     frozen, free = (
         pretrain(make_run_config(start=InitialWeightsConfig(weights=str(tmp_path / "hot"), frozen=names)))

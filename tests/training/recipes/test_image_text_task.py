@@ -38,7 +38,7 @@ def test_total_leaves_out_what_is_switched_off(config: SyCoCaConfig):
 @pytest.mark.parametrize("weights", [(1, 2, 1), (1, 2, 0), (1, 0, 0), (1, 0, 1), (0, 2, 1), (0, 0, 1), (0, 2, 0)])
 @pytest.mark.parametrize("frozen", [(), ("image_encoder",), ("text_encoder",)])
 def test_says_whether_parameters_stay_unused(config: SyCoCaConfig, make_batch, pooling: str, weights, frozen):
-    """A distributed wrapper hangs or fails where this is wrong."""
+    """DDP hangs or fails where this is wrong."""
     image = config.image_encoder
     if pooling in ("single", "parallel", "cascade"):
         image = replace(image, pooling="attention", pooler=replace(image.pooler, kind=pooling))

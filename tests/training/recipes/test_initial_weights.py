@@ -154,7 +154,7 @@ def test_without_weights_nothing_is_said_and_nothing_recorded(make_run_config, t
 
 
 def cautious(config: PretrainConfig, weights: Path) -> PretrainConfig:
-    """Return a config with all that changes how loaded tensors learn, in micro-batches."""
+    """Return a config with frozen parts, a learning-rate ratio and micro-batches."""
     return replace(
         config,
         start=InitialWeightsConfig(weights=str(weights), image_size=24, frozen=("image_encoder",), lr_ratio=0.1),

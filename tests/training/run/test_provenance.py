@@ -1,4 +1,4 @@
-"""What a run tells the model card of its weights."""
+"""The provenance of a run in the model card."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from sycoca.training.run.report import duration, training_seconds
 
 @pytest.fixture(scope="module")
 def run(make_run_config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a run on three pairs, one of them without an image, that was validated."""
+    """Return a validated run on three pairs, one of them without an image."""
     lost = tmp_path_factory.mktemp("nothing") / "lost.png"
     pairs = [(Image.new("RGB", (20, 16), color), f"a field of {color}") for color in ("red", "blue")]
     data = DataConfig(train="not read", validation="scenes:?count=6&size=16&split=validation", max_skipped_ratio=0.5)
