@@ -37,7 +37,7 @@ class ClassificationTask(TrainingTask[ClassBatch]):
         return self.model.config.image_encoder.has_memory_pooler_of_its_own
 
     def loss_weights(self) -> dict[ObjectiveName, float]:
-        """Return that the classification loss is all there is."""
+        """Return weight 1 for the classification loss, the only term."""
         return {"classification": 1.0}
 
     def after_update(self) -> None:

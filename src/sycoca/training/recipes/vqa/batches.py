@@ -36,7 +36,7 @@ class QuestionBatches:
         self._answer_list = answer_list
 
     def num_labels(self, place: Place) -> int:
-        """Return the number of questions; the loss is their mean."""
+        """Return the number of questions, over which the loss is averaged."""
         return len(self._known(place[1]))
 
     def batch(

@@ -15,7 +15,7 @@ from sycoca.training.engine.task import TrainingTask
 
 @final
 class AnsweringTask(TrainingTask[QuestionBatch]):
-    """The answer loss; each image is encoded once for all of its questions, and no patch is hidden."""
+    """The answering loss; each image is encoded once for all of its questions, and no patch is hidden."""
 
     def __init__(self, model: SyCoCa, loss: AnswerLoss) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class AnsweringTask(TrainingTask[QuestionBatch]):
         self.loss: AnswerLoss = loss
 
     def forward(self, batch: QuestionBatch) -> LossTerms:
-        """Return this micro-batch's part of the answer loss."""
+        """Return this micro-batch's part of the answering loss."""
         model = self.model
         memory = model.memory(model.encode_images(batch.images))
         # As many rows for every image, so that its questions share keys and values; rows of padding alone cost nothing.
@@ -43,7 +43,7 @@ class AnsweringTask(TrainingTask[QuestionBatch]):
         return True
 
     def loss_weights(self) -> dict[ObjectiveName, float]:
-        """Return that the answering loss is all there is."""
+        """Return weight 1 for the answering loss, the only term."""
         return {"answering": 1.0}
 
     def after_update(self) -> None:
