@@ -49,19 +49,19 @@ wheel: $(INSTALLED)
 versus-open-clip: $(PEERS)/.installed
 	$(PEERS)/bin/python -W ignore benchmarks/versus_open_clip.py $(if $(DATA),--data "$(DATA)") $(OPTIONS)
 
-# Converted models beside open_clip's and transformers' own, every tensor drawn anew: full size, minutes and 12 GB.
+# Compares outputs of converted models with open_clip's and transformers' in full size, with random weights: minutes and 12 GB.
 parity: $(PEERS)/.installed
 	$(PEERS)/bin/python -W ignore tests/peers/parity.py $(OPTIONS)
 
-# Greedy captions of a converted model beside open_clip's: make parity-captions DATA=photos
+# Compares greedy captions of a converted model with open_clip's: make parity-captions DATA=photos
 parity-captions: $(PEERS)/.installed
 	$(PEERS)/bin/python -W ignore tests/peers/captions.py $(DATA) $(OPTIONS)
 
-# A converted model trains on, and open_clip loads the result: make parity-training DATA="captions.jsonl?images=photos"
+# Continues training of a converted model and loads the result in open_clip: make parity-training DATA="captions.jsonl?images=photos"
 parity-training: $(PEERS)/.installed
 	$(PEERS)/bin/python -W ignore tests/peers/continue_training.py "$(DATA)" $(OPTIONS)
 
-# What tests compare converted models with; to be made again when peers are added, and committed.
+# Writes the golden outputs that tests compare converted models with; run it after adding peers, and commit the files.
 peers-goldens: $(PEERS)/.installed
 	$(PEERS)/bin/python -W ignore tests/peers/make_open_clip_goldens.py
 	$(PEERS)/bin/python -W ignore tests/peers/make_hf_goldens.py
@@ -73,7 +73,7 @@ peers-clip-ids: $(PEERS)/.installed
 clean:
 	rm -rf .venv .venv-* build dist
 
-# A change of python3's version makes the environment anew.
+# Another version of python3 recreates the environment.
 $(BIN)/python$(VERSION):
 	$(PYTHON) -m venv --clear $(VENV)
 
@@ -81,7 +81,7 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS) $(BIN)/python$(VERSION)
 	$(BIN)/pip install --quiet --upgrade --upgrade-strategy eager --constraint $(CONSTRAINTS) --editable '.[dev]'
 	touch $@
 
-# The last release of open_clip, with the last transformers that its captioner works with.
+# The last release of open_clip, with the last version of transformers that its captioner supports.
 $(PEERS)/.installed: benchmarks/requirements.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/pip install --quiet torch==2.13.0

@@ -1,7 +1,7 @@
 """Training steps on a GPU in bfloat16: SyCoCa with all three objectives beside open_clip's CoCa with its two.
 
-ViT-B/16 at 224 pixels, plain and compiled, taking turns; share of the card's measured matrix rate, pairs per second,
-memory, and which attention kernels ran. Prints JSON. ``--device cpu --depth 1 --batch-size 2`` tries the script itself.
+ViT-B/16 at 224 pixels, eager and compiled, interleaved: fraction of the GPU's measured matrix rate, pairs per second,
+memory, and the attention kernels that ran. Prints JSON. ``--device cpu --depth 1 --batch-size 2`` tests the script.
 """
 
 import argparse
@@ -26,14 +26,14 @@ from sycoca.training.engine.update import Updater
 from sycoca_side import SYCOCA, clip_batch, pretraining_task
 
 FUSED_ATTENTION = ("flash", "fmha", "cutlassF", "cudnn")
-"""Parts of the names of kernels that never write a whole matrix of attention."""
+"""Substrings of the names of fused kernels, which do not materialize the attention matrix."""
 
 TOKENS = 32
-"""Positions of a caption on both sides, filled on average by half, as captions of the web are."""
+"""Padded caption length on both sides; on average half of it is padding, as with web captions."""
 
 
 def main() -> None:
-    """Measure and print, or say that there is no GPU."""
+    """Measure and print the results; exit with an error where there is no GPU."""
     options = _options()
     if options.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit("PyTorch finds no CUDA GPU here: nothing was measured")
@@ -117,7 +117,7 @@ def _inputs(batch_size: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def _peak_bytes(step: Callable[[], object], device: torch.device) -> int | None:
-    """Return what a step allocates beyond what stands between two steps."""
+    """Return the peak memory of a step above what is allocated between steps."""
     step()
     if device.type != "cuda":
         return None

@@ -1,8 +1,8 @@
-"""How a training step's time and memory grow with batch, caption length, image size and model size: docs/growth.svg.
+"""Time and memory of a training step as a function of batch, caption, image and model size: docs/growth.svg.
 
-All three objectives, float32. Beside the measured time stand its two lower bounds on this machine: the operations of
-the matrix products at the measured peak, and the bytes that all operators read and write at the measured copy rate. The
-larger one is named, with its share of the time.
+All three objectives, float32. The measured time is compared with two lower bounds on this machine (a roofline): the
+operations of the matrix products at the measured peak, and the bytes that all operators read and write at the measured
+copy rate. The larger bound is named, with its fraction of the time.
 """
 
 import argparse
@@ -43,7 +43,7 @@ VOCABULARY = 8192
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """What a step is made of."""
+    """Sizes of a step."""
 
     batch: int = 16
     tokens: int = 16
@@ -61,7 +61,7 @@ AXES: dict[str, tuple[str, Sequence[int]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One step's cost."""
+    """The cost of a step of one size."""
 
     value: int
     seconds: float
@@ -71,17 +71,17 @@ class Point:
 
     @property
     def bound(self) -> str:
-        """Return which of the two takes longer."""
+        """Return the larger of the two bounds."""
         return "arithmetic" if self.arithmetic_seconds > self.traffic_seconds else "memory traffic"
 
     @property
     def share(self) -> float:
-        """Return how much of the step's time its bound takes."""
+        """Return the bound's fraction of the step's time."""
         return max(self.arithmetic_seconds, self.traffic_seconds) / self.seconds
 
 
 class Traffic(TorchDispatchMode):
-    """Counts the bytes that operators read and write, each tensor once per operator; views cost nothing."""
+    """Counts the bytes that operators read and write, each tensor once per operator; views count as 0."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -201,12 +201,12 @@ def _draw(curves: dict[str, list[Point]], peak: float, rate: float, out: Path) -
     panels[0][0].set_ylabel("seconds per step")
     panels[1][0].set_ylabel("memory of a step, MiB")
     panels[0][0].legend(frameon=False)
-    figure.suptitle(f"All three objectives, float32: {peak:.0f} billion operations and {rate:.0f} GB a second at most")
+    figure.suptitle(f"All three objectives, float32: peak {peak:.0f} GFLOP/s and {rate:.0f} GB/s")
     figure.savefig(out)
 
 
 def _bounds(points: Sequence[Point]) -> str:
-    """Name the bounds from the smallest value to the largest, and their shares of the time at both ends."""
+    """Return the bounds from the smallest value to the largest, and their fractions of the time at both ends."""
     names = ", then ".join(dict.fromkeys(point.bound for point in points))
     return f"bound: {names}\n({points[0].share:.0%} of the time at the left, {points[-1].share:.0%} at the right)"
 

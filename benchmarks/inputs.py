@@ -1,4 +1,4 @@
-"""What both sides of a comparison get: the same photos, captions, files and vectors, written once into a folder."""
+"""The inputs of both sides of a comparison: the same photos, captions, files and vectors, written into a folder."""
 
 import json
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from torch import Tensor
 from sycoca.data.spec import open_source
 
 LARGE_SIDE = 2000
-"""Pixels of the large JPEGs' sides; they are mosaics of photos, so that their detail is that of photos."""
+"""Width and height of the large JPEGs in pixels; they are mosaics of photos, so that their detail is realistic."""
 
 NUM_PHOTOS = 64
 NUM_LARGE = 4
 
 RETRIEVAL_IMAGES, RETRIEVAL_TEXTS, RETRIEVAL_EMBED = 5_000, 25_000, 512
-"""COCO's test set, and the embedding of ViT-B/32."""
+"""Sizes of COCO's test set, and the embedding dimension of ViT-B/32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +43,13 @@ class Inputs:
         return json.loads((self.folder / "captions.json").read_text(encoding="utf-8"))
 
     def batch(self) -> tuple[Tensor, Tensor]:
-        """Return normalized pixels, and captions as open_clip's 76 token ids, filled up with 0."""
+        """Return normalized pixels, and captions as open_clip's 76 token ids, padded with 0."""
         tensors = load_file(self.folder / "batch.safetensors")
         return tensors["images"], tensors["tokens"]
 
 
 def write_inputs(folder: Path, spec: str, batch_size: int) -> Inputs:
-    """Write what is measured on; ``spec`` names photos with captions."""
+    """Write the inputs of the measurements; ``spec`` is a SPEC of photos with captions."""
     import open_clip
 
     source = open_source(spec)
@@ -71,7 +71,7 @@ def write_inputs(folder: Path, spec: str, batch_size: int) -> Inputs:
 
 
 def retrieval_inputs() -> tuple[Tensor, Tensor, Tensor]:
-    """Return image vectors, caption vectors, and the image of every caption."""
+    """Return image vectors, caption vectors, and the image index of every caption."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(RETRIEVAL_IMAGES, RETRIEVAL_EMBED, generator=generator)
     owners = torch.arange(RETRIEVAL_TEXTS) % RETRIEVAL_IMAGES
@@ -82,7 +82,7 @@ def retrieval_inputs() -> tuple[Tensor, Tensor, Tensor]:
 def _mosaic(photos: list[Image.Image], first: int) -> Image.Image:
     whole = Image.new("RGB", (LARGE_SIDE, LARGE_SIDE))
     tile = LARGE_SIDE // 4
-    for place in range(16):
-        photo = photos[(first + place) % len(photos)].resize((tile, tile), Image.Resampling.LANCZOS)
-        whole.paste(photo, (place % 4 * tile, place // 4 * tile))
+    for index in range(16):
+        photo = photos[(first + index) % len(photos)].resize((tile, tile), Image.Resampling.LANCZOS)
+        whole.paste(photo, (index % 4 * tile, index // 4 * tile))
     return whole

@@ -1,4 +1,4 @@
-"""Seconds and resident memory of one call."""
+"""Duration and peak resident memory of one call."""
 
 import ctypes
 import gc
@@ -15,7 +15,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def peak_bytes(call: Callable[[], object]) -> int:
-    """Return how far resident memory rises above where it stood before the call (Linux)."""
+    """Return the peak of resident memory during the call, above its value before (Linux)."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     before = _status_bytes("VmRSS")

@@ -1,4 +1,4 @@
-"""open_clip 3.3.0's share of the comparison: its own model, loss, generation and transforms."""
+"""open_clip 3.3.0's side of the comparison: its own model, loss, generation and transforms."""
 
 import logging
 import math
@@ -23,7 +23,7 @@ MODEL = "coca_ViT-B-32"
 
 
 class OpenClipSide:
-    """Prepares what is measured: every method returns the call to be timed."""
+    """The measured functions of open_clip: every method returns the call to time."""
 
     name = "open_clip"
 
@@ -31,46 +31,46 @@ class OpenClipSide:
         self.inputs = inputs
 
     def num_parameters(self) -> int:
-        """Return the model's size."""
+        """Return the number of parameters of the model."""
         return sum(parameter.numel() for parameter in _model().parameters())
 
     def train_itc_ic(self, *, compiled: bool = False) -> Callable[[], object]:
-        """A training step of contrast and captioning, as open_clip's own trainer does it."""
+        """Return a training step with contrastive and captioning loss, as in open_clip's trainer."""
         return self._step(compiled=compiled)
 
     def train_all(self, *, compiled: bool = False) -> Callable[[], object]:
-        """The same: it has no third objective."""
+        """Return the same, since open_clip has no third objective."""
         return self._step(compiled=compiled)
 
     def train_all_activation_memory(self) -> Callable[[], object]:
-        """Forward and backward with gradients and optimizer state in place."""
+        """Return forward and backward pass."""
         return self._forward_backward(_model().train())
 
     def caption_greedy(self) -> Callable[[], object]:
-        """16 captions of 30 tokens, to which it counts the start: its sampling among the one likeliest token."""
-        model, (images, _) = _speaking(_model()), self.inputs.batch()
+        """Return greedy decoding of 16 captions of 30 tokens, as top-k sampling with k = 1; its lengths include bos."""
+        model, (images, _) = _with_random_vocabulary_head(_model()), self.inputs.batch()
         return lambda: model.generate(images[:16], generation_type="top_k", top_k=1, seq_len=31, min_seq_len=30)
 
     def caption_beam(self) -> Callable[[], object]:
-        """4 captions of 30 tokens by its default: 6 beams in 3 groups."""
-        model, (images, _) = _speaking(_model()), self.inputs.batch()
+        """Return decoding of 4 captions of 30 tokens with its default, 6 beams in 3 groups."""
+        model, (images, _) = _with_random_vocabulary_head(_model()), self.inputs.batch()
         return lambda: model.generate(images[:4], seq_len=31, min_seq_len=30)
 
     def preprocess_224(self) -> Callable[[], object]:
-        """Its inference transform on small JPEGs."""
+        """Return its inference transform on small JPEGs."""
         return self._preprocess([str(path) for path in self.inputs.small_photos])
 
     def preprocess_2000(self) -> Callable[[], object]:
-        """Its inference transform on large JPEGs."""
+        """Return its inference transform on large JPEGs."""
         return self._preprocess([str(path) for path in self.inputs.large_photos])
 
     def tokenize(self) -> Callable[[], object]:
-        """All captions of the data to its 76 ids each; from the second run on it knows their words."""
+        """Return tokenization of all captions, to 76 ids each; from the second run on, their words are cached."""
         tokenizer, captions = open_clip.get_tokenizer(MODEL), self.inputs.captions()
         return lambda: tokenizer(captions)
 
     def retrieval_scoring(self) -> Callable[[], object]:
-        """Recall at 1, 5 and 10 both ways as CLIP_benchmark computes them, 64 rows at a time."""
+        """Return recall at 1, 5 and 10 in both directions as in CLIP_benchmark, in blocks of 64 rows."""
         images, texts, owners = retrieval_inputs()
 
         def score() -> list[float]:
@@ -109,7 +109,7 @@ class OpenClipSide:
 
 
 def decaying_groups(model: nn.Module) -> list[dict[str, object]]:
-    """Return its trainer's groups: vectors and scalars, norms and biases do not decay."""
+    """Return its trainer's parameter groups: no weight decay for vectors, scalars, norms and biases."""
     named = list(model.named_parameters())
     plain = [p for n, p in named if p.ndim < 2 or "bn" in n or "ln" in n or "bias" in n or "logit_scale" in n]
     decaying = [p for n, p in named if not any(p is one for one in plain)]
@@ -121,8 +121,8 @@ def _model() -> nn.Module:
     return open_clip.create_model(MODEL)
 
 
-def _speaking(model: nn.Module) -> nn.Module:
-    # Its vocabulary head starts as whatever memory held, often zeros: every token would be as likely.
+def _with_random_vocabulary_head(model: nn.Module) -> nn.Module:
+    # Its vocabulary head is uninitialized memory, often zeros: all tokens would be equally likely.
     nn.init.normal_(model.text_decoder.text_projection, std=512**-0.5)
     return model.eval()
 

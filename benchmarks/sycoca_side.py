@@ -1,4 +1,4 @@
-"""Our share of the comparison: the code that users run, in open_clip's sizes."""
+"""SyCoCa's side of the comparison: the code that users run, in open_clip's sizes."""
 
 import sys
 from collections.abc import Callable
@@ -34,7 +34,7 @@ from sycoca.training.engine.runtime import Runtime
 from sycoca.training.engine.update import Updater
 from sycoca.training.recipes.image_text.task import ImageTextTask
 
-# Plain versions of fast paths are what tests compare with.
+# The uncached decoder is a reference implementation of the tests.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 from reference.uncached_rows import UncachedRows
 
@@ -62,7 +62,7 @@ CLIP_TOKENS = SpecialTokens(pad_id=0, bos_id=49406, eos_id=49407)
 
 
 class SycocaSide:
-    """Prepares what is measured: every method returns the call to be timed."""
+    """The measured functions of SyCoCa: every method returns the call to time."""
 
     name = "sycoca"
 
@@ -70,37 +70,37 @@ class SycocaSide:
         self.inputs = inputs
 
     def num_parameters(self) -> int:
-        """Return the model's size without image decoder."""
+        """Return the number of parameters of the model without image decoder."""
         return SyCoCa(COCA).num_parameters
 
     def train_itc_ic(self, *, compiled: bool = False) -> Callable[[], object]:
-        """A training step of contrast and captioning, by the updater of every run."""
+        """Return a training step with contrastive and captioning loss, by the updater of every run."""
         return self._step(COCA, compiled=compiled)
 
     def train_all(self, *, compiled: bool = False) -> Callable[[], object]:
-        """A training step of all three objectives with attentive masking."""
+        """Return a training step with all three objectives and attentive masking."""
         return self._step(SYCOCA, compiled=compiled)
 
     def train_all_activation_memory(self) -> Callable[[], object]:
-        """Forward and backward of all three objectives with gradients in place, with a run's settings of memory."""
+        """Return forward and backward pass of all three objectives, with the allocator settings of a run."""
         task, batch = pretraining_task(SYCOCA), self._batch()
         Runtime(RuntimeConfig(device="cpu", precision="fp32"))
         return lambda: task.total_loss(task(batch)).backward()
 
     def caption_greedy(self) -> Callable[[], object]:
-        """16 captions of 30 tokens, the likeliest token each time."""
+        """Return greedy decoding of 16 captions of 30 tokens."""
         return self._caption(16, num_beams=1)
 
     def caption_beam(self) -> Callable[[], object]:
-        """4 captions of 30 tokens, 6 beams."""
+        """Return decoding of 4 captions of 30 tokens with 6 beams."""
         return self._caption(4, num_beams=6)
 
     def caption_beam_cached(self) -> Callable[[], object]:
-        """The same."""
+        """Return the same as `caption_beam`, for comparison with `caption_beam_uncached`."""
         return self.caption_beam()
 
     def caption_beam_uncached(self) -> Callable[[], object]:
-        """The same by the plain version that tests compare with: every caption from its beginning for every token."""
+        """Return the same with the tests' reference implementation, which decodes every token without a cache."""
         model, memory = self._model_and_memory(4)
         limits = BeamLimits(num_beams=6, length_penalty=1.0, min_tokens=30, max_tokens=30)
         return torch.no_grad()(
@@ -108,20 +108,20 @@ class SycocaSide:
         )
 
     def preprocess_224(self) -> Callable[[], object]:
-        """What a predictor does with small JPEGs."""
+        """Return a predictor's preprocessing of small JPEGs."""
         return self._preprocess([str(path) for path in self.inputs.small_photos])
 
     def preprocess_2000(self) -> Callable[[], object]:
-        """What a predictor does with large JPEGs."""
+        """Return a predictor's preprocessing of large JPEGs."""
         return self._preprocess([str(path) for path in self.inputs.large_photos])
 
     def tokenize(self) -> Callable[[], object]:
-        """All captions of the data to the same ids, padded to the longest of them."""
+        """Return tokenization of all captions to the same ids, padded to the longest caption."""
         tokenizer, captions = Tokenizer.clip(pad="zero"), self.inputs.captions()
         return lambda: encode_batch(tokenizer, captions, 76)
 
     def retrieval_scoring(self) -> Callable[[], object]:
-        """Recalls, mean and median ranks both ways."""
+        """Return recalls, mean and median ranks in both directions."""
         images, texts, owners = retrieval_inputs()
         return lambda: retrieval_metrics(retrieval_ranks(images, texts, owners))
 
@@ -150,7 +150,7 @@ class SycocaSide:
 
 
 def clip_batch(images: torch.Tensor, padded: torch.Tensor) -> ImageTextBatch:
-    """Return a batch of CLIP's tokens, filled up with 0, as ours."""
+    """Return an `ImageTextBatch` of images and CLIP's token ids, padded with 0."""
     lengths = padded.argmax(1) + 1  # the end token has the highest id
     tokens = padded[:, : int(lengths.max())]
     is_padding = torch.arange(tokens.shape[1]) >= lengths[:, None]
@@ -164,7 +164,7 @@ def clip_batch(images: torch.Tensor, padded: torch.Tensor) -> ImageTextBatch:
 
 
 def pretraining_task(config: SyCoCaConfig) -> ImageTextTask:
-    """Return a model with its objectives; without an image decoder ITC and IC alone."""
+    """Return a model with its objectives; without an image decoder only ITC and IC."""
     torch.manual_seed(0)
     has_image_decoder = config.image_decoder is not None
     return ImageTextTask(

@@ -1,7 +1,7 @@
-"""SyCoCa beside open_clip 3.3.0 on this machine: same sizes, photos, captions and lengths, taking turns.
+"""Comparison of SyCoCa with open_clip 3.3.0 on this machine: same sizes, photos, captions and lengths, interleaved.
 
-Run by ``make versus-open-clip`` in an environment of its own. Every row is the median of its runs; each side works in
-its own process while the other one sleeps. Ratios say more than seconds: below 1, SyCoCa needs less.
+Run by ``make versus-open-clip`` in a separate environment. Every row is the median of its runs; each side runs in
+its own process while the other one waits. Ratios below 1 mean that SyCoCa needs less time or memory.
 """
 
 import argparse
@@ -39,7 +39,7 @@ FLICKR8K = Path(__file__).resolve().parents[2] / "shared" / "data" / "flickr8k"
 
 
 class Side:
-    """A worker process that runs one library's code."""
+    """A worker process that runs the code of one library."""
 
     def __init__(self, name: str, library: str, folder: Path, threads: int) -> None:
         self.name = name
@@ -64,14 +64,14 @@ class Side:
         return json.loads(line)
 
     def end(self) -> None:
-        """Let the process end."""
+        """End the process."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
 
 
 def measure_row(row: str, ours: Side, theirs: Side, runs: int) -> dict[str, list[float]]:
-    """Return the figures of both sides, taken in turns."""
+    """Return the measurements of both sides, interleaved."""
     command = "peak_bytes" if row.endswith("_memory") else "seconds"
     ours.ask("prepare", row)
     theirs.ask("prepare", UNCACHED if row == CACHED else row)
@@ -88,7 +88,7 @@ def main() -> None:
     """Measure and print."""
     options = _options()
     with tempfile.TemporaryDirectory() as folder:
-        from open_clip_side import OpenClipSide  # noqa: F401 (importing open_clip needs its stub)
+        from open_clip_side import OpenClipSide  # noqa: F401 (it defines operators that importing open_clip needs)
 
         write_inputs(Path(folder), options.data, options.batch_size)
         ours, theirs, uncached = (

@@ -1,6 +1,6 @@
-"""One side of the comparison in a process of its own, which works when it is told to and sleeps otherwise.
+"""A worker process for one side of the comparison, which waits for commands.
 
-Every line read is a command, every line written its answer, both JSON.
+Every line of stdin is a command, every line of stdout its result, both JSON.
 """
 
 import json

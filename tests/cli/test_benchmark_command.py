@@ -24,7 +24,7 @@ def _in_small(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.fixture
 def is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Return a function that runs a wrong command, which measures nothing, and returns its one line."""
+    """Return a function that runs an invalid command, which measures nothing, and returns its error line."""
     monkeypatch.setattr(module, "benchmark", lambda *_, **__: pytest.fail("it has begun to measure"))
 
     def run(*arguments: object) -> str:
@@ -94,14 +94,14 @@ def test_writes_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
         (["--runs", "-1"], "runs must be at least 1, got -1"),
     ],
 )
-def test_wrong_options_are_one_line(is_refused: Callable[..., str], arguments: list[str], said: str):
+def test_wrong_options_give_an_error_of_one_line(is_refused: Callable[..., str], arguments: list[str], said: str):
     assert is_refused(*arguments).startswith(f"sycoca: {said}")
 
 
-def test_a_folder_is_no_file(is_refused: Callable[..., str], tmp_path: Path):
+def test_a_folder_is_not_a_file(is_refused: Callable[..., str], tmp_path: Path):
     assert is_refused("--out", tmp_path) == f"sycoca: --out {tmp_path} is a folder; name a file\n"
 
 
-def test_a_device_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]):
+def test_a_missing_device_gives_an_error_of_one_line(capsys: pytest.CaptureFixture[str]):
     assert main(["benchmark", "--device", "gpu"]) == 1
     assert capsys.readouterr().err == "sycoca: 'gpu' is no device; use auto, cpu, cuda, cuda:1 or mps\n"

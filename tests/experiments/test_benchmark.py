@@ -33,7 +33,7 @@ ALL_ROWS = ["matrix_peak", "copy_rate", *MODEL_ROWS, *ROWS["data"]]
 
 
 def smallest() -> PretrainConfig:
-    """A preset of seconds, whose vocabulary is far larger than that of the scenes."""
+    """Return a preset that trains in seconds, whose vocabulary is far larger than that of the scenes."""
     return replace(
         tiny(),
         preset="smallest",
@@ -74,7 +74,7 @@ def result() -> BenchmarkResult:
 
 @pytest.fixture
 def parts(monkeypatch: pytest.MonkeyPatch) -> list[BenchmarkParts]:
-    """What benchmarks of this test are made of, one after another."""
+    """The parts of all benchmarks in a test, in order."""
     seen: list[BenchmarkParts] = []
 
     def remember(parts: BenchmarkParts) -> LibraryRows:
@@ -93,7 +93,7 @@ def test_every_row_is_measured(result: BenchmarkResult):
         assert row.items_per_second == pytest.approx(row.items / row.seconds)
 
 
-def test_what_is_counted(result: BenchmarkResult):
+def test_items_and_units(result: BenchmarkResult):
     counted = {name: (row.items, row.unit) for name, row in result.rows.items()}
     assert counted == {
         "matrix_peak": (1, "products"),
@@ -108,7 +108,7 @@ def test_what_is_counted(result: BenchmarkResult):
 
 
 def test_operations_are_those_counted_by_hand(result: BenchmarkResult):
-    # Every image with every text, in both directions; a multiplication with its addition counts two.
+    # Every image with every text, in both directions; a multiply-add counts 2.
     assert result.rows["retrieval_scoring"].gflop == pytest.approx(2 * 2 * IMAGES * 5 * IMAGES * EMBED / 1e9)
     assert result.rows["matrix_peak"].gflop in (2 * 32**3 / 1e9, 2 * 64**3 / 1e9)
     assert result.rows["copy_rate"].gflop is None
@@ -136,7 +136,7 @@ def test_the_peak_is_that_of_the_fastest_product(result: BenchmarkResult):
     assert result.share_of_peak("matrix_peak") == pytest.approx(product.seconds_min / product.seconds)
 
 
-def test_shares_are_rates_over_the_peak(result: BenchmarkResult):
+def test_share_of_peak_is_the_rate_over_the_peak(result: BenchmarkResult):
     for name, row in result.rows.items():
         share = result.share_of_peak(name)
         if name in ("copy_rate", "load_images"):
@@ -145,7 +145,7 @@ def test_shares_are_rates_over_the_peak(result: BenchmarkResult):
             assert share == pytest.approx(row.gflop / row.seconds / result.peaks["fp32"])
 
 
-def test_json_comes_back(result: BenchmarkResult):
+def test_json_round_trip(result: BenchmarkResult):
     plain = json.loads(result.to_json())
     assert list(plain) == ["task", "machine", "settings", "rows", "memory"]
     assert plain["task"] == "benchmark"
@@ -158,7 +158,7 @@ def test_json_comes_back(result: BenchmarkResult):
     )
     assert plain["rows"]["load_images"]["share_of_peak"] is None
     assert BenchmarkResult.from_json(result.to_json()) == result
-    with pytest.raises(ValueError, match="this is no benchmark"):
+    with pytest.raises(ValueError, match="this is not the result of a benchmark"):
         BenchmarkResult.from_json('{"task": "retrieval"}')
 
 
@@ -179,7 +179,7 @@ def test_settings_say_what_was_measured(result: BenchmarkResult, parts: list[Ben
     }
 
 
-def test_rows_are_chosen_in_their_own_order_and_the_peak_comes_along():
+def test_rows_keep_their_order_and_the_peak_is_added():
     assert list(measured(rows=("load_images", "embed_texts"), runs=1).rows) == [
         "matrix_peak",
         "embed_texts",
@@ -203,7 +203,7 @@ def test_updates_compute_gradients_and_leave_the_weights(parts: list[BenchmarkPa
     with torch.random.fork_rng():
         before = torch.random.get_rng_state()
         measured(rows=rows, runs=1)
-        assert torch.equal(torch.random.get_rng_state(), before)  # no draw of ours is anybody's else
+        assert torch.equal(torch.random.get_rng_state(), before)  # the global generator is not used
     fresh = module.build_model(smallest().model, seed=0).state_dict()
     for name, weight in parts[0].model.state_dict().items():
         torch.testing.assert_close(weight, fresh[name], rtol=0, atol=0)
@@ -211,7 +211,7 @@ def test_updates_compute_gradients_and_leave_the_weights(parts: list[BenchmarkPa
     assert len(clipped) == 2 + 4 * len(rows)
 
 
-def test_what_is_switched_off_gets_no_gradient(parts: list[BenchmarkParts]):
+def test_components_of_objectives_that_are_off_get_no_gradient(parts: list[BenchmarkParts]):
     measured(rows=("embed_texts",), runs=1)
     library, model = LibraryRows(parts[0]), parts[0].model
     decoders = {"train_itc": [], "train_itc_ic": ["text_decoder"], "train_all": ["text_decoder", "image_decoder"]}
@@ -238,7 +238,7 @@ def test_captions_have_all_their_tokens(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.fixture
 def in_half(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether images were encoded in half precision, call by call."""
+    """Whether images were encoded in half precision, per call."""
     encode, seen = SyCoCa.encode_images, []
 
     def remember(model: SyCoCa, *arguments):
@@ -249,7 +249,7 @@ def in_half(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return seen
 
 
-def test_half_precision_has_a_peak_of_its_own():
+def test_half_precision_has_its_own_peak():
     result = measured(rows=("embed_images",), precision="bf16", runs=1)
     assert list(result.rows) == ["matrix_peak", "matrix_peak_bf16", "embed_images"]
     assert result.peaks.keys() == {"fp32", "bf16"}
@@ -261,7 +261,7 @@ def test_half_precision_has_a_peak_of_its_own():
 
 
 @pytest.mark.parametrize(("row", "is_half"), [("train_itc", True), ("embed_images", True), ("caption_greedy", False)])
-def test_what_half_precision_is_of(in_half: list[bool], row: str, is_half: bool):
+def test_only_training_and_embedding_use_half_precision(in_half: list[bool], row: str, is_half: bool):
     result = measured(rows=(row,), precision="bf16", runs=1)
     assert set(in_half) == {is_half}
     assert result.rows[row].precision == ("bf16" if is_half else "fp32")
@@ -271,7 +271,7 @@ def test_what_half_precision_is_of(in_half: list[bool], row: str, is_half: bool)
 
 
 @pytest.mark.parametrize("is_asked_for", [True, False])
-def test_the_model_is_compiled_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch, is_asked_for: bool):
+def test_the_model_is_compiled_where_that_is_configured(monkeypatch: pytest.MonkeyPatch, is_asked_for: bool):
     compiled = set()
     monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.add(type(module).__name__))
     assert measured(rows=("embed_images",), compile=is_asked_for, runs=1).settings["compile"] == is_asked_for
@@ -279,14 +279,14 @@ def test_the_model_is_compiled_where_that_is_asked_for(monkeypatch: pytest.Monke
     assert compiled == (components if is_asked_for else set())
 
 
-def test_threads_are_used_and_given_back():
+def test_threads_are_set_and_restored():
     with use_threads(2):
         assert torch.get_num_threads() == 2
         assert measured(rows=("copy_rate",), threads=1, runs=1).machine["threads"] == 1
         assert torch.get_num_threads() == 2
 
 
-def test_memory_is_told_where_the_row_was_measured(result: BenchmarkResult):
+def test_memory_is_reported_where_the_row_was_measured(result: BenchmarkResult):
     built, peak = result.memory["model_built_bytes"], result.memory["train_all_peak_bytes"]
     assert (built is None) == (peak is None)
     if built is not None and peak is not None:
@@ -295,7 +295,7 @@ def test_memory_is_told_where_the_row_was_measured(result: BenchmarkResult):
     assert measured(rows=("copy_rate",), runs=1).memory["train_all_peak_bytes"] is None
 
 
-def test_what_cannot_fit_is_refused_before_anything_is_built(monkeypatch: pytest.MonkeyPatch):
+def test_presets_larger_than_memory_are_refused_before_building(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "_build", lambda *_: pytest.fail("it was built"))
     with pytest.raises(ValueError, match=r"batches of 1,000,000,000 takes at least .* choose a smaller --preset or"):
         measured(batch_size=10**9)

@@ -15,7 +15,7 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Li
 
 
 def touch(size: int) -> None:
-    """Use memory past every allocator, so that none can have it at hand."""
+    """Use memory directly from the system, since allocators may reuse theirs."""
     with mmap.mmap(-1, size) as memory:
         for page in range(0, size, mmap.PAGESIZE):
             memory[page] = 1
@@ -59,9 +59,9 @@ def test_memory_of_gpus_is_what_pytorch_has_allocated(monkeypatch: pytest.Monkey
     assert order == ["memory_allocated", "reset_peak_memory_stats", "call", "synchronize", "max_memory_allocated"]
 
 
-def test_the_fastest_side_is_taken(monkeypatch: pytest.MonkeyPatch):
+def test_the_side_with_the_highest_rate_is_used(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(benchmark_machine, "MATRIX_SIDES", {"cpu": (8, 16, 32)})
-    # Seconds per side, each the better of two tries: 16 has most operations per second.
+    # Seconds per side, the better of two tries each: 16 has the most operations per second.
     seconds = iter([8.0**3, 9 * 8.0**3, 16.0**3, 16**3 / 2, 32.0**3, 32.0**3])
     monkeypatch.setattr(benchmark_machine, "seconds_per_call", lambda *_: next(seconds))
     row = matrix_row("bf16", CPU)
@@ -73,7 +73,7 @@ def test_the_fastest_side_is_taken(monkeypatch: pytest.MonkeyPatch):
     assert row.precision == "bf16"
 
 
-def test_a_copy_counts_what_is_read_and_what_is_written(monkeypatch: pytest.MonkeyPatch):
+def test_a_copy_counts_bytes_read_and_written(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(benchmark_machine, "COPIED_BYTES", 4000)
     row = copy_row(CPU)
     copied = row.call()

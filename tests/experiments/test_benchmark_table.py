@@ -11,7 +11,7 @@ NUMBERS = {"seconds_min": 1.1, "seconds_max": 1234.0, "gflop": 2469.0, "precisio
 
 
 def result_of(peaks: dict[str, float], memory: dict[str, int | None], device: str = "cpu") -> BenchmarkResult:
-    """Every row, with numbers as long as they get."""
+    """Return a result with all rows, with the longest possible numbers."""
     rows = {
         name: RowResult(**{"seconds": 1.2, "items": 150_000, "unit": "captions", **NUMBERS})
         for group in ROWS.values()
@@ -66,7 +66,7 @@ def test_every_row_fits_into_its_line(width: int):
     assert all(len(line) <= width for line in lines)
 
 
-def test_lines_say_what_was_found():
+def test_lines_show_the_results():
     lines = printed(result_of({"fp32": 4000.0}, MEMORY), 80)
     assert lines[0] == "A processor, 1 thread of 2 processors"
     assert "preset tiny: 2.77 M parameters, images of 64 pixels" in lines
@@ -75,7 +75,7 @@ def test_lines_say_what_was_found():
     assert found["row"] == "median min to max rate GFLOP/s of peak"
     assert found["train_all"] == "1.20 s 1.10 to 1,234 125,000 captions/s 2,058 51.4 %"
     assert found["copy_rate"] == "45.6 ms 40.0 to 50.0 11.0 GB/s - -"
-    assert lines[-1] == "memory of this process: 334 MiB with the model, 462 MiB at most in train_all"
+    assert lines[-1] == "memory of this process: 334 MiB with the model, 462 MiB peak of train_all"
 
 
 def test_wide_terminals_get_descriptions():
@@ -86,7 +86,7 @@ def test_wide_terminals_get_descriptions():
             assert not any(line.endswith(what) for line in narrow)
 
 
-def test_what_is_unknown_is_left_out():
+def test_unknown_values_are_left_out():
     lines = printed(result_of({"fp32": 4000.0}, {**MEMORY, "train_all_peak_bytes": None}), 80)
     assert lines[-1] == "memory of this process: 334 MiB with the model"
     lines = printed(result_of({"fp32": 4000.0}, dict.fromkeys(MEMORY)), 80)
@@ -97,7 +97,7 @@ def test_gpus_and_half_precision_are_named():
     lines = printed(result_of({"fp32": 4000.0, "bf16": 8000.0}, MEMORY, device="cuda:0"), 80)
     assert lines[0].startswith("A GPU, 1 thread")
     assert lines[-2].startswith("memory on the device: 334 MiB")
-    assert lines[-1] == "of peak: captioning and scoring compute in fp32 and are measured by its peak"
+    assert lines[-1] == "of peak: captioning and scoring compute in fp32 and are compared with its peak"
 
 
 def test_numbers_have_three_digits():

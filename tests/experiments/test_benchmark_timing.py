@@ -14,7 +14,7 @@ def row_of(name: str, call, precision=None) -> BenchmarkRow:
     return BenchmarkRow(name=name, call=call, items=4, unit="things", precision=precision)
 
 
-def test_rows_take_turns(monkeypatch: pytest.MonkeyPatch):
+def test_rows_are_interleaved(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(benchmark_timing, "SHORTEST_RUN_SECONDS", 0.0)
     called: list[str] = []
     rows = [row_of(name, lambda name=name: called.append(name)) for name in "abc"]
@@ -75,7 +75,7 @@ def test_operations_on_slices_of_parameters_are_counted_without_gradient_too():
 
 @pytest.mark.compiled
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")  # of PyTorch's own compiler
-def test_operations_of_compiled_modules_are_those_of_plain_ones():
+def test_operations_of_compiled_modules_equal_those_of_eager_ones():
     module = torch.nn.Sequential(torch.nn.Linear(16, 8), torch.nn.GELU(), torch.nn.Linear(8, 4))
     images = torch.randn(5, 16)
     plain = counted_gflop(lambda: module(images))

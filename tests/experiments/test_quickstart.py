@@ -19,7 +19,7 @@ FEW_SCENES = "scenes:?level=easy&count=200&seed=0"
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> QuickstartResult:
-    """A quickstart of two steps on few scenes: everything runs, nothing is learned."""
+    """Return a quickstart of two steps on few scenes: everything runs, nothing is learned."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "TEST_SCENES", "scenes:?level=easy&count=24&split=test")
         patch.setattr(quickstart_tasks, "TRAIN_SCENES", FEW_SCENES)
@@ -28,7 +28,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> QuickstartResult:
         return quickstart(out, steps=2, console=Console(file=io.StringIO()))
 
 
-def test_leaves_figures_reports_weights_and_a_page(result: QuickstartResult):
+def test_writes_figures_reports_weights_and_a_page(result: QuickstartResult):
     plain = json.loads((result.page.parent / "report.json").read_text())
     assert plain["task"] == "quickstart"
     assert plain["metrics"] == result.metrics
@@ -57,7 +57,7 @@ def test_leaves_figures_reports_weights_and_a_page(result: QuickstartResult):
         assert (weights / "model.safetensors").is_file()
 
 
-def test_the_page_shows_what_was_measured(result: QuickstartResult):
+def test_the_page_shows_all_results(result: QuickstartResult):
     html = result.page.read_text()
     for heading in (
         "How it learned",
@@ -75,18 +75,18 @@ def test_the_page_shows_what_was_measured(result: QuickstartResult):
     assert f"{100 * result.metrics['mask_coverage']:.1f} %" in html
 
 
-def test_the_page_says_among_what_a_caption_searches(result: QuickstartResult):
+def test_the_page_says_how_many_images_retrieval_ranks(result: QuickstartResult):
     assert "Each caption searches 24 held-out scenes;" in result.page.read_text()
 
 
-def test_the_last_command_to_try_explains_the_first_scene_with_a_caption_of_its_own():
+def test_the_last_example_command_explains_the_first_scene_with_its_caption():
     first = open_source(module.TEST_SCENES)[0]
     assert f"images/000000.png '{first.captions[0]}' --out" in module.next_commands(Path("weights"))[-1]
 
 
-def test_deletes_runs_and_nothing_else(tmp_path: Path):
+def test_deletes_only_run_folders(tmp_path: Path):
     remove_run(tmp_path / "absent")
-    with pytest.raises(ValueError, match="is no run folder: it has no config"):
+    with pytest.raises(ValueError, match="is not a run folder: it has no config"):
         remove_run(tmp_path)
     run = tmp_path / "run"
     run.mkdir()
@@ -95,7 +95,7 @@ def test_deletes_runs_and_nothing_else(tmp_path: Path):
     assert not run.exists()
 
 
-def test_a_folder_that_exists_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_an_existing_folder_is_not_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["quickstart", "--out", str(tmp_path)]) == 1
     assert "exists already; --restart begins anew" in capsys.readouterr().err
     assert tmp_path.exists()

@@ -22,7 +22,7 @@ def num_parameters(config: PretrainConfig) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_preset_builds_and_comes_back_from_a_file(name: str, tmp_path: Path):
+def test_preset_builds_and_survives_a_round_trip_through_a_file(name: str, tmp_path: Path):
     config = pretrain_preset(name)
     assert config.preset == name
     assert config.out == f"runs/{name}"
@@ -32,7 +32,7 @@ def test_preset_builds_and_comes_back_from_a_file(name: str, tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_preset_says_source_command_cost_and_result(name: str):
+def test_preset_documents_source_command_cost_and_result(name: str):
     text = " ".join((PRESETS[name].__doc__ or "").split())
     assert "Source: " in text
     assert re.search(rf"sycoca (pretrain {name}|quickstart)", text)
@@ -62,13 +62,13 @@ def test_scenes_are_not_mirrored_or_cropped():
     assert not pretrain_preset("small").transforms.flips
 
 
-def test_unknown_preset_is_told_with_what_was_meant():
+def test_unknown_preset_is_an_error_with_the_closest_name():
     with pytest.raises(ValueError, match=r"there is no preset 'vit_b_16'; did you mean 'vit_b16'\?"):
         pretrain_preset("vit_b_16")
     with pytest.raises(ValueError, match=r"there is no preset 'zzz'; allowed: tiny, small"):
         pretrain_preset("zzz")
 
 
-def test_tiny_can_be_made_shorter():
+def test_tiny_can_be_shortened():
     config = pretrain_preset("tiny")
     assert replace(config, training=replace(config.training, steps=1)).training.steps == 1

@@ -1,1 +1,1 @@
-"""Whole experiments from one command."""
+"""Complete experiments that one command runs."""

@@ -1,1 +1,1 @@
-"""Complete configurations with source, command, cost and expected result."""
+"""Complete configurations, with source, command, cost and expected result."""

@@ -1,4 +1,4 @@
-"""Starting points of fine-tuning, one per task, as functions of weights and data. Imports no torch."""
+"""Presets for fine-tuning, one per task, as functions of weights and data. Imports no torch."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,32 +14,32 @@ from sycoca.training.recipes.vqa.config import FinetuneVqaConfig
 
 
 def retrieval(weights: str, train: str) -> FinetunePairsConfig:
-    """Images and captions find each other better; the captioner, where there is one, keeps learning beside it.
+    """Image-text retrieval, by the contrastive objective; the captioner, where there is one, is trained along with it.
 
-    Source: our own. Command: ``sycoca finetune retrieval WEIGHTS --data.train SPEC``. Rates of 1e-5 are usual for
-    models of a hundred million parameters (BLIP), small ones want more.
+    Source: our own. Command: ``sycoca finetune retrieval WEIGHTS --data.train SPEC``. Learning rates of 1e-5 are usual
+    for models of a hundred million parameters (BLIP); small models need higher ones.
     """
     return _pairs("retrieval", weights, train, captioning_weight=1.0, batch_size=128)
 
 
 def captioning(weights: str, train: str) -> FinetunePairsConfig:
-    """Captions become better; the contrastive objective stays on, so that retrieval survives.
+    """Captioning; the contrastive objective stays on, so that retrieval does not degrade.
 
-    Source: our own; one caption per image and epoch, all patches seen. Command: ``sycoca finetune captioning WEIGHTS
-    --data.train SPEC``. Rates of 1e-5 are usual for models of a hundred million parameters (BLIP), small ones want
-    more.
+    Source: our own; one caption per image and epoch, all patches visible. Command: ``sycoca finetune captioning
+    WEIGHTS --data.train SPEC``. Learning rates of 1e-5 are usual for models of a hundred million parameters (BLIP);
+    small models need higher ones.
     """
     return _pairs("captioning", weights, train, captioning_weight=2.0, batch_size=64)
 
 
 def vqa(weights: str, train: str) -> FinetuneVqaConfig:
-    """Questions about images, answered from the most frequent training answers by a new head.
+    """Visual question answering, by a new classification head over the most frequent training answers.
 
     A batch is 32 images with up to 8 questions each.
 
     Source: CoCa (arXiv 2205.01917, section 4.2.2) for the head, VQA v2's convention for the 3,129 answers, soft targets
-    and the loss, the rest our own. Command: ``sycoca finetune vqa WEIGHTS --data.train SPEC``. Rates of 2e-5 are usual
-    for models of a hundred million parameters (BLIP), small ones want more.
+    and the loss, the rest our own. Command: ``sycoca finetune vqa WEIGHTS --data.train SPEC``. Learning rates of 2e-5
+    are usual for models of a hundred million parameters (BLIP); small models need higher ones.
     """
     return FinetuneVqaConfig(
         task="vqa",
@@ -53,11 +53,11 @@ def vqa(weights: str, train: str) -> FinetuneVqaConfig:
 
 
 def classification(weights: str, train: str) -> FinetuneClassificationConfig:
-    """Images with classes: a new head on the pooled image, and the image encoder with it.
+    """Image classification: a new head on the pooled image, trained together with the image encoder.
 
-    Source: MAE's fine-tuning (arXiv 2111.06377, appendix A.1) with less of everything, for small models and sets: rates
-    that fall from layer to layer, label smoothing, mixup, drop path, and a mean of the weights. Command: ``sycoca
-    finetune classification WEIGHTS --data.train SPEC``.
+    Source: MAE's fine-tuning (arXiv 2111.06377, appendix A.1) with weaker regularization, for small models and data:
+    layer-wise learning-rate decay, label smoothing, mixup, stochastic depth, and an average of the weights. Command:
+    ``sycoca finetune classification WEIGHTS --data.train SPEC``.
     """
     return FinetuneClassificationConfig(
         task="classification",
@@ -103,7 +103,7 @@ PRESETS: dict[str, Callable[[str, str], FinetuneConfig]] = {
 
 
 def finetune_preset(task: str, weights: str, train: str) -> FinetuneConfig:
-    """Return a task's configuration; ValueError with what was probably meant where there is none."""
+    """Return a task's configuration; ValueError with the closest name where there is none."""
     if task not in PRESETS:
         raise ValueError(f"there is no task {task!r}{did_you_mean(task, list(PRESETS))}")
     return PRESETS[task](weights, train)

@@ -1,7 +1,7 @@
 """Complete pretraining configurations, as functions. Imports no torch.
 
-Sizes come from the sources that each docstring names; tokenizers are byte-pair vocabularies trained on the texts
-at hand, of at most the named size.
+Sizes come from the sources that each docstring names; tokenizers are byte-pair vocabularies trained on the training
+captions, of at most the given size.
 """
 
 from collections.abc import Callable
@@ -21,14 +21,14 @@ from sycoca.training.config import DataConfig, OptimizerConfig, ScheduleConfig, 
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 
 CC12M = "data/cc12m/captions.jsonl"
-"""Where the presets of the paper look for Conceptual 12M; --data.train names another place."""
+"""Path of Conceptual 12M in the paper's presets; --data.train sets another one."""
 
 COCO_VALIDATION = "data/coco/captions.jsonl?split=val"
-"""Where they look for validation pairs."""
+"""Path of their validation pairs."""
 
 
 def tiny() -> PretrainConfig:
-    """Smallest model that learns the built-in scenes, in minutes on 2 CPU cores; the quickstart's.
+    """Smallest model that learns the built-in scenes, in minutes on 2 CPU cores; used by the quickstart.
 
     Source: our own sizes. Command: ``sycoca quickstart``. Cost: 5 to 6 minutes on 2 CPU cores. Measured on 500
     held-out scenes: text-to-image R@1 89 %, mask coverage 86 %, caption truth 72 %, zero-shot class 91 %.
@@ -47,10 +47,10 @@ def tiny() -> PretrainConfig:
             image_decoder=ImageDecoderConfig(width=128, depth=1, num_heads=2),
             embed_dim=128,
         ),
-        # The paper's token_max finds less of what a caption describes here; and a captioner that never sees the
-        # worse half is lost at inference, where it sees all: two patches of sixteen are hidden (docs/log.md).
+        # The paper's token_max localizes the described objects less well here. A captioner that never sees half of the
+        # patches fails at inference, where it sees all, so only two of sixteen are hidden (docs/log.md).
         masking=MaskingConfig(score="caption", captioning_hidden_ratio=0.125),
-        # Left and right carry meaning in the scenes, and a crop may cut what a caption names.
+        # Left and right carry meaning in the scenes, and a crop could remove objects that the caption names.
         transforms=ImageTransformConfig(crop_min_area=1.0, crop_max_aspect=1.0, flips=False),
         tokenizer=TokenizerConfig(vocab_size=512),
         data=DataConfig(
@@ -68,7 +68,7 @@ def tiny() -> PretrainConfig:
 
 
 def small() -> PretrainConfig:
-    """Model for the hard scenes or some ten thousand pictures of your own, on one small GPU.
+    """Model for the hard scenes, or for some ten thousand images of your own, on one small GPU.
 
     Source: our own sizes, those of ViT-S (arXiv 2012.12877, table 1) at half the depth. Command: ``sycoca pretrain
     small --data.train SPEC``. Cost and expected result: not yet run.
@@ -105,7 +105,7 @@ def flickr8k() -> PretrainConfig:
 
     Source: our own sizes. Command: ``sycoca pretrain flickr8k --data.train
     "captions.jsonl?images=images&split=train" --data.validation "captions.jsonl?images=images&split=val"``. Cost:
-    half an hour on 2 CPU cores for 1,600 steps. Measured then on the 1,000 test photos: text-to-image R@1 2.9 %,
+    half an hour on 2 CPU cores for 1,600 steps. Result after these on the 1,000 test photos: text-to-image R@1 2.9 %,
     R@10 14.9 % (chance 0.1 and 1 %).
     """
     return PretrainConfig(
@@ -122,7 +122,7 @@ def flickr8k() -> PretrainConfig:
             image_decoder=ImageDecoderConfig(width=192, depth=1, num_heads=3),
             embed_dim=192,
         ),
-        # The photos come as squares, squashed; what is squashed alike stays alike.
+        # This copy of the photos is squashed to squares already; other photos have to be resized in the same way.
         transforms=ImageTransformConfig(resize="squash", crop_min_area=0.4, flips=True),
         tokenizer=TokenizerConfig(vocab_size=4096),
         data=DataConfig(
@@ -147,7 +147,7 @@ def vit_b16() -> PretrainConfig:
 
 
 def vit_b32() -> PretrainConfig:
-    """CoCa ViT-B/32, to which open_clip's published weights fit.
+    """CoCa ViT-B/32, compatible with open_clip's published weights.
 
     Source: open_clip's coca_ViT-B-32.json (224 pixels, 12 x 768, one pooler of 256 queries of width 512; text and
     decoder 12 x 512 with 8 heads; 49,408 tokens); image decoder 4 x 512. Command: ``sycoca pretrain vit_b32
@@ -159,7 +159,7 @@ def vit_b32() -> PretrainConfig:
 
 
 def vit_l14() -> PretrainConfig:
-    """CoCa ViT-L/14, to which open_clip's published weights fit.
+    """CoCa ViT-L/14, compatible with open_clip's published weights.
 
     Source: open_clip's coca_ViT-L-14.json (224 pixels, 24 x 1024 with 16 heads, one pooler of 256 queries of width
     768; text and decoder 12 x 768 with 12 heads; 49,408 tokens); image decoder 4 x 768. Command: ``sycoca pretrain
@@ -209,7 +209,7 @@ def _vit_b_text(image_encoder: ImageEncoderConfig) -> SyCoCaConfig:
 
 
 def _large(name: str, model: SyCoCaConfig) -> PretrainConfig:
-    """The paper's training: CC12M (12.4 million pairs), 20 epochs of batches of 2,048, [CLS] scores as in the paper."""
+    """The paper's training: CC12M (12.4 million pairs), 20 epochs, batch size 2,048, token-wise patch scores."""
     return PretrainConfig(
         preset=name,
         out=f"runs/{name}",
@@ -231,7 +231,7 @@ PRESETS: dict[str, Callable[[], PretrainConfig]] = {
 
 
 def pretrain_preset(name: str) -> PretrainConfig:
-    """Return a preset's configuration; ValueError with what was probably meant where there is none."""
+    """Return a preset's configuration; ValueError with the closest name where there is none."""
     if name not in PRESETS:
         raise ValueError(f"there is no preset {name!r}{did_you_mean(name, list(PRESETS))}")
     return PRESETS[name]()

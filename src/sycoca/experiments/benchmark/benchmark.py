@@ -1,4 +1,4 @@
-"""The benchmark: how fast this machine multiplies and copies, and how much of that the library makes use of."""
+"""The benchmark: the machine's peak rates of matrix products and copies, and the library's speed relative to them."""
 
 from rich.console import Console
 
@@ -26,7 +26,7 @@ from sycoca.training.recipes.pretraining.config import PretrainConfig, resolved_
 def benchmark(settings: BenchmarkSettings, *, console: Console) -> BenchmarkResult:
     """Measure the machine first, then the library on it.
 
-    Raises ValueError where the device is not there, its memory too small, or several processes were started.
+    Raises ValueError where the device does not exist, its memory is too small, or several processes were started.
     """
     config = pretrain_preset(settings.preset)
     runtime_config = RuntimeConfig(device=settings.device, precision=settings.precision, compile=settings.compile)
@@ -55,7 +55,7 @@ def benchmark(settings: BenchmarkSettings, *, console: Console) -> BenchmarkResu
 def _build(settings: BenchmarkSettings, config: PretrainConfig, runtime: Runtime) -> BenchmarkParts:
     tokenizer = scene_tokenizer(config)
     batch = runtime.to_device(scene_batch(config, tokenizer, settings.batch_size))
-    # With the preset's vocabulary, not with the few words of the scenes: its costs are to be real.
+    # With the preset's vocabulary size, since the scenes' small vocabulary would make the vocabulary head too cheap.
     sizes = resolved_model_config(config, config.model.text_encoder.vocab_size)
     model = build_model(sizes, config.seed).to(runtime.device)
     return BenchmarkParts(
@@ -64,9 +64,9 @@ def _build(settings: BenchmarkSettings, config: PretrainConfig, runtime: Runtime
 
 
 def _update_bytes(library: LibraryRows, runtime: Runtime) -> int | None:
-    """Return the peak of an update, behind one that leaves the optimizer's state and compiles what is to be compiled.
+    """Return the peak memory of an update, after a first one that allocates optimizer state and compiles.
 
-    To be called before other rows: memory that they have freed stays with the process, and would count.
+    Must be called before other rows: memory that they freed stays with the process and would be counted.
     """
     update = library.row("train_all").call
     update()
@@ -81,9 +81,9 @@ def _row(name: str, library: LibraryRows, runtime: Runtime) -> BenchmarkRow:
 
 
 def _peaks(rows: dict[str, RowResult]) -> dict[str, float]:
-    """Return the rates of the fastest runs."""
-    found = {precision: rows[name] for precision, name in PEAK_ROWS.items() if name in rows}
-    return {precision: row.gflop / row.seconds_min for precision, row in found.items() if row.gflop is not None}
+    """Return the rates of the fastest runs, in GFLOP/s."""
+    measured = {precision: rows[name] for precision, name in PEAK_ROWS.items() if name in rows}
+    return {precision: row.gflop / row.seconds_min for precision, row in measured.items() if row.gflop is not None}
 
 
 def _described(settings: BenchmarkSettings, config: PretrainConfig, model: SyCoCa) -> dict[str, Setting]:

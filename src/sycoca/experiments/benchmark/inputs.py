@@ -1,4 +1,4 @@
-"""What a benchmark works on: built-in scenes in the sizes of a preset, and a model with fresh weights."""
+"""Inputs of a benchmark: built-in scenes in the sizes of a preset, and random vectors for retrieval."""
 
 import io
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ from sycoca.training.recipes.image_text.batches import CaptionBatches
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 
 PHOTO_WIDTH, PHOTO_HEIGHT = 500, 375
-"""The usual size of Flickr's photos, which Flickr8k and Flickr30k hold."""
+"""The usual size of photos in Flickr8k and Flickr30k, in pixels."""
 
 TEXTS_PER_IMAGE = 5
-"""Captions of an image in COCO and Flickr30k."""
+"""Captions per image in COCO and Flickr30k."""
 
 _JPEG_QUALITY = 90
 _TOKENIZER_SCENES = 200
@@ -31,7 +31,7 @@ _TOKENIZER_SCENES = 200
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetrievalVectors:
-    """Vectors to be ranked, L2-normalized."""
+    """L2-normalized vectors to rank."""
 
     images: Float[Tensor, "images embed"]
     """One row per image."""
@@ -40,19 +40,19 @@ class RetrievalVectors:
     """One row per caption."""
 
     image_of_text: Int[Tensor, " texts"]
-    """The row of the image that a caption belongs to."""
+    """The index of each caption's image."""
 
 
 def count_parameters(config: SyCoCaConfig) -> int:
-    """Return the parameters of a model without building it."""
+    """Return the number of parameters of a model without allocating them."""
     with torch.device("meta"):
         return SyCoCa(config).num_parameters
 
 
 def check_fits(config: PretrainConfig, batch_size: int, device: torch.device) -> None:
-    """Raise ValueError where weights, gradients, optimizer and a batch's pixels are more than the device's memory.
+    """Raise ValueError where weights, gradients, optimizer and a batch's pixels exceed the device's memory.
 
-    What fits by this estimate may still be too much: it counts what training needs at least.
+    The estimate is a lower bound: activations come on top.
     """
     pixels = 3 * config.model.image_encoder.image_size**2
     needed = config.optimizer.facts.bytes_per_parameter * count_parameters(config.model) + 4 * batch_size * pixels
@@ -65,7 +65,7 @@ def check_fits(config: PretrainConfig, batch_size: int, device: torch.device) ->
 
 
 def scene_tokenizer(config: PretrainConfig) -> Tokenizer:
-    """Return a tokenizer of the preset's kind that knows the words of the scenes, rarely more than some hundred."""
+    """Return a tokenizer that is trained on the scenes' captions, with a few hundred token ids at most."""
     return Tokenizer.train(all_texts(open_source(f"scenes:?level=easy&count={_TOKENIZER_SCENES}")), config.tokenizer)
 
 
@@ -75,13 +75,13 @@ def scene_batch(config: PretrainConfig, tokenizer: Tokenizer, batch_size: int) -
     source = open_source(f"scenes:?level=easy&count={batch_size}&size={image_size}")
     samples = [source[index] for index in range(batch_size)]
     images = [inference_image(sample.open_image(), image_size, config.transforms) for sample in samples]
-    examples = CaptionBatches(source, tokenizer, config.model.text_encoder.context_length, config.seed)
+    batches = CaptionBatches(source, tokenizer, config.model.text_encoder.context_length, config.seed)
     draw_keys = torch.tensor([derive_key(config.seed, "benchmark", index) for index in range(batch_size)])
-    return examples.in_order(samples, torch.stack(images), draw_keys)
+    return batches.in_order(samples, torch.stack(images), draw_keys)
 
 
 def scene_jpegs(count: int) -> list[bytes]:
-    """Return JPEG files of the size of photos."""
+    """Return scenes as JPEG files of the usual size of photos."""
     source = open_source(f"scenes:?level=easy&count={count}&size={PHOTO_WIDTH}")
     files = []
     for index in range(count):
@@ -92,7 +92,7 @@ def scene_jpegs(count: int) -> list[bytes]:
 
 
 def retrieval_vectors(num_images: int, embed_dim: int, device: torch.device) -> RetrievalVectors:
-    """Return random directions; what is found does not change what the search costs."""
+    """Return random vectors; the cost of ranking does not depend on the values."""
     generator = derive_generator(0, "benchmark retrieval")
 
     def directions(count: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The machine itself: what it is, how fast it multiplies and copies, how much memory this process has."""
+"""The machine: its description, its peak rates of matrix products and copies, and the memory of this process."""
 
 import os
 import platform
@@ -14,20 +14,20 @@ from sycoca.experiments.benchmark.settings import PEAK_ROWS, BenchmarkPrecision
 from sycoca.experiments.benchmark.timing import BenchmarkRow, seconds_per_call, synchronize
 
 MATRIX_SIDES = {"cpu": (1024, 2048, 3072)}
-"""Sides of the square matrices to try, by kind of device."""
+"""Sides of the square matrices to try, by type of device."""
 
 MATRIX_SIDES_OF_ACCELERATORS = (2048, 4096, 8192)
-"""The same where thousands of cores want to be busy."""
+"""The same for accelerators, which need larger matrices to be fully used."""
 
 COPIED_BYTES = 256 * 2**20
-"""Larger than the caches of a processor, its share of a big server's included."""
+"""Larger than the caches of a processor."""
 
 _DTYPES: dict[BenchmarkPrecision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _TRIES = 2
 
 
 def describe_machine(device: torch.device) -> dict[str, Setting]:
-    """Return processor, device, threads, system and versions."""
+    """Return processor, device, threads, operating system and versions."""
     return {
         "processor": _processor_name(),
         "processors": os.cpu_count(),
@@ -43,7 +43,7 @@ def describe_machine(device: torch.device) -> dict[str, Setting]:
 
 @contextmanager
 def use_threads(count: int | None) -> Iterator[None]:
-    """Let PyTorch's operators use so many threads, and as many as before afterwards; None changes nothing."""
+    """Set the number of PyTorch's threads, and restore it afterwards; None changes nothing."""
     before = torch.get_num_threads()
     if count is not None:
         torch.set_num_threads(count)
@@ -54,7 +54,7 @@ def use_threads(count: int | None) -> Iterator[None]:
 
 
 def matrix_row(precision: BenchmarkPrecision, device: torch.device) -> BenchmarkRow:
-    """Return the product of two square matrices, of the side at which this machine multiplies fastest."""
+    """Return a row for the product of two square matrices, of the side with the highest rate on this machine."""
     sides = MATRIX_SIDES.get(device.type, MATRIX_SIDES_OF_ACCELERATORS)
     products = {side: _product(side, _DTYPES[precision], device) for side in sides}
     fastest = min(sides, key=lambda side: _best_seconds(products[side], device) / side**3)
@@ -64,7 +64,7 @@ def matrix_row(precision: BenchmarkPrecision, device: torch.device) -> Benchmark
 
 
 def copy_row(device: torch.device) -> BenchmarkRow:
-    """Return the copy of one large tensor into another; every byte is read once and written once."""
+    """Return a row for the copy of one large tensor into another; every byte is read once and written once."""
     source = torch.ones(COPIED_BYTES // 4, device=device)
     target = torch.zeros_like(source)
     return BenchmarkRow(
@@ -73,7 +73,7 @@ def copy_row(device: torch.device) -> BenchmarkRow:
 
 
 def used_bytes(device: torch.device) -> int | None:
-    """Return the memory of this process, or what PyTorch has allocated on a GPU; None where nothing tells."""
+    """Return the resident memory of this process, or PyTorch's allocated GPU memory; None where it is unknown."""
     match device.type:
         case "cpu":
             return _status_bytes("VmRSS")
@@ -84,7 +84,7 @@ def used_bytes(device: torch.device) -> int | None:
 
 
 def peak_bytes(call: Callable[[], object], device: torch.device) -> int | None:
-    """Return the most memory, as ``used_bytes`` counts it, while a call runs; None where nothing tells."""
+    """Return the peak memory during a call, as ``used_bytes`` counts it; None where it is unknown."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         call()
@@ -108,7 +108,7 @@ def _best_seconds(call: Callable[[], object], device: torch.device) -> float:
 
 
 def _processor_name() -> str:
-    """Return the processor's name as Linux or else Python tells it."""
+    """Return the processor's name from Linux, or else from Python."""
     listing = Path("/proc/cpuinfo")
     lines = listing.read_text(encoding="utf-8").splitlines() if listing.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -123,7 +123,7 @@ def _status_bytes(name: str) -> int | None:
 
 
 def _peak_was_reset() -> bool:
-    """Let Linux count the peak of resident memory anew; False where it has no such file or forbids that."""
+    """Reset Linux's peak of resident memory; return False where that is not supported or not permitted."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:

@@ -1,4 +1,4 @@
-"""What a benchmark found, as JSON for machines; the table for people has a file of its own."""
+"""The result of a benchmark, and its JSON form; `table` prints it for people."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -9,12 +9,12 @@ from sycoca.experiments.benchmark.settings import BenchmarkPrecision
 Setting = str | int | float | bool | None
 
 _PEAKS = "peak_gflop_per_second"
-"""Where JSON has the peaks, among what is known of the machine."""
+"""Key of the peaks in the JSON's section on the machine."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowResult:
-    """How long one call of a row takes, and what it does in that time."""
+    """Time and work of one call of a row."""
 
     seconds: float
     """Median over the runs."""
@@ -26,16 +26,16 @@ class RowResult:
     """The slowest run."""
 
     items: int | float
-    """What one call works through, in ``unit``."""
+    """Number of items that one call processes, in ``unit``."""
 
     unit: str
-    """What is counted: pairs, captions, images, texts, queries, products, GB (10^9 bytes)."""
+    """Unit of the items: pairs, captions, images, texts, queries, products, GB (10^9 bytes)."""
 
     gflop: float | None
     """Floating-point operations of its matrix products, in 10^9; None where it has none."""
 
     precision: BenchmarkPrecision | None
-    """The precision of those products, whose peak is their measure; None where there are none."""
+    """Precision of those products, whose peak they are compared with; None where there are none."""
 
     @property
     def items_per_second(self) -> float:
@@ -50,7 +50,7 @@ class RowResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchmarkResult:
-    """How fast a machine is, and the library on it."""
+    """Speed of a machine, and of the library on it."""
 
     machine: dict[str, Setting]
     """Processor, device, threads and versions."""
@@ -62,22 +62,22 @@ class BenchmarkResult:
     """By name, in the order of measurement."""
 
     peaks: dict[str, float]
-    """The largest rate of matrix products that was measured, in GFLOP/s, by precision."""
+    """The highest measured rate of matrix products, in GFLOP/s, by precision."""
 
     memory: dict[str, int | None]
-    """Bytes of this process, or on a GPU those that PyTorch has allocated there: ``model_built_bytes`` after the model
-    is built, ``train_all_peak_bytes`` at most during updates of all objectives. None where the system does not tell,
-    or where that row was not measured."""
+    """Bytes of this process, or those that PyTorch has allocated on a GPU: ``model_built_bytes`` after the model is
+    built, ``train_all_peak_bytes`` the peak during updates with all objectives. None where it is unknown, or where that
+    row was not measured."""
 
     def share_of_peak(self, name: str) -> float | None:
-        """Return a row's share of the peak of its precision; None for a row without matrix products."""
+        """Return a row's fraction of the peak of its precision; None for a row without matrix products."""
         row = self.rows[name]
         if row.gflop_per_second is None or row.precision is None:
             return None
         return row.gflop_per_second / self.peaks[row.precision]
 
     def to_plain(self) -> dict[str, Any]:
-        """Return what JSON can hold."""
+        """Return the result as plain data."""
         return {
             "task": "benchmark",
             "machine": {**self.machine, _PEAKS: self.peaks},
@@ -92,10 +92,10 @@ class BenchmarkResult:
 
     @classmethod
     def from_json(cls, text: str) -> "BenchmarkResult":
-        """Read what ``to_json`` wrote. Raises ValueError where the text is no benchmark."""
+        """Read the JSON of ``to_json``. Raises ValueError where the text is not a benchmark's."""
         plain = json.loads(text)
         if not isinstance(plain, dict) or plain.get("task") != "benchmark":
-            raise ValueError("this is no benchmark: its task is not 'benchmark'")
+            raise ValueError("this is not the result of a benchmark: its task is not 'benchmark'")
         machine, measured = dict(plain["machine"]), RowResult.__dataclass_fields__
         return cls(
             peaks=machine.pop(_PEAKS),

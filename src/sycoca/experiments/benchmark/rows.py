@@ -1,4 +1,4 @@
-"""The rows of the library: training, captioning, embedding, data loading and scoring of one shared model."""
+"""The library's rows: training, captioning, embedding, data loading and retrieval scoring, with one shared model."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ from sycoca.training.recipes.image_text.task import ImageTextTask
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 
 CAPTION_TOKENS = 30
-"""Tokens of every generated caption, its end not counted; fewer where the model knows no captions so long."""
+"""Tokens of every generated caption, without eos; fewer where the context is shorter."""
 
 NUM_BEAMS = 6
 
@@ -42,7 +42,7 @@ _SWITCHED_OFF = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchmarkParts:
-    """What the rows share, so that memory holds one model."""
+    """Shared parts of the rows, so that only one model is in memory."""
 
     settings: BenchmarkSettings
     """What is measured."""
@@ -54,28 +54,28 @@ class BenchmarkParts:
     """Device and precision."""
 
     tokenizer: Tokenizer
-    """Of the scenes' captions; the model has room for more ids."""
+    """Trained on the scenes' captions; the model's vocabulary is larger."""
 
     model: SyCoCa
-    """With fresh weights, on its device."""
+    """With random weights, on the device."""
 
     batch: ImageTextBatch
     """Scenes with captions, on the device."""
 
 
 def caption_tokens(config: PretrainConfig) -> int:
-    """Return how many tokens captions get: 30, or what fits between bos and eos."""
+    """Return the tokens of generated captions: 30, or what fits between bos and eos."""
     return min(CAPTION_TOKENS, config.model.text_encoder.context_length - 2)
 
 
 @final
 class LibraryRows:
-    """Makes rows; what only one of them needs is made with it."""
+    """Builds rows; inputs that only one row needs are built with it."""
 
     def __init__(self, parts: BenchmarkParts) -> None:
         self._parts = parts
         optimizer = build_optimizer(parts.model, parts.config.optimizer)
-        # All of them, whatever is measured: an updater compiles the model where that is asked for.
+        # All of them, whichever rows are measured, since an updater compiles the model where that is configured.
         self._updaters = {name: self._updater(optimizer, switched_off) for name, switched_off in _SWITCHED_OFF.items()}
         self._builders: dict[str, Callable[[], BenchmarkRow]] = {
             "train_itc": lambda: self._training("train_itc"),
@@ -105,7 +105,7 @@ class LibraryRows:
 
     def _training(self, name: str) -> BenchmarkRow:
         updater, batch = self._updaters[name], self._parts.batch
-        # At a rate of 0 an update does all of its work and leaves the weights as they are, the same for every row.
+        # With a learning rate of 0 an update does all its work but does not change the weights, which rows share.
         return BenchmarkRow(
             name=name,
             call=lambda: updater.update([batch], lr=0.0),
@@ -157,7 +157,7 @@ class LibraryRows:
         )
 
     def _crop(self, file: bytes, index: int) -> Float[Tensor, "3 height width"]:
-        """Open a file and cut a crop, as loader workers do."""
+        """Decode a file and take a training crop, as loader workers do."""
         transforms, image_size = self._parts.config.transforms, self._parts.config.model.image_encoder.image_size
         image = open_rgb(
             io.BytesIO(file), f"JPEG number {index}", smallest_side=smallest_training_side(image_size, transforms)

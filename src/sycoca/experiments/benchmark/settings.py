@@ -1,4 +1,4 @@
-"""What a benchmark measures, and how. Imports no torch, so that help and mistakes answer at once."""
+"""Settings of a benchmark. Imports no torch, so that help and errors appear fast."""
 
 import os
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ ROWS: dict[str, dict[str, str]] = {
         "copy_rate": "copy, bytes read and written",
     },
     "training": {
-        "train_itc": "update: contrast",
-        "train_itc_ic": "update: contrast, captioning",
+        "train_itc": "update: contrastive",
+        "train_itc_ic": "update: contrastive, captioning",
         "train_all": "update: all three objectives",
     },
     "inference": {
-        "caption_greedy": "30 tokens, the likeliest each",
+        "caption_greedy": "30 tokens, greedy",
         "caption_beam": "30 tokens, 6 beams",
         "embed_images": "pixels to vectors",
         "embed_texts": "tokens to vectors",
@@ -31,10 +31,10 @@ ROWS: dict[str, dict[str, str]] = {
         "retrieval_scoring": "ranks, 5 captions per image",
     },
 }
-"""Every row and what one call of it does, by group; in the order of measurement."""
+"""All rows and what one call does, by group, in the order of measurement."""
 
 PEAK_ROWS: dict[BenchmarkPrecision, str] = {"fp32": "matrix_peak", "bf16": "matrix_peak_bf16"}
-"""The row that finds the machine's peak in a precision."""
+"""The row that measures the machine's peak in a precision."""
 
 _COMPUTES_IN: dict[BenchmarkPrecision, tuple[BenchmarkPrecision, ...]] = {"fp32": ("fp32",), "bf16": ("fp32", "bf16")}
 """Precisions that the rows of a benchmark are computed in: parts of a mixed one stay in float32."""
@@ -42,34 +42,34 @@ _COMPUTES_IN: dict[BenchmarkPrecision, tuple[BenchmarkPrecision, ...]] = {"fp32"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchmarkSettings:
-    """What is measured, in which sizes, how often."""
+    """Which rows are measured, in which sizes, how often."""
 
     preset: str = "tiny"
-    """The pretraining preset whose model and image size are taken."""
+    """The pretraining preset that defines model and image size."""
 
     rows: tuple[str, ...] | None = None
-    """What is measured; the machine's peak always is, since all else is compared with it. None measures all."""
+    """Rows to measure; the machine's peak is always added, for comparison. None measures all."""
 
     batch_size: int = 16
     """Pairs per update; images or texts per call of inference and data loading."""
 
     retrieval_images: int = 5000
-    """Images that retrieval scoring ranks, among five captions each."""
+    """Images in retrieval scoring, with five captions each."""
 
     runs: int = 5
-    """Measured runs of every row, in turns with the others, after one that only warms up."""
+    """Measured runs of every row, interleaved with the other rows, after a warm-up run."""
 
     threads: int | None = None
-    """Threads of PyTorch's operators; None leaves PyTorch's own choice."""
+    """Threads of PyTorch's operators; None keeps PyTorch's default."""
 
     device: str = "auto"
     """auto (an accelerator where there is one, else the CPU), cpu, cuda, cuda:1, mps."""
 
     precision: BenchmarkPrecision = "fp32"
-    """Of training and embedding; captioning and scoring stay in float32."""
+    """Precision of training and embedding; captioning and scoring stay in float32."""
 
     compile: bool = False
-    """Whether torch.compile speeds up the components; warming up then takes minutes."""
+    """Whether the components are compiled with torch.compile; warm-up then takes minutes."""
 
     def __post_init__(self) -> None:
         pretrain_preset(self.preset)
@@ -85,7 +85,7 @@ class BenchmarkSettings:
 
     @property
     def chosen_rows(self) -> list[str]:
-        """Names of the rows to measure, in their order: those chosen, and the peaks that they are compared with."""
+        """Names of the rows to measure, in order: the chosen ones, and the peaks that they are compared with."""
         peaks = [PEAK_ROWS[precision] for precision in _COMPUTES_IN[self.precision]]
         chosen = [*peaks, *(self._possible_rows() if self.rows is None else self.rows)]
         return [name for name in self._possible_rows() if name in chosen]

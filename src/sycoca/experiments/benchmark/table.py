@@ -1,4 +1,4 @@
-"""A benchmark as people read it in a terminal."""
+"""The result of a benchmark as a table for the terminal."""
 
 from typing import TYPE_CHECKING
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _WIDTH_WITH_DESCRIPTIONS = 110
-"""Columns of a terminal in which every row's description fits beside its numbers."""
+"""Terminal width from which descriptions are shown beside the numbers."""
 
 _TIME_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 
 def benchmark_table(result: BenchmarkResult, width: int) -> "Group":
-    """Return what the machine is, a table of all rows, and the memory, for a terminal of ``width`` columns."""
+    """Return a description of the machine, a table of all rows, and the memory, for a terminal of ``width`` columns."""
     from rich.console import Group
     from rich.text import Text
 
@@ -28,7 +28,7 @@ def benchmark_table(result: BenchmarkResult, width: int) -> "Group":
 
 
 def readable_number(value: float) -> str:
-    """Return a positive number with three digits, or all those before the point."""
+    """Return a positive number with three significant digits, or all digits before the decimal point."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
@@ -93,10 +93,10 @@ def _time_unit(seconds: float) -> tuple[float, str]:
 
 def _notes(result: BenchmarkResult) -> list[str]:
     where = "of this process" if result.machine["device"] == "cpu" else "on the device"
-    said = {"model_built_bytes": "with the model", "train_all_peak_bytes": "at most in train_all"}
-    sizes = {what: result.memory[name] for name, what in said.items()}
-    known = [f"{readable_number(size / 2**20)} MiB {what}" for what, size in sizes.items() if size is not None]
+    labels = {"model_built_bytes": "with the model", "train_all_peak_bytes": "peak of train_all"}
+    sizes = {label: result.memory[name] for name, label in labels.items()}
+    known = [f"{readable_number(size / 2**20)} MiB {label}" for label, size in sizes.items() if size is not None]
     notes = [f"memory {where}: {', '.join(known)}"] if known else []
     if "bf16" in result.peaks:
-        notes.append("of peak: captioning and scoring compute in fp32 and are measured by its peak")
+        notes.append("of peak: captioning and scoring compute in fp32 and are compared with its peak")
     return notes

@@ -1,4 +1,4 @@
-"""Rows that take turns: every round runs each once, so that a busy minute of the machine hurts all alike."""
+"""Interleaved timing: every round runs each row once, so that other load on the machine affects all rows equally."""
 
 import math
 import statistics
@@ -18,7 +18,7 @@ from sycoca.progress_bar import tracked
 Shape = tuple[int, ...] | torch.Size
 
 SHORTEST_RUN_SECONDS = 0.1
-"""What takes less is called several times per run: the clock and the system's own work would blur a single call."""
+"""Shorter calls are repeated within a run, since the clock's resolution and system noise would dominate one call."""
 
 
 def _forward_flop(query: Shape, key: Shape, value: Shape, *_: object, **__: object) -> int:
@@ -29,7 +29,7 @@ def _backward_flop(gradient: Shape, query: Shape, key: Shape, value: Shape, *_: 
     return sdpa_backward_flop_count(gradient, query, key, value)
 
 
-# PyTorch's counter knows the attention kernels of GPUs only; that of CPUs has the same products.
+# PyTorch's counter covers only the attention kernels of GPUs; the CPU's computes the same products.
 _CPU_ATTENTION = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _forward_flop,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _backward_flop,
@@ -38,27 +38,27 @@ _CPU_ATTENTION = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchmarkRow:
-    """Something to be timed."""
+    """A function to time."""
 
     name: str
-    """One of ``ROWS``."""
+    """Name of the row, a key of ``ROWS``."""
 
     call: Callable[[], object]
-    """Does it once."""
+    """The function; one call is one unit of work."""
 
     items: int | float
-    """What one call works through, in ``unit``."""
+    """Number of items that one call processes, in ``unit``."""
 
     unit: str
-    """What is counted, in the plural."""
+    """Unit of the items, in the plural."""
 
     precision: BenchmarkPrecision | None
-    """Of its matrix products; None where it has none, and then no operations are counted."""
+    """Precision of its matrix products; None where it has none, and then no operations are counted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _WarmRow:
-    """A row that has run once."""
+    """A row after its warm-up."""
 
     row: BenchmarkRow
     gflop: float | None
@@ -68,7 +68,7 @@ class _WarmRow:
 def measure(
     rows: Sequence[BenchmarkRow], *, runs: int, device: torch.device, console: Console | None = None
 ) -> dict[str, RowResult]:
-    """Warm every row up, then run all of them once a round, ``runs`` rounds long. Seconds are those of one call."""
+    """Warm up every row, then run all rows once per round for ``runs`` rounds; return the seconds of one call."""
     warming = tracked(rows, len(rows), "warming up", console=console)
     warm_rows = [_warmed_up(row, device) for row in warming]
     seconds: dict[str, list[float]] = {row.name: [] for row in rows}
@@ -79,7 +79,7 @@ def measure(
 
 
 def seconds_per_call(call: Callable[[], object], times: int, device: torch.device) -> float:
-    """Return how long a call takes, the mean of ``times`` in a row; what the device has still to do counts."""
+    """Return the mean seconds of ``times`` consecutive calls, until the device has finished."""
     synchronize(device)
     started_at = time.perf_counter()
     for _ in range(times):
@@ -89,7 +89,7 @@ def seconds_per_call(call: Callable[[], object], times: int, device: torch.devic
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was told; a CPU always has."""
+    """Wait until the device has finished its queued work; CPUs have none."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
 
@@ -97,18 +97,18 @@ def synchronize(device: torch.device) -> None:
 def counted_gflop(call: Callable[[], object]) -> float:
     """Return the floating-point operations of a call's matrix products and convolutions, in 10^9.
 
-    A multiplication with its addition counts 2. Attention counts in full, causal or not, as is customary.
+    A multiply-add counts as 2. Attention counts in full even where it is causal, as is customary.
     """
     counter = FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION)
     counter.mod_tracker = _OnlyTheWhole()
-    # What is compiled runs as it was written: kernels that fuse several operations would hide some.
+    # Compiled code runs in eager mode here, since fused kernels would hide operations.
     with torch.compiler.set_stance("force_eager"), counter:
         call()
     return counter.get_total_flops() / 1e9
 
 
 class _OnlyTheWhole(ModuleTracker):
-    """Knows no modules: hooks on them fail at slices of parameters where no gradient is wanted."""
+    """Tracks no modules: hooks on them fail at slices of parameters that need no gradient."""
 
     def __enter__(self) -> "_OnlyTheWhole":
         return self

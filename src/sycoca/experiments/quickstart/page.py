@@ -1,4 +1,4 @@
-"""The quickstart's HTML page: the report of its pretraining, with all five tasks."""
+"""The quickstart's HTML report: that of its pretraining, with the results of all tasks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,13 +25,13 @@ _SHOWN = "held-out scenes"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TunedModels:
-    """What became of the pretrained model."""
+    """The models fine-tuned from the pretrained one."""
 
     vqa: TunedModel
-    """It answers questions."""
+    """Fine-tuned to answer questions."""
 
     classification: TunedModel
-    """It names the largest object."""
+    """Fine-tuned to classify the largest object."""
 
 
 def quickstart_page(
@@ -43,7 +43,7 @@ def quickstart_page(
     reports: dict[str, Report],
     metrics: dict[str, float],
 ) -> Page:
-    """Return the page: figures, curves, what all three models do with held-out scenes, every number."""
+    """Return the report: key figures, curves, outputs of all three models on held-out scenes, and all metrics."""
     samples = [source[i] for i in range(len(source))]
     recipe = Pretraining(config)
     with Runtime(config.runtime) as runtime:
@@ -53,13 +53,13 @@ def quickstart_page(
     return replace(
         run_page(record, None),
         title="SyCoCa quickstart",
-        kind="from nothing to five measured tasks",
+        kind="training from scratch and evaluation of five tasks",
         summary=(
-            f"A model of {predictor.model.num_parameters:,} parameters, trained from nothing on"
+            f"A model of {predictor.model.num_parameters:,} parameters, pretrained from scratch on"
             f" generated scenes for {config.training.steps:,} steps of {config.training.global_batch_size} pairs in"
-            f" {metrics['training_seconds'] / 60:.1f} minutes, fine-tuned for questions and for classes in another"
-            f" {metrics['fine_tuning_seconds'] / 60:.1f}, and measured on {len(source)} scenes with contents that it"
-            " has never seen."
+            f" {metrics['training_seconds'] / 60:.1f} minutes, fine-tuned for VQA and for classification in another"
+            f" {metrics['fine_tuning_seconds'] / 60:.1f}, and evaluated on {len(source)} held-out scenes, whose content"
+            " does not occur in training."
         ),
         examples_of=_SHOWN,
         figures=_figures(metrics, reports),
@@ -73,46 +73,46 @@ def quickstart_page(
 
 
 def _figures(metrics: dict[str, float], reports: dict[str, Report]) -> list[Figure]:
-    shares = {
+    fractions = {
         **metrics,
         **reports["grounding"].metrics,
         **reports["vqa"].metrics,
         "recall_by_chance": 10 / reports["retrieval"].counts["images"],
         "class_by_chance": 1 / reports["zero_shot"].counts["classes"],
     }
-    percent = {name: readable(name, share) for name, share in shares.items() if not name.endswith("_seconds")}
+    percent = {name: readable(name, value) for name, value in fractions.items() if not name.endswith("_seconds")}
     return [
         Figure(
-            label="caption finds its image, R@1",
+            label="text-to-image retrieval, R@1",
             value=percent["text_to_image_recall_at_1"],
-            note=f"{percent['text_to_image_recall_at_1_color_only']} by matching colors alone,"
-            f" at most {percent['text_to_image_recall_at_1_ceiling']}; R@10"
-            f" {percent['text_to_image_recall_at_10']}, {percent['recall_by_chance']} by chance",
+            note=f"color-only baseline {percent['text_to_image_recall_at_1_color_only']},"
+            f" upper bound {percent['text_to_image_recall_at_1_ceiling']}; R@10"
+            f" {percent['text_to_image_recall_at_10']}, chance {percent['recall_by_chance']}",
         ),
         Figure(
-            label="captions that are true",
+            label="captioning: true captions",
             value=percent["caption_truth"],
-            note=f"{percent['caption_truth_most_frequent']} by the most frequent caption",
+            note=f"most frequent caption {percent['caption_truth_most_frequent']}",
         ),
         Figure(
-            label="questions answered right",
+            label="VQA accuracy",
             value=percent["answer_accuracy"],
-            note=f"{percent['answer_accuracy_most_frequent']} by always giving the most frequent answer",
+            note=f"most frequent answer {percent['answer_accuracy_most_frequent']}",
         ),
         Figure(
-            label="classes found, zero-shot",
+            label="zero-shot classification, top-1 accuracy",
             value=percent["zero_shot_accuracy_top_1"],
-            note=f"{percent['class_by_chance']} by chance; {percent['classification_accuracy_top_1']} fine-tuned",
+            note=f"chance {percent['class_by_chance']}; fine-tuned {percent['classification_accuracy_top_1']}",
         ),
         Figure(
-            label="captions preferred to themselves with parts exchanged",
+            label="hard negatives: captions preferred to swapped ones",
             value=percent["swap_accuracy"],
-            note="50 % by chance, and for a bag of words",
+            note="chance and bag of words 50 %",
         ),
         Figure(
-            label="described pixels in the better half, mask coverage",
+            label="mask coverage: described pixels in the half of the patches with the highest scores",
             value=percent["mask_coverage"],
-            note=f"{percent['mask_coverage_random']} by chance, {percent['mask_coverage_largest']} at best",
+            note=f"chance {percent['mask_coverage_random']}, upper bound {percent['mask_coverage_largest']}",
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""The quickstart: built-in scenes -> pretrain the tiny preset -> five tasks on held-out scenes -> one HTML page."""
+"""The quickstart: preset tiny pretrained on built-in scenes, five tasks evaluated on held-out ones, an HTML report."""
 
 import json
 import shutil
@@ -22,18 +22,18 @@ from sycoca.training.recipes.pretraining.config import PretrainConfig
 from sycoca.training.run_folder import RunFolder
 
 TEST_SCENES = "scenes:?level=easy&count=500&split=test"
-"""What the quickstart is measured on: scenes whose content does not occur in training."""
+"""Scenes for evaluation, whose content does not occur in training."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuickstartResult:
-    """What a quickstart leaves behind."""
+    """The result of a quickstart."""
 
     metrics: dict[str, float]
-    """The figures that sum it up; shares are 0 to 1."""
+    """The key figures; fractions are 0 to 1."""
 
     reports: dict[str, Report]
-    """The measurements behind them."""
+    """The complete reports of all evaluations."""
 
     weights: Path
     """The pretrained model."""
@@ -43,10 +43,10 @@ class QuickstartResult:
 
 
 def quickstart(out: Path, *, seed: int = 0, steps: int | None = None, console: Console) -> QuickstartResult:
-    """Pretrain, fine-tune for questions and classes, measure all five tasks and report into the folder ``out``.
+    """Pretrain, fine-tune for VQA and classification, evaluate all five tasks and report into the folder ``out``.
 
-    ``steps`` shortens every training (the figures then mean little). Raises ValueError where the folder holds a run
-    already, TrainingInterrupted after Ctrl-C.
+    ``steps`` shortens every training (the metrics then mean little). Raises ValueError where the folder already holds a
+    run, TrainingInterrupted after Ctrl-C.
     """
     config = _config(out, seed, steps)
     started_at = time.perf_counter()
@@ -73,7 +73,7 @@ def quickstart(out: Path, *, seed: int = 0, steps: int | None = None, console: C
 
 
 def next_commands(weights: Path) -> list[str]:
-    """Return commands to try with the trained models."""
+    """Return example commands for the trained models."""
     run = weights.parent
     photos = run / "scenes"
     shown = open_source(TEST_SCENES)[0]  # the scene that the first command writes first
@@ -88,17 +88,17 @@ def next_commands(weights: Path) -> list[str]:
 
 
 def remove_run(out: Path) -> None:
-    """Delete an earlier quickstart's folder. Raises ValueError where it holds something else."""
+    """Delete an earlier quickstart's folder. Raises ValueError where it is not a run folder."""
     if not out.exists():
         return
     if not RunFolder(out).config.exists():
-        raise ValueError(f"{out} is no run folder: it has no config.yaml, so nothing was deleted")
+        raise ValueError(f"{out} is not a run folder: it has no config.yaml, so nothing was deleted")
     shutil.rmtree(out)
 
 
 def _config(out: Path, seed: int, steps: int | None) -> PretrainConfig:
     preset = tiny()
-    # The quickstart writes the report itself, with its measurements.
+    # The quickstart writes the report itself, with the results of all tasks.
     training = replace(preset.training, steps=preset.training.steps if steps is None else steps, report=False)
     return replace(preset, out=str(out), seed=seed, training=training)
 

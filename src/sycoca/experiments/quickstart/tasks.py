@@ -1,4 +1,4 @@
-"""The quickstart's five tasks: what the pretrained model does as it is, and two short fine-tunings."""
+"""The quickstart's five tasks: evaluation of the pretrained model, and two short fine-tunings."""
 
 import time
 from collections.abc import Callable
@@ -27,18 +27,18 @@ from sycoca.training.recipes.finetune_config import FinetuneConfig
 from sycoca.training.run_folder import RunFolder
 
 TRAIN_SCENES = "scenes:?level=easy&count=8000&seed=0"
-"""What the fine-tunings learn from: scenes of the pretraining, now with questions and classes."""
+"""Training data of the fine-tunings: scenes of the pretraining, with questions and classes."""
 
 FIRST_WORDS = (
     *("a {}", "there is a {}", "a picture of a {}"),
     *("an {}", "there is an {}", "a picture of an {}"),  # an orange circle
 )
-"""How captions of scenes begin: with the object that is the class. Their likelihoods add up over all of them."""
+"""Zero-shot prompts in the form in which captions of scenes begin; the likelihoods of all prompts are summed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TunedModel:
-    """A fine-tuning that is done."""
+    """A finished fine-tuning."""
 
     weights: Path
     """The fine-tuned model."""
@@ -47,14 +47,14 @@ class TunedModel:
     """The same, ready to use."""
 
     report: Report
-    """How good it is on held-out scenes."""
+    """Its evaluation on held-out scenes."""
 
     training_seconds: float
-    """What it took, measuring not included."""
+    """Duration of the training, without evaluation."""
 
 
 def measure_pretrained(predictor: Predictor, source: ScenesSource, console: Console) -> dict[str, Report]:
-    """Measure what needs no fine-tuning."""
+    """Evaluate the tasks that need no fine-tuning."""
     embeddings = ImageEmbeddings(predictor, console=console)
     by_likelihood = ZeroShotPrompts(templates=FIRST_WORDS, scorer="likelihood")
     return {
@@ -70,7 +70,7 @@ def measure_pretrained(predictor: Predictor, source: ScenesSource, console: Cons
 def tune_for_questions(
     weights: Path, out: Path, source: ScenesSource, *, seed: int, steps: int | None, console: Console
 ) -> TunedModel:
-    """Fine-tune to answer questions about scenes, and measure it on those of ``source``."""
+    """Fine-tune to answer questions about scenes, and evaluate on ``source``."""
     config = replace(
         vqa(str(weights), TRAIN_SCENES),
         loss="cross_entropy",  # every question has one answer
@@ -83,10 +83,10 @@ def tune_for_questions(
 def tune_for_classes(
     weights: Path, out: Path, source: ScenesSource, *, seed: int, steps: int | None, console: Console
 ) -> TunedModel:
-    """Fine-tune to name the largest object, and measure it on the scenes of ``source``."""
+    """Fine-tune to classify the largest object, and evaluate on ``source``."""
     config = replace(
         classification(str(weights), TRAIN_SCENES),
-        # Two scenes in one are no scene.
+        # A mixture of two scenes is not a valid scene.
         mixup_alpha=None,
         drop_path=None,
         label_smoothing=None,
@@ -99,7 +99,7 @@ def tune_for_classes(
 def _tuned(
     config: FinetuneConfig, evaluate: Callable[..., Report], source: ScenesSource, console: Console
 ) -> TunedModel:
-    """Fine-tune on the training scenes and measure."""
+    """Fine-tune on the training scenes and evaluate."""
     started_at = time.perf_counter()
     data, schedule = DataConfig(train=TRAIN_SCENES, cache_images=True), ScheduleConfig(warmup_steps=20)
     run = RunFolder(finetune(replace(config, data=data, schedule=schedule), console=console))
