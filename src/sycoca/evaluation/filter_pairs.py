@@ -4,7 +4,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -40,7 +40,7 @@ class FilterResult:
     """What became of the pairs of a source."""
 
     source: str
-    """The source's name."""
+    """The SPEC, or the source's name."""
 
     counts: dict[str, int]
     """Images and captions: all, skipped, kept, dropped by each score."""
@@ -101,7 +101,8 @@ def filter_pairs(
         batch_size=model.batch_size,
         console=console,
     )
-    return _result(source, scored, threshold, kept_file)
+    result = _result(source, scored, threshold, kept_file)
+    return replace(result, source=data) if isinstance(data, str) else result
 
 
 def _result(
