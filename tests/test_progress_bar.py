@@ -19,9 +19,17 @@ def test_a_bar_on_a_terminal():
     assert "5/5" in shown
 
 
-def test_lines_elsewhere_only_when_it_takes_long(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(("has_console", "level"), [(True, "INFO"), (False, "DEBUG")])
+def test_messages_elsewhere_only_when_it_takes_long(
+    has_console: bool, level: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("DEBUG", "sycoca")
     now = iter([0.0, 4.0, 11.0, 12.0, 15.0])
     monkeypatch.setattr(progress_bar.time, "perf_counter", lambda: next(now))
-    console = Console(file=io.StringIO(), force_terminal=False, width=100)
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=False, width=100) if has_console else None
     assert list(tracked([1, 2, 3, 4], 8, "counting", console=console, step=2)) == [1, 2, 3, 4]
-    assert console.file.getvalue() == "counting: 4 of 8, 11 s left\n"
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        (level, "counting: 4 of 8, 11 s left")
+    ]
+    assert file.getvalue() == ""

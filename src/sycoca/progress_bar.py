@@ -1,5 +1,6 @@
-"""Progress of anything that takes longer than a second: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of anything that takes longer than a second: a live bar on a terminal, log messages elsewhere."""
 
+import logging
 import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -10,17 +11,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 T = TypeVar("T")
 
 SECONDS_BETWEEN_LINES = 10.0
-"""How often a log file learns how far it is."""
+"""How often progress is logged where there is no bar."""
+
+logger = logging.getLogger(__name__)
 
 
 def tracked(items: Iterable[T], total: int, description: str, *, console: Console | None, step: int = 1) -> Iterator[T]:
-    """Yield the items and show how many of ``total`` are done, each counting as ``step``; silent without a console."""
-    if console is None:
-        yield from items
-    elif console.is_terminal:
+    """Yield the items and show how many of ``total`` are done, each counting as ``step``.
+
+    A console that is a terminal shows a bar; another one stands for a log file, and messages at INFO tell the progress;
+    without a console they are at DEBUG.
+    """
+    if console is not None and console.is_terminal:
         yield from _with_bar(items, total, description, console, step)
     else:
-        yield from _with_lines(items, total, description, console, step)
+        level = logging.DEBUG if console is None else logging.INFO
+        yield from _with_messages(items, total, description, level, step)
 
 
 def _with_bar(items: Iterable[T], total: int, description: str, console: Console, step: int) -> Iterator[T]:
@@ -40,7 +46,7 @@ def _with_bar(items: Iterable[T], total: int, description: str, console: Console
             progress.update(task, completed=done, rate=f"{rate:,.1f}/s")
 
 
-def _with_lines(items: Iterable[T], total: int, description: str, console: Console, step: int) -> Iterator[T]:
+def _with_messages(items: Iterable[T], total: int, description: str, level: int, step: int) -> Iterator[T]:
     started_at = last_line_at = time.perf_counter()
     for done, item in _counted(items, total, step):
         yield item
@@ -48,7 +54,7 @@ def _with_lines(items: Iterable[T], total: int, description: str, console: Conso
         if now - last_line_at >= SECONDS_BETWEEN_LINES:
             last_line_at = now
             left_seconds = (now - started_at) / done * (total - done)
-            console.print(f"{description}: {done:,} of {total:,}, {left_seconds:.0f} s left", highlight=False)
+            logger.log(level, f"{description}: {done:,} of {total:,}, {left_seconds:.0f} s left")
 
 
 def _counted(items: Iterable[T], total: int, step: int) -> Iterator[tuple[int, T]]:

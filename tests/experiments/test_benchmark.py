@@ -23,7 +23,6 @@ from sycoca.model.config import (
 from sycoca.model.sycoca import SyCoCa
 from sycoca.preprocess.config import TokenizerConfig
 from sycoca.presets.pretrain import PRESETS, tiny
-from sycoca.training.engine.progress import quiet_console
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 
 BATCH, IMAGES, EMBED, CONTEXT, VOCAB = 3, 20, 8, 12, 3000
@@ -64,7 +63,7 @@ def settings(**changes) -> BenchmarkSettings:
 
 
 def measured(**changes) -> BenchmarkResult:
-    return benchmark(settings(**changes), console=quiet_console())
+    return benchmark(settings(**changes))
 
 
 @pytest.fixture(scope="module")

@@ -69,8 +69,9 @@ def finetune(
     """Fine-tune the config's weights and return the run folder, whose ``weights/`` `sycoca.load` reads.
 
     ``source`` and ``validation`` replace the config's data where given: sources, or pairs of an image and its captions.
-    Without a ``console`` nothing is printed. Weights of the Hugging Face Hub are downloaded, and the run's config
-    records their commit. Raises ValueError where the folder already holds a run, TrainingInterrupted after Ctrl-C.
+    Messages go to the logger ``sycoca``; a ``console`` that is a terminal gets a progress bar. Weights of the Hugging
+    Face Hub are downloaded, and the run's config records their commit. Raises ValueError where the folder already holds
+    a run, TrainingInterrupted after Ctrl-C.
     """
     config = replace(config, weights=pinned_weights(config.weights))
     recipe = KINDS[config.task].recipe(config)

@@ -37,8 +37,9 @@ def pretrain(
     """Pretrain a model and return the run folder, whose ``weights/`` `sycoca.load` reads.
 
     ``source`` and ``validation`` replace the config's data where given: sources, or pairs of an image and its captions.
-    Without a ``console`` nothing is printed. Raises ValueError where the folder already holds a run and where
-    the initial weights (``config.start``) are damaged or do not fit; TrainingInterrupted after Ctrl-C.
+    Messages go to the logger ``sycoca``; a ``console`` that is a terminal gets a progress bar. Raises ValueError where
+    the folder already holds a run and where the initial weights (``config.start``) are damaged or do not fit;
+    TrainingInterrupted after Ctrl-C.
     """
     recipe = Pretraining.for_new_run(config)
     return start_run(recipe, recipe.open_sources(source, validation), console)

@@ -29,7 +29,7 @@ class RunFolder:
 
     @property
     def log(self) -> Path:
-        """The console's messages, with times."""
+        """The messages of the logger `sycoca` from INFO on, with times."""
         return self.path / "log.txt"
 
     @property

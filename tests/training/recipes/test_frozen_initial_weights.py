@@ -11,7 +11,6 @@ from builders.starts import built, count_of, log_of, notices, tensors_in
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.training.config import OptimizerConfig, ScheduleConfig
 from sycoca.training.engine.optimization.optimizer import build_optimizer
-from sycoca.training.engine.progress import quiet_console
 from sycoca.training.engine.tracking import read_metrics
 from sycoca.training.pretrain import pretrain
 from sycoca.training.recipes.pretraining.config import PretrainConfig
@@ -106,7 +105,7 @@ def test_the_first_step_moves_loaded_tensors_by_their_ratio(make_run_config, cli
 
 def test_frozen_parts_need_less_memory(make_run_config, weights: Path):
     config = make_run_config(start=InitialWeightsConfig(weights=str(weights), frozen=("image_encoder",)))
-    report = dry_run(config, console=quiet_console())
+    report = dry_run(config)
     frozen = count_of(weights, "image_encoder")
     assert report.estimated_bytes == 16 * (report.parameters["all"] - frozen) + 4 * frozen
 

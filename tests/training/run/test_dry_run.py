@@ -4,13 +4,12 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from sycoca.training.engine.progress import quiet_console
 from sycoca.training.run.dry_run import dry_run
 
 
 def test_says_what_a_run_would_take(make_run_config):
     config = make_run_config()
-    report = dry_run(config, console=quiet_console())
+    report = dry_run(config)
     parts = ("image_encoder", "text_encoder", "text_decoder", "image_decoder")
     # The temperature belongs to no component.
     assert report.parameters["all"] == sum(report.parameters[part] for part in parts) + 1
@@ -33,12 +32,12 @@ def test_counts_captions_that_are_cut(make_run_config, tmp_path: Path):
     (tmp_path / "captions.jsonl").write_text("".join(lines), encoding="utf-8")
     config = make_run_config()
     config = make_run_config(data=type(config.data)(train=str(tmp_path / "captions.jsonl")))
-    assert dry_run(config, console=quiet_console()).truncated_ratio == 0.5
+    assert dry_run(config).truncated_ratio == 0.5
 
 
 def test_draws_the_first_batch_and_leaves_the_folder_free(make_run_config):
     config = make_run_config()
-    report = dry_run(config, console=quiet_console())
+    report = dry_run(config)
     assert [path.name for path in Path(config.out).iterdir()] == ["first_batch.png"]
     with Image.open(report.picture) as picture:
         assert picture.format == "PNG"
@@ -46,7 +45,7 @@ def test_draws_the_first_batch_and_leaves_the_folder_free(make_run_config):
 
 
 def test_text_has_every_number(make_run_config):
-    report = dry_run(make_run_config(), console=quiet_console())
+    report = dry_run(make_run_config())
     text = "\n".join(report.lines())
     for expected in ("image_encoder", f"{report.parameters['all']:,}", "GiB at the peak", "hours", "%", ".png"):
         assert expected in text

@@ -36,11 +36,9 @@ def run(arguments: list[str]) -> int:
     from sycoca.training.pretrain import pretrain, resume_pretraining
 
     if request.is_dry_run:
-        from rich.console import Console
-
         from sycoca.training.run.dry_run import dry_run
 
-        print("\n".join(dry_run(config, console=Console(stderr=True)).lines()))
+        print("\n".join(dry_run(config).lines()))
         return 0
     train = pretrain if request.resume is None else resume_pretraining
     return run_to_its_end(lambda console: train(config, console=console))

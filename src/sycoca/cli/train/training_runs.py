@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sycoca.cli.shared.logs import stderr_console
 from sycoca.cli.shared.usage import UsageError
 from sycoca.plain_data import read_yaml
 
@@ -17,13 +18,11 @@ C = TypeVar("C")
 
 def run_to_its_end(train: "Callable[[Console], Path]") -> int:
     """Train; the run folder goes to stdout, everything else to stderr. Return the exit code, 130 after Ctrl-C."""
-    from rich.console import Console
-
     from sycoca.training.engine.interruption import TrainingInterrupted
     from sycoca.training.engine.runtime import is_main_process
 
     try:
-        run_dir = train(Console(stderr=True))
+        run_dir = train(stderr_console())
     except TrainingInterrupted as interrupted:
         if is_main_process():
             print(f"sycoca: {interrupted}", file=sys.stderr)

@@ -1,5 +1,7 @@
 """The benchmark: the machine's peak rates of matrix products and copies, and the library's speed relative to them."""
 
+import logging
+
 from rich.console import Console
 
 from sycoca.experiments.benchmark.inputs import TEXTS_PER_IMAGE, check_fits, scene_batch, scene_tokenizer
@@ -22,8 +24,10 @@ from sycoca.training.engine.runtime import Runtime
 from sycoca.training.recipes.initial_model import build_model
 from sycoca.training.recipes.pretraining.config import PretrainConfig, resolved_model_config
 
+logger = logging.getLogger(__name__)
 
-def benchmark(settings: BenchmarkSettings, *, console: Console) -> BenchmarkResult:
+
+def benchmark(settings: BenchmarkSettings, *, console: Console | None = None) -> BenchmarkResult:
     """Measure the machine first, then the library on it.
 
     Raises ValueError where the device does not exist, its memory is too small, or several processes were started.
@@ -34,12 +38,12 @@ def benchmark(settings: BenchmarkSettings, *, console: Console) -> BenchmarkResu
         if runtime.world_size > 1:
             raise ValueError("a benchmark measures one process; start it without torchrun")
         check_fits(config, settings.batch_size, runtime.device)
-        console.print(f"building preset {settings.preset} on {runtime.device}", highlight=False)
+        logger.info(f"building preset {settings.preset} on {runtime.device}")
         parts = _build(settings, config, runtime)
         memory: dict[str, int | None] = {"model_built_bytes": used_bytes(runtime.device), "train_all_peak_bytes": None}
         library = LibraryRows(parts)
         if "train_all" in settings.chosen_rows:
-            console.print("measuring the memory of an update", highlight=False)
+            logger.info("measuring the memory of an update")
             memory["train_all_peak_bytes"] = _update_bytes(library, runtime)
         rows = [_row(name, library, runtime) for name in settings.chosen_rows]
         results = measure(rows, runs=settings.runs, device=runtime.device, console=console)

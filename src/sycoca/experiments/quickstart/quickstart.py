@@ -1,6 +1,7 @@
 """The quickstart: preset tiny pretrained on built-in scenes, five tasks evaluated on held-out ones, an HTML report."""
 
 import json
+import logging
 import shutil
 import time
 from dataclasses import dataclass, replace
@@ -23,6 +24,8 @@ from sycoca.training.run_folder import RunFolder
 
 TEST_SCENES = "scenes:?level=easy&count=500&split=test"
 """Scenes for evaluation, whose content does not occur in training."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +58,7 @@ def quickstart(out: Path, *, seed: int = 0, steps: int | None = None, console: C
     predictor = load(folder.weights)
     source = open_source(TEST_SCENES)
     assert isinstance(source, ScenesSource)
-    console.print(f"measuring on {len(source)} held-out scenes")
+    logger.info(f"measuring on {len(source)} held-out scenes")
     reports = measure_pretrained(predictor, source, console)
     tuned = TunedModels(
         vqa=tune_for_questions(folder.weights, out / "vqa", source, seed=seed, steps=steps, console=console),

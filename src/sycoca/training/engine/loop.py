@@ -12,7 +12,7 @@ from sycoca.training.config import OptimizerConfig, ScheduleConfig, TrainingConf
 from sycoca.training.engine.interruption import StopSignal, TrainingInterrupted
 from sycoca.training.engine.optimization.schedule import learning_rate
 from sycoca.training.engine.optimization.weight_average import WeightAverage
-from sycoca.training.engine.progress import RunProgress
+from sycoca.training.engine.run_progress import RunProgress
 from sycoca.training.engine.tracking import Number, Tracker
 from sycoca.training.engine.update import Updater, UpdateResult
 

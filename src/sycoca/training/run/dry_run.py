@@ -1,6 +1,7 @@
 """Memory and speed of a run, measured in a few real steps without leaving a run behind."""
 
 import itertools
+import logging
 import sys
 import tempfile
 import time
@@ -8,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
 from sycoca.data.inspection.statistics import caption_statistics
 from sycoca.data.loading.skipping import SkipLog
@@ -21,6 +21,8 @@ from sycoca.training.recipes.pretraining.config import PretrainConfig
 from sycoca.training.recipes.pretraining.recipe import Pretraining
 from sycoca.training.run.assembly import RunParts, assemble
 from sycoca.training.run_folder import RunFolder
+
+logger = logging.getLogger(__name__)
 
 PICTURE_NAME = "first_batch.png"
 
@@ -74,7 +76,7 @@ class DryRunReport:
         ]
 
 
-def dry_run(config: PretrainConfig, *, console: Console) -> DryRunReport:
+def dry_run(config: PretrainConfig) -> DryRunReport:
     """Take a few real steps and return the measured memory and speed.
 
     A picture of the first batch is written into the run folder, which remains free for the run itself. Raises
@@ -88,10 +90,10 @@ def dry_run(config: PretrainConfig, *, console: Console) -> DryRunReport:
     with Runtime(config.runtime) as runtime, tempfile.TemporaryDirectory() as scratch:
         if runtime.world_size > 1:
             raise ValueError("a dry run measures one process; start it without torchrun")
-        console.print(f"building tokenizer and model for {len(source):,} samples", highlight=False)
+        logger.info(f"building tokenizer and model for {len(source):,} samples")
         trained = recipe.build(source, RunFolder(Path(scratch)), runtime)
         for line in recipe.notices(trained):
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            logger.warning(line)
         skip_log = SkipLog(source, config.data.max_skipped_ratio)
         parts = assemble(config, source, trained, runtime, skip_log)
         micro_batch_size = config.training.micro_batch_on(runtime.world_size)
@@ -99,7 +101,7 @@ def dry_run(config: PretrainConfig, *, console: Console) -> DryRunReport:
         first_batch = next(parts.batches.from_step(0))[0]
         assert isinstance(first_batch, ImageTextBatch)
         draw_first_batch(first_batch, trained.tokenizer, config.transforms, picture)
-        console.print("taking a few steps", highlight=False)
+        logger.info("taking a few steps")
         with explained_out_of_memory(micro_batch_size, runtime.device):
             images_per_second = _speed(config, parts)
         statistics = caption_statistics(source, trained.tokenizer, config.model.text_encoder.context_length)

@@ -1,5 +1,6 @@
 """One run from its recipe to its weights: assemble, train, save, report."""
 
+import logging
 from collections.abc import Iterator
 from typing import final
 
@@ -16,7 +17,7 @@ from sycoca.training.engine.checkpoints.checkpoint import (
 from sycoca.training.engine.interruption import TrainingInterrupted
 from sycoca.training.engine.limits import check_memory, explained_out_of_memory
 from sycoca.training.engine.loop import LoopParts, train
-from sycoca.training.engine.progress import RunProgress, quiet_console
+from sycoca.training.engine.run_progress import RunProgress
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.engine.tracking import MetricsFile, TensorBoard, Tracker, Trackers, WeightsAndBiases
 from sycoca.training.recipes.recipe import Recipe, Sources
@@ -26,6 +27,8 @@ from sycoca.training.run.report import write_report
 from sycoca.training.run.validation import build_validation
 from sycoca.training.run_folder import RunFolder
 from sycoca.weights.folder import save_weights
+
+logger = logging.getLogger(__name__)
 
 
 @final
@@ -52,16 +55,16 @@ class TrainingRun:
         self._progress = RunProgress(
             steps=config.training.steps,
             first_step=self._first_step,
-            console=console if console is not None and runtime.is_main_rank else quiet_console(),
-            log_path=folder.log if runtime.is_main_rank else None,
+            console=console if runtime.is_main_rank else None,
+            is_main_rank=runtime.is_main_rank,
         )
 
     def run(self) -> None:
         """Train to the end, save the weights and write the report. Raises TrainingInterrupted after Ctrl-C."""
         tracker = Trackers([self._progress, *self._trackers()])
         try:
-            for line in self._opening_lines():
-                self._progress.line(line)
+            if self._runtime.is_main_rank:
+                self._log_opening()
             self._train(tracker)
             if self._runtime.is_main_rank:
                 with self._parts.averaged_weights():
@@ -97,12 +100,12 @@ class TrainingRun:
         folder, trained = self._folder, self._trained
         provenance = run_provenance(self._recipe, folder, self._sources, self._runtime)
         save_weights(folder.weights, trained.model, trained.tokenizer, trained.weights, provenance=provenance)
-        self._progress.line(f"weights in {folder.weights}")
+        logger.info(f"weights in {folder.weights}")
         if self._config.training.report:
             report = write_report(self._recipe, folder, trained, self._sources, self._runtime)
-            self._progress.line(f"report in {report}")
+            logger.info(f"report in {report}")
         if len(self._skip_log):
-            self._progress.line(f"{self._skip_log.summary()}; their names are in {folder.skipped}")
+            logger.warning(f"{self._skip_log.summary()}; their names are in {folder.skipped}")
 
     def _restore(self) -> int:
         """Load the newest checkpoint and return its step; 0 where there is none."""
@@ -142,27 +145,29 @@ class TrainingRun:
         if training.wandb is not None:
             yield WeightsAndBiases(training.wandb, to_plain(self._config), id_path=folder.wandb_id)
 
-    def _opening_lines(self) -> Iterator[str]:
+    def _log_opening(self) -> None:
+        """Say what is trained on what, and what may be a mistake."""
         runtime, trained, training = self._runtime, self._trained, self._config.training
         source = self._parts.source
-        yield (
+        logger.info(
             f"{self._recipe.title}: {trained.model.num_parameters:,} parameters on {runtime.device} in"
             f" {runtime.precision}, {runtime.world_size} process{'es' if runtime.world_size > 1 else ''}"
         )
-        yield (
+        logger.info(
             f"{len(source):,} samples of {source.name}, {trained.tokenizer.vocab_size:,} token ids,"
             f" {training.steps * training.global_batch_size / len(source):.1f} epochs"
         )
         if self._sources.validation is None:
-            yield "no validation; set its data with --data.validation"
-        yield from self._recipe.notices(trained)
+            logger.info("no validation; set its data with --data.validation")
+        for warning in self._warnings():
+            logger.warning(warning)
+        if self._first_step > 0:
+            logger.info(f"resuming after step {self._first_step}")
+
+    def _warnings(self) -> Iterator[str]:
+        yield from self._recipe.notices(self._trained)
         if len(self._skip_log):
             yield self._skip_log.summary()
-        warmup_steps = self._config.schedule.warmup_steps
-        if warmup_steps >= training.steps:
-            yield (
-                f"the learning rate never reaches its peak: schedule.warmup_steps {warmup_steps} of"
-                f" {training.steps} steps"
-            )
-        if self._first_step > 0:
-            yield f"resuming after step {self._first_step}"
+        warmup_steps, steps = self._config.schedule.warmup_steps, self._config.training.steps
+        if warmup_steps >= steps:
+            yield f"the learning rate never reaches its peak: schedule.warmup_steps {warmup_steps} of {steps} steps"

@@ -1,10 +1,10 @@
-"""Progress of a run: a bar with throughput, remaining time and losses on a terminal, lines elsewhere."""
+"""Progress of a run: a live bar with rate, remaining time and losses on a terminal; all of it as log messages, too."""
 
+import logging
 import time
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from pathlib import Path
-from typing import TextIO, final
+from datetime import timedelta
+from typing import final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -28,26 +28,24 @@ _SHOWN_OF_VALIDATION = {
 """The rest is in metrics.jsonl."""
 
 
+logger = logging.getLogger(__name__)
+
+
 @final
 class RunProgress:
-    """Tracker that shows a run on the console and writes its lines to ``log.txt``."""
+    """Logs the losses and validation metrics of a run, beside a live bar where there is a terminal; a `Tracker`."""
 
-    def __init__(self, *, steps: int, first_step: int, console: Console, log_path: Path | None) -> None:
-        self._console = console
+    def __init__(self, *, steps: int, first_step: int, console: Console | None, is_main_rank: bool = True) -> None:
+        """Show a bar on the console, if it is a terminal. Ranks other than the main one log at DEBUG."""
         self._steps = steps
+        self._level = logging.INFO if is_main_rank else logging.DEBUG
         self._first_step = first_step
         self._first_done: tuple[int, float] | None = None
-        self._log_file: TextIO | None = None if log_path is None else log_path.open("a", encoding="utf-8")
-        self._bar = _bar(console) if console.is_terminal else None
+        self._bar = _bar(console) if console is not None and console.is_terminal else None
         self._task_id = None
 
-    def line(self, text: str) -> None:
-        """Print and log one line."""
-        self._keep(text)
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
-
     def advance(self, step: int) -> None:
-        """Advance the bar to ``step``; it appears with the first step."""
+        """Count a finished step; the bar appears with the first."""
         if self._first_done is None:
             # The first step includes warm-up, so the throughput is measured from its end.
             self._first_done = (step, time.perf_counter())
@@ -59,28 +57,26 @@ class RunProgress:
         self._bar.update(self._task_id, completed=step)
 
     def log(self, step: int, values: Mapping[str, Number]) -> None:
-        """Show the values of a step beside the bar or on a line; validation values always on a line of their own."""
+        """Log the values of a step, those of validation as a message of their own."""
         losses = _chosen(values, _SHOWN_IN_TRAINING)
         if losses:
             self._show_losses(step, losses, values["images_per_second"])
         validation = _chosen(values, _SHOWN_OF_VALIDATION)
         if validation:
-            self.line(f"step {step:,}  validation  {validation}")
+            logger.log(self._level, f"step {step:,}  validation  {validation}")
 
     def close(self) -> None:
-        """Remove the bar and close the log."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
-        if self._log_file is not None:
-            self._log_file.close()
 
     def _show_losses(self, step: int, losses: str, images_per_second: Number) -> None:
         text = f"{losses}  {images_per_second:,.0f} images/s"
         line = f"step {step:,}/{self._steps:,}  {text}  {self._remaining(step)} left"
-        if self._bar is None or self._task_id is None:
-            self.line(line)
-        else:
-            self._keep(line)
+        is_in_bar = self._bar is not None and self._task_id is not None
+        # A handler that writes where the bar is has no need to repeat it.
+        logger.log(self._level, line, extra={"is_in_bar": is_in_bar})
+        if self._bar is not None and self._task_id is not None:
             self._bar.update(self._task_id, shown=text)
 
     def _remaining(self, step: int) -> str:
@@ -90,16 +86,6 @@ class RunProgress:
         first_step, first_at = self._first_done
         seconds = (time.perf_counter() - first_at) / (step - first_step) * (self._steps - step)
         return str(timedelta(seconds=round(seconds)))
-
-    def _keep(self, text: str) -> None:
-        if self._log_file is not None:
-            self._log_file.write(f"{datetime.now().isoformat(sep=' ', timespec='seconds')}  {text}\n")
-            self._log_file.flush()
-
-
-def quiet_console() -> Console:
-    """Return a console without output, for ranks other than 0 and callers that pass no console."""
-    return Console(quiet=True, force_terminal=False)
 
 
 def _bar(console: Console) -> Progress:

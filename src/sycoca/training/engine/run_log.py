@@ -1,0 +1,54 @@
+"""A run's ``log.txt``: a handler of the library's logger for as long as the run goes on."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_LIBRARY = logging.getLogger("sycoca")
+
+_FORMAT = logging.Formatter("%(asctime)s  %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
+
+
+@contextmanager
+def run_log(path: Path | None) -> Iterator[None]:
+    """Append the library's messages from INFO on to a file while the context is open; without a path do nothing.
+
+    The file has them whatever level the application has set, and its own handlers show no more than before.
+    """
+    if path is None:
+        yield
+        return
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setLevel(logging.INFO)
+    handler.setFormatter(_FORMAT)
+    with _informative():
+        _LIBRARY.addHandler(handler)
+        try:
+            yield
+        finally:
+            _LIBRARY.removeHandler(handler)
+            handler.close()
+
+
+@contextmanager
+def _informative() -> Iterator[None]:
+    """Let INFO messages of the library reach a new handler, but none of those that are there already."""
+    level, level_before = _LIBRARY.getEffectiveLevel(), _LIBRARY.level
+    if level <= logging.INFO:
+        yield
+        return
+
+    def was_shown_before(record: logging.LogRecord) -> bool:
+        return record.levelno >= level or not record.name.startswith(_LIBRARY.name)
+
+    others = [*_LIBRARY.handlers, *(logging.getLogger().handlers if _LIBRARY.propagate else ())]
+    for handler in others:
+        handler.addFilter(was_shown_before)
+    _LIBRARY.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        _LIBRARY.setLevel(level_before)
+        for handler in others:
+            handler.removeFilter(was_shown_before)
