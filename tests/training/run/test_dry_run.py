@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from rich.console import Console
 
 from sycoca.training.run.dry_run import dry_run
 
@@ -56,4 +55,4 @@ def test_several_processes_are_refused(make_run_config, monkeypatch: pytest.Monk
     monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
     monkeypatch.setattr("torch.distributed.get_world_size", lambda: 2)
     with pytest.raises(ValueError, match="start it without torchrun"):
-        dry_run(make_run_config(), console=Console(quiet=True))
+        dry_run(make_run_config())
