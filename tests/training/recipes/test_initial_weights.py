@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
 from safetensors.torch import load_file
 
 import sycoca
@@ -297,11 +296,10 @@ def test_the_command_line(weights: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert not (tmp_path / "x").exists()
 
 
-def test_a_dry_run_says_the_same(make_run_config, weights: Path, tmp_path: Path):
-    with (tmp_path / "said").open("w") as file:
-        report = dry_run(make_run_config(start=InitialWeightsConfig(weights=str(weights))), console=Console(file=file))
-    said = (tmp_path / "said").read_text().splitlines()
-    assert [line.split(":")[0] for line in said[1:3]] == [
+def test_a_dry_run_says_the_same(make_run_config, weights: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO", "sycoca")
+    report = dry_run(make_run_config(start=InitialWeightsConfig(weights=str(weights))))
+    assert [text.split(":")[0] for text in caplog.messages[1:3]] == [
         f"from {weights}",
         "fields of preset test replaced by those of the weights",
     ]
