@@ -103,7 +103,7 @@ def test_a_run_leaves_weights_that_can_be_used_and_tuned_again(config: FinetuneP
     card = " ".join((run / "weights" / "README.md").read_text("utf-8").split())
     assert tuning in card
     assert "| objectives | contrastive (weight 1), captioning (weight 2) |" in card
-    assert f"What limits `{weights}`" in card
+    assert f"The limits of `{weights}`, from which its training started, also apply." in card
     assert "| cider | 0." in card
     losses = [line["captioning"] for line in read_metrics(run / "metrics.jsonl")]
     assert losses[-1] < losses[0]

@@ -36,7 +36,7 @@ def card(run: Path) -> ModelCard:
 def test_the_card_tells_data_and_recipe(card: ModelCard, run: Path):
     seconds = training_seconds(read_metrics(run / "metrics.jsonl"))
     for row in (
-        "| data | 3 samples of `pairs`; 1 were unusable and left out |",
+        "| data | 3 samples of `pairs`; 1 unusable ones skipped |",
         "| objectives | contrastive (weight 1), captioning (weight 2), masked image (weight 1) |",
         "| steps | 4 of 4 samples each (5.3 epochs) |",
         "| optimizer | AdamW, weight decay 0.2, betas 0.9 and 0.98 |",

@@ -24,7 +24,7 @@ class ImageTextRecipe(Recipe[C], Generic[C]):
 
     @property
     def objectives(self) -> dict[ObjectiveName, float]:
-        """The weights of the paper's three objectives by title, zeros included."""
+        """The weights of the paper's three objectives by name, zeros included."""
         return self.objectives_config.weights
 
     def check_source(self, source: SampleSource) -> None:
