@@ -4,7 +4,8 @@ import json
 import pytest
 from rich.console import Console
 
-from sycoca.evaluation.report import ItemScores, Report, readable
+from sycoca.evaluation.report import ItemScores, Report
+from sycoca.facts.metric_facts import readable
 
 
 def report(**changes: object) -> Report:

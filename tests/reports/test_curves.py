@@ -1,6 +1,6 @@
 import pytest
 
-from sycoca.reports.curves import HEIGHT, WIDTH, Curve, draw_charts, nice_ticks, points_of, smoothed
+from sycoca.reports.curves import HEIGHT, WIDTH, Curve, curves_of, draw_charts, nice_ticks, points_of, smoothed
 
 LINES = [
     {"step": 10, "contrastive": 4.0, "validation_mask_coverage": 0.5},
@@ -10,13 +10,13 @@ LINES = [
 
 
 def test_draws_what_was_logged_and_nothing_else():
-    losses, coverage = draw_charts(LINES)
+    losses, coverage = draw_charts(LINES, curves_of("pretraining"))
     assert (losses.title, coverage.title) == ("Contrastive loss, ITC", "Mask coverage")
     assert [series.kind for series in losses.series] == ["training", "held out"]
     assert [series.kind for series in coverage.series] == ["held out"]
     assert coverage.series[0].last == "80 %"
     assert losses.description == "Contrastive loss, ITC: training 2 at the end, held out 3 at the end"
-    assert draw_charts([{"step": 1}]) == []
+    assert draw_charts([{"step": 1}], curves_of("pretraining")) == []
 
 
 def test_places_are_those_of_the_values():
@@ -33,7 +33,7 @@ def test_places_are_those_of_the_values():
 
 
 def test_shares_are_percent_from_zero_on():
-    (chart,) = draw_charts(LINES, [Curve(title="c", validation="validation_mask_coverage", is_share=True)])
+    (chart,) = draw_charts(LINES, [Curve(title="c", validation="validation_mask_coverage", is_percent=True)])
     assert [tick.label for tick in chart.y_ticks] == ["0 %", "20 %", "40 %", "60 %", "80 %"]
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from sycoca.evaluation.report import Report
+from sycoca.reports.curves import curves_of
 from sycoca.reports.page import Figure, Page, render_page, save_page
 from sycoca.reports.sample_gallery import AnswerExample, CaptionExample, Hit, MaskExample, RetrievalExample
 from sycoca.unusable import SkippedSample
@@ -40,6 +41,7 @@ def page() -> Page:
         title="A <run>",
         summary="What was done.",
         lines=LINES,
+        curves=curves_of("pretraining"),
         config=Config(seed=7, part=Part(width=1024)),
         figures=[Figure(label="R@1", value="41.0 %", note="chance 0.2 %")],
         retrieval=[

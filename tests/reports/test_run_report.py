@@ -30,7 +30,8 @@ class Config:
 def record(**changes: object) -> RunRecord:
     run = RunRecord(
         folder=Path("runs/my run"),
-        kind="pretraining",
+        training="pretraining",
+        title="pretraining",
         summary="s",
         config=Config(),
         lines=[],
@@ -91,7 +92,7 @@ def test_figures_are_the_last_of_validation_with_what_to_compare_them_with():
         {"step": 2, "contrastive": 2.5, "captioning": 1.0, "validation_contrastive": 2.75},
         {"step": 3, "validation_text_to_image_recall_at_1": 0.125, "validation_image_to_text_recall_at_1": 0.5},
     ]
-    figures = headline_figures(lines, 200)
+    figures = headline_figures("pretraining", lines, 200)
     assert [(figure.label, figure.value, figure.note) for figure in figures] == [
         ("text-to-image R@1", "12.5 %", "best so far 25.0 %"),
         ("image-to-text R@1", "50.0 %", "among 200 held-out samples; 0.5 % by chance"),
@@ -101,11 +102,22 @@ def test_figures_are_the_last_of_validation_with_what_to_compare_them_with():
 
 
 def test_chance_is_named_where_it_is_known():
-    lines = [{"step": 1, "validation_answer_accuracy": 0.5, "validation_cider": 0.75}]
-    assert [(figure.value, figure.note) for figure in headline_figures(lines, 200)] == [
-        ("0.750", "among 200 held-out samples"),
-        ("50.0 %", "among 200 held-out samples"),
-    ]
+    lines = [{"step": 1, "validation_answer_accuracy": 0.5, "validation_cider": 0.75, "validation_mask_coverage": 0.9}]
+    notes = {
+        training: [(figure.value, figure.note) for figure in headline_figures(training, lines, 200)]
+        for training in ("pretraining", "captioning", "vqa")
+    }
+    assert notes == {
+        "pretraining": [("90.0 %", "50.0 % by chance")],
+        "captioning": [("0.750", "among 200 held-out samples")],
+        "vqa": [("50.0 %", "among 200 held-out samples")],
+    }
+
+
+def test_answers_are_compared_with_the_most_frequent_one():
+    lines = [{"step": 1, "validation_answer_accuracy": 0.5, "validation_answer_accuracy_most_frequent": 0.125}]
+    (figure,) = headline_figures("vqa", lines, 200)
+    assert figure.note == "12.5 % by always giving the most frequent answer"
 
 
 def test_a_finished_run_names_commands_to_try():

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sycoca.evaluation.comparison import Comparison, Difference, Interval, MetricValue
-from sycoca.evaluation.report import readable
+from sycoca.facts.metric_facts import is_improvement, readable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 MARK = "*"
 """Stands behind a difference whose interval excludes 0."""
+
+_STYLES = {True: "green", False: "red", None: ""}
+"""The color of a clear difference, by whether it is for the better."""
 
 
 def comparison_tables(comparison: Comparison) -> "list[Table]":
@@ -86,8 +89,7 @@ def _difference_cell(name: str, found: Difference | None) -> "Text":
 
     if found is None:
         return Text("-")
-    is_better = (found.difference < 0) == name.endswith("_rank")
-    style = ("green" if is_better else "red") if found.is_clear else ""
+    style = _STYLES[is_improvement(name, found.difference)] if found.is_clear else ""
     mark = f" {MARK}" if found.is_clear else "  "
     return Text.assemble(
         (_signed(name, found.difference) + mark, style), "\n", _interval(name, found.interval, is_signed=True)

@@ -7,13 +7,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sycoca.facts.metric_facts import readable
 from sycoca.plain_data import write_text
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-_PLAIN_ENDINGS = ("_rank", "_seconds", "_samples")
-"""Metrics whose name ends so are no shares."""
 
 Setting = str | int | float | bool | None
 
@@ -119,10 +117,3 @@ class Report:
             table.caption = "\n".join(f"{name} {reason}" for name, reason in missing.items())
             table.caption_justify = "left"
         return table
-
-
-def readable(name: str, value: float) -> str:
-    """Return a metric as people read it: shares in percent, the rest as plain numbers."""
-    if name.endswith("cider"):
-        return f"{value:.3f}"
-    return f"{value:,.1f}" if name.endswith(_PLAIN_ENDINGS) else f"{100 * value:.1f} %"

@@ -1,10 +1,10 @@
 """Captions of a whole set of images, in a file that an interrupted program resumes."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack, assert_never
+from typing import TYPE_CHECKING, Unpack
 
 from sycoca.data.loading.skipping import usable_source
 from sycoca.data.samples import SampleSource
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 logger = logging.getLogger(__name__)
+
+_IS_ONE_LIST: Mapping[CaptionFormat, bool] = {"jsonl": False, "coco": True}
+"""Whether a file is one JSON list, written at the end, and not a line per image."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +79,7 @@ def caption_set(
         known.append(caption)
         if lines is not None:
             lines.append(asdict(caption))
-    if path is not None and format == "coco":
+    if path is not None and _IS_ONE_LIST[format]:
         write_caption_results(path, [one.image for one in known], [one.caption for one in known])
     return known
 
@@ -107,14 +110,8 @@ def check_output(path: Path | None, format: CaptionFormat, *, resume: bool) -> N
     """Raise ValueError where the arguments contradict each other, and where a file would be overwritten."""
     if resume and path is None:
         raise ValueError("there is no file to resume: give --out too")
-    match format:
-        case "jsonl":
-            pass
-        case "coco":
-            if path is None or resume:
-                raise ValueError("--format coco is one JSON list: give --out, and no --resume")
-        case unknown:
-            assert_never(unknown)
+    if _IS_ONE_LIST[format] and (path is None or resume):
+        raise ValueError(f"--format {format} is one JSON list: give --out, and no --resume")
     if path is not None and path.exists() and not resume:
         raise ValueError(f"{path} is there already; give --resume to resume it, or another name")
 
@@ -140,7 +137,7 @@ def _resumed_lines(
     source: SampleSource, path: Path | None, format: CaptionFormat, *, resume: bool
 ) -> ResumableLines | None:
     """Return the file that gets a line per image, with the lines of an interrupted call; None without such a file."""
-    if path is None or format != "jsonl":
+    if path is None or _IS_ONE_LIST[format]:
         return None
     lines = ResumableLines(path, resume=resume)
     lines.check([{"image": source[index].key} for index in range(len(source))])

@@ -4,6 +4,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from sycoca.facts.metric_facts import METRICS, TRAINING_VALUES, VALIDATION
+from sycoca.facts.objective_facts import OBJECTIVES
+from sycoca.facts.training_facts import TRAININGS, TrainingKind
+
 Lines = Sequence[Mapping[str, int | float | None]]
 """One mapping of values per logged step; None where a value was not finite."""
 
@@ -21,36 +25,52 @@ _NUM_TICKS = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Curve:
-    """One value over the steps, in training, on held-out samples, or both."""
+    """One value over the steps: in training, on held-out samples, or both."""
 
     title: str
     """What stands above it."""
 
     training: str | None = None
-    """Name of the value logged in training."""
+    """Key of the value logged in training."""
 
     validation: str | None = None
-    """Name of the value measured on held-out samples."""
+    """Key of the value measured on held-out samples."""
 
-    is_share: bool = False
+    is_percent: bool = False
     """Whether it is shown in percent, from 0 on."""
 
     is_noisy: bool = True
-    """Whether single values say little, so that many of them are smoothed."""
+    """Whether many values are smoothed, since single ones say little."""
 
 
-CURVES = (
-    Curve(title="Contrastive loss, ITC", training="contrastive", validation="validation_contrastive"),
-    Curve(title="Captioning loss, IC", training="captioning", validation="validation_captioning"),
-    Curve(title="Reconstruction loss, TG-MIM", training="masked_image", validation="validation_masked_image"),
-    Curve(title="Text-to-image R@1", validation="validation_text_to_image_recall_at_1", is_share=True),
-    Curve(title="Image-to-text R@1", validation="validation_image_to_text_recall_at_1", is_share=True),
-    Curve(title="Mask coverage", validation="validation_mask_coverage", is_share=True),
-    Curve(title="Learning rate", training="lr", is_noisy=False),
-    Curve(title="Gradient norm", training="gradient_norm"),
-    Curve(title="Images per second", training="images_per_second"),
-)
-"""What a report shows of a run, where it was logged."""
+def curves_of(training: TrainingKind) -> list[Curve]:
+    """Return what a report shows of a kind of training: its losses, its metrics, and how the steps went."""
+    facts = TRAININGS[training]
+    losses = [
+        Curve(title=_capitalized(OBJECTIVES[name].title), training=name, validation=f"{VALIDATION}{name}")
+        for name in facts.losses
+    ]
+    metrics = [
+        Curve(
+            title=_capitalized(METRICS[key].title),
+            validation=f"{VALIDATION}{key}",
+            is_percent=METRICS[key].is_percent,
+        )
+        for key in facts.metrics
+    ]
+    steps = [
+        Curve(title=_capitalized(TRAINING_VALUES[key].title), training=key, is_noisy=is_noisy)
+        for key, is_noisy in _OF_STEPS.items()
+    ]
+    return [*losses, *metrics, *steps]
+
+
+_OF_STEPS = {"lr": False, "gradient_norm": True, "images_per_second": True}
+"""Values that every training logs, and whether they are noisy."""
+
+
+def _capitalized(title: str) -> str:
+    return title[0].upper() + title[1:]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +126,7 @@ class Chart:
         return f"{self.title}: " + ", ".join(f"{series.kind} {series.last} at the end" for series in self.series)
 
 
-def draw_charts(lines: Lines, curves: Iterable[Curve] = CURVES) -> list[Chart]:
+def draw_charts(lines: Lines, curves: Iterable[Curve]) -> list[Chart]:
     """Draw all curves that have points."""
     charts = []
     for curve in curves:
@@ -147,18 +167,18 @@ def nice_ticks(low: float, high: float, most: int = _NUM_TICKS) -> list[float]:
 
 
 def _chart(curve: Curve, shown: Mapping[str, list[Point]]) -> Chart:
-    factor = 100.0 if curve.is_share else 1.0
+    factor = 100.0 if curve.is_percent else 1.0
     scaled = {kind: [(step, factor * value) for step, value in points] for kind, points in shown.items()}
-    calm = {kind: _calm(curve, kind, points) for kind, points in scaled.items()}
-    values = [value for points in calm.values() for _, value in points]
-    y_values = nice_ticks(0.0 if curve.is_share else min(values), max(max(values), 1e-12))
+    smooth = {kind: _smooth(curve, kind, points) for kind, points in scaled.items()}
+    values = [value for points in smooth.values() for _, value in points]
+    y_values = nice_ticks(0.0 if curve.is_percent else min(values), max(max(values), 1e-12))
     last_step = max(step for points in scaled.values() for step, _ in points)
     first_step = min(0.0, *(step for points in scaled.values() for step, _ in points))
     to_place = _Scale(first_step, max(last_step, first_step + 1), y_values[0], y_values[-1])
-    unit = " %" if curve.is_share else ""
+    unit = " %" if curve.is_percent else ""
     return Chart(
         title=curve.title,
-        series=tuple(_series(kind, scaled[kind], calm[kind], to_place, unit) for kind in scaled),
+        series=tuple(_series(kind, scaled[kind], smooth[kind], to_place, unit) for kind in scaled),
         x_ticks=tuple(
             Tick(place=to_place.x(step), label=f"{step:,.0f}")
             for step in nice_ticks(first_step, last_step)
@@ -168,7 +188,7 @@ def _chart(curve: Curve, shown: Mapping[str, list[Point]]) -> Chart:
     )
 
 
-def _calm(curve: Curve, kind: str, points: list[Point]) -> list[Point]:
+def _smooth(curve: Curve, kind: str, points: list[Point]) -> list[Point]:
     is_smoothed = curve.is_noisy and kind == "training" and len(points) >= _FEWEST_TO_SMOOTH
     return smoothed(points) if is_smoothed else points
 
@@ -192,7 +212,7 @@ class _Scale:
         return "M" + "L".join(f"{self.x(step):g},{self.y(value):g}" for step, value in points)
 
 
-def _series(kind: str, points: list[Point], calm: list[Point], to_place: _Scale, unit: str) -> Series:
+def _series(kind: str, points: list[Point], smooth: list[Point], to_place: _Scale, unit: str) -> Series:
     has_dots = (kind == "held out" and len(points) <= _MOST_DOTS) or len(points) == 1
     dots = tuple(
         (to_place.x(step), to_place.y(value), f"step {step:,.0f}: {_number(value)}{unit}")
@@ -200,10 +220,10 @@ def _series(kind: str, points: list[Point], calm: list[Point], to_place: _Scale,
     )
     return Series(
         kind=kind,
-        path=to_place.path(calm),
-        raw_path=to_place.path(points) if calm is not points else "",
+        path=to_place.path(smooth),
+        raw_path=to_place.path(points) if smooth is not points else "",
         dots=dots,
-        last=f"{_number(calm[-1][1])}{unit}",
+        last=f"{_number(smooth[-1][1])}{unit}",
     )
 
 

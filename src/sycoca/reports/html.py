@@ -5,7 +5,7 @@ from importlib import resources
 import jinja2
 from markupsafe import Markup
 
-from sycoca.evaluation.report import readable
+from sycoca.facts.metric_facts import metric_title, readable
 
 
 def render(template: str, **values: object) -> str:
@@ -19,6 +19,7 @@ def render(template: str, **values: object) -> str:
     )
     environment.filters["readable"] = lambda item: readable(*item)
     environment.filters["words"] = lambda name: str(name).replace("_", " ")
+    environment.filters["metric_title"] = metric_title
     # Styles are ours and hold characters that are escaped elsewhere.
     return environment.get_template(template).render(style=Markup(_template("style.css")), **values)
 

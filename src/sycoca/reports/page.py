@@ -10,7 +10,7 @@ import yaml
 from sycoca.evaluation.report import Report
 from sycoca.plain_data import to_plain, write_text
 from sycoca.reports.config_table import config_sections
-from sycoca.reports.curves import Lines, draw_charts
+from sycoca.reports.curves import Curve, Lines, draw_charts
 from sycoca.reports.html import render
 from sycoca.reports.sample_gallery import AnswerExample, CaptionExample, MaskExample, RetrievalExample
 from sycoca.unusable import SkippedSample
@@ -45,6 +45,9 @@ class Page:
 
     config: object
     """The run's configuration, a dataclass."""
+
+    curves: Sequence[Curve] = ()
+    """Which of them are drawn, where they were logged."""
 
     kind: str = "pretraining"
     """What stands small above the heading."""
@@ -101,7 +104,7 @@ def render_page(page: Page) -> str:
     return render(
         "page.html",
         page=page,
-        charts=draw_charts(page.lines),
+        charts=draw_charts(page.lines, page.curves),
         sections=config_sections(page.config),
         config_yaml=yaml.safe_dump(to_plain(page.config), sort_keys=False, allow_unicode=True, width=110),
         skipped_counts=Counter(one.reason for one in page.skipped).most_common(),

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sycoca.data.samples import SampleSource
-from sycoca.evaluation.report import readable
+from sycoca.facts.metric_facts import METRICS, MOST_FREQUENT, VALIDATION, is_improvement, readable
+from sycoca.facts.objective_facts import OBJECTIVES, ObjectiveName
+from sycoca.facts.training_facts import TRAININGS, TrainingKind
 from sycoca.inference.predictor import Predictor
-from sycoca.reports.curves import Lines, points_of
+from sycoca.reports.curves import Lines, curves_of, points_of
 from sycoca.reports.page import Figure, Page
 from sycoca.reports.sample_gallery import (
     AnswerExample,
@@ -23,24 +25,7 @@ from sycoca.reports.sample_gallery import (
 from sycoca.unusable import SkippedSample
 
 GALLERY_IMAGES = 200
-"""Images among which a report's captions search: enough to be no child's play, few enough to take seconds."""
-
-_HEADLINES = {
-    "validation_text_to_image_recall_at_1": "text-to-image R@1",
-    "validation_image_to_text_recall_at_1": "image-to-text R@1",
-    "validation_mask_coverage": "described pixels in the better half, mask coverage",
-    "validation_cider": "captions, CIDEr",
-    "validation_vqa_accuracy": "answers, official VQA accuracy",
-    "validation_answer_accuracy": "answers that are right",
-    "validation_accuracy_top_1": "images in the right class",
-}
-_LOSSES = {
-    "contrastive": "contrastive loss, ITC",
-    "captioning": "captioning loss, IC",
-    "masked_image": "reconstruction loss, TG-MIM",
-    "answering": "loss of answers",
-    "classification": "loss of classes",
-}
+"""Images among which a report's captions search: so many that chance is low, so few that it takes seconds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,8 +35,11 @@ class RunRecord:
     folder: Path
     """The run folder."""
 
-    kind: str
-    """What kind of training it was, in a word or two."""
+    training: TrainingKind
+    """What kind of training it was: decides which losses and metrics are shown."""
+
+    title: str
+    """What this training is called; of a pretraining its preset."""
 
     summary: str
     """One or two sentences: what was trained, on what, for how long."""
@@ -134,12 +122,13 @@ def run_page(run: RunRecord, examples: Gallery | None) -> Page:
     shown = Gallery(taken_from="") if examples is None else examples
     return Page(
         title=run.folder.name,
-        kind=run.kind,
+        kind=run.title,
+        curves=curves_of(run.training),
         summary=run.summary,
         notice=_notice(run),
         lines=run.lines,
         config=run.config,
-        figures=headline_figures(run.lines, run.num_validated),
+        figures=headline_figures(run.training, run.lines, run.num_validated),
         facts=run.facts,
         retrieval=shown.retrieval,
         captions=shown.captions,
@@ -153,21 +142,42 @@ def run_page(run: RunRecord, examples: Gallery | None) -> Page:
     )
 
 
-def headline_figures(lines: Lines, num_validated: int | None) -> list[Figure]:
-    """Return the last validation's numbers large, or the last losses of training where nothing was validated."""
-    figures = []
-    for name, label in _HEADLINES.items():
-        points = points_of(lines, name)
-        if points:
-            best = max(value for _, value in points)
-            note = f"best so far {readable(name, best)}" if best > points[-1][1] else _chance(name, num_validated)
-            figures.append(Figure(label=label, value=readable(name, points[-1][1]), note=note))
-    for name, label in _LOSSES.items():
-        held_out, training = points_of(lines, f"validation_{name}"), points_of(lines, name)
-        if held_out or training:
-            value = (held_out or training)[-1][1]
-            figures.append(Figure(label=label, value=f"{value:.3g}", note="held out" if held_out else "in training"))
-    return figures
+def headline_figures(training: TrainingKind, lines: Lines, num_validated: int | None) -> list[Figure]:
+    """Return the last validation's numbers large; of losses those of training where nothing was validated."""
+    facts = TRAININGS[training]
+    metrics = (_metric_figure(key, lines, num_validated) for key in facts.metrics)
+    losses = (_loss_figure(name, lines) for name in facts.losses)
+    return [figure for figure in (*metrics, *losses) if figure is not None]
+
+
+def _metric_figure(key: str, lines: Lines, num_validated: int | None) -> Figure | None:
+    values = [value for _, value in points_of(lines, f"{VALIDATION}{key}")]
+    if not values:
+        return None
+    last = values[-1]
+    best = next((value for value in values if not any(is_improvement(key, other - value) for other in values)), last)
+    note = f"best so far {readable(key, best)}" if is_improvement(key, best - last) else ""
+    return Figure(
+        label=METRICS[key].title,
+        value=readable(key, last),
+        note=note or _baseline(key, lines) or _chance(key, num_validated),
+    )
+
+
+def _loss_figure(name: ObjectiveName, lines: Lines) -> Figure | None:
+    held_out, training = points_of(lines, f"{VALIDATION}{name}"), points_of(lines, name)
+    if not held_out and not training:
+        return None
+    value = (held_out or training)[-1][1]
+    return Figure(
+        label=OBJECTIVES[name].title, value=readable(name, value), note="held out" if held_out else "in training"
+    )
+
+
+def _baseline(key: str, lines: Lines) -> str | None:
+    """Return what always giving the most frequent answer reaches, where that was measured."""
+    found = points_of(lines, f"{VALIDATION}{key}{MOST_FREQUENT}")
+    return f"{readable(key, found[-1][1])} by always giving the most frequent answer" if found else None
 
 
 def next_commands(run: RunRecord) -> list[str]:
@@ -184,13 +194,14 @@ def _notice(run: RunRecord) -> str | None:
     return f"Stopped after step {run.stopped_after:,}. Go on with: {next_commands(run)[0]}"
 
 
-def _chance(name: str, num_validated: int | None) -> str:
-    if name.endswith("mask_coverage"):
-        return "50 % by chance"
+def _chance(key: str, num_validated: int | None) -> str:
+    chance = METRICS[key].chance
+    if chance is not None:
+        return f"{readable(key, chance)} by chance"
     if num_validated is None:
         return "held out"
     among = f"among {num_validated:,} held-out samples"
-    return f"{among}; {readable(name, 1 / num_validated)} by chance" if name.endswith("recall_at_1") else among
+    return f"{among}; {readable(key, 1 / num_validated)} by chance" if key.endswith("recall_at_1") else among
 
 
 def _unique(skipped: Sequence[SkippedSample]) -> list[SkippedSample]:

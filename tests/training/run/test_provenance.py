@@ -8,7 +8,7 @@ import yaml
 from huggingface_hub import ModelCard
 from PIL import Image
 
-from sycoca.evaluation.report import readable
+from sycoca.facts.metric_facts import readable
 from sycoca.plain_data import from_plain
 from sycoca.training.config import DataConfig
 from sycoca.training.engine.tracking import read_metrics

@@ -63,7 +63,7 @@ class Arguments:
 def _table(reports: "Mapping[str, Report]") -> "Table":
     from rich.table import Table
 
-    from sycoca.evaluation.report import readable
+    from sycoca.facts.metric_facts import readable
 
     table = Table()
     table.add_column("evaluation")

@@ -41,8 +41,8 @@ def run(arguments: list[str]) -> int:
 
     from rich.console import Console
 
-    from sycoca.evaluation.report import readable
     from sycoca.experiments.quickstart.quickstart import next_commands, quickstart, remove_run
+    from sycoca.facts.metric_facts import readable
     from sycoca.training.engine.interruption import TrainingInterrupted
 
     console = Console(stderr=True)

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sycoca.data.scenes.source import ScenesSource
-from sycoca.evaluation.report import Report, readable
+from sycoca.evaluation.report import Report
 from sycoca.evaluation.scene_captions import is_caption_true
 from sycoca.experiments.quickstart.tasks import TunedModel
+from sycoca.facts.metric_facts import readable
 from sycoca.inference.predictor import Predictor
 from sycoca.metrics.vqa import MemberRule
 from sycoca.reports.class_gallery import class_gallery

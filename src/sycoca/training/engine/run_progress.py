@@ -9,21 +9,16 @@ from typing import final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from sycoca.facts.metric_facts import METRICS, VALIDATION
+from sycoca.facts.objective_facts import OBJECTIVES
+from sycoca.facts.training_facts import SHOWN_METRICS
 from sycoca.training.engine.tracking import Number
 
-_LOSSES = ("contrastive", "captioning", "masked_image", "answering", "classification")
-
-_SHOWN_IN_TRAINING = {**{name: name for name in _LOSSES}, "lr": "lr"}
+_SHOWN_IN_TRAINING = {**{name: facts.short_title for name, facts in OBJECTIVES.items()}, "lr": "lr"}
 
 _SHOWN_OF_VALIDATION = {
-    **{f"validation_{name}": name for name in _LOSSES},
-    "validation_text_to_image_recall_at_1": "text-to-image R@1",
-    "validation_image_to_text_recall_at_1": "image-to-text R@1",
-    "validation_mask_coverage": "mask coverage",
-    "validation_cider": "CIDEr",
-    "validation_vqa_accuracy": "VQA accuracy",
-    "validation_answer_accuracy": "answer accuracy",
-    "validation_accuracy_top_1": "top-1 accuracy",
+    **{f"{VALIDATION}{name}": facts.short_title for name, facts in OBJECTIVES.items()},
+    **{f"{VALIDATION}{key}": METRICS[key].title for key in SHOWN_METRICS},
 }
 """The rest is in metrics.jsonl."""
 

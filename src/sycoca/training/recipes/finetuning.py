@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from jaxtyping import Shaped
 from torch import Tensor
 
+from sycoca.facts.training_facts import TRAININGS, TrainingKind
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.training.recipes.finetune_config import FinetuneConfig
@@ -28,9 +29,14 @@ class Finetuning(Recipe[C]):
     """A recipe whose model starts from a weights folder."""
 
     @property
-    def title(self) -> str:
+    def training(self) -> TrainingKind:
         """The task."""
-        return f"fine-tuning for {self.config.task}"
+        return self.config.task
+
+    @property
+    def title(self) -> str:
+        """The task in words."""
+        return TRAININGS[self.config.task].title
 
     @property
     def description(self) -> str:

@@ -10,6 +10,7 @@ from sycoca.data.samples import SampleSource
 from sycoca.data.spec import open_source
 from sycoca.evaluation.sharding import Sharding
 from sycoca.facts.objective_facts import ObjectiveName
+from sycoca.facts.training_facts import TrainingKind
 from sycoca.inference.predictor import Predictor
 from sycoca.model.sycoca import SyCoCa
 from sycoca.preprocess.tokenizer import Tokenizer
@@ -75,6 +76,11 @@ class Recipe(ABC, Generic[C]):
 
     def __init__(self, config: C) -> None:
         self.config = config
+
+    @property
+    @abstractmethod
+    def training(self) -> TrainingKind:
+        """The kind of training."""
 
     @property
     @abstractmethod

@@ -6,7 +6,7 @@ import yaml
 
 from sycoca._version import __version__
 from sycoca.data.loading.skipping import read_skipped
-from sycoca.evaluation.report import readable
+from sycoca.facts.metric_facts import VALIDATION, readable
 from sycoca.plain_data import to_plain
 from sycoca.reports.curves import Lines
 from sycoca.training.config import RunConfig
@@ -14,7 +14,6 @@ from sycoca.training.engine.runtime import Runtime
 from sycoca.training.engine.tracking import read_metrics
 from sycoca.training.recipes.recipe import Recipe, Sources
 from sycoca.training.run.report import device_name, duration, training_seconds
-from sycoca.training.run.validation import PREFIX
 from sycoca.training.run_folder import RunFolder
 from sycoca.weights.provenance import DataFacts, Measurement, Provenance
 
@@ -70,8 +69,8 @@ def _recipe(config: RunConfig, lines: Lines, num_train: int, runtime: Runtime) -
 def _measurements(lines: Lines) -> tuple[Measurement, ...]:
     """Return the metrics of the last validation without the losses, which do not compare between runs."""
     losses = {name for line in lines for name in line}
-    last = next((line for line in reversed(lines) if any(name.startswith(PREFIX) for name in line)), {})
-    found = {name.removeprefix(PREFIX): value for name, value in last.items() if name.startswith(PREFIX)}
+    last = next((line for line in reversed(lines) if any(name.startswith(VALIDATION) for name in line)), {})
+    found = {name.removeprefix(VALIDATION): value for name, value in last.items() if name.startswith(VALIDATION)}
     return tuple(
         Measurement(name=name, value=value, text=readable(name, value))
         for name, value in found.items()

@@ -63,7 +63,8 @@ def run_record(
     validation, description = sources.validation, recipe.description.replace("`", "")
     return RunRecord(
         folder=folder.path,
-        kind=recipe.title,
+        training=recipe.training,
+        title=recipe.title,
         summary=(
             f"A model of {num_parameters:,} parameters, {description} on {len(sources.train):,} samples for"
             f" {step:,} steps of {config.training.global_batch_size:,} in {duration(training_seconds(lines))}."

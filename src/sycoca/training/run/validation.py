@@ -11,6 +11,7 @@ from sycoca.data.loading.loader import validation_batches
 from sycoca.data.loading.skipping import SkipLog, UsableSamples, image_problems
 from sycoca.data.samples import SampleSource
 from sycoca.evaluation.sharding import Sharding
+from sycoca.facts.metric_facts import VALIDATION
 from sycoca.inference.predictor import Predictor
 from sycoca.training.config import RunConfig
 from sycoca.training.engine.update import named_terms
@@ -20,9 +21,6 @@ from sycoca.unusable import SkippedSample
 
 _MAX_BATCH_SIZE = 256
 """Largest batch: a process alone must not run out of memory where several share a batch in training."""
-
-PREFIX = "validation_"
-"""Prefix of the names of validation values."""
 
 
 def build_validation(
@@ -44,7 +42,7 @@ def build_validation(
         predictor = Predictor(trained.model, trained.tokenizer, trained.weights)
         with parts.averaged_weights():
             values = validation_losses(config, parts, prepared, sharding) | recipe.measure(predictor, usable, sharding)
-        return {f"{PREFIX}{name}": value for name, value in values.items()}
+        return {f"{VALIDATION}{name}": value for name, value in values.items()}
 
     return validate
 

@@ -9,6 +9,7 @@ from sycoca.data.samples import SampleSource
 from sycoca.evaluation.grounding import evaluate_grounding
 from sycoca.evaluation.retrieval import evaluate_retrieval
 from sycoca.evaluation.sharding import Sharding
+from sycoca.facts.training_facts import TrainingKind
 from sycoca.inference.predictor import Predictor
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
@@ -56,6 +57,11 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
             config = replace(config, start=replace(config.start, weights=pinned_weights(config.start.weights)))
         started = with_sizes_of_weights(config)
         return cls(started.config, started.replaced)
+
+    @property
+    def training(self) -> TrainingKind:
+        """Pretraining."""
+        return "pretraining"
 
     @property
     def title(self) -> str:

@@ -1,0 +1,185 @@
+"""Every number that is logged or reported: its title, its unit, and which way is better. No torch.
+
+A key is a row of the table, maybe between a prefix that says of what it is ("validation_", "re_ranked_") and a suffix
+that says which variant of it ("_most_frequent", "_of_answer_type_yes/no").
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, assert_never
+
+from sycoca.facts.objective_facts import OBJECTIVES
+
+Unit = Literal["percent", "score", "rank", "count", "seconds", "number"]
+"""percent: a fraction, 0 to 1, that people read in percent. score: a number with a scale of its own, such as CIDEr."""
+
+_IS_PERCENT: Mapping[Unit, bool] = {
+    "percent": True,
+    "score": False,
+    "rank": False,
+    "count": False,
+    "seconds": False,
+    "number": False,
+}
+
+VALIDATION = "validation_"
+"""How the keys of what is measured on held-out samples begin in logs."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricFacts:
+    """A number."""
+
+    title: str
+    """What people call it."""
+
+    unit: Unit = "percent"
+    """How it is read."""
+
+    is_better_higher: bool | None = True
+    """False where lower is better; None where neither is."""
+
+    chance: float | None = None
+    """What guessing reaches, where that does not depend on the data."""
+
+    @property
+    def is_percent(self) -> bool:
+        """Whether it is a fraction that people read in percent."""
+        return _IS_PERCENT[self.unit]
+
+
+def _recalls(direction: str, title: str) -> dict[str, MetricFacts]:
+    recalls = {f"{direction}_recall_at_{k}": MetricFacts(title=f"{title} R@{k}") for k in (1, 5, 10)}
+    ranks = {
+        f"{direction}_{kind}_rank": MetricFacts(title=f"{title} {kind} rank", unit="rank", is_better_higher=False)
+        for kind in ("mean", "median")
+    }
+    return recalls | ranks
+
+
+METRICS: Mapping[str, MetricFacts] = {
+    **_recalls("text_to_image", "text-to-image"),
+    **_recalls("image_to_text", "image-to-text"),
+    "mean_text_recall": MetricFacts(title="image-to-text mean recall, mTR"),
+    "mean_image_recall": MetricFacts(title="text-to-image mean recall, mIR"),
+    "mask_coverage": MetricFacts(title="mask coverage", chance=0.5),
+    "grounding_average_precision": MetricFacts(title="grounding average precision"),
+    "described_ratio": MetricFacts(title="described pixels", is_better_higher=None),
+    **{f"bleu_{n}": MetricFacts(title=f"BLEU-{n}") for n in (1, 2, 3, 4)},
+    "rouge_l": MetricFacts(title="ROUGE-L"),
+    "cider": MetricFacts(title="CIDEr", unit="score"),
+    "meteor": MetricFacts(title="METEOR"),
+    "caption_truth": MetricFacts(title="true captions"),
+    "caption_detail": MetricFacts(title="stated facts per fact of a reference", is_better_higher=None),
+    "caption_parsed": MetricFacts(title="parsed captions"),
+    "swap_accuracy": MetricFacts(title="hard negatives (as in ARO)", chance=0.5),
+    "swap_accuracy_likelihood": MetricFacts(title="hard negatives by likelihood", chance=0.5),
+    "vqa_accuracy": MetricFacts(title="VQA accuracy"),
+    "answer_accuracy": MetricFacts(title="answer accuracy"),
+    "answer_coverage": MetricFacts(title="answer coverage"),
+    "accuracy_top_1": MetricFacts(title="top-1 accuracy"),
+    "accuracy_top_5": MetricFacts(title="top-5 accuracy"),
+    "mean_class_accuracy": MetricFacts(title="mean class accuracy"),
+    "skipped_samples": MetricFacts(title="skipped samples", unit="count", is_better_higher=False),
+}
+"""What evaluations report, by key."""
+
+TRAINING_VALUES: Mapping[str, MetricFacts] = {
+    **{
+        name: MetricFacts(title=facts.title, unit="number", is_better_higher=False)
+        for name, facts in OBJECTIVES.items()
+    },
+    "lr": MetricFacts(title="learning rate", unit="number", is_better_higher=None),
+    "logit_scale": MetricFacts(title="logit scale (inverse temperature)", unit="number", is_better_higher=None),
+    "gradient_norm": MetricFacts(title="gradient norm", unit="number", is_better_higher=None),
+    "images_per_second": MetricFacts(title="images per second", unit="count"),
+    "samples_seen": MetricFacts(title="samples seen", unit="count", is_better_higher=None),
+    "training_seconds": MetricFacts(title="time in training", unit="seconds", is_better_higher=False),
+    "fine_tuning_seconds": MetricFacts(title="time in fine-tuning", unit="seconds", is_better_higher=False),
+}
+"""What training logs beside them, by key."""
+
+PREFIXES: Mapping[str, str] = {
+    VALIDATION: "held-out",
+    "re_ranked_": "re-ranked",
+    "zero_shot_": "zero-shot",
+    "classification_": "fine-tuned",
+}
+"""What keys may begin with, and what it means."""
+
+MOST_FREQUENT = "_most_frequent"
+"""How the keys of the baseline end that always gives the most frequent answer."""
+
+SUFFIXES: Mapping[str, str] = {
+    "_ceiling": "at most",
+    "_largest": "at most",
+    "_color_only": "color-only baseline",
+    "_random": "random baseline",
+    MOST_FREQUENT: "most-frequent baseline",
+    "_colors": "colors",
+    "_shapes": "shapes",
+    "_relation": "relation",
+}
+"""What keys may end with, and what it means."""
+
+TYPE_SUFFIXES: Mapping[str, str] = {"_of_answer_type_": "answers", "_of_question_type_": "questions"}
+"""What stands before the name of a type, which the data gives, at the end of keys."""
+
+
+def metric_facts(key: str) -> MetricFacts | None:
+    """Return what is known of a logged or reported key; None where it is nobody's."""
+    known = METRICS.get(key) or TRAINING_VALUES.get(key)
+    return known or _with_prefix(key) or _with_suffix(key) or _with_type(key)
+
+
+def metric_title(key: str) -> str:
+    """Return what people call a key; of an unknown one its words."""
+    facts = metric_facts(key)
+    return key.replace("_", " ") if facts is None else facts.title
+
+
+def readable(key: str, value: float) -> str:
+    """Return a value as people read it: fractions in percent; of an unknown key the plain number."""
+    facts = metric_facts(key)
+    unit: Unit = "number" if facts is None else facts.unit
+    match unit:
+        case "percent":
+            return f"{100 * value:.1f} %"
+        case "score":
+            return f"{value:.3f}"
+        case "rank" | "count" | "seconds":
+            return f"{value:,.1f}"
+        case "number":
+            return f"{value:.3g}"
+        case unknown:
+            assert_never(unknown)
+
+
+def is_improvement(key: str, difference: float) -> bool | None:
+    """Return whether a difference is one for the better; None where neither way is."""
+    facts = metric_facts(key)
+    if facts is None or facts.is_better_higher is None or difference == 0:
+        return None
+    return (difference > 0) == facts.is_better_higher
+
+
+def _with_prefix(key: str) -> MetricFacts | None:
+    for prefix, said in PREFIXES.items():
+        if key.startswith(prefix) and (facts := metric_facts(key.removeprefix(prefix))) is not None:
+            return replace(facts, title=f"{said} {facts.title}")
+    return None
+
+
+def _with_suffix(key: str) -> MetricFacts | None:
+    for suffix, said in SUFFIXES.items():
+        if key.endswith(suffix) and (facts := metric_facts(key.removesuffix(suffix))) is not None:
+            return replace(facts, title=f"{facts.title}, {said}")
+    return None
+
+
+def _with_type(key: str) -> MetricFacts | None:
+    for suffix, said in TYPE_SUFFIXES.items():
+        base, found, name = key.partition(suffix)
+        if found and (facts := metric_facts(base)) is not None:
+            return replace(facts, title=f"{facts.title}, {said} of type {name}")
+    return None

@@ -1,0 +1,44 @@
+"""The kinds of training: what they are called, which losses they minimize, which metrics tell how good they are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from sycoca.facts.objective_facts import ObjectiveName
+
+TrainingKind = Literal["pretraining", "retrieval", "captioning", "vqa", "classification"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingFacts:
+    """A kind of training."""
+
+    title: str
+    """What it is called."""
+
+    losses: tuple[ObjectiveName, ...]
+    """The losses that it can minimize."""
+
+    metrics: tuple[str, ...]
+    """Keys of the metrics that people look at, where its validation measures them; the most telling first."""
+
+
+_RECALLS = ("text_to_image_recall_at_1", "image_to_text_recall_at_1")
+_PAIRS: tuple[ObjectiveName, ...] = ("contrastive", "captioning", "masked_image")
+
+TRAININGS: Mapping[TrainingKind, TrainingFacts] = {
+    "pretraining": TrainingFacts(title="pretraining", losses=_PAIRS, metrics=(*_RECALLS, "mask_coverage")),
+    "retrieval": TrainingFacts(title="fine-tuning for retrieval", losses=_PAIRS, metrics=_RECALLS),
+    "captioning": TrainingFacts(title="fine-tuning for captioning", losses=_PAIRS, metrics=("cider", *_RECALLS)),
+    "vqa": TrainingFacts(
+        title="fine-tuning for VQA", losses=("answering",), metrics=("vqa_accuracy", "answer_accuracy")
+    ),
+    "classification": TrainingFacts(
+        title="fine-tuning for classification",
+        losses=("classification",),
+        metrics=("accuracy_top_1", "accuracy_top_5"),
+    ),
+}
+
+SHOWN_METRICS: tuple[str, ...] = tuple(dict.fromkeys(key for facts in TRAININGS.values() for key in facts.metrics))
+"""The metrics that progress lines, curves and headlines show, where they are logged."""

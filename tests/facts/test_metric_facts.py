@@ -1,0 +1,123 @@
+"""Every number that an evaluation reports has a row in the table, and every row belongs to some number."""
+
+from collections.abc import Iterator
+from itertools import chain
+
+import pytest
+
+from builders.predictors import SCENES, small_predictor
+from sycoca.data.samples import Question
+from sycoca.evaluation.classification import evaluate_classification
+from sycoca.evaluation.grounding import evaluate_grounding
+from sycoca.evaluation.probe import ProbeTraining, evaluate_probe
+from sycoca.evaluation.report import Report
+from sycoca.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
+from sycoca.evaluation.scene_baselines import evaluate_scene_baselines
+from sycoca.evaluation.scene_captions import evaluate_scene_captions
+from sycoca.evaluation.scene_swaps import evaluate_scene_swaps
+from sycoca.evaluation.vqa_scores import vqa_report
+from sycoca.evaluation.zero_shot import evaluate_zero_shot
+from sycoca.facts.metric_facts import (
+    METRICS,
+    PREFIXES,
+    SUFFIXES,
+    TRAINING_VALUES,
+    TYPE_SUFFIXES,
+    is_improvement,
+    metric_facts,
+    metric_title,
+    readable,
+)
+
+NEEDS_JAVA = {"meteor"}
+
+
+def vqa_reports() -> Iterator[Report]:
+    for references in (("yes",) * 4, ("yes",)):
+        questions = [
+            Question(question="is it?", answers=references, key=f"{n}", answer_type="yes/no", question_type="is")
+            for n in range(2)
+        ]
+        yield vqa_report(questions, ["yes", "no"], listed_answers=["yes", "no"])
+
+
+@pytest.fixture(scope="module")
+def reported() -> set[str]:
+    """Return the keys of all evaluations' reports on scenes."""
+    predictor = small_predictor()
+    labels = tuple(sorted({str(SCENES[index].label) for index in range(len(SCENES))}))
+    classifier = small_predictor(model_num_classes=len(labels), class_names=labels)
+    reports = [
+        evaluate_retrieval(predictor, SCENES, options=RetrievalOptions(re_rank=2)),
+        evaluate_scene_captions(predictor, SCENES),
+        evaluate_scene_swaps(predictor, SCENES),
+        evaluate_scene_baselines(SCENES),
+        evaluate_grounding(predictor, SCENES),
+        evaluate_zero_shot(predictor, SCENES),
+        evaluate_classification(classifier, SCENES),
+        evaluate_probe(predictor, SCENES, training=ProbeTraining(train=SCENES, validation=SCENES)),
+        *vqa_reports(),
+    ]
+    return set(chain.from_iterable(report.metrics for report in reports))
+
+
+def row_of(key: str) -> str | None:
+    """Return the row of a key, found by leaving out what may stand before and behind it."""
+    if key in METRICS or key in TRAINING_VALUES:
+        return key
+    shorter = [
+        *(key.removeprefix(prefix) for prefix in PREFIXES if key.startswith(prefix)),
+        *(key.removesuffix(suffix) for suffix in SUFFIXES if key.endswith(suffix)),
+        *(key.partition(suffix)[0] for suffix in TYPE_SUFFIXES if suffix in key),
+    ]
+    return next((row for row in map(row_of, shorter) if row is not None), None)
+
+
+def test_every_reported_number_has_a_row(reported: set[str]):
+    assert sorted(key for key in reported if metric_facts(key) is None) == []
+
+
+def test_every_row_belongs_to_a_reported_number(reported: set[str]):
+    assert METRICS.keys() - {row_of(key) for key in reported} - NEEDS_JAVA == set()
+
+
+def test_every_suffix_belongs_to_a_reported_number(reported: set[str]):
+    unused = {suffix for suffix in SUFFIXES if not any(key.endswith(suffix) for key in reported)}
+    unused |= {suffix for suffix in TYPE_SUFFIXES if not any(suffix in key for key in reported)}
+    assert unused == set()
+
+
+def test_titles_tell_metrics_apart(reported: set[str]):
+    titles = {key: metric_title(key) for key in reported | METRICS.keys()}
+    assert len(set(titles.values())) == len(titles)
+
+
+def test_keys_are_taken_apart():
+    assert metric_title("validation_text_to_image_recall_at_1") == "held-out text-to-image R@1"
+    assert metric_title("text_to_image_recall_at_1_ceiling") == "text-to-image R@1, at most"
+    assert metric_title("re_ranked_image_to_text_mean_rank") == "re-ranked image-to-text mean rank"
+    title = metric_title("answer_accuracy_of_question_type_what color")
+    assert title == "answer accuracy, questions of type what color"
+    assert metric_title("swap_accuracy_likelihood_colors") == "hard negatives by likelihood, colors"
+    assert metric_title("something_else") == "something else"
+    assert metric_facts("something_else") is None
+
+
+def test_values_are_read_in_their_units():
+    assert readable("text_to_image_recall_at_1", 0.125) == "12.5 %"
+    assert readable("validation_cider", 0.75) == "0.750"
+    assert readable("image_to_text_mean_rank", 1234.56) == "1,234.6"
+    assert readable("skipped_samples", 2.0) == "2.0"
+    assert readable("training_seconds", 61.25) == "61.2"
+    assert readable("validation_contrastive", 2.3456) == "2.35"
+    assert readable("something_else", 0.5) == "0.5"
+
+
+def test_which_way_is_better():
+    assert is_improvement("accuracy_top_1", 0.1) is True
+    assert is_improvement("accuracy_top_1", -0.1) is False
+    assert is_improvement("re_ranked_text_to_image_median_rank", -1.0) is True
+    assert is_improvement("validation_captioning", 0.5) is False
+    assert is_improvement("described_ratio", 0.5) is None
+    assert is_improvement("accuracy_top_1", 0.0) is None
+    assert is_improvement("something_else", 1.0) is None
