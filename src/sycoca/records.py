@@ -43,13 +43,13 @@ class CachedContrastiveGradients:
     loss: Float[Tensor, ""]
     """This micro-batch's contribution to the loss."""
 
-    by_image_embeds: Float[Tensor, "batch embed"]
+    grad_image_embeds: Float[Tensor, "batch embed"]
     """Gradient with respect to this micro-batch's image embeddings."""
 
-    by_text_embeds: Float[Tensor, "batch embed"]
+    grad_text_embeds: Float[Tensor, "batch embed"]
     """Gradient with respect to its text embeddings."""
 
-    by_logit_scale: Float[Tensor, " 1"]
+    grad_logit_scale: Float[Tensor, " 1"]
     """Its contribution to the gradient with respect to the logit scale."""
 
 

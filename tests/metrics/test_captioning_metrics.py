@@ -43,7 +43,7 @@ def test_a_small_set_scores_as_pycocoevalcap_says():
     )
 
 
-def test_bleu_is_made_of_what_images_contribute():
+def test_bleu_counts_by_hand():
     values = score_captions(tokenize(CANDIDATES, REFERENCES)).per_image()
     assert values["bleu_length"] == [8, 8, 6, 0, 8]
     # The closest reference, of two as close the shorter.
@@ -60,7 +60,7 @@ def test_a_set_without_any_match_is_nearly_zero():
     assert 0 < metrics["bleu_1"] < 1e-12
 
 
-def test_runs_of_words_are_counted():
+def test_ngrams_are_counted():
     assert count_ngrams(["a", "b", "a"]) == {
         ("a",): 2, ("b",): 1, ("a", "b"): 1, ("b", "a"): 1, ("a", "b", "a"): 1,
     }  # fmt: skip
@@ -138,11 +138,11 @@ def test_meteor_scores_as_pycocoevalcap_says():
     assert meteor(captions.candidates, captions.references) == pytest.approx(0.3928018102511967, abs=1e-12)
 
 
-def test_meteor_says_what_is_missing(monkeypatch: pytest.MonkeyPatch):
+def test_meteor_names_the_missing_dependency(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sycoca.metrics.meteor.find_spec", lambda _: None)
     assert why_no_meteor() == "not computed: pycocoevalcap is not installed (pip install 'sycoca[captions]')"
 
 
-def test_of_two_references_as_close_the_shorter_counts():
+def test_of_two_equally_close_references_the_shorter_counts():
     captions = tokenize(["two words"], [["one two three", "one"]])
     assert score_captions(captions).per_image()["bleu_reference_length"] == [1]

@@ -40,7 +40,7 @@ def test_frequent_classes_count_no_more_than_rare_ones():
     ]
 
 
-def test_mistakes_are_counted_and_what_is_right_is_none():
+def test_confusions_are_counted():
     predicted, labels = torch.tensor([1, 1, 2, 0, 0]), torch.tensor([0, 0, 0, 0, 3])
     assert most_frequent_mistakes(predicted, labels, most=2) == [(0, 1, 2), (0, 2, 1)]
     assert len(most_frequent_mistakes(predicted, labels, most=9)) == 3

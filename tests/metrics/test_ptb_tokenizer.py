@@ -6,7 +6,7 @@ import pytest
 from sycoca.metrics.ptb_tokenizer import tokenize_captions
 
 ORACLE = json.loads(Path(__file__).with_name("ptb_tokens.json").read_text(encoding="utf-8"))
-"""What Stanford's program makes of awkward texts: every rule wins somewhere in them."""
+"""Outputs of Stanford's program for difficult texts, in which every rule matches somewhere."""
 
 
 @pytest.mark.parametrize(("text", "tokens"), ORACLE["texts"])
@@ -20,7 +20,7 @@ def test_the_next_line_decides_about_a_last_period(text: str, following: str, to
 
 
 @pytest.mark.parametrize(("text", "tokens"), ORACLE["last"])
-def test_the_last_line_has_nothing_behind_it(text: str, tokens: str):
+def test_the_last_caption_has_no_next_line(text: str, tokens: str):
     assert tokenize_captions(["x", text])[1] == tokens
 
 
@@ -28,6 +28,6 @@ def test_line_ends_within_a_caption_are_spaces():
     assert tokenize_captions(["a dog\r\nruns\u2028fast", "x"]) == ["a dog runs fast", "x"]
 
 
-def test_nothing_stays_of_an_empty_caption():
+def test_an_empty_caption_has_no_tokens():
     assert tokenize_captions(["", " . ", "!"]) == ["", "", ""]
     assert tokenize_captions([]) == []

@@ -91,7 +91,7 @@ def test_ranks_worked_out_by_hand():
     assert ranks.text_to_image.tolist() == [2, 1, 3, 2]
 
 
-def test_embeddings_that_are_all_the_same_find_nothing():
+def test_constant_embeddings_have_recall_zero():
     same = torch.ones(20, 4)
     metrics = retrieval_metrics(retrieval_ranks(same, same, torch.arange(20)))
     assert metrics["text_to_image_recall_at_10"] == metrics["image_to_text_recall_at_10"] == 0.0
@@ -119,7 +119,7 @@ def test_metrics_worked_out_by_hand():
 
 
 @pytest.mark.parametrize("broken", ["image", "text"])
-def test_refuses_numbers_that_are_none(broken: str):
+def test_refuses_embeddings_that_are_not_finite(broken: str):
     embeds = {"image": torch.ones(2, 3), "text": torch.ones(2, 3)}
     embeds[broken][1, 1] = float("nan")
     with pytest.raises(ValueError, match=f"{broken} embeddings are not finite"):
@@ -138,6 +138,6 @@ def test_refuses_a_caption_of_no_image():
         retrieval_ranks(torch.ones(2, 2), torch.ones(3, 2), torch.tensor([0, 1, -1]))
 
 
-def test_refuses_to_take_no_candidates():
+def test_refuses_zero_candidates():
     with pytest.raises(ValueError, match="at least 1 candidate"):
         first_candidates(torch.ones(2, 2), torch.ones(2, 2), torch.arange(2), 0)

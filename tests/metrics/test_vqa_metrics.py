@@ -47,7 +47,7 @@ def test_normalization_step_by_step(text: str, expected: str):
 
 
 def slow_vqa_accuracy(answer: str, annotators: list[str]) -> float:
-    """Take the annotators away one by one, as the paper says it."""
+    """Leave out the annotators one by one, as in the paper."""
     if len({text.strip() for text in annotators}) > 1:
         answer, annotators = normalize_answer(answer), [normalize_answer(text) for text in annotators]
     scores = []
@@ -70,7 +70,7 @@ def test_ten_annotators_give_the_known_steps():
     assert leave_one_out_accuracy(0, 4) == 0.0
 
 
-def test_where_annotators_agree_nothing_is_normalized():
+def test_answers_are_not_normalized_where_annotators_agree():
     rule = AnnotatorRule()
     assert rule.accuracy("a cat\n", ["a cat "] * 10) == 1.0
     assert rule.accuracy("cat", ["a cat"] * 10) == 0.0
@@ -101,7 +101,7 @@ def test_one_reference_and_sets():
         rule.accuracy("lamp", [])
 
 
-def test_best_answers_are_right_and_spelled_as_the_references():
+def test_best_answers_are_correct_and_spelled_as_in_the_references():
     annotators = ["The cat", "cat", "dog", "The cat", "dog"]
     assert AnnotatorRule().best_answer(annotators) == "The cat"
     assert MemberRule().best_answer(["table", "red_book", "Table"]) == "red_book, table"
@@ -127,7 +127,7 @@ def test_which_rule_a_data_set_gets():
             answer_rule(references)
 
 
-def test_answer_lists_count_after_normalization_and_order_ties_by_the_alphabet():
+def test_answer_lists_count_normalized_answers_and_order_ties_alphabetically():
     answers = ["no", "Yes", "yes", "yes", "blue", "two", "2", "cup, mug", "mug, cup"]
     assert most_frequent_answers(answers, MemberRule()) == ["yes", "2", "cup, mug", "blue", "no"]
     assert most_frequent_answers(reversed(answers), MemberRule(), 2) == ["yes", "2"]

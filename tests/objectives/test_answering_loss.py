@@ -15,14 +15,14 @@ def test_binary_cross_entropy_is_summed_over_answers():
     assert loss.item() == pytest.approx(entropies.sum().item() / 2)
 
 
-def test_with_cross_entropy_answers_compete_for_shares():
+def test_cross_entropy_normalizes_targets_over_answers():
     log_probs = LOGITS.log_softmax(1)
     expected = -(log_probs[0, 0] / 1.3 + log_probs[0, 2] * 0.3 / 1.3 + (log_probs[1, 0] + log_probs[1, 1]) / 2)
     assert answering_loss(LOGITS, TARGETS, 2, "cross_entropy").item() == pytest.approx(expected.item() / 2, rel=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["binary_cross_entropy", "cross_entropy"])
-def test_shares_of_micro_batches_add_up(kind):
+def test_losses_of_micro_batches_sum_to_that_of_the_batch(kind):
     whole = answering_loss(LOGITS, TARGETS, 2, kind)
     parts = sum(answering_loss(LOGITS[i : i + 1], TARGETS[i : i + 1], 2, kind) for i in range(2))
     torch.testing.assert_close(parts, whole)

@@ -6,7 +6,7 @@ from sycoca.objectives.classification import classification_loss
 from sycoca.objectives.drop_path import residual_factors
 
 
-def test_blocks_are_dropped_as_often_as_asked_and_the_mean_stays():
+def test_blocks_are_dropped_at_the_given_rate_and_the_mean_is_kept():
     factors = residual_factors(torch.arange(4000), depth=3, rate=0.4)
     assert factors.shape == (4000, 3, 2)
     assert (factors[:, 0] == 1).all()
@@ -17,13 +17,13 @@ def test_blocks_are_dropped_as_often_as_asked_and_the_mean_stays():
         assert dropped[:, 0].ne(dropped[:, 1]).any()
 
 
-def test_an_image_is_drawn_for_by_its_key_alone():
+def test_factors_depend_on_the_images_key_alone():
     keys = torch.tensor([5, 9, 2])
     whole = residual_factors(keys, depth=4, rate=0.5)
     assert torch.equal(whole[1:2], residual_factors(keys[1:2], depth=4, rate=0.5))
 
 
-def test_factors_of_one_change_nothing_and_of_zero_leave_all_blocks_out(config):
+def test_factors_of_one_change_nothing_and_of_zero_drop_all_blocks(config):
     encoder = ImageEncoder(config.image_encoder, config.embed_dim).double()
     images = torch.randn(2, 3, 16, 16).double()
     _, plain = encoder(images)
@@ -38,7 +38,7 @@ def test_factors_of_one_change_nothing_and_of_zero_leave_all_blocks_out(config):
     torch.testing.assert_close(one_left_out[0], before_blocks[0])
 
 
-def test_attention_and_mlp_have_factors_of_their_own(config):
+def test_attention_and_mlp_have_separate_factors(config):
     encoder = ImageEncoder(config.image_encoder, config.embed_dim).double()
     images = torch.randn(1, 3, 16, 16).double()
     only_attention, only_mlp = torch.zeros(2, 1, 2, 2)
@@ -61,7 +61,7 @@ def _patches(x):
     return x[:, 1:]
 
 
-def test_cross_entropy_by_hand_is_shared_out_over_the_global_batch():
+def test_cross_entropy_by_hand_is_divided_by_the_global_batch():
     logits = torch.tensor([[0.0, 0.0], [1.0, 0.0]]).double()
     targets = torch.tensor([[0.5, 0.5], [0.0, 1.0]])
     log_half, log_second = torch.tensor(0.5).log(), logits[1].log_softmax(0)[1]

@@ -15,7 +15,7 @@ def test_contrastive_equals_the_slow_version():
     assert loss.item() == pytest.approx(slow.contrastive(images, texts, 7.0))
 
 
-def test_contrastive_of_ranks_adds_up_to_that_of_one():
+def test_contrastive_losses_of_ranks_sum_to_that_of_one_process():
     images, texts = (F.normalize(torch.randn(6, 4, dtype=torch.float64), dim=-1) for _ in range(2))
     scale, shares = torch.tensor([7.0], dtype=torch.float64), []
     for rank in range(3):
@@ -30,7 +30,7 @@ def test_contrastive_of_ranks_adds_up_to_that_of_one():
     torch.testing.assert_close(torch.stack(shares).sum(), expected)
 
 
-def test_perfect_alignment_costs_what_the_temperature_says():
+def test_loss_of_perfect_alignment_follows_from_the_temperature():
     embeds = torch.eye(3)
     loss = contrastive_loss(embeds, embeds, torch.tensor([2.0]), 3, Ranks())
     assert loss.item() == pytest.approx(-2 + torch.tensor([2.0, 0.0, 0.0]).exp().sum().log().item())

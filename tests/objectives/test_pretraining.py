@@ -39,7 +39,7 @@ def test_all_three_equal_their_slow_versions(model: SyCoCa, make_batch: BatchMak
 
 
 def micro_batches(batch: ImageTextBatch, size: int) -> list[ImageTextBatch]:
-    """Cut a batch, each part trimmed to its own longest caption; the totals stay the whole batch's."""
+    """Split a batch into micro-batches, each padded to its own longest caption; the totals are the whole batch's."""
     parts = []
     for start in range(0, len(batch.images), size):
         rows = slice(start, start + size)
@@ -57,7 +57,7 @@ def micro_batches(batch: ImageTextBatch, size: int) -> list[ImageTextBatch]:
 
 
 @pytest.mark.parametrize("strategy", ["attentive", "random", "inverse"])
-def test_captioning_and_reconstruction_do_not_depend_on_how_the_batch_is_cut(model, make_batch, strategy):
+def test_captioning_and_reconstruction_do_not_depend_on_micro_batches(model, make_batch, strategy):
     batch, masking = make_batch(batch=8), MaskingConfig(strategy=strategy)
     objectives = ObjectivesConfig(contrastive_weight=0.0)
 

@@ -1,1 +1,1 @@
-"""Numbers from arrays; no model, no data."""
+"""Metrics computed from arrays and texts; no model, no data sets."""

@@ -11,28 +11,28 @@ from sycoca.metrics.ngrams import LONGEST_NGRAM, Ngram
 
 _TINY = 1e-15
 _SMALL = 1e-9
-"""coco-caption adds these to matches and totals: nothing divides by zero, and BLEU without a match is not quite 0."""
+"""coco-caption adds these to matches and totals to avoid division by zero, so BLEU without a match is not exactly 0."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BleuCounts:
-    """What one caption, or a whole set, contributes to BLEU."""
+    """The n-gram counts of one caption, or of a set, that BLEU is computed from."""
 
     matches: tuple[int, ...]
-    """Runs of 1, 2, 3 and 4 words that a reference has too, each at most as often as the reference that has most."""
+    """Number of matching n-grams for n = 1 to 4, clipped to the maximum count in any one reference."""
 
     totals: tuple[int, ...]
-    """Runs of 1, 2, 3 and 4 words."""
+    """Number of n-grams for n = 1 to 4."""
 
     length: int
     """Words of the caption."""
 
     reference_length: int
-    """Words of the reference whose length is closest, of two the shorter."""
+    """Words of the reference with the closest length; of two, the shorter."""
 
 
 def bleu_counts(candidate: Counter[Ngram], references: Sequence[Counter[Ngram]]) -> BleuCounts:
-    """Compare one caption with its references, all as counted runs of words."""
+    """Return the counts of one caption against its references, all given as n-gram counts."""
     largest: dict[Ngram, int] = {}
     for reference in references:
         for ngram, count in reference.items():
@@ -52,23 +52,23 @@ def bleu_counts(candidate: Counter[Ngram], references: Sequence[Counter[Ngram]])
 
 
 def num_words(ngrams: Counter[Ngram]) -> int:
-    """Return how many words a caption has whose runs of words were counted."""
+    """Return the number of words of a caption, given its n-gram counts."""
     return sum(count for ngram, count in ngrams.items() if len(ngram) == 1)
 
 
 def bleu_columns(counts: Sequence[BleuCounts]) -> dict[str, list[int]]:
     """Return the counts of several captions by name: ``bleu_matches_1`` to ``_4``, ``bleu_total_1`` and so on."""
     columns: dict[str, list[int]] = {}
-    for place in range(LONGEST_NGRAM):
-        columns[f"bleu_matches_{place + 1}"] = [own.matches[place] for own in counts]
-        columns[f"bleu_total_{place + 1}"] = [own.totals[place] for own in counts]
+    for i in range(LONGEST_NGRAM):
+        columns[f"bleu_matches_{i + 1}"] = [own.matches[i] for own in counts]
+        columns[f"bleu_total_{i + 1}"] = [own.totals[i] for own in counts]
     columns["bleu_length"] = [own.length for own in counts]
     columns["bleu_reference_length"] = [own.reference_length for own in counts]
     return columns
 
 
 def corpus_bleu(sums: Mapping[str, Float[np.ndarray, " sets"]]) -> dict[str, Float[np.ndarray, " sets"]]:
-    """Return ``bleu_1`` to ``bleu_4`` of sets of captions, each set's counts (`bleu_columns`) added up."""
+    """Return ``bleu_1`` to ``bleu_4`` of sets of captions, from the summed counts (`bleu_columns`) of each set."""
     ratio = (sums["bleu_length"] + _TINY) / (sums["bleu_reference_length"] + _SMALL)
     brevity_penalty = np.exp(np.minimum(0.0, 1 - 1 / ratio))
     scores, product = {}, np.ones_like(ratio)

@@ -1,4 +1,4 @@
-"""Captions against their references: BLEU, ROUGE-L and CIDEr-D as coco-caption computes them, in pure Python."""
+"""Caption metrics: BLEU, ROUGE-L and CIDEr-D as coco-caption computes them, in pure Python."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class TokenizedCaptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaptionScores:
-    """What each image contributes, image by image."""
+    """The scores of each image's caption."""
 
     bleu: list[BleuCounts]
     rouge_l: list[float]
@@ -71,7 +71,7 @@ def score_captions(captions: TokenizedCaptions) -> CaptionScores:
     return CaptionScores(
         bleu=[bleu_counts(candidate, own) for candidate, own in zip(candidates, references, strict=True)],
         rouge_l=[
-            # coco-caption cuts at spaces here, so an empty caption has one word and a phone number is one.
+            # coco-caption splits at single spaces here: an empty caption has one word, a phone number is one word.
             rouge_l(candidate.split(" "), [reference.split(" ") for reference in own])
             for candidate, own in zip(captions.candidates, captions.references, strict=True)
         ],

@@ -1,4 +1,4 @@
-"""CIDEr-D, which coco-caption calls CIDEr (Vedantam et al., CVPR 2015): rare words count more than frequent ones."""
+"""CIDEr-D, which coco-caption calls CIDEr (Vedantam et al., CVPR 2015): TF-IDF similarity of n-grams."""
 
 import math
 from collections import Counter
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from sycoca.metrics.ngrams import LONGEST_NGRAM, Ngram
 
 _SIGMA = 6.0
-"""How far apart lengths may be."""
+"""Standard deviation of the Gaussian length penalty."""
 
 _SCALE = 10.0
-"""CIDEr-D is ten times a mean cosine."""
+"""CIDEr-D is the mean cosine times 10."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Vector:
-    """A caption as weights of its runs of words."""
+    """The TF-IDF weights of a caption's n-grams."""
 
     weights: dict[Ngram, float]
     norms: list[float]
@@ -26,8 +26,8 @@ class _Vector:
 def cider(candidates: Sequence[Counter[Ngram]], references: Sequence[Sequence[Counter[Ngram]]]) -> list[float]:
     """Return each image's score; the set's is their mean.
 
-    Captions are given as counted runs of words. How rare a run is, is counted in the references of these images: scores
-    of other sets do not compare.
+    Captions are given as n-gram counts. Document frequencies are those of these images' references, so scores of
+    different sets are not comparable.
     """
     frequencies = Counter(ngram for own in references for ngram in set().union(*own))
     log_images = math.log(len(references))
@@ -43,7 +43,7 @@ def _vector(ngrams: Counter[Ngram], rarity: dict[Ngram, float], unseen: float) -
     squares = [0.0] * LONGEST_NGRAM
     for ngram, weight in weights.items():
         squares[len(ngram) - 1] += weight * weight
-    # As in coco-caption, a caption's length is its number of pairs of words.
+    # As in coco-caption, a caption's length is its number of bigrams.
     length = sum(count for ngram, count in ngrams.items() if len(ngram) == 2)
     return _Vector(weights=weights, norms=[math.sqrt(square) for square in squares], length=length)
 

@@ -1,4 +1,4 @@
-"""Accuracy of classification: top-1, top-5, the mean over classes, and what is taken for what."""
+"""Classification metrics: top-1 and top-5 accuracy, mean class accuracy, and the most frequent confusions."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -8,39 +8,39 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 TOP = (1, 5)
-"""The ranks that the field reports."""
+"""The usual k of top-k accuracy."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassAccuracy:
-    """The share of a class's images that were put into it."""
+    """The top-1 accuracy within a class."""
 
     label: int
-    """The class, as its column among the scores."""
+    """The class, as its column in the scores."""
 
     num_images: int
-    """Images that belong to it."""
+    """Images of the class."""
 
     accuracy: float
-    """Share of them that score highest for it, 0 to 1."""
+    """Fraction of them that are classified correctly, 0 to 1."""
 
 
 def class_ranks(scores: Float[Tensor, "images classes"], labels: Int[Tensor, " images"]) -> Int[Tensor, " images"]:
-    """Return the place of each image's own class, 1 being first; a tie counts against it.
+    """Return the rank of each image's true class, from 1; ties count against it.
 
-    Raises ValueError for scores that are not finite, since nothing would be ranked before them.
+    Raises ValueError for scores that are not finite: NaN would be ranked first.
     """
     if not bool(scores.isfinite().all()):
         raise ValueError("scores of classes are not finite: the model has diverged, nothing can be ranked")
-    # The class itself scores as high as itself, hence the count starts at 1.
+    # The true class is counted, too, so ranks start at 1.
     return (scores >= scores.gather(1, labels[:, None])).sum(1)
 
 
 def accuracy_metrics(ranks: Int[Tensor, " images"], labels: Int[Tensor, " images"]) -> dict[str, float]:
-    """Return ``accuracy_top_1``, ``accuracy_top_5`` and ``mean_class_accuracy``, shares 0 to 1.
+    """Return ``accuracy_top_1``, ``accuracy_top_5`` and ``mean_class_accuracy``, 0 to 1.
 
-    The last is the mean over classes of the accuracy within the class, so that frequent classes count no more than
-    rare ones; classes without image are left out of it. With five classes or fewer the top 5 is 1 by its meaning.
+    The last is the mean over classes of the accuracy within the class, so that frequent and rare classes count the
+    same; classes without images are left out. With five classes or fewer, top-5 accuracy is 1 by definition.
     """
     per_class = accuracy_per_class(ranks, labels)
     return {
@@ -66,9 +66,9 @@ def accuracy_per_class(ranks: Int[Tensor, " images"], labels: Int[Tensor, " imag
 def most_frequent_mistakes(
     predicted: Int[Tensor, " images"], labels: Int[Tensor, " images"], most: int
 ) -> list[tuple[int, int, int]]:
-    """Return up to ``most`` mistakes as (true class, predicted class, times), the most frequent first.
+    """Return up to ``most`` confusions as (true class, predicted class, count), the most frequent first.
 
-    Equally frequent ones come in the order of their classes.
+    Equally frequent ones are in the order of their classes.
     """
     pairs = Counter(
         (true, taken) for true, taken in zip(labels.tolist(), predicted.tolist(), strict=True) if true != taken

@@ -1,4 +1,4 @@
-"""How well patch scores point at what a caption describes, where the truth is known."""
+"""How well patch scores localize what a caption describes, where the ground truth is known."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -10,9 +10,9 @@ from sycoca.precision import at_least_float32
 def mask_coverage(
     is_chosen: Bool[Tensor, "batch patches"], described: Float[Tensor, "batch patches"]
 ) -> Float[Tensor, " batch"]:
-    """Return the share of the described pixels that lie inside the chosen patches, 0 to 1.
+    """Return the fraction of the described pixels that lie inside the chosen patches, 0 to 1.
 
-    ``described`` is the described share of each patch's pixels. Raises ValueError where nothing is described.
+    ``described`` is the described fraction of each patch's pixels. Raises ValueError where nothing is described.
     """
     described = _checked(described)
     return (described * is_chosen).sum(1) / described.sum(1)
@@ -30,11 +30,11 @@ def largest_mask_coverage(described: Float[Tensor, "batch patches"], num_chosen:
 def grounding_average_precision(
     scores: Float[Tensor, "batch patches"], described: Float[Tensor, "batch patches"]
 ) -> Float[Tensor, " batch"]:
-    """Return the average precision of finding the described pixels, each scored as its patch is, 0 to 1.
+    """Return the average precision of retrieving the described pixels, each with its patch's score, 0 to 1.
 
-    Average precision as usual: the sum over thresholds of (gain in recall x precision), pixels of equal score
-    entering together. By chance it is about the described share of the image; 1 is out of reach where patches are
-    described in part. Raises ValueError where nothing is described.
+    It is the sum over thresholds of (gain in recall x precision); pixels of equal score enter together. Chance is about
+    the described fraction of the image; 1 cannot be reached where patches are partly described. Raises ValueError where
+    nothing is described.
     """
     described = _checked(described)
     order = scores.argsort(dim=1, descending=True)
@@ -50,5 +50,5 @@ def grounding_average_precision(
 def _checked(described: Float[Tensor, "batch patches"]) -> Float[Tensor, "batch patches"]:
     if not bool((described.sum(1) > 0).all()):
         row = int((described.sum(1) <= 0).nonzero()[0])
-        raise ValueError(f"sample {row} has no described pixels, so there is nothing to find")
+        raise ValueError(f"sample {row} has no described pixels, so there is nothing to localize")
     return at_least_float32(described)

@@ -1,4 +1,4 @@
-"""METEOR 1.5 through the Java program that pycocoevalcap brings along (Denkowski and Lavie, 2014)."""
+"""METEOR 1.5 by the Java program in pycocoevalcap (Denkowski and Lavie, 2014)."""
 
 import shutil
 import subprocess
@@ -12,11 +12,11 @@ SPICE_NOT_COMPUTED = (
     "not computed: not built in, since its parser's models (stanford-corenlp-3.6.0-models.jar) come with no package "
     "and nothing is downloaded"
 )
-"""Why SPICE is missing."""
+"""Why SPICE is not computed."""
 
 
 def why_no_meteor() -> str | None:
-    """Return why METEOR cannot be computed on this machine, None where it can."""
+    """Return why METEOR cannot be computed on this machine; None where it can."""
     if _folder() is None:
         return "not computed: pycocoevalcap is not installed (pip install 'sycoca[captions]')"
     if shutil.which("java") is None:
@@ -25,7 +25,7 @@ def why_no_meteor() -> str | None:
 
 
 def meteor(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """Return METEOR of a whole set of tokenized captions, which is no mean over images.
+    """Return METEOR of a whole set of tokenized captions; it is not a mean over images.
 
     Raises OSError where the Java program fails.
     """
@@ -41,7 +41,7 @@ def meteor(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> fl
             _answer(program, f"SCORE ||| {' ||| '.join(own)} ||| {_plain(candidate)}")
             for candidate, own in zip(candidates, references, strict=True)
         ]
-        # One line for every caption, then that of the set.
+        # One line for each caption, then one for the set.
         answers = [_answer(program, " ||| ".join(["EVAL", *statistics]))]
         answers += [_read(program) for _ in candidates]
         assert program.stdin is not None
@@ -68,12 +68,12 @@ def _read(program: "subprocess.Popen[str]") -> str:
 
 
 _FAILED = (
-    f"METEOR's program ended before its time; try it: java {' '.join(_ARGUMENTS)} in pycocoevalcap's folder meteor"
+    f"METEOR's program ended unexpectedly; try to run java {' '.join(_ARGUMENTS)} in pycocoevalcap's folder meteor"
 )
 
 
 def _plain(candidate: str) -> str:
-    # As pycocoevalcap sends it: bars are the separator.
+    # As in pycocoevalcap: bars are the separator.
     return candidate.replace("|||", "").replace("  ", " ")
 
 

@@ -1,7 +1,7 @@
-"""What a token of the Penn Treebank convention looks like: the classes of Stanford CoreNLP 3.4.1's PTBTokenizer.
+"""Token rules of the Penn Treebank convention, as in Stanford CoreNLP 3.4.1's PTBTokenizer.
 
-Caption metrics are defined by that program's behavior; the tests compare with it. As there, the rule that reaches
-furthest wins, of several the first; a character class means its very characters, spelled-out words mean any case.
+Caption metrics are defined by that program's behavior; the tests compare with it. As there, the longest match wins, of
+equally long ones the first; character classes are case-sensitive, spelled-out words are not.
 """
 
 import functools
@@ -29,7 +29,7 @@ Action = Literal[
     "greater",
     "bracket",
 ]
-"""How a matched piece of text becomes a token."""
+"""How a match becomes a token."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,13 +37,13 @@ class Rule:
     """One class of tokens."""
 
     token: str
-    """What it looks like, as a regular expression."""
+    """Regular expression of the token."""
 
     ahead: str = ""
-    """What must follow; its length counts when rules compete, its text stays where it is."""
+    """Lookahead: what must follow. Its length counts in the longest match, but it is not consumed."""
 
     action: Action = "keep"
-    """How it is written."""
+    """How the match becomes a token."""
 
 
 _SPACE_OR_LINE = rf"[{SPACES}\r\n\u0085\u2028\u2029\u000B\u000C]"
@@ -93,7 +93,7 @@ _PATH = r"(?:/[^ \t\n\f\r\"<>|()]+[^ \t\n\f\r\"<>|.!?(){},\-])?"
 
 @functools.cache
 def rules() -> tuple[Rule, ...]:
-    """Return every rule in the order in which they win when several reach equally far."""
+    """Return all rules, in the order of precedence among equally long matches."""
     letter, digit = letters(), digits()
     alphanumeric = rf"[{letter}{digit}]"
     in_word = rf"(?:[{letter}\u00AD{MARKS}]|(?ai:&[aeiou](?:acute|grave|uml);))"

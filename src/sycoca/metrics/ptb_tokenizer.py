@@ -1,6 +1,6 @@
-"""Captions as the official caption metrics see them: Penn Treebank tokens in lower case, without punctuation.
+"""The tokenizer of the official caption metrics: Penn Treebank tokens in lower case, without punctuation.
 
-Equal to what pycocoevalcap gets from Stanford CoreNLP 3.4.1 (``PTBTokenizer -preserveLines -lowerCase``), without Java.
+Its output equals that of Stanford CoreNLP 3.4.1 in pycocoevalcap (``PTBTokenizer -preserveLines -lowerCase``).
 """
 
 import functools
@@ -12,7 +12,7 @@ from sycoca.metrics.ptb_characters import SPACES
 from sycoca.metrics.ptb_rules import ABBREVIATION, Action, rules
 
 _PUNCTUATION = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
-"""Tokens that are left out; brackets are written as words (-lrb-) and stay, as in coco-caption."""
+"""Tokens that are removed; brackets are kept as words (-lrb-), as in coco-caption."""
 
 _LINE_ENDS = re.compile("[\r\n\u000b\u000c\u2028\u2029]")
 _SPACES = re.compile(f"[{SPACES}]+")
@@ -32,8 +32,8 @@ _QUOTES |= dict.fromkeys("\u0093\u201c\u00ab", "``") | dict.fromkeys("\u0094\u20
 def tokenize_captions(captions: Sequence[str]) -> list[str]:
     """Return each caption's tokens, joined by spaces.
 
-    Line ends within a caption count as spaces. Captions stand in one text, line by line, as in the original: whether a
-    last "b." keeps its period depends on the next line.
+    Line ends within a caption count as spaces. As in the original, captions are lines of one text: whether a final "b."
+    keeps its period depends on the next line.
     """
     lines = [_LINE_ENDS.sub(" ", caption) for caption in captions]
     seen = [f"{line}\n{following}" for line, following in pairwise(lines)] + lines[-1:]
@@ -41,7 +41,7 @@ def tokenize_captions(captions: Sequence[str]) -> list[str]:
 
 
 def _words(text: str, end: int) -> Iterator[str]:
-    """Return the words of the first ``end`` characters; what stands behind them may decide about the last ones."""
+    """Return the words of the first ``end`` characters; the text after them can affect the last word."""
     words = (token.lower() for token in _tokens(text, end))
     return (word for word in words if word not in _PUNCTUATION)
 
@@ -55,8 +55,8 @@ def _tokens(text: str, end: int) -> Iterator[str]:
 
 
 def _plain_words(text: str, position: int) -> tuple[list[str], int] | None:
-    # Nearly all of a caption. No rule but that of words reaches over letters and the space or comma behind them, and
-    # none but those of words and abbreviations over the last word of a line.
+    # A fast path for most of a caption. Only the rule for words can match letters followed by a space or comma, and
+    # only the rules for words and abbreviations the last word of a line.
     if text[position] == " ":
         spaces = _SPACES.match(text, position)
         assert spaces is not None, "a space is one of the spaces"
@@ -80,7 +80,7 @@ def _rare_token(text: str, position: int) -> tuple[list[str], int]:
         if match is not None and match.end(2) > furthest:
             furthest, action, piece = match.end(2), its_action, match[1]
     if action is None:
-        return [], 1  # a character that no rule knows, such as an emoji, is left out
+        return [], 1  # a character without a rule, such as an emoji, is removed
     token, num_used = _ACTIONS[action](piece)
     return ([token] if token else []), num_used
 
@@ -91,7 +91,7 @@ def _patterns() -> list[tuple[re.Pattern[str], Action]]:
 
 
 Spelling = Callable[[str], tuple[str, int]]
-"""A piece of text -> the token, empty for none, and how much of the piece it uses up."""
+"""A match -> the token, empty for none, and the number of characters that it consumes."""
 
 
 def _used_up(spell: Callable[[str], str]) -> Spelling:

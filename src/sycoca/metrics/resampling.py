@@ -1,4 +1,4 @@
-"""How far metrics would move with other test items: percentile bootstrap (Efron, Annals of Statistics 7, 1979)."""
+"""Confidence intervals of metrics by percentile bootstrap over test items (Efron, Annals of Statistics 7, 1979)."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -13,29 +13,29 @@ NUM_RESAMPLES = 2000
 """Enough for the ends of a 95 % interval."""
 
 Values = Mapping[str, Float[np.ndarray, " items"]]
-"""By name what every item contributes."""
+"""Values of every item, by name."""
 
 Kinds = Mapping[str, Int[np.ndarray, " items_of_kind"]]
-"""By name which items are of a kind, by place; at least one."""
+"""Indices of the items of each kind, by name; at least one per kind."""
 
 NO_KINDS: Kinds = MappingProxyType({})
-"""All items are of one kind."""
+"""Items are not divided into kinds."""
 
 Weights = Float[np.ndarray, "resamples items"]
 """How often each item occurs in each resample."""
 
 _NUMBERS_AT_ONCE = 4_000_000
-"""Weights in memory at a time: 32 MB."""
+"""Number of weights in memory at a time: 32 MB."""
 
 
 def metrics_of_items(
     values: Values, weights: Weights, kinds: Kinds = NO_KINDS
 ) -> dict[str, Float[np.ndarray, " resamples"]]:
-    """Return every metric that follows from what items contribute, for each row of weights.
+    """Return every metric that can be computed from the items' values, for each row of weights.
 
-    Every name is a mean over items, and with the name of a kind behind it the mean over the items of that kind: not a
-    number where a resample has none. From some of them more follows: ``..._median_rank`` from ranks, mean recalls from
-    the recalls, BLEU from its counts, ``caption_detail`` from facts, ``mean_class_accuracy`` from hits and classes.
+    Every name is a mean over items; with the name of a kind as suffix, the mean over the items of that kind, NaN where
+    a resample has none. Other metrics derive from these: ``..._median_rank`` from ranks, mean recalls from recalls,
+    BLEU from its counts, ``caption_detail`` from facts, ``mean_class_accuracy`` from hits and classes.
     """
     num_items = weights.sum(axis=1)
     sums = {name: weights @ column for name, column in values.items()}
@@ -65,8 +65,8 @@ def bootstrap(
 ) -> dict[str, Float[np.ndarray, " resamples"]]:
     """Return the statistic of resamples of the items, drawn with replacement.
 
-    ``clusters`` names what each item belongs to: items of one cluster (the captions of an image) are drawn together,
-    for they are no independent witnesses. The draws depend on the seed and the number of clusters alone.
+    ``clusters`` names the cluster of each item: items of one cluster (the captions of an image) are drawn together,
+    since they are not independent. The draws depend only on the seed and the number of clusters.
     """
     cluster_of_item = np.unique(np.asarray(clusters, dtype=np.str_), return_inverse=True)[1]
     parts = [statistic(weights) for weights in _drawn_weights(cluster_of_item, seed, num_resamples)]
@@ -74,7 +74,7 @@ def bootstrap(
 
 
 def percentile_interval(resamples: Float[np.ndarray, " resamples"], confidence: float = 0.95) -> tuple[float, float]:
-    """Return the interval that holds the middle share of the resamples, of those where the metric is a number."""
+    """Return the central interval that holds the ``confidence`` fraction of the resamples; NaN values are ignored."""
     outside = (1 - confidence) / 2
     low, high = np.nanquantile(resamples, [outside, 1 - outside])
     return float(low), float(high)
@@ -102,7 +102,7 @@ def _means(
 
 
 def _weighted_medians(column: Float[np.ndarray, " items"], weights: Weights) -> Float[np.ndarray, " resamples"]:
-    """Return the median of every resample, of an even number of items the mean of the middle two."""
+    """Return the median of every resample; for an even number of items, the mean of the middle two."""
     order = column.argsort(kind="stable")
     num_seen = weights[:, order].cumsum(axis=1)
     half = num_seen[:, -1:] / 2
@@ -124,11 +124,11 @@ def _mean_recalls(metrics: Mapping[str, np.ndarray]) -> dict[str, Float[np.ndarr
 def _mean_over_classes(
     hits: Float[np.ndarray, " items"], classes: Float[np.ndarray, " items"], weights: Weights
 ) -> Float[np.ndarray, " resamples"]:
-    """Return the mean over the classes that occur in a resample of the share of hits within the class."""
+    """Return the mean class accuracy over the classes that occur in each resample."""
     order = classes.argsort(kind="stable")
     firsts = np.unique(classes[order], return_index=True)[1]
     sizes = np.add.reduceat(weights[:, order], firsts, axis=1)
     num_hits = np.add.reduceat((weights * hits)[:, order], firsts, axis=1)
     occurs = sizes > 0
-    shares = np.divide(num_hits, sizes, out=np.zeros_like(sizes), where=occurs)
-    return shares.sum(axis=1) / occurs.sum(axis=1)
+    accuracies = np.divide(num_hits, sizes, out=np.zeros_like(sizes), where=occurs)
+    return accuracies.sum(axis=1) / occurs.sum(axis=1)

@@ -1,4 +1,4 @@
-"""Recall and ranks of image-text retrieval, any number of captions per image, both directions."""
+"""Recall and ranks of image-text retrieval in both directions, with any number of captions per image."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from torch import Tensor
 from sycoca.precision import precise_product
 
 RECALL_AT = (1, 5, 10)
-"""The ranks that the field reports for Flickr30k and COCO (Karpathy splits)."""
+"""The usual k of recall at k for Flickr30k and COCO (Karpathy splits)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetrievalRanks:
-    """Where the right answer came, 1 being first."""
+    """Ranks of the correct candidates, from 1."""
 
     image_to_text: Int[Tensor, " images"]
-    """Per image the rank of its best caption among the captions of all images (its other captions not counted)."""
+    """Per image the rank of its best caption among the captions of all images (its other captions are ignored)."""
 
     text_to_image: Int[Tensor, " texts"]
     """Per caption the rank of its image among all images."""
@@ -26,13 +26,13 @@ class RetrievalRanks:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetrievalCandidates:
-    """Rows of what came first, best first; in the order that ranks are counted by."""
+    """The top candidates of every query, best first."""
 
     texts_of_image: Int[Tensor, "images first_texts"]
-    """Per image the captions that came first, right ones among them."""
+    """Per image the top captions, its own ones included."""
 
     images_of_text: Int[Tensor, "texts first_images"]
-    """Per caption the images that came first."""
+    """Per caption the top images."""
 
 
 def retrieval_ranks(
@@ -44,11 +44,10 @@ def retrieval_ranks(
 ) -> RetrievalRanks:
     """Rank every image's captions and every caption's image by the dot product of their embeddings.
 
-    ``image_of_text`` names the row of the image that a caption belongs to. **A tie counts against us**: what
-    scores as high as the right answer is ranked before it, so that embeddings that are all the same find
-    nothing. Products are at least float32; memory is ``block_size`` x the number of candidates. Raises ValueError
-    for embeddings that are not finite (nothing would be ranked before them), for images without a caption and for
-    captions of no image.
+    ``image_of_text`` holds the index of each caption's image. **Ties count against the model**: candidates with the
+    same score as the correct one are ranked before it, so that constant embeddings have a recall of 0. Products are at
+    least float32; memory is ``block_size`` x the number of candidates. Raises ValueError for embeddings that are not
+    finite (NaN would be ranked first), for images without a caption and for captions without an image.
     """
     _check(image_embeds, text_embeds, image_of_text)
     texts_of_image = _texts_of_image(image_of_text, len(image_embeds))
@@ -70,9 +69,9 @@ def first_candidates(
     *,
     block_size: int = 1024,
 ) -> RetrievalCandidates:
-    """Return the first ``num_first`` candidates of every image and caption, all where there are fewer.
+    """Return the top ``num_first`` candidates of every image and caption, or all where there are fewer.
 
-    Among equals wrong ones come first, as `retrieval_ranks` counts them; errors and memory are its own, too.
+    Among equal scores wrong ones come first, as in `retrieval_ranks`; errors and memory are also the same.
     """
     if num_first < 1:
         raise ValueError(f"there must be at least 1 candidate, got {num_first}")
@@ -94,9 +93,9 @@ def first_candidates(
 def re_ranked(
     ranks: Int[Tensor, " queries"], is_right: Bool[Tensor, "queries first"], scores: Float[Tensor, "queries first"]
 ) -> Int[Tensor, " queries"]:
-    """Return the ranks after each query's first candidates have been put in the order of other scores.
+    """Return the ranks after re-ranking each query's top candidates by other scores.
 
-    A tie counts against us. A query whose first candidates are all wrong keeps its rank.
+    Ties count against the model. A query whose top candidates are all wrong keeps its rank.
     """
     best_right = scores.masked_fill(~is_right, float("-inf")).amax(1, keepdim=True)
     changed = 1 + ((scores >= best_right) & ~is_right).sum(1)
@@ -104,10 +103,10 @@ def re_ranked(
 
 
 def retrieval_metrics(ranks: RetrievalRanks) -> dict[str, float]:
-    """Return recall at 1, 5 and 10, mean and median rank of both directions, and the field's two summaries.
+    """Return recall at 1, 5 and 10, mean and median rank of both directions, and the mean recalls.
 
     ``mean_text_recall`` (mTR) is the mean of the three recalls of image-to-text, ``mean_image_recall`` (mIR) that of
-    text-to-image. Recalls are shares, 0 to 1; a median of an even number of ranks is the mean of the middle two.
+    text-to-image. Recalls are 0 to 1; the median of an even number of ranks is the mean of the middle two.
     """
     metrics: dict[str, float] = {}
     for direction, found in (("image_to_text", ranks.image_to_text), ("text_to_image", ranks.text_to_image)):
@@ -123,7 +122,7 @@ def retrieval_metrics(ranks: RetrievalRanks) -> dict[str, float]:
 
 
 def per_item(direction: str, ranks: Int[Tensor, " items"]) -> dict[str, list[int]]:
-    """Return by metric name what every item adds to its mean: the rank, and 1 for a hit and 0 for a miss."""
+    """Return the values of every item by metric name: its rank, and 1 for a hit and 0 for a miss."""
     hits = {f"{direction}_recall_at_{k}": (ranks <= k).int().tolist() for k in RECALL_AT}
     return {**hits, f"{direction}_mean_rank": ranks.tolist()}
 
@@ -133,13 +132,13 @@ class _Compared:
     """A block of queries compared with all candidates."""
 
     of_wrong: Float[Tensor, "queries candidates"]
-    """Similarities; minus infinity for the right candidates."""
+    """Similarities; minus infinity for the correct candidates."""
 
     right: Int[Tensor, "queries most_right"]
-    """The right candidates of each query, filled up with -1."""
+    """The correct candidates of each query, padded with -1."""
 
     of_right: Float[Tensor, "queries most_right"]
-    """Their similarities; minus infinity for filler."""
+    """Their similarities; minus infinity for padding."""
 
 
 def _compared(
@@ -151,10 +150,10 @@ def _compared(
     for start in range(0, len(queries), block_size):
         similarities = precise_product(queries[start : start + block_size], candidates.T)
         own = right[start : start + block_size]
-        is_filler = own < 0
-        of_right = similarities.gather(1, own.clamp(min=0)).masked_fill(is_filler, float("-inf"))
-        rows = (~is_filler).nonzero()[:, 0]
-        similarities[rows, own[~is_filler]] = float("-inf")
+        is_padding = own < 0
+        of_right = similarities.gather(1, own.clamp(min=0)).masked_fill(is_padding, float("-inf"))
+        rows = (~is_padding).nonzero()[:, 0]
+        similarities[rows, own[~is_padding]] = float("-inf")
         yield _Compared(of_wrong=similarities, right=own, of_right=of_right)
 
 
@@ -166,21 +165,21 @@ def _ranks(block: _Compared) -> Int[Tensor, " queries"]:
 def _first(block: _Compared, num_first: int) -> Int[Tensor, "queries first"]:
     num_first = min(num_first, block.of_wrong.shape[1])
     wrong = block.of_wrong.topk(num_first, dim=1)
-    # Wrong ones stand before right ones, and a stable sort keeps it so among equals.
+    # Wrong candidates are first, and the stable sort keeps this order among equal scores.
     scores = torch.cat([wrong.values, block.of_right], dim=1)
     candidates = torch.cat([wrong.indices, block.right], dim=1)
     return candidates.gather(1, scores.argsort(dim=1, descending=True, stable=True)[:, :num_first])
 
 
 def _texts_of_image(image_of_text: Int[Tensor, " texts"], num_images: int) -> Int[Tensor, "images most_texts"]:
-    """Return the captions of every image, filled up with -1."""
+    """Return the captions of every image, padded with -1."""
     num_texts = torch.bincount(image_of_text, minlength=num_images)
     by_image = image_of_text.argsort(stable=True)
     firsts = num_texts.cumsum(0) - num_texts
     owners = image_of_text[by_image]
-    places = torch.arange(len(by_image), device=by_image.device) - firsts[owners]
+    columns = torch.arange(len(by_image), device=by_image.device) - firsts[owners]
     table = torch.full((num_images, int(num_texts.max())), -1, device=by_image.device)
-    table[owners, places] = by_image
+    table[owners, columns] = by_image
     return table
 
 

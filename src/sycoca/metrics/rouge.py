@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 _BETA = 1.2
-"""How much more recall counts than precision."""
+"""Weight of recall relative to precision in the F-measure."""
 
 
 def rouge_l(candidate: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """Return the F-measure of a caption's best precision and best recall, which may come from different references.
+    """Return the F-measure of a caption's best precision and best recall, which may be from different references.
 
-    Words are given; a caption without any counts as one empty word, as in coco-caption.
+    Captions are given as words; one without words counts as one empty word, as in coco-caption.
     """
     common = [longest_common_subsequence(candidate, reference) for reference in references]
     precision = max(length / len(candidate) for length in common)
@@ -20,16 +20,16 @@ def rouge_l(candidate: Sequence[str], references: Sequence[Sequence[str]]) -> fl
 
 
 def longest_common_subsequence(left: Sequence[str], right: Sequence[str]) -> int:
-    """Return the length of the longest sequence of words that both have in this order, with gaps.
+    """Return the length of the longest common subsequence of words.
 
-    One bit per word of ``left`` (Hyyrö 2004): as many bits are 0 in the end as words are common.
+    Bit-parallel with one bit per word of ``left`` (Hyyrö 2004): the number of 0 bits at the end is the length.
     """
-    places: dict[str, int] = {}
-    for place, word in enumerate(left):
-        places[word] = places.get(word, 0) | 1 << place
+    masks: dict[str, int] = {}
+    for position, word in enumerate(left):
+        masks[word] = masks.get(word, 0) | 1 << position
     all_bits = (1 << len(left)) - 1
     bits = all_bits
     for word in right:
-        found = bits & places.get(word, 0)
-        bits = (bits + found | bits - found) & all_bits
+        matches = bits & masks.get(word, 0)
+        bits = (bits + matches | bits - matches) & all_bits
     return len(left) - bits.bit_count()

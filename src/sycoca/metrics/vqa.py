@@ -1,4 +1,4 @@
-"""How right an answer is: by the official VQA accuracy, or by equality with one reference answer or a set of them."""
+"""Accuracy of answers: the official VQA accuracy, or exact match with one reference answer or a set of them."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -8,19 +8,19 @@ from typing import Literal, assert_never, final
 from sycoca.metrics.vqa_normalization import clean_answer, normalize_answer
 
 FEWEST_ANNOTATORS = 4
-"""So many answers a question must have for the official accuracy: with fewer no answer could reach 1."""
+"""Minimum number of reference answers for the official accuracy: with fewer no answer could reach 1."""
 
 References = Literal["annotators", "members"]
-"""What several reference answers to a question are: opinions about one answer, or the members of a set."""
+"""Meaning of several reference answers: those of several annotators to one question, or the members of a set."""
 
 AnswerKey = tuple[str, ...]
-"""What answers that count as the same have in common."""
+"""A canonical form that is the same for equivalent answers."""
 
 
 def leave_one_out_accuracy(num_matches: int, num_annotators: int) -> float:
-    """Return the mean of min(1, matches / 3) over all ways to leave one annotator out.
+    """Return the mean of min(1, matches / 3) over all subsets that leave one annotator out.
 
-    With ten annotators 0, 1, 2, 3 and 4 matches make 0, 0.3, 0.6, 0.9 and 1.
+    With ten annotators, 0, 1, 2, 3 and 4 matches give 0, 0.3, 0.6, 0.9 and 1.
     """
     with_one_less = num_matches * min(1.0, (num_matches - 1) / 3)
     with_all = (num_annotators - num_matches) * min(1.0, num_matches / 3)
@@ -28,31 +28,31 @@ def leave_one_out_accuracy(num_matches: int, num_annotators: int) -> float:
 
 
 class AnswerRule(ABC):
-    """How answers to a data set's questions are judged and counted."""
+    """How answers to a data set's questions are scored."""
 
     metric: str
     """Name of the accuracy."""
 
     @abstractmethod
     def accuracy(self, answer: str, references: Sequence[str]) -> float:
-        """Return how right an answer is, 0 to 1."""
+        """Return the accuracy of an answer, 0 to 1."""
 
     @abstractmethod
     def best_answer(self, references: Sequence[str]) -> str:
-        """Return the answer that a question is best answered with, spelled as its references are."""
+        """Return the answer with the highest accuracy, spelled as in the references."""
 
     @abstractmethod
     def key(self, answer: str) -> AnswerKey:
-        """Return what answers that count as the same have in common."""
+        """Return a canonical form that is the same for equivalent answers."""
 
     @abstractmethod
     def soft_targets(self, references: Sequence[str]) -> dict[AnswerKey, float]:
-        """Return how right each answer is that is right at all, 0 to 1."""
+        """Return the accuracy of each answer above 0, as soft training targets."""
 
 
 @final
 class AnnotatorRule(AnswerRule):
-    """The official VQA accuracy: references are what several annotators said, at least 4.
+    """The official VQA accuracy: references are the answers of several annotators, at least 4.
 
     Source: VQA (arXiv 1505.00468) and GT-Vision-Lab/VQA, PythonEvaluationTools/vqaEvaluation/vqaEval.py.
     """
@@ -60,10 +60,10 @@ class AnnotatorRule(AnswerRule):
     metric = "vqa_accuracy"
 
     def accuracy(self, answer: str, references: Sequence[str]) -> float:
-        """Return the mean over all ways to leave one annotator out of min(1, matches / 3).
+        """Return the mean of min(1, matches / 3) over all subsets that leave one annotator out.
 
-        Answers are normalized only where annotators disagree; where all agree, an answer must be theirs to the letter.
-        Raises ValueError for fewer than 4 annotators.
+        Answers are normalized only where annotators disagree; where all agree, the match must be exact. Raises
+        ValueError for fewer than 4 annotators.
         """
         _check_annotators(references)
         cleaned = [clean_answer(text) for text in references]
@@ -73,7 +73,7 @@ class AnnotatorRule(AnswerRule):
         return leave_one_out_accuracy(sum(normalize_answer(text) == wanted for text in cleaned), len(cleaned))
 
     def best_answer(self, references: Sequence[str]) -> str:
-        """Return the answer given most often (the first of several such) in its most frequent spelling."""
+        """Return the most frequent answer (the first of several such) in its most frequent spelling."""
         _check_annotators(references)
         most_frequent = _most_frequent(map(normalize_answer, references))
         return _most_frequent(clean_answer(text) for text in references if normalize_answer(text) == most_frequent)
@@ -115,19 +115,19 @@ class MemberRule(AnswerRule):
         return tuple(sorted(set(map(normalize_answer, answer.split(",")))))
 
     def soft_targets(self, references: Sequence[str]) -> dict[AnswerKey, float]:
-        """Return 1 for the one right answer."""
+        """Return 1 for the correct answer."""
         return {self.key(self.best_answer(references)): 1.0}
 
 
 def answer_rule(references: Sequence[Sequence[str]], kind: References | None = None) -> AnswerRule:
     """Return the rule for questions with these references.
 
-    Without a ``kind`` they are annotators where every question has at least 4, and members of a set elsewhere. Raises
-    ValueError where some question has too few for the kind, or none at all.
+    Without a ``kind`` they are annotators' where every question has at least 4, and members of a set otherwise. Raises
+    ValueError where some question has too few for the kind, or none.
     """
     fewest = min(map(len, references), default=0)
     if fewest == 0:
-        raise ValueError("answers can be judged only where every question has a reference answer")
+        raise ValueError("answers can be scored only where every question has a reference answer")
     match kind:
         case None:
             return AnnotatorRule() if fewest >= FEWEST_ANNOTATORS else MemberRule()
@@ -142,9 +142,9 @@ def answer_rule(references: Sequence[Sequence[str]], kind: References | None = N
 
 
 def most_frequent_answers(answers: Iterable[str], rule: AnswerRule, num_answers: int | None = None) -> list[str]:
-    """Return the most frequent answers, those that count as the same together, in their most frequent spelling.
+    """Return the most frequent answers, in their most frequent spelling; equivalent answers are counted together.
 
-    The alphabet decides among equally frequent ones. None takes all.
+    Equally frequent ones are in alphabetical order. With ``num_answers`` None all are returned.
     """
     spellings: dict[AnswerKey, Counter[str]] = {}
     for answer in answers:
@@ -164,7 +164,7 @@ def _check_annotators(references: Sequence[str]) -> None:
 
 def _check_references(references: Sequence[str]) -> None:
     if not references:
-        raise ValueError("an answer cannot be judged without a reference answer")
+        raise ValueError("an answer cannot be scored without a reference answer")
 
 
 def _too_few(count: int) -> str:

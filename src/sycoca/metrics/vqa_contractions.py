@@ -1,7 +1,7 @@
-"""Data of the official VQA evaluation: words written without their apostrophe, and how they are meant.
+"""Contractions of the official VQA evaluation: words without their apostrophe, and with it.
 
 From GT-Vision-Lab/VQA, PythonEvaluationTools/vqaEvaluation/vqaEval.py (BSD 2-Clause, Aishwarya Agrawal and others),
-with its oddities: "somebody'd" loses its apostrophe, and words with capitals never occur in lower-cased answers.
+with its quirks: "somebody'd" loses its apostrophe, and words with capitals never occur in lower-cased answers.
 """
 
 CONTRACTIONS = {

@@ -1,4 +1,4 @@
-"""When two answers count as the same: the normalization of the official VQA evaluation, oddities included."""
+"""Answer normalization of the official VQA evaluation, quirks included."""
 
 import re
 from functools import lru_cache
@@ -18,21 +18,21 @@ _PERIOD = re.compile(r"\.(?!\d)")
 _COMMA_IN_NUMBER = re.compile(r"\d,\d")
 
 _MOST_PERIODS = 32
-"""The official evaluation passes a flag of that value where the number of replacements belongs."""
+"""The official evaluation passes a regex flag with this value as the maximum number of replacements, by mistake."""
 
 
 def clean_answer(text: str) -> str:
-    """Return an answer on one line, without space around it; all that happens where annotators agree."""
+    """Return an answer on one line, stripped; this is the only normalization where annotators agree."""
     return text.replace("\n", " ").replace("\t", " ").strip()
 
 
 @lru_cache(maxsize=2**16)
 def normalize_answer(text: str) -> str:
-    """Return an answer in lower case, without punctuation and articles, numbers up to ten as digits.
+    """Return an answer in lower case, without punctuation and articles, with number words up to ten as digits.
 
-    Source: GT-Vision-Lab/VQA, PythonEvaluationTools/vqaEvaluation/vqaEval.py, whose oddities are kept: a sign of
-    punctuation leaves no space where it (or any comma between digits) stands beside one somewhere in the answer, and
-    a space elsewhere; a period goes unless a digit follows. Twice is not always the same as once.
+    Source: GT-Vision-Lab/VQA, PythonEvaluationTools/vqaEvaluation/vqaEval.py, with its quirks: a punctuation mark is
+    removed where it is next to a space anywhere in the answer, or where the answer has a comma between digits, and
+    replaced by a space otherwise; a period is removed unless a digit follows. It is not idempotent.
     """
     return _without_articles(_without_punctuation(clean_answer(text)))
 

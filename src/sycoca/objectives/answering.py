@@ -1,4 +1,4 @@
-"""VQA: which answers of a list are right, to a question about an image."""
+"""VQA: classification of a question about an image over a list of answers."""
 
 from typing import Literal, assert_never
 
@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 AnswerLoss = Literal["binary_cross_entropy", "cross_entropy"]
-"""Whether every answer is a yes-no question of its own, or all compete."""
+"""Whether answers are independent (sigmoid), or mutually exclusive (softmax)."""
 
 
 def answering_loss(
@@ -18,8 +18,8 @@ def answering_loss(
 ) -> Float[Tensor, ""]:
     """Return the loss summed over answers and questions, divided by the questions of the whole global batch.
 
-    ``targets`` are soft, 0 to 1 per answer; with cross_entropy a question's targets are divided by their sum. The sum
-    over answers, and not their mean, is the convention: a mean would be thousands of times as small.
+    ``targets`` are soft, 0 to 1 per answer; with cross_entropy a question's targets are divided by their sum. By
+    convention answers are summed, not averaged: a mean would be smaller by a factor of thousands.
     """
     match kind:
         case "binary_cross_entropy":
@@ -33,7 +33,7 @@ def answering_loss(
 
 
 def answers_exclude_each_other(kind: AnswerLoss) -> bool:
-    """Return whether probabilities of answers add up to 1: with this loss they compete."""
+    """Return whether the answers' probabilities sum to 1 with this loss."""
     match kind:
         case "binary_cross_entropy":
             return False

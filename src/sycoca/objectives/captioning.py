@@ -1,4 +1,4 @@
-"""IC: the next token of the caption, given the image and the tokens before it."""
+"""IC: next-token prediction of the caption, given the image."""
 
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -8,5 +8,5 @@ from torch import Tensor
 def captioning_loss(
     logits: Float[Tensor, "labels vocab"], labels: Int[Tensor, " labels"], num_labels: int
 ) -> Float[Tensor, ""]:
-    """Cross-entropy of real label positions, summed and divided by their number in the whole global batch."""
+    """Return the cross-entropy, summed over label positions and divided by their number in the global batch."""
     return F.cross_entropy(logits, labels, reduction="sum") / num_labels

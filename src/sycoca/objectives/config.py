@@ -1,4 +1,4 @@
-"""What is minimized. Imports no torch, so that presets load at once."""
+"""Configuration of the objectives. Imports no torch, so that presets load fast."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,22 +10,22 @@ PixelError = Literal["squared", "absolute"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ObjectivesConfig:
-    """The weights of the three objectives and the form of the third; a component of weight zero is not built."""
+    """The weights of the three objectives and the target of the third; components of weight zero are not built."""
 
     contrastive_weight: float = 1.0
-    """Factor of the image-text contrastive objective, ITC (paper: 1)."""
+    """Weight of the image-text contrastive loss, ITC (paper: 1)."""
 
     captioning_weight: float = 2.0
-    """Factor of image captioning, IC (paper: 2); 0 builds no text decoder."""
+    """Weight of the captioning loss, IC (paper: 2); with 0 no text decoder is built."""
 
     masked_image_weight: float = 1.0
-    """Factor of text-guided masked image modeling, TG-MIM (paper: 1); 0 builds no image decoder."""
+    """Weight of text-guided masked image modeling, TG-MIM (paper: 1); with 0 no image decoder is built."""
 
     pixel_error: PixelError = "squared"
-    """Error of a reconstructed pixel: squared as in MAE, or absolute as in SimMIM."""
+    """Loss per reconstructed pixel: squared error as in MAE, or absolute error as in SimMIM."""
 
     normalizes_patches: bool = True
-    """Whether the target is every patch normalized by its own mean and deviation (MAE), or plain pixels."""
+    """Whether the target is normalized per patch (MAE's norm_pix_loss), or plain pixels."""
 
     def __post_init__(self) -> None:
         weights = tuple(self.weights.values())

@@ -1,4 +1,4 @@
-"""ITC: images and captions of a batch find each other, in both directions."""
+"""ITC: the contrastive loss over the images and captions of a batch, in both directions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from sycoca.records import CachedContrastiveGradients
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ranks:
-    """How embeddings of all processes come together; the default is one process on its own."""
+    """How embeddings are gathered over all processes; the default is a single process."""
 
     gather: Callable[[Tensor], Tensor] = lambda local: local
-    """Concatenates the rows of all ranks in their order, with gradient; all give the same number of rows."""
+    """Concatenates the rows of all ranks in order, with gradient; every rank has the same number of rows."""
 
     rank: int = 0
-    """This process's number."""
+    """Rank of this process."""
 
 
 def contrastive_loss(
@@ -30,9 +30,9 @@ def contrastive_loss(
     num_samples: int,
     ranks: Ranks,
 ) -> Float[Tensor, ""]:
-    """InfoNCE over the pairs of this micro-batch on all ranks, mean of both directions (CLIP, arXiv 2103.00020).
+    """Return InfoNCE over the pairs of this micro-batch on all ranks, mean of both directions (CLIP, arXiv 2103.00020).
 
-    Returns the sum over this rank's rows over ``num_samples``, the pairs of the whole global batch. Embeddings are
+    It is the sum over this rank's rows divided by ``num_samples``, the pairs of the global batch. Embeddings are
     L2-normalized; logits are at least float32.
     """
     images_to_texts = logit_scale * precise_product(image_embeds, ranks.gather(text_embeds).T)
@@ -52,39 +52,39 @@ def cached_contrastive_gradients(
     num_samples: int,
     ranks: Ranks,
 ) -> list[CachedContrastiveGradients]:
-    """Return what `contrastive_loss` of all micro-batches together means for each: its part of loss and gradients.
+    """Return, for each micro-batch, its part of the loss of all together and the gradients of its embeddings.
 
-    So a batch may be compared as a whole that does not fit into memory at once (GradCache, arXiv 2101.06983, section
-    3.3): embed all without gradient, then each micro-batch again with what is returned here.
+    This allows batches that do not fit into memory (GradCache, arXiv 2101.06983, section 3.3): embed all micro-batches
+    without gradient, then embed each again with gradient and use `cached_contrastive_loss`.
     """
     sizes = [len(embeds) for embeds in image_embeds]
     with torch.enable_grad():
         images, texts = (torch.cat(list(embeds)).requires_grad_() for embeds in (image_embeds, text_embeds))
         scale = logit_scale.detach().requires_grad_()
         loss = contrastive_loss(images, texts, scale, num_samples, ranks)
-        by_images, by_texts, by_scale = torch.autograd.grad(loss, (images, texts, scale))
-    parts = zip(by_images.split(sizes), by_texts.split(sizes), strict=True)
+        grad_images, grad_texts, grad_scale = torch.autograd.grad(loss, (images, texts, scale))
+    parts = zip(grad_images.split(sizes), grad_texts.split(sizes), strict=True)
     return [
         CachedContrastiveGradients(
             loss=loss.detach() / len(sizes),
-            by_image_embeds=by_own_images,
-            by_text_embeds=by_own_texts,
-            by_logit_scale=by_scale / len(sizes),
+            grad_image_embeds=own_grad_images,
+            grad_text_embeds=own_grad_texts,
+            grad_logit_scale=grad_scale / len(sizes),
         )
-        for by_own_images, by_own_texts in parts
+        for own_grad_images, own_grad_texts in parts
     ]
 
 
-def shared_contrastive_loss(
+def cached_contrastive_loss(
     image_embeds: Float[Tensor, "batch embed"],
     text_embeds: Float[Tensor, "batch embed"],
     logit_scale: Float[Tensor, " 1"],
-    share: CachedContrastiveGradients,
+    cached: CachedContrastiveGradients,
 ) -> Float[Tensor, ""]:
-    """Return a term with the value and the gradients of this micro-batch's share."""
+    """Return a scalar with the value and the gradients of this micro-batch's part of the cached loss."""
     linear = (
-        (image_embeds * share.by_image_embeds).sum()
-        + (text_embeds * share.by_text_embeds).sum()
-        + (logit_scale * share.by_logit_scale).sum()
+        (image_embeds * cached.grad_image_embeds).sum()
+        + (text_embeds * cached.grad_text_embeds).sum()
+        + (logit_scale * cached.grad_logit_scale).sum()
     )
-    return share.loss + linear - linear.detach()
+    return cached.loss + linear - linear.detach()

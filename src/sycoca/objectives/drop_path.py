@@ -1,4 +1,4 @@
-"""Drop path: in training an image goes past some blocks, drawn for every image by itself."""
+"""Stochastic depth (drop path): residual branches are dropped at random in training, per image."""
 
 import torch
 from jaxtyping import Float, Int
@@ -8,14 +8,14 @@ from sycoca.randomness import derive_generators
 
 
 def residual_factors(draw_keys: Int[Tensor, " batch"], depth: int, rate: float) -> Float[Tensor, "batch depth 2"]:
-    """Return what the attention and the MLP of every block are multiplied by, for every image.
+    """Return the factors of the attention and MLP branches of every block, per image.
 
-    0 with a probability that grows linearly from nothing at the first block to ``rate`` at the last (stochastic depth,
-    arXiv 1603.09382, section 3), else the inverse of the probability to stay, so that the mean is 1. Drawn from an
-    image's key alone, on the CPU: the same however batches are cut.
+    0 with a probability that grows linearly from 0 at the first block to ``rate`` at the last (stochastic depth, arXiv
+    1603.09382, section 3), else the inverse of the survival probability, so that the mean is 1. They are drawn from an
+    image's key alone, on the CPU, and so do not depend on how batches are split.
     """
-    stays = 1 - torch.linspace(0, rate, depth)[:, None]
+    survival = 1 - torch.linspace(0, rate, depth)[:, None]
     draws = torch.stack(
         [torch.rand(depth, 2, generator=own) for own in derive_generators(draw_keys.tolist(), "drop path")]
     )
-    return (draws < stays) / stays
+    return (draws < survival) / survival

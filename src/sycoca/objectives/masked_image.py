@@ -1,4 +1,4 @@
-"""TG-MIM: the pixels of masked patches, given the visible ones and the caption."""
+"""TG-MIM: reconstruction of the masked patches from the visible ones and the caption."""
 
 from typing import assert_never
 
@@ -9,15 +9,15 @@ from sycoca.objectives.config import PixelError
 from sycoca.precision import at_least_float32
 
 NORMALIZATION_EPS = 1e-6
-"""Keeps a patch of one color finite (MAE, arXiv 2111.06377)."""
+"""Avoids division by zero for patches of one color (MAE, arXiv 2111.06377)."""
 
 
 def patch_statistics(
     patches: Float[Tensor, "batch patches pixels"],
 ) -> tuple[Float[Tensor, "batch patches 1"], Float[Tensor, "batch patches 1"]]:
-    """Return every patch's mean and deviation, by which targets are normalized and pictures restored."""
+    """Return every patch's mean and standard deviation, for normalizing targets and for restoring pixels."""
     mean = patches.mean(dim=-1, keepdim=True)
-    # Not torch.var_mean, which runs on one thread and took a fifth of a small model's step on a CPU.
+    # Not torch.var_mean: it is single-threaded on CPUs and took a fifth of a small model's step.
     variance = (patches - mean).square().sum(dim=-1, keepdim=True) / (patches.shape[-1] - 1)
     return mean, (variance + NORMALIZATION_EPS).sqrt()
 
@@ -25,7 +25,7 @@ def patch_statistics(
 def normalize_patches(
     patches: Float[Tensor, "batch patches pixels"],
 ) -> Float[Tensor, "batch patches pixels"]:
-    """Give every patch mean 0 and variance 1 (MAE, arXiv 2111.06377, section 4.1)."""
+    """Return the patches, each normalized to mean 0 and variance 1 (MAE, arXiv 2111.06377, section 4.1)."""
     mean, deviation = patch_statistics(patches)
     return (patches - mean) / deviation
 
@@ -36,9 +36,9 @@ def masked_image_loss(
     error: PixelError,
     num_samples: int,
 ) -> Float[Tensor, ""]:
-    """Pixel error, mean over a sample's masked patches and their pixels; visible patches cost nothing.
+    """Return the pixel error, averaged over a sample's masked patches; visible patches do not count.
 
-    Returns the sum over samples divided by ``num_samples``, the pairs of the whole global batch.
+    It is summed over samples and divided by ``num_samples``, the pairs of the global batch.
     """
     difference = at_least_float32(predicted) - target
     match error:

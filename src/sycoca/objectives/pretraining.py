@@ -1,8 +1,8 @@
-"""Which masks feed which objective: the one place where model, masks and losses meet.
+"""The pretraining losses: the only module that combines model, attentive masks and losses.
 
-scores = how well each patch matches the caption                      (no gradient)
-ITC      whole image   <-> whole caption
-IC       best-matching patches -> caption                             (the rest is hidden)
+scores   similarity of each patch to the caption                      (no gradient)
+ITC      whole image <-> whole caption
+IC       best-matching patches -> caption                             (the others are hidden)
 TG-MIM   other patches + caption -> best-matching patches             (which are masked)
 """
 
@@ -17,14 +17,14 @@ from sycoca.model.patches import gather_patches, patchify, true_indices
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.captioning import captioning_loss
 from sycoca.objectives.config import ObjectivesConfig
-from sycoca.objectives.contrastive import Ranks, contrastive_loss, shared_contrastive_loss
+from sycoca.objectives.contrastive import Ranks, cached_contrastive_loss, contrastive_loss
 from sycoca.objectives.drop_path import residual_factors
 from sycoca.objectives.masked_image import masked_image_loss, normalize_patches
 from sycoca.records import EncodedImages, EncodedTexts, ImageTextBatch, LossTerms
 
 MOST_LOGITS = 2**26
-"""Logits of next tokens that are held at once, 256 MiB in float32; more are computed, and computed again for
-backward, in chunks."""
+"""Maximum number of next-token logits in memory, 256 MiB in float32; more are computed in chunks, and recomputed in
+the backward pass."""
 
 
 def pretraining_losses(
@@ -35,11 +35,11 @@ def pretraining_losses(
     ranks: Ranks,
     drop_path: float | None = None,
 ) -> LossTerms:
-    """Return the unweighted objectives of a batch (SyCoCa, arXiv 2401.02137); those of weight zero are None.
+    """Return the unweighted losses of a batch (SyCoCa, arXiv 2401.02137); those of weight zero are None.
 
-    Every term is divided by the batch's ``totals``, so the terms of all micro-batches and ranks add up to the
-    global batch's means. ITC compares within the micro-batch across ranks, or, where it is given its share of the
-    whole batch's contrast, takes that. ``drop_path`` is a rate, see `residual_factors`.
+    Every term is divided by the batch's ``totals``, so the terms of all micro-batches and ranks sum to the means of the
+    global batch. ITC is computed within the micro-batch across ranks, or taken from the batch's cached gradients of the
+    whole batch. ``drop_path`` is the stochastic depth rate, see `residual_factors`.
     """
     factors = _drop_path_factors(model, batch, drop_path)
     images = model.encode_images(batch.images, factors)
@@ -85,7 +85,7 @@ def _contrastive(
     model: SyCoCa, images: EncodedImages, texts: EncodedTexts, batch: ImageTextBatch, ranks: Ranks
 ) -> Float[Tensor, ""]:
     if batch.contrast is not None:
-        return shared_contrastive_loss(images.image_embeds, texts.text_embeds, model.logit_scale(), batch.contrast)
+        return cached_contrastive_loss(images.image_embeds, texts.text_embeds, model.logit_scale(), batch.contrast)
     return contrastive_loss(
         images.image_embeds, texts.text_embeds, model.logit_scale(), batch.totals.num_samples, ranks
     )
