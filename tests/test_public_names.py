@@ -32,7 +32,7 @@ def test_other_names_are_not():
 
 def test_importing_it_and_its_configs_imports_no_torch():
     code = (
-        "import sys, sycoca, sycoca.cli.use.caption, sycoca.cli.evaluate.command\n"
+        "import sys, sycoca, sycoca.cli.use.caption, sycoca.cli.evaluate.arguments\n"
         "import sycoca.cli.use.explain, sycoca.cli.weights.push\n"
         "import sycoca.weights.config, sycoca.weights.hub\n"
         "sycoca.SyCoCaConfig\n"

@@ -55,6 +55,6 @@ def test_mistakes_are_one_line(folders: tuple[Path, Path], tmp_path: Path, capsy
     assert main(["average", str(start), "nowhere", "--out", str(tmp_path / "x")]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
-    assert lines[0].startswith("sycoca: alpha must lie between 0")
-    assert lines[1].startswith("sycoca: nowhere is not a folder")
+    assert lines[0].startswith("sycoca average: alpha must lie between 0")
+    assert lines[1].startswith("sycoca average: nowhere is not a folder")
     assert not (tmp_path / "x").exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sycoca.cli.main import COMMANDS, main
+from sycoca.cli.main import main
 from sycoca.experiments.benchmark import benchmark as module
 from sycoca.experiments.benchmark import machine as benchmark_machine
 from sycoca.experiments.benchmark import timing as benchmark_timing
@@ -35,11 +35,6 @@ def is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
         return captured.err
 
     return run
-
-
-def test_is_a_command_behind_data():
-    names = list(COMMANDS)
-    assert names.index("benchmark") == names.index("data") + 1
 
 
 def test_help_imports_no_torch():
@@ -95,13 +90,13 @@ def test_writes_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     ],
 )
 def test_wrong_options_give_an_error_of_one_line(is_refused: Callable[..., str], arguments: list[str], said: str):
-    assert is_refused(*arguments).startswith(f"sycoca: {said}")
+    assert is_refused(*arguments).startswith(f"sycoca benchmark: {said}")
 
 
 def test_a_folder_is_not_a_file(is_refused: Callable[..., str], tmp_path: Path):
-    assert is_refused("--out", tmp_path) == f"sycoca: --out {tmp_path} is a folder; name a file\n"
+    assert is_refused("--out", tmp_path) == f"sycoca benchmark: --out {tmp_path} is a folder; name a file\n"
 
 
 def test_a_missing_device_gives_an_error_of_one_line(capsys: pytest.CaptureFixture[str]):
     assert main(["benchmark", "--device", "gpu"]) == 1
-    assert capsys.readouterr().err == "sycoca: 'gpu' is no device; use auto, cpu, cuda, cuda:1 or mps\n"
+    assert capsys.readouterr().err == "sycoca benchmark: 'gpu' is no device; use auto, cpu, cuda, cuda:1 or mps\n"

@@ -89,11 +89,11 @@ def test_a_whole_set_is_answered_scored_and_evaluated(weights: str, spec: str, t
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["ask", "{weights}", "{photo}"], 2, "ask takes an image file and a question, or a data SPEC and --out"),
-        (["ask", "{weights}", "{photo}", "is it?", "--out", "x.json"], 2, "ask takes an image file and a question"),
+        (["ask", "{weights}", "{photo}"], 2, "give an image file and a question, or a data SPEC and --out"),
+        (["ask", "{weights}", "{photo}", "is it?", "--out", "x.json"], 2, "give an image file and a question"),
         (["ask", "{weights}", "{photo}", "is it?", "--top", "0"], 2, "--top must be at least 1"),
         (["ask", "{weights}", "{photo}", "is it?", "--top", "2", "--open-ended"], 2, "leave out --open-ended"),
-        (["ask", "{weights}", "{photo}", "is it?", "--num-beams", "2"], 2, "only with --open-ended"),
+        (["ask", "{weights}", "{photo}", "is it?", "--num-beams", "2"], 2, "with --open-ended only"),
         (["ask", "{weights}", "none.png", "is it?"], 1, "none.png"),
         (["ask", "{weights}", "scenes:?count=2", "is it?"], 1, "scenes:?count=2"),
         (["evaluate", "vqa", "{weights}", "--data", "{spec}", "--num-beams", "2"], 1, "only with --open-ended"),

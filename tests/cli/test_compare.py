@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from sycoca.cli.measure import compare
+from sycoca.cli.command_line import run
 from sycoca.evaluation.report import ItemScores, Report
 
 
@@ -19,7 +19,7 @@ def files(tmp_path: Path) -> list[str]:
 
 
 def test_a_table_goes_to_stdout(files: list[str], capsys: pytest.CaptureFixture[str]):
-    assert compare.run(files) == 0
+    assert run(["compare", *files]) == 0
     printed = capsys.readouterr().out
     assert "clip/probe" in printed  # as many folders as it takes to tell them apart
     assert "50.0 %" in printed
@@ -27,18 +27,18 @@ def test_a_table_goes_to_stdout(files: list[str], capsys: pytest.CaptureFixture[
 
 
 def test_json_goes_to_stdout_and_to_a_file(files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    compare.run([*files, "--json", "--out", str(tmp_path / "deep" / "compared.json")])
+    run(["compare", *files, "--json", "--out", str(tmp_path / "deep" / "compared.json")])
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "deep" / "compared.json").read_text())
     assert printed["reports"] == ["clip/probe", "coca/probe"]
-    compare.run([*files, "--json", "--seed", "1"])
+    run(["compare", *files, "--json", "--seed", "1"])
     assert json.loads(capsys.readouterr().out) != printed
 
 
 def test_wrong_use_is_told(files: list[str], tmp_path: Path):
     with pytest.raises(ValueError, match="name at least two reports"):
-        compare.run(files[:1])
+        run(["compare", *files[:1]])
     with pytest.raises(ValueError, match="a report is named twice"):
-        compare.run([files[0], files[0]])
+        run(["compare", files[0], files[0]])
     with pytest.raises(ValueError, match=r"none\.json cannot be read as a report"):
-        compare.run([files[0], str(tmp_path / "none.json")])
+        run(["compare", files[0], str(tmp_path / "none.json")])

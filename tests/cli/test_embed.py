@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 
 from builders.predictors import save_small_weights
-from sycoca.cli.evaluate import command as evaluate
-from sycoca.cli.score import command as score
+from sycoca.cli.command_line import run
+from sycoca.cli.main import main
 from sycoca.cli.shared.usage import UsageError
-from sycoca.cli.use import embed
 from sycoca.data.spec import open_source
 from sycoca.evaluation.embedding_files import read_arrays
 from sycoca.inference.load import load
@@ -26,12 +25,12 @@ def test_embeddings_are_scored_as_the_model_is(
     weights: str, tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
 ):
     out = tmp_path / f"pairs.{suffix}"
-    assert embed.run([weights, SCENES, "--out", str(out), "--limit", "4"]) == 0
+    assert main(["embed", weights, SCENES, "--out", str(out), "--limit", "4"]) == 0
     printed = capsys.readouterr()
     assert printed.out == ""
     assert f"4 images, 16 texts in {out}" in printed.err
-    assert score.run(["retrieval", "--embeddings", str(out), "--out", str(tmp_path / "scored.json")]) == 0
-    evaluate.run(["retrieval", weights, "--data", SCENES, "--limit", "4", "--out", str(tmp_path / "evaluated.json")])
+    assert run(["score", "retrieval", "--embeddings", str(out), "--out", str(tmp_path / "scored.json")]) == 0
+    run(["evaluate", "retrieval", weights, "--data", SCENES, "--limit", "4", "--out", str(tmp_path / "evaluated.json")])
     scored, evaluated = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("scored", "evaluated"))
     assert scored["metrics"].items() <= evaluated["metrics"].items()
     assert scored["items"] == evaluated["items"]
@@ -39,12 +38,12 @@ def test_embeddings_are_scored_as_the_model_is(
 
 def test_images_or_texts_alone(weights: str, tmp_path: Path):
     source, predictor = open_source(SCENES), load(weights)
-    embed.run([weights, SCENES, "--out", str(tmp_path / "images.npz"), "--what", "images"])
+    run(["embed", weights, SCENES, "--out", str(tmp_path / "images.npz"), "--what", "images"])
     arrays = read_arrays(tmp_path / "images.npz")
     assert arrays.keys() == {"images", "keys"}
     np.testing.assert_allclose(arrays["images"], predictor.embed_images([source[i] for i in range(5)]), atol=1e-6)
     assert arrays["keys"].tolist() == [source[i].key for i in range(5)]
-    embed.run([weights, SCENES, "--out", str(tmp_path / "texts.npz"), "--what", "texts"])
+    run(["embed", weights, SCENES, "--out", str(tmp_path / "texts.npz"), "--what", "texts"])
     arrays = read_arrays(tmp_path / "texts.npz")
     assert arrays.keys() == {"texts", "image_of_text", "keys"}
     captions = [caption for index in range(5) for caption in source[index].captions]
@@ -53,6 +52,6 @@ def test_images_or_texts_alone(weights: str, tmp_path: Path):
 
 def test_wrong_use_is_told(weights: str, tmp_path: Path):
     with pytest.raises(ValueError, match=r"pairs\.pt must end with .safetensors or .npz"):
-        embed.run([weights, SCENES, "--out", str(tmp_path / "pairs.pt")])
-    with pytest.raises(UsageError, match="needs --embeddings, or"):
-        score.run(["retrieval", "--image-embeddings", "images.npy"])
+        run(["embed", weights, SCENES, "--out", str(tmp_path / "pairs.pt")])
+    with pytest.raises(UsageError, match="give --embeddings, or"):
+        run(["score", "retrieval", "--image-embeddings", "images.npy"])

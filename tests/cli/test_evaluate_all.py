@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from builders.predictors import save_small_weights
-from sycoca.cli.evaluate import command as evaluate
+from sycoca.cli.command_line import run
 from sycoca.cli.shared.logs import log_to_stderr
 from sycoca.data.spec import open_source
 from sycoca.evaluation.report import Report
@@ -29,8 +29,8 @@ def write(folder: Path, sections: object) -> Path:
     return path
 
 
-def run(weights: str, tasks: Path, out: Path, *options: str) -> int:
-    return evaluate.run(["all", weights, "--tasks", str(tasks), "--out", str(out), *options])
+def evaluate_all(weights: str, tasks: Path, out: Path, *options: str) -> int:
+    return run(["evaluate", "all", weights, "--tasks", str(tasks), "--out", str(out), *options])
 
 
 def test_reports_are_those_of_each_evaluation(weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -42,7 +42,7 @@ def test_reports_are_those_of_each_evaluation(weights: str, tmp_path: Path, caps
             "scene-captions": {"data": SCENES, "max_tokens": 3, "batch_size": 2},
         },
     )
-    assert run(weights, tasks, tmp_path / "reports", "--json") == 0
+    assert evaluate_all(weights, tasks, tmp_path / "reports", "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary == json.loads((tmp_path / "reports" / "summary.json").read_text())
     assert list(summary["reports"]) == ["retrieval", "few", "scene-captions"]
@@ -52,7 +52,7 @@ def test_reports_are_those_of_each_evaluation(weights: str, tmp_path: Path, caps
         "scene-captions": ["scene-captions", weights, "--data", SCENES, "--max-tokens", "3"],
     }
     for name, command in alone.items():
-        evaluate.run([*command, "--out", str(tmp_path / "alone.json")])
+        run(["evaluate", *command, "--out", str(tmp_path / "alone.json")])
         expected = Report.load(tmp_path / "alone.json")
         found = Report.load(tmp_path / "reports" / f"{name}.json")
         assert (found.metrics, found.settings, found.items) == (expected.metrics, expected.settings, expected.items)
@@ -77,14 +77,14 @@ def test_the_model_is_loaded_and_images_are_embedded_once(
     monkeypatch.setattr(load_module, "load", counted_load)
     monkeypatch.setattr(Predictor, "image_vectors", counted_vectors)
     again = {"task": "retrieval", "data": SCENES, "captions_per_image": 1, "batch_size": 4}
-    run(weights, write(tmp_path, {"retrieval": {"data": SCENES}, "again": again}), tmp_path / "reports")
+    evaluate_all(weights, write(tmp_path, {"retrieval": {"data": SCENES}, "again": again}), tmp_path / "reports")
     assert len(loaded) == 1
     assert embedded == [5]
 
 
 def test_a_table_goes_to_stdout(weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     with log_to_stderr():
-        run(weights, write(tmp_path, {"grounding": {"data": SCENES}}), tmp_path / "reports")
+        evaluate_all(weights, write(tmp_path, {"grounding": {"data": SCENES}}), tmp_path / "reports")
     printed = capsys.readouterr()
     assert "mask_coverage" in printed.out
     assert "grounding (1 of 1)" in printed.err
@@ -124,23 +124,23 @@ def test_what_is_wrong_anywhere_is_told_before_anything_runs(
     weights: str, tmp_path: Path, sections: object, message: str
 ):
     with pytest.raises(ValueError, match=message):
-        run(weights, write(tmp_path, sections), tmp_path / "reports")
+        evaluate_all(weights, write(tmp_path, sections), tmp_path / "reports")
     assert not (tmp_path / "reports").exists()
 
 
 def test_files_in_the_way_are_told_before_anything_runs(weights: str, tmp_path: Path):
     tasks = write(tmp_path, {"retrieval": GOOD})
     with pytest.raises(ValueError, match=r"none\.yaml cannot be read: No such file or directory; name a YAML file"):
-        run(weights, tmp_path / "none.yaml", tmp_path / "reports")
+        evaluate_all(weights, tmp_path / "none.yaml", tmp_path / "reports")
     with pytest.raises(ValueError, match=r"tasks\.yaml is a file; name a folder for the reports"):
-        run(weights, tasks, tasks)
+        evaluate_all(weights, tasks, tasks)
 
 
 def test_scenes_must_be_scenes_before_anything_runs(weights: str, tmp_path: Path):
     (tmp_path / "pairs.jsonl").write_text('{"image": "missing.png", "captions": ["a star"]}\n')
     tasks = write(tmp_path, {"retrieval": GOOD, "scene-swaps": {"data": f"{tmp_path}/pairs.jsonl"}})
     with pytest.raises(ValueError, match=r"scene-swaps: .* is not made of scenes"):
-        run(weights, tasks, tmp_path / "reports")
+        evaluate_all(weights, tasks, tmp_path / "reports")
     assert not (tmp_path / "reports").exists()
 
 
@@ -148,7 +148,7 @@ def test_an_error_on_the_way_names_its_section_and_leaves_what_was_found(weights
     (tmp_path / "questions.jsonl").write_text('{"image": "missing.png", "captions": ["a star"]}\n')
     tasks = write(tmp_path, {"retrieval": GOOD, "broken": {"task": "retrieval", "data": f"{tmp_path}/questions.jsonl"}})
     with pytest.raises(ValueError, match="broken: "):
-        run(weights, tasks, tmp_path / "reports")
+        evaluate_all(weights, tasks, tmp_path / "reports")
     assert [path.name for path in (tmp_path / "reports").iterdir()] == ["retrieval.json"]
 
 

@@ -17,7 +17,8 @@ import torch
 
 from builders.predictors import photos, small_predictor
 from builders.unchecked_shapes import without_shape_checks
-from sycoca.cli.weights import export
+from sycoca.cli.command_line import run
+from sycoca.cli.main import main
 from sycoca.inference.generation_config import GenerationConfig
 from sycoca.inference.load import load
 from sycoca.inference.onnx_export import folder as folder_module
@@ -58,7 +59,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     save_weights(base / "weights", predictor.model.float(), predictor.tokenizer, predictor.config)
     said = io.StringIO()
     with without_shape_checks(), contextlib.redirect_stderr(said):
-        assert export.run([str(base / "weights"), "--out", str(base / "onnx")]) == 0
+        assert main(["export", str(base / "weights"), "--out", str(base / "onnx")]) == 0
     for number, picture in enumerate(photos(12)):
         picture.save(base / f"{number}.png")
     return Exported(folder=base / "onnx", predictor=load(base / "weights", device="cpu"), said=said.getvalue())
@@ -220,13 +221,13 @@ def test_a_former_export_is_replaced_only_by_one_that_is_right(
 def test_what_cannot_be_exported_is_told(exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     weights = exported.folder.parent / "weights"
     with pytest.raises(ValueError, match=r"no exported model \(model.safetensors would be lost\); choose another name"):
-        export.run([str(weights), "--out", str(weights)])
+        run(["export", str(weights), "--out", str(weights)])
     with pytest.raises(ValueError, match=r"only models in float32 on the CPU are exported, \w+ is torch.bfloat16"):
         export_onnx(load(weights, device="cpu", dtype="bfloat16"), tmp_path / "onnx")
     monkeypatch.setattr(requirements, "_OLDEST_TORCH", (99, 1))
     with pytest.raises(ValueError, match=r"needs PyTorch 99.1 or newer, this is \d+\.\d+"):
-        export.run([str(weights), "--out", str(tmp_path / "onnx")])
+        run(["export", str(weights), "--out", str(tmp_path / "onnx")])
     monkeypatch.setattr(requirements, "_PACKAGES", ("onnx", "not_there", "nor_this"))
     with pytest.raises(ValueError, match=r"needs not_there, nor_this: pip install 'sycoca\[export\]'"):
-        export.run([str(weights), "--out", str(tmp_path / "onnx")])
+        run(["export", str(weights), "--out", str(tmp_path / "onnx")])
     assert not (tmp_path / "onnx").exists()

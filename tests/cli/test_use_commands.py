@@ -7,9 +7,7 @@ import torch
 from PIL import Image
 
 from builders.predictors import photo, save_small_weights
-from sycoca.cli.evaluate import command as evaluate
-from sycoca.cli.shared.usage import UsageError
-from sycoca.cli.use import caption, explain
+from sycoca.cli.command_line import run
 from sycoca.data.spec import open_source
 from sycoca.inference.load import load
 from sycoca.inference.model_options import ModelOptions
@@ -36,14 +34,14 @@ def read_lines(path) -> list[dict]:
 
 
 def test_captions_go_to_stdout(weights: str, files: list[str], capsys: pytest.CaptureFixture[str]):
-    assert caption.run([weights, *files, "--device", "cpu", "--num-beams", "2"]) == 0
+    assert run(["caption", weights, *files, "--device", "cpu", "--num-beams", "2"]) == 0
     expected = load(weights, device="cpu").caption(files, num_beams=2)
     printed = capsys.readouterr().out
     assert printed == "".join(f"{name}: {text}\n" for name, text in zip(files, expected, strict=True))
 
 
 def test_captions_as_json_lines(weights: str, files: list[str], capsys: pytest.CaptureFixture[str]):
-    caption.run([weights, *files[:2], "--json", "--max-tokens", "4"])
+    run(["caption", weights, *files[:2], "--json", "--max-tokens", "4"])
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["image"] for line in lines] == files[:2]
     assert [line["caption"] for line in lines] == load(weights).caption(files[:2], max_tokens=4)
@@ -51,13 +49,13 @@ def test_captions_as_json_lines(weights: str, files: list[str], capsys: pytest.C
 
 
 def test_a_folder_of_images_is_captioned_in_order(weights: str, files: list[str], tmp_path):
-    caption.run([weights, str(tmp_path), "--out", str(tmp_path / "out.jsonl")])
+    run(["caption", weights, str(tmp_path), "--out", str(tmp_path / "out.jsonl")])
     assert [line["image"] for line in read_lines(tmp_path / "out.jsonl")] == files
 
 
 def test_captions_of_a_data_set_can_be_read_as_data(weights: str, tmp_path, capsys: pytest.CaptureFixture[str]):
     out = tmp_path / "deep" / "captions.jsonl"
-    caption.run([weights, SCENES, "--out", str(out), "--batch-size", "2"])
+    run(["caption", weights, SCENES, "--out", str(out), "--batch-size", "2"])
     source = open_source(SCENES)
     assert [line["image"] for line in read_lines(out)] == [source[index].key for index in range(5)]
     assert len(open_source(str(out))) == 5
@@ -68,47 +66,47 @@ def test_captions_of_a_data_set_can_be_read_as_data(weights: str, tmp_path, caps
 def test_goes_on_where_it_stopped(weights: str, tmp_path, left: bytes):
     out, whole = tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
     options = [weights, SCENES, "--temperature", "1.0", "--seed", "3"]
-    caption.run([*options, "--out", str(whole)])
+    run(["caption", *options, "--out", str(whole)])
     lines = whole.read_bytes().splitlines(keepends=True)
     out.write_bytes(b"".join(lines[:2]) + left)
-    caption.run([*options, "--out", str(out), "--resume"])
+    run(["caption", *options, "--out", str(out), "--resume"])
     found, expected = read_lines(out), read_lines(whole)
     # Sums in a batch of another size may differ in their last digit.
     likelihoods = [pytest.approx(line.pop("log_likelihood"), abs=1e-3) for line in expected]
     assert [line.pop("log_likelihood") for line in found] == likelihoods
     assert found == expected
     ended = out.read_bytes()
-    caption.run([*options, "--out", str(out), "--resume"])
+    run(["caption", *options, "--out", str(out), "--resume"])
     assert out.read_bytes() == ended
 
 
 def test_refuses_to_overwrite_captions_and_to_mix_them(weights: str, files: list[str], tmp_path):
     out = tmp_path / "out.jsonl"
-    caption.run([weights, files[0], "--out", str(out)])
+    run(["caption", weights, files[0], "--out", str(out)])
     with pytest.raises(ValueError, match=r"out\.jsonl is there already; give --resume"):
-        caption.run([weights, files[0], "--out", str(out)])
+        run(["caption", weights, files[0], "--out", str(out)])
     with pytest.raises(ValueError, match=r"line 1 is not about image .*photo-1\.png'; it was written for other data"):
-        caption.run([weights, *files[1:], "--out", str(out), "--resume"])
+        run(["caption", weights, *files[1:], "--out", str(out), "--resume"])
     with pytest.raises(ValueError, match="give --out too"):
-        caption.run([weights, files[0], "--resume"])
+        run(["caption", weights, files[0], "--resume"])
     out.write_text(out.read_text() * 2)
     with pytest.raises(ValueError, match="has 2 lines, but there are only 1 to write"):
-        caption.run([weights, files[0], "--out", str(out), "--resume"])
+        run(["caption", weights, files[0], "--out", str(out), "--resume"])
     out.write_text("no json\n")
     with pytest.raises(ValueError, match=r"out\.jsonl, line 1 is not a JSON object"):
-        caption.run([weights, files[0], "--out", str(out), "--resume"])
+        run(["caption", weights, files[0], "--out", str(out), "--resume"])
 
 
 def test_refuses_a_data_set_beside_images(weights: str, files: list[str]):
     with pytest.raises(ValueError, match="neither an image file nor a folder of them; a data SPEC must stand alone"):
-        caption.run([weights, files[0], SCENES])
+        run(["caption", weights, files[0], SCENES])
     with pytest.raises(ValueError, match="name at least one image"):
-        caption.run([weights])
+        run(["caption", weights])
 
 
 def test_evaluates_retrieval(weights: str, tmp_path, capsys: pytest.CaptureFixture[str]):
     out = tmp_path / "report.json"
-    evaluate.run(["retrieval", weights, "--data", SCENES, "--json", "--out", str(out), "--captions-per-image", "2"])
+    run(["evaluate", "retrieval", weights, "--data", SCENES, "--json", "--out", str(out), "--captions-per-image", "2"])
     printed = json.loads(capsys.readouterr().out)
     assert printed == {name: part for name, part in json.loads(out.read_text()).items() if name != "items"}
     assert printed["task"] == "retrieval"
@@ -116,14 +114,14 @@ def test_evaluates_retrieval(weights: str, tmp_path, capsys: pytest.CaptureFixtu
 
 
 def test_shows_a_table_unless_it_writes_a_file(weights: str, tmp_path, capsys: pytest.CaptureFixture[str]):
-    evaluate.run(["grounding", weights, "--data", SCENES, "--limit", "3"])
+    run(["evaluate", "grounding", weights, "--data", SCENES, "--limit", "3"])
     assert "mask_coverage" in capsys.readouterr().out
-    evaluate.run(["grounding", weights, "--data", SCENES, "--out", str(tmp_path / "report.json")])
+    run(["evaluate", "grounding", weights, "--data", SCENES, "--out", str(tmp_path / "report.json")])
     assert capsys.readouterr().out == ""
 
 
 def test_evaluates_scene_captions(weights: str, capsys: pytest.CaptureFixture[str]):
-    evaluate.run(["scene-captions", weights, "--data", SCENES, "--json", "--num-beams", "2", "--max-tokens", "5"])
+    run(["evaluate", "scene-captions", weights, "--data", SCENES, "--json", "--num-beams", "2", "--max-tokens", "5"])
     report = json.loads(capsys.readouterr().out)
     assert report["settings"]["num_beams"] == 2
     assert set(report["metrics"]) > {"caption_truth", "caption_detail", "caption_parsed", "bleu_4", "cider"}
@@ -133,46 +131,17 @@ def test_scene_captions_need_scenes(weights: str, tmp_path):
     (tmp_path / "class").mkdir()
     photo().save(tmp_path / "class" / "photo.png")
     with pytest.raises(ValueError, match="is not made of scenes"):
-        evaluate.run(["scene-captions", weights, "--data", str(tmp_path)])
+        run(["evaluate", "scene-captions", weights, "--data", str(tmp_path)])
 
 
 def test_explains_with_a_picture(weights: str, files: list[str], tmp_path, capsys: pytest.CaptureFixture[str]):
     out = tmp_path / "explained.png"
-    assert explain.run([weights, files[0], "a red circle", "--out", str(out)]) == 0
+    assert run(["explain", weights, files[0], "a red circle", "--out", str(out)]) == 0
     assert capsys.readouterr().out == f"{out}\n"
     with Image.open(out) as picture:
         assert picture.width > 1000
     with pytest.raises(ValueError, match="must end in one of"):
-        explain.run([weights, files[0], "a red circle", "--out", "explained"])
-
-
-@pytest.mark.parametrize("command", [caption, explain])
-def test_wrong_usage_ends_with_two(command, capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(SystemExit) as ended:
-        command.run(["--unknown"])
-    assert ended.value.code == 2
-    assert capsys.readouterr().out == ""
-
-
-@pytest.mark.parametrize(
-    ("command", "arguments", "option"),
-    [(caption, [], "--num-beams"), (explain, [], "--out"), (evaluate, ["retrieval"], "--captions-per-image")],
-)
-def test_help_names_the_options(command, arguments: list[str], option: str, capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(SystemExit) as ended:
-        command.run([*arguments, "--help"])
-    assert ended.value.code == 0
-    assert option in capsys.readouterr().out
-
-
-def test_help_of_a_command_with_tasks_names_them(capsys: pytest.CaptureFixture[str]):
-    assert evaluate.run(["--help"]) == 0
-    assert "scene-captions  truth and detail" in capsys.readouterr().out
-
-
-def test_a_mistyped_task_is_wrong_usage():
-    with pytest.raises(UsageError, match="evaluate does not know 'retreival'; did you mean 'retrieval'"):
-        evaluate.run(["retreival"])
+        run(["explain", weights, files[0], "a red circle", "--out", "explained"])
 
 
 def test_refuses_batches_of_nothing():
@@ -191,12 +160,12 @@ def test_retrieval_leaves_out_what_it_is_allowed_to_and_counts_it(weights: str, 
     captions.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
     command = ["retrieval", weights, "--data", str(captions), "--json"]
     with pytest.raises(ValueError, match=r"lost\.png .* no such file"):
-        evaluate.run(command)
-    assert evaluate.run([*command, "--max-skipped-ratio", "0.25"]) == 0
+        run(["evaluate", *command])
+    assert run(["evaluate", *command, "--max-skipped-ratio", "0.25"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["counts"]["images"], report["metrics"]["skipped_samples"]) == (3, 1)
-    assert evaluate.run([*command, "--max-skipped-ratio", "0.25", "--limit", "2"]) == 0
+    assert run(["evaluate", *command, "--max-skipped-ratio", "0.25", "--limit", "2"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["counts"]["images"], report["metrics"]["skipped_samples"]) == (2, 0)
     with pytest.raises(ValueError, match=r"1 of 4 samples cannot be used, more than max_skipped_ratio 0\.1"):
-        evaluate.run([*command, "--max-skipped-ratio", "0.1"])
+        run(["evaluate", *command, "--max-skipped-ratio", "0.1"])

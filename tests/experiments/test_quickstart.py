@@ -97,7 +97,7 @@ def test_deletes_only_run_folders(tmp_path: Path):
 
 def test_an_existing_folder_is_not_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["quickstart", "--out", str(tmp_path)]) == 1
-    assert "exists already; --restart begins anew" in capsys.readouterr().err
+    assert "exists already; --restart deletes it first" in capsys.readouterr().err
     assert tmp_path.exists()
 
 

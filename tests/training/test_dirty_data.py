@@ -138,7 +138,7 @@ def test_with_ratio_0_it_stops_at_the_first(dirty, tmp_path: Path, capsys):
     config, _ = dirty
     assert pretrain(config, tmp_path, "--data.max-skipped-ratio", "0") == 1
     line = capsys.readouterr().err.splitlines()[-1]
-    assert line.startswith(f"sycoca: {config.data.train}, line ")
+    assert line.startswith(f"sycoca pretrain: {config.data.train}, line ")
     assert line.endswith(
         "(1 of 240 samples cannot be used, more than max_skipped_ratio 0 allows: repair them or allow more)"
     )

@@ -166,7 +166,7 @@ def test_the_command_line(weights: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert main(["finetune", "--resume", str(out), "--training.steps", "3"]) == 0
     assert "resuming after step 2" in capsys.readouterr().err
     assert main(["pretrain", "--resume", str(out)]) == 2
-    assert "holds a fine-tuning; go on with it by sycoca finetune --resume" in capsys.readouterr().err
+    assert "holds a fine-tuning; resume it with sycoca finetune --resume" in capsys.readouterr().err
     assert main(["finetune", "retrieval", str(weights), "--data.train", DATA, "--out", str(out)]) == 1
     assert f"resume it with: sycoca finetune --resume {out}" in capsys.readouterr().err
 
@@ -175,7 +175,7 @@ def test_the_command_line(weights: Path, tmp_path: Path, capsys: pytest.CaptureF
     ("arguments", "said"),
     [
         (["retreival", "w"], "there is no task 'retreival'; did you mean 'retrieval'?"),
-        (["retrieval"], "name a task (retrieval, captioning"),
+        (["retrieval"], "WEIGHTS is missing"),
         (["--resume", "run", "--config", "x"], "--resume takes the run's own config"),
         (["--resume", "nowhere"], "nowhere is not a run folder"),
         (["captioning", "w", "--config", "nowhere.yaml"], "--config nowhere.yaml is not a file"),
@@ -218,4 +218,4 @@ def test_the_named_weights_win_over_those_of_a_config_file(weights: Path, tmp_pa
 
 def test_data_must_be_named(capsys: pytest.CaptureFixture[str]):
     assert main(["finetune", "captioning", "weights"]) == 2
-    assert "name the data to train on, as in --data.train" in capsys.readouterr().err
+    assert "--data.train SPEC is missing" in capsys.readouterr().err

@@ -197,7 +197,7 @@ def test_a_vit_becomes_an_image_encoder_that_initializes_training(
     out = tmp_path / "encoder"
     assert main(["convert", "from-hf-clip", str(GOLDENS / name), "--out", str(out)]) == 0
     said = capsys.readouterr().err
-    assert "left behind: " in said
+    assert "dropped: " in said
     assert f"--start.weights {out}" in said
     assert load_parts(out).tokenizer is None
     assert json.loads((out / "config.json").read_text())["image_encoder"]["norm_eps"] == 1e-12

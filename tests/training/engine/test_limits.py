@@ -36,7 +36,7 @@ def test_a_batch_that_cannot_fit_is_refused_before_anything_is_trained(tmp_path:
     for more in ([], ["--dry-run"]):
         assert main([*short(tmp_path / "run"), *flags, *more]) == 1
         line = capsys.readouterr().err.splitlines()[-1]
-        assert line.startswith("sycoca: a forward pass of 16,777,216 images takes at least ")
+        assert line.startswith("sycoca pretrain: a forward pass of 16,777,216 images takes at least ")
         assert "set --training.micro-batch-size and measure it with --dry-run" in line
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
 
@@ -72,8 +72,8 @@ def test_running_out_of_memory_names_the_batch_and_half_of_it(tmp_path, capsys, 
     for more in ([], ["--dry-run"]):
         assert main([*short(tmp_path / f"run{len(more)}"), *more]) == 1
         assert capsys.readouterr().err.splitlines()[-1] == (
-            "sycoca: out of memory on cpu with 4 pairs per forward pass; try --training.micro-batch-size 2 and measure"
-            " it with --dry-run"
+            "sycoca pretrain: out of memory on cpu with 4 pairs per forward pass; try --training.micro-batch-size 2"
+            " and measure it with --dry-run"
         )
 
 
@@ -107,8 +107,8 @@ def test_a_full_disk_leaves_the_previous_checkpoint_and_says_how_to_go_on(tmp_pa
     run = tmp_path / "run"
     assert main(short(run)) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"sycoca: the disk of {run} is full; checkpoints written before are intact: free some space and resume with"
-        f" sycoca pretrain --resume {run}"
+        f"sycoca pretrain: the disk of {run} is full; checkpoints written before are intact: free some space and"
+        f" resume with sycoca pretrain --resume {run}"
     )
     left = newest_checkpoint(RunFolder(run).checkpoints)
     assert [path.name for path in (run / "checkpoints").iterdir()] == ["step-00000002"]

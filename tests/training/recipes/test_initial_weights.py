@@ -292,7 +292,7 @@ def test_the_command_line(weights: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert main(["pretrain", "--resume", str(out), "--training.steps", "3"]) == 0
     assert "resuming after step 2" in capsys.readouterr().err
     assert main([*arguments[:3], "nowhere", "--out", str(tmp_path / "x"), *SCENES.split()]) == 1
-    assert capsys.readouterr().err == "sycoca: nowhere is not a folder; name a weights folder\n"
+    assert capsys.readouterr().err == "sycoca pretrain: nowhere is not a folder; name a weights folder\n"
     assert not (tmp_path / "x").exists()
 
 

@@ -3,27 +3,31 @@
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from sycoca.cli.convert.summary import show_conversion
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Make a weights folder of a CLIP of Hugging Face; of a ViT or ViTMAE one to start pretraining from."""
+    """Convert a CLIP of Hugging Face to a weights folder.
 
-    source: Positional[Path]
+    A ViT or a ViTMAE gives a weights folder with an image encoder alone, for sycoca pretrain --start.weights.
+    """
+
+    source: Positional[Annotated[Path, arg(metavar="FOLDER")]]
     """A folder with config.json and model.safetensors (or pytorch_model.bin)."""
 
-    out: Path
+    out: Annotated[Path, arg(metavar="FOLDER")]
     """The weights folder to write."""
 
     tokenizer: Path | None = None
-    """The model's tokenizer.json, where its vocabulary is not CLIP's."""
+    """The model's tokenizer.json, if its vocabulary is not CLIP's."""
 
-    def convert(self) -> None:
-        """Convert, and say what became of what."""
+    def run(self) -> int:
+        """Convert, and print a summary."""
         from sycoca.model.config import SyCoCaConfig
         from sycoca.weights.conversion.convert import from_hf_clip
 
@@ -33,3 +37,4 @@ class Arguments:
         classifies = f"sycoca classify {out} photo.jpg --class-names dog cat"
         is_whole = isinstance(conversion.model, SyCoCaConfig)
         show_conversion(conversion, self.out, (classifies, starts) if is_whole else (starts,))
+        return 0

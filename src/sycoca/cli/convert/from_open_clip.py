@@ -3,8 +3,9 @@
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import FlagCreatePairsOff, Positional
+from tyro.conf import Positional, arg
 
 from sycoca.cli.convert.summary import show_conversion
 from sycoca.model.config import ClsPosition
@@ -12,30 +13,30 @@ from sycoca.model.config import ClsPosition
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Make a weights folder of a checkpoint of open_clip: CoCa with any pooler or none, or CLIP with a ViT."""
+    """Convert a checkpoint of open_clip to a weights folder: CoCa with any pooler or none, or CLIP with a ViT."""
 
-    source: Positional[Path]
+    source: Positional[Annotated[Path, arg(metavar="CHECKPOINT")]]
     """A .safetensors, .pt or .bin file, or a folder with one; a folder's open_clip_config.json is read too."""
 
-    out: Path
+    out: Annotated[Path, arg(metavar="FOLDER")]
     """The weights folder to write."""
 
-    config: Path | None = None
-    """open_clip's JSON config of the model, which is checked against the tensors. Without it, what no shape shows is
-    taken to be as in its own models, and is said."""
+    config: Annotated[Path | None, arg(metavar="FILE.json")] = None
+    """open_clip's JSON config of the model, which is checked against the tensors. Without it, settings that no tensor
+    shape reveals are assumed to be those of open_clip's own models; the summary lists them."""
 
     tokenizer: Path | None = None
-    """The model's tokenizer.json, where its vocabulary is not CLIP's."""
+    """The model's tokenizer.json, if its vocabulary is not CLIP's."""
 
-    quick_gelu: FlagCreatePairsOff[bool] = False
-    """The model has OpenAI's activation, as those named -quickgelu; a JSON config says it by itself."""
+    quick_gelu: bool = False
+    """The model uses QuickGELU, as OpenAI's and those named -quickgelu do; a JSON config says so by itself."""
 
     cls_position: ClsPosition = "last"
-    """Where CoCa's text [CLS] stands: at the last position, as open_clip's tokenizer pads captions; or behind the row's
-    own end, as its model does with rows of any length."""
+    """Position of CoCa's text [CLS] token: the last of the context, as for captions that open_clip's tokenizer has
+    padded; or right behind the caption, as for unpadded ones."""
 
-    def convert(self) -> None:
-        """Convert, and say what became of what."""
+    def run(self) -> int:
+        """Convert, and print a summary."""
         from sycoca.weights.conversion.convert import from_open_clip
         from sycoca.weights.conversion.open_clip_shapes import UnseenForms
 
@@ -48,3 +49,4 @@ class Arguments:
         classifies = f"sycoca classify {out} photo.jpg --class-names dog cat"
         has_decoder = getattr(conversion.model, "text_decoder", None) is not None
         show_conversion(conversion, self.out, (captions if has_decoder else classifies,))
+        return 0

@@ -1,6 +1,6 @@
-"""What ``sycoca convert`` says of its work."""
+"""The summary of ``sycoca convert``."""
 
-import sys
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,18 +8,20 @@ if TYPE_CHECKING:
     from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig
     from sycoca.weights.conversion.convert import Conversion
 
+logger = logging.getLogger(__name__)
+
 
 def show_conversion(conversion: "Conversion", out: Path, next_commands: tuple[str, ...]) -> None:
-    """Print sizes, what was assumed and left behind, and what to do next; on stdout the name of what was written."""
+    """Print what was written on stdout; log sizes, assumptions, dropped tensors and commands to try next."""
     lines = [
         f"{conversion.num_parameters:,} parameters",
         *_sizes(conversion.model),
         *conversion.notices,
     ]
     if conversion.dropped:
-        lines.append(f"left behind: {', '.join(conversion.dropped)}")
+        lines.append(f"dropped: {', '.join(conversion.dropped)}")
     lines += [f"next: {command}" for command in next_commands]
-    print("\n".join(f"  {line}" for line in lines), file=sys.stderr)
+    logger.info("\n".join(f"  {line}" for line in lines))
     print(out)
 
 

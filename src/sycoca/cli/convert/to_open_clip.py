@@ -10,18 +10,19 @@ from sycoca.cli.convert.summary import show_conversion
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Write a model as open_clip has it: a checkpoint and its JSON config."""
+    """Convert a weights folder to a checkpoint of open_clip with its JSON config."""
 
     weights: Positional[str]
     """A weights folder, or hf:owner/name[@revision] at the Hugging Face Hub."""
 
     out: Path
-    """A file that ends with .safetensors or .pt, beside which its config gets the ending .json; or a folder, which
-    open_clip loads as local-dir:FOLDER."""
+    """A .safetensors or .pt file, beside which the config is written as .json; or a folder, which open_clip loads as
+    local-dir:FOLDER."""
 
-    def convert(self) -> None:
-        """Convert, and say what became of what."""
+    def run(self) -> int:
+        """Convert, and print a summary."""
         from sycoca.weights.conversion.convert import to_open_clip
         from sycoca.weights.hub import local_weights
 
         show_conversion(to_open_clip(local_weights(self.weights), self.out), self.out, ())
+        return 0

@@ -1,10 +1,10 @@
-"""``sycoca data filter``: keep the pairs of a data set that a model finds to fit."""
+"""``sycoca data filter``: keep the captions that match their image."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-import tyro
+from tyro.conf import Positional, arg
 
 from sycoca.cli.shared.logs import stderr_console
 from sycoca.inference.model_options import ModelOptions
@@ -14,61 +14,63 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Filter:
-    """Keep the captions that fit their image. Without a minimum, scores and their spread show which one to choose."""
+class Arguments:
+    """Keep the captions that match their image, as a model scores them.
 
-    spec: tyro.conf.Positional[str]
-    """The data, whose images are files."""
+    Without a minimum nothing is filtered: the distribution of the scores shows which minimum to choose.
+    """
+
+    spec: Positional[str]
+    """The data, as a SPEC; its images must be files."""
 
     weights: str
-    """The weights folder of the model that scores them."""
+    """Weights of the model that scores: a folder, or hf:owner/name[@revision] on the Hugging Face Hub."""
 
     min_similarity: float | None = None
-    """Least cosine of image and caption, between -1 and 1."""
+    """Minimum cosine similarity of image and caption, between -1 and 1."""
 
     min_log_likelihood: float | None = None
-    """Least mean log-probability of a caption's tokens, 0 or less."""
+    """Minimum log-likelihood of the caption per token, at most 0."""
 
-    out: Path | None = None
-    """Write what is kept to this *.jsonl, one line per image; images that keep no caption are not in it."""
+    out: Annotated[Path | None, arg(metavar="FILE.jsonl")] = None
+    """Write the captions that are kept to this .jsonl file, one line per image that keeps any."""
 
-    scores: Path | None = None
-    """Write every pair's scores to this file, one JSON object a line, batch by batch."""
+    scores: Annotated[Path | None, arg(metavar="FILE.jsonl")] = None
+    """Write the scores of every pair to this file, one JSON object per line, batch by batch."""
 
-    resume: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Resume --scores with the pairs that it does not have yet: of the same data, scored by the same weights."""
+    resume: bool = False
+    """Score only the pairs that --scores does not have yet; data and weights must be the same."""
 
     max_skipped_ratio: float = 0.0
-    """Largest fraction of the samples that may be left out because they cannot be read."""
+    """Largest fraction of unreadable samples to skip. 0 makes the first one an error."""
 
-    json: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Print counts and spread as JSON."""
+    json: bool = False
+    """Print counts and quantiles as JSON."""
 
-    model: tyro.conf.OmitArgPrefixes[ModelOptions] = field(default_factory=ModelOptions)
-    """On what it runs."""
+    model: ModelOptions = field(default_factory=ModelOptions)
+    """Device and precision."""
 
+    def run(self) -> int:
+        """Score and filter; counts go to stdout, progress to stderr."""
+        from sycoca.evaluation.filter_pairs import filter_pairs
 
-def run(command: Filter) -> int:
-    """Score, filter, write and say what happened; counts go to stdout, progress to stderr."""
-    from sycoca.evaluation.filter_pairs import filter_pairs
-
-    result = filter_pairs(
-        command.weights,
-        command.spec,
-        min_similarity=command.min_similarity,
-        min_log_likelihood=command.min_log_likelihood,
-        out=command.out,
-        scores=command.scores,
-        resume=command.resume,
-        max_skipped_ratio=command.max_skipped_ratio,
-        model=command.model,
-        console=stderr_console(),
-    )
-    if command.json:
-        print(result.to_json())
-    else:
-        _print_tables(result)
-    return 0
+        result = filter_pairs(
+            self.weights,
+            self.spec,
+            min_similarity=self.min_similarity,
+            min_log_likelihood=self.min_log_likelihood,
+            out=self.out,
+            scores=self.scores,
+            resume=self.resume,
+            max_skipped_ratio=self.max_skipped_ratio,
+            model=self.model,
+            console=stderr_console(),
+        )
+        if self.json:
+            print(result.to_json())
+        else:
+            _print_tables(result)
+        return 0
 
 
 def _print_tables(result: "FilterResult") -> None:

@@ -41,6 +41,11 @@ class Arguments:
     model: ModelOptions = field(default_factory=ModelOptions)
     """On what it runs."""
 
+    def run(self) -> int:
+        """Evaluate, and print the summary."""
+        self.show(self.report())
+        return 0
+
     def report(self) -> "dict[str, Report]":
         """Evaluate section by section, see `evaluate_all`."""
         from sycoca.cli.shared.logs import stderr_console

@@ -1,11 +1,13 @@
 """The options of every evaluation."""
 
+import inspect
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tyro.conf import Positional
 
 from sycoca.cli.shared.report_arguments import ReportArguments
+from sycoca.evaluation.tasks.registry import task_class
 from sycoca.evaluation.tasks.task import EvaluationTask
 from sycoca.inference.model_options import ModelOptions
 
@@ -13,6 +15,12 @@ if TYPE_CHECKING:
     from sycoca.evaluation.report import Report
 
 T = TypeVar("T", bound=EvaluationTask)
+
+
+def described_arguments(task: str) -> tuple[Any, str]:
+    """Return what is parsed for a task of `TASKS`, and the task's description."""
+    kind = task_class(task)
+    return EvaluationArguments[kind], inspect.getdoc(kind) or ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

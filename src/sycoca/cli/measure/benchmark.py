@@ -1,10 +1,10 @@
-"""``sycoca benchmark``: how fast this machine is, and the library on it."""
+"""``sycoca benchmark``: measure the speed of this machine and of the library on it."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-import tyro
+from tyro.conf import arg
 
 from sycoca.cli.shared.results import show
 from sycoca.cli.shared.usage import UsageError
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BenchmarkArguments(BenchmarkSettings):
+class Arguments(BenchmarkSettings):
     """What is measured, and where the figures go."""
 
-    out: Path | None = None
-    """Write the figures to this file as JSON."""
+    out: Annotated[Path | None, arg(metavar="FILE.json")] = None
+    """Write the figures to this JSON file."""
 
     json: bool = False
     """Print the figures as JSON instead of a table."""
@@ -30,24 +30,15 @@ class BenchmarkArguments(BenchmarkSettings):
         except ValueError as error:
             raise UsageError(str(error)) from error
 
+    def run(self) -> int:
+        """Measure; the figures go to stdout, progress to stderr."""
+        _make_room(self.out)
+        # Only now, since this imports torch: help and mistakes answer at once.
+        from sycoca.cli.shared.logs import stderr_console
+        from sycoca.experiments.benchmark.benchmark import benchmark
 
-def run(arguments: list[str]) -> int:
-    """Measure; the figures go to stdout, progress to stderr."""
-    chosen = tyro.cli(
-        BenchmarkArguments,
-        prog="sycoca benchmark",
-        description=_description(),
-        args=arguments,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
-    _make_room(chosen.out)
-    # Only now, since this imports torch: help and mistakes answer at once.
-    from rich.console import Console
-
-    from sycoca.experiments.benchmark.benchmark import benchmark
-
-    _show(benchmark(chosen, console=Console(stderr=True)), chosen)
-    return 0
+        _show(benchmark(self, console=stderr_console()), self)
+        return 0
 
 
 def _description() -> str:
@@ -55,8 +46,8 @@ def _description() -> str:
     width = max(map(len, rows))
     return "\n".join(
         [
-            "How fast this machine multiplies and copies, and how fast training,",
-            "captioning, embedding, data loading and scoring are on it.",
+            "Measure the matrix products and memory bandwidth of this machine, and the speed of",
+            "training, captioning, embedding, data loading and scoring on it.",
             "",
             "rows:",
             *(f"  {name:<{width}}  {what}" for name, what in rows.items()),
@@ -64,8 +55,11 @@ def _description() -> str:
     )
 
 
+Arguments.__doc__ = _description()
+
+
 def _make_room(out: Path | None) -> None:
-    """Refuse a place that cannot take a file before minutes are spent on what it is to hold."""
+    """Raise UsageError where the figures could not be written, before minutes are spent on them."""
     if out is None:
         return
     if out.is_dir():
@@ -73,7 +67,7 @@ def _make_room(out: Path | None) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
 
 
-def _show(result: "BenchmarkResult", chosen: BenchmarkArguments) -> None:
+def _show(result: "BenchmarkResult", chosen: Arguments) -> None:
     from sycoca.experiments.benchmark.table import benchmark_table
 
     show(

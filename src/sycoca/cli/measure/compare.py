@@ -1,10 +1,10 @@
-"""``sycoca compare``: reports beside each other, with intervals and paired differences."""
+"""``sycoca compare``: compare reports, with confidence intervals and paired differences."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from sycoca.cli.shared.results import show
 
@@ -15,50 +15,45 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CompareArguments:
-    """Compare reports of one task, as --out of sycoca evaluate and sycoca score writes them.
+class Arguments:
+    """Compare reports of one task, which sycoca evaluate and sycoca score write with --out.
 
-    Every metric gets a 95 % interval (percentile bootstrap over test items, 2,000 resamples; captions of one image are
-    drawn together), and its difference to the first report gets one on the items that both reports have, matched by
-    key: the same resamples for both, so what is hard for both does not count as noise.
+    Every metric gets a 95 % confidence interval (percentile bootstrap over test items, 2,000 resamples; the captions of
+    an image are resampled together). Its difference to the first report gets a paired interval: both reports are
+    resampled alike, over the items that both have.
     """
 
     reports: Positional[tuple[Path, ...]]
-    """Report files; the others are compared with the first."""
+    """Two or more report files; the first is the baseline."""
 
-    out: Path | None = None
-    """Write the comparison to this file as JSON."""
+    out: Annotated[Path | None, arg(metavar="FILE.json")] = None
+    """Write the comparison to this JSON file."""
 
     json: bool = False
     """Print the comparison as JSON instead of a table."""
 
     seed: int = 0
-    """Of the resamples."""
+    """Seed of the bootstrap."""
 
+    def run(self) -> int:
+        """Compare, and save or print the comparison."""
+        from sycoca.cli.shared.logs import stderr_console
+        from sycoca.evaluation.comparison import compare_reports
+        from sycoca.evaluation.report import Report
 
-def run(arguments: list[str]) -> int:
-    """Compare and show."""
-    import tyro
-
-    options = tyro.cli(CompareArguments, prog="sycoca compare", args=arguments, config=(tyro.conf.OmitArgPrefixes,))
-    from rich.console import Console
-
-    from sycoca.evaluation.comparison import compare_reports
-    from sycoca.evaluation.report import Report
-
-    if len(options.reports) < 2:
-        raise ValueError("name at least two reports; sycoca evaluate ... --out FILE writes one")
-    names = _short_names(options.reports)
-    reports = {name: Report.load(path) for name, path in zip(names, options.reports, strict=True)}
-    comparison = compare_reports(reports, seed=options.seed, console=Console(stderr=True))
-    show(
-        comparison,
-        "comparison",
-        out=options.out,
-        as_json=options.json,
-        print_table=lambda console: _print_tables(comparison, console),
-    )
-    return 0
+        if len(self.reports) < 2:
+            raise ValueError("name at least two reports; sycoca evaluate ... --out FILE writes one")
+        names = _short_names(self.reports)
+        reports = {name: Report.load(path) for name, path in zip(names, self.reports, strict=True)}
+        comparison = compare_reports(reports, seed=self.seed, console=stderr_console())
+        show(
+            comparison,
+            "comparison",
+            out=self.out,
+            as_json=self.json,
+            print_table=lambda console: _print_tables(comparison, console),
+        )
+        return 0
 
 
 def _print_tables(comparison: "Comparison", console: "Console") -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments(ReportArguments):
-    """Score any model's captions as sycoca evaluate captioning does; needs no model and no images."""
+    """Score the captions of any model as sycoca evaluate captioning does; needs no model and no images."""
 
     predictions: Path
     """Captions in COCO's result format, [{"image_id", "caption"}], or lines of {"image", "caption"}, as sycoca
@@ -22,18 +22,17 @@ class Arguments(ReportArguments):
     """COCO's annotations (*.json, {"annotations": [{"image_id", "caption"}]}), or a data SPEC with captions."""
 
     only_predicted: bool = False
-    """Leave images without a caption out, and count them; otherwise they are an error."""
+    """Skip images without a predicted caption and count them; otherwise they are an error."""
 
     meteor: bool = True
-    """Compute METEOR, where Java and pycocoevalcap are installed."""
+    """Compute METEOR, if Java and pycocoevalcap are installed."""
 
     def report(self) -> "Report":
         """Score."""
         import time
         from dataclasses import replace
 
-        from rich.console import Console
-
+        from sycoca.cli.shared.logs import stderr_console
         from sycoca.data.writing.caption_results import captions_by_reference, read_caption_results
         from sycoca.evaluation.caption_scores import caption_report
 
@@ -48,7 +47,7 @@ class Arguments(ReportArguments):
             with_meteor=self.meteor,
             counts={"images_without_prediction": len(references) - len(captions)},
             settings={"predictions": str(self.predictions), "references": self.references},
-            console=Console(stderr=True),
+            console=stderr_console(),
         )
         return replace(report, seconds=time.perf_counter() - started_at)
 

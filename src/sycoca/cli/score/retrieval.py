@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import arg
 
 from sycoca.cli.shared.report_arguments import ReportArguments
 from sycoca.cli.shared.usage import UsageError
@@ -10,26 +12,28 @@ from sycoca.cli.shared.usage import UsageError
 if TYPE_CHECKING:
     from sycoca.evaluation.report import Report
 
+VectorFile = Annotated[Path | None, arg(metavar="FILE")]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments(ReportArguments):
     """Image-text retrieval from embeddings of any model: recall at 1, 5 and 10, ranks, in both directions."""
 
-    embeddings: Path | None = None
-    """One file with all of it, as sycoca embed writes it: arrays "images", "texts", "image_of_text" and perhaps "keys",
-    in a .safetensors or .npz file."""
+    embeddings: VectorFile = None
+    """A .safetensors or .npz file, as sycoca embed writes it: arrays "images", "texts", "image_of_text" and (optional)
+    "keys"."""
 
-    image_embeddings: Path | None = None
-    """Or the images' vectors, one row each: .npy, .npz or .safetensors."""
+    image_embeddings: VectorFile = None
+    """Instead of --embeddings: the image embeddings, one row per image (.npy, .npz or .safetensors)."""
 
-    text_embeddings: Path | None = None
-    """And the captions' vectors, one row each, all captions of all images."""
+    text_embeddings: VectorFile = None
+    """The text embeddings, one row per caption, for all captions of all images."""
 
-    image_of_text: Path | None = None
-    """And which image each caption belongs to: a JSON list or .npy file of row numbers (the first is 0) or keys."""
+    image_of_text: VectorFile = None
+    """The image of each caption: a .json list or .npy file of row indices (from 0) or of keys."""
 
     similarity: Literal["cosine", "dot"] = "cosine"
-    """How vectors are compared."""
+    """Similarity of two embeddings."""
 
     def report(self) -> "Report":
         """Score."""
@@ -38,5 +42,5 @@ class Arguments(ReportArguments):
 
         images, texts = self.image_embeddings or self.embeddings, self.text_embeddings or self.embeddings
         if images is None or texts is None:
-            raise UsageError("score retrieval needs --embeddings, or --image-embeddings and --text-embeddings")
+            raise UsageError("give --embeddings, or --image-embeddings and --text-embeddings")
         return score_retrieval(read_pairs(images, texts, self.image_of_text), self.similarity)

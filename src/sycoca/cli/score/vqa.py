@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments(ReportArguments):
-    """Judge any model's answers as sycoca evaluate vqa does; needs no model and no images."""
+    """Score the answers of any model as sycoca evaluate vqa does; needs no model and no images."""
 
     predictions: Path
     """Answers in VQA's result format: a JSON file [{"question_id", "answer"}, ..]."""
@@ -23,8 +23,8 @@ class Arguments(ReportArguments):
     are IMAGE#0, IMAGE#1 and so on."""
 
     references_are: Literal["annotators", "members"] | None = None
-    """What several reference answers are: annotators' opinions (vqa_accuracy, at least 4 each) or the members of a set
-    (answer_accuracy). None takes annotators where every question has at least 4 answers."""
+    """What several reference answers of a question are: one per annotator (vqa_accuracy, at least 4 each) or the
+    members of a set (answer_accuracy). None: annotators if every question has at least 4 answers."""
 
     def report(self) -> "Report":
         """Score."""

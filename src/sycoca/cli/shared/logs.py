@@ -10,12 +10,17 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-@cache
 def stderr_console() -> "Console":
-    """Return the console of all messages and progress bars: a line from another one would tear a live bar."""
+    """Return the console of progress bars, which shows nothing while only warnings are logged (--quiet)."""
+    return _console(is_quiet=logging.getLogger("sycoca").level >= logging.WARNING)
+
+
+@cache
+def _console(*, is_quiet: bool) -> "Console":
+    """Return the one console of bars and messages: a line from another one would tear a live bar."""
     from rich.console import Console
 
-    return Console(stderr=True)
+    return Console(stderr=True, quiet=is_quiet)
 
 
 @contextmanager
@@ -41,4 +46,4 @@ class _StderrHandler(logging.Handler):
         if getattr(record, "is_in_bar", False):
             return
         style = "yellow" if record.levelno >= logging.WARNING else None
-        stderr_console().print(self.format(record), style=style, highlight=False, markup=False, soft_wrap=True)
+        _console(is_quiet=False).print(self.format(record), style=style, highlight=False, markup=False, soft_wrap=True)

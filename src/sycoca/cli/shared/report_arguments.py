@@ -1,34 +1,43 @@
 """The options of every command that ends with a report."""
 
-import sys
+import logging
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import arg
 
 if TYPE_CHECKING:
     from sycoca.evaluation.report import Report
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportArguments(ABC):
     """Where a report goes."""
 
-    out: Path | None = None
-    """Write the report to this file as JSON, with what every item contributed (for sycoca compare)."""
+    out: Annotated[Path | None, arg(metavar="FILE.json")] = None
+    """Write the report to this JSON file, with the results of every item (for sycoca compare)."""
 
     json: bool = False
     """Print the report as JSON instead of a table."""
 
+    def run(self) -> int:
+        """Compute the report, and save or print it."""
+        self.show(self.report())
+        return 0
+
     @abstractmethod
     def report(self) -> "Report":
-        """Do what was asked for."""
+        """Compute the report."""
 
     def show(self, report: "Report") -> None:
         """Save or print a report; stdout has the report and nothing else."""
         if self.out is not None:
             report.save(self.out)
-            print(f"report in {self.out}", file=sys.stderr)
+            logger.info(f"report in {self.out}")
         if self.json:
             print(report.to_json())
         elif self.out is None:

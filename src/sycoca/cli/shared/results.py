@@ -1,12 +1,14 @@
 """What a command has found: a file, JSON, or a table on stdout, which has that and nothing else."""
 
-import sys
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+logger = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -29,7 +31,7 @@ def show(
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_text(out, result.to_json() + "\n")
-        print(f"{noun} in {out}", file=sys.stderr)
+        logger.info(f"{noun} in {out}")
     if as_json:
         print(result.to_json())
     elif out is None:

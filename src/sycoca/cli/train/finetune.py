@@ -1,100 +1,165 @@
-"""``sycoca finetune``: task defaults < config file < flags, then one call."""
+"""``sycoca finetune``: flags override the config file, and that the defaults of the task."""
 
-import argparse
+import inspect
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from sycoca.cli.shared.usage import UsageError
-from sycoca.cli.train.training_runs import config_file, run_to_its_end, with_flags
-from sycoca.plain_data import overlay
+from sycoca.cli.help_text import rows
+from sycoca.cli.shared.usage import HelpRequested, UsageError
+from sycoca.cli.train.training_runs import config_file, options_table, run_to_its_end, split_options, with_flags
+from sycoca.plain_data import did_you_mean, overlay
 from sycoca.presets.finetune import PRESETS, finetune_preset
 from sycoca.weights.config import CONFIG_NAME, read_weights_config
 from sycoca.weights.hub import is_at_hub, local_weights
 
 if TYPE_CHECKING:
+    from sycoca.cli.parsing.table import Argument
     from sycoca.training.recipes.finetune_config import FinetuneConfig
-
-USAGE = "sycoca finetune TASK WEIGHTS --data.train SPEC [--config FILE] [--any.field VALUE ...]"
 
 _NOT_GIVEN = "not given"
 """Stands for --data.train until flags or file name it."""
 
 
-class _Request(NamedTuple):
-    """What is asked for, and the flags of the config's own fields, not looked at yet."""
+_OPTIONS = {
+    "--config FILE.yaml": "configuration, complete or in part",
+    "--resume RUN": "resume a run from its newest checkpoint",
+    "--random-weights": "re-initialize all weights: the same training without pretraining, as a baseline",
+}
+"""The options that ``sycoca finetune --help`` explains."""
 
-    words: list[str]
+
+class Arguments(NamedTuple):
+    """What is asked for: a complete config, and whether its run is resumed."""
+
+    config: "FinetuneConfig"
+    is_resuming: bool
+
+    def run(self) -> int:
+        """Fine-tune or resume; the run folder goes to stdout, everything else to stderr."""
+        # Only now, since this imports torch: help and mistakes answer at once.
+        from sycoca.training.finetune import finetune, resume_finetuning
+
+        train = resume_finetuning if self.is_resuming else finetune
+        return run_to_its_end(lambda console: train(self.config, console=console), "sycoca finetune")
+
+
+class _Request(NamedTuple):
+    """The words, split: the config is not read and its flags are not parsed yet."""
+
+    task: str
+    weights: str
     config: Path | None
     resume: Path | None
     flags: list[str]
 
+    @property
+    def is_help(self) -> bool:
+        """Return whether help is asked for, which needs no weights."""
+        return bool({"-h", "--help"} & set(self.flags))
 
-def run(arguments: list[str]) -> int:
-    """Fine-tune or resume; the run folder goes to stdout, everything else to stderr."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(help_text())
-        return 0
-    request = _parse(arguments)
-    config = _resumed_config(request) if request.resume is not None else _new_config(request)
-    # Only now, since this imports torch: help and mistakes answer at once.
-    from sycoca.training.finetune import finetune, resume_finetuning
 
-    train = finetune if request.resume is None else resume_finetuning
-    return run_to_its_end(lambda console: train(config, console=console))
+def parse(words: list[str], prog: str) -> Arguments:
+    """Return the arguments with their complete config: defaults of the task < config file < flags."""
+    request = _request(words)
+    if request.resume is not None:
+        return Arguments(_resumed_config(request.resume, request.flags, prog), is_resuming=True)
+    return Arguments(_new_config(request, prog), is_resuming=False)
+
+
+def check(words: list[str], prog: str) -> None:
+    """Parse without reading weights, config file or run folder: flags are those of the task."""
+    request = _request(words)
+    tasks = [request.task] if request.resume is None else list(PRESETS)
+    refused = [error for task in tasks if (error := _refusal(task, request, prog)) is not None]
+    if len(refused) == len(tasks):
+        raise refused[0]
+
+
+def table() -> "list[Argument]":
+    """Return task, weights, options, and the fields of all tasks' configs."""
+    from sycoca.cli.parsing.table import Argument, arguments_of
+
+    words = [Argument("task", "TASK", choices=tuple(PRESETS)), Argument("weights", "WEIGHTS", (Path,))]
+    configs = [make("WEIGHTS", "SPEC") for make in PRESETS.values()]
+    fields = {field.name: field for config in configs for field in arguments_of(type(config), config, prefix="")}
+    return [*words, *options_table(), *fields.values()]
 
 
 def help_text() -> str:
     """Return what is shown without a task."""
-    width = max(map(len, PRESETS))
-    tasks = "\n".join(f"  {name:<{width}}  {(make.__doc__ or '').splitlines()[0]}" for name, make in PRESETS.items())
+    tasks = rows({name: _first_sentence(name) for name in PRESETS})
     return (
-        f"usage: {USAGE}\n"
-        "       sycoca finetune --resume RUN [--any.field VALUE ...]\n\n"
-        "Fine-tune the model of a weights folder; a flag wins over the config file, and that over the task's"
-        " defaults.\n\n"
+        f"{_USAGE}\n"
+        "       sycoca finetune --resume RUN [--flag VALUE ...]\n\n"
+        "Fine-tune the model of a weights folder. Every field of the configuration is a\n"
+        "flag, such as --training.steps; flags override the config file, and that the\n"
+        "defaults of the task.\n\n"
         f"tasks:\n{tasks}\n\n"
-        "options:\n"
-        "  --config FILE     a config.yaml, whole or in part\n"
-        "  --resume RUN      go on with a run folder from its newest checkpoint\n"
-        "  --random-weights  the same training without pretraining, to see what it brings\n\n"
-        "sycoca finetune TASK WEIGHTS --help shows every field with its value for that task.\n"
-        "Several processes: torchrun --nproc-per-node 8 -m sycoca finetune TASK WEIGHTS ..."
+        f"options:\n{rows(_OPTIONS)}\n\n"
+        "sycoca finetune TASK --help shows every field with its value for that task.\n"
+        "Several processes:\n"
+        "  torchrun --nproc-per-node 8 -m sycoca finetune TASK WEIGHTS ..."
     )
 
 
-def _parse(arguments: list[str]) -> _Request:
-    parser = argparse.ArgumentParser(prog="sycoca finetune", usage=USAGE, add_help=False, allow_abbrev=False)
-    parser.add_argument("--config", type=Path)
-    parser.add_argument("--resume", type=Path)
-    first_flag = next((place for place, word in enumerate(arguments) if word.startswith("-")), len(arguments))
-    words = arguments[:first_flag]
-    options, flags = parser.parse_known_args(arguments[first_flag:])
-    if options.resume is not None and (words or options.config):
-        raise UsageError("--resume takes the run's own config: no task, weights or --config beside it")
-    if options.resume is None and len(words) != 2:
-        raise UsageError(f"name a task ({', '.join(PRESETS)}) and a weights folder: {USAGE}")
-    return _Request(words, options.config, options.resume, flags)
+_USAGE = "usage: sycoca finetune TASK WEIGHTS --data.train SPEC [--flag VALUE ...]"
 
 
-def _new_config(request: _Request) -> "FinetuneConfig":
-    """Return task defaults, file and flags together; a name or key that does not exist is wrong usage."""
-    task, weights = request.words
+def _first_sentence(task: str) -> str:
+    return (PRESETS[task].__doc__ or "").strip().splitlines()[0]
+
+
+def _request(words: list[str]) -> _Request:
+    if not words or words[0] in ("-h", "--help"):
+        raise HelpRequested(help_text(), is_usage_error=not words)
+    first_flag = next((place for place, word in enumerate(words) if word.startswith("-")), len(words))
+    names, (options, flags) = words[:first_flag], split_options(words[first_flag:])
+    if options.resume is not None:
+        if names or options.config:
+            raise UsageError("--resume takes the run's own config: no task, weights or --config beside it")
+        return _Request("", "", None, options.resume, flags)
+    task, weights, *others = [*names, *("" for _ in range(2 - len(names)))]
+    if task not in PRESETS:
+        raise UsageError(f"there is no task {task!r}{did_you_mean(task, list(PRESETS))}" if task else "TASK is missing")
+    request = _Request(task, weights or "WEIGHTS", options.config, None, flags)
+    if others:
+        raise UsageError(f"unexpected argument {' '.join(others)!r}; {_USAGE}")
+    if not weights and not request.is_help:
+        raise UsageError(f"WEIGHTS is missing; {_USAGE}")
+    return request
+
+
+def _refusal(task: str, request: _Request, prog: str) -> UsageError | None:
     try:
-        config = finetune_preset(task, weights, _NOT_GIVEN)
-        if not (is_at_hub(weights) and {"-h", "--help"} & set(request.flags)):
+        with_flags(finetune_preset(task, request.weights, _NOT_GIVEN), request.flags, prog)
+    except UsageError as error:
+        return error
+    return None
+
+
+def _new_config(request: _Request, prog: str) -> "FinetuneConfig":
+    """Return defaults, file and flags together; a name or key that does not exist is wrong usage."""
+    try:
+        config = finetune_preset(request.task, request.weights, _NOT_GIVEN)
+        if not (is_at_hub(request.weights) and request.is_help):
             config = _with_own_transforms(config)
         if request.config is not None:
             # A config of an earlier run names the weights of that run.
-            config = replace(overlay(config, config_file(request.config)), weights=weights)
+            config = replace(overlay(config, config_file(request.config)), weights=request.weights)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    config = with_flags(config, request.flags, f"sycoca finetune {task} WEIGHTS")
-    if config.task != task:
-        raise UsageError(f"the task is {task}, the config says {config.task}")
+    config = with_flags(config, request.flags, f"{prog} {request.task} WEIGHTS", _description(request.task))
+    if config.task != request.task:
+        raise UsageError(f"the task is {request.task}, the config says {config.task}")
     if config.data.train == _NOT_GIVEN:
-        raise UsageError(f"name the data to train on, as in --data.train captions.jsonl: {USAGE}")
+        raise UsageError(f"--data.train SPEC is missing; {_USAGE}")
     return config
+
+
+def _description(task: str) -> str:
+    text = f"Task {task}: {inspect.getdoc(PRESETS[task])}"
+    return f"{text}\n\nOther options, such as --config and --resume: sycoca finetune --help."
 
 
 def _with_own_transforms(config: "FinetuneConfig") -> "FinetuneConfig":
@@ -105,14 +170,13 @@ def _with_own_transforms(config: "FinetuneConfig") -> "FinetuneConfig":
     return replace(config, transforms=read_weights_config(weights).transforms)
 
 
-def _resumed_config(request: _Request) -> "FinetuneConfig":
+def _resumed_config(run: Path, flags: list[str], prog: str) -> "FinetuneConfig":
     from sycoca.training.finetune import read_finetune_config
     from sycoca.training.run_folder import RunFolder
 
-    assert request.resume is not None
     try:
         # A run folder may have been moved since it was begun.
-        config = replace(read_finetune_config(RunFolder(request.resume)), out=str(request.resume))
+        config = replace(read_finetune_config(RunFolder(run)), out=str(run))
     except ValueError as error:
         raise UsageError(str(error)) from error
-    return with_flags(config, request.flags, "sycoca finetune --resume RUN")
+    return with_flags(config, flags, f"{prog} --resume RUN")

@@ -1,22 +1,55 @@
-"""``sycoca pretrain``: preset < config file < flags, then one call."""
+"""``sycoca pretrain``: flags override the config file, and that the preset."""
 
-import argparse
+import inspect
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sycoca.cli.shared.usage import UsageError
-from sycoca.cli.train.training_runs import config_file, run_to_its_end, with_flags
+from sycoca.cli.help_text import rows
+from sycoca.cli.shared.usage import HelpRequested, UsageError
+from sycoca.cli.train.training_runs import config_file, options_table, run_to_its_end, split_options, with_flags
 from sycoca.plain_data import from_plain, overlay
 from sycoca.presets.pretrain import PRESETS, pretrain_preset
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 from sycoca.training.run_folder import RunFolder
 
-USAGE = "sycoca pretrain PRESET [--config FILE] [--dry-run] [--any.field VALUE ...]"
+if TYPE_CHECKING:
+    from sycoca.cli.parsing.table import Argument
+
+
+_OPTIONS = {
+    "--config FILE.yaml": "configuration, complete or in part",
+    "--start.weights WEIGHTS": "initialize from a weights folder, of a model or of an image encoder alone",
+    "--resume RUN": "resume a run from its newest checkpoint",
+    "--dry-run": "train nothing: report parameters, memory, time and how many captions are truncated",
+}
+"""The options that ``sycoca pretrain --help`` explains, apart from the fields of a config."""
+
+
+class Arguments(NamedTuple):
+    """What is asked for: a complete config, and what becomes of it."""
+
+    config: PretrainConfig
+    is_resuming: bool
+    is_dry_run: bool
+
+    def run(self) -> int:
+        """Pretrain, resume or estimate; the run folder goes to stdout, everything else to stderr."""
+        # Only now, since this imports torch: help and mistakes answer at once.
+        from sycoca.training.pretrain import pretrain, resume_pretraining
+
+        config = self.config
+        if self.is_dry_run:
+            from sycoca.training.run.dry_run import dry_run
+
+            print("\n".join(dry_run(config).lines()))
+            return 0
+        train = resume_pretraining if self.is_resuming else pretrain
+        return run_to_its_end(lambda console: train(config, console=console), "sycoca pretrain")
 
 
 class _Request(NamedTuple):
-    """What is asked for, and the flags of the config's own fields, not looked at yet."""
+    """The words, split: the config is not read and its flags are not parsed yet."""
 
     preset: str | None
     config: Path | None
@@ -25,56 +58,68 @@ class _Request(NamedTuple):
     flags: list[str]
 
 
-def run(arguments: list[str]) -> int:
-    """Pretrain, resume or try out; the run folder goes to stdout, everything else to stderr."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(help_text())
-        return 0
-    request = _parse(arguments)
-    config = with_flags(_base_config(request), request.flags, "sycoca pretrain PRESET")
-    # Only now, since this imports torch: help and mistakes answer at once.
-    from sycoca.training.pretrain import pretrain, resume_pretraining
+def parse(words: list[str], prog: str) -> Arguments:
+    """Return the arguments with their complete config: preset < config file < flags."""
+    request = _request(words)
+    config = with_flags(_base_config(request), request.flags, _prog(request, prog), _description(request.preset))
+    return Arguments(config, request.resume is not None, request.is_dry_run)
 
-    if request.is_dry_run:
-        from sycoca.training.run.dry_run import dry_run
 
-        print("\n".join(dry_run(config).lines()))
-        return 0
-    train = pretrain if request.resume is None else resume_pretraining
-    return run_to_its_end(lambda console: train(config, console=console))
+def check(words: list[str], prog: str) -> None:
+    """Parse without reading a config file or run folder: flags are those of the preset."""
+    request = _request(words)
+    try:
+        base = pretrain_preset(request.preset or "tiny")
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    with_flags(base, request.flags, prog)
+
+
+def table() -> "list[Argument]":
+    """Return preset, options, and the fields of a config."""
+    from sycoca.cli.parsing.table import Argument, arguments_of
+
+    preset = Argument("preset", "PRESET", choices=tuple(PRESETS))
+    tiny = pretrain_preset("tiny")
+    return [preset, *options_table(with_dry_run=True), *arguments_of(PretrainConfig, tiny, prefix="")]
 
 
 def help_text() -> str:
     """Return what is shown without a preset."""
-    width = max(map(len, PRESETS))
-    presets = "\n".join(f"  {name:<{width}}  {_first_sentence(name)}" for name in PRESETS)
+    presets = rows({name: _first_sentence(name) for name in PRESETS})
     return (
-        f"usage: {USAGE}\n"
-        "       sycoca pretrain --config FILE [--any.field VALUE ...]\n"
-        "       sycoca pretrain --resume RUN [--any.field VALUE ...]\n\n"
-        "Pretrain a model; a flag wins over the config file, and that over the preset.\n\n"
+        "usage: sycoca pretrain PRESET --data.train SPEC [--flag VALUE ...]\n"
+        "       sycoca pretrain --config FILE.yaml [--flag VALUE ...]\n"
+        "       sycoca pretrain --resume RUN [--flag VALUE ...]\n\n"
+        "Pretrain a model. Every field of the configuration is a flag, such as\n"
+        "--training.steps; flags override the config file, and that the preset.\n\n"
         f"presets:\n{presets}\n\n"
-        "options:\n"
-        "  --config FILE      a config.yaml, whole or in part\n"
-        "  --start.weights W  start from a weights folder, of a whole model or of an image encoder alone\n"
-        "  --resume RUN       go on with a run folder from its newest checkpoint\n"
-        "  --dry-run          only say what the run would take: parameters, memory, hours, truncated captions\n\n"
+        f"options:\n{rows(_OPTIONS)}\n\n"
         "sycoca pretrain PRESET --help shows every field with its value in that preset.\n"
-        "Several processes: torchrun --nproc-per-node 8 -m sycoca pretrain PRESET ..."
+        "Several processes:\n"
+        "  torchrun --nproc-per-node 8 -m sycoca pretrain PRESET ..."
     )
+
+
+def _prog(request: _Request, prog: str) -> str:
+    """Return the words that said which config it is, for the usage line."""
+    return f"{prog} {request.preset or ('--resume RUN' if request.resume else '--config FILE.yaml')}"
+
+
+def _description(preset: str | None) -> str:
+    text = "" if preset not in PRESETS else f"Preset {preset}: {inspect.getdoc(PRESETS[preset])}\n\n"
+    return f"{text}Other options, such as --config, --resume and --dry-run: sycoca pretrain --help."
 
 
 def _first_sentence(preset: str) -> str:
     return (PRESETS[preset].__doc__ or "").strip().splitlines()[0]
 
 
-def _parse(arguments: list[str]) -> _Request:
-    parser = argparse.ArgumentParser(prog="sycoca pretrain", usage=USAGE, add_help=False, allow_abbrev=False)
-    parser.add_argument("--config", type=Path)
-    parser.add_argument("--resume", type=Path)
-    parser.add_argument("--dry-run", action="store_true")
-    preset = None if arguments[0].startswith("-") else arguments[0]
-    options, flags = parser.parse_known_args(arguments[0 if preset is None else 1 :])
+def _request(words: list[str]) -> _Request:
+    if not words or words[0] in ("-h", "--help"):
+        raise HelpRequested(help_text(), is_usage_error=not words)
+    preset = None if words[0].startswith("-") else words[0]
+    options, flags = split_options(words[0 if preset is None else 1 :], with_dry_run=True)
     if options.resume is not None and (preset or options.config or options.dry_run):
         raise UsageError("--resume takes the run's own config: no preset, --config or --dry-run beside it")
     if preset is None and options.config is None and options.resume is None:
@@ -88,7 +133,7 @@ def _base_config(request: _Request) -> PretrainConfig:
         if request.resume is not None:
             folder = RunFolder(request.resume)
             if folder.holds_finetuning():
-                raise ValueError(f"{folder.path} holds a fine-tuning; go on with it by sycoca finetune --resume")
+                raise ValueError(f"{folder.path} holds a fine-tuning; resume it with sycoca finetune --resume")
             # A run folder may have been moved since it was begun.
             return replace(folder.read_config(PretrainConfig), out=str(request.resume))
         plain = None if request.config is None else config_file(request.config)

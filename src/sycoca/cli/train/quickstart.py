@@ -1,24 +1,33 @@
-"""``sycoca quickstart``: from nothing to a trained, measured and explained model, in minutes on two CPU cores."""
+"""``sycoca quickstart``: train, evaluate and explain a tiny model, in minutes on two CPU cores."""
 
+import json
+import logging
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-import tyro
+from tyro.conf import arg
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class QuickstartArguments:
-    """Pretrain the tiny preset on built-in scenes, measure it on held-out ones, write one HTML report."""
+class Arguments:
+    """Pretrain the tiny preset on built-in scenes, evaluate it on held-out ones, and write one HTML report.
 
-    out: Path = Path("runs/quickstart")
+    Downloads nothing, and takes minutes on two CPU cores.
+    """
+
+    out: Annotated[Path, arg(metavar="RUN")] = Path("runs/quickstart")
     """The run folder."""
 
     seed: int = 0
-    """Every draw of the run derives from it."""
+    """Seed of everything random in the run."""
 
     steps: int | None = None
-    """Train for fewer steps than the preset; the figures then mean little."""
+    """Train for N steps instead of the preset's; with few the figures mean little."""
 
     restart: bool = False
     """Delete an earlier run in the same folder first."""
@@ -26,42 +35,33 @@ class QuickstartArguments:
     json: bool = False
     """Print the figures as JSON."""
 
+    def run(self) -> int:
+        """Run the quickstart; the figures go to stdout, progress to stderr."""
+        # Only now, since this imports torch: help answers at once.
+        from sycoca.cli.shared.logs import stderr_console
+        from sycoca.experiments.quickstart.quickstart import next_commands, quickstart, remove_run
+        from sycoca.training.engine.interruption import TrainingInterrupted
 
-def run(arguments: list[str]) -> int:
-    """Run the quickstart; the figures go to stdout, progress to stderr."""
-    chosen = tyro.cli(
-        QuickstartArguments,
-        prog="sycoca quickstart",
-        description="Pretrain a tiny SyCoCa on built-in scenes, measure it, and write one HTML report.",
-        args=arguments,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
-    # Only now, since this imports torch: help answers at once.
-    import json
+        if self.restart:
+            remove_run(self.out)
+        elif self.out.exists():
+            raise ValueError(f"{self.out} exists already; --restart deletes it first, --out names another folder")
+        try:
+            result = quickstart(self.out, seed=self.seed, steps=self.steps, console=stderr_console())
+        except TrainingInterrupted as interrupted:
+            print(f"sycoca quickstart: {interrupted}", file=sys.stderr)
+            return 130
+        self._print(result.metrics)
+        commands = "".join(f"\n  {command}" for command in next_commands(result.weights))
+        logger.info(f"\nreport   {result.page}\nweights  {result.weights}\n\nTry next:{commands}")
+        return 0
 
-    from rich.console import Console
+    def _print(self, metrics: "Mapping[str, float]") -> None:
+        from sycoca.facts.metric_facts import readable
 
-    from sycoca.experiments.quickstart.quickstart import next_commands, quickstart, remove_run
-    from sycoca.facts.metric_facts import readable
-    from sycoca.training.engine.interruption import TrainingInterrupted
-
-    console = Console(stderr=True)
-    if chosen.restart:
-        remove_run(chosen.out)
-    elif chosen.out.exists():
-        raise ValueError(f"{chosen.out} exists already; --restart begins anew, --out names another folder")
-    try:
-        result = quickstart(chosen.out, seed=chosen.seed, steps=chosen.steps, console=console)
-    except TrainingInterrupted as interrupted:
-        print(f"sycoca: {interrupted}", file=sys.stderr)
-        return 130
-    if chosen.json:
-        print(json.dumps(result.metrics, indent=2))
-    else:
-        width = max(map(len, result.metrics))
-        for name, value in result.metrics.items():
+        if self.json:
+            print(json.dumps(metrics, indent=2))
+            return
+        width = max(map(len, metrics))
+        for name, value in metrics.items():
             print(f"{name:<{width}}  {readable(name, value):>8}")
-    console.print(f"\nreport   {result.page}\nweights  {result.weights}\n\nTry next:", highlight=False)
-    for command in next_commands(result.weights):
-        console.print(f"  {command}", highlight=False, soft_wrap=True)
-    return 0

@@ -1,23 +1,26 @@
-"""What ``sycoca pretrain`` and ``sycoca finetune`` have in common: config file, flags, and how a run ends."""
+"""What ``sycoca pretrain`` and ``sycoca finetune`` share: options, config file, flags of the config, end of a run."""
 
+import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from sycoca.cli.shared.logs import stderr_console
 from sycoca.cli.shared.usage import UsageError
 from sycoca.plain_data import read_yaml
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from sycoca.cli.parsing.table import Argument
+
 C = TypeVar("C")
 """The kind of config."""
 
 
-def run_to_its_end(train: "Callable[[Console], Path]") -> int:
+def run_to_its_end(train: "Callable[[Console], Path]", prog: str) -> int:
     """Train; the run folder goes to stdout, everything else to stderr. Return the exit code, 130 after Ctrl-C."""
+    from sycoca.cli.shared.logs import stderr_console
     from sycoca.training.engine.interruption import TrainingInterrupted
     from sycoca.training.engine.runtime import is_main_process
 
@@ -25,7 +28,7 @@ def run_to_its_end(train: "Callable[[Console], Path]") -> int:
         run_dir = train(stderr_console())
     except TrainingInterrupted as interrupted:
         if is_main_process():
-            print(f"sycoca: {interrupted}", file=sys.stderr)
+            print(f"{prog}: {interrupted}", file=sys.stderr)
         return 130
     if is_main_process():
         print(run_dir)
@@ -39,9 +42,32 @@ def config_file(path: Path) -> object:
     return read_yaml(path)
 
 
-def with_flags(config: C, flags: list[str], prog: str) -> C:
-    """Return the config with the flags' fields replaced; tyro ends with exit code 2 and a suggestion otherwise."""
-    import tyro
+def with_flags(config: C, flags: list[str], prog: str, description: str | None = None) -> C:
+    """Return the config with the flags' fields replaced; UsageError for a flag or value that it does not have."""
+    from sycoca.cli.parsing.parse import parse_arguments
 
-    kind: Any = tyro.conf.AvoidSubcommands[type(config)]
-    return tyro.cli(kind, prog=prog, args=flags, default=config)
+    return parse_arguments(type(config), flags, prog, default=config, description=description)
+
+
+def split_options(words: list[str], *, with_dry_run: bool = False) -> tuple[argparse.Namespace, list[str]]:
+    """Take the options beside a config's own fields off the words, and return the words that are left, too."""
+    parser = _OneLineParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--resume", type=Path)
+    if with_dry_run:
+        parser.add_argument("--dry-run", action="store_true")
+    return parser.parse_known_args(words)
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError in place of a page of usage."""
+        raise UsageError(message.removeprefix("argument "))
+
+
+def options_table(*, with_dry_run: bool = False) -> "list[Argument]":
+    """Return the options beside a config's own fields, for completion."""
+    from sycoca.cli.parsing.table import Argument, switch
+
+    files = [Argument("--config", "FILE.yaml", (Path,)), Argument("--resume", "RUN", (Path,))]
+    return [*files, switch("--dry-run")] if with_dry_run else files

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from sycoca.cli.shared.usage import UsageError
 from sycoca.inference.generation_config import GenerationConfig
@@ -17,71 +17,67 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AskArguments:
+class Arguments:
     """Answer a question about an image, or all questions of a data set."""
 
     weights: Positional[str]
-    """A weights folder, or hf:owner/name[@revision], of a model that was fine-tuned to answer questions (or give
-    --open-ended)."""
+    """A weights folder, or hf:owner/name[@revision] on the Hugging Face Hub. Without --open-ended it must be fine-tuned
+    for VQA."""
 
-    image: Positional[str]
-    """An image file; or a data SPEC with questions, whose answers go to --out."""
+    image: Positional[Annotated[str, arg(metavar="IMAGE|SPEC")]]
+    """An image file; or data with questions as a SPEC, whose answers go to --out."""
 
-    question: Positional[str | None] = None
-    """What to ask about the image file."""
+    question: Positional[Annotated[str | None, arg(metavar="[QUESTION]")]] = None
+    """The question about the image, as one argument: "what color is the circle?"."""
 
     top: int = 1
-    """How many answers to show, the likeliest first, each with its probability."""
+    """Number of most probable answers to print, with their probabilities."""
 
-    out: Path | None = None
-    """Answer all questions of a SPEC and write this file in VQA's result format, [{"question_id", "answer"}]."""
+    out: Annotated[Path | None, arg(metavar="FILE.json")] = None
+    """Write the answers to all questions of a SPEC to this file in VQA's result format: [{"question_id", "answer"}]."""
 
     json: bool = False
-    """Print [{"answer", "probability"}] instead of plain text; open-ended answers have no probability."""
+    """Print [{"answer", "probability"}] instead of plain text; generated answers have no probability."""
 
     open_ended: bool = False
-    """Let the text decoder write an answer after the question, instead of choosing from the fine-tuned model's list."""
+    """Generate answers with the text decoder, instead of choosing from the fine-tuned model's answer list."""
 
     generation: GenerationConfig = field(default_factory=GenerationConfig)
-    """How open-ended answers are generated."""
+    """Decoding of open-ended answers."""
 
     model: ModelOptions = field(default_factory=ModelOptions)
-    """On what it runs."""
+    """Device and precision."""
 
-
-def run(arguments: list[str]) -> int:
-    """Answer; answers go to stdout or to --out, progress to stderr."""
-    import tyro
-
-    options = tyro.cli(AskArguments, prog="sycoca ask", args=arguments, config=(tyro.conf.OmitArgPrefixes,))
-    _check(options)
-    if options.out is not None:
-        _answer_all(options, options.out)
+    def run(self) -> int:
+        """Answer; answers go to stdout or to --out, progress to stderr."""
+        _check(self)
+        if self.out is not None:
+            _answer_all(self, self.out)
+            return 0
+        answers = list(_answers(self))
+        if self.json:
+            print(json.dumps(answers, ensure_ascii=False))
+        else:
+            for answer in answers:
+                probability = f"  {100 * float(answer['probability']):.1f} %" if self.top > 1 else ""
+                print(f"{answer['answer']}{probability}")
         return 0
-    answers = list(_answers(options))
-    if options.json:
-        print(json.dumps(answers, ensure_ascii=False))
-    else:
-        for answer in answers:
-            share = f"  {100 * float(answer['probability']):.1f} %" if options.top > 1 else ""
-            print(f"{answer['answer']}{share}")
-    return 0
 
 
-def _check(options: AskArguments) -> None:
+def _check(options: Arguments) -> None:
     if (options.question is None) == (options.out is None):
         raise UsageError(
-            "ask takes an image file and a question, or a data SPEC and --out FILE for the answers to all its questions"
+            "give an image file and a question, or a data SPEC and --out FILE.json for the answers to all its questions"
         )
     if options.top < 1:
         raise UsageError(f"--top must be at least 1, got {options.top}")
     if options.top > 1 and (options.open_ended or options.out is not None):
         raise UsageError("--top ranks the answers of a list to one question: leave out --open-ended and --out")
     if options.generation != GenerationConfig() and not options.open_ended:
-        raise UsageError("answers are generated only with --open-ended: add it, or leave out how to generate")
+        raise UsageError("answers are generated with --open-ended only: add it, or leave out the decoding options")
 
 
-def _answers(options: AskArguments) -> Iterator[dict[str, str | float]]:
+def _answers(options: Arguments) -> Iterator[dict[str, str | float]]:
     predictor = options.model.load(options.weights)
     asked = [options.image], [[str(options.question)]]
     if options.open_ended:
@@ -92,9 +88,8 @@ def _answers(options: AskArguments) -> Iterator[dict[str, str | float]]:
         yield {"answer": answer.answer, "probability": answer.probability}
 
 
-def _answer_all(options: AskArguments, out: Path) -> None:
-    from rich.console import Console
-
+def _answer_all(options: Arguments, out: Path) -> None:
+    from sycoca.cli.shared.logs import stderr_console
     from sycoca.data.loading.skipping import SkipLog
     from sycoca.data.questions import keyed_questions
     from sycoca.data.spec import open_source
@@ -110,6 +105,6 @@ def _answer_all(options: AskArguments, out: Path) -> None:
         asked,
         generation=options.generation if options.open_ended else None,
         batch_size=options.model.batch_size,
-        console=Console(stderr=True),
+        console=stderr_console(),
     )
     write_results(out, [question for own in asked for question in own], answers)

@@ -1,12 +1,12 @@
-"""``sycoca embed``: images and captions as vectors."""
+"""``sycoca embed``: write image and text embeddings."""
 
-import sys
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from sycoca.cli.shared.logs import stderr_console
 from sycoca.inference.model_options import ModelOptions
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from sycoca.data.samples import SampleSource
     from sycoca.inference.predictor import Predictor
+
+logger = logging.getLogger(__name__)
 
 Embedded = Literal["both", "images", "texts"]
 
@@ -28,62 +30,58 @@ _EMBEDDED: Mapping[Embedded, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EmbedArguments:
-    """Write images and captions as vectors of the joint space: float32, L2-normalized, so that products are cosines.
+class Arguments:
+    """Write image and text embeddings, float32 and L2-normalized: their dot products are cosine similarities.
 
-    The file has arrays "images" (images, embed), "texts" (captions, embed), "image_of_text" (captions: the row of the
-    image) and the images' "keys" (.npz: an array; .safetensors: a JSON list in the metadata).
+    The file has arrays "images" (images, embed), "texts" (captions, embed), "image_of_text" (the row of each caption's
+    image) and the "keys" of the images (.npz: an array; .safetensors: a JSON list in the metadata).
     """
 
     weights: Positional[str]
-    """A weights folder, or hf:owner/name[@revision] at the Hugging Face Hub."""
+    """A weights folder, or hf:owner/name[@revision] on the Hugging Face Hub."""
 
     data: Positional[str]
     """Data as a SPEC: a path, or kind:path?option=value."""
 
-    out: Path
+    out: Annotated[Path, arg(metavar="FILE")]
     """The file to write: .safetensors or .npz."""
 
     what: Embedded = "both"
-    """What is embedded; with texts no image is opened."""
+    """What to embed; texts opens no image."""
 
     limit: int | None = None
-    """Take the first so many samples; None takes all."""
+    """Embed the first N samples only."""
 
     max_skipped_ratio: float = 0.0
-    """Largest share of the samples that may be left out because they cannot be used; they are counted."""
+    """Largest fraction of unusable samples to skip; they are counted. 0 makes the first one an error."""
 
     model: ModelOptions = field(default_factory=ModelOptions)
-    """On what it runs."""
+    """Device and precision."""
 
+    def run(self) -> int:
+        """Embed a data set and write the file."""
+        from sycoca.data.samples import skipped_samples
+        from sycoca.evaluation.batches import num_evaluated
+        from sycoca.evaluation.embedding_files import check_suffix, write_arrays
+        from sycoca.evaluation.embeddings import ImageEmbeddings
+        from sycoca.evaluation.tasks.inputs import OpenSources
 
-def run(arguments: list[str]) -> int:
-    """Embed a data set; progress and the summary go to stderr."""
-    import tyro
-
-    options = tyro.cli(EmbedArguments, prog="sycoca embed", args=arguments, config=(tyro.conf.OmitArgPrefixes,))
-    from sycoca.data.samples import skipped_samples
-    from sycoca.evaluation.batches import num_evaluated
-    from sycoca.evaluation.embedding_files import check_suffix, write_arrays
-    from sycoca.evaluation.embeddings import ImageEmbeddings
-    from sycoca.evaluation.tasks.inputs import OpenSources
-
-    check_suffix(options.out)
-    console, batch_size = stderr_console(), options.model.batch_size
-    source = OpenSources(console).usable(options.data, options.max_skipped_ratio, options.limit)
-    num_samples = num_evaluated(source, options.limit)
-    predictor = options.model.load(options.weights)
-    arrays: dict[str, np.ndarray] = {}
-    if "images" in _EMBEDDED[options.what]:
-        embeddings = ImageEmbeddings(predictor, batch_size=batch_size, console=console)
-        arrays["images"] = embeddings.of(source, num_samples).contiguous().numpy()
-    if "texts" in _EMBEDDED[options.what]:
-        arrays |= _text_arrays(predictor, source, num_samples)
-    write_arrays(options.out, arrays, [source[index].key for index in range(num_samples)])
-    counts = ", ".join(f"{len(arrays[name]):,} {name}" for name in ("images", "texts") if name in arrays)
-    skipped = len(skipped_samples(source))
-    print(f"{counts} in {options.out}" + (f"; {skipped:,} samples skipped" if skipped else ""), file=sys.stderr)
-    return 0
+        check_suffix(self.out)
+        console = stderr_console()
+        source = OpenSources(console).usable(self.data, self.max_skipped_ratio, self.limit)
+        num_samples = num_evaluated(source, self.limit)
+        predictor = self.model.load(self.weights)
+        arrays: dict[str, np.ndarray] = {}
+        if "images" in _EMBEDDED[self.what]:
+            embeddings = ImageEmbeddings(predictor, batch_size=self.model.batch_size, console=console)
+            arrays["images"] = embeddings.of(source, num_samples).contiguous().numpy()
+        if "texts" in _EMBEDDED[self.what]:
+            arrays |= _text_arrays(predictor, source, num_samples)
+        write_arrays(self.out, arrays, [source[index].key for index in range(num_samples)])
+        counts = ", ".join(f"{len(arrays[name]):,} {name}" for name in ("images", "texts") if name in arrays)
+        skipped = len(skipped_samples(source))
+        logger.info(f"{counts} in {self.out}" + (f"; {skipped:,} samples skipped" if skipped else ""))
+        return 0
 
 
 def _text_arrays(predictor: "Predictor", source: "SampleSource", num_samples: int) -> "dict[str, np.ndarray]":

@@ -1,10 +1,10 @@
-"""``sycoca explain``: what a model looks at, and what it imagines behind a mask, as a picture."""
+"""``sycoca explain``: draw patch scores and the reconstruction of masked patches."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from sycoca.inference.model_options import ModelOptions
 
@@ -13,34 +13,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ExplainArguments:
-    """See which patches match a caption and its words, what training would hide, and the reconstruction."""
+class Arguments:
+    """Draw which patches match a caption and each of its words, which of them attentive masking would mask, and their
+    reconstruction.
+    """
 
     weights: Positional[str]
-    """A weights folder, or hf:owner/name[@revision] at the Hugging Face Hub."""
+    """A weights folder, or hf:owner/name[@revision] on the Hugging Face Hub."""
 
     image: Positional[Path]
     """An image file."""
 
-    caption: Positional[str]
-    """What to look for in it."""
+    caption: Positional[Annotated[str, arg(metavar="CAPTION")]]
+    """The caption, as one argument: "a red circle"."""
 
-    out: Path
-    """The picture to write: *.png, *.pdf or *.svg."""
+    out: Annotated[Path, arg(metavar="FILE.png")]
+    """The picture to write: .png, .pdf or .svg."""
 
     model: ModelOptions = field(default_factory=ModelOptions)
-    """On what it runs."""
+    """Device and precision."""
 
+    def run(self) -> int:
+        """Draw the picture; its name goes to stdout."""
+        from sycoca.reports.explain_picture import check_picture_name, save_explanation
 
-def run(arguments: list[str]) -> int:
-    """Write the picture, say its name."""
-    import tyro
-
-    options = tyro.cli(ExplainArguments, prog="sycoca explain", args=arguments, config=(tyro.conf.OmitArgPrefixes,))
-    from sycoca.reports.explain_picture import check_picture_name, save_explanation
-
-    check_picture_name(options.out)
-    explanation: Explanation = options.model.load(options.weights).explain(options.image, options.caption)
-    save_explanation(explanation, options.out)
-    print(options.out)
-    return 0
+        check_picture_name(self.out)
+        explanation: Explanation = self.model.load(self.weights).explain(self.image, self.caption)
+        save_explanation(explanation, self.out)
+        print(self.out)
+        return 0

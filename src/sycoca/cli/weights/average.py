@@ -1,45 +1,44 @@
-"""``sycoca average``: weights between those before and after a fine-tuning."""
+"""``sycoca average``: average the weights before and after a fine-tuning."""
 
-import sys
+import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AverageArguments:
-    """Average the weights before and after a fine-tuning, which keeps most of what both can do (WiSE-FT)."""
+class Arguments:
+    """Average the weights before and after a fine-tuning: keeps most of the abilities of both (WiSE-FT)."""
 
-    start: Positional[str]
-    """The weights that the fine-tuning began with: a folder, or hf:owner/name."""
+    start: Positional[Annotated[str, arg(metavar="BEFORE")]]
+    """The weights before the fine-tuning: a weights folder, or hf:owner/name[@revision]."""
 
-    end: Positional[str]
-    """Those that it ended with."""
+    end: Positional[Annotated[str, arg(metavar="AFTER")]]
+    """The weights after it."""
 
-    out: Path
+    out: Annotated[Path, arg(metavar="FOLDER")]
     """The weights folder to write."""
 
     alpha: float = 0.5
-    """How much of the end: 0 gives the start, 1 the end; what one of the two lacks is taken from the other as it is."""
+    """Coefficient of AFTER: 0 gives BEFORE, 1 gives AFTER. Tensors that only one of them has are copied."""
 
+    def run(self) -> int:
+        """Average; the folder goes to stdout."""
+        # Only now, since these import torch: help and mistakes answer at once.
+        from sycoca.weights.average import average_weights
+        from sycoca.weights.folder import save_weights
+        from sycoca.weights.provenance import Provenance
 
-def run(arguments: list[str]) -> int:
-    """Write the mean; its folder goes to stdout, what it is made of to stderr."""
-    import tyro
-
-    options = tyro.cli(AverageArguments, prog="sycoca average", args=arguments)
-    # Only now, since these import torch: help and mistakes answer at once.
-    from sycoca.weights.average import average_weights
-    from sycoca.weights.folder import save_weights
-    from sycoca.weights.provenance import Provenance
-
-    if options.out.resolve() in (Path(options.start).resolve(), Path(options.end).resolve()):
-        raise ValueError(f"--out {options.out} would replace what is averaged; choose another folder")
-    averaged = average_weights(options.start, options.end, alpha=options.alpha)
-    summary = f"Weighted mean of two models (WiSE-FT, arXiv 2109.01903): {'; '.join(averaged.summary)}."
-    provenance = Provenance(summary=summary, base=options.start, is_mean=True)
-    save_weights(options.out, averaged.model, averaged.tokenizer, averaged.config, provenance=provenance)
-    print("\n".join(averaged.summary).replace("`", ""), file=sys.stderr)
-    print(options.out)
-    return 0
+        if self.out.resolve() in (Path(self.start).resolve(), Path(self.end).resolve()):
+            raise ValueError(f"--out {self.out} would replace what is averaged; choose another folder")
+        averaged = average_weights(self.start, self.end, alpha=self.alpha)
+        summary = f"Weighted mean of two models (WiSE-FT, arXiv 2109.01903): {'; '.join(averaged.summary)}."
+        provenance = Provenance(summary=summary, base=self.start, is_mean=True)
+        save_weights(self.out, averaged.model, averaged.tokenizer, averaged.config, provenance=provenance)
+        logger.info("\n".join(averaged.summary).replace("`", ""))
+        print(self.out)
+        return 0

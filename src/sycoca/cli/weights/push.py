@@ -1,37 +1,36 @@
-"""``sycoca push``: publish a weights folder at the Hugging Face Hub."""
+"""``sycoca push``: publish a weights folder on the Hugging Face Hub."""
 
-import sys
+import logging
 from dataclasses import dataclass
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PushArguments:
-    """Publish a weights folder at the Hugging Face Hub, after a look at every number in it."""
+class Arguments:
+    """Publish a weights folder on the Hugging Face Hub. Weights with NaN or infinity are refused."""
 
     weights: Positional[str]
-    """A weights folder; its README.md becomes the model's page."""
+    """A weights folder; its README.md becomes the model card."""
 
-    repository: Positional[str]
-    """owner/name; the repository is made where there is none, and files of the same names are replaced."""
+    repository: Positional[Annotated[str, arg(metavar="OWNER/NAME")]]
+    """The repository. It is created if it does not exist; files of the same names are replaced."""
 
     private: bool = False
-    """Let only its owners read a new repository."""
+    """Make a new repository private."""
 
     message: str = "Weights of sycoca"
-    """What the commit says."""
+    """The commit message."""
 
+    def run(self) -> int:
+        """Publish; the commit's address goes to stdout."""
+        from sycoca.weights.hub import local_weights
+        from sycoca.weights.publishing import push_to_hub
 
-def run(arguments: list[str]) -> int:
-    """Publish; the commit's address goes to stdout."""
-    import tyro
-
-    options = tyro.cli(PushArguments, prog="sycoca push", args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
-    from sycoca.weights.hub import local_weights
-    from sycoca.weights.publishing import push_to_hub
-
-    folder = local_weights(options.weights)
-    print(f"checking {folder}, then publishing it as {options.repository}", file=sys.stderr)
-    print(push_to_hub(folder, options.repository, private=options.private, commit_message=options.message))
-    return 0
+        folder = local_weights(self.weights)
+        logger.info(f"checking {folder}, then publishing it as {self.repository}")
+        print(push_to_hub(folder, self.repository, private=self.private, commit_message=self.message))
+        return 0

@@ -9,15 +9,15 @@ if TYPE_CHECKING:
     from sycoca.evaluation.tasks.task import EvaluationTask
 
 TASKS = {
-    "retrieval": "images find captions and captions find images: recall at 1, 5 and 10, ranks",
-    "zero-shot": "classes as prompts: top-1 and top-5 accuracy, the mean over classes",
-    "probe": "the same for a linear classifier on frozen features",
-    "classification": "the same for the head of a model that was fine-tuned to classify",
-    "captioning": "captions against people's: BLEU, ROUGE-L, CIDEr, METEOR",
-    "vqa": "visual question answering: the official accuracy, or equality with one reference answer",
-    "grounding": "patch scores against the pixels that captions describe (built-in scenes)",
-    "scene-captions": "truth and detail of generated captions (built-in scenes)",
-    "scene-swaps": "hard negatives: captions with colors, shapes or relation exchanged (built-in scenes)",
+    "retrieval": "image-text retrieval: recall at 1, 5, 10 in both directions",
+    "zero-shot": "zero-shot classification: top-1, top-5, per-class accuracy",
+    "probe": "linear probe: the same, for a classifier on frozen features",
+    "classification": "the same, for the head of a fine-tuned model",
+    "captioning": "captions against references: BLEU, ROUGE-L, CIDEr, METEOR",
+    "vqa": "visual question answering: VQA accuracy, or exact match",
+    "grounding": "patch scores against the pixels of named objects (scenes)",
+    "scene-captions": "correctness and detail of generated captions (scenes)",
+    "scene-swaps": "hard negatives as in ARO: parts of captions swapped (scenes)",
 }
 """Every task and what it measures; the module of that name in this folder has its options as ``Task``."""
 

@@ -1,0 +1,126 @@
+"""From the words of a command line to a command: walk the tree, import one module, let it parse and run.
+
+A command's module has a dataclass ``Arguments`` whose ``run()`` does the work. Where the arguments depend on a file
+that they name, the module has three functions instead: ``parse(words, prog)`` returns the arguments, ``check(words,
+prog)`` parses them without opening what they name, and ``table()`` lists them for completion. A module that serves the
+tasks of a group has ``described_arguments(task)``.
+"""
+
+import importlib
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from sycoca.cli.help_text import group_help_text, help_text
+from sycoca.cli.shared.usage import HelpRequested, UsageError
+from sycoca.cli.tree import NAMES, Command, Group
+from sycoca.plain_data import did_you_mean
+
+HELP_WORDS = ("-h", "--help", "help")
+
+
+class Place(NamedTuple):
+    """How far the words lead into the tree."""
+
+    path: tuple[str, ...]
+    """The words that name a group or command."""
+
+    node: Command | Group | None
+    """What they name; None is ``sycoca`` itself."""
+
+    rest: list[str]
+    """The words behind."""
+
+    @property
+    def prog(self) -> str:
+        """Return what stands before the rest on the command line."""
+        return " ".join(("sycoca", *self.path))
+
+    def help_text(self) -> str:
+        """Return the help of a group or of ``sycoca`` itself."""
+        return group_help_text(self.path[-1], self.node) if isinstance(self.node, Group) else help_text()
+
+
+@runtime_checkable
+class Arguments(Protocol):
+    """The arguments of a command, which are all that it takes to run it."""
+
+    def run(self) -> int:
+        """Run the command, and return its exit code."""
+        ...
+
+
+def find(words: Sequence[str]) -> Place:
+    """Follow the words into the tree, as far as they lead."""
+    path, node, names = (), None, NAMES
+    for word in words:
+        if word not in names:
+            break
+        path, node = (*path, word), names[word]
+        names = node.commands if isinstance(node, Group) else {}
+    return Place(path, node, list(words[len(path) :]))
+
+
+def parse(words: Sequence[str]) -> Arguments:
+    """Import the command that the words name, and parse the rest.
+
+    Raises UsageError for words that no command understands, HelpRequested where help is asked for or where nothing
+    follows a group.
+    """
+    place = find(words)
+    module = _module(place)
+    own = getattr(module, "parse", None)
+    return own(place.rest, place.prog) if own else _parsed(place)
+
+
+def check(words: Sequence[str]) -> None:
+    """Parse the words and run nothing; files and folders that they name need not exist.
+
+    Raises UsageError as `parse` does, and HelpRequested.
+    """
+    place = find(words)
+    module = _module(place)
+    own = getattr(module, "check", None)
+    if own:
+        own(place.rest, place.prog)
+    else:
+        _parsed(place)
+
+
+def run(words: Sequence[str]) -> int:
+    """Parse the words and run their command; errors are the caller's. Return the exit code."""
+    return parse(words).run()
+
+
+def command_module(command: Command) -> ModuleType:
+    """Import the module of a command."""
+    return importlib.import_module(f"sycoca.cli.{command.module}")
+
+
+def arguments_class(command: Command) -> tuple[Any, str | None]:
+    """Return the dataclass that is parsed for a command, and what help says if not its docstring."""
+    module = command_module(command)
+    return (module.Arguments, None) if command.task is None else module.described_arguments(command.task)
+
+
+def _module(place: Place) -> ModuleType:
+    if isinstance(place.node, Command):
+        return command_module(place.node)
+    if not place.rest:
+        raise HelpRequested(place.help_text(), is_usage_error=True)
+    if place.rest[0] in HELP_WORDS:
+        raise HelpRequested(place.help_text())
+    word = place.rest[0]
+    if word.startswith("-"):
+        raise UsageError(f"there is no {word}; {place.prog} --help shows the commands")
+    names = NAMES if place.node is None else place.node.commands
+    raise UsageError(f"there is no command {word!r}{did_you_mean(word, list(names))}")
+
+
+def _parsed(place: Place) -> Arguments:
+    # Only now, since it imports tyro: what is above answers without.
+    from sycoca.cli.parsing.parse import parse_arguments
+
+    assert isinstance(place.node, Command)
+    kind, description = arguments_class(place.node)
+    return parse_arguments(kind, place.rest, place.prog, description=description)

@@ -1,0 +1,63 @@
+"""What can be completed behind which words, read off the tree and the arguments of its commands."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from sycoca.cli.command_line import arguments_class, command_module
+from sycoca.cli.help_text import COMMON_OPTIONS
+from sycoca.cli.parsing.table import Argument, arguments_of, switch
+from sycoca.cli.tree import NAMES, Command, Group
+
+
+class Node(NamedTuple):
+    """A place in the tree."""
+
+    path: tuple[str, ...]
+    """The words that lead here, without ``sycoca``."""
+
+    words: dict[str, str]
+    """What may come next, with a summary: commands, or the choices of a command's first argument."""
+
+    flags: tuple[Argument, ...]
+    """The flags that may follow."""
+
+    @property
+    def name(self) -> str:
+        """Return the words as one, as the scripts compare them."""
+        return " ".join(self.path)
+
+
+def nodes() -> list[Node]:
+    """Return every place in the tree, from ``sycoca`` itself downwards."""
+    return list(_nodes())
+
+
+def takes_file(flag: Argument) -> bool:
+    """Return whether the flag's value may be a file."""
+    return Path in flag.kinds or flag.placeholder in ("WEIGHTS", "SPEC", "RUN")
+
+
+def _nodes() -> Iterator[Node]:
+    common = (switch("--help"), *map(switch, COMMON_OPTIONS))
+    yield Node((), _summaries(NAMES), (*common, switch("--version")))
+    for name, node in NAMES.items():
+        if isinstance(node, Group):
+            yield Node((name,), _summaries(node.commands), common)
+            for own, command in node.commands.items():
+                yield _command((name, own), command, common)
+        else:
+            yield _command((name,), node, common)
+
+
+def _summaries(nodes: Mapping[str, Command] | Mapping[str, Command | Group]) -> dict[str, str]:
+    return {name: node.summary for name, node in nodes.items()}
+
+
+def _command(path: tuple[str, ...], command: Command, common: tuple[Argument, ...]) -> Node:
+    own = getattr(command_module(command), "table", None)
+    arguments = own() if own else arguments_of(arguments_class(command)[0])
+    first = next((argument for argument in arguments if argument.is_positional), None)
+    choices = () if first is None else first.choices
+    flags = tuple(argument for argument in arguments if not argument.is_positional)
+    return Node(path, dict.fromkeys(choices, ""), (*flags, *common))

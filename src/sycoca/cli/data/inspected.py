@@ -1,0 +1,44 @@
+"""What ``sycoca data check`` and ``sycoca data stats`` have in common: images looked at once, tokens counted."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from sycoca.data.inspection.image_index import Finding, ImageIndex, default_index_path
+from sycoca.data.inspection.image_inspection import inspect_images
+from sycoca.data.inspection.statistics import all_captions, evenly_spread
+from sycoca.data.samples import SampleSource
+from sycoca.preprocess.config import TokenizerConfig
+from sycoca.preprocess.tokenizer import Tokenizer
+from sycoca.progress_bar import tracked
+
+NumImages = Literal["all"] | int
+"""How many images to open, spread evenly."""
+
+
+def findings_about(
+    source: SampleSource, num_images: NumImages, index: ImageIndex, console: Console
+) -> tuple[list[int], list[Finding]]:
+    """Look at images of a source and show how far it is; returns which, and what was found."""
+    if num_images != "all" and num_images < 0:
+        raise ValueError(f"the number of images to open must be at least 0, got {num_images}")
+    places = evenly_spread(len(source), len(source) if num_images == "all" else num_images)
+    findings = inspect_images(source, index, places)
+    return places, list(tracked(findings, len(places), f"images of {source.name}", console=console))
+
+
+def open_index(path: Path | None, *, is_off: bool, console: Console) -> ImageIndex:
+    """Open the index of images that the options name."""
+    where = None if is_off else default_index_path() if path is None else path
+    return ImageIndex(where, lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True))
+
+
+def counting_tokenizer(sources: Sequence[SampleSource], path: Path | None, vocab_size: int) -> Tokenizer:
+    """Return the tokenizer of a file, or one trained on the captions."""
+    if path is not None:
+        return Tokenizer.load(path)
+    captions = [caption for source in sources for caption in all_captions(source)]
+    # Where there are only questions or labels there is nothing to count, and any tokenizer will do.
+    return Tokenizer.train(captions or [""], TokenizerConfig(vocab_size=vocab_size))

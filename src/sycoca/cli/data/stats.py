@@ -1,0 +1,111 @@
+"""``sycoca data stats``: count captions, words, tokens, labels and questions, and measure images."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from tyro.conf import Positional
+
+from sycoca.cli.data.inspected import NumImages, counting_tokenizer, findings_about, open_index
+from sycoca.cli.shared.logs import stderr_console
+from sycoca.data.inspection.statistics import (
+    CaptionStatistics,
+    ImageStatistics,
+    Spread,
+    caption_statistics,
+    image_statistics,
+)
+from sycoca.data.loading.skipping import counted_reasons
+from sycoca.data.samples import skipped_samples
+from sycoca.data.spec import open_source
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arguments:
+    """Count captions, words, tokens, labels and questions of a source, and look at some of its images."""
+
+    spec: Positional[str]
+    """The data, such as scenes:?level=easy, photos.jsonl?split=train or a folder of class folders."""
+
+    tokenizer: Path | None = None
+    """A tokenizer.json to count tokens with; None trains one on the captions."""
+
+    vocab_size: int = 8192
+    """Most token ids of a tokenizer trained here."""
+
+    context_length: int = 76
+    """Captions of more tokens than this count as truncated."""
+
+    images: NumImages = 100
+    """How many images to open, spread evenly over the source."""
+
+    index: Path | None = None
+    """File that remembers images between commands; None is sycoca/images.sqlite in your folder for caches."""
+
+    no_index: bool = False
+    """Look at every image anew and remember nothing."""
+
+    json: bool = False
+    """Print JSON instead of tables."""
+
+    def run(self) -> int:
+        """Print the statistics; exit code 1 if an image cannot be read."""
+        source = open_source(self.spec)
+        tokenizer = counting_tokenizer([source], self.tokenizer, self.vocab_size)
+        texts = caption_statistics(source, tokenizer, self.context_length)
+        progress = stderr_console()
+        with open_index(self.index, is_off=self.no_index, console=progress) as index:
+            pictures = image_statistics(findings_about(source, self.images, index, progress)[1])
+        if self.json:
+            left_out = [asdict(skipped) for skipped in skipped_samples(source)]
+            record = {"source": source.name, **asdict(texts), "images": asdict(pictures), "skipped": left_out}
+            print(json.dumps(record, indent=2))
+        else:
+            console = Console()
+            console.print(_counts_table(source.name, texts, self.context_length))
+            console.print(_spreads_table(texts, pictures))
+            if left_out := skipped_samples(source):
+                said = f"left out: {counted_reasons(left_out)}; sycoca data check names them"
+                console.print(said, highlight=False, soft_wrap=True)
+            for failure in pictures.failures:
+                console.print(f"[red]unreadable:[/red] {escape(failure)}", highlight=False, soft_wrap=True)
+        return 1 if pictures.failures else 0
+
+
+def _counts_table(name: str, texts: CaptionStatistics, context_length: int) -> Table:
+    table = Table("count", "value", title=name, title_justify="left")
+    table.columns[1].justify = "right"
+    for label, number in (
+        ("samples", texts.num_samples),
+        ("captions", texts.num_captions),
+        ("different captions", texts.num_different_captions),
+        ("different words", texts.num_words),
+        ("class labels", texts.num_labels),
+        ("questions", texts.num_questions),
+    ):
+        table.add_row(label, f"{number:,}")
+    cut = f"{texts.num_truncated:,} ({texts.truncated_ratio:.2%})"
+    table.add_row(f"captions over {context_length} tokens", cut)
+    return table
+
+
+def _spreads_table(texts: CaptionStatistics, pictures: ImageStatistics) -> Table:
+    table = Table("per item", "least", "mean", "median", "most")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    rows: list[tuple[str, Spread | None]] = [
+        ("captions per sample", texts.captions_per_sample),
+        ("words per caption", texts.words_per_caption),
+        ("tokens per caption", texts.tokens_per_caption),
+        (f"width in pixels ({pictures.num_opened:,} opened)", pictures.widths),
+        ("height in pixels", pictures.heights),
+    ]
+    for label, numbers in rows:
+        if numbers is not None:
+            table.add_row(
+                label, f"{numbers.least:,}", f"{numbers.mean:,.1f}", f"{numbers.median:,}", f"{numbers.most:,}"
+            )
+    return table

@@ -1,0 +1,51 @@
+"""``sycoca data write-scenes``: write the built-in scenes to disk."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from sycoca.cli.shared.logs import stderr_console
+from sycoca.data.scenes.content import Level, Split
+from sycoca.data.scenes.source import DEFAULT_COUNT, ScenesSource
+from sycoca.data.writing.write_samples import write_samples
+from sycoca.progress_bar import tracked
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arguments:
+    """Write built-in scenes as PNG files and a captions.jsonl that --data options read back."""
+
+    folder: Positional[Path]
+    """Where to write; created if absent."""
+
+    level: Level = "easy"
+    """How much there is to tell apart."""
+
+    count: int = DEFAULT_COUNT
+    """Number of scenes."""
+
+    seed: int = 0
+    """Which scenes."""
+
+    split: Split = "train"
+    """Part of the possible contents to take them from."""
+
+    size: int = 64
+    """Height and width in pixels."""
+
+    json: bool = False
+    """Print JSON instead of text."""
+
+    def run(self) -> int:
+        """Write the scenes, and print where they are."""
+        source = ScenesSource(level=self.level, count=self.count, seed=self.seed, split=self.split, size=self.size)
+        samples = (source[i] for i in range(len(source)))
+        console = stderr_console()
+        captions_path = write_samples(tracked(samples, len(source), "writing scenes", console=console), self.folder)
+        if self.json:
+            print(json.dumps({"captions": str(captions_path), "num_images": len(source)}))
+        else:
+            print(f"wrote {len(source)} scenes; use them as {captions_path}")
+        return 0

@@ -1,0 +1,1 @@
+"""Words to arguments: placeholders, the table of a command's arguments, tyro, and errors of one line."""

@@ -1,0 +1,92 @@
+"""Parse a command's words with tyro; help gets our usage line, and a mistake becomes one line."""
+
+import contextlib
+import inspect
+import io
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import tyro
+
+from sycoca.cli.help_text import folded
+from sycoca.cli.parsing.explain import usage, why_refused
+from sycoca.cli.parsing.placeholders import registry
+from sycoca.cli.parsing.table import Argument, arguments_of
+from sycoca.cli.shared.usage import HelpRequested, UsageError
+
+_HELP_FLAGS = {"-h", "--help"}
+
+_COMMON = "--verbose, --quiet and --debug go with every command: see sycoca --help."
+
+
+def parse_arguments(
+    kind: Any, words: Sequence[str], prog: str, *, default: object = None, description: str | None = None
+) -> Any:
+    """Return an instance of a dataclass with what the words say.
+
+    Args:
+        kind: the dataclass, perhaps a generic one with its parameters; docstrings of class and fields are the help.
+        words: what stands behind ``prog`` on the command line.
+        prog: the words that led here.
+        default: a config; flags then carry the names of its sections: --training.steps.
+        description: what help says instead of the class's docstring.
+
+    Raises UsageError with one line for what cannot be parsed or has a value that the class refuses, HelpRequested
+    for --help.
+    """
+    is_help = bool(_HELP_FLAGS & set(words))
+    # Help shows the way in which a switch differs from its default; both ways are understood.
+    markers = [tyro.conf.FlagCreatePairsOff] if is_help else []
+    markers += [tyro.conf.OmitArgPrefixes if default is None else tyro.conf.AvoidSubcommands]
+    defaults: dict[str, Any] = {} if default is None else {"default": default}
+    printed = _Printed()
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
+            return tyro.cli(
+                kind,
+                prog=prog,
+                description="",
+                args=list(words),
+                config=markers,
+                registry=registry(),
+                **defaults,
+            )
+    except SystemExit as stopped:
+        table = arguments_of(kind, default, prefix=None if default is None else "")
+        if stopped.code == 0:
+            about = inspect.getdoc(kind) if description is None else description
+            raise HelpRequested(_help_text(printed.getvalue(), about or "", table, prog)) from None
+        reason = why_refused(table, words, prog) or _refusal(stopped)
+        raise UsageError(reason or "cannot be read; --help shows what is") from None
+
+
+class _Printed(io.StringIO):
+    """What tyro prints, with colors where they will be seen."""
+
+    def isatty(self) -> bool:
+        return sys.__stdout__ is not None and sys.__stdout__.isatty()
+
+
+def _help_text(printed: str, about: str, table: Sequence[Argument], prog: str) -> str:
+    """Return tyro's list of arguments below a usage line that names what is required."""
+    _, _, arguments = printed.partition("\n\n")
+    rows = "\n".join(row.rstrip() for row in arguments.strip("\n").split("\n"))
+    paragraphs = [_paragraph(text) for text in re.split(r"\n\s*\n", about)]
+    return "\n\n".join([folded(f"usage: {usage(table, prog)}", hanging=7), *paragraphs, rows.rstrip(), _COMMON])
+
+
+def _paragraph(text: str) -> str:
+    """Fold a paragraph of a docstring; one with indented lines is a table, and stays as it is."""
+    return text if "\n " in text else folded(" ".join(text.replace("``", "").split()))
+
+
+def _refusal(stopped: SystemExit) -> str | None:
+    """Return what a class said of the values that it was given."""
+    cause: BaseException | None = stopped
+    while cause is not None:
+        if isinstance(cause, ValueError):
+            return str(cause)
+        cause = cause.__context__
+    return None

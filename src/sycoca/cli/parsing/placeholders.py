@@ -1,0 +1,139 @@
+"""What stands for a value in usage lines and help: ``WEIGHTS``, ``SPEC``, ``N``, and never the name of a type.
+
+In order of precedence: what the argument says itself (``tyro.conf.arg(metavar=...)``), what arguments and config fields
+of that name have everywhere, what its type has.
+"""
+
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from tyro.conf import arg
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+    StructConstructorSpec,
+    StructTypeInfo,
+    UnsupportedTypeAnnotationError,
+)
+
+OF_NAMES = {
+    "weights": "WEIGHTS",
+    "data": "SPEC",
+    "spec": "SPEC",
+    "specs": "SPEC...",
+    "train": "SPEC",
+    "validation": "SPEC",
+    "images": "IMAGE...",
+    "image": "IMAGE",
+    "reports": "REPORT...",
+    "class_names": "NAMES",
+    "templates": "TEMPLATE...",
+    "device": "DEVICE",
+    "tokenizer": "TOKENIZER.json",
+    "betas": "X X",
+    "predictions": "FILE.json",
+    "references": "FILE.json|SPEC",
+    "preset": "PRESET",
+    "rows": "ROW...",
+}
+"""Placeholders of arguments and fields by their name."""
+
+OF_TYPES: dict[type, str] = {int: "N", float: "X", str: "TEXT", Path: "FILE"}
+"""Placeholders of all others by the type of the value."""
+
+
+def placeholder_of(name: str, marks: tuple[Any, ...]) -> str | None:
+    """Return the placeholder of a field by what it says itself and by its name; None leaves it to the type."""
+    own = (mark.metavar for mark in marks if getattr(mark, "metavar", None) is not None)
+    return next(own, OF_NAMES.get(name))
+
+
+def unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Return a type without ``Annotated``, and what it was annotated with."""
+    marks: tuple[Any, ...] = ()
+    while get_origin(hint) is Annotated:
+        hint, marks = hint.__origin__, marks + hint.__metadata__
+    return hint, marks
+
+
+def union_members(hint: Any) -> tuple[Any, ...]:
+    """Return the members of a union, or the type alone."""
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+
+
+def registry() -> ConstructorRegistry:
+    """Return tyro's rules with our placeholders; ``T | None`` shows that of T and takes "None" as well."""
+    rules = ConstructorRegistry()
+    rules.primitive_rule(_plain_rule)
+    rules.primitive_rule(_optional_rule)
+    rules.struct_rule(_StructRule())
+    return rules
+
+
+class _StructRule:
+    """tyro's own rule for dataclasses, with placeholders by the names of fields."""
+
+    def __init__(self) -> None:
+        self._is_asking = False
+
+    def __call__(self, info: StructTypeInfo) -> StructConstructorSpec | None:
+        if self._is_asking:
+            return None
+        with self._asking():
+            spec = ConstructorRegistry.get_struct_spec(info)
+        if not isinstance(spec, StructConstructorSpec):
+            return None
+        return replace(
+            spec, fields=tuple(replace(one, type=_with_placeholder(one.name, one.type)) for one in spec.fields)
+        )
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Let tyro ask its other rules."""
+        self._is_asking = True
+        try:
+            yield
+        finally:
+            self._is_asking = False
+
+
+def _with_placeholder(name: str, hint: Any) -> Any:
+    plain, marks = unwrapped(hint)
+    own = placeholder_of(name, marks)
+    is_switch = bool in union_members(plain)
+    return hint if own is None or is_switch else Annotated[hint, arg(metavar=own)]
+
+
+def _plain_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    if info.type not in OF_TYPES:
+        return None
+    kind: Any = info.type
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=OF_TYPES[kind],
+        instance_from_str=lambda words: kind(words[0]),
+        is_instance=lambda value: isinstance(value, int | float if kind is float else kind),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+def _optional_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    members = [member for member in union_members(info.type) if member is not type(None)]
+    if len(members) != 1 or len(union_members(info.type)) != 2:
+        return None
+    inner = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(members[0], info.markers))
+    if isinstance(inner, UnsupportedTypeAnnotationError) or inner.nargs != 1:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=inner.metavar,
+        choices=None if inner.choices is None else (*inner.choices, "None"),
+        instance_from_str=lambda words: None if words == ["None"] else inner.instance_from_str(words),
+        is_instance=lambda value: value is None or inner.is_instance(value),
+        str_from_instance=lambda value: ["None"] if value is None else inner.str_from_instance(value),
+    )

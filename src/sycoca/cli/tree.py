@@ -1,0 +1,105 @@
+"""The tree of commands: names, what each does, and its module. Only data, so that help is there at once."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from sycoca.evaluation.tasks.registry import TASKS
+
+
+class Command(NamedTuple):
+    """A command: what help says of it, and its module below ``sycoca.cli`` (see `sycoca.cli.command_line`)."""
+
+    summary: str
+    module: str
+    task: str | None = None
+    """What the module is asked about, where it serves several commands."""
+
+
+class Group(NamedTuple):
+    """Commands that share a first word."""
+
+    summary: str
+    commands: Mapping[str, Command]
+
+
+EVALUATE = Group(
+    "evaluate a model by an official protocol",
+    {
+        **{name: Command(summary, "evaluate.arguments", task=name) for name, summary in TASKS.items()},
+        "all": Command("several of these from a file; images are embedded once", "evaluate.all"),
+    },
+)
+
+SCORE = Group(
+    "score the predictions of any model; needs no model",
+    {
+        "retrieval": Command("image and text embeddings: recall at 1, 5 and 10, ranks", "score.retrieval"),
+        "captioning": Command("captions: BLEU, ROUGE-L, CIDEr, METEOR", "score.captioning"),
+        "vqa": Command("answers: VQA accuracy, or exact match", "score.vqa"),
+    },
+)
+
+CONVERT = Group(
+    "convert weights from and to open_clip, and from Hugging Face",
+    {
+        "from-open-clip": Command("a CoCa or CLIP of open_clip to a weights folder", "convert.from_open_clip"),
+        "to-open-clip": Command("a weights folder to a checkpoint that open_clip loads", "convert.to_open_clip"),
+        "from-hf-clip": Command("a CLIP, ViT or ViTMAE of Hugging Face to a weights folder", "convert.from_hf_clip"),
+    },
+)
+
+DATA = Group(
+    "check, inspect, filter and write data",
+    {
+        "check": Command("find broken files, bad captions and duplicate images", "data.check"),
+        "stats": Command("count captions, words, tokens, labels, questions, pixels", "data.stats"),
+        "filter": Command("keep the captions that match their image, as a model scores them", "data.filter"),
+        "write-scenes": Command("write the built-in scenes as image files with captions", "data.write_scenes"),
+    },
+)
+
+TREE: Mapping[str, Mapping[str, Command | Group]] = {
+    "start here": {
+        "quickstart": Command("pretrain a tiny model on built-in scenes, evaluate it", "train.quickstart"),
+    },
+    "train": {
+        "pretrain": Command("pretrain a model on images with captions", "train.pretrain"),
+        "finetune": Command("fine-tune a model for a task", "train.finetune"),
+    },
+    "use a model": {
+        "caption": Command("caption images", "use.caption"),
+        "classify": Command("classify images, zero-shot or with a fine-tuned head", "use.classify"),
+        "ask": Command("answer questions about images", "use.ask"),
+        "embed": Command("write image and text embeddings to a file", "use.embed"),
+        "explain": Command("draw which patches match which word, and reconstructions", "use.explain"),
+    },
+    "measure": {
+        "evaluate": EVALUATE,
+        "score": SCORE,
+        "compare": Command("compare reports: confidence intervals, paired differences", "measure.compare"),
+        "benchmark": Command("measure the speed of this machine and of the library on it", "measure.benchmark"),
+    },
+    "weights": {
+        "average": Command("average the weights before and after a fine-tuning (WiSE-FT)", "weights.average"),
+        "convert": CONVERT,
+        "export": Command("export a model to ONNX, to run it without PyTorch", "weights.export"),
+        "push": Command("publish a weights folder on the Hugging Face Hub", "weights.push"),
+    },
+    "data": {"data": DATA},
+    "shell": {
+        "completion": Command("print a completion script for bash, zsh or fish", "completion.command"),
+    },
+}
+"""Headings of ``sycoca --help``, and what stands below each."""
+
+NAMES: Mapping[str, Command | Group] = {name: node for nodes in TREE.values() for name, node in nodes.items()}
+"""What may follow ``sycoca``."""
+
+
+def commands() -> Iterator[tuple[tuple[str, ...], Command]]:
+    """Yield every command with its words, such as ("evaluate", "vqa")."""
+    for name, node in NAMES.items():
+        if isinstance(node, Command):
+            yield (name,), node
+        else:
+            yield from (((name, own), command) for own, command in node.commands.items())
