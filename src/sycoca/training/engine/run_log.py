@@ -1,4 +1,4 @@
-"""A run's ``log.txt``: a handler of the library's logger for as long as the run goes on."""
+"""A run's ``log.txt``: a handler of the library's logger while the run lasts."""
 
 import logging
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def run_log(path: Path | None) -> Iterator[None]:
 
 @contextmanager
 def _informative() -> Iterator[None]:
-    """Let INFO messages of the library reach a new handler, but none of those that are there already."""
+    """Enable INFO messages of the library for a new handler, without changing what existing handlers show."""
     level, level_before = _LIBRARY.getEffectiveLevel(), _LIBRARY.level
     if level <= logging.INFO:
         yield

@@ -20,7 +20,7 @@ _SHOWN_OF_VALIDATION = {
     **{f"{VALIDATION}{name}": facts.short_title for name, facts in OBJECTIVES.items()},
     **{f"{VALIDATION}{key}": METRICS[key].title for key in SHOWN_METRICS},
 }
-"""The rest is in metrics.jsonl."""
+"""The validation metrics to show; metrics.jsonl has all of them."""
 
 
 logger = logging.getLogger(__name__)
@@ -98,5 +98,5 @@ def _bar(console: Console) -> Progress:
 
 
 def _chosen(values: Mapping[str, Number], names: Mapping[str, str]) -> str:
-    """Return those of the values that people look at, under short names."""
+    """Return the named values as text, with their short names."""
     return "  ".join(f"{short} {values[name]:.3g}" for name, short in names.items() if name in values)

@@ -146,7 +146,7 @@ class TrainingRun:
             yield WeightsAndBiases(training.wandb, to_plain(self._config), id_path=folder.wandb_id)
 
     def _log_opening(self) -> None:
-        """Say what is trained on what, and what may be a mistake."""
+        """Log the model, the data and warnings before the first step."""
         runtime, trained, training = self._runtime, self._trained, self._config.training
         source = self._parts.source
         logger.info(
