@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from sycoca._version import __version__
 from sycoca.cli.help_text import group_help_text, help_text
 from sycoca.cli.shared.usage import HelpRequested, UsageError
 from sycoca.cli.tree import NAMES, Command, Group
@@ -111,6 +112,8 @@ def _module(place: Place) -> ModuleType:
     if place.rest[0] in HELP_WORDS:
         raise HelpRequested(place.help_text())
     word = place.rest[0]
+    if word == "--version" and place.node is None:
+        raise HelpRequested(f"sycoca {__version__}")
     if word.startswith("-"):
         raise UsageError(f"there is no {word}; {place.prog} --help shows the commands")
     names = NAMES if place.node is None else place.node.commands

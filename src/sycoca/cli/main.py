@@ -5,7 +5,6 @@ import os
 import sys
 from typing import NamedTuple
 
-from sycoca._version import __version__
 from sycoca.cli.command_line import find, parse
 from sycoca.cli.shared.logs import log_to_stderr
 from sycoca.cli.shared.usage import HelpRequested, UsageError
@@ -69,9 +68,6 @@ def _run(line: _Line) -> int:
 
 
 def _run_command(line: _Line) -> int:
-    if line.words == ["--version"]:
-        print(f"sycoca {__version__}")
-        return 0
     if line.is_verbose and line.is_quiet:
         raise UsageError("give --verbose or --quiet, not both")
     spin_count = _limit_spinning()

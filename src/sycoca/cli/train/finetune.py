@@ -9,6 +9,7 @@ from sycoca.cli.help_text import rows
 from sycoca.cli.shared.usage import HelpRequested, UsageError
 from sycoca.cli.train.training_runs import config_file, options_table, run_to_its_end, split_options, with_flags
 from sycoca.plain_data import did_you_mean, overlay
+from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.presets.finetune import PRESETS, finetune_preset
 from sycoca.weights.config import CONFIG_NAME, read_weights_config
 from sycoca.weights.hub import is_at_hub, local_weights
@@ -81,7 +82,7 @@ def table() -> "list[Argument]":
     from sycoca.cli.parsing.table import Argument, arguments_of
 
     words = [Argument("task", "TASK", choices=tuple(PRESETS)), Argument("weights", "WEIGHTS", (Path,))]
-    configs = [make("WEIGHTS", "SPEC") for make in PRESETS.values()]
+    configs = [_with_some_transforms(make("WEIGHTS", "SPEC")) for make in PRESETS.values()]
     fields = {field.name: field for config in configs for field in arguments_of(type(config), config, prefix="")}
     return [*words, *options_table(), *fields.values()]
 
@@ -132,7 +133,7 @@ def _request(words: list[str]) -> _Request:
 
 def _refusal(task: str, request: _Request, prog: str) -> UsageError | None:
     try:
-        with_flags(finetune_preset(task, request.weights, _NOT_GIVEN), request.flags, prog)
+        with_flags(_with_some_transforms(finetune_preset(task, request.weights, _NOT_GIVEN)), request.flags, prog)
     except UsageError as error:
         return error
     return None
@@ -162,11 +163,16 @@ def _description(task: str) -> str:
     return f"{text}\n\nOther options, such as --config and --resume: sycoca finetune --help."
 
 
+def _with_some_transforms(config: "FinetuneConfig") -> "FinetuneConfig":
+    """Name transforms where the weights cannot be asked for theirs, so that their fields are flags."""
+    return replace(config, transforms=ImageTransformConfig())
+
+
 def _with_own_transforms(config: "FinetuneConfig") -> "FinetuneConfig":
     """Name the transforms that the weights were trained with, so that a flag can change one of their fields."""
     weights = local_weights(config.weights)
     if not (weights / CONFIG_NAME).is_file():  # no such folder, as --help may name it; training says so
-        return config
+        return _with_some_transforms(config)
     return replace(config, transforms=read_weights_config(weights).transforms)
 
 
