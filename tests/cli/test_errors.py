@@ -178,11 +178,11 @@ def test_an_unknown_and_a_contradictory_config_field(fails, tmp_path: Path, yaml
 def test_a_device_that_is_not_there(fails, weights: Path, tmp_path: Path):
     photo().save(tmp_path / "a.png")
     line = fails("caption", weights, tmp_path / "a.png", "--device", "cuda:7")
-    assert line.startswith("device 'cuda:7' is not there, PyTorch finds ")
+    assert line.startswith("there is no device 'cuda:7', PyTorch finds ")
     assert line.endswith("; use auto")
     captions = write_captions(tmp_path)
     line = fails(*pretrain(captions, tmp_path / "run", "--runtime.device", "cuda:7"))
-    assert line.startswith("device 'cuda:7' is not there")
+    assert line.startswith("there is no device 'cuda:7'")
 
 
 def test_debug_shows_the_traceback(weights: Path, tmp_path: Path):

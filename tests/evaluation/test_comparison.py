@@ -19,7 +19,7 @@ from sycoca.evaluation.report import ItemScores, Report
 from sycoca.evaluation.retrieval import evaluate_retrieval, named_metrics, retrieval_items
 from sycoca.evaluation.scene_captions import evaluate_scene_captions
 from sycoca.evaluation.scene_swaps import evaluate_scene_swaps
-from sycoca.evaluation.vqa import AnsweringOptions, evaluate_vqa
+from sycoca.evaluation.vqa import VqaOptions, evaluate_vqa
 from sycoca.evaluation.zero_shot import evaluate_zero_shot
 from sycoca.inference.generation_config import GenerationConfig
 from sycoca.metrics.retrieval import RetrievalRanks
@@ -174,7 +174,7 @@ def test_questions_about_one_image_are_no_independent_witnesses():
         evaluate_grounding,
         evaluate_scene_captions,
         evaluate_scene_swaps,
-        partial(evaluate_vqa, options=AnsweringOptions(open_ended=GenerationConfig(max_tokens=3))),
+        partial(evaluate_vqa, options=VqaOptions(open_ended=GenerationConfig(max_tokens=3))),
         evaluate_zero_shot,
         evaluate_retrieval,
     ],

@@ -10,7 +10,7 @@ from sycoca.data.questions import QuestionSamples, keyed_questions
 from sycoca.data.samples import ImageTextSample, Question
 from sycoca.data.writing.vqa_results import read_results
 from sycoca.evaluation.sharding import Sharding
-from sycoca.evaluation.vqa import AnsweringOptions, evaluate_vqa
+from sycoca.evaluation.vqa import VqaOptions, evaluate_vqa
 from sycoca.evaluation.vqa_scores import score_vqa, vqa_report
 from sycoca.inference.generation_config import GenerationConfig
 
@@ -86,7 +86,7 @@ def test_annotators_and_what_a_list_of_answers_can_reach():
 @pytest.mark.parametrize("batch_size", [1, 2, 64])
 def test_answers_are_those_that_users_get(tmp_path: Path, batch_size: int):
     predictor, source = predictor_with_answers(), question_source()
-    options = AnsweringOptions(predictions=tmp_path / "deep" / "answers.json")
+    options = VqaOptions(predictions=tmp_path / "deep" / "answers.json")
     report = evaluate_vqa(predictor, source, options=options, batch_size=batch_size)
     assert options.predictions is not None
     answers = read_results(options.predictions)
@@ -109,7 +109,7 @@ def test_answers_are_those_that_users_get(tmp_path: Path, batch_size: int):
 def test_open_ended_answers_are_written():
     predictor, source = predictor_with_answers(), question_source()
     for generation in (GenerationConfig(max_tokens=3), GenerationConfig(temperature=1.5, max_tokens=3)):
-        options = AnsweringOptions(open_ended=generation)
+        options = VqaOptions(open_ended=generation)
         report = evaluate_vqa(predictor, source, options=options)
         assert report.settings["open_ended"] is True
         assert "answer_coverage" not in report.metrics

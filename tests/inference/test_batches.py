@@ -21,7 +21,7 @@ def test_sequences_of_like_length_share_a_batch_and_rows_keep_their_order():
 
 
 def test_refuses_an_empty_list():
-    with pytest.raises(ValueError, match="nothing was given"):
+    with pytest.raises(ValueError, match="the list is empty"):
         in_batches(lambda _: torch.empty(0), 0, 4)
 
 

@@ -151,5 +151,5 @@ def test_one_beam_is_greedy_where_only_the_end_can_stop_it():
 
 def test_refuses_predictions_that_are_no_numbers(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(RandomRows, "advance", lambda _, tokens: torch.full((len(tokens), VOCAB), float("nan")))
-    with pytest.raises(ValueError, match="predictions are not numbers"):
+    with pytest.raises(ValueError, match="predicts NaN"):
         beam_search(RandomRows(1, 2), 1, SPECIAL, limits(2))

@@ -161,7 +161,7 @@ def test_most_tokens_are_those_of_training():
     assert most_new_tokens(GenerationConfig(), 16) == 14
     assert most_new_tokens(GenerationConfig(max_tokens=3), 16) == 3
     for options in ({"max_tokens": 15}, {"min_tokens": 15}):
-        with pytest.raises(ValueError, match="captions of at most 14 tokens"):
+        with pytest.raises(ValueError, match="captions with at most 14 tokens"):
             most_new_tokens(GenerationConfig(**options), 16)
 
 

@@ -116,7 +116,7 @@ def test_a_batch_gives_what_each_row_gives_alone(temperature: float | None):
 
 def test_refuses_predictions_that_are_no_numbers():
     rows = TableRows(1, lambda *_: torch.full((6,), float("nan")))
-    with pytest.raises(ValueError, match="predictions are not numbers"):
+    with pytest.raises(ValueError, match="predicts NaN"):
         generate(rows, 1, SPECIAL, min_tokens=0, max_tokens=3)
 
 

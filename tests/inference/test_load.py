@@ -62,14 +62,14 @@ def test_auto_takes_the_accelerator(monkeypatch: pytest.MonkeyPatch):
     assert choose_device("auto") == torch.device("cuda")
     assert choose_device("cuda:1") == torch.device("cuda:1")
     assert choose_device("cpu") == torch.device("cpu")
-    with pytest.raises(ValueError, match="device 'mps' is not there, PyTorch finds cpu and cuda; use auto"):
+    with pytest.raises(ValueError, match="there is no device 'mps', PyTorch finds cpu and cuda; use auto"):
         choose_device("mps")
 
 
 def test_without_an_accelerator_it_is_the_cpu(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
     assert choose_device("auto") == torch.device("cpu")
-    with pytest.raises(ValueError, match="device 'cuda' is not there, PyTorch finds cpu; use auto"):
+    with pytest.raises(ValueError, match="there is no device 'cuda', PyTorch finds cpu; use auto"):
         choose_device("cuda")
 
 

@@ -20,7 +20,7 @@ from sycoca.metrics.vqa import References
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AnsweringOptions:
+class VqaOptions:
     """Where answers come from, how they are judged, and where they go."""
 
     open_ended: GenerationConfig | None = None
@@ -37,7 +37,7 @@ def evaluate_vqa(
     predictor: Predictor,
     source: SampleSource,
     *,
-    options: AnsweringOptions | None = None,
+    options: VqaOptions | None = None,
     batch_size: int = 64,
     limit: int | None = None,
     console: Console | None = None,
@@ -52,7 +52,7 @@ def evaluate_vqa(
     asked = keyed_questions(source, num_samples)
     questions = [question for own in asked for question in own]
     check_answered(questions, source.name)
-    options = AnsweringOptions() if options is None else options
+    options = VqaOptions() if options is None else options
     answers = answer_questions(
         predictor,
         source,

@@ -1,4 +1,4 @@
-"""Lists of any length cut into batches; what comes out lies on the CPU in float32, one row per item."""
+"""Computation over lists of any length, batch by batch; results are on the CPU in float32, one row per item."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,9 +8,9 @@ from torch import Tensor
 
 
 def in_batches(compute: Callable[[slice], Tensor], num_items: int, batch_size: int) -> Float[Tensor, "items *shape"]:
-    """Compute rows batch by batch. Raises ValueError where there are no items."""
+    """Return the concatenated results of all batches. Raises ValueError where there are no items."""
     if num_items == 0:
-        raise ValueError("nothing was given: the list is empty")
+        raise ValueError("the list is empty")
     starts = range(0, num_items, batch_size)
     return torch.cat([compute(slice(start, start + batch_size)).float().cpu() for start in starts])
 
@@ -18,9 +18,9 @@ def in_batches(compute: Callable[[slice], Tensor], num_items: int, batch_size: i
 def in_length_order(
     compute: Callable[[Sequence[Sequence[int]]], Tensor], sequences: Sequence[Sequence[int]], batch_size: int
 ) -> Float[Tensor, "items *shape"]:
-    """Compute a row per sequence, those of like length together, so that little is padded.
+    """Return a row per sequence, computed in batches of similar length, so that there is little padding.
 
-    The rows come in the order of the sequences. Raises ValueError where there are none.
+    Rows are in the order of the sequences. Raises ValueError where there are none.
     """
     order = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
     rows = in_batches(lambda batch: compute([sequences[index] for index in order[batch]]), len(sequences), batch_size)

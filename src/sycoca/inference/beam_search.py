@@ -13,7 +13,7 @@ from sycoca.preprocess.tokenizer import SpecialTokens
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BeamLimits:
-    """What beam search keeps, prefers and allows."""
+    """Number of beams, length penalty and limits of the length."""
 
     num_beams: int
     """Unfinished captions per image."""
@@ -25,14 +25,14 @@ class BeamLimits:
     """Fewest tokens before eos."""
 
     max_tokens: int
-    """Most tokens, eos not counted; a caption that reaches it is cut there and competes as it is."""
+    """Most tokens, eos not counted; a caption that reaches it is cut there and competes without eos."""
 
     def score(self, log_likelihood: float, length: int) -> float:
-        """Return what captions are compared by."""
+        """Return the score by which captions are compared."""
         return log_likelihood / length**self.length_penalty
 
     def best_possible(self, log_likelihood: float, next_length: int) -> float:
-        """Return the best score still within reach of an unfinished caption: as if all that follows were certain."""
+        """Return an upper bound of an unfinished caption's score: all further tokens have probability 1."""
         return max(self.score(log_likelihood, next_length), self.score(log_likelihood, self.max_tokens))
 
 
@@ -41,10 +41,10 @@ def beam_search(
 ) -> list[GeneratedCaption]:
     """Return the best caption found for each image; rows of ``next_tokens`` are images x beams, image-major.
 
-    The end token takes no beam: at every step the end of each beam competes with the best caption finished so far,
-    and an image is done, dropped and free of further cost once no unfinished caption of it can still win. With at
-    least vocabulary ** (max_tokens - 1) beams nothing is pruned, and the result is the best of all captions. Padding
-    and bos are never generated. Raises ValueError where predictions are not numbers.
+    The end token takes no beam: at every step each beam, ended there, competes with the best finished caption. An
+    image is dropped, at no further cost, once none of its unfinished captions can win. With at least
+    vocabulary ** (max_tokens - 1) beams nothing is pruned, and the result is the best of all captions. Padding and bos
+    are never generated. Raises ValueError for NaN.
     """
     beams = _Beams(num_images, limits)
     tokens = torch.full((num_images * limits.num_beams,), special.bos_id)
@@ -75,24 +75,24 @@ class _Best:
 
 @final
 class _Beams:
-    """The unfinished captions of the images that are not done, and every image's best finished caption."""
+    """The unfinished captions of the remaining images, and every image's best finished caption."""
 
     def __init__(self, num_images: int, limits: BeamLimits) -> None:
         self.limits = limits
         self.images = list(range(num_images))
         self.best = [_Best(tokens=[], log_likelihood=float("-inf"), score=float("-inf")) for _ in self.images]
-        # All beams begin alike: only the first is alive, or every beam would hold the same caption.
+        # Only the first beam has a finite score at the start, or all beams would hold the same caption.
         self.totals: Float[Tensor, "images beams"] = torch.full((num_images, limits.num_beams), float("-inf"))
         self.totals[:, 0] = 0
         self.tokens: Int[Tensor, "images beams length"] = torch.empty(num_images, limits.num_beams, 0, dtype=torch.long)
         self._parents: Int[Tensor, "images beams"] = torch.zeros(num_images, limits.num_beams, dtype=torch.long)
 
     def extended(self, log_probs: Float[Tensor, "rows tokens"]) -> Float[Tensor, "images beams tokens"]:
-        """Return the log-likelihood of every beam with each of some next tokens."""
+        """Return the log-likelihood of every beam extended by each of some next tokens."""
         return self.totals.to(log_probs)[:, :, None] + log_probs.unflatten(0, (-1, self.limits.num_beams))
 
     def finish(self, totals: Float[Tensor, "images beams"], *, length: int, end: list[int]) -> None:
-        """Let each image's likeliest beam, with ``end`` appended, compete with its best finished caption."""
+        """Compare each image's best beam, with ``end`` appended, with its best finished caption."""
         values, places = totals.max(1)
         for row, (image, total, beam) in enumerate(zip(self.images, values.tolist(), places.tolist(), strict=True)):
             score = self.limits.score(total, length)
@@ -101,8 +101,8 @@ class _Beams:
                 self.best[image] = _Best(tokens=tokens, log_likelihood=total, score=score)
 
     def extend(self, log_probs: Float[Tensor, "rows vocab"]) -> None:
-        """Keep each image's likeliest continuations as its new beams."""
-        # No beam can become more than all of the new ones, so the rest of the vocabulary is looked at only once.
+        """Keep each image's best continuations as its new beams."""
+        # A beam has at most num_beams successors, so the top of its vocabulary is enough for the joint top-k.
         likeliest, next_tokens = log_probs.topk(min(self.limits.num_beams, log_probs.shape[1]))
         self.totals, places = self.extended(likeliest).flatten(1).topk(self.limits.num_beams)
         self._parents = places // likeliest.shape[1]
@@ -112,7 +112,7 @@ class _Beams:
         self.tokens = torch.cat([inherited, appended[:, :, None]], 2)
 
     def drop_done_images(self, *, next_length: int) -> Int[Tensor, " kept"]:
-        """Forget images whose best caption cannot be beaten; return the old row that each row left continues."""
+        """Drop images whose best caption cannot be beaten; return the old row that each remaining row continues."""
         likeliest = self.totals.amax(1).tolist()
         open_rows = [
             row

@@ -1,4 +1,4 @@
-"""Captions from a model: decoding with its caches, and how likely it finds a given caption."""
+"""Caption generation with key-value caches, and the log-likelihood of given captions."""
 
 from collections.abc import Sequence
 from typing import final
@@ -18,9 +18,9 @@ from sycoca.randomness import derive_generator
 
 @final
 class CaptionRows:
-    """The model's next-token predictions with its caches; each image's cross-attention keys are computed once.
+    """Next-token predictions with key-value caches; each image's cross-attention keys are computed once.
 
-    With ``prompts``, one per image, bos included, every row goes on from its image's prompt instead of bos alone.
+    With ``prompts``, one per image and with bos, every row continues its image's prompt instead of bos alone.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class CaptionRows:
         return self._model.next_token_logits(new.to(self._device), self._state)
 
     def reorder(self, rows: Int[Tensor, " kept"]) -> None:
-        """Let row i go on from row ``rows[i]`` of the same image; images without rows are dropped."""
+        """Let row i continue row ``rows[i]`` of the same image; images without rows are dropped."""
         rows = rows.to(self._device)
         images = rows[:: self._rows_per_image] // self._rows_per_image
         if len(images) == self._num_images:
@@ -59,13 +59,13 @@ class CaptionRows:
 
 
 def most_new_tokens(config: GenerationConfig, context_length: int) -> int:
-    """Return how many tokens a caption may have, bos and eos not counted.
+    """Return the largest number of tokens of a caption, without bos and eos.
 
     Raises ValueError where the config asks for more than the model was trained on.
     """
     most = context_length - 2
     if max(config.max_tokens or 0, config.min_tokens) > most:
-        raise ValueError(f"the model knows captions of at most {most} tokens; lower max_tokens and min_tokens to that")
+        raise ValueError(f"the model captions with at most {most} tokens; lower max_tokens and min_tokens to that")
     return most if config.max_tokens is None else config.max_tokens
 
 
@@ -77,9 +77,9 @@ def generate_captions(
     *,
     first_index: int = 0,
 ) -> list[GeneratedCaption]:
-    """Generate one caption per image; ``first_index`` is the first image's place in the whole list.
+    """Generate one caption per image; ``first_index`` is the first image's index in the whole list.
 
-    Drawing derives from the config's seed and an image's place, so batches may be cut anywhere.
+    Sampling is seeded by the config's seed and an image's index, so captions do not depend on the batches.
     """
     max_tokens = most_new_tokens(config, model.config.text_encoder.context_length)
     rows = CaptionRows(model, memory, rows_per_image=config.num_beams, max_tokens=max_tokens)
@@ -93,12 +93,12 @@ def continue_prompts(
     special: SpecialTokens,
     config: GenerationConfig,
     *,
-    places: Sequence[int],
+    indices: Sequence[int],
 ) -> list[GeneratedCaption]:
-    """Generate what follows each image's prompt, which begins with bos; prompts are not part of the results.
+    """Generate a continuation of each image's prompt, which begins with bos; results do not include the prompt.
 
-    ``places`` are those of the prompts in the whole list, from which drawing derives. Raises ValueError where prompts
-    leave no room for ``min_tokens``; what they leave bounds ``max_tokens``.
+    ``indices`` are those of the prompts in the whole list; they seed sampling. ``max_tokens`` is limited to what the
+    prompt leaves of the context; raises ValueError where that is less than ``min_tokens``.
     """
     room = model.config.text_encoder.context_length - prompts.shape[1] - 1
     if room < max(1, config.min_tokens):
@@ -107,11 +107,11 @@ def continue_prompts(
         )
     max_tokens = room if config.max_tokens is None else min(room, config.max_tokens)
     rows = CaptionRows(model, memory, rows_per_image=config.num_beams, max_tokens=max_tokens, prompts=prompts)
-    return _decoded(rows, special, config, places, max_tokens)
+    return _decoded(rows, special, config, indices, max_tokens)
 
 
 def _decoded(
-    rows: CaptionRows, special: SpecialTokens, config: GenerationConfig, places: Sequence[int], max_tokens: int
+    rows: CaptionRows, special: SpecialTokens, config: GenerationConfig, indices: Sequence[int], max_tokens: int
 ) -> list[GeneratedCaption]:
     if config.num_beams > 1:
         limits = BeamLimits(
@@ -120,14 +120,14 @@ def _decoded(
             min_tokens=config.min_tokens,
             max_tokens=max_tokens,
         )
-        return beam_search(rows, len(places), special, limits)
+        return beam_search(rows, len(indices), special, limits)
     return generate(
         rows,
-        len(places),
+        len(indices),
         special,
         min_tokens=config.min_tokens,
         max_tokens=max_tokens,
-        sampling=_sampling(config, places),
+        sampling=_sampling(config, indices),
     )
 
 
@@ -136,8 +136,8 @@ def caption_log_likelihoods(
 ) -> Float[Tensor, " rows"]:
     """Return the log-probability of each caption given its image, eos included; natural logarithm.
 
-    Images may have several captions each, as many as one another and side by side; an image's keys and values are
-    then computed once. ``per_token`` divides by the number of tokens, so that long captions compare with short ones.
+    Every image has the same number of captions, side by side; its keys and values are computed once. ``per_token``
+    divides by the number of tokens, so that long and short captions are comparable.
     """
     token_states = model.encode_texts(texts.tokens, texts.is_padding).token_states
     has_label = ~texts.is_padding[:, 1:]
@@ -148,11 +148,11 @@ def caption_log_likelihoods(
     return totals / has_label.sum(1) if per_token else totals
 
 
-def _sampling(config: GenerationConfig, places: Sequence[int]) -> Sampling | None:
+def _sampling(config: GenerationConfig, indices: Sequence[int]) -> Sampling | None:
     if config.temperature is None:
         return None
     return Sampling(
-        generators=[derive_generator(config.seed, "drawn caption", place) for place in places],
+        generators=[derive_generator(config.seed, "drawn caption", index) for index in indices],
         temperature=config.temperature,
         top_k=config.top_k,
         top_p=config.top_p,

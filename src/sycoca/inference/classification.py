@@ -1,4 +1,4 @@
-"""Classes without training: images are compared with prompts such as "a photo of a cat."."""
+"""Zero-shot classification: images are compared with prompts such as "a photo of a cat."."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -19,14 +19,14 @@ from sycoca.records import EncodedImages
 from sycoca.weights.config import WeightsConfig
 
 Scorer = Literal["cosine", "likelihood"]
-"""How well a class fits an image: the cosine of image and prompts, or how likely the captioner finds the prompts."""
+"""How classes are scored: by the cosine of image and prompts, or by the log-likelihood of the prompts."""
 
 PHOTO_TEMPLATES = ("a photo of a {}.",)
-"""What is said of a photo unless told otherwise (CLIP, arXiv 2103.00020, section 3.1.4)."""
+"""The default prompt (CLIP, arXiv 2103.00020, section 3.1.4)."""
 
 
 class PromptOptions(TypedDict, total=False):
-    """How classes become prompts and prompts scores, as keywords of ``Predictor.classify``."""
+    """Prompt templates and scorer as keywords of `Predictor.classify`."""
 
     templates: Sequence[str]
     scorer: Scorer
@@ -35,11 +35,11 @@ class PromptOptions(TypedDict, total=False):
 Tokenize = Callable[[Sequence[str]], TokenBatch]
 
 _ROWS_AT_ONCE = 256
-"""Pairs of image and prompt per forward: every token of them needs a row of logits as long as the vocabulary."""
+"""Pairs of image and prompt per forward pass: each of their tokens has logits over the whole vocabulary."""
 
 
 def class_prompts(one: NamedClass, templates: Sequence[str]) -> list[str]:
-    """Return every wording of a class in every template."""
+    """Return all names of a class in all templates."""
     return [template.replace("{}", wording) for template in templates for wording in one.wordings]
 
 
@@ -50,11 +50,11 @@ def class_embeds(
     *,
     console: Console | None = None,
 ) -> Float[Tensor, "classes embed"]:
-    """Return each class's vector in the joint space, L2-normalized: the mean of its prompts' normalized vectors.
+    """Return each class's embedding, L2-normalized: the mean of its prompts' normalized embeddings.
 
-    CLIP's ensemble (arXiv 2103.00020, section 3.1.4). Classes of one name get one vector, so that they tie.
+    CLIP's prompt ensemble (arXiv 2103.00020, section 3.1.4). Classes of the same name share one embedding, so they tie.
     """
-    # By wordings: of classes that are called the same, one goes through the text encoder.
+    # By names: classes of the same name go through the text encoder once.
     distinct = {one.wordings: one for one in classes}
     vectors = {
         wordings: F.normalize(embed_texts(class_prompts(one, templates)).mean(0), dim=0)
@@ -65,7 +65,7 @@ def class_embeds(
 
 @final
 class ClassLikelihoods:
-    """Scores classes by how likely the captioner finds their prompts; the prompts go through the text encoder once."""
+    """Scores classes by the log-likelihood of their prompts; the prompts go through the text encoder once."""
 
     def __init__(
         self, model: SyCoCa, tokenize: Tokenize, classes: Sequence[NamedClass], templates: Sequence[str]
@@ -75,15 +75,15 @@ class ClassLikelihoods:
         self._num_prompts = [len(own) for own in prompts]
         self._texts = tokenize([prompt for own in prompts for prompt in own])
         self._token_states = model.encode_texts(self._texts.tokens, self._texts.is_padding).token_states
-        # The last token of a caption is eos: a prompt is only its beginning.
+        # A prompt is only the beginning of a caption, so eos is no label.
         self._is_label = ~self._texts.is_padding[:, 1:]
         self._is_label &= self._is_label.cumsum(1) < self._is_label.sum(1, keepdim=True)
 
     def of(self, images: EncodedImages) -> Float[Tensor, "images classes"]:
         """Return the log-probability, natural logarithm, that an image's caption begins with a class's prompt.
 
-        Where a class has several prompts, that of the mean of their probabilities. Names that are frequent in captions
-        score higher, as in language.
+        For a class with several prompts, that of the mean of their probabilities. Names that are frequent in captions
+        score higher.
         """
         memory = self._model.memory(images)
         images_at_once = max(1, _ROWS_AT_ONCE // len(self._token_states))

@@ -1,4 +1,4 @@
-"""What a predictor stands on: images and texts as tensors, and as vectors of the joint space."""
+"""Embeddings of images and texts, the base of `Predictor`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ from sycoca.weights.config import WeightsConfig
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageVectors:
-    """Images as vectors, one row each."""
+    """Embeddings and features of images, one row each."""
 
     embeddings: Float[Tensor, "images embed"]
     """In the joint space, L2-normalized."""
 
     features: Float[Tensor, "images features"]
-    """Pooled, before the projection into the joint space."""
+    """Pooled features, before the projection into the joint space."""
 
 
 class Embedder:
-    """A model with its tokenizer and transforms; embeds images and texts, see `Predictor`."""
+    """A model with tokenizer and transforms that embeds images and texts; see `Predictor`."""
 
     def __init__(self, model: SyCoCa, tokenizer: Tokenizer, config: WeightsConfig) -> None:
         self.model = model
@@ -36,29 +36,29 @@ class Embedder:
 
     @property
     def image_size(self) -> int:
-        """Height and width of the images that the model sees, in pixels."""
+        """Height and width of input images in pixels."""
         return self.model.config.image_encoder.image_size
 
     @property
     def context_length(self) -> int:
-        """Most tokens of a caption, bos and eos included; longer ones are cut."""
+        """Most tokens of a caption, bos and eos included; longer ones are truncated."""
         return self.model.config.text_encoder.context_length
 
     @torch.no_grad()
     def embed_images(self, images: Sequence[ImageInput], *, batch_size: int = 64) -> Float[Tensor, "images embed"]:
-        """Return each image's vector in the joint space, L2-normalized."""
+        """Return the embedding of each image in the joint space, L2-normalized."""
         check_list(images, "images")
         return in_batches(
             lambda rows: self.model.encode_images(self._pixels(images[rows])).image_embeds, len(images), batch_size
         )
 
     def image_features(self, images: Sequence[ImageInput], *, batch_size: int = 64) -> Float[Tensor, "images features"]:
-        """Return each image's pooled vector before its projection into the joint space: what classifiers train on."""
+        """Return each image's pooled features, before the projection into the joint space; linear probes use them."""
         return self.image_vectors(images, batch_size=batch_size).features
 
     @torch.no_grad()
     def image_vectors(self, images: Sequence[ImageInput], *, batch_size: int = 64) -> ImageVectors:
-        """Return both of them, ``embed_images`` and ``image_features``, at the cost of one."""
+        """Return ``embed_images`` and ``image_features`` of the same images, in one forward pass."""
         check_list(images, "images")
 
         def encode(rows: slice) -> Tensor:
@@ -71,7 +71,7 @@ class Embedder:
 
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str], *, batch_size: int = 256) -> Float[Tensor, "texts embed"]:
-        """Return each text's vector in the joint space, L2-normalized."""
+        """Return the embedding of each text in the joint space, L2-normalized."""
         check_list(texts, "texts")
 
         def embed(sequences: Sequence[Sequence[int]]) -> Tensor:
@@ -81,7 +81,7 @@ class Embedder:
         return in_length_order(embed, self._token_ids(texts), batch_size)
 
     def similarity(self, images: Sequence[ImageInput], texts: Sequence[str]) -> Float[Tensor, "images texts"]:
-        """Return the cosine of every image with every text."""
+        """Return the cosine similarity of every image with every text."""
         return self.embed_images(images) @ self.embed_texts(texts).T
 
     def _pixels(self, images: Sequence[ImageInput]) -> Float[Tensor, "batch 3 height width"]:

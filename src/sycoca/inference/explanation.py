@@ -1,4 +1,4 @@
-"""What a model looks at and what it imagines: patch scores, masks and reconstructions of one image."""
+"""Explanations of one image: patch scores, masks and reconstructions."""
 
 import math
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Reconstruction:
     """The image as the model sees it, as RGB."""
 
     masked: UInt8[np.ndarray, "height width 3"]
-    """What is left of it: masked patches in the mean color."""
+    """The image with its masked patches in the mean color."""
 
     reconstructed: UInt8[np.ndarray, "height width 3"]
     """Visible patches as they are, masked ones as predicted."""
@@ -40,7 +40,7 @@ class Reconstruction:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explanation:
-    """How the patches of an image match a caption, and what training would have made of it."""
+    """How the patches of an image match a caption, and which of them training would mask."""
 
     caption: str
     """The caption."""
@@ -52,24 +52,24 @@ class Explanation:
     """The image as the model sees it, as RGB."""
 
     patch_scores: Float[np.ndarray, "rows columns"]
-    """How well each patch matches the caption, by the score that the model's masks were chosen with; a cosine."""
+    """How well each patch matches the caption: the cosine by which masks are chosen in training."""
 
     relevance: Float[np.ndarray, "words patches"]
     """How well each patch, row by row, matches each word: its largest cosine over the word's tokens."""
 
     is_hidden_from_captioner: Bool[np.ndarray, "rows columns"]
-    """True for patches that captioning would not see in training."""
+    """True for patches that are hidden from captioning in training."""
 
     is_masked: Bool[np.ndarray, "rows columns"]
-    """True for patches that would be masked and reconstructed in training."""
+    """True for patches that are masked and reconstructed in training."""
 
     reconstruction: Reconstruction | None
-    """What the image decoder makes of the masked patches; None in a model that has none."""
+    """The image decoder's reconstruction of the masked patches; None for a model without image decoder."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EncodedPairs:
-    """Images and a caption each, as the model sees and encodes them."""
+    """Pairs of image and caption with their encodings."""
 
     pixels: Float[Tensor, "batch 3 height width"]
     """Normalized images."""
@@ -95,14 +95,14 @@ def encode_pairs(model: SyCoCa, pixels: Float[Tensor, "batch 3 height width"], t
 
 
 def pair_patch_scores(model: SyCoCa, pairs: EncodedPairs, masking: MaskingConfig) -> Float[Tensor, "batch patches"]:
-    """Return how well every patch matches its caption, by the score that training chooses masks with."""
+    """Return how well every patch matches its caption, by the score that chooses masks in training."""
     return model.patch_scores(pairs.images, pairs.captions, pairs.texts.is_padding, masking.score)
 
 
 def training_choice(scores: Float[Tensor, "batch patches"], masking: MaskingConfig) -> PatchChoice:
-    """Return what training would hide from the captioner and reconstruct, from the patches' scores.
+    """Return the patches that training would hide from captioning and reconstruct, given their scores.
 
-    Nothing is hidden where that is switched off; masks drawn at random are those of draw key 0.
+    None are hidden where the config switches that off; random masks are those of draw key 0.
     """
     choice = choose_patches(scores, masking, [0] * len(scores))
     return choice if masking.hides_from_captioning else replace(choice, is_hidden=torch.zeros_like(choice.is_hidden))
@@ -126,10 +126,10 @@ def reconstruct_pair(
     transforms: ImageTransformConfig,
     normalizes_patches: bool,
 ) -> Reconstruction:
-    """Predict the masked patches of one image and put them into it.
+    """Predict the masked patches of one image and return the image with them.
 
-    A model trained on normalized patches predicts no brightness and no contrast: with ``normalizes_patches`` each
-    predicted patch gets the mean and the deviation of the true one, as in the figures of MAE (arXiv 2111.06377).
+    A model trained on normalized patches does not predict brightness and contrast: with ``normalizes_patches`` each
+    predicted patch gets the mean and standard deviation of the true one, as in the figures of MAE (arXiv 2111.06377).
     Raises ValueError for a model without image decoder.
     """
     predicted = model.reconstruct(pair.pixels, is_masked, pair.captions.token_states, pair.texts.is_padding).float()
@@ -139,15 +139,15 @@ def reconstruct_pair(
     if normalizes_patches:
         mean, deviation = patch_statistics(gather_patches(patches, masked))
         predicted = predicted * deviation + mean
-    places = masked[:, :, None].expand_as(predicted)
+    indices = masked[:, :, None].expand_as(predicted)
     # Zero is the mean color, since pixels are normalized.
-    versions = torch.cat([patches, patches.scatter(1, places, 0.0), patches.scatter(1, places, predicted)])
+    versions = torch.cat([patches, patches.scatter(1, indices, 0.0), patches.scatter(1, indices, predicted)])
     original, left, reconstructed = to_pictures(unpatchify(versions, patch_size), transforms)
     return Reconstruction(original=original, masked=left, reconstructed=reconstructed, is_masked=to_grid(is_masked[0]))
 
 
 def checked_mask(is_masked: Bool[np.ndarray, "..."], num_patches: int) -> Bool[Tensor, "1 patches"]:
-    """Return a user's mask as a row; ValueError where it is no grid of the patches or leaves nothing to do."""
+    """Return a user's mask as a row. Raises ValueError unless it has the patches' grid and masks some but not all."""
     side = math.isqrt(num_patches)
     mask = np.asarray(is_masked)
     if mask.shape != (side, side) or mask.dtype != bool:
@@ -158,6 +158,6 @@ def checked_mask(is_masked: Bool[np.ndarray, "..."], num_patches: int) -> Bool[T
 
 
 def to_grid(patches: Shaped[Tensor, " patches"]) -> Shaped[np.ndarray, "rows columns"]:
-    """Lay out one value per patch as the patches lie in the (square) image."""
+    """Return one value per patch as the grid of patches of the (square) image."""
     side = math.isqrt(len(patches))
     return patches.reshape(side, side).cpu().numpy()

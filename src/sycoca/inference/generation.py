@@ -13,29 +13,29 @@ from sycoca.preprocess.tokenizer import SpecialTokens
 
 @runtime_checkable
 class NextTokens(Protocol):
-    """Rows of unfinished captions, and what each goes on with."""
+    """Unfinished captions, one per row, with predictions of their next tokens."""
 
     def advance(self, tokens: Int[Tensor, " rows"]) -> Float[Tensor, "rows vocab"]:
         """Append one token to every row; return the logits of the next, at least float32."""
         ...
 
     def reorder(self, rows: Int[Tensor, " kept"]) -> None:
-        """Let row i go on from what row ``rows[i]`` has seen; rows that are not named are dropped."""
+        """Let row i continue row ``rows[i]``; rows that are not named are dropped."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GeneratedCaption:
-    """A caption as token ids, special tokens left out."""
+    """A caption as token ids, without special tokens."""
 
     tokens: tuple[int, ...]
     """What was generated, without bos and eos."""
 
     log_likelihood: float
-    """The model's own log-probability (natural logarithm) of the tokens, and of the end where there is one."""
+    """Log-probability of the tokens under the model, natural logarithm, including the end token where there is one."""
 
     is_complete: bool
-    """Whether the model ended it; False where it was cut at the most tokens allowed."""
+    """Whether the model generated the end token; False for a caption that was cut at ``max_tokens``."""
 
 
 def generate(
@@ -47,9 +47,9 @@ def generate(
     max_tokens: int,
     sampling: Sampling | None = None,
 ) -> list[GeneratedCaption]:
-    """Take the likeliest token at each step, or with ``sampling`` draw it; one caption per row.
+    """Generate one caption per row: greedily, or with ``sampling`` at random.
 
-    A row that has ended is dropped and costs nothing further. Padding and bos are never generated, eos not before
+    A finished row is dropped and costs nothing further. Padding and bos are never generated, eos not before
     ``min_tokens`` tokens. Raises ValueError where predictions are not finite.
     """
     captions: list[list[int]] = [[] for _ in range(num_rows)]
@@ -67,7 +67,7 @@ def generate(
         if len(unfinished) == 0:
             break
         if len(unfinished) < len(rows):
-            rows = [rows[place] for place in unfinished.tolist()]
+            rows = [rows[index] for index in unfinished.tolist()]
             tokens = tokens[unfinished]
             next_tokens.reorder(unfinished)
     return [finished_caption(ids, total, special) for ids, total in zip(captions, totals, strict=True)]
@@ -76,21 +76,20 @@ def generate(
 def next_log_probs(
     next_tokens: NextTokens, tokens: Int[Tensor, " rows"], special: SpecialTokens, *, may_end: bool
 ) -> Float[Tensor, "rows vocab"]:
-    """Append tokens; return the next one's log-probabilities, minus infinity for what may not be generated.
+    """Append tokens; return the next one's log-probabilities, minus infinity for tokens that must not be generated.
 
-    What is left is not scaled up, so that sums are the model's own log-likelihoods. Raises ValueError where they
-    are not numbers.
+    The rest is not renormalized, so that sums are log-likelihoods under the model. Raises ValueError for NaN.
     """
     log_probs = next_tokens.advance(tokens).log_softmax(-1)
-    # One number that is none makes all of its row none.
+    # One NaN makes its whole row NaN.
     if bool(log_probs[:, 0].isnan().any()):
-        raise ValueError("the model's predictions are not numbers: its weights have diverged, or overflow in float16")
+        raise ValueError("the model predicts NaN: its weights have diverged, or overflow in float16")
     forbidden = [special.pad_id, special.bos_id] if may_end else [special.pad_id, special.bos_id, special.eos_id]
     return log_probs.index_fill_(-1, torch.tensor(forbidden, device=log_probs.device), float("-inf"))
 
 
 def finished_caption(tokens: list[int], log_likelihood: float, special: SpecialTokens) -> GeneratedCaption:
-    """Take the end token off and remember whether it was there."""
+    """Return the caption without its end token, and whether it had one."""
     is_complete = bool(tokens) and tokens[-1] == special.eos_id
     return GeneratedCaption(
         tokens=tuple(tokens[:-1] if is_complete else tokens), log_likelihood=log_likelihood, is_complete=is_complete

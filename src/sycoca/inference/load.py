@@ -1,5 +1,7 @@
-"""Open weights, ready to use."""
+"""Loading of weights as a `Predictor`."""
 
+import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -10,6 +12,8 @@ from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
 from sycoca.weights.folder import load_weights
 from sycoca.weights.hub import local_weights
+
+logger = logging.getLogger(__name__)
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 
@@ -23,19 +27,21 @@ DTYPES: Mapping[Dtype, torch.dtype] = {
 def load(weights: str | Path, *, device: str = "auto", dtype: Dtype = "float32", compile: bool = False) -> Predictor:
     """Load weights as a ``Predictor``: a folder, or ``hf:owner/name[@revision]`` of the Hugging Face Hub.
 
-    A path never touches the network; what lies at the Hub is fetched unless the Hub's cache has it.
+    A path never touches the network; weights of the Hub are downloaded unless the Hub's cache has them.
 
-    ``device``: auto (an accelerator where there is one, else the CPU) or PyTorch's name of one. ``dtype``: of weights
-    and activations; similarities and logits are float32 in any case. ``compile``: torch.compile both encoders; the
-    first call of each batch size then takes minutes. Raises ValueError where there is no sound weights folder or the
-    device is not there, ConnectionError where the Hub cannot be reached.
+    ``device``: auto (an accelerator where there is one, else the CPU) or PyTorch's name of a device. ``dtype``: of
+    weights and activations; similarities and logits are always float32. ``compile``: torch.compile both encoders; the
+    first call with each batch size then takes minutes. Raises ValueError where the weights folder is missing or damaged
+    or the device is missing, ConnectionError where the Hub cannot be reached.
     """
     loaded = load_weights(local_weights(weights))
     model = loaded.model.to(choose_device(device), torch_dtype(dtype))
     if compile:
-        # In place, so that names of weights stay.
+        # In place, so that names of weights do not change.
         model.image_encoder.compile()
         model.text_encoder.compile()
+    logger.debug("loaded %s on %s in %s: %d parameters", weights, choose_device(device), dtype, model.num_parameters)
+    logger.debug("%d threads, GOMP_SPINCOUNT=%s", torch.get_num_threads(), os.environ.get("GOMP_SPINCOUNT", "unset"))
     return Predictor(model, loaded.tokenizer, loaded.config)
 
 
@@ -45,9 +51,9 @@ def predictor_of(weights: Predictor | str | Path, model: ModelOptions) -> Predic
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of a name; auto takes an accelerator where there is one.
+    """Return the device of that name; auto is an accelerator where there is one, else the CPU.
 
-    Raises ValueError for a name that PyTorch does not know, and for a device that is not there.
+    Raises ValueError for a name that PyTorch does not know, and for a missing device.
     """
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if name == "auto":
@@ -58,7 +64,7 @@ def choose_device(name: str) -> torch.device:
         raise ValueError(f"{name!r} is no device; use auto, cpu, cuda, cuda:1 or mps") from error
     if device.type not in ("cpu", None if accelerator is None else accelerator.type):
         there = "cpu" if accelerator is None else f"cpu and {accelerator.type}"
-        raise ValueError(f"device {name!r} is not there, PyTorch finds {there}; use auto")
+        raise ValueError(f"there is no device {name!r}, PyTorch finds {there}; use auto")
     return device
 
 

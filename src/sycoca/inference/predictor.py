@@ -1,4 +1,4 @@
-"""Predictor: what users call. Images and strings in, plain values out."""
+"""Predictor: the interface for users. Images and strings in, plain values out."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Unpack, final
@@ -9,7 +9,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sycoca.data.class_lists import NamedClass, named_classes
-from sycoca.inference.answering import RankedAnswer, check_questions, rank_answers, write_answers
 from sycoca.inference.batches import in_batches, in_length_order
 from sycoca.inference.captioning import caption_log_likelihoods, generate_captions
 from sycoca.inference.classification import PromptOptions, head_names, image_scorer
@@ -29,15 +28,16 @@ from sycoca.inference.explanation import (
 from sycoca.inference.generation import GeneratedCaption
 from sycoca.inference.generation_config import GenerationConfig, GenerationOptions
 from sycoca.inference.inputs import ImageInput, check_list, check_pairs
+from sycoca.inference.vqa import RankedAnswer, check_questions, rank_answers, write_answers
 from sycoca.preprocess.image_transforms import to_pictures
 
 
 @final
 class Predictor(Embedder):
-    """A model with all that belongs to it: embeds, captions, answers, classifies, scores, reconstructs and explains.
+    """A model with tokenizer and transforms: embeds, captions, answers, classifies, scores, reconstructs and explains.
 
-    Images are PIL images, paths or functions that open one; lists of any length are cut into batches. Results are
-    on the CPU, in float32. Without gradients.
+    Images are PIL images, paths or functions that open one. Lists of any length are processed in batches. Results are
+    on the CPU in float32, without gradients.
     """
 
     def caption(
@@ -45,7 +45,7 @@ class Predictor(Embedder):
     ) -> list[str]:
         """Return one caption per image; ``options`` are the fields of ``GenerationConfig``.
 
-        Greedy by default; ``num_beams=4`` searches, ``temperature=1.0, top_p=0.9, seed=0`` draws at random. Raises
+        Greedy by default; ``num_beams=4`` is beam search, ``temperature=1.0, top_p=0.9, seed=0`` samples. Raises
         ValueError for a model without text decoder.
         """
         generated = self.generate(images, GenerationConfig(**options), batch_size=batch_size)
@@ -61,8 +61,8 @@ class Predictor(Embedder):
     ) -> Iterator[GeneratedCaption]:
         """Yield each image's caption as token ids with its log-likelihood, batch by batch.
 
-        ``first_index`` is the first image's place in a longer list: with it a list that is captioned in parts
-        draws the same captions as in one go.
+        ``first_index`` is the first image's index in a longer list: with it a list that is captioned in parts
+        gets the same sampled captions as in one call.
         """
         check_list(images, "images")
         for start in range(0, len(images), batch_size):
@@ -78,8 +78,8 @@ class Predictor(Embedder):
             yield from captions
 
     def ask(self, image: ImageInput, question: str, *, open_ended: bool = False) -> str:
-        """Answer a question: the likeliest answer of a fine-tuned model's list, or with ``open_ended`` what the text
-        decoder goes on with after the question.
+        """Answer a question: with the most probable answer of a fine-tuned model's list, or with ``open_ended`` by
+        the text decoder's continuation of the question.
 
         Raises ValueError for a model without a list of answers, or without text decoder.
         """
@@ -90,11 +90,11 @@ class Predictor(Embedder):
     def answers(
         self, images: Sequence[ImageInput], questions: Sequence[Sequence[str]], *, top: int = 1, batch_size: int = 64
     ) -> Iterator[list[tuple[RankedAnswer, ...]]]:
-        """Yield for every image the ``top`` answers of the list to each of its own questions, the likeliest first."""
-        for rows, memory in self._asked(images, questions, batch_size):
+        """Yield for every image the ``top`` answers of the list to each of its questions, the most probable first."""
+        for rows, memory in self._encoded_images(images, questions, batch_size):
             with torch.no_grad():
                 yield from rank_answers(
-                    self.model, memory, questions[rows], self.tokenizer, self.config, top=top, most_rows=batch_size
+                    self.model, memory, questions[rows], self.tokenizer, self.config, top=top, max_rows=batch_size
                 )
 
     def write_answers(
@@ -106,8 +106,8 @@ class Predictor(Embedder):
         batch_size: int = 64,
         first_index: int = 0,
     ) -> Iterator[list[str]]:
-        """Yield for every image what the text decoder goes on with after each of its own questions."""
-        for rows, memory in self._asked(images, questions, batch_size):
+        """Yield for every image the text decoder's continuation of each of its questions."""
+        for rows, memory in self._encoded_images(images, questions, batch_size):
             with torch.no_grad():
                 yield from write_answers(
                     self.model,
@@ -116,18 +116,18 @@ class Predictor(Embedder):
                     self.tokenizer,
                     config,
                     first_index=first_index + sum(map(len, questions[: rows.start])),
-                    most_rows=batch_size,
+                    max_rows=batch_size,
                 )
 
     @torch.no_grad()
     def caption_log_likelihood(
         self, images: Sequence[ImageInput], captions: Sequence[str], *, per_token: bool = False, batch_size: int = 64
     ) -> Float[Tensor, " pairs"]:
-        """Return how likely the model finds each caption for its image: the sum of its tokens' log-probabilities.
+        """Return the log-likelihood of each caption given its image: the sum of its tokens' log-probabilities.
 
-        Natural logarithm, the end token included. ``per_token`` returns the mean instead, so that long captions
-        compare with short ones. A caption that is longer than the context counts as far as it fits. Raises
-        ValueError for a model without text decoder.
+        Natural logarithm, the end token included. ``per_token`` returns the mean over tokens instead, so that long
+        and short captions are comparable. A caption longer than the context is truncated. Raises ValueError for a
+        model without text decoder.
         """
         check_pairs(images, captions)
 
@@ -141,9 +141,9 @@ class Predictor(Embedder):
     def candidate_log_likelihoods(
         self, images: Sequence[ImageInput], candidates: Sequence[Sequence[str]], *, batch_size: int = 64
     ) -> list[Float[Tensor, " candidates"]]:
-        """Return how likely the model finds each image's own candidate captions, the mean over a caption's tokens.
+        """Return the log-likelihood per token of each image's own candidate captions.
 
-        As ``caption_log_likelihood(..., per_token=True)``, but every image is encoded once.
+        Equals ``caption_log_likelihood(..., per_token=True)``, but every image is encoded once.
         """
         check_pairs(images, candidates)
         found = []
@@ -156,7 +156,7 @@ class Predictor(Embedder):
     def classify(
         self, images: Sequence[ImageInput], class_names: Sequence[str] | None = None, **options: Unpack[PromptOptions]
     ) -> list[str]:
-        """Return the name of each image's most probable class, as ``class_probabilities`` finds it."""
+        """Return the name of each image's most probable class; see `class_probabilities`."""
         probabilities = self.class_probabilities(images, class_names, **options)
         names = head_names(self.config) if class_names is None else class_names
         return [names[int(index)] for index in probabilities.argmax(1)]
@@ -164,10 +164,10 @@ class Predictor(Embedder):
     def class_probabilities(
         self, images: Sequence[ImageInput], class_names: Sequence[str] | None = None, **options: Unpack[PromptOptions]
     ) -> Float[Tensor, "images classes"]:
-        """Return how probable every class is for every image, in the order of ``class_names``.
+        """Return the probability of every class for every image, in the order of ``class_names``.
 
-        Any classes will do: their names are put into prompts. Without names the head of a model that was fine-tuned
-        to classify chooses from ``config.class_names``.
+        Zero-shot: the names of any classes are put into prompts. Without names the classification head of a fine-tuned
+        model chooses from ``config.class_names``.
         """
         classes = None if class_names is None else named_classes(class_names)
         return torch.cat([own.softmax(1) for own in self.class_scores(images, classes, **options)])
@@ -180,7 +180,7 @@ class Predictor(Embedder):
         batch_size: int = 64,
         **options: Unpack[PromptOptions],
     ) -> Iterator[Float[Tensor, "batch classes"]]:
-        """Yield logits of the classes, or of the head's where there are none, batch by batch, float32 on the CPU."""
+        """Yield logits of the classes, or of the head's classes for None, batch by batch, float32 on the CPU."""
         check_list(images, "images")
         with torch.no_grad():
             score = image_scorer(self.model, self.config, self._tokens, self.embed_texts, classes, **options)
@@ -192,7 +192,7 @@ class Predictor(Embedder):
     def patch_scores(
         self, images: Sequence[ImageInput], captions: Sequence[str], *, batch_size: int = 64
     ) -> Float[Tensor, "pairs patches"]:
-        """Return how well each patch, row by row, matches the caption: the cosine that training chooses masks by."""
+        """Return how well each patch, row by row, matches the caption: the cosine that chooses masks in training."""
         check_pairs(images, captions)
         return in_batches(lambda rows: self._scores(self._pairs(images[rows], captions[rows])), len(images), batch_size)
 
@@ -202,10 +202,10 @@ class Predictor(Embedder):
     ) -> Reconstruction:
         """Predict the masked patches of an image from the others and the caption.
 
-        Without ``is_masked`` those are masked that training would mask for this caption. A model that predicts
-        patches normalized by their own mean and deviation knows neither: its pictures take both from the true
-        patch, so their brightness and contrast are no achievement of the model. Raises ValueError for a model
-        without image decoder, and for a mask that is no grid of the image's patches or leaves nothing to do or to see.
+        Without ``is_masked`` the patches are masked that training would mask for this caption. A model trained on
+        patches normalized by their mean and standard deviation predicts neither: both are taken from the true patch,
+        so brightness and contrast of a reconstruction are not the model's. Raises ValueError for a model without
+        image decoder, and for a mask that does not have the patches' grid or masks all or none of them.
         """
         pair = self._pairs([image], [caption])
         if is_masked is None:
@@ -215,9 +215,9 @@ class Predictor(Embedder):
 
     @torch.no_grad()
     def explain(self, image: ImageInput, caption: str) -> Explanation:
-        """Return which patches match the caption and each of its words, and what training would hide and rebuild.
+        """Return which patches match the caption and each of its words, and which training would mask and reconstruct.
 
-        Where training draws masks at random, these are one draw of many.
+        For random masks in training, the result is one sample.
         """
         pair = self._pairs([image], [caption])
         words = self.tokenizer.word_spans(caption, self.context_length)
@@ -249,7 +249,7 @@ class Predictor(Embedder):
     def _pairs(self, images: Sequence[ImageInput], captions: Sequence[str]) -> EncodedPairs:
         return encode_pairs(self.model, self._pixels(images), self._tokens(captions))
 
-    def _asked(
+    def _encoded_images(
         self, images: Sequence[ImageInput], questions: Sequence[Sequence[str]], batch_size: int
     ) -> Iterator[tuple[slice, Float[Tensor, "batch memory memory_width"]]]:
         check_questions(images, questions)

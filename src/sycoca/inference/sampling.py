@@ -1,4 +1,4 @@
-"""Drawing the next token at random, one source of randomness per caption."""
+"""Sampling of the next token: temperature, top-k and nucleus sampling, with a generator per caption."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
-    """How tokens are drawn, and each row's own generator, so that a caption does not depend on its batch."""
+    """How tokens are sampled; every row has its own generator, so that a caption does not depend on its batch."""
 
     generators: Sequence[torch.Generator]
     """One per row, on the CPU."""
@@ -19,13 +19,13 @@ class Sampling:
     """Logits are divided by this."""
 
     top_k: int | None = None
-    """Draw among this many likeliest tokens."""
+    """Sample among this many most probable tokens."""
 
     top_p: float | None = None
-    """Draw among the likeliest tokens that together reach this probability (nucleus sampling, arXiv 1904.09751)."""
+    """Sample among the most probable tokens that together reach this probability (nucleus, arXiv 1904.09751)."""
 
     def draw(self, log_probs: Float[Tensor, "rows vocab"], rows: Sequence[int]) -> Int[Tensor, " rows"]:
-        """Draw one token for each of ``rows``, the rows that ``log_probs`` belong to."""
+        """Sample one token for each of ``rows``, the rows that ``log_probs`` belong to."""
         numbers = [torch.rand(1, generator=self.generators[row], dtype=torch.float64) for row in rows]
         return choose_tokens(
             log_probs, torch.cat(numbers), temperature=self.temperature, top_k=self.top_k, top_p=self.top_p
@@ -42,13 +42,13 @@ def choose_tokens(
 ) -> Int[Tensor, " rows"]:
     """Turn one uniform number in [0, 1) per row into a token, by inverting the cumulative distribution.
 
-    Tokens are ordered from the likeliest down. First the temperature applies, then ``top_k``, then ``top_p`` to what is
-    left; ``top_p`` keeps the fewest tokens that reach it, so at least one.
+    Tokens are sorted by descending probability. The temperature applies first, then ``top_k``, then ``top_p`` to the
+    rest; ``top_p`` keeps the fewest tokens that reach it, at least one.
     """
     scaled, order = (log_probs / temperature).sort(dim=-1, descending=True, stable=True)
     if top_k is not None:
         scaled, order = scaled[:, :top_k], order[:, :top_k]
-    # Single precision would leave the last of 50,000 cumulated probabilities visibly off 1.
+    # In float32 the cumulative sum over 50,000 tokens would end visibly off 1.
     probs = scaled.cpu().double().softmax(-1)
     if top_p is not None:
         probs = probs.masked_fill(probs.cumsum(-1) - probs >= top_p, 0)

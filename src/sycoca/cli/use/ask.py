@@ -13,7 +13,7 @@ from sycoca.inference.generation_config import GenerationConfig
 from sycoca.inference.model_options import ModelOptions
 
 if TYPE_CHECKING:
-    from sycoca.inference.answering import RankedAnswer
+    from sycoca.inference.vqa import RankedAnswer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -32,7 +32,7 @@ class Task(EvaluationTask):
 
     def check_model(self, predictor: "Predictor") -> None:
         """Raise ValueError where the model has no list of answers and is to choose from one."""
-        from sycoca.inference.answering import listed_answers
+        from sycoca.inference.vqa import listed_answers
 
         if not self.open_ended:
             listed_answers(predictor.config)
@@ -41,9 +41,9 @@ class Task(EvaluationTask):
 
     def evaluate(self, inputs: TaskInputs) -> "Report":
         """Answer the questions and compare with the reference answers."""
-        from sycoca.evaluation.vqa import AnsweringOptions, evaluate_vqa
+        from sycoca.evaluation.vqa import VqaOptions, evaluate_vqa
 
-        options = AnsweringOptions(
+        options = VqaOptions(
             open_ended=self.generation if self.open_ended else None,
             references_are=self.references_are,
             predictions=self.predictions,

@@ -1,4 +1,4 @@
-"""Whether a graph computes in onnxruntime what its module computes in PyTorch."""
+"""Comparison of an exported graph in onnxruntime with its module in PyTorch."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +10,11 @@ import torch
 from sycoca.inference.onnx_export.graphs import Graph
 
 TOLERANCE = 1e-4
-"""Largest difference, as a share of an output's largest value, or absolute where that is below 1."""
+"""Largest difference, relative to an output's largest value, or absolute where that is below 1."""
 
 
 def check_graph(graph: Graph, file: Path) -> float:
-    """Run random inputs of several sizes through both; return the largest difference, counted as `TOLERANCE`.
+    """Run random inputs of several sizes through both and return the largest difference, measured as `TOLERANCE`.
 
     Raises ValueError where that is larger.
     """
@@ -28,7 +28,7 @@ def check_graph(graph: Graph, file: Path) -> float:
         names = [port.name for port in graph.outputs]
         for name, own, found in zip(names, expected, session.run(names, given), strict=True):
             difference = _difference(own.numpy(), np.asarray(found))
-            if not difference <= TOLERANCE:  # so put, NaN is refused as well
+            if not difference <= TOLERANCE:  # in this form NaN fails, too
                 raise ValueError(
                     f"{graph.name}.onnx is not the model: its {name} differs by {difference:.2g} where {TOLERANCE:g} is"
                     f" allowed; report this with the versions of torch and onnxruntime ({onnxruntime.__version__})"
@@ -38,7 +38,7 @@ def check_graph(graph: Graph, file: Path) -> float:
 
 
 def _sizes(graph: Graph) -> Iterator[dict[str, int]]:
-    """Yield lengths of axes: the shortest, something between, the longest."""
+    """Yield lengths of axes: the shortest, one in between, the longest."""
     tokens, past = graph.longest.get("tokens", 2), graph.longest.get("past", 0)
     yield {"batch": 1, "tokens": 2, "past": 0}
     yield {"batch": 3, "tokens": (tokens + 2) // 2, "past": past // 2}

@@ -1,4 +1,4 @@
-"""An exported model as a folder: graphs, their tensors, and what a program needs to use them without sycoca."""
+"""The folder of an exported model: graphs, their tensors, and a script that runs them without sycoca."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ _FILE_NAMES = (
 
 
 def export_onnx(embedder: Embedder, folder: str | Path, *, tell: Callable[[str], object] = lambda _: None) -> float:
-    """Write a model as ONNX graphs with a script that uses them, whole or not at all; a former export is replaced.
+    """Write a model as ONNX graphs with a script that runs them, atomically; an earlier export is replaced.
 
     ``tell`` is called with a line about each part. Returns the largest difference between what PyTorch and onnxruntime
     compute from random inputs, see `check_graph`. Raises ValueError where that is too large, where ``folder`` holds

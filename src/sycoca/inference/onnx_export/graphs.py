@@ -40,7 +40,7 @@ class Port:
 
     @property
     def dtype(self) -> str:
-        """The type of its elements, in NumPy's words."""
+        """NumPy's name of the element type."""
         match self.kind:
             case "numbers":
                 return "float32"
@@ -71,19 +71,19 @@ class Graph:
     """The file's name without ``.onnx``."""
 
     what: str
-    """What it computes, for people."""
+    """What it computes, in words."""
 
     module: nn.Module
-    """What it computes, in evaluation mode."""
+    """The module, in evaluation mode."""
 
     inputs: tuple[Port, ...]
-    """What it takes."""
+    """The inputs."""
 
     outputs: tuple[Port, ...]
-    """What it gives."""
+    """The outputs."""
 
     longest: Mapping[str, int] = field(default_factory=dict)
-    """Upper limits of axes that have names."""
+    """Largest lengths of named axes."""
 
     vocab_size: int
     """Token ids are below this."""
@@ -94,7 +94,7 @@ class Graph:
 
 
 def graphs_of(model: SyCoCa) -> list[Graph]:
-    """Return the graphs that a model of any form consists of; those of captions only where it has a text decoder."""
+    """Return the graphs of a model; those for captions only where it has a text decoder."""
     decoder = model.text_decoder
     encoders = [_image_encoder(model), _text_encoder(model)]
     if decoder is None:
@@ -104,14 +104,14 @@ def graphs_of(model: SyCoCa) -> list[Graph]:
 
 @final
 class ImageEncoderGraph(nn.Module):
-    """Pixels to the image's vector, and to what the text decoder attends to where there is one."""
+    """Pixels to the image embedding, and to the text decoder's memory where there is one."""
 
     def __init__(self, model: SyCoCa) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, inputs: list[Tensor]) -> tuple[Tensor, ...]:
-        """Return the vector, L2-normalized, and the memory."""
+        """Return the embedding, L2-normalized, and the memory."""
         (pixels,) = inputs
         encoded = self.model.encode_images(pixels)
         if self.model.text_decoder is None:
@@ -121,14 +121,14 @@ class ImageEncoderGraph(nn.Module):
 
 @final
 class TextEncoderGraph(nn.Module):
-    """Token ids to the text's vector."""
+    """Token ids to the text embedding."""
 
     def __init__(self, model: SyCoCa) -> None:
         super().__init__()
         self.text_encoder = model.text_encoder
 
     def forward(self, inputs: list[Tensor]) -> tuple[Tensor, ...]:
-        """Return the vector, L2-normalized; what lies behind a row's length is filler."""
+        """Return the embedding, L2-normalized; tokens beyond a row's length are padding."""
         tokens, lengths = inputs
         is_padding = torch.arange(tokens.shape[1]) >= lengths.unsqueeze(1)
         _, pooled = self.text_encoder(tokens, is_padding, is_packed=False)
@@ -137,7 +137,7 @@ class TextEncoderGraph(nn.Module):
 
 @final
 class CaptionPrefillGraph(nn.Module):
-    """What is computed once per image: keys and values of its memory in every layer of the text decoder."""
+    """Keys and values of an image's memory in every layer of the text decoder, computed once per image."""
 
     def __init__(self, decoder: TextDecoder) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ class CaptionStepGraph(nn.Module):
 
 @final
 class _LongerCache:
-    """A cache that is put together anew at every step: a graph has nothing that it could write in place."""
+    """A key-value cache that is concatenated at every step: a graph cannot write in place."""
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
         self.keys, self.values = keys, values

@@ -155,7 +155,7 @@ class Model:
 
     def _likeliest(self, logits: np.ndarray, may_end: bool) -> np.ndarray:
         if np.isnan(logits).any():
-            raise ValueError("the model's predictions are not numbers: its weights have diverged")
+            raise ValueError("the model predicts NaN: its weights have diverged")
         forbidden = [self.config[name] for name in ("pad_id", "bos_id", *(() if may_end else ("eos_id",)))]
         logits[:, forbidden] = -np.inf
         return logits.argmax(1)
@@ -230,7 +230,7 @@ def _checked(values: Sequence[T]) -> Sequence[T]:
     if isinstance(values, str | Path | Image.Image):
         raise ValueError(f"expected a list, got one {type(values).__name__}; put it in brackets")
     if len(values) == 0:
-        raise ValueError("nothing was given: the list is empty")
+        raise ValueError("the list is empty")
     return values
 
 

@@ -1,4 +1,4 @@
-"""The tensors of several graphs in one file: what two of them share is stored once."""
+"""The tensors of several graphs in one file, in which shared tensors are stored once."""
 
 import hashlib
 from pathlib import Path
@@ -9,7 +9,7 @@ import onnx_ir
 TENSORS_NAME = "weights.bin"
 
 _SMALLEST = 1024
-"""Bytes of a tensor that is worth a place of its own; constants of shapes stay in their graph."""
+"""Smallest tensor in bytes that is moved into the file; small constants such as shapes stay in their graph."""
 
 _ALIGNMENT = 4096
 """Offsets are multiples of it, so that runtimes can map the file into memory (ONNX, ExternalData.md)."""
@@ -17,7 +17,7 @@ _ALIGNMENT = 4096
 
 @final
 class SharedTensors:
-    """A file that grows by each tensor that is not in it already, be it of another graph or name."""
+    """A file of tensors; one that is in it already, from another graph or under another name, is not added again."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / TENSORS_NAME

@@ -14,10 +14,10 @@ from torch.export import Dim
 from sycoca.inference.onnx_export.graphs import Graph, Port
 
 OPSET_VERSION = 23
-"""The first with an operator for attention. Later ones have nothing more that is used here, but need newer runtimes."""
+"""The first version with an attention operator. Later ones add nothing that is used here and need newer runtimes."""
 
 _EXAMPLE_SIZES = {"batch": 2, "tokens": 5, "past": 4}
-"""Lengths to trace with; 0 and 1 would be taken for constants."""
+"""Lengths to trace with; 0 and 1 would become constants."""
 
 _REGISTRATION_LOGGER = logging.getLogger("torch.onnx._internal.exporter._registration")
 
@@ -41,7 +41,7 @@ def translate(graph: Graph) -> onnx_ir.Model:
             verbose=False,
         )
     assert program is not None
-    # It notes of every operation from which files and lines of this machine it came.
+    # The exporter records for every operation the source files and lines of this machine.
     ClearMetadataAndDocStringPass()(program.model)
     return program.model
 
@@ -52,7 +52,7 @@ def _dynamic_shape(port: Port, dims: dict[str, Any]) -> dict[int, Any]:
 
 @contextmanager
 def _without_remarks() -> Iterator[None]:
-    """Keep remarks that users can do nothing about off their terminals."""
+    """Suppress warnings of PyTorch's exporter that users cannot act on."""
     _REGISTRATION_LOGGER.addFilter(_is_not_about_torchvision)
     try:
         with warnings.catch_warnings():

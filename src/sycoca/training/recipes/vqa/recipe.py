@@ -6,7 +6,7 @@ from dataclasses import replace
 from sycoca.data.questions import check_answered, keyed_questions
 from sycoca.data.samples import SampleSource
 from sycoca.evaluation.sharding import Sharding
-from sycoca.evaluation.vqa import AnsweringOptions, evaluate_vqa
+from sycoca.evaluation.vqa import VqaOptions, evaluate_vqa
 from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.inference.predictor import Predictor
 from sycoca.objectives.answering import answers_exclude_each_other
@@ -126,7 +126,7 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
 
     def measure(self, predictor: Predictor, source: SampleSource, sharding: Sharding) -> dict[str, float]:
         """Return the VQA metrics, and the ceiling that the answer vocabulary sets."""
-        options = AnsweringOptions(references_are=self.config.references_are)
+        options = VqaOptions(references_are=self.config.references_are)
         return evaluate_vqa(predictor, source, options=options, sharding=sharding).metrics
 
     def gallery(self, predictor: Predictor, source: SampleSource, taken_from: str) -> Gallery:

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from builders.predictors import photos, small_predictor
-from sycoca.inference.answering import question_blocks
 from sycoca.inference.generation_config import GenerationConfig
 from sycoca.inference.predictor import Predictor
+from sycoca.inference.vqa import question_blocks
 
 ANSWERS = ("yes", "no", "red", "two objects", "cup, mug")
 QUESTIONS = [
@@ -59,7 +59,7 @@ def test_probabilities_add_up_where_the_head_was_trained_so():
 
 
 def test_blocks_take_every_question_once():
-    blocks = list(question_blocks([3, 0, 7, 3, 1, 3], most_rows=6))
+    blocks = list(question_blocks([3, 0, 7, 3, 1, 3], max_rows=6))
     taken = [
         (image, place)
         for block in blocks
