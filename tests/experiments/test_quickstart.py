@@ -60,14 +60,14 @@ def test_writes_figures_reports_weights_and_a_page(result: QuickstartResult):
 def test_the_page_shows_all_results(result: QuickstartResult):
     html = result.page.read_text()
     for heading in (
-        "How it learned",
-        "Finding images",
+        "Training curves",
+        "Text-to-image retrieval",
         "Captions",
         "Questions",
         "Classes",
         "Attentive masks",
-        "All numbers",
-        "Go on",
+        "All metrics",
+        "Next commands",
     ):
         assert heading in html
     assert html.count("word by word") == 6
@@ -76,7 +76,7 @@ def test_the_page_shows_all_results(result: QuickstartResult):
 
 
 def test_the_page_says_how_many_images_retrieval_ranks(result: QuickstartResult):
-    assert "Each caption searches 24 held-out scenes;" in result.page.read_text()
+    assert "Each caption ranks 24 held-out scenes;" in result.page.read_text()
 
 
 def test_the_last_example_command_explains_the_first_scene_with_its_caption():

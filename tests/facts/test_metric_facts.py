@@ -92,9 +92,9 @@ def test_titles_tell_metrics_apart(reported: set[str]):
     assert len(set(titles.values())) == len(titles)
 
 
-def test_keys_are_taken_apart():
+def test_prefixes_and_suffixes_of_keys_are_parsed():
     assert metric_title("validation_text_to_image_recall_at_1") == "held-out text-to-image R@1"
-    assert metric_title("text_to_image_recall_at_1_ceiling") == "text-to-image R@1, at most"
+    assert metric_title("text_to_image_recall_at_1_ceiling") == "text-to-image R@1, upper bound"
     assert metric_title("re_ranked_image_to_text_mean_rank") == "re-ranked image-to-text mean rank"
     title = metric_title("answer_accuracy_of_question_type_what color")
     assert title == "answer accuracy, questions of type what color"
@@ -103,7 +103,7 @@ def test_keys_are_taken_apart():
     assert metric_facts("something_else") is None
 
 
-def test_values_are_read_in_their_units():
+def test_values_are_formatted_in_their_units():
     assert readable("text_to_image_recall_at_1", 0.125) == "12.5 %"
     assert readable("validation_cider", 0.75) == "0.750"
     assert readable("image_to_text_mean_rank", 1234.56) == "1,234.6"
@@ -113,7 +113,7 @@ def test_values_are_read_in_their_units():
     assert readable("something_else", 0.5) == "0.5"
 
 
-def test_which_way_is_better():
+def test_improvements_follow_the_direction_of_the_metric():
     assert is_improvement("accuracy_top_1", 0.1) is True
     assert is_improvement("accuracy_top_1", -0.1) is False
     assert is_improvement("re_ranked_text_to_image_median_rank", -1.0) is True

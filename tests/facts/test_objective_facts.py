@@ -60,7 +60,7 @@ def test_every_weighted_objective_is_computed_where_its_weight_is_above_zero(
     assert task.total_loss(terms).item() == terms.named()[name].item() != 0
 
 
-def test_objectives_that_see_chosen_patches_say_so(model: SyCoCa, make_batch: BatchMaker):
+def test_objectives_with_attentive_masking_are_marked(model: SyCoCa, make_batch: BatchMaker):
     batch = make_batch()
 
     def loss(name: ObjectiveName, masking: MaskingConfig) -> Tensor:

@@ -25,7 +25,7 @@ class Whole:
     seed: int = 0
 
 
-def test_rows_stand_in_their_section_with_dotted_names():
+def test_rows_are_in_their_section_with_dotted_names():
     general, outer = config_sections(Whole(steps=12000, outer=Outer(inner=Inner(rates=(0.5, 0.98)), flag=True)))
     assert general.rows == (
         ConfigRow(name="steps", value="12,000", default=None),
@@ -41,11 +41,11 @@ def test_rows_stand_in_their_section_with_dotted_names():
     )
 
 
-def test_a_part_is_compared_with_its_own_default_and_not_with_its_class():
+def test_a_nested_config_is_compared_with_its_own_default():
     _, outer = config_sections(Whole(steps=1, outer=Outer(unusual=Inner())))
     assert outer.rows[3] == ConfigRow(name="unusual.kind", value="none", default="own")
 
 
-def test_what_is_no_config_is_refused():
+def test_anything_but_a_config_is_refused():
     with pytest.raises(TypeError, match="expected a dataclass instance, got dict"):
         config_sections({})

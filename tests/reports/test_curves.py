@@ -9,7 +9,7 @@ LINES = [
 ]
 
 
-def test_draws_what_was_logged_and_nothing_else():
+def test_draws_only_logged_values():
     losses, coverage = draw_charts(LINES, curves_of("pretraining"))
     assert (losses.title, coverage.title) == ("Contrastive loss, ITC", "Mask coverage")
     assert [series.kind for series in losses.series] == ["training", "held out"]
@@ -19,25 +19,25 @@ def test_draws_what_was_logged_and_nothing_else():
     assert draw_charts([{"step": 1}], curves_of("pretraining")) == []
 
 
-def test_places_are_those_of_the_values():
+def test_positions_correspond_to_values():
     (chart,) = draw_charts(LINES, [Curve(title="loss", training="contrastive", validation="validation_contrastive")])
     # Steps 0 to 20 over the width, values 2 to 4 over the height, from below.
     assert chart.series[0].path == f"M{WIDTH / 2:g},0L{WIDTH:g},{HEIGHT:g}"
     assert chart.series[1].dots == ((WIDTH, HEIGHT / 2, "step 20: 3"),)
-    assert [(tick.place, tick.label) for tick in chart.x_ticks] == [
+    assert [(tick.position, tick.label) for tick in chart.x_ticks] == [
         (0, "0"), (80, "5"), (160, "10"), (240, "15"), (320, "20"),
     ]  # fmt: skip
-    assert [(tick.place, tick.label) for tick in chart.y_ticks] == [
+    assert [(tick.position, tick.label) for tick in chart.y_ticks] == [
         (150, "2.0"), (112.5, "2.5"), (75, "3.0"), (37.5, "3.5"), (0, "4.0"),
     ]  # fmt: skip
 
 
-def test_shares_are_percent_from_zero_on():
+def test_fractions_are_percent_with_the_axis_from_zero():
     (chart,) = draw_charts(LINES, [Curve(title="c", validation="validation_mask_coverage", is_percent=True)])
     assert [tick.label for tick in chart.y_ticks] == ["0 %", "20 %", "40 %", "60 %", "80 %"]
 
 
-def test_long_training_curves_are_smoothed_with_the_rest_behind_them():
+def test_long_training_curves_are_smoothed_with_raw_values_in_the_background():
     lines = [{"step": step, "lr": float(step % 2)} for step in range(1, 31)]
     (chart,) = draw_charts(lines, [Curve(title="noise", training="lr")])
     assert chart.series[0].raw_path.count("L") == chart.series[0].path.count("L") == 29
@@ -49,7 +49,7 @@ def test_long_training_curves_are_smoothed_with_the_rest_behind_them():
     assert short.series[0].raw_path == ""
 
 
-def test_the_smooth_curve_begins_at_the_first_value_and_fades_old_ones():
+def test_the_moving_average_starts_at_the_first_value():
     assert smoothed([(1.0, 3.0), (2.0, 3.0)]) == [(1, pytest.approx(3.0)), (2, pytest.approx(3.0))]
     # Weights 0.7 x 0.3 and 0.3, over their sum.
     assert smoothed([(1.0, 0.0), (2.0, 1.7)])[1] == (2, pytest.approx(1.0))
@@ -64,17 +64,17 @@ def test_the_smooth_curve_begins_at_the_first_value_and_fades_old_ones():
         (-0.5, 0.5, [-0.5, -0.25, 0, 0.25, 0.5]),
     ],
 )
-def test_ticks_are_round_and_reach_around(low: float, high: float, ticks: list[float]):
+def test_ticks_are_round_and_enclose_the_range(low: float, high: float, ticks: list[float]):
     assert nice_ticks(low, high) == pytest.approx(ticks)
 
 
 @pytest.mark.parametrize("value", [0.0, 7.0, -3.0, 1e-12, 1e12])
-def test_a_curve_that_never_changes_is_drawn(value: float):
+def test_a_constant_curve_is_drawn(value: float):
     (chart,) = draw_charts([{"step": 1, "lr": value}, {"step": 2, "lr": value}], [Curve(title="lr", training="lr")])
     assert len(chart.y_ticks) >= 2
     assert "nan" not in chart.series[0].path
 
 
-def test_values_that_were_not_finite_leave_a_gap():
+def test_non_finite_values_are_left_out():
     assert points_of([{"step": 1, "a": None}, {"step": 2, "a": 1.0}, {"step": None, "a": 2.0}], "a") == [(2, 1.0)]
     assert points_of([{"step": 1, "a": 1.0}], None) == []

@@ -39,7 +39,7 @@ def page() -> tuple[DataCheck, list[ListSource]]:
     return check, sources
 
 
-def test_shows_headlines_problems_and_duplicates_and_needs_no_other_file():
+def test_shows_headlines_problems_and_duplicates_and_is_self_contained():
     html = render_data_page(*page())
     for piece in (
         "train and test share 1 photo",

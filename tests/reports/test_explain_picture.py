@@ -22,7 +22,7 @@ def panels(explanation: Explanation) -> dict[str, list[np.ndarray]]:
     return {axis.get_title(): [np.asarray(image.get_array()) for image in axis.images] for axis in axes}
 
 
-def test_there_is_a_panel_for_each_thing_and_each_word(explanation: Explanation):
+def test_there_is_a_panel_for_each_part_and_each_word(explanation: Explanation):
     titles = [axis.get_title() for axis in explanation_figure(explanation).axes if axis.get_visible()]
     whole = ["image", "match with the caption", "seen by the captioner", "masked", "reconstructed"]
     assert titles == whole + CAPTION.split()
@@ -57,7 +57,7 @@ def test_notes_give_the_range_of_a_map(explanation: Explanation):
     assert axis.texts[0].get_text() == "cosine 0.00 to 0.46"
 
 
-def test_a_cut_caption_says_so(explanation: Explanation):
+def test_a_truncated_caption_is_marked(explanation: Explanation):
     cut = replace(explanation, words=explanation.words[:3], relevance=explanation.relevance[:3])
     assert "(cut after “circle”)" in explanation_figure(cut).get_suptitle()
     half_word = replace(explanation, words=(*explanation.words[:-1], "squa"))
@@ -65,7 +65,7 @@ def test_a_cut_caption_says_so(explanation: Explanation):
     assert explanation_figure(explanation).get_suptitle() == f"“{CAPTION}”"
 
 
-def test_without_image_decoder_two_panels_stay_away(explanation: Explanation):
+def test_without_image_decoder_two_panels_are_left_out(explanation: Explanation):
     shown = panels(replace(explanation, reconstruction=None))
     assert "seen by the captioner" in shown
     assert "reconstructed" not in shown
@@ -75,7 +75,7 @@ def test_without_image_decoder_two_panels_stay_away(explanation: Explanation):
     ("name", "beginning"),
     [("picture.png", b"\x89PNG"), ("deep/picture.svg", b"<?xml"), ("picture.PDF", b"%PDF")],
 )
-def test_writes_the_format_that_the_name_says(explanation: Explanation, tmp_path, name: str, beginning: bytes):
+def test_the_suffix_is_the_format(explanation: Explanation, tmp_path, name: str, beginning: bytes):
     save_explanation(replace(explanation, caption="costs $5 or $6_"), tmp_path / name)
     assert (tmp_path / name).read_bytes().startswith(beginning)
     if name.endswith("png"):
@@ -83,6 +83,6 @@ def test_writes_the_format_that_the_name_says(explanation: Explanation, tmp_path
             assert picture.width > picture.height > 500
 
 
-def test_refuses_other_endings(explanation: Explanation, tmp_path):
+def test_refuses_other_suffixes(explanation: Explanation, tmp_path):
     with pytest.raises(ValueError, match=r"picture\.doc must end in one of \.png, \.pdf, \.svg"):
         save_explanation(explanation, tmp_path / "picture.doc")

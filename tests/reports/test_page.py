@@ -79,7 +79,7 @@ def test_shows_every_part_and_escapes_texts(page: Page):
     html = render_page(page)
     assert "<title>A &lt;run&gt;</title>" in html
     assert "a &lt;b&gt;bold&lt;/b&gt; cat" in html
-    assert "right image at rank 2" in html
+    assert "correct image at rank 2" in html
     assert re.search(r'class="is-right"><img src="data:,second"', html)
     assert html.count('class="is-right"') == 1
     assert "17 held-out images" in html
@@ -92,7 +92,7 @@ def test_shows_every_part_and_escapes_texts(page: Page):
     assert '<img src="data:,3" alt="patches that match cat">' in html
 
 
-def test_answers_and_classes_have_sections_of_their_own(page: Page):
+def test_answers_and_classes_have_separate_sections(page: Page):
     asked = AnswerExample(
         picture="data:,q",
         question="what <color>?",
@@ -110,15 +110,15 @@ def test_answers_and_classes_have_sections_of_their_own(page: Page):
     assert "<h2>Questions</h2>" not in render_page(page)
 
 
-def test_needs_no_other_file(page: Page):
+def test_is_self_contained(page: Page):
     html = render_page(page)
     assert re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', html) == []
     assert "@import" not in html
 
 
-def test_leaves_out_what_is_empty():
+def test_empty_sections_are_left_out():
     html = render_page(Page(title="t", summary="s", lines=[], config=Config()))
-    for heading in ("How it learned", "Captions", "Attentive masks", "All numbers", "Go on from here"):
+    for heading in ("Training curves", "Captions", "Attentive masks", "All metrics", "Next commands"):
         assert heading not in html
     assert "Configuration" in html
 
@@ -128,13 +128,13 @@ def test_saves_one_file(page: Page, tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["report.html"]
 
 
-def test_every_picture_has_a_text_in_its_place(page: Page):
+def test_every_image_has_a_text_alternative(page: Page):
     html = render_page(page)
     assert html.count("<img") == html.count('alt="') == 8
     assert len(re.findall(r'<svg [^>]*role="img" aria-label="[^"]+"', html)) == html.count('class="card chart"') == 2
 
 
-def test_what_differs_from_the_defaults_stands_out(page: Page):
+def test_values_that_differ_from_the_defaults_are_marked(page: Page):
     html = render_page(page)
     rows = re.findall(r'<tr class="is-changed"><td>(.*?)</td><td>(.*?)<small>default (.*?)</small>', html)
     assert rows == [("seed", "7", "0"), ("width", "1,024", "4")]
@@ -149,7 +149,7 @@ def test_skipped_samples_are_counted_by_reason_and_named(page: Page):
     assert "<details open>" in html
 
 
-def test_many_skipped_samples_are_folded_and_cut(page: Page):
+def test_many_skipped_samples_are_collapsed_and_truncated(page: Page):
     html = render_page(replace(page, skipped=skipped(1234)))
     assert "<details open>" not in html
     assert html.count('class="mono"') == 200
@@ -163,8 +163,8 @@ def test_a_stopped_run_says_so(page: Page):
     )
 
 
-def test_masks_of_a_model_without_decoders_promise_none(page: Page):
+def test_a_model_without_decoders_has_no_masks(page: Page):
     html = render_page(replace(page, masks=[MaskExample(caption="a cat", panels=(("image", "data:,1"),))]))
-    assert "What matches the caption" in html
+    assert "Similarity of patches and caption" in html
     assert "Attentive masks" not in html
     assert "word by word" not in html

@@ -15,14 +15,14 @@ def decoded(uri: str, kind: str = "png") -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
 
 
-def test_a_uri_holds_the_picture_enlarged_by_a_whole_factor():
+def test_small_images_are_enlarged_by_an_integer_factor():
     shown = decoded(data_uri(PICTURE, side=20))
     assert shown.shape == (12, 18, 3)
     assert np.array_equal(shown[::3, ::3], PICTURE)
     assert np.array_equal(shown[2::3, 2::3], PICTURE)
 
 
-def test_a_picture_of_the_right_size_stays_as_it_is():
+def test_an_image_of_the_right_size_is_not_changed():
     assert np.array_equal(decoded(data_uri(PICTURE, side=6)), PICTURE)
 
 
@@ -33,7 +33,7 @@ def test_a_photo_is_reduced():
     assert np.abs(shown.astype(int) - 90).max() <= 2
 
 
-def test_blanks_exactly_the_patches_that_are_gone():
+def test_hidden_patches_are_blank():
     is_gone = np.array([[True, False, False], [False, False, True]])
     shown = without_patches(PICTURE, is_gone)
     assert (shown[:2, :2] == [228, 230, 236]).all()
@@ -41,7 +41,7 @@ def test_blanks_exactly_the_patches_that_are_gone():
     assert np.array_equal(shown[:2, 2:], PICTURE[:2, 2:])
 
 
-def test_the_best_patch_is_the_brightest():
+def test_the_patch_with_the_highest_score_is_the_brightest():
     flat = np.full((4, 6, 3), 100, dtype=np.uint8)
     shown = score_overlay(flat, np.array([[0.1, 0.2, 0.3], [0.9, 0.0, 0.5]], dtype=np.float32)).astype(int).sum(2)
     assert shown[2, 0] == shown.max()

@@ -17,7 +17,7 @@ def sample(seed: int, label: str | None, *questions: Question) -> ImageTextSampl
     )
 
 
-def test_classes_are_those_that_users_get():
+def test_classes_equal_those_of_the_predictor():
     predictor = small_predictor(model_num_classes=3, class_names=("ant", "bee", "cat"))
     source = ListSource(samples=(sample(0, "ant"), sample(1, None), sample(2, "cat"), sample(3, "bee")))
     shown = class_gallery(predictor, source, "held-out images")
@@ -31,7 +31,7 @@ def test_classes_are_those_that_users_get():
 
 
 @pytest.mark.parametrize("right", [True, False])
-def test_questions_are_answered_as_for_users(right: bool):
+def test_answers_equal_those_of_the_predictor(right: bool):
     predictor = small_predictor(model_num_answers=2, answers=("red", "blue"))
     image = sample(0, None)
     answer = predictor.ask(image, "what color?")

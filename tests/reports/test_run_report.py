@@ -86,7 +86,7 @@ def test_no_readable_sample_means_no_examples():
     assert (nothing.retrieval, nothing.captions, nothing.masks, len(nothing.skipped)) == ((), (), (), 1)
 
 
-def test_figures_are_the_last_of_validation_with_what_to_compare_them_with():
+def test_figures_are_those_of_the_last_validation_with_baselines():
     lines = [
         {"step": 1, "contrastive": 3.0, "captioning": 2.0, "validation_text_to_image_recall_at_1": 0.25},
         {"step": 2, "contrastive": 2.5, "captioning": 1.0, "validation_contrastive": 2.75},
@@ -95,7 +95,7 @@ def test_figures_are_the_last_of_validation_with_what_to_compare_them_with():
     figures = headline_figures("pretraining", lines, 200)
     assert [(figure.label, figure.value, figure.note) for figure in figures] == [
         ("text-to-image R@1", "12.5 %", "best so far 25.0 %"),
-        ("image-to-text R@1", "50.0 %", "among 200 held-out samples; 0.5 % by chance"),
+        ("image-to-text R@1", "50.0 %", "200 held-out samples, chance 0.5 %"),
         ("contrastive loss, ITC", "2.75", "held out"),
         ("captioning loss, IC", "1", "in training"),
     ]
@@ -108,16 +108,16 @@ def test_chance_is_named_where_it_is_known():
         for training in ("pretraining", "captioning", "vqa")
     }
     assert notes == {
-        "pretraining": [("90.0 %", "50.0 % by chance")],
-        "captioning": [("0.750", "among 200 held-out samples")],
-        "vqa": [("50.0 %", "among 200 held-out samples")],
+        "pretraining": [("90.0 %", "chance 50.0 %")],
+        "captioning": [("0.750", "200 held-out samples")],
+        "vqa": [("50.0 %", "200 held-out samples")],
     }
 
 
 def test_answers_are_compared_with_the_most_frequent_one():
     lines = [{"step": 1, "validation_answer_accuracy": 0.5, "validation_answer_accuracy_most_frequent": 0.125}]
     (figure,) = headline_figures("vqa", lines, 200)
-    assert figure.note == "12.5 % by always giving the most frequent answer"
+    assert figure.note == "most frequent answer 12.5 %"
 
 
 def test_a_finished_run_names_commands_to_try():
@@ -127,13 +127,13 @@ def test_a_finished_run_names_commands_to_try():
     assert "<h1>my run</h1>" in html
 
 
-def test_a_stopped_run_says_how_to_go_on():
+def test_a_stopped_run_says_how_to_resume():
     page = run_page(record(stopped_after=1640), None)
-    assert page.notice == "Stopped after step 1,640. Go on with: sycoca pretrain --resume 'runs/my run'"
+    assert page.notice == "Stopped after step 1,640. Resume with: sycoca pretrain --resume 'runs/my run'"
     assert page.next_commands == ["sycoca pretrain --resume 'runs/my run'"]
 
 
-def test_what_run_and_examples_left_out_is_shown_once():
+def test_skipped_samples_of_run_and_examples_are_shown_once():
     one = SkippedSample(name="b.jpg", reason="broken image", detail="files/b.jpg is cut off")
     other = SkippedSample(name="c.jpg", reason="no caption", detail="no caption")
     examples = gather_gallery(small_predictor(), WITH_BROKEN, "held-out images")

@@ -1,1 +1,1 @@
-"""What things are called and how they are read: one table per kind of thing, for all that names or shows it."""
+"""Tables of facts about objectives, metrics, optimizers and kinds of training, one per kind; imports no torch."""

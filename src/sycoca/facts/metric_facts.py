@@ -1,7 +1,7 @@
-"""Every number that is logged or reported: its title, its unit, and which way is better. No torch.
+"""All logged and reported metrics: title, unit, and whether higher is better. Imports no torch.
 
-A key is a row of the table, maybe between a prefix that says of what it is ("validation_", "re_ranked_") and a suffix
-that says which variant of it ("_most_frequent", "_of_answer_type_yes/no").
+A key is a row of the table, with an optional prefix ("validation_", "re_ranked_") and an optional suffix for a variant
+("_most_frequent", "_of_answer_type_yes/no").
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Literal, assert_never
 from sycoca.facts.objective_facts import OBJECTIVES
 
 Unit = Literal["percent", "score", "rank", "count", "seconds", "number"]
-"""percent: a fraction, 0 to 1, that people read in percent. score: a number with a scale of its own, such as CIDEr."""
+"""percent: a fraction, 0 to 1, shown in percent. score: a number on its own scale, such as CIDEr."""
 
 _IS_PERCENT: Mapping[Unit, bool] = {
     "percent": True,
@@ -23,28 +23,28 @@ _IS_PERCENT: Mapping[Unit, bool] = {
 }
 
 VALIDATION = "validation_"
-"""How the keys of what is measured on held-out samples begin in logs."""
+"""Prefix of the keys of validation metrics in logs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricFacts:
-    """A number."""
+    """A metric."""
 
     title: str
-    """What people call it."""
+    """Name for people."""
 
     unit: Unit = "percent"
-    """How it is read."""
+    """How values are shown."""
 
     is_better_higher: bool | None = True
-    """False where lower is better; None where neither is."""
+    """Whether higher is better; None where neither direction is."""
 
     chance: float | None = None
-    """What guessing reaches, where that does not depend on the data."""
+    """Chance level, where it does not depend on the data."""
 
     @property
     def is_percent(self) -> bool:
-        """Whether it is a fraction that people read in percent."""
+        """Whether it is a fraction that is shown in percent."""
         return _IS_PERCENT[self.unit]
 
 
@@ -82,7 +82,7 @@ METRICS: Mapping[str, MetricFacts] = {
     "mean_class_accuracy": MetricFacts(title="mean class accuracy"),
     "skipped_samples": MetricFacts(title="skipped samples", unit="count", is_better_higher=False),
 }
-"""What evaluations report, by key."""
+"""Metrics of evaluations, by key."""
 
 TRAINING_VALUES: Mapping[str, MetricFacts] = {
     **{
@@ -97,7 +97,7 @@ TRAINING_VALUES: Mapping[str, MetricFacts] = {
     "training_seconds": MetricFacts(title="time in training", unit="seconds", is_better_higher=False),
     "fine_tuning_seconds": MetricFacts(title="time in fine-tuning", unit="seconds", is_better_higher=False),
 }
-"""What training logs beside them, by key."""
+"""Other values that training logs, by key."""
 
 PREFIXES: Mapping[str, str] = {
     VALIDATION: "held-out",
@@ -105,14 +105,14 @@ PREFIXES: Mapping[str, str] = {
     "zero_shot_": "zero-shot",
     "classification_": "fine-tuned",
 }
-"""What keys may begin with, and what it means."""
+"""Prefixes of keys, and their meaning."""
 
 MOST_FREQUENT = "_most_frequent"
-"""How the keys of the baseline end that always gives the most frequent answer."""
+"""Suffix of the keys of the most-frequent-answer baseline."""
 
 SUFFIXES: Mapping[str, str] = {
-    "_ceiling": "at most",
-    "_largest": "at most",
+    "_ceiling": "upper bound",
+    "_largest": "upper bound",
     "_color_only": "color-only baseline",
     "_random": "random baseline",
     MOST_FREQUENT: "most-frequent baseline",
@@ -120,26 +120,26 @@ SUFFIXES: Mapping[str, str] = {
     "_shapes": "shapes",
     "_relation": "relation",
 }
-"""What keys may end with, and what it means."""
+"""Suffixes of keys, and their meaning."""
 
 TYPE_SUFFIXES: Mapping[str, str] = {"_of_answer_type_": "answers", "_of_question_type_": "questions"}
-"""What stands before the name of a type, which the data gives, at the end of keys."""
+"""Suffixes that precede the name of a type in the data, and their meaning."""
 
 
 def metric_facts(key: str) -> MetricFacts | None:
-    """Return what is known of a logged or reported key; None where it is nobody's."""
+    """Return the facts about a logged or reported key; None for an unknown one."""
     known = METRICS.get(key) or TRAINING_VALUES.get(key)
     return known or _with_prefix(key) or _with_suffix(key) or _with_type(key)
 
 
 def metric_title(key: str) -> str:
-    """Return what people call a key; of an unknown one its words."""
+    """Return the title of a key; for an unknown one, its words."""
     facts = metric_facts(key)
     return key.replace("_", " ") if facts is None else facts.title
 
 
 def readable(key: str, value: float) -> str:
-    """Return a value as people read it: fractions in percent; of an unknown key the plain number."""
+    """Return a formatted value: fractions in percent; for an unknown key, the plain number."""
     facts = metric_facts(key)
     unit: Unit = "number" if facts is None else facts.unit
     match unit:
@@ -156,7 +156,7 @@ def readable(key: str, value: float) -> str:
 
 
 def is_improvement(key: str, difference: float) -> bool | None:
-    """Return whether a difference is one for the better; None where neither way is."""
+    """Return whether a difference is an improvement; None where neither direction is better."""
     facts = metric_facts(key)
     if facts is None or facts.is_better_higher is None or difference == 0:
         return None
@@ -164,22 +164,22 @@ def is_improvement(key: str, difference: float) -> bool | None:
 
 
 def _with_prefix(key: str) -> MetricFacts | None:
-    for prefix, said in PREFIXES.items():
+    for prefix, meaning in PREFIXES.items():
         if key.startswith(prefix) and (facts := metric_facts(key.removeprefix(prefix))) is not None:
-            return replace(facts, title=f"{said} {facts.title}")
+            return replace(facts, title=f"{meaning} {facts.title}")
     return None
 
 
 def _with_suffix(key: str) -> MetricFacts | None:
-    for suffix, said in SUFFIXES.items():
+    for suffix, meaning in SUFFIXES.items():
         if key.endswith(suffix) and (facts := metric_facts(key.removesuffix(suffix))) is not None:
-            return replace(facts, title=f"{facts.title}, {said}")
+            return replace(facts, title=f"{facts.title}, {meaning}")
     return None
 
 
 def _with_type(key: str) -> MetricFacts | None:
-    for suffix, said in TYPE_SUFFIXES.items():
-        base, found, name = key.partition(suffix)
-        if found and (facts := metric_facts(base)) is not None:
-            return replace(facts, title=f"{facts.title}, {said} of type {name}")
+    for suffix, meaning in TYPE_SUFFIXES.items():
+        base, separator, name = key.partition(suffix)
+        if separator and (facts := metric_facts(base)) is not None:
+            return replace(facts, title=f"{facts.title}, {meaning} of type {name}")
     return None

@@ -1,4 +1,4 @@
-"""The objectives: every loss term that some training minimizes, what it is called, and what it needs. No torch."""
+"""The objectives: titles of all losses, their weight fields and components. Imports no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ ObjectiveName = Literal["contrastive", "captioning", "masked_image", "answering"
 """The fields of ``LossTerms``; a logged loss has the same name."""
 
 ComponentName = Literal["text_decoder", "image_decoder"]
-"""A component that is built for one objective alone: a field of ``SyCoCaConfig``."""
+"""A component that only one objective needs: a field of ``SyCoCaConfig``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,19 +16,19 @@ class ObjectiveFacts:
     """An objective."""
 
     title: str
-    """What reports call its loss."""
+    """Name of its loss in reports."""
 
     short_title: str
-    """The same where space is short: progress lines and tables of model cards."""
+    """Short name, for progress lines and tables of model cards."""
 
     weight_field: str | None = None
-    """The field of ``ObjectivesConfig`` with its weight; None where it is a training's only objective, of weight 1."""
+    """The field of ``ObjectivesConfig`` with its weight; None for the only objective of a training, with weight 1."""
 
     component: ComponentName | None = None
-    """The component that it trains and that is not built without it."""
+    """The component that only this objective needs."""
 
     masks_patches: bool = False
-    """Whether attentive masking decides what it sees or reconstructs."""
+    """Whether it uses attentive masking."""
 
 
 OBJECTIVES: Mapping[ObjectiveName, ObjectiveFacts] = {
@@ -58,4 +58,4 @@ WEIGHT_FIELD_OF_COMPONENT: Mapping[ComponentName, str] = {
     for facts in OBJECTIVES.values()
     if facts.component is not None and facts.weight_field is not None
 }
-"""The weight that is above 0 where a component is trained."""
+"""The weight field of the objective that needs a component."""

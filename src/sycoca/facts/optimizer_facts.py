@@ -1,4 +1,4 @@
-"""The optimizers: what they are called and what they keep per parameter. No torch."""
+"""The optimizers: titles, and memory per parameter. Imports no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ class OptimizerFacts:
     """An optimizer."""
 
     title: str
-    """Its name in papers."""
+    """Name as in its paper."""
 
     state_per_parameter: int
-    """Values that it keeps for every trained parameter, in float32."""
+    """Number of float32 state values per trained parameter."""
 
     @property
     def bytes_per_parameter(self) -> int:

@@ -1,4 +1,4 @@
-"""The kinds of training: what they are called, which losses they minimize, which metrics tell how good they are."""
+"""The kinds of training: titles, losses and validation metrics. Imports no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ class TrainingFacts:
     """A kind of training."""
 
     title: str
-    """What it is called."""
+    """Name for people."""
 
     losses: tuple[ObjectiveName, ...]
     """The losses that it can minimize."""
 
     metrics: tuple[str, ...]
-    """Keys of the metrics that people look at, where its validation measures them; the most telling first."""
+    """Keys of its main validation metrics, the most important first."""
 
 
 _RECALLS = ("text_to_image_recall_at_1", "image_to_text_recall_at_1")

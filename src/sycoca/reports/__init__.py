@@ -1,1 +1,1 @@
-"""Pictures, plots and pages for people."""
+"""Figures, curves and HTML reports."""

@@ -1,4 +1,4 @@
-"""Images and the classes that a model finds, for a report."""
+"""Images with predicted classes, for a report."""
 
 from sycoca.data.samples import SampleSource
 from sycoca.inference.predictor import Predictor
@@ -10,26 +10,26 @@ _NUM_EXAMPLES = 10
 
 
 def class_gallery(predictor: Predictor, source: SampleSource, taken_from: str) -> Gallery:
-    """Let the head of a fine-tuned model classify some samples, evenly spread over a source.
+    """Return classification examples of a fine-tuned model, for samples evenly spread over a source.
 
-    Samples without a label are left out; those that cannot be read are named in ``skipped``.
+    Samples without a label are left out; unreadable ones are named in ``skipped``.
     """
     samples, skipped = gallery(predictor, source, _NUM_EXAMPLES, is_shown=lambda sample: sample.label is not None)
     names = predictor.config.class_names
-    assert names is not None, "a model that was fine-tuned to classify knows its classes"
-    shares, found = predictor.class_probabilities(samples).max(dim=1)
+    assert names is not None, "a model with a classification head has class names"
+    probabilities, predicted = predictor.class_probabilities(samples).max(dim=1)
     return Gallery(
         taken_from=taken_from,
         classes=[
             AnswerExample(
                 picture=data_uri(picture_of(predictor, sample)),
                 question=None,
-                answer=names[place],
-                probability=share,
+                answer=names[index],
+                probability=probability,
                 references=(str(sample.label),),
-                is_right=names[place] == sample.label,
+                is_right=names[index] == sample.label,
             )
-            for sample, place, share in zip(samples, found.tolist(), shares.tolist(), strict=True)
+            for sample, index, probability in zip(samples, predicted.tolist(), probabilities.tolist(), strict=True)
         ],
         skipped=skipped,
     )

@@ -1,4 +1,4 @@
-"""A configuration as tables for people: what differs from the defaults stands out."""
+"""A configuration as tables, in which values that differ from the defaults are marked."""
 
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
@@ -10,30 +10,30 @@ class ConfigRow:
     """A field."""
 
     name: str
-    """Dotted, below its section."""
+    """Dotted name, relative to its section."""
 
     value: str
-    """As people read it."""
+    """The value, formatted."""
 
     default: str | None
-    """The default where the value is another one; None where it is the same or there is none."""
+    """The default, where the value differs from it; None where it is the same or there is no default."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConfigSection:
-    """Fields that belong together."""
+    """The fields of a section."""
 
     name: str
-    """The field of the config that holds them; general for those that stand alone."""
+    """The config's field for the section; "general" for top-level values."""
 
     rows: tuple[ConfigRow, ...]
-    """Its fields."""
+    """The section's fields."""
 
 
 def config_sections(config: object) -> list[ConfigSection]:
-    """Return the fields of a config dataclass by section, in their order, nested ones with dotted names.
+    """Return the fields of a config dataclass by section, in order, nested ones with dotted names.
 
-    Raises TypeError for what is no dataclass.
+    Raises TypeError for anything but a dataclass instance.
     """
     if not is_dataclass(config) or isinstance(config, type):
         raise TypeError(f"expected a dataclass instance, got {type(config).__name__}")
@@ -50,17 +50,17 @@ def config_sections(config: object) -> list[ConfigSection]:
 def _rows(config: Any, default: object, prefix: str) -> Iterator[ConfigRow]:
     for field in fields(config):
         value = getattr(config, field.name)
-        # A part that has a default of its own is compared with that, not with the defaults of its class.
-        usual = getattr(default, field.name) if isinstance(default, type(config)) else _default(field)
+        # A nested config with its own default is compared with that, not with the defaults of its class.
+        own_default = getattr(default, field.name) if isinstance(default, type(config)) else _default(field)
         if is_dataclass(value):
-            yield from _rows(value, usual, f"{prefix}{field.name}.")
+            yield from _rows(value, own_default, f"{prefix}{field.name}.")
         else:
-            yield _row(f"{prefix}{field.name}", value, usual)
+            yield _row(f"{prefix}{field.name}", value, own_default)
 
 
 def _row(name: str, value: object, default: object) -> ConfigRow:
-    is_usual = default is MISSING or value == default
-    return ConfigRow(name=name, value=_shown(value), default=None if is_usual else _shown(default))
+    is_default = default is MISSING or value == default
+    return ConfigRow(name=name, value=_shown(value), default=None if is_default else _shown(default))
 
 
 def _default(field: "Field[Any]") -> object:

@@ -1,4 +1,4 @@
-"""Curves of a run as charts, from the lines of its metrics.jsonl. The page draws them in its own colors."""
+"""Training and validation curves as charts, from the lines of metrics.jsonl."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ Point = tuple[float, float]
 """Step and value."""
 
 WIDTH, HEIGHT = 320, 150
-"""Size of a chart's inside, in the units of its drawing."""
+"""Size of a chart's plot area, in SVG units."""
 
 _SMOOTHING = 0.7
 _FEWEST_TO_SMOOTH = 20
@@ -25,26 +25,26 @@ _NUM_TICKS = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Curve:
-    """One value over the steps: in training, on held-out samples, or both."""
+    """A value over the steps: in training, in validation, or both."""
 
     title: str
-    """What stands above it."""
+    """Title of the chart."""
 
     training: str | None = None
-    """Key of the value logged in training."""
+    """Key of the value that training logs."""
 
     validation: str | None = None
-    """Key of the value measured on held-out samples."""
+    """Key of the value that validation logs."""
 
     is_percent: bool = False
-    """Whether it is shown in percent, from 0 on."""
+    """Whether it is shown in percent, with the axis from 0."""
 
     is_noisy: bool = True
-    """Whether many values are smoothed, since single ones say little."""
+    """Whether long curves are smoothed."""
 
 
 def curves_of(training: TrainingKind) -> list[Curve]:
-    """Return what a report shows of a kind of training: its losses, its metrics, and how the steps went."""
+    """Return the curves of a kind of training: its losses, its metrics, learning rate, gradient norm and speed."""
     facts = TRAININGS[training]
     losses = [
         Curve(title=_capitalized(OBJECTIVES[name].title), training=name, validation=f"{VALIDATION}{name}")
@@ -77,11 +77,11 @@ def _capitalized(title: str) -> str:
 class Tick:
     """A mark on an axis."""
 
-    place: float
-    """Where, in the units of the drawing."""
+    position: float
+    """Position in SVG units."""
 
     label: str
-    """What stands there."""
+    """Text of the tick."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,45 +89,45 @@ class Series:
     """One line of a chart."""
 
     kind: str
-    """training or held-out, which decides its color."""
+    """training or held out, which determines its color."""
 
     path: str
-    """The line, as SVG writes paths."""
+    """The line, as an SVG path."""
 
     raw_path: str
-    """The line before smoothing; empty where nothing was smoothed."""
+    """The line before smoothing; empty where it is not smoothed."""
 
     dots: tuple[tuple[float, float, str], ...]
-    """Places of single measurements and what they say; empty where there are many."""
+    """Positions and labels of single measurements; empty where there are many."""
 
     last: str
-    """The last value, as people read it."""
+    """The last value, formatted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chart:
-    """A drawing of one curve."""
+    """The chart of one curve."""
 
     title: str
-    """What stands above it."""
+    """Title of the chart."""
 
     series: tuple[Series, ...]
-    """Its lines."""
+    """The chart's lines."""
 
     x_ticks: tuple[Tick, ...]
-    """Steps."""
+    """Ticks of the axis of steps."""
 
     y_ticks: tuple[Tick, ...]
-    """Values."""
+    """Ticks of the axis of values."""
 
     @property
     def description(self) -> str:
-        """What the chart says, for who cannot see it."""
+        """Text alternative of the chart."""
         return f"{self.title}: " + ", ".join(f"{series.kind} {series.last} at the end" for series in self.series)
 
 
 def draw_charts(lines: Lines, curves: Iterable[Curve]) -> list[Chart]:
-    """Draw all curves that have points."""
+    """Return charts of all curves that have points."""
     charts = []
     for curve in curves:
         of_kind = {"training": points_of(lines, curve.training), "held out": points_of(lines, curve.validation)}
@@ -138,7 +138,7 @@ def draw_charts(lines: Lines, curves: Iterable[Curve]) -> list[Chart]:
 
 
 def points_of(lines: Lines, name: str | None) -> list[Point]:
-    """Return a value's points, in the order of the lines; steps at which it is not there are left out."""
+    """Return a value's points, in the order of the lines; steps without the value are left out."""
     if name is None:
         return []
     points = ((line["step"], line.get(name)) for line in lines)
@@ -146,7 +146,7 @@ def points_of(lines: Lines, name: str | None) -> list[Point]:
 
 
 def smoothed(points: Sequence[Point]) -> list[Point]:
-    """Return the running mean in which older values fade, without a pull towards 0 at the beginning."""
+    """Return the exponential moving average with bias correction."""
     mean, weight, result = 0.0, 0.0, []
     for step, value in points:
         mean = _SMOOTHING * mean + (1 - _SMOOTHING) * value
@@ -174,17 +174,17 @@ def _chart(curve: Curve, shown: Mapping[str, list[Point]]) -> Chart:
     y_values = nice_ticks(0.0 if curve.is_percent else min(values), max(max(values), 1e-12))
     last_step = max(step for points in scaled.values() for step, _ in points)
     first_step = min(0.0, *(step for points in scaled.values() for step, _ in points))
-    to_place = _Scale(first_step, max(last_step, first_step + 1), y_values[0], y_values[-1])
+    scale = _Scale(first_step, max(last_step, first_step + 1), y_values[0], y_values[-1])
     unit = " %" if curve.is_percent else ""
     return Chart(
         title=curve.title,
-        series=tuple(_series(kind, scaled[kind], smooth[kind], to_place, unit) for kind in scaled),
+        series=tuple(_series(kind, scaled[kind], smooth[kind], scale, unit) for kind in scaled),
         x_ticks=tuple(
-            Tick(place=to_place.x(step), label=f"{step:,.0f}")
+            Tick(position=scale.x(step), label=f"{step:,.0f}")
             for step in nice_ticks(first_step, last_step)
             if step <= last_step and step == round(step)
         ),
-        y_ticks=tuple(Tick(place=to_place.y(value), label=_tick_label(value, y_values) + unit) for value in y_values),
+        y_ticks=tuple(Tick(position=scale.y(value), label=_tick_label(value, y_values) + unit) for value in y_values),
     )
 
 
@@ -195,7 +195,7 @@ def _smooth(curve: Curve, kind: str, points: list[Point]) -> list[Point]:
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """From steps and values to places in the drawing."""
+    """The map from steps and values to SVG positions."""
 
     left: float
     right: float
@@ -212,16 +212,16 @@ class _Scale:
         return "M" + "L".join(f"{self.x(step):g},{self.y(value):g}" for step, value in points)
 
 
-def _series(kind: str, points: list[Point], smooth: list[Point], to_place: _Scale, unit: str) -> Series:
+def _series(kind: str, points: list[Point], smooth: list[Point], scale: _Scale, unit: str) -> Series:
     has_dots = (kind == "held out" and len(points) <= _MOST_DOTS) or len(points) == 1
     dots = tuple(
-        (to_place.x(step), to_place.y(value), f"step {step:,.0f}: {_number(value)}{unit}")
+        (scale.x(step), scale.y(value), f"step {step:,.0f}: {_number(value)}{unit}")
         for step, value in (points if has_dots else ())
     )
     return Series(
         kind=kind,
-        path=to_place.path(smooth),
-        raw_path=to_place.path(points) if smooth is not points else "",
+        path=scale.path(smooth),
+        raw_path=scale.path(points) if smooth is not points else "",
         dots=dots,
         last=f"{_number(smooth[-1][1])}{unit}",
     )
@@ -232,7 +232,7 @@ def _number(value: float) -> str:
 
 
 def _tick_label(value: float, all_values: Sequence[float]) -> str:
-    """Return a tick with as many decimals as tell it from its neighbors."""
+    """Return a tick's label with enough decimals to distinguish it from its neighbors."""
     distance = all_values[1] - all_values[0]
     decimals = max(0, -math.floor(math.log10(distance) + 1e-9))
     if decimals > 4:

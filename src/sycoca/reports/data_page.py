@@ -1,4 +1,4 @@
-"""A data check as one self-contained HTML page: headlines, a contact sheet, every problem, duplicates side by side."""
+"""A data check as one self-contained HTML page: headlines, a contact sheet, all problems, and groups of duplicates."""
 
 import base64
 import io
@@ -17,16 +17,16 @@ from sycoca.reports.html import render
 from sycoca.unusable import UnusableSampleError
 
 THUMBNAIL_PIXELS = 200
-"""Longer side of a small picture."""
+"""Longer side of a thumbnail."""
 
 NUM_THUMBNAILS = 36
-"""Pictures per set on the contact sheet, spread evenly."""
+"""Thumbnails per set on the contact sheet, evenly spread over it."""
 
 MOST_GROUPS = 60
 """Groups of duplicates that are shown; the JSON has all."""
 
 MOST_IN_GROUP = 6
-"""Pictures of a group that are shown."""
+"""Images of a group that are shown."""
 
 MOST_PROBLEMS = 500
 """Problems per set that are listed; the JSON has all."""
@@ -34,7 +34,7 @@ MOST_PROBLEMS = 500
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Thumbnail:
-    """A small picture with what belongs to it."""
+    """A thumbnail with its captions and label."""
 
     picture: str
     """A data URI, empty where the image cannot be read."""
@@ -58,7 +58,7 @@ class _ShownGroup:
 
 
 def save_data_page(check: DataCheck, sources: Sequence[SampleSource], path: Path) -> None:
-    """Write the page as one HTML file that needs no other, whole or not at all."""
+    """Write the page as one self-contained HTML file, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, render_data_page(check, sources))
 
@@ -77,11 +77,11 @@ def render_data_page(check: DataCheck, sources: Sequence[SampleSource]) -> str:
 
 
 def thumbnail(sample: ImageTextSample, part: str) -> Thumbnail:
-    """Return a sample in small."""
+    """Return the thumbnail of a sample."""
     try:
         image = sample.open_image(2 * THUMBNAIL_PIXELS)
     except UnusableSampleError:
-        picture = ""  # the page shows a blank in its place and lists the problem
+        picture = ""  # the page shows a placeholder and lists the problem
     else:
         picture = _jpeg_uri(image)
     return Thumbnail(picture=picture, key=sample.key, captions=sample.captions, part=part, label=sample.label)

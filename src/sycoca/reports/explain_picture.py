@@ -1,4 +1,4 @@
-"""An explanation as a picture: where the caption and its words match, what is hidden, what is imagined."""
+"""An explanation as a figure: similarity maps of the caption and its words, masks, and the reconstruction."""
 
 import math
 import textwrap
@@ -23,7 +23,7 @@ _SCORE_COLORS = "inferno"
 
 
 def save_explanation(explanation: Explanation, path: str | Path) -> None:
-    """Draw an explanation into a file; its ending names the format. Raises ValueError for an unknown one."""
+    """Save an explanation as a figure; the suffix is the format. Raises ValueError for an unknown one."""
     path = Path(path)
     check_picture_name(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,15 +32,15 @@ def save_explanation(explanation: Explanation, path: str | Path) -> None:
 
 
 def check_picture_name(path: Path) -> None:
-    """Refuse a file name whose ending is no format that we draw."""
+    """Raise ValueError for a file name without a supported suffix."""
     if path.suffix.lower() not in PICTURE_SUFFIXES:
         raise ValueError(f"{path} must end in one of {', '.join(PICTURE_SUFFIXES)}")
 
 
 def explanation_figure(explanation: Explanation) -> Figure:
-    """Draw an explanation: a row of panels about the whole caption, then one panel per word.
+    """Return a figure of an explanation: a row of panels for the whole caption, then one panel per word.
 
-    Every map runs from its own lowest to its own highest cosine, which stand below it.
+    The colors of every map span its own range of cosines, which is written below it.
     """
     num_word_rows = math.ceil(len(explanation.words) / _COLUMNS)
     num_rows = 1 + num_word_rows
@@ -106,7 +106,7 @@ def _draw(axis: Axes, picture: Picture, title: str, note: str = "") -> None:
 
 
 def _draw_scores(axis: Axes, picture: Picture, scores: Float[np.ndarray, "rows columns"], title: str) -> None:
-    """Lay the scores over a pale gray version of the picture."""
+    """Draw the scores over a pale gray version of the picture."""
     height, width, _ = picture.shape
     pale = 255 - 0.8 * (255 - picture.mean(axis=2, keepdims=True).repeat(3, axis=2))
     _draw(

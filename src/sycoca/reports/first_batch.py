@@ -1,4 +1,4 @@
-"""The first batch as a picture: what the model really gets, pictures and captions, after all transforms."""
+"""The first batch as a figure: images and captions as the model gets them, after all transforms."""
 
 import math
 import textwrap
@@ -13,8 +13,8 @@ from sycoca.records import ImageTextBatch
 def draw_first_batch(
     batch: ImageTextBatch, tokenizer: Tokenizer, transforms: ImageTransformConfig, path: Path, *, most: int = 16
 ) -> None:
-    """Write a PNG file with up to ``most`` pairs of a batch, captions read back from their tokens."""
-    # Without pyplot, which would look for a screen and keep global state.
+    """Write a PNG file with up to ``most`` pairs of a batch, with captions decoded from their tokens."""
+    # Without pyplot, which needs a display and keeps global state.
     from matplotlib.figure import Figure
 
     number = min(most, len(batch.images))
@@ -23,9 +23,9 @@ def draw_first_batch(
     figure = Figure(figsize=(3 * columns, 3.6 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     pictures = to_pictures(batch.images[:number], transforms)
-    for place, axes in enumerate(grid.flat):
+    for i, axes in enumerate(grid.flat):
         axes.set_axis_off()
-        if place < number:
-            axes.imshow(pictures[place])
-            axes.set_title(textwrap.fill(tokenizer.decode(batch.tokens[place].tolist()), 34), fontsize=8)
+        if i < number:
+            axes.imshow(pictures[i])
+            axes.set_title(textwrap.fill(tokenizer.decode(batch.tokens[i].tolist()), 34), fontsize=8)
     figure.savefig(path, dpi=100)

@@ -1,4 +1,4 @@
-"""Pages from the templates beside this file: one look, one file each, nothing fetched from elsewhere."""
+"""HTML pages from the templates beside this file, with a common style, self-contained."""
 
 from importlib import resources
 
@@ -9,7 +9,7 @@ from sycoca.facts.metric_facts import metric_title, readable
 
 
 def render(template: str, **values: object) -> str:
-    """Return a template filled in; texts are escaped, and a value that is missing is an error."""
+    """Return a rendered template; texts are escaped, and missing values are errors."""
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -20,7 +20,7 @@ def render(template: str, **values: object) -> str:
     environment.filters["readable"] = lambda item: readable(*item)
     environment.filters["words"] = lambda name: str(name).replace("_", " ")
     environment.filters["metric_title"] = metric_title
-    # Styles are ours and hold characters that are escaped elsewhere.
+    # The style sheet is trusted and must not be escaped.
     return environment.get_template(template).render(style=Markup(_template("style.css")), **values)
 
 

@@ -1,4 +1,4 @@
-"""A run as one self-contained HTML page: figures, curves, examples, what was left out, configuration."""
+"""A run as one self-contained HTML page: key figures, curves, examples, skipped samples, configuration."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,21 +18,21 @@ from sycoca.unusable import SkippedSample
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figure:
-    """A number that stands large at the top of the page."""
+    """A key figure at the top of the page."""
 
     label: str
-    """What it is."""
+    """Name of the metric."""
 
     value: str
-    """As people read it."""
+    """The value, formatted."""
 
     note: str
-    """What to compare it with."""
+    """A value for comparison, such as chance."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """What a report page shows; parts that are empty are left out."""
+    """The contents of a report page; empty parts are left out."""
 
     title: str
     """The heading."""
@@ -47,53 +47,53 @@ class Page:
     """The run's configuration, a dataclass."""
 
     curves: Sequence[Curve] = ()
-    """Which of them are drawn, where they were logged."""
+    """The curves to draw, where their values were logged."""
 
     kind: str = "pretraining"
-    """What stands small above the heading."""
+    """The line above the heading."""
 
     notice: str | None = None
-    """What must not be overlooked: that the run was stopped."""
+    """A prominent notice, such as that the run was stopped."""
 
     figures: Sequence[Figure] = ()
-    """The numbers that matter most."""
+    """The key figures."""
 
     facts: Mapping[str, str] = field(default_factory=dict)
     """Sizes, data and times by name."""
 
     retrieval: Sequence[RetrievalExample] = ()
-    """Captions and the images found."""
+    """Text-to-image retrieval: captions and the top images."""
 
     captions: Sequence[CaptionExample] = ()
-    """Images and captions."""
+    """Images with generated captions."""
 
     masks: Sequence[MaskExample] = ()
     """Attentive masks and reconstructions."""
 
     answers: Sequence[AnswerExample] = ()
-    """Questions about images."""
+    """Images with questions and answers."""
 
     classes: Sequence[AnswerExample] = ()
-    """Images and their classes."""
+    """Images with predicted classes."""
 
     examples_of: str = "held-out images"
-    """What the examples were taken from."""
+    """The data that the examples were taken from."""
 
     reports: Sequence[Report] = ()
-    """All measured numbers."""
+    """Reports of all evaluations."""
 
     skipped: Sequence[SkippedSample] = ()
     """Samples that could not be used."""
 
     next_commands: Sequence[str] = ()
-    """What to try with the trained model."""
+    """Example commands for the trained model."""
 
     environment: Mapping[str, str] = field(default_factory=dict)
     """Machine, versions and seed by name."""
 
 
 def save_page(page: Page, path: str | Path) -> None:
-    """Write the page as one HTML file that needs no other, whole or not at all."""
+    """Write the page as one self-contained HTML file, atomically."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, render_page(page))

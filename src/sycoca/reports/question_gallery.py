@@ -1,4 +1,4 @@
-"""Questions and a model's answers for a report."""
+"""Questions with a model's answers, for a report."""
 
 from sycoca.data.samples import ImageTextSample, Question, SampleSource
 from sycoca.inference.predictor import Predictor
@@ -12,12 +12,12 @@ _MOSTLY_RIGHT = 0.5
 
 
 def question_gallery(predictor: Predictor, source: SampleSource, rule: AnswerRule, taken_from: str) -> Gallery:
-    """Let a model answer a question about each of some samples, evenly spread over a source.
+    """Return VQA examples, one question each for samples evenly spread over a source.
 
-    Samples without an answered question are left out; those that cannot be read are named in ``skipped``.
+    Samples without an answered question are left out; unreadable ones are named in ``skipped``.
     """
     samples, skipped = gallery(predictor, source, _NUM_EXAMPLES, is_shown=lambda sample: bool(_answered(sample)))
-    # The first questions of all samples would often be one and the same.
+    # The first questions of all samples would often be the same.
     asked = [_answered(sample)[number % len(_answered(sample))] for number, sample in enumerate(samples)]
     answers = predictor.answers(samples, [[question.question] for question in asked])
     return Gallery(

@@ -1,4 +1,4 @@
-"""The report of a training run: everything that a run folder knows, and what the model does, as one page."""
+"""The report of a training run as one page: the contents of its run folder, and examples of the model's outputs."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -25,21 +25,21 @@ from sycoca.reports.sample_gallery import (
 from sycoca.unusable import SkippedSample
 
 GALLERY_IMAGES = 200
-"""Images among which a report's captions search: so many that chance is low, so few that it takes seconds."""
+"""Images in the retrieval examples of a report: enough for a low chance level, few enough to embed in seconds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRecord:
-    """What is known of a run when it ends."""
+    """A training run at its end."""
 
     folder: Path
     """The run folder."""
 
     training: TrainingKind
-    """What kind of training it was: decides which losses and metrics are shown."""
+    """The kind of training, which determines the losses and metrics that are shown."""
 
     title: str
-    """What this training is called; of a pretraining its preset."""
+    """Title of the training; for pretraining its preset."""
 
     summary: str
     """One or two sentences: what was trained, on what, for how long."""
@@ -57,52 +57,53 @@ class RunRecord:
     """Machine, versions and seed by name."""
 
     num_validated: int | None = None
-    """Samples that the validation measures on; None without validation."""
+    """Number of validation samples; None without validation."""
 
     skipped: Sequence[SkippedSample] = ()
     """Samples that could not be used."""
 
     resume_command: str
-    """What goes on with the run, were it stopped."""
+    """The command that resumes the run if it was stopped."""
 
     commands_to_try: Sequence[str] = ()
-    """What may be done with the weights, whose place is written ``{weights}``."""
+    """Example commands for the weights, with ``{weights}`` for their path."""
 
     stopped_after: int | None = None
-    """The last step of a run that was stopped; None where it came to its end."""
+    """The last step of a run that was stopped; None where it was completed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gallery:
-    """What a model does with some samples."""
+    """Examples of a model's outputs."""
 
     taken_from: str
-    """What the samples are."""
+    """The data that the samples are from."""
 
     retrieval: Sequence[RetrievalExample] = ()
-    """Captions and the images found."""
+    """Text-to-image retrieval: captions and the top images."""
 
     captions: Sequence[CaptionExample] = ()
-    """Images and captions."""
+    """Images with generated captions."""
 
     masks: Sequence[MaskExample] = ()
     """Attentive masks and reconstructions."""
 
     answers: Sequence[AnswerExample] = ()
-    """Questions about images."""
+    """Images with questions and answers."""
 
     classes: Sequence[AnswerExample] = ()
-    """Images and their classes."""
+    """Images with predicted classes."""
 
     skipped: Sequence[SkippedSample] = ()
-    """Samples that were to be shown but cannot be read."""
+    """Chosen samples that cannot be read."""
 
 
 def gather_gallery(predictor: Predictor, source: SampleSource, taken_from: str, *, can_search: bool = True) -> Gallery:
-    """Let a model search, caption and reconstruct samples evenly spread over a source, as far as it can.
+    """Return retrieval, captioning and reconstruction examples, as far as the model has these tasks.
 
-    ``can_search`` is False for a model that was trained without the contrastive objective. Samples whose image cannot
-    be read are named in ``skipped``; without any readable one with a caption there are no examples.
+    The samples are evenly spread over a source. ``can_search`` is False for a model that was trained without the
+    contrastive objective. Unreadable samples are named in ``skipped``; without readable captioned samples there are no
+    examples.
     """
     samples, skipped = gallery(predictor, source, GALLERY_IMAGES)
     if not samples:
@@ -118,7 +119,7 @@ def gather_gallery(predictor: Predictor, source: SampleSource, taken_from: str, 
 
 
 def run_page(run: RunRecord, examples: Gallery | None) -> Page:
-    """Return the page of a run; without examples where none were made."""
+    """Return the page of a run, with examples where there are some."""
     shown = Gallery(taken_from="") if examples is None else examples
     return Page(
         title=run.folder.name,
@@ -143,7 +144,7 @@ def run_page(run: RunRecord, examples: Gallery | None) -> Page:
 
 
 def headline_figures(training: TrainingKind, lines: Lines, num_validated: int | None) -> list[Figure]:
-    """Return the last validation's numbers large; of losses those of training where nothing was validated."""
+    """Return key figures: the metrics and losses of the last validation, or training losses without validation."""
     facts = TRAININGS[training]
     metrics = (_metric_figure(key, lines, num_validated) for key in facts.metrics)
     losses = (_loss_figure(name, lines) for name in facts.losses)
@@ -175,13 +176,13 @@ def _loss_figure(name: ObjectiveName, lines: Lines) -> Figure | None:
 
 
 def _baseline(key: str, lines: Lines) -> str | None:
-    """Return what always giving the most frequent answer reaches, where that was measured."""
-    found = points_of(lines, f"{VALIDATION}{key}{MOST_FREQUENT}")
-    return f"{readable(key, found[-1][1])} by always giving the most frequent answer" if found else None
+    """Return the most-frequent-answer baseline, where it was evaluated."""
+    points = points_of(lines, f"{VALIDATION}{key}{MOST_FREQUENT}")
+    return f"most frequent answer {readable(key, points[-1][1])}" if points else None
 
 
 def next_commands(run: RunRecord) -> list[str]:
-    """Return commands to try with a run."""
+    """Return example commands for a run; for a stopped one, the command that resumes it."""
     if run.stopped_after is not None:
         return [run.resume_command]
     weights = shlex.quote(str(run.folder / "weights"))
@@ -191,19 +192,19 @@ def next_commands(run: RunRecord) -> list[str]:
 def _notice(run: RunRecord) -> str | None:
     if run.stopped_after is None:
         return None
-    return f"Stopped after step {run.stopped_after:,}. Go on with: {next_commands(run)[0]}"
+    return f"Stopped after step {run.stopped_after:,}. Resume with: {next_commands(run)[0]}"
 
 
 def _chance(key: str, num_validated: int | None) -> str:
     chance = METRICS[key].chance
     if chance is not None:
-        return f"{readable(key, chance)} by chance"
+        return f"chance {readable(key, chance)}"
     if num_validated is None:
         return "held out"
-    among = f"among {num_validated:,} held-out samples"
-    return f"{among}; {readable(key, 1 / num_validated)} by chance" if key.endswith("recall_at_1") else among
+    among = f"{num_validated:,} held-out samples"
+    return f"{among}, chance {readable(key, 1 / num_validated)}" if key.endswith("recall_at_1") else among
 
 
 def _unique(skipped: Sequence[SkippedSample]) -> list[SkippedSample]:
-    """Return each once: what validation found may be found again by the examples."""
+    """Return the samples without duplicates: validation and examples may skip the same ones."""
     return list(dict.fromkeys(skipped))

@@ -1,4 +1,4 @@
-"""Examples for a report: what a model finds, says, looks at and imagines on samples."""
+"""Examples for a report: retrieval, captions, attentive masks and reconstructions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,43 +19,43 @@ from sycoca.unusable import SkippedSample, UnusableSampleError
 _WORD_PIXELS = 84
 
 CaptionCheck = Callable[[int, str], bool]
-"""Says whether a caption is true of sample number i."""
+"""Returns whether a caption is true of sample number i."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetrievalExample:
-    """A caption and the images that the model finds for it."""
+    """A caption and the top images that the model retrieves for it."""
 
     caption: str
     """The query."""
 
     rank: int
-    """Place of the right image among all, from 1."""
+    """Rank of the correct image, from 1."""
 
     num_images: int
-    """Among how many."""
+    """Number of candidate images."""
 
     hits: tuple["Hit", ...]
-    """The best images, best first."""
+    """The top images, best first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hit:
-    """An image that was found."""
+    """A retrieved image."""
 
     picture: str
-    """As a data URI."""
+    """The image as a data URI."""
 
     is_right: bool
-    """Whether the query belongs to it."""
+    """Whether it is the query's image."""
 
     similarity: float
-    """Cosine with the query."""
+    """Cosine similarity to the query."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaptionExample:
-    """An image, what the model says about it, and what people said."""
+    """An image with a generated caption and reference captions."""
 
     picture: str
     """As a data URI."""
@@ -67,55 +67,55 @@ class CaptionExample:
     """The sample's own captions."""
 
     is_true: bool | None
-    """Whether the model's caption is true; None where nobody knows."""
+    """Whether the generated caption is true; None where that is unknown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnswerExample:
-    """An image, what the model answers about it, and what is right."""
+    """An image with a predicted answer or class, and the correct one."""
 
     picture: str
     """As a data URI."""
 
     question: str | None
-    """What was asked; None where it is the class, as for every image."""
+    """The question; None for classification."""
 
     answer: str
-    """The likeliest answer or class."""
+    """The most probable answer or class."""
 
     probability: float
-    """How sure the model is, 0 to 1."""
+    """Its probability, 0 to 1."""
 
     references: tuple[str, ...]
-    """What people answered, or the true class."""
+    """The annotators' answers, or the true class."""
 
     is_right: bool
-    """Whether the answer counts as right."""
+    """Whether the answer counts as correct."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MaskExample:
-    """An image and a caption: how they match, what is hidden, what is imagined."""
+    """An image and a caption: patch scores, attentive masks and reconstruction."""
 
     caption: str
-    """The caption that chooses the patches."""
+    """The caption that the patches are scored by."""
 
     panels: tuple[tuple[str, str], ...]
-    """Title and data URI, in the order of the method."""
+    """Titles and data URIs, in the order of the method."""
 
     words: tuple[tuple[str, str], ...] = ()
-    """The caption's words, and the image with the patches that match each, as data URIs."""
+    """The caption's words, each with a heat map of its patch scores as a data URI."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class HeldPicture:
-    """An image in memory, as the model sees it."""
+    """A decoded image in memory, at the model's input size."""
 
     picture: Picture
 
     def __call__(self, smallest_side: int | None = None, /) -> Image.Image:
-        """Return the image; it has the one size that it has."""
+        """Return the image; ``smallest_side`` has no effect."""
         del smallest_side
         return Image.fromarray(self.picture)
 
@@ -127,11 +127,10 @@ def _has_caption(sample: ImageTextSample) -> bool:
 def gallery(
     predictor: Predictor, source: SampleSource, most: int, *, is_shown: Callable[[ImageTextSample], bool] = _has_caption
 ) -> tuple[list[ImageTextSample], list[SkippedSample]]:
-    """Return up to ``most`` samples with captions, evenly spread over a source, and those that cannot be read.
+    """Return up to ``most`` samples, evenly spread over a source, and those that cannot be read.
 
-    ``is_shown`` says which samples are worth it instead of those with captions.
-
-    Their images are in memory as the model sees them: examples use each several times, large files are read once.
+    ``is_shown`` selects samples; by default those with captions. Images are kept in memory at the model's input size,
+    since examples use each several times.
     """
     samples = [sample for index in _spread(len(source), most) if is_shown(sample := source[index])]
     with image_threads() as pool:
@@ -152,7 +151,7 @@ def _hold(predictor: Predictor, sample: ImageTextSample) -> ImageTextSample | Sk
 def retrieval_examples(
     predictor: Predictor, samples: Sequence[ImageTextSample], num_examples: int, *, num_hits: int = 5
 ) -> list[RetrievalExample]:
-    """Let the first captions of some samples, evenly spread, search among all images."""
+    """Return retrieval examples: the first captions of some evenly spread samples as queries over all images."""
     image_embeds = predictor.embed_images(samples)
     chosen = _spread(len(samples), num_examples)
     text_embeds = predictor.embed_texts([samples[i].captions[0] for i in chosen])
@@ -175,7 +174,7 @@ def retrieval_examples(
 def caption_examples(
     predictor: Predictor, samples: Sequence[ImageTextSample], num_examples: int, check: CaptionCheck | None
 ) -> list[CaptionExample]:
-    """Caption some samples, evenly spread; ``check`` says which captions are true where that is known."""
+    """Return generated captions of some evenly spread samples; ``check`` returns whether a caption is true."""
     chosen = _spread(len(samples), num_examples)
     generated = predictor.caption([samples[i] for i in chosen])
     return [
@@ -190,7 +189,7 @@ def caption_examples(
 
 
 def mask_examples(predictor: Predictor, samples: Sequence[ImageTextSample], num_examples: int) -> list[MaskExample]:
-    """Explain some samples, evenly spread, with their first captions."""
+    """Return explanations of some evenly spread samples with their first captions."""
     return [_mask_example(predictor, samples[i]) for i in _spread(len(samples), num_examples)]
 
 
@@ -222,7 +221,7 @@ def _word_pictures(explained: Explanation) -> list[tuple[str, str]]:
 
 
 def picture_of(predictor: Predictor, sample: ImageTextSample) -> Picture:
-    """Return the sample's image as the model sees it."""
+    """Return the sample's image at the model's input size, as 8-bit RGB."""
     transforms = predictor.config.transforms
     opened = open_image(sample, smallest_inference_side(predictor.image_size))
     image = inference_image(opened, predictor.image_size, transforms)
@@ -230,6 +229,6 @@ def picture_of(predictor: Predictor, sample: ImageTextSample) -> Picture:
 
 
 def _spread(num_samples: int, num_examples: int) -> list[int]:
-    """Return indices evenly spread over the samples: no example is picked for its looks."""
-    places = np.linspace(0, num_samples - 1, min(num_examples, num_samples))
-    return [round(float(place)) for place in places]
+    """Return indices evenly spread over the samples, so that examples are not cherry-picked."""
+    positions = np.linspace(0, num_samples - 1, min(num_examples, num_samples))
+    return [round(float(position)) for position in positions]

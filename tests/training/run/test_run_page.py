@@ -18,7 +18,7 @@ def test_a_run_ends_with_its_report(make_run_config):
     config = make_run_config(data=DATA)
     folder = pretrain(replace(config, training=replace(config.training, report=True)))
     html = (folder / "report.html").read_text(encoding="utf-8")
-    for text in ("How it learned", "6 held-out images", "<h2>Captions", "Attentive masks", "10 samples of scenes"):
+    for text in ("Training curves", "6 held-out images", "<h2>Captions", "Attentive masks", "10 samples of scenes"):
         assert text in html
     assert "4 of 4, 4 samples each" in html
     assert "1.6</dd>" in html  # epochs
@@ -43,7 +43,7 @@ def test_a_stopped_run_reports_too_and_the_resumed_one_again(make_run_config, mo
     monkeypatch.undo()
     report = Path(config.out) / "report.html"
     stopped = report.read_text(encoding="utf-8")
-    assert "Stopped after step 1. Go on with: sycoca pretrain --resume" in stopped
+    assert "Stopped after step 1. Resume with: sycoca pretrain --resume" in stopped
     assert "1 of 4, 4 samples each" in stopped
     assert "<img" not in stopped
     resume_pretraining(config)
