@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from builders.environment import environment_line
-from builders.hub_stand_in import HubStandIn, served
+from builders.hub_stand_in import HubStandIn, forget_connections, served
 from builders.models import BatchMaker, roughened
 from sycoca.model.config import (
     AttentionPoolerConfig,
@@ -91,22 +91,26 @@ def make_batch() -> BatchMaker:
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubStandIn]:
     """Return a stand-in that answers instead of the Hugging Face Hub; cache and tokens are nobody's own."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub import constants, file_download
+    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
     stand_in = HubStandIn()
-    with served(stand_in), disable_progress_bars():
+    disable_progress_bars()
+    with served(stand_in):
         # What HF_ENDPOINT and its like are read into when the library is imported.
         monkeypatch.setattr(constants, "ENDPOINT", stand_in.url)
         monkeypatch.setattr("sycoca.weights.hub._announced", set())
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", stand_in.url + "/{repo_id}/resolve/{revision}/{filename}"
-        )
+        # Versions before 1.0 copy the address of files.
+        template = stand_in.url + "/{repo_id}/resolve/{revision}/{filename}"
+        for module in (constants, file_download):
+            monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
         monkeypatch.setattr(constants, "AGENT_HARNESSES_PATH", str(tmp_path / "harnesses.json"), raising=False)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True, raising=False)
         for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
             monkeypatch.delenv(name, raising=False)
+        forget_connections()
         yield stand_in
+    enable_progress_bars()

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, final
 from urllib.parse import unquote, urlsplit
 
+import pytest
 import yaml
 
 TOKEN = "hf_of_the_owner"
@@ -260,3 +261,19 @@ def _validate_card(text: str) -> Answer:
     if isinstance(head, dict):
         return Answer.of({"errors": [], "warnings": []})
     return Answer.of({"errors": [{"message": "the head of README.md is no mapping"}], "warnings": []}, 400)
+
+
+def go_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enable the offline mode of huggingface_hub."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    forget_connections()
+
+
+def forget_connections() -> None:
+    """Close connections that huggingface_hub keeps: before 1.0 they remember whether offline mode is enabled."""
+    from huggingface_hub import utils
+
+    forget = getattr(utils, "reset_sessions", None) or utils.close_session
+    forget()

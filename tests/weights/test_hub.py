@@ -15,7 +15,7 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 import sycoca
-from builders.hub_stand_in import READ_ONLY_TOKEN, TOKEN, HubStandIn
+from builders.hub_stand_in import READ_ONLY_TOKEN, TOKEN, HubStandIn, go_offline
 from builders.predictors import photos, save_small_weights
 from sycoca.weights.config import FILE_NAMES, FORMAT_VERSION, read_weights_config
 from sycoca.weights.hub import HubRepository, local_weights, pinned_weights, upload
@@ -60,7 +60,7 @@ def test_what_was_fetched_once_needs_no_network(hub: HubStandIn, folder: Path, m
     assert local_weights("hf:me/tiny") == first
     assert hub.fetched_files() == set()
     hub.requests.clear()
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    go_offline(monkeypatch)
     assert sycoca.load("hf:me/tiny", device="cpu").config == read_weights_config(folder)
     assert hub.requests == []
 
@@ -217,7 +217,7 @@ def test_says_that_publishing_was_interrupted(hub: HubStandIn, folder: Path):
 
 
 def test_says_that_offline_mode_is_enabled(hub: HubStandIn, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    go_offline(monkeypatch)
     with pytest.raises(ConnectionError, match="offline mode is enabled"):
         local_weights("hf:me/tiny")
     with pytest.raises(ConnectionError, match=r"publishing hf:me/tiny failed, .* offline mode is enabled"):

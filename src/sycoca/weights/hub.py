@@ -152,12 +152,11 @@ def _check_kind(repository: HubRepository, folder: Path) -> None:
 @contextmanager
 def _explained(action: str, repository: HubRepository, user: str) -> Iterator[None]:
     """Turn the Hub library's errors, which have many lines, into one line that says what to do."""
-    # HTTPError is the base class of network errors, of a different HTTP library in different versions.
-    from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 
     try:
         yield
-    except (HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, RuntimeError) as error:
+    except (_network_error(), LocalEntryNotFoundError, OfflineModeIsEnabled, RuntimeError) as error:
         refusal = _refusal(error, repository, user)
         if refusal is not None:
             raise ValueError(refusal) from error
@@ -167,6 +166,15 @@ def _explained(action: str, repository: HubRepository, user: str) -> Iterator[No
         raise ConnectionError(
             f"{action} {repository} failed, {_endpoint()} does not answer as expected: {_one_line(reason)}{otherwise}"
         ) from error
+
+
+def _network_error() -> type[Exception]:
+    """Return the base class of network errors: httpx's HTTPError, or what requests derives its own from."""
+    from huggingface_hub.errors import HTTPError
+
+    (base,) = HTTPError.__bases__
+    # huggingface_hub before 1.0 uses requests, where a refused connection is no HTTPError.
+    return base if issubclass(base, Exception) and base is not Exception else HTTPError
 
 
 def _refusal(error: Exception, repository: HubRepository, user: str) -> str | None:
