@@ -26,7 +26,7 @@ def test_captions_are_scored_against_all_references(tmp_path: Path):
     assert [entry["caption"] for entry in written] == captions
     assert [entry["image_id"] for entry in written] == [SCENES[i].key for i in range(7)]
     assert report.settings["max_tokens"] == 9
-    assert report.settings["meteor"] == "not computed: not asked for"
+    assert report.settings["meteor"] == "not computed: not requested"
     again = caption_report(
         dict(zip([SCENES[i].key for i in range(7)], captions, strict=True)),
         {SCENES[i].key: SCENES[i].captions for i in range(7)},
@@ -82,4 +82,4 @@ def test_the_table_says_why_a_metric_is_missing(capsys: pytest.CaptureFixture[st
 
     report = caption_report({"a": "x"}, {"a": ["x"]}, with_meteor=False, counts={}, settings={})
     Console(width=120).print(report.table())
-    assert "meteor not computed: not asked for" in " ".join(capsys.readouterr().out.split())
+    assert "meteor not computed: not requested" in " ".join(capsys.readouterr().out.split())

@@ -232,7 +232,7 @@ def test_tables_mark_what_is_clear_and_say_what_is_not_known():
     assert "classification: differences" in text
     assert "+0.0 to +0.0" in text
     assert "+0.0 *" not in text
-    assert "Without interval, since items do not say what they add: skipped_samples." in text
+    assert "Without interval, since the reports have no values per item: skipped_samples." in text
     assert "b: other settings: limit 6 instead of 5." in text
 
 

@@ -88,7 +88,7 @@ def read(folder: Path, *, images: object = IMAGES, texts: object = TEXTS, owners
         ({"owners": [0, 0, 1, True]}, "text 3 belongs to image True"),
         ({"owners": [0, 0, 1, "x.jpg"]}, "text 3 belongs to image 'x.jpg'"),
         ({"owners": {}}, "must be a JSON list"),
-        ({"texts": TEXTS[:, :2]}, "are not of one space"),
+        ({"texts": TEXTS[:, :2]}, "are not in one space"),
         ({"images": IMAGES[0]}, "images must be a table of numbers"),
         ({"images": np.zeros((0, 3))}, "images must be a table of numbers"),
         ({"images": np.eye(3, dtype=np.int64)}, "images must be a table of numbers"),

@@ -64,7 +64,7 @@ def test_refuses_numbers_that_are_none(value: float):
 @pytest.mark.parametrize("text", ["{", "[]", '{"task": "retrieval"}'])
 def test_refuses_files_that_are_no_reports(tmp_path, text: str):
     (tmp_path / "report.json").write_text(text)
-    with pytest.raises(ValueError, match=r"report\.json (cannot be read as a report|is no report)"):
+    with pytest.raises(ValueError, match=r"report\.json (cannot be read as a report|is not a report)"):
         Report.load(tmp_path / "report.json")
     with pytest.raises(ValueError, match=r"missing\.json cannot be read as a report"):
         Report.load(tmp_path / "missing.json")

@@ -1,4 +1,4 @@
-"""Samples of a source, batch by batch, as every evaluation reads them."""
+"""Batches of samples for all evaluations."""
 
 from collections.abc import Iterator
 
@@ -30,7 +30,7 @@ def sample_batches(
     console: Console | None,
     sharding: Sharding = ALONE,
 ) -> Iterator[list[ImageTextSample]]:
-    """Yield this process's share of the first samples, in order, with progress on the console where one is given."""
+    """Yield this rank's shard of the first samples in order, batch by batch, with progress on the console if any."""
     own = sharding.own(num_samples)
     starts = range(own.start, own.stop, batch_size)
     for start in tracked(starts, len(own), description, console=console, step=batch_size):

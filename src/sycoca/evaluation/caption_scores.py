@@ -1,4 +1,4 @@
-"""Captions of any origin against their references, as a report."""
+"""Metrics of captions, of any model, against their references."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -21,8 +21,8 @@ def caption_report(
 ) -> Report:
     """Score captions by image name against the references of the same images: BLEU-1 to 4, ROUGE-L, CIDEr-D, METEOR.
 
-    An empty caption scores 0 and is counted. What cannot be computed here is missing among the metrics, and the
-    settings say why; ``seconds`` is left to the caller. Raises ValueError where there are no captions, and for an image
+    An empty caption scores 0 and is counted. A metric that cannot be computed on this machine is left out, and the
+    settings say why; the caller sets ``seconds``. Raises ValueError where there are no captions, and for an image
     without references.
     """
     names = list(captions)
@@ -33,7 +33,7 @@ def caption_report(
         tokenized = tokenize(list(captions.values()), [references[name] for name in names])
         scores = score_captions(tokenized)
         metrics, reasons = scores.metrics(), {"spice": SPICE_NOT_COMPUTED}
-        reason = why_no_meteor() if with_meteor else "not computed: not asked for"
+        reason = why_no_meteor() if with_meteor else "not computed: not requested"
         if reason is None:
             metrics["meteor"] = meteor(tokenized.candidates, tokenized.references)
         else:

@@ -1,4 +1,4 @@
-"""Captioning: a model describes every image of a source, and people's captions say how well."""
+"""Captioning: captions of a model, compared with reference captions by people."""
 
 import time
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ from sycoca.inference.predictor import Predictor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaptioningOptions:
-    """How captions are made, what is measured on them, and where they go."""
+    """Generation, metrics and output file of captioning."""
 
     generation: GenerationConfig = field(default_factory=GenerationConfig)
-    """How captions are generated; greedily by default."""
+    """Options of generation; greedy by default."""
 
     with_meteor: bool = True
     """Compute METEOR, where Java and pycocoevalcap are installed."""
@@ -41,7 +41,7 @@ def evaluate_captioning(
     console: Console | None = None,
     sharding: Sharding = ALONE,
 ) -> Report:
-    """Caption the first images and compare with all their references, see `caption_report`.
+    """Caption the first images and compare with all their references; see `caption_report`.
 
     Protocol of COCO (pycocoevalcap): Penn Treebank tokens, one caption per image against all its references. Raises
     ValueError for an image without references, and for a model without text decoder.

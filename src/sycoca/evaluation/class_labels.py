@@ -1,4 +1,4 @@
-"""Which class every image of a source belongs to; nothing is left out unless that is asked for, and then counted."""
+"""The class of every image of a source. Images without class are an error, or skipped and counted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from sycoca.data.samples import SampleSource
 from sycoca.plain_data import did_you_mean
 
 Unlabeled = Literal["error", "skip"]
-"""What becomes of an image without label, or with one that no class has."""
+"""How to treat an image without label, or with a label that is no class."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,16 +20,16 @@ class LabeledImages:
     """The images that are classified, and their classes."""
 
     places: list[int]
-    """Which samples of the source they are."""
+    """Indices of their samples in the source."""
 
     keys: list[str]
     """Their names."""
 
     labels: Int[Tensor, " images"]
-    """Their classes, by place in the list of classes."""
+    """Their classes, as indices into the list of classes."""
 
     num_left_out: int
-    """Samples whose class is unknown."""
+    """Number of samples that were skipped."""
 
 
 def labeled_images(
@@ -74,7 +74,7 @@ def labels_of(source: SampleSource, num_samples: int, unlabeled: Unlabeled = "er
 
 
 def _leave_out(unlabeled: Unlabeled, fault: str) -> None:
-    """Raise ValueError unless such images are to be skipped."""
+    """Raise ValueError unless such images are skipped."""
     match unlabeled:
         case "error":
             raise ValueError(fault)

@@ -1,4 +1,4 @@
-"""The options of every command that turns classes into prompts."""
+"""Options of zero-shot classification: classes and prompts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ _ARE_INDICES: Mapping[LabelKind, bool] = {"names": False, "indices": True}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassOptions:
-    """Which classes there are, and how they become prompts."""
+    """Classes, prompt templates and scorer."""
 
     class_names: str | None = None
     """The classes: cat,dog,horse, or a file. txt: a class a line; csv or tsv: label and name, several names in several
     lines; json: a list, or FILE#NAME for a part that has "classes". None: see the command."""
 
     templates: tuple[str, ...] | None = None
-    """Prompts with {} for the class, or files of them (txt: one a line; json: FILE#NAME); their ensemble is taken.
-    None: "a photo of a {}.", and for the built-in scenes how their captions begin."""
+    """Prompts with {} for the class, or files of them (txt: one a line; json: FILE#NAME); several are an ensemble.
+    None: "a photo of a {}.", and for the built-in scenes the first words of their captions."""
 
     scorer: Literal["cosine", "likelihood"] = "cosine"
-    """cosine: of image and prompts. likelihood: how likely the captioner finds the prompts as the beginning of a
-    caption; better where captions name the class first, worse where class names differ much in how usual they are."""
+    """cosine: of image and prompts. likelihood: log-likelihood of the prompts as the beginning of a caption; better
+    where captions begin with the class, worse where some class names are much more frequent than others."""
 
     labels_are: LabelKind = "names"
-    """What the data's labels say of a class: its name, or its place in the list of classes, the first being 0."""
+    """Whether the data's labels are names of classes, or indices into the list of classes, from 0."""
 
     def classes(self) -> "tuple[NamedClass, ...] | None":
         """Read the classes; None where none are named."""

@@ -1,4 +1,4 @@
-"""Fine-tuned classification, and the report that every kind of classification ends with."""
+"""Classification by a fine-tuned head, and the report of every kind of classification."""
 
 import time
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def evaluate_classification(
     console: Console | None = None,
     sharding: Sharding = ALONE,
 ) -> Report:
-    """Return the accuracy of a fine-tuned model's own head.
+    """Return the accuracy of a fine-tuned model's classification head.
 
     Raises ValueError for a model without head, and for images whose label the head does not know, unless they are to
     be skipped.
@@ -68,10 +68,10 @@ def classification_report(
     settings: dict[str, Setting],
     seconds: float,
 ) -> Report:
-    """Return the report on images whose classes score so; a tie counts against the model.
+    """Return the report for given class scores; a tie counts against the model.
 
-    Its items are the images, with true and predicted class by place in the list of classes, and the classes that
-    have images. The most frequent mistakes stand in the settings, as text.
+    Its items are the images, with true and predicted class as indices into the list of classes, and the classes that
+    have images. The settings name the most frequent mistakes.
     """
     ranks = class_ranks(scores, images.labels)
     predicted = scores.argmax(1)

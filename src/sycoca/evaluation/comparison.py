@@ -1,4 +1,4 @@
-"""Reports beside each other, with intervals, so that nobody believes noise."""
+"""Comparison of reports: confidence intervals of metrics and of paired differences."""
 
 import json
 from collections import Counter
@@ -18,35 +18,35 @@ from sycoca.progress_bar import tracked
 _FINDINGS = frozenset(
     {"has_converged", "log10_inverse_penalty", "meteor", "most_frequent_answer", "most_frequent_mistakes", "spice"}
 )
-"""What reports say in words among their settings; two models may well differ in it."""
+"""Settings that describe results and not the protocol; two models may differ in them."""
 
 Interval = tuple[float, float]
-"""A 95 % interval: its lower and its upper end."""
+"""Lower and upper end of a 95 % confidence interval."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricValue:
-    """What a report says, and how far it would move with other test items."""
+    """A metric of a report with its confidence interval over test items."""
 
     value: float
     """The metric."""
 
     interval: Interval | None
-    """None where the report does not say what items contribute."""
+    """The confidence interval; None for a report without items."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """A report's metric minus the first report's, on the items that both have."""
+    """A report's metric minus that of the first report, on the items of both."""
 
     difference: float
-    """In the metric's own unit."""
+    """The difference, in the metric's unit."""
 
     interval: Interval
-    """Of paired resamples: both reports are computed from the same items."""
+    """The confidence interval of paired resamples: both metrics are computed from the same items."""
 
     num_items: int
-    """Items that both have."""
+    """Number of items in both reports."""
 
     @property
     def is_clear(self) -> bool:
@@ -56,36 +56,36 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Metrics of several reports of one task; every list has one entry per report, in their order."""
+    """Metrics of several reports of one task; every list has one entry per report, in the same order."""
 
     task: str
-    """What was evaluated."""
+    """The task of the reports."""
 
     reports: Sequence[str]
-    """Their names."""
+    """Names of the reports."""
 
     values: Mapping[str, Sequence[MetricValue | None]]
-    """By metric; None where a report does not have it."""
+    """By metric its values; None where a report does not have it."""
 
     differences: Mapping[str, Sequence[Difference | None]]
-    """By metric the difference to the first report; None for that one itself, and where there is nothing to pair."""
+    """By metric the differences to the first report; None for the first report and where nothing can be paired."""
 
     notes: Sequence[str]
-    """What limits the comparison."""
+    """Limits of the comparison, in words."""
 
     def to_json(self) -> str:
-        """Return all of it as JSON."""
+        """Return the comparison as JSON."""
         return json.dumps(asdict(self), indent=2, allow_nan=False)
 
 
 def compare_reports(reports: Mapping[str, Report], *, seed: int = 0, console: Console | None = None) -> Comparison:
-    """Compare reports by name with the first of them, with progress on the console where one is given.
+    """Compare reports, given by name, with the first of them, with a progress bar on the console if any.
 
     Raises ValueError for reports of different tasks, and for one whose items do not add up to its metrics.
     """
     tasks = Counter(report.task for report in reports.values())
     if len(tasks) != 1:
-        raise ValueError(f"reports of one task can be compared, these are of {', '.join(tasks)}")
+        raise ValueError(f"only reports of one task can be compared, these are of {', '.join(tasks)}")
     first_name, first = next(iter(reports.items()))
     names = list(dict.fromkeys(chain.from_iterable(report.metrics for report in reports.values())))
     intervals: dict[str, dict[str, Interval]] = {}
@@ -132,7 +132,7 @@ def _intervals(name: str, report: Report, seed: int) -> dict[str, Interval]:
 
 
 def _differences(first: Report, other: Report, seed: int) -> tuple[dict[str, Difference], list[str]]:
-    """Return the differences by metric, and in words what could not be paired."""
+    """Return the differences by metric, and notes on items that could not be paired."""
     found: dict[str, Difference] = {}
     notes = []
     for unit in first.items:
@@ -160,7 +160,7 @@ def _differences(first: Report, other: Report, seed: int) -> tuple[dict[str, Dif
 
 
 def _common_keys(task: str, unit: str, items: tuple[ItemScores, ItemScores]) -> tuple[list[str], str | None]:
-    """Return the keys that can be paired, and why some or all cannot."""
+    """Return the keys that can be paired, and a note on the others."""
     for own in items:
         if len(set(own.keys)) != len(own.keys):
             key, count = Counter(own.keys).most_common(1)[0]
@@ -171,7 +171,7 @@ def _common_keys(task: str, unit: str, items: tuple[ItemScores, ItemScores]) -> 
     if len(common) == len(items[0].keys) == len(items[1].keys):
         return common, None
     if task == "retrieval":
-        return [], f"not paired, {sizes}: a rank among other candidates is another measurement"
+        return [], f"not paired, {sizes}: ranks among different candidates are not comparable"
     return common, f"{'paired on the common ones' if common else 'not paired'}: {sizes}"
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 MARK = "*"
-"""Stands behind a difference whose interval excludes 0."""
+"""Marks a difference whose interval excludes 0."""
 
 _STYLES = {True: "green", False: "red", None: ""}
 """The color of a clear difference, by whether it is for the better."""
@@ -37,18 +37,18 @@ def comparison_tables(comparison: Comparison) -> "list[Table]":
 
 
 def legend(comparison: Comparison) -> list[str]:
-    """Return lines that say how the tables are to be read, and what limits them."""
+    """Return lines that explain the tables and the limits of the comparison."""
     found = [one for row in comparison.differences.values() for one in row if one is not None]
     lines = ["Second lines: 95 % intervals (bootstrap over test items)."]
     if found:
         by_chance = 0.05 * len(found)
-        lines.append("Differences of shares are percentage points; they are paired, on the items of both reports.")
+        lines.append("Differences of rates are in percentage points; they are paired, on the items of both reports.")
         lines.append(
             f"{MARK}: the interval of the difference excludes 0. About {by_chance:.1g} of {len(found)} do so by chance."
         )
     lacking = [name for name, row in comparison.values.items() if any(_has_no_interval(value) for value in row)]
     if lacking:
-        lines.append(f"Without interval, since items do not say what they add: {', '.join(lacking)}.")
+        lines.append(f"Without interval, since the reports have no values per item: {', '.join(lacking)}.")
     return [*lines, *(f"{note}." for note in comparison.notes)]
 
 
@@ -104,6 +104,6 @@ def _interval(name: str, interval: Interval | None, *, is_signed: bool = False) 
 
 
 def _signed(name: str, value: float) -> str:
-    # Without the sign of percent: a difference of shares is one of percentage points.
+    # Without the percent sign: a difference of rates is in percentage points.
     text = readable(name, value).removesuffix(" %")
     return text if text.startswith("-") else f"+{text}"

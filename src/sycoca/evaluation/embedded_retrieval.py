@@ -15,13 +15,13 @@ from sycoca.metrics.retrieval import retrieval_ranks
 from sycoca.precision import at_least_float32
 
 Similarity = Literal["cosine", "dot"]
-"""What is compared: angles alone, or lengths too."""
+"""Cosine similarity, or the dot product of embeddings as they are."""
 
 
 def score_retrieval(pairs: EmbeddedPairs, similarity: Similarity = "cosine") -> Report:
-    """Return what ``evaluate_retrieval`` would, from embeddings that are there already.
+    """Return the report of `evaluate_retrieval` for given embeddings.
 
-    Raises ValueError for vectors that are not finite, or zero where angles are compared.
+    Raises ValueError for embeddings that are not finite, and for zero ones with cosine similarity.
     """
     started_at = time.perf_counter()
     ranks = retrieval_ranks(

@@ -1,4 +1,4 @@
-"""Embeddings as files: what ``sycoca embed`` writes, and those of any other model. Nothing is ever unpickled."""
+"""Files of embeddings, those that ``sycoca embed`` writes and those of other models. Nothing is unpickled."""
 
 import json
 import os
@@ -18,12 +18,12 @@ from sycoca.weights.atomic_folder import grant_usual_rights
 Arrays = dict[str, np.ndarray]
 
 SUFFIXES = (".safetensors", ".npz")
-"""What files of several arrays may end with."""
+"""Suffixes of files of several arrays."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EmbeddedPairs:
-    """Images and captions as vectors of one space, and which belong together."""
+    """Embeddings of images and captions in one space, and the image of each caption."""
 
     images: Float[np.ndarray, "images embed"]
     """One row per image."""
@@ -38,10 +38,10 @@ class EmbeddedPairs:
     """Names of the images."""
 
     name: str = "embeddings"
-    """What reports call them."""
+    """Name in reports."""
 
     def caption_keys(self) -> list[str]:
-        """Return names of the captions: the image's, and the caption's place among its own."""
+        """Return names of the captions: the image's name and the caption's number among those of the image."""
         seen: Counter[int] = Counter()
         names = []
         for image in self.image_of_text.tolist():
@@ -51,13 +51,13 @@ class EmbeddedPairs:
 
 
 def check_suffix(path: Path) -> None:
-    """Raise ValueError for a name from which the format does not follow."""
+    """Raise ValueError for a suffix that names no format."""
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{path} must end with {' or '.join(SUFFIXES)}")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], keys: Sequence[str]) -> None:
-    """Write arrays and the names of the images, whole or not at all. Raises ValueError for another suffix."""
+    """Write arrays and the names of the images atomically. Raises ValueError for another suffix."""
     check_suffix(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}.partial.{path.name}")
@@ -82,7 +82,7 @@ def read_arrays(path: Path) -> Arrays:
             case ".npy":
                 return {"": np.load(path, allow_pickle=False)}
             case ".npz":
-                # Opened here, since numpy leaves a broken file open.
+                # Opened here, since numpy does not close a damaged file.
                 with path.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
                     return dict(arrays)
             case ".safetensors":
@@ -94,7 +94,7 @@ def read_arrays(path: Path) -> Arrays:
 
 
 def read_pairs(images: Path, texts: Path, image_of_text: Path | None) -> EmbeddedPairs:
-    """Read embeddings of images and of texts, which may be one file, and which belong together.
+    """Read embeddings of images and of texts, which may be one file, and the image of each text.
 
     A file of several arrays has them under "images", "texts", "image_of_text" and "keys", as ``sycoca embed`` writes
     it. ``image_of_text`` is a JSON list or a .npy file with an image for every text: the number of its row, or its
@@ -105,12 +105,12 @@ def read_pairs(images: Path, texts: Path, image_of_text: Path | None) -> Embedde
     text_rows = _matrix(of_texts, "texts", texts)
     if image_rows.shape[1] != text_rows.shape[1]:
         raise ValueError(
-            f"{images} has vectors of {image_rows.shape[1]} numbers, {texts} of {text_rows.shape[1]}: they are not of"
+            f"{images} has vectors of {image_rows.shape[1]} numbers, {texts} of {text_rows.shape[1]}: they are not in"
             " one space"
         )
     keys = [str(key) for key in of_images.get("keys", np.arange(len(image_rows))).tolist()]
     if len(keys) != len(image_rows) or len(set(keys)) != len(keys):
-        raise ValueError(f"{images} must have one key per image, each another, got {len(set(keys))} different ones")
+        raise ValueError(f"{images} must have a different key for every image, got {len(set(keys))} different ones")
     owners, where = _owners(of_texts, texts, image_of_text)
     if len(owners) != len(text_rows):
         raise ValueError(f"{where} names the image of {len(owners)} texts, {texts} has {len(text_rows)}")
@@ -162,9 +162,9 @@ def _owners(of_texts: Arrays, texts: Path, image_of_text: Path | None) -> tuple[
 def _rows(owners: Sequence[object], keys: Sequence[str], where: Path) -> Int[np.ndarray, " texts"]:
     row_of_key = {key: row for row, key in enumerate(keys)}
     rows = []
-    for place, owner in enumerate(owners):
+    for number, owner in enumerate(owners):
         row = owner if type(owner) is int else row_of_key.get(str(owner))
         if row is None or not 0 <= row < len(keys):
-            raise ValueError(f"{where}: text {place} belongs to image {owner!r}, which is not among {len(keys)} images")
+            raise ValueError(f"{where}: text {number} belongs to image {owner!r}, none of the {len(keys)} images")
         rows.append(row)
     return np.array(rows, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Vectors of a source's images, computed once and reused by every evaluation that needs them."""
+"""Image embeddings of a source, computed once and shared by evaluations."""
 
 from typing import Literal, assert_never, final
 
@@ -13,14 +13,14 @@ from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.predictor import Predictor
 
 EmbeddingKind = Literal["embedding", "features"]
-"""In the joint space, L2-normalized; or pooled before the projection into it, which classifiers are trained on."""
+"""Embeddings in the joint space, L2-normalized; or pooled features before the projection, for linear probes."""
 
 
 @final
 class ImageEmbeddings:
-    """The images of sources as vectors; each source goes through the image encoder once, for both kinds.
+    """Embeddings and features of the images of sources; each source goes through the image encoder once, for both.
 
-    They belong to the predictor's weights as they are: make another one after every step of training.
+    They are valid for the predictor's current weights: after a step of training create a new object.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class ImageEmbeddings:
         self._batch_size = batch_size
         self._console = console
         self._sharding = sharding
-        # The sources are kept, too: an id is only unique among objects that are alive.
+        # The sources are stored, too: an id is unique only among live objects.
         self._known: dict[int, tuple[SampleSource, Float[Tensor, "samples columns"]]] = {}
 
     def of(

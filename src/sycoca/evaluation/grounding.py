@@ -1,4 +1,4 @@
-"""Grounding: do the patches that match a caption best show what it describes? Needs the described pixels."""
+"""Grounding: whether the patches that match a caption best are those that it describes. Needs described pixels."""
 
 import time
 from dataclasses import replace
@@ -30,7 +30,7 @@ def evaluate_grounding(
     console: Console | None = None,
     sharding: Sharding = ALONE,
 ) -> Report:
-    """Compare patch scores with the pixels that captions describe; each sample with one caption, which take turns.
+    """Compare patch scores with the pixels that captions describe, for one caption per sample, in rotation.
 
     ``mask_coverage``: share of the described pixels inside the better-scoring half of the patches, whatever ratios
     and strategy the model was trained with, so that models compare; ``_largest`` is the best choice of as many
@@ -75,7 +75,7 @@ def evaluate_grounding(
 def grounding_values(
     scores: Float[Tensor, "samples patches"], described: Float[Tensor, "samples patches"]
 ) -> dict[str, Float[Tensor, " samples"]]:
-    """Return every sample's metrics; ``described`` is the described share of each patch."""
+    """Return every sample's metrics; ``described`` is the described fraction of each patch."""
     is_better = ~lowest(scores, 0.5)
     num_better = int(is_better[0].sum())
     values = {
@@ -90,7 +90,7 @@ def grounding_values(
 
 
 def described_shares(predictor: Predictor, pixels: Bool[np.ndarray, "height width"]) -> Float[Tensor, " patches"]:
-    """Return the described share of each patch, after the same resizing and cropping as the image itself."""
+    """Return the described fraction of each patch, after the resizing and cropping of the image."""
     picture = Image.fromarray(pixels.astype(np.uint8) * 255).convert("RGB")
     plain = replace(predictor.config.transforms, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     image = inference_image(picture, predictor.image_size, plain)

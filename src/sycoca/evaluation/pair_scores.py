@@ -1,4 +1,4 @@
-"""How well images and their captions fit: what a data set is cleaned by."""
+"""Scores of image-caption pairs, by which a data set is filtered."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ class PairScore:
     """Cosine of image and caption."""
 
     log_likelihood: float | None
-    """Mean log-probability of the caption's tokens, natural logarithm; None where it was not asked for."""
+    """Mean log-probability of the caption's tokens, natural logarithm; None where it was not computed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Threshold:
-    """What a pair must reach to be kept; None asks for nothing."""
+    """Minimal scores of a pair; None is no minimum."""
 
     similarity: float | None = None
     log_likelihood: float | None = None
@@ -42,7 +42,7 @@ class Threshold:
             raise ValueError(f"--min-log-likelihood is at most 0, got {self.log_likelihood:g}")
 
     def failed(self, score: PairScore) -> str | None:
-        """Return the name of what is too low, the similarity first; None where the pair is kept."""
+        """Return the name of the first score that is too low; None for a pair that is kept."""
         if self.similarity is not None and score.similarity < self.similarity:
             return "similarity"
         if self.log_likelihood is not None and score.log_likelihood is not None:
@@ -59,9 +59,9 @@ def pair_scores(
     batch_size: int = 64,
     console: Console | None = None,
 ) -> Iterator[tuple[ImageTextSample, list[PairScore]]]:
-    """Yield every sample from the ``first`` on with the scores of its captions, batch by batch.
+    """Yield every sample from index ``first`` on with the scores of its captions, batch by batch.
 
-    Raises ValueError where the likelihood is asked of a model without text decoder.
+    Raises ValueError for the likelihood with a model without text decoder.
     """
     starts = range(first, len(source), batch_size)
     for start in tracked(starts, len(source) - first, "scoring pairs", console=console, step=batch_size):
@@ -96,13 +96,13 @@ def _cosines(
 
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-"""Where the spread of scores is looked at."""
+"""The quantiles that are reported."""
 
 
 def quantiles(scores: list[PairScore], name: str) -> dict[str, float]:
     """Return a score's quantiles over all pairs, by percent."""
     values = [getattr(score, name) for score in scores]
     return {
-        f"{100 * share:g} %": float(value)
-        for share, value in zip(QUANTILES, np.quantile(values, QUANTILES), strict=True)
+        f"{100 * quantile:g} %": float(value)
+        for quantile, value in zip(QUANTILES, np.quantile(values, QUANTILES), strict=True)
     }

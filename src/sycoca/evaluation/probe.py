@@ -1,4 +1,4 @@
-"""Linear probe: how well a linear classifier on frozen image features tells classes apart."""
+"""Linear probe: accuracy of a linear classifier on frozen image features."""
 
 import time
 import warnings
@@ -24,7 +24,7 @@ from sycoca.inference.predictor import Predictor
 from sycoca.progress_bar import tracked
 
 VALIDATION_RATIO = 0.2
-"""Part of every class of the training data that chooses the strength where no validation data is given."""
+"""Fraction of every class of the training data that chooses the penalty without validation data."""
 
 _COARSE = tuple(float(exponent) for exponent in range(-6, 7, 2))
 _FINE_STEPS = (1.0, 0.5, 0.25)
@@ -33,7 +33,7 @@ _MOST_ITERATIONS = 1000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProbeTraining:
-    """What the probe is trained on."""
+    """Training and validation data of a probe."""
 
     train: SampleSource
     """Images with labels, which are the classes."""
@@ -45,21 +45,21 @@ class ProbeTraining:
     """Train on so many samples of every class, drawn by the seed; None takes all."""
 
     seed: int = 0
-    """Draws few samples and the part that validates."""
+    """Samples the few-shot training data and the validation part."""
 
     vectors: EmbeddingKind = "features"
-    """Pooled images before their projection into the joint space (CLIP's protocol), or their embeddings in it."""
+    """Pooled features before the projection into the joint space (CLIP's protocol), or embeddings in it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Images:
-    """Images as a classifier takes them."""
+    """Features and classes of images."""
 
     vectors: Float[Tensor, "images columns"]
     labels: Int[Tensor, " images"]
 
     def rows(self, indices: list[int]) -> "_Images":
-        """Return some of them."""
+        """Return the images of those rows."""
         return _Images(vectors=self.vectors[indices], labels=self.labels[indices])
 
 
@@ -78,7 +78,7 @@ def evaluate_probe(
 
     Protocol of CLIP (arXiv 2103.00020, appendix A.3): the strength with the best accuracy on validation images, first
     of powers of a hundred, then in steps that are halved around the best; then a last fit on training and validation
-    images together. Columns are brought to mean 0 and deviation 1 of the training images. Needs scikit-learn. Raises
+    images together. Columns are standardized by the training images. Needs scikit-learn. Raises
     ValueError for images without label, for a class that training does not have, and without scikit-learn.
     """
     started_at = time.perf_counter()
@@ -122,7 +122,7 @@ def evaluate_probe(
 
 
 def _training_images(training: ProbeTraining, images_of: Callable[[SampleSource], _Images]) -> tuple[_Images, _Images]:
-    """Return the images that are trained on, and those that choose the penalty."""
+    """Return the training images, and those that choose the penalty."""
     train = training.train
     if training.samples_per_class is not None:
         train = few_per_class(train, training.samples_per_class, training.seed)
@@ -136,7 +136,7 @@ def _training_images(training: ProbeTraining, images_of: Callable[[SampleSource]
 
 
 def best_exponent(accuracy: Callable[[float], float], *, console: Console | None = None) -> float:
-    """Return the power of ten, from -6 to 6, whose accuracy is best: of equally good ones the smallest.
+    """Return the power of ten, from -6 to 6, of the best accuracy; of several the smallest.
 
     Every other whole number is tried, then the neighbors of the best in steps of 1, 1/2 and 1/4.
     """
@@ -154,7 +154,7 @@ def best_exponent(accuracy: Callable[[float], float], *, console: Console | None
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Probe:
-    """A fitted classifier with what brings its columns into shape."""
+    """A fitted classifier with the standardization of its columns."""
 
     regression: Any
     mean: Float[Tensor, " columns"]
@@ -162,13 +162,13 @@ class _Probe:
 
     @property
     def has_converged(self) -> bool:
-        """Whether the optimizer stopped by itself."""
+        """Whether the optimizer converged."""
         return bool(np.max(self.regression.n_iter_) < _MOST_ITERATIONS)
 
     def scores(self, vectors: Float[Tensor, "images columns"]) -> Float[Tensor, "images classes"]:
         """Return a logit per class."""
         logits = torch.from_numpy(self.regression.decision_function(((vectors - self.mean) / self.deviation).numpy()))
-        # Of two classes scikit-learn gives one number: for the second, against the first.
+        # For two classes scikit-learn returns one number: the second class against the first.
         return torch.stack([-logits, logits], dim=1) if logits.ndim == 1 else logits
 
 
@@ -181,7 +181,7 @@ def _fit(images: _Images, exponent: float) -> _Probe:
     mean, deviation = images.vectors.mean(0), images.vectors.std(0, correction=0).clamp_min(1e-8)
     regression = LogisticRegression(C=10**exponent, max_iter=_MOST_ITERATIONS)
     with warnings.catch_warnings():
-        # What has not converged within so many iterations is tried all the same; the report says so of the last fit.
+        # A fit that has not converged is still used; the report says so for the last one.
         warnings.simplefilter("ignore", ConvergenceWarning)
         regression.fit(((images.vectors - mean) / deviation).numpy(), images.labels.numpy())
     return _Probe(regression=regression, mean=mean, deviation=deviation)

@@ -1,4 +1,4 @@
-"""The first candidates of a search in another order: how likely their captions are."""
+"""Re-ranking of the top candidates of retrieval by the log-likelihood of captions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class CandidateLikelihoods:
     def re_ranked(
         self, ranks: RetrievalRanks, candidates: RetrievalCandidates, image_of_text: Int[Tensor, " texts"]
     ) -> RetrievalRanks:
-        """Return the ranks after the candidates have been put in order of these likelihoods."""
+        """Return the ranks after the candidates were sorted by these likelihoods."""
         images = torch.arange(len(candidates.texts_of_image))
         return RetrievalRanks(
             image_to_text=re_ranked(
@@ -66,7 +66,7 @@ def candidate_likelihoods(
 def _pairs(
     candidates: RetrievalCandidates, num_texts: int
 ) -> tuple[Int[Tensor, " pairs"], Int[Tensor, "images first_texts"], Int[Tensor, "texts first_images"]]:
-    """Return pairs as image * num_texts + text, sorted, and each candidate's place among them."""
+    """Return pairs as image * num_texts + text, sorted, and each candidate's index among them."""
     num_images = len(candidates.texts_of_image)
     of_images = torch.arange(num_images)[:, None] * num_texts + candidates.texts_of_image
     of_texts = candidates.images_of_text * num_texts + torch.arange(num_texts)[:, None]

@@ -1,4 +1,4 @@
-"""Report: what an evaluation found, as JSON for machines and as a table for people."""
+"""Report: the result of an evaluation, as JSON and as a table."""
 
 import json
 import math
@@ -18,17 +18,17 @@ Setting = str | int | float | bool | None
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ItemScores:
-    """What every test item contributes to the metrics, so that reports can be compared item by item."""
+    """Contributions of all test items to the metrics, so that reports can be compared item by item."""
 
     keys: Sequence[str]
     """Names of the items."""
 
     values: Mapping[str, Sequence[float | int]]
-    """By name one value per item: a metric that is their mean, or a count that a corpus metric is made of."""
+    """By name one value per item: its mean is a metric, or it is a count of which a corpus metric is computed."""
 
     groups: Sequence[str] | None = None
-    """What each item belongs to, such as a caption's image: items of a group are no independent witnesses. None where
-    each stands for itself."""
+    """The group of each item, such as a caption's image: items of a group are not independent and are resampled
+    together. None for independent items."""
 
     kinds: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
     """Which kind each item is of, None where that is unknown: the mean of METRIC over the items of a kind is the metric
@@ -43,43 +43,43 @@ class ItemScores:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """A task's metrics, what they were counted on, and the settings they belong to."""
+    """Metrics of a task with counts and settings."""
 
     task: str
-    """What was evaluated."""
+    """Name of the task."""
 
     metrics: dict[str, float]
-    """Numbers by name; shares are 0 to 1."""
+    """Values by name; rates are 0 to 1."""
 
     counts: dict[str, int]
-    """How many of what went into them."""
+    """Numbers of images, captions and other items."""
 
     settings: dict[str, Setting] = field(default_factory=dict)
     """Data, limits and options."""
 
     seconds: float = 0.0
-    """How long it took."""
+    """Duration of the evaluation in seconds."""
 
     items: Mapping[str, ItemScores] = field(default_factory=dict)
-    """By unit ("image", "caption", "question") what each item contributes."""
+    """By unit ("image", "caption", "question") the contributions of all items."""
 
     def __post_init__(self) -> None:
         for name, value in self.metrics.items():
             if not math.isfinite(value):
-                raise ValueError(f"{self.task}: {name} is {value}; the model's numbers have overflowed or diverged")
+                raise ValueError(f"{self.task}: {name} is {value}; the model has diverged or its numbers overflow")
 
     def to_json(self) -> str:
         """Return the report as JSON, without the items."""
         return json.dumps(self.to_plain(), indent=2, allow_nan=False)
 
     def to_plain(self) -> dict[str, object]:
-        """Return what JSON can hold, without the items."""
+        """Return the report as plain data, without the items."""
         plain = asdict(self)
         del plain["items"]
         return plain
 
     def save(self, path: str | Path) -> None:
-        """Write the report as a JSON file, whole or not at all; the items stand in its last line."""
+        """Write the report as a JSON file, atomically; the items are in its last line."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         items = {unit: asdict(scores) for unit, scores in self.items.items()}
@@ -88,19 +88,19 @@ class Report:
 
     @classmethod
     def load(cls, path: str | Path) -> "Report":
-        """Read what ``save`` wrote. Raises ValueError where the file is no report."""
+        """Read what ``save`` wrote. Raises ValueError for a file that is not a report."""
         try:
             plain = json.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} cannot be read as a report: {error}") from error
         names = ("task", "metrics", "counts", "settings", "seconds")
         if not isinstance(plain, Mapping) or any(name not in plain for name in names):
-            raise ValueError(f"{path} is no report; one has {', '.join(names)}")
+            raise ValueError(f"{path} is not a report; one has {', '.join(names)}")
         items = {unit: ItemScores(**scores) for unit, scores in plain.get("items", {}).items()}
         return cls(**{name: plain[name] for name in names}, items=items)
 
     def table(self) -> "Table":
-        """Return metrics and counts as a table for the terminal, shares in percent."""
+        """Return metrics and counts as a table for the terminal, rates in percent."""
         from rich.table import Table
 
         table = Table(title=self.task.replace("_", " "), title_justify="left")

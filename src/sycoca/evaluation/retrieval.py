@@ -1,4 +1,4 @@
-"""Image-text retrieval: every caption looks for its image, every image for one of its captions."""
+"""Image-text retrieval: text-to-image and image-to-text."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -20,19 +20,19 @@ from sycoca.metrics.retrieval import RetrievalRanks, first_candidates, per_item,
 from sycoca.progress_bar import tracked
 
 _CAPTIONS_AT_ONCE = 4096
-"""Captions that are put in order of length together; more would save no padding and show no progress."""
+"""Captions that are sorted by length together; more would save no padding and show no progress."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetrievalOptions:
-    """What is searched, and how."""
+    """Options of retrieval."""
 
     captions_per_image: int | None = None
     """Take the first so many captions of each image (5 is COCO's convention); None takes all."""
 
     re_rank: int | None = None
-    """Report also the ranks after the first so many candidates of every query have been put in the order of their
-    captions' likelihood; None does not."""
+    """Number of top candidates of every query that are re-ranked by the log-likelihood of captions and reported, too;
+    None does not re-rank."""
 
     def __post_init__(self) -> None:
         for name in ("captions_per_image", "re_rank"):
@@ -62,7 +62,7 @@ def evaluate_retrieval(
     started_at = time.perf_counter()
     options = RetrievalOptions() if options is None else options
     if options.re_rank is not None and predictor.model.text_decoder is None:
-        raise ValueError("this model has no text decoder, so captions have no likelihood to re-rank by")
+        raise ValueError("this model has no text decoder, so it cannot re-rank by the likelihood of captions")
     if embeddings is None:
         embeddings = ImageEmbeddings(predictor, batch_size=batch_size, console=console, sharding=sharding)
     num_images = num_evaluated(source, limit)
@@ -97,7 +97,7 @@ def evaluate_retrieval(
 
 
 def named_metrics(ranks: Mapping[str, RetrievalRanks]) -> dict[str, float]:
-    """Return the metrics of several rankings; their keys are what the names of their metrics begin with."""
+    """Return the metrics of several rankings; their keys are prefixes of the metrics' names."""
     return {f"{prefix}{name}": value for prefix, own in ranks.items() for name, value in retrieval_metrics(own).items()}
 
 
@@ -107,7 +107,7 @@ def retrieval_items(
     caption_keys: Sequence[str],
     image_of_text: Sequence[int],
 ) -> dict[str, ItemScores]:
-    """Return what every image and caption contributes to the metrics of several rankings."""
+    """Return the contributions of every image and caption to the metrics of several rankings."""
     of_images, of_captions = {}, {}
     for prefix, own in ranks.items():
         of_images |= per_item(f"{prefix}image_to_text", own.image_to_text)
@@ -123,7 +123,7 @@ def retrieval_items(
 def embed_captions(
     predictor: Predictor, captions: Sequence[str], *, console: Console | None, sharding: Sharding = ALONE
 ) -> Float[Tensor, "captions embed"]:
-    """Return the captions in the joint space, each process computing its share of them."""
+    """Return the embeddings of the captions; each rank computes a shard."""
     own = sharding.own(len(captions))
     starts = range(own.start, own.stop, _CAPTIONS_AT_ONCE)
     parts = [

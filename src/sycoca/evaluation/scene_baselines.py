@@ -1,4 +1,4 @@
-"""What the built-in scenes allow at best, and what needs no understanding: to be read beside a model's figures."""
+"""Ceilings and trivial baselines of the built-in scenes, for comparison with a model's results."""
 
 import time
 
@@ -13,7 +13,7 @@ from sycoca.evaluation.report import Report
 
 
 def evaluate_scene_baselines(source: ScenesSource, *, limit: int | None = None) -> Report:
-    """Return the ceiling of text-to-image R@1, color matching's R@1, and the most frequent caption's truth.
+    """Return the ceiling of text-to-image R@1, the R@1 of a color-only baseline, and the most frequent caption's truth.
 
     Means over the scenes' captions, as ``evaluate_retrieval`` takes all of them. Ties are shared: ranking by the
     truth finds one of n true scenes in 1 of n cases.

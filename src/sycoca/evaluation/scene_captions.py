@@ -1,4 +1,4 @@
-"""Captions of the built-in scenes: are they true, and do they say as much as the scenes' own?"""
+"""Captions of the built-in scenes: whether they are true, and as detailed as the references."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ def evaluate_scene_captions(
     console: Console | None = None,
     sharding: Sharding = ALONE,
 ) -> Report:
-    """Caption every scene; check each caption against the scene and, as in COCO, against the scene's own captions.
+    """Caption every scene; compare each caption with the scene's facts and, as in COCO, with its reference captions.
 
     Greedily unless ``generation`` says otherwise; see `scene_caption_values` and `caption_report`.
     Raises ValueError for a model without text decoder.
@@ -67,7 +67,7 @@ def evaluate_scene_captions(
 
 
 def is_caption_true(caption: str, scene: Scene) -> bool:
-    """Return whether a caption parses in the scenes' grammar and all that it states is true of the scene."""
+    """Return whether a caption parses in the scenes' grammar and all its statements are true of the scene."""
     facts = parse_caption(caption)
     return facts is not None and is_true(facts, scene)
 
@@ -75,7 +75,7 @@ def is_caption_true(caption: str, scene: Scene) -> bool:
 def scene_caption_values(
     captions: Sequence[str], scenes: Sequence[Scene], references: Sequence[Sequence[str]]
 ) -> dict[str, list[int]]:
-    """Return what one caption per scene says, scene by scene.
+    """Return the values of one caption per scene, scene by scene.
 
     ``caption_truth``: it parses in the scenes' grammar, and its every stated fact is true. ``caption_parsed``: it
     parses. ``stated_facts``: what does not parse states nothing. ``reference_facts``: those of all ``references``.
@@ -91,7 +91,7 @@ def scene_caption_values(
 
 
 def scene_caption_metrics(values: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    """Return the share of true captions and of those that parse, and ``caption_detail``.
+    """Return the fraction of true captions and of those that parse, and ``caption_detail``.
 
     That is stated facts per caption over stated facts per reference.
     """

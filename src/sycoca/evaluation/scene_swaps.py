@@ -1,6 +1,6 @@
-"""Fine-grained alignment on scenes: is a caption preferred to itself with colors, shapes or relation exchanged?
+"""Fine-grained alignment on scenes: captions against hard negatives with colors, shapes or relation exchanged.
 
-Who treats captions as bags of words stays at chance (ARO, arXiv 2210.01936; Winoground, arXiv 2204.03162).
+A model that treats captions as bags of words stays at chance (ARO, arXiv 2210.01936; Winoground, arXiv 2204.03162).
 """
 
 import time
@@ -21,7 +21,7 @@ from sycoca.progress_bar import tracked
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Swap:
-    """A caption of a scene and what it is turned into."""
+    """A caption of a scene with a hard negative."""
 
     scene: int
     place: int
@@ -39,7 +39,7 @@ def evaluate_scene_swaps(
     console: Console | None = None,
     sharding: Sharding = ALONE,
 ) -> Report:
-    """Return how often a true caption matches its image better than its false swap does; chance is 50 %.
+    """Return how often a true caption matches its image better than its hard negative; chance is 50 %.
 
     ``swap_accuracy`` by the cosine of image and caption, overall and by what is exchanged; ``..._likelihood`` by how
     likely the captioner finds both, per token, where there is one. A tie counts against the model. Swaps that say the

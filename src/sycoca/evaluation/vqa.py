@@ -1,4 +1,4 @@
-"""Visual question answering: a model answers the questions of a source."""
+"""Visual question answering: answers of a model to the questions of a source."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -21,10 +21,10 @@ from sycoca.metrics.vqa import References
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VqaOptions:
-    """Where answers come from, how they are judged, and where they go."""
+    """Answering, scoring and output file of VQA."""
 
     open_ended: GenerationConfig | None = None
-    """How the text decoder writes answers; None chooses from the model's list."""
+    """Options of open-ended generation; None chooses from the model's list of answers."""
 
     references_are: References | None = None
     """What several reference answers are, see `answer_rule`."""
@@ -43,7 +43,7 @@ def evaluate_vqa(
     console: Console | None = None,
     sharding: Sharding = ALONE,
 ) -> Report:
-    """Answer every question about the first samples from the model's list and judge the answers, see `vqa_report`.
+    """Answer every question about the first samples and score the answers; see `vqa_report`.
 
     Raises ValueError where there is no question, or one without reference answer.
     """
@@ -93,14 +93,14 @@ def answer_questions(
 ) -> list[str]:
     """Return one answer per question about the first samples of a source, all in order.
 
-    From the model's list, or with ``generation`` written by its text decoder.
+    Answers come from the model's list, or with ``generation`` from its text decoder.
     """
     found: list[str] = []
     first = sharding.own(len(asked)).start
     batches = sample_batches(source, len(asked), batch_size, "answering", console=console, sharding=sharding)
     for samples in batches:
         texts = [[question.question for question in own] for own in asked[first : first + len(samples)]]
-        # Images that nothing is asked about need not be read.
+        # Images without questions need not be read.
         busy = [place for place, own in enumerate(texts) if own]
         found += _answers(
             predictor,
@@ -123,7 +123,7 @@ def _answers(
     batch_size: int,
     first_index: int,
 ) -> Iterator[str]:
-    """Yield one answer per question; ``first_index`` is the first question's place in the whole list."""
+    """Yield one answer per question; ``first_index`` is the first question's index in the whole list."""
     if generation is None:
         for ranked in predictor.answers(samples, texts, batch_size=batch_size):
             yield from (own[0].answer for own in ranked)

@@ -1,4 +1,4 @@
-"""Questions and somebody's answers to a Report; needs no model."""
+"""Report on given answers to questions; needs no model."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -10,7 +10,7 @@ from sycoca.metrics.vqa import AnswerRule, References, answer_rule, most_frequen
 def score_vqa(
     questions: Sequence[Question], predictions: Mapping[str, str], *, references_are: References | None = None
 ) -> Report:
-    """Judge answers by question id; ``references_are`` says what several references are, see ``answer_rule``.
+    """Score answers by question id; ``references_are`` says what several references are, see `answer_rule`.
 
     Raises ValueError where a question has no answer, and where an answer belongs to no question.
     """
@@ -40,7 +40,7 @@ def vqa_report(
     settings: Mapping[str, Setting] | None = None,
     seconds: float = 0.0,
 ) -> Report:
-    """Return the accuracy of one answer per question, overall and by type, beside what a constant answer reaches.
+    """Return the accuracy of one answer per question, overall and by type, and of the best constant answer.
 
     ``vqa_accuracy`` where every question has at least 4 annotators, ``answer_accuracy`` elsewhere.
     ``..._most_frequent``: that of always giving the answer that is most often best among these very questions. With

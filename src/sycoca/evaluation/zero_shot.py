@@ -1,4 +1,4 @@
-"""Zero-shot classification: classes are prompts, and no label is ever trained on."""
+"""Zero-shot classification by prompts."""
 
 import time
 from collections.abc import Sequence
@@ -22,12 +22,12 @@ from sycoca.precision import precise_product
 from sycoca.progress_bar import tracked
 
 SCENE_TEMPLATES = ("a {} left of", "a {} right of", "a {} above", "a {} below")
-"""How captions of the built-in scenes begin: with the object that is the class. They always go on."""
+"""First words of captions of the built-in scenes: the object that is the class. Captions always continue."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ZeroShotPrompts:
-    """Which classes there are, and how they are scored."""
+    """Classes, prompt templates and scorer."""
 
     classes: Sequence[NamedClass] | None = None
     """The classes; None takes the labels of the data."""
@@ -36,14 +36,14 @@ class ZeroShotPrompts:
     """Prompts with {} for the class; None takes "a photo of a {}.", for the built-in scenes their own."""
 
     scorer: Scorer = "cosine"
-    """By what an image's class is chosen."""
+    """Score by which a class is chosen."""
 
     unlabeled: Unlabeled = "error"
-    """What becomes of an image without label, or with one that no class has."""
+    """How to treat an image without label, or with a label that is no class."""
 
 
 BY_LABELS = ZeroShotPrompts()
-"""The labels of the data, as photos of them."""
+"""The labels of the data with CLIP's default prompt."""
 
 
 def evaluate_zero_shot(
@@ -57,7 +57,7 @@ def evaluate_zero_shot(
     console: Console | None = None,
     sharding: Sharding = ALONE,
 ) -> Report:
-    """Return the accuracy of choosing each image's class by prompts alone.
+    """Return the zero-shot accuracy.
 
     Protocol of CLIP (arXiv 2103.00020, section 3.1): each prompt's embedding normalized, their mean, normalized; the
     class of the largest cosine. The scorer "likelihood" takes the class whose prompt the captioner finds likeliest as
@@ -98,5 +98,5 @@ def evaluate_zero_shot(
 
 
 def default_templates(source: SampleSource) -> tuple[str, ...]:
-    """Return what is said of a photo, or of a scene."""
+    """Return the default prompts for photos, or for scenes."""
     return SCENE_TEMPLATES if isinstance(source, ScenesSource) else PHOTO_TEMPLATES
