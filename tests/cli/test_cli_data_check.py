@@ -5,6 +5,7 @@ import pytest
 from builders.predictors import photo
 from sycoca.cli.command_line import run
 from sycoca.cli.main import main
+from sycoca.cli.shared.usage import UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -66,14 +67,14 @@ def test_without_an_index_nothing_is_written(photos, tmp_path, capsys):
 def test_wrong_numbers_are_refused(photos):
     with pytest.raises(ValueError, match="number of images to open must be at least 0, got -1"):
         run(["data", "check", photos, "--images", "-1"])
-    with pytest.raises(ValueError, match="needs one SPEC or more"):
+    with pytest.raises(UsageError, match=r"SPEC\.\.\. is missing"):
         run(["data", "check"])
 
 
 def test_help_says_what_the_exit_code_means(capsys):
     assert main(["data", "check", "--help"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "Exit code 1 where something is broken or two parts share a picture" in said
+    assert "Exit code 1 if something is broken or two parts share an image" in said
 
 
 def test_sets_without_captions_are_checked_as_well(tmp_path, capsys):

@@ -124,6 +124,8 @@ def test_what_needs_a_preset_or_task_shows_its_help_alone(name: str, capsys: pyt
             "sycoca explain: CAPTION and --out FILE.png are missing;"
             " usage: sycoca explain WEIGHTS IMAGE CAPTION --out FILE.png [--flag VALUE ...]",
         ),
+        ("caption w", "sycoca caption: IMAGE... is missing; usage: sycoca caption WEIGHTS IMAGE... [--flag VALUE ...]"),
+        ("compare --json", "sycoca compare: REPORT... is missing; usage: sycoca compare REPORT... [--flag VALUE ...]"),
         ("export", "sycoca export: WEIGHTS and --out FOLDER are missing; usage: sycoca export WEIGHTS --out FOLDER"),
         ("caption w i --batch-size 0", "sycoca caption: batch_size must be at least 1, got 0"),
         ("classify w i --top 0", "sycoca classify: top must be at least 1, got 0"),

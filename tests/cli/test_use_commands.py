@@ -8,6 +8,7 @@ from PIL import Image
 
 from builders.predictors import photo, save_small_weights
 from sycoca.cli.command_line import run
+from sycoca.cli.shared.usage import UsageError
 from sycoca.data.spec import open_source
 from sycoca.inference.load import load
 from sycoca.inference.model_options import ModelOptions
@@ -100,7 +101,7 @@ def test_refuses_to_overwrite_captions_and_to_mix_them(weights: str, files: list
 def test_refuses_a_data_set_beside_images(weights: str, files: list[str]):
     with pytest.raises(ValueError, match="neither an image file nor a folder of them; a data SPEC must stand alone"):
         run(["caption", weights, files[0], SCENES])
-    with pytest.raises(ValueError, match="name at least one image"):
+    with pytest.raises(UsageError, match=r"IMAGE\.\.\. is missing"):
         run(["caption", weights])
 
 

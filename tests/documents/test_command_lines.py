@@ -82,7 +82,7 @@ def test_readme_has_command_lines_that_would_be_refused_when_mistyped():
     lines = [line for line, _ in command_lines(Document("README.md")) if list(sycoca_commands(line))]
     assert len(lines) > 10
     assert refusal(["pretrain", "tiny", "--data.trian", "x"], is_complete=False) is not None
-    assert refusal(["caption", "weights"], is_complete=True) is None
+    assert refusal(["caption", "weights", "photo.jpg"], is_complete=True) is None
     assert refusal(["evaluate", "vqa"], is_complete=True) is not None
     assert refusal(["evaluate", "vqa"], is_complete=False) is None
     assert list(sycoca_commands("torchrun --nproc-per-node 8 -m sycoca pretrain tiny # note")) == [["pretrain", "tiny"]]

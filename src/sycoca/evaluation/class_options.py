@@ -17,11 +17,11 @@ class ClassOptions:
     """Classes, prompt templates and scorer."""
 
     class_names: str | None = None
-    """The classes: cat,dog,horse, or a file. txt: a class a line; csv or tsv: label and name, several names in several
-    lines; json: a list, or FILE#NAME for a part that has "classes". None: see the command."""
+    """The classes: cat,dog,horse, or a file: .txt with one class per line; .csv or .tsv with label and name, one line
+    per name; .json with a list, or FILE.json#KEY for an entry that has "classes"."""
 
     templates: tuple[str, ...] | None = None
-    """Prompts with {} for the class, or files of them (txt: one a line; json: FILE#NAME); several are an ensemble.
+    """Prompts with {} for the class, or files of them (.txt with one per line, FILE.json#KEY); several are an ensemble.
     None: "a photo of a {}.", and for the built-in scenes the first words of their captions."""
 
     scorer: Literal["cosine", "likelihood"] = "cosine"

@@ -16,13 +16,13 @@ class ModelOptions:
     """Device, precision and batch size of a model at inference."""
 
     device: str = "auto"
-    """auto (an accelerator where there is one, else the CPU), cpu, cuda, cuda:1, mps."""
+    """cpu, cuda, cuda:1, mps, or auto: an accelerator if there is one, else the CPU."""
 
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Of weights and activations; bf16 and fp16 are faster on GPUs and change results a little."""
+    """Number format of weights and activations; bf16 and fp16 are faster on GPUs and change results slightly."""
 
     batch_size: int = 64
-    """Images that go through the model at once."""
+    """Images per forward pass."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:

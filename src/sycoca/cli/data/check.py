@@ -4,10 +4,11 @@ import json
 import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 from rich.console import Console
 from rich.markup import escape
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from sycoca.cli.data.inspected import NumImages, counting_tokenizer, findings_about, open_index
 from sycoca.cli.shared.logs import stderr_console
@@ -25,43 +26,41 @@ _MOST_LINES = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Find broken files, odd captions and pictures that occur twice, within and across data sets.
+    """Find broken files, bad captions and duplicate images, within data sets and across them.
 
-    A file's splits count as parts of their own, as do several SPECs: sycoca data check train.csv test.csv.
-    Exit code 1 where something is broken or two parts share a picture, 0 otherwise.
+    The splits of a file are compared with each other, and so are several SPECs: sycoca data check train.csv test.csv.
+    Exit code 1 if something is broken or two parts share an image, 0 otherwise.
     """
 
     specs: Positional[tuple[str, ...]]
-    """The data sets, one or more."""
+    """One or more data sets."""
 
-    out: Path | None = None
-    """A *.html file, or a folder for check.html and check.json, to write a page with a contact sheet to."""
+    out: Annotated[Path | None, arg(metavar="FILE.html|FOLDER")] = None
+    """Write a page with a contact sheet: to an .html file, or as check.html to a folder, with check.json beside it."""
 
     tokenizer: Path | None = None
-    """A tokenizer.json to count tokens with; None trains one on the captions."""
+    """The tokenizer that counts tokens; None trains one on the captions."""
 
     vocab_size: int = 8192
-    """Most token ids of a tokenizer trained here."""
+    """Largest vocabulary of a tokenizer that is trained here."""
 
     context_length: int = 76
-    """Captions of more tokens than this are cut in training."""
+    """Longest caption in tokens; longer ones are truncated in training."""
 
-    images: NumImages = "all"
-    """How many images of each set to open, spread evenly."""
+    images: Annotated[NumImages, arg(metavar="N|all")] = "all"
+    """Number of images to open per data set, evenly spaced."""
 
     index: Path | None = None
-    """File that remembers images between commands; None is sycoca/images.sqlite in your folder for caches."""
+    """Cache of what is known of each image; None is sycoca/images.sqlite in your cache folder."""
 
     no_index: bool = False
-    """Look at every image anew and remember nothing."""
+    """Open every image again, and cache nothing."""
 
     json: bool = False
     """Print JSON instead of text."""
 
     def run(self) -> int:
-        """Check, and print what was found; exit code 1 if something is broken or two parts share a picture."""
-        if not self.specs:
-            raise ValueError("sycoca data check needs one SPEC or more, such as photos.jsonl?split=train")
+        """Check, and print what was found; exit code 1 if something is broken or two parts share an image."""
         sources = [open_source(spec) for spec in self.specs]
         result = _check(self, sources)
         record = json.dumps({**asdict(result), "is_clean": result.is_clean}, indent=2)

@@ -3,11 +3,12 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from sycoca.cli.data.inspected import NumImages, counting_tokenizer, findings_about, open_index
 from sycoca.cli.shared.logs import stderr_console
@@ -25,28 +26,28 @@ from sycoca.data.spec import open_source
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Count captions, words, tokens, labels and questions of a source, and look at some of its images."""
+    """Count captions, words, tokens, labels and questions, and measure some of the images."""
 
     spec: Positional[str]
-    """The data, such as scenes:?level=easy, photos.jsonl?split=train or a folder of class folders."""
+    """The data: scenes:?level=easy, photos.jsonl?split=train, a folder of class folders or another SPEC."""
 
     tokenizer: Path | None = None
-    """A tokenizer.json to count tokens with; None trains one on the captions."""
+    """The tokenizer that counts tokens; None trains one on the captions."""
 
     vocab_size: int = 8192
-    """Most token ids of a tokenizer trained here."""
+    """Largest vocabulary of a tokenizer that is trained here."""
 
     context_length: int = 76
-    """Captions of more tokens than this count as truncated."""
+    """Longest caption in tokens; longer ones count as truncated."""
 
-    images: NumImages = 100
-    """How many images to open, spread evenly over the source."""
+    images: Annotated[NumImages, arg(metavar="N|all")] = 100
+    """Number of images to open, evenly spaced."""
 
     index: Path | None = None
-    """File that remembers images between commands; None is sycoca/images.sqlite in your folder for caches."""
+    """Cache of what is known of each image; None is sycoca/images.sqlite in your cache folder."""
 
     no_index: bool = False
-    """Look at every image anew and remember nothing."""
+    """Open every image again, and cache nothing."""
 
     json: bool = False
     """Print JSON instead of tables."""

@@ -3,8 +3,9 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from sycoca.cli.shared.logs import stderr_console
 from sycoca.data.scenes.content import Level, Split
@@ -15,22 +16,22 @@ from sycoca.progress_bar import tracked
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Write built-in scenes as PNG files and a captions.jsonl that --data options read back."""
+    """Write built-in scenes as PNG files and a captions.jsonl, which is a data SPEC."""
 
-    folder: Positional[Path]
-    """Where to write; created if absent."""
+    folder: Positional[Annotated[Path, arg(metavar="FOLDER")]]
+    """The folder to write to; it is created if it does not exist."""
 
     level: Level = "easy"
-    """How much there is to tell apart."""
+    """Difficulty: number of objects, colors, shapes and relations."""
 
     count: int = DEFAULT_COUNT
     """Number of scenes."""
 
     seed: int = 0
-    """Which scenes."""
+    """Seed of the scenes."""
 
     split: Split = "train"
-    """Part of the possible contents to take them from."""
+    """Split; no content occurs in two of them."""
 
     size: int = 64
     """Height and width in pixels."""

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from sycoca.inference.model_options import ModelOptions
 
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Several evaluations of one model, from one file.
+    """Run several evaluations of one model, which a YAML file lists.
 
-    The file has a section per evaluation, named after its task; in it stand the task's options as they are called on
-    the command line, with underscores ("data", "re_rank"). A section of another name says its "task". Models and data
-    are opened once, images are embedded once. examples/evaluate_all.yaml in the repository shows it.
+    Each section is an evaluation: its name is the task, its entries are the options of sycoca evaluate TASK with
+    underscores, such as "re_rank". A section of another name states its "task". Models and data are loaded once, images
+    are embedded once. examples/evaluate_all.yaml in the repository is an example.
     """
 
     weights: Positional[str]
-    """A weights folder, or hf:owner/name[@revision] at the Hugging Face Hub; a section may name others, "weights", such
-    as those that were fine-tuned for its task."""
+    """A weights folder, or hf:owner/name[@revision] on the Hugging Face Hub. A section may have "weights" of its own,
+    fine-tuned for its task."""
 
-    tasks: Path
-    """The YAML file."""
+    tasks: Annotated[Path, arg(metavar="FILE.yaml")]
+    """The list of evaluations."""
 
-    out: Path
-    """A folder: SECTION.json for each report (for sycoca compare), and summary.json."""
+    out: Annotated[Path, arg(metavar="FOLDER")]
+    """The folder to write SECTION.json (for sycoca compare) and summary.json to."""
 
     json: bool = False
     """Print the summary as JSON instead of a table."""
 
     model: ModelOptions = field(default_factory=ModelOptions)
-    """On what it runs."""
+    """Device and precision."""
 
     def run(self) -> int:
         """Evaluate, and print the summary."""

@@ -28,13 +28,13 @@ class EvaluationArguments(ReportArguments, Generic[T]):
     """A task with the model that it measures."""
 
     weights: Positional[str]
-    """A weights folder, or hf:owner/name[@revision] at the Hugging Face Hub."""
+    """A weights folder, or hf:owner/name[@revision] on the Hugging Face Hub."""
 
     task: T
-    """What is measured, on which data."""
+    """The evaluation and its data."""
 
     model: ModelOptions = field(default_factory=ModelOptions)
-    """On what it runs."""
+    """Device and precision."""
 
     def report(self) -> "Report":
         """Evaluate. Raises ValueError before anything runs where data or model is missing or does not fit."""

@@ -44,7 +44,7 @@ def parse_arguments(
     printed = _Printed()
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
-            return tyro.cli(
+            parsed = tyro.cli(
                 kind,
                 prog=prog,
                 description="",
@@ -54,12 +54,26 @@ def parse_arguments(
                 **defaults,
             )
     except SystemExit as stopped:
-        table = arguments_of(kind, default, prefix=None if default is None else "")
+        table = _table(kind, default)
         if stopped.code == 0:
             about = inspect.getdoc(kind) if description is None else description
             raise HelpRequested(_help_text(printed.getvalue(), about or "", table, prog)) from None
         reason = why_refused(table, words, prog) or _refusal(stopped)
         raise UsageError(reason or "cannot be read; --help shows what is") from None
+    _check_several(parsed, _table(kind, default), prog)
+    return parsed
+
+
+def _table(kind: Any, default: object) -> list[Argument]:
+    return arguments_of(kind, default, prefix=None if default is None else "")
+
+
+def _check_several(parsed: Any, table: Sequence[Argument], prog: str) -> None:
+    """Raise UsageError where nothing is given for an argument of several words, which tyro takes for none at least."""
+    for argument in table:
+        takes_several = argument.is_positional and argument.is_required and argument.num_values is None
+        if takes_several and not getattr(parsed, argument.name.replace("-", "_")):
+            raise UsageError(f"{argument.invocation} is missing; usage: {usage(table, prog)}")
 
 
 class _Printed(io.StringIO):
@@ -72,7 +86,8 @@ class _Printed(io.StringIO):
 def _help_text(printed: str, about: str, table: Sequence[Argument], prog: str) -> str:
     """Return tyro's list of arguments below a usage line that names what is required."""
     _, _, arguments = printed.partition("\n\n")
-    rows = "\n".join(row.rstrip() for row in arguments.strip("\n").split("\n"))
+    # Groups are named like their flags, which carry no prefix.
+    rows = "\n".join(row.rstrip().replace(" task.", " ") for row in arguments.strip("\n").split("\n"))
     paragraphs = [_paragraph(text) for text in re.split(r"\n\s*\n", about)]
     return "\n\n".join([folded(f"usage: {usage(table, prog)}", hanging=7), *paragraphs, rows.rstrip(), _COMMON])
 

@@ -5,7 +5,7 @@ of that name have everywhere, what its type has.
 """
 
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +13,13 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from tyro.conf import arg
 from tyro.constructors import (
+    MISSING,
+    MISSING_NONPROP,
     ConstructorRegistry,
     PrimitiveConstructorSpec,
     PrimitiveTypeInfo,
     StructConstructorSpec,
+    StructFieldSpec,
     StructTypeInfo,
     UnsupportedTypeAnnotationError,
 )
@@ -88,9 +91,7 @@ class _StructRule:
             spec = ConstructorRegistry.get_struct_spec(info)
         if not isinstance(spec, StructConstructorSpec):
             return None
-        return replace(
-            spec, fields=tuple(replace(one, type=_with_placeholder(one.name, one.type)) for one in spec.fields)
-        )
+        return replace(spec, fields=tuple(map(_shown, spec.fields)))
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
@@ -102,11 +103,21 @@ class _StructRule:
             self._is_asking = False
 
 
-def _with_placeholder(name: str, hint: Any) -> Any:
-    plain, marks = unwrapped(hint)
-    own = placeholder_of(name, marks)
-    is_switch = bool in union_members(plain)
-    return hint if own is None or is_switch else Annotated[hint, arg(metavar=own)]
+def _shown(field: StructFieldSpec) -> StructFieldSpec:
+    """Return a field with its placeholder, and with its help as paragraphs without the line breaks of the source."""
+    plain, marks = unwrapped(field.type)
+    own = placeholder_of(field.name, marks)
+    kind: Any = field.type
+    if own is not None and bool not in union_members(plain):
+        # tyro takes several values for none at least.
+        is_required = own.endswith("...") and field.default in (MISSING, MISSING_NONPROP)
+        kind = Annotated[kind, arg(metavar=own, help_behavior_hint="(required)" if is_required else None)]
+    return replace(field, type=kind, helptext=lambda: _unbroken(field.helptext))
+
+
+def _unbroken(text: str | Callable[[], str | None] | None) -> str | None:
+    text = text() if callable(text) else text
+    return None if text is None else "\n\n".join(" ".join(one.split()) for one in text.split("\n\n"))
 
 
 def _plain_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:

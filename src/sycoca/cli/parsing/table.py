@@ -106,7 +106,7 @@ def _argument(name: str, hint: Any, marks: tuple[Any, ...], value: object) -> Ar
         kinds,
         (*choices, "None") if type(None) in members else choices,
         num_values,
-        is_required and num_values is not None,
+        is_required,
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task(EvaluationTask):
-    """Captions against people's: BLEU-1 to 4, ROUGE-L, CIDEr (CIDEr-D) and METEOR, as COCO's evaluation computes them.
+    """Captions against references: BLEU-1 to 4, ROUGE-L, CIDEr (CIDEr-D) and METEOR, computed as in COCO's evaluation.
 
     BLEU, ROUGE-L and CIDEr need no Java. METEOR does, and pip install 'sycoca[captions]'; where one is missing the
     report says so. CIDEr weighs words by how rare they are in the references of this very set.
@@ -24,10 +24,10 @@ class Task(EvaluationTask):
     """Write the captions to this file in COCO's result format, [{"image_id", "caption"}]."""
 
     meteor: bool = True
-    """Compute METEOR, where Java and pycocoevalcap are installed."""
+    """Compute METEOR, if Java and pycocoevalcap are installed."""
 
     generation: GenerationConfig = field(default_factory=GenerationConfig)
-    """How captions are generated."""
+    """Decoding."""
 
     def evaluate(self, inputs: TaskInputs) -> "Report":
         """Caption the images and compare with their references."""

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task(EvaluationTask):
-    """Classification by the head of a model from sycoca finetune classification."""
+    """Classification with the head of a model that sycoca finetune classification has trained."""
 
     unlabeled: Literal["error", "skip"] = "error"
-    """What becomes of images without label, or with one the head does not know: an error, or left out and counted."""
+    """What to do with images whose label is missing or unknown to the head; skipped ones are counted."""
 
     def check_model(self, predictor: "Predictor") -> None:
         """Raise ValueError for a model without classification head."""

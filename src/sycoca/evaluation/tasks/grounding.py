@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task(EvaluationTask):
-    """Patch scores against the pixels that captions describe (built-in scenes)."""
+    """Patch scores against the pixels of the objects that the caption names (built-in scenes)."""
 
     def evaluate(self, inputs: TaskInputs) -> "Report":
         """Score the patches and compare them with the described pixels."""

@@ -15,16 +15,16 @@ class Task(EvaluationTask):
     """Linear probe: logistic regression on frozen image features. Needs pip install 'sycoca[probe]'."""
 
     train: str
-    """Training data with labels as a SPEC; --data is what the probe is measured on."""
+    """Training data with labels, as a SPEC; the probe is evaluated on --data."""
 
     validation: str | None = None
-    """Data as a SPEC that chooses the strength of regularization; None takes a fifth of every class of --train."""
+    """Data as a SPEC to choose the regularization strength on; None takes a fifth of every class of --train."""
 
     samples_per_class: int | None = None
-    """Train on so many samples of every class (few-shot), drawn by --seed; None takes all."""
+    """Few-shot: train on N random samples of every class."""
 
     seed: int = 0
-    """Draws few samples, and the part of the training data that chooses the strength."""
+    """Seed of the few-shot samples and of the validation split."""
 
     vectors: Literal["features", "embedding"] = "features"
     """features: pooled images before their projection into the joint space. embedding: after it, L2-normalized."""

@@ -16,12 +16,12 @@ class Task(EvaluationTask):
     """Image-text retrieval in both directions: recall at 1, 5 and 10, ranks."""
 
     captions_per_image: int | None = None
-    """Take the first so many captions of each image (5 is COCO's convention); None takes all."""
+    """Use the first N captions of each image (5 is COCO's convention)."""
 
     re_rank: int | None = None
-    """Report also the ranks after the top candidates of every query, so many, are re-ranked by the caption's
-    log-likelihood per token given the image, in both directions (re_ranked_...). Every candidate costs one pass through
-    the text decoder; not comparable with dual encoders."""
+    """Also re-rank the top N candidates of every query by the captioner's log-likelihood per token, and report these
+    metrics as re_ranked_... . Costs one pass through the text decoder per candidate; not comparable with dual
+    encoders."""
 
     def open_data(self, sources: OpenSources) -> None:
         """Check the options, then open the data."""

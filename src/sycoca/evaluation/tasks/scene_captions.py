@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task(EvaluationTask):
-    """Truth and detail of generated captions (built-in scenes)."""
+    """Correctness and detail of generated captions (built-in scenes)."""
 
     generation: GenerationConfig = field(default_factory=GenerationConfig)
-    """How captions are generated."""
+    """Decoding."""
 
     def open_data(self, sources: OpenSources) -> None:
         """Open the data, which must be scenes."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task(EvaluationTask):
-    """Captions against hard negatives: themselves with colors, shapes or relation exchanged (built-in scenes)."""
+    """Captions against hard negatives, as in ARO: colors, shapes or the relation swapped (built-in scenes)."""
 
     def open_data(self, sources: OpenSources) -> None:
         """Open the data, which must be scenes."""

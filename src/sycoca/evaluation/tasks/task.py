@@ -21,10 +21,10 @@ class EvaluationTask(ABC):
     """Data as a SPEC: a path, or kind:path?option=value."""
 
     limit: int | None = None
-    """Evaluate the first so many samples; None takes all."""
+    """Evaluate the first N samples only."""
 
     max_skipped_ratio: float = 0.0
-    """Largest fraction of the samples that may be left out because they cannot be used; the report counts them."""
+    """Largest fraction of unusable samples to skip; the report counts them. 0 makes the first one an error."""
 
     def open_data(self, sources: OpenSources) -> None:
         """Open all data and files that the options name. Raises ValueError where one is missing or wrong."""

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task(EvaluationTask):
-    """Zero-shot classification: top-1 and top-5 accuracy, and the mean over classes; classes are prompts."""
+    """Zero-shot classification with prompts for classes: top-1, top-5 and mean per-class accuracy."""
 
     unlabeled: Literal["error", "skip"] = "error"
-    """What becomes of images without label, or with one that is no class: an error, or left out and counted."""
+    """What to do with images whose label is missing or is none of the classes; skipped ones are counted."""
 
     prompts: ClassOptions = field(default_factory=ClassOptions)
-    """Classes and prompts; without class names the classes are the data's labels."""
+    """Classes and prompts; without --class-names the classes are the labels of the data."""
 
     def open_data(self, sources: OpenSources) -> None:
         """Read classes and templates, then open the data."""
