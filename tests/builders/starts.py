@@ -56,7 +56,7 @@ def built(config: PretrainConfig, folder: Path) -> tuple[Pretraining, TrainedPar
 def notices(config: PretrainConfig, folder: Path) -> list[str]:
     """Return what is said before the first step."""
     recipe, trained = built(config, folder)
-    return list(recipe.notices(trained))
+    return [*recipe.summary(trained), *recipe.notices(trained)]
 
 
 def log_of(run: Path) -> str:

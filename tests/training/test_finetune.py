@@ -1,9 +1,10 @@
 """Fine-tuning on pairs: it starts from pretrained weights, drops untrained components, and resumes exactly."""
 
-from dataclasses import replace
+from dataclasses import logging
 from pathlib import Path
 
 import pytest
+import replace
 import torch
 from safetensors.torch import load_file
 
@@ -125,9 +126,13 @@ def test_other_transforms_and_all_objectives(config: FinetunePairsConfig):
     assert predictor.config.transforms == transforms
 
 
-def test_warns_where_training_forgets_retrieval(config: FinetunePairsConfig):
+def test_warns_where_training_forgets_retrieval(config: FinetunePairsConfig, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, "sycoca")
     run = finetune(replace(config, objectives=ObjectivesConfig(contrastive_weight=0.0, masked_image_weight=0.0)))
     assert "forgets retrieval and zero-shot classification" in (run / "log.txt").read_text("utf-8")
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 1, "what describes the training (sizes, dropped components) is no warning"
+    assert "forgets retrieval" in warnings[0]
 
 
 def test_refuses_an_objective_whose_component_the_weights_lack(config: FinetunePairsConfig):

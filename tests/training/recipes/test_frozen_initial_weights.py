@@ -86,7 +86,7 @@ def test_loaded_tensors_learn_at_their_share_of_the_rate(make_run_config, clip: 
     assert scales["image_encoder.projection.weight"] == scales["log_logit_scale"] == 0.25
     assert scales["text_encoder.blocks.0.mlp.expand.weight"] == 0.125
     assert scales["text_encoder.positions"] == 0.0625
-    assert "learning rate of the loaded tensors: 0.25 times that of new ones" in list(recipe.notices(trained))
+    assert "learning rate of the loaded tensors: 0.25 times that of new ones" in list(recipe.summary(trained))
 
 
 def test_the_first_step_moves_loaded_tensors_by_their_ratio(make_run_config, clip: Path):

@@ -48,7 +48,7 @@ def test_parts_have_the_weights_tensors_sizes_and_words(make_run_config, weights
     assert trained.weights.masking == config.masking
     assert trained.weights.history == read_weights_config(weights).history
     assert recipe.base == str(weights)
-    said, replaced = recipe.notices(trained)
+    said, replaced = recipe.summary(trained)
     counts = {part: f"{count_of(weights, part):,}" for part in PARTS}
     assert said == (
         f"from {weights}: image encoder {counts['image_encoder']}, text encoder {counts['text_encoder']}, text decoder"
@@ -84,7 +84,7 @@ def test_an_image_encoder_alone_gets_all_else_new(make_run_config, vit: Path, tm
     assert config.image_encoder == VIT
     assert (config.text_encoder.width, config.embed_dim) == (16, 8)
     assert trained.weights.transforms == replace(recipe.config.transforms, mean=PIXELS.mean, std=PIXELS.std)
-    said = next(iter(recipe.notices(trained)))
+    said = next(iter(recipe.summary(trained)))
     assert said.startswith(f"from {vit}: image encoder 2,700; new: ")
     assert "; new: image_encoder.projection.weight 96, text encoder " in said
     assert said.endswith(", temperature")
@@ -97,7 +97,7 @@ def test_parts_without_objective_are_not_used(make_run_config, weights: Path, tm
     )
     recipe, trained = built(config, tmp_path / "run")
     assert (trained.model.text_decoder, trained.model.image_decoder) == (None, None)
-    said = next(iter(recipe.notices(trained)))
+    said = next(iter(recipe.summary(trained)))
     gone = [f"{count_of(weights, decoder):,}" for decoder in ("text_decoder", "image_decoder")]
     assert said.endswith("temperature; not used: text decoder {}, image decoder {}".format(*gone))
 

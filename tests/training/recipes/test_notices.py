@@ -58,7 +58,7 @@ def finetune_notices(config: FinetuneConfig, folder: Path) -> str:
     recipe = KINDS[config.task].recipe(replace(config, runtime=RuntimeConfig(device="cpu")))
     with Runtime(recipe.config.runtime) as runtime:
         trained = recipe.build(recipe.open_sources().train, RunFolder(folder), runtime)
-    return "\n".join(recipe.notices(trained))
+    return "\n".join([*recipe.summary(trained), *recipe.notices(trained)])
 
 
 @pytest.mark.parametrize("task", ["captioning", "vqa", "classification"])

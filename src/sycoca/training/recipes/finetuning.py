@@ -90,13 +90,17 @@ class Finetuning(Recipe[C]):
         )
         return model
 
-    def notices(self, trained: TrainedParts) -> Iterator[str]:
-        """Name the components that are dropped, and warn of a learning rate that is too high."""
-        config, model = self.config, trained.model
-        old = read_weights_config(local_weights(config.weights)).model
+    def summary(self, trained: TrainedParts) -> Iterator[str]:
+        """Name the components that are dropped."""
+        model = trained.model
+        old = read_weights_config(local_weights(self.config.weights)).model
         dropped = [title for name, title in OPTIONAL_PARTS.items() if _has(old, name) and not _has(model.config, name)]
         if dropped:
             yield f"dropped, since this training does not train it: {', '.join(dropped)}"
+
+    def notices(self, trained: TrainedParts) -> Iterator[str]:
+        """Warn of a learning rate that is too high for pretrained weights."""
+        config, model = self.config, trained.model
         if config.random_weights:
             return
         loaded = [name for name, _ in model.named_parameters() if not name.startswith(_HEAD_PREFIXES)]

@@ -123,8 +123,12 @@ class Recipe(ABC, Generic[C]):
     def commands_to_try(self) -> tuple[str, ...]:
         """Commands to try with the trained weights, whose path is written ``{weights}``."""
 
+    def summary(self, trained: TrainedParts) -> Iterator[str]:  # noqa: ARG002 (for recipes that have some)
+        """Yield what the model was loaded from and what it learns, a line each, for the log before the first step."""
+        yield from ()
+
     def notices(self, trained: TrainedParts) -> Iterator[str]:  # noqa: ARG002 (for recipes that have some)
-        """Yield messages to show before the first step."""
+        """Yield warnings to show before the first step."""
         yield from ()
 
     def prepared(self, source: SampleSource) -> SampleSource:

@@ -92,6 +92,8 @@ def dry_run(config: PretrainConfig) -> DryRunReport:
             raise ValueError("a dry run measures one process; start it without torchrun")
         logger.info(f"building tokenizer and model for {len(source):,} samples")
         trained = recipe.build(source, RunFolder(Path(scratch)), runtime)
+        for line in recipe.summary(trained):
+            logger.info(line)
         for line in recipe.notices(trained):
             logger.warning(line)
         skip_log = SkipLog(source, config.data.max_skipped_ratio)

@@ -159,6 +159,8 @@ class TrainingRun:
         )
         if self._sources.validation is None:
             logger.info("no validation; set its data with --data.validation")
+        for line in self._recipe.summary(trained):
+            logger.info(line)
         for warning in self._warnings():
             logger.warning(warning)
         if self._first_step > 0:

@@ -93,9 +93,13 @@ class ClassificationFinetuning(Finetuning[FinetuneClassificationConfig]):
             mixup_alpha=config.mixup_alpha,
         )
 
-    def notices(self, trained: TrainedParts) -> Iterator[str]:
-        """Name the number of classes and dropped components, and warn of forgetting."""
+    def summary(self, trained: TrainedParts) -> Iterator[str]:
+        """Yield the number of classes and dropped components."""
         yield f"{trained.model.config.num_classes} classes"
+        yield from super().summary(trained)
+
+    def notices(self, trained: TrainedParts) -> Iterator[str]:
+        """Warn of a learning rate that is too high, and of forgetting."""
         yield from super().notices(trained)
         yield from forgetting_notice(trained.model, AVERAGE)
 

@@ -67,7 +67,7 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
         )
 
     def notices(self, trained: TrainedParts) -> Iterator[str]:
-        """Name the components that are dropped, and warn of forgetting."""
+        """Warn of a learning rate that is too high, and of forgetting."""
         yield from super().notices(trained)
         if self.config.objectives.contrastive_weight == 0:
             yield from forgetting_notice(trained.model, KEEP_AND_AVERAGE)

@@ -127,14 +127,20 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
             lr_ratios=lr_ratios,
         )
 
+    def summary(self, trained: TrainedParts) -> Iterator[str]:
+        """Yield what was loaded from the initial weights."""
+        if self._record is None:
+            return
+        yield from start_lines(trained.model, self.config.start, self._record)
+        if self._replaced:
+            preset = self.config.preset
+            yield f"fields of preset {preset} replaced by those of the weights: {grouped(self._replaced)}"
+
     def notices(self, trained: TrainedParts) -> Iterator[str]:
-        """Yield what was loaded from weights, and warnings of forgetting."""
+        """Warn where training would spoil the initial weights."""
         if self._record is None:
             return
         config, model = self.config, trained.model
-        yield from start_lines(model, config.start, self._record)
-        if self._replaced:
-            yield f"fields of preset {config.preset} replaced by those of the weights: {grouped(self._replaced)}"
         if config.objectives.contrastive_weight == 0:
             yield from forgetting_notice(model, KEEP_AND_AVERAGE)
         yield from high_rate_notice(

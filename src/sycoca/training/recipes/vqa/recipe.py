@@ -30,7 +30,7 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
     def __init__(self, config: FinetuneVqaConfig) -> None:
         super().__init__(config)
         self._answer_list: AnswerList | None = None
-        self._notices: list[str] = []
+        self._vocabulary: str | None = None
         self._num_truncated = 0
 
     @property
@@ -77,7 +77,7 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
         if is_first:
             num_questions = sum(len(source[index].questions) for index in range(len(source)))
             num_skipped = num_questions - learnable.num_questions
-            self._notices.append(
+            self._vocabulary = (
                 f"answer vocabulary: {len(self._answer_list.answers):,}; {num_skipped:,} of {num_questions:,} training"
                 " questions have no answer in it and are skipped"
             )
@@ -112,9 +112,14 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
             batch_maker=QuestionBatches(source, loaded.tokenizer, context_length, answer_list),
         )
 
+    def summary(self, trained: TrainedParts) -> Iterator[str]:
+        """Yield the size of the answer vocabulary, the questions outside it, and dropped components."""
+        if self._vocabulary is not None:
+            yield self._vocabulary
+        yield from super().summary(trained)
+
     def notices(self, trained: TrainedParts) -> Iterator[str]:
-        """Name skipped and truncated questions and dropped components, and warn of forgetting."""
-        yield from self._notices
+        """Warn of truncated questions and of forgetting."""
         if self._num_truncated:
             context_length = trained.model.config.text_encoder.context_length
             yield (
