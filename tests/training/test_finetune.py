@@ -1,10 +1,10 @@
 """Fine-tuning on pairs: it starts from pretrained weights, drops untrained components, and resumes exactly."""
 
-from dataclasses import logging
+import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import replace
 import torch
 from safetensors.torch import load_file
 
