@@ -1,4 +1,4 @@
-"""From the words of a command line to a command: walk the tree, import one module, let it parse and run.
+"""Dispatch of a command line: walk the tree of commands, import one module, parse and run.
 
 A command's module has a dataclass ``Arguments`` whose ``run()`` does the work. Where the arguments depend on a file
 that they name, the module has three functions instead: ``parse(words, prog)`` returns the arguments, ``check(words,
@@ -21,20 +21,20 @@ HELP_WORDS = ("-h", "--help", "help")
 
 
 class Place(NamedTuple):
-    """How far the words lead into the tree."""
+    """The node of the tree that the words of a command line lead to."""
 
     path: tuple[str, ...]
     """The words that name a group or command."""
 
     node: Command | Group | None
-    """What they name; None is ``sycoca`` itself."""
+    """The named group or command; None is ``sycoca`` itself."""
 
     rest: list[str]
-    """The words behind."""
+    """The remaining words."""
 
     @property
     def prog(self) -> str:
-        """Return what stands before the rest on the command line."""
+        """Return the program and the words of the path."""
         return " ".join(("sycoca", *self.path))
 
     def help_text(self) -> str:
@@ -44,7 +44,7 @@ class Place(NamedTuple):
 
 @runtime_checkable
 class Arguments(Protocol):
-    """The arguments of a command, which are all that it takes to run it."""
+    """The parsed arguments of a command, which can be run."""
 
     def run(self) -> int:
         """Run the command, and return its exit code."""
@@ -52,7 +52,7 @@ class Arguments(Protocol):
 
 
 def find(words: Sequence[str]) -> Place:
-    """Follow the words into the tree, as far as they lead."""
+    """Return the node that the longest prefix of the words names."""
     path, node, names = (), None, NAMES
     for word in words:
         if word not in names:
@@ -63,10 +63,9 @@ def find(words: Sequence[str]) -> Place:
 
 
 def parse(words: Sequence[str]) -> Arguments:
-    """Import the command that the words name, and parse the rest.
+    """Import the command that the words name, and parse the remaining words.
 
-    Raises UsageError for words that no command understands, HelpRequested where help is asked for or where nothing
-    follows a group.
+    Raises UsageError for invalid words, HelpRequested where help is requested or a group is given without a command.
     """
     place = find(words)
     module = _module(place)
@@ -75,7 +74,7 @@ def parse(words: Sequence[str]) -> Arguments:
 
 
 def check(words: Sequence[str]) -> None:
-    """Parse the words and run nothing; files and folders that they name need not exist.
+    """Parse the words without running the command; files and folders that they name need not exist.
 
     Raises UsageError as `parse` does, and HelpRequested.
     """
@@ -89,7 +88,7 @@ def check(words: Sequence[str]) -> None:
 
 
 def run(words: Sequence[str]) -> int:
-    """Parse the words and run their command; errors are the caller's. Return the exit code."""
+    """Parse the words, run the command and return its exit code; errors are raised to the caller."""
     return parse(words).run()
 
 
@@ -99,7 +98,7 @@ def command_module(command: Command) -> ModuleType:
 
 
 def arguments_class(command: Command) -> tuple[Any, str | None]:
-    """Return the dataclass that is parsed for a command, and what help says if not its docstring."""
+    """Return the dataclass that is parsed for a command, and its help text where that is not the docstring."""
     module = command_module(command)
     return (module.Arguments, None) if command.task is None else module.described_arguments(command.task)
 
@@ -121,7 +120,7 @@ def _module(place: Place) -> ModuleType:
 
 
 def _parsed(place: Place) -> Arguments:
-    # Only now, since it imports tyro: what is above answers without.
+    # Imported here, since it imports tyro, which help and errors above do not need.
     from sycoca.cli.parsing.parse import parse_arguments
 
     assert isinstance(place.node, Command)

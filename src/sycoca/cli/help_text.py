@@ -1,4 +1,4 @@
-"""Help of ``sycoca`` and of its groups, which needs no module of a command; and how help is laid out."""
+"""Help texts of ``sycoca`` and of its groups, without importing any command, and their layout."""
 
 import textwrap
 from collections.abc import Mapping
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from sycoca.cli.tree import TREE, Command, Group
 
 WIDTH = 80
-"""Columns of help."""
+"""Width of help texts in columns."""
 
 COMMON_OPTIONS = {
     "--verbose": "show messages meant for debugging, too",
     "--quiet": "show warnings and errors only, and no progress bars",
     "--debug": "show the traceback of an error",
 }
-"""What every command takes, anywhere on its line."""
+"""Options of every command, anywhere on its line."""
 
 
 def help_text() -> str:
@@ -42,7 +42,7 @@ def group_help_text(name: str, group: Group) -> str:
 
 
 def rows(texts: Mapping[str, str], width: int | None = None) -> str:
-    """Return names with their texts beside them, which are folded where they are too long."""
+    """Return names with their texts beside them; long texts are wrapped."""
     width = max(map(len, texts)) if width is None else width
     return "\n".join(folded(f"  {name:<{width}}  {text}", hanging=width + 4) for name, text in texts.items())
 

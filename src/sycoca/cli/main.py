@@ -1,4 +1,4 @@
-"""The program ``sycoca``: an error becomes one line and an exit code. Imports nothing slow: help is there at once."""
+"""The program ``sycoca``: errors become one line and an exit code. Imports nothing slow, so that help appears fast."""
 
 import logging
 import os
@@ -36,14 +36,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{prog}: {_one_line(error)}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # Whoever read our output (head, a pager) has seen enough; what is left must not fail at exit.
+        # The reader of stdout (head, a pager) has closed it; flushing the rest must not fail at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        # The outermost place: one line for people, all of it with --debug.
+        # Last resort for all errors: one line, with the traceback under --debug.
         if line.is_debugging:
             raise
         print(f"{prog}: {_one_line(error)}", file=sys.stderr)
@@ -78,7 +78,7 @@ def _run_command(line: _Line) -> int:
 
 
 def _limit_spinning() -> str:
-    """Let OpenMP threads sleep sooner where the user has not said when, and return what was done."""
+    """Let OpenMP threads sleep sooner unless the user has set it, and return a message about it."""
     for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
         if name in os.environ:
             return f"{name}={os.environ[name]} is set: OpenMP threads wait as it says"
@@ -90,8 +90,8 @@ def _limit_spinning() -> str:
 
 def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
-    # Errors that we raise speak for themselves; of any other kind the name is part of the message.
+    # Our own errors have clear messages; for others the name of the class is added.
     ours = isinstance(error, UsageError | ValueError | OSError | FloatingPointError | MemoryError)
     line = text if text and ours else f"{type(error).__name__}: {text}"
-    # A compiler's output, say, has megabytes.
+    # Some messages, such as a compiler's output, have megabytes.
     return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]} ... (all of it with --debug)"

@@ -1,4 +1,4 @@
-"""The tree of commands: names, what each does, and its module. Only data, so that help is there at once."""
+"""The tree of commands: names, what each does, and its module. Only data, so that help appears fast."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -7,12 +7,12 @@ from sycoca.evaluation.tasks.registry import TASKS
 
 
 class Command(NamedTuple):
-    """A command: what help says of it, and its module below ``sycoca.cli`` (see `sycoca.cli.command_line`)."""
+    """A command: its summary, and its module below ``sycoca.cli`` (see `sycoca.cli.command_line`)."""
 
     summary: str
     module: str
     task: str | None = None
-    """What the module is asked about, where it serves several commands."""
+    """The task, where the module serves several commands."""
 
 
 class Group(NamedTuple):
@@ -53,7 +53,7 @@ DATA = Group(
     {
         "check": Command("find broken files, bad captions and duplicate images", "data.check"),
         "stats": Command("count captions, words, tokens, labels, questions, pixels", "data.stats"),
-        "filter": Command("keep the captions that match their image, as a model scores them", "data.filter"),
+        "filter": Command("keep the captions that match their image, by a model's scores", "data.filter"),
         "write-scenes": Command("write the built-in scenes as image files with captions", "data.write_scenes"),
     },
 )
@@ -71,7 +71,7 @@ TREE: Mapping[str, Mapping[str, Command | Group]] = {
         "classify": Command("classify images, zero-shot or with a fine-tuned head", "use.classify"),
         "ask": Command("answer questions about images", "use.ask"),
         "embed": Command("write image and text embeddings to a file", "use.embed"),
-        "explain": Command("draw which patches match which word, and reconstructions", "use.explain"),
+        "explain": Command("draw the similarity of patches and words, and reconstructions", "use.explain"),
     },
     "measure": {
         "evaluate": EVALUATE,
@@ -90,10 +90,10 @@ TREE: Mapping[str, Mapping[str, Command | Group]] = {
         "completion": Command("print a completion script for bash, zsh or fish", "completion.command"),
     },
 }
-"""Headings of ``sycoca --help``, and what stands below each."""
+"""Headings of ``sycoca --help``, with their commands."""
 
 NAMES: Mapping[str, Command | Group] = {name: node for nodes in TREE.values() for name, node in nodes.items()}
-"""What may follow ``sycoca``."""
+"""The words that may follow ``sycoca``."""
 
 
 def commands() -> Iterator[tuple[tuple[str, ...], Command]]:

@@ -1,1 +1,1 @@
-"""``sycoca completion``: one table of what can be completed where, and one file per shell."""
+"""``sycoca completion``: a table of all completions, and one file per shell."""

@@ -18,7 +18,7 @@ class Arguments:
     """
 
     shell: Positional[Annotated[Literal["bash", "zsh", "fish"], arg(metavar="{bash,zsh,fish}")]]
-    """The shell that reads the script."""
+    """The shell that the script is for."""
 
     def run(self) -> int:
         """Print the script."""

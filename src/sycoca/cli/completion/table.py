@@ -1,4 +1,4 @@
-"""What can be completed behind which words, read off the tree and the arguments of its commands."""
+"""The completions after each command, from the tree and the arguments of its commands."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,25 +11,25 @@ from sycoca.cli.tree import NAMES, Command, Group
 
 
 class Node(NamedTuple):
-    """A place in the tree."""
+    """A node of the tree of commands."""
 
     path: tuple[str, ...]
     """The words that lead here, without ``sycoca``."""
 
     words: dict[str, str]
-    """What may come next, with a summary: commands, or the choices of a command's first argument."""
+    """Possible next words with summaries: commands, or the choices of a command's first argument."""
 
     flags: tuple[Argument, ...]
     """The flags that may follow."""
 
     @property
     def name(self) -> str:
-        """Return the words as one, as the scripts compare them."""
+        """Return the words joined by spaces, as the scripts compare them."""
         return " ".join(self.path)
 
 
 def nodes() -> list[Node]:
-    """Return every place in the tree, from ``sycoca`` itself downwards."""
+    """Return all nodes of the tree, from ``sycoca`` itself downwards."""
     return list(_nodes())
 
 

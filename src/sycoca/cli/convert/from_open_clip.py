@@ -29,11 +29,11 @@ class Arguments:
     """The model's tokenizer.json, if its vocabulary is not CLIP's."""
 
     quick_gelu: bool = False
-    """The model uses QuickGELU, as OpenAI's and those named -quickgelu do; a JSON config says so by itself."""
+    """The model uses QuickGELU, as OpenAI's and those named -quickgelu do; a JSON config states it itself."""
 
     cls_position: ClsPosition = "last"
     """Position of CoCa's text [CLS] token: the last of the context, as for captions that open_clip's tokenizer has
-    padded; or right behind the caption, as for unpadded ones."""
+    padded; or directly after the caption, as for unpadded ones."""
 
     def run(self) -> int:
         """Convert, and print a summary."""

@@ -13,7 +13,7 @@ class Arguments:
     """Convert a weights folder to a checkpoint of open_clip with its JSON config."""
 
     weights: Positional[str]
-    """A weights folder, or hf:owner/name[@revision] at the Hugging Face Hub."""
+    """A weights folder, or hf:owner/name[@revision] on the Hugging Face Hub."""
 
     out: Path
     """A .safetensors or .pt file, beside which the config is written as .json; or a folder, which open_clip loads as

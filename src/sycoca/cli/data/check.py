@@ -1,4 +1,4 @@
-"""``sycoca data check``: find what is wrong with data sets, within each and across them."""
+"""``sycoca data check``: find broken files, bad captions and duplicates within and across data sets."""
 
 import json
 import logging

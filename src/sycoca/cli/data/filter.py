@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Keep the captions that match their image, as a model scores them.
+    """Keep the captions that match their image, by the scores of a model.
 
     Without a minimum nothing is filtered: the distribution of the scores shows which minimum to choose.
     """
@@ -24,7 +24,7 @@ class Arguments:
     """The data, as a SPEC; its images must be files."""
 
     weights: str
-    """Weights of the model that scores: a folder, or hf:owner/name[@revision] on the Hugging Face Hub."""
+    """Weights of the scoring model: a folder, or hf:owner/name[@revision] on the Hugging Face Hub."""
 
     min_similarity: float | None = None
     """Minimum cosine similarity of image and caption, between -1 and 1."""

@@ -1,4 +1,4 @@
-"""What ``sycoca data check`` and ``sycoca data stats`` have in common: images looked at once, tokens counted."""
+"""Shared by ``sycoca data check`` and ``sycoca data stats``: inspection of images, counting of tokens."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,13 +15,13 @@ from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.progress_bar import tracked
 
 NumImages = Literal["all"] | int
-"""How many images to open, spread evenly."""
+"""Number of images to open, evenly spread."""
 
 
 def findings_about(
     source: SampleSource, num_images: NumImages, index: ImageIndex, console: Console
 ) -> tuple[list[int], list[Finding]]:
-    """Look at images of a source and show how far it is; returns which, and what was found."""
+    """Inspect images of a source with a progress bar; return their indices and the findings."""
     if num_images != "all" and num_images < 0:
         raise ValueError(f"the number of images to open must be at least 0, got {num_images}")
     places = evenly_spread(len(source), len(source) if num_images == "all" else num_images)
@@ -30,7 +30,7 @@ def findings_about(
 
 
 def open_index(path: Path | None, *, is_off: bool, console: Console) -> ImageIndex:
-    """Open the index of images that the options name."""
+    """Open the cache of image facts that the options name."""
     where = None if is_off else default_index_path() if path is None else path
     return ImageIndex(where, lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True))
 
@@ -40,5 +40,5 @@ def counting_tokenizer(sources: Sequence[SampleSource], path: Path | None, vocab
     if path is not None:
         return Tokenizer.load(path)
     captions = [caption for source in sources for caption in all_captions(source)]
-    # Where there are only questions or labels there is nothing to count, and any tokenizer will do.
+    # With questions or labels only there are no captions to count, so any tokenizer will do.
     return Tokenizer.train(captions or [""], TokenizerConfig(vocab_size=vocab_size))

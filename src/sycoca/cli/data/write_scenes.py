@@ -40,7 +40,7 @@ class Arguments:
     """Print JSON instead of text."""
 
     def run(self) -> int:
-        """Write the scenes, and print where they are."""
+        """Write the scenes and print their path."""
         source = ScenesSource(level=self.level, count=self.count, seed=self.seed, split=self.split, size=self.size)
         samples = (source[i] for i in range(len(source)))
         console = stderr_console()

@@ -18,14 +18,14 @@ T = TypeVar("T", bound=EvaluationTask)
 
 
 def described_arguments(task: str) -> tuple[Any, str]:
-    """Return what is parsed for a task of `TASKS`, and the task's description."""
+    """Return the dataclass to parse for a task of `TASKS`, and the task's description."""
     kind = task_class(task)
     return EvaluationArguments[kind], inspect.getdoc(kind) or ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationArguments(ReportArguments, Generic[T]):
-    """A task with the model that it measures."""
+    """The arguments of an evaluation: model and task."""
 
     weights: Positional[str]
     """A weights folder, or hf:owner/name[@revision] on the Hugging Face Hub."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments(BenchmarkSettings):
-    """What is measured, and where the figures go."""
+    """The settings of a benchmark, and its output."""
 
     out: Annotated[Path | None, arg(metavar="FILE.json")] = None
     """Write the figures to this JSON file."""
@@ -33,7 +33,7 @@ class Arguments(BenchmarkSettings):
     def run(self) -> int:
         """Measure; the figures go to stdout, progress to stderr."""
         _make_room(self.out)
-        # Only now, since this imports torch: help and mistakes answer at once.
+        # Imported here, since it imports torch: help and usage errors appear fast.
         from sycoca.cli.shared.logs import stderr_console
         from sycoca.experiments.benchmark.benchmark import benchmark
 
@@ -59,7 +59,7 @@ Arguments.__doc__ = _description()
 
 
 def _make_room(out: Path | None) -> None:
-    """Raise UsageError where the figures could not be written, before minutes are spent on them."""
+    """Raise UsageError where the figures cannot be written, before the benchmark runs for minutes."""
     if out is None:
         return
     if out.is_dir():

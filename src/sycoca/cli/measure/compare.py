@@ -66,7 +66,7 @@ def _print_tables(comparison: "Comparison", console: "Console") -> None:
 
 
 def _short_names(paths: tuple[Path, ...]) -> list[str]:
-    """Return what tells paths apart: names of files, or as many folders before them as it takes.
+    """Return distinct labels of paths: file names, with as many parent folders as needed.
 
     Raises ValueError where a file is named twice.
     """

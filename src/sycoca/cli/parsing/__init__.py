@@ -1,1 +1,1 @@
-"""Words to arguments: placeholders, the table of a command's arguments, tyro, and errors of one line."""
+"""Parsing of arguments with tyro: placeholders, a table of a command's arguments, errors of one line."""

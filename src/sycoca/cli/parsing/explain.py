@@ -1,4 +1,4 @@
-"""Why a command line was refused, as one line: tyro decides what is wrong usage, and this says it in our words."""
+"""Usage errors as one line: tyro detects them, this module explains them."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ def usage(arguments: Sequence[Argument], prog: str) -> str:
 
 
 def why_refused(arguments: Sequence[Argument], words: Sequence[str], prog: str) -> str | None:
-    """Return what is wrong with the words; None where nothing is found."""
+    """Return the usage error in the words; None where none is found."""
     flags = {argument.name: argument for argument in arguments if not argument.is_positional}
     positional = [argument for argument in arguments if argument.is_positional]
     given, seen, rest = [], set(), list(words)
@@ -61,7 +61,7 @@ def _opposite(name: str) -> str:
 
 def _unknown(flag: str, known: list[str]) -> str:
     meant = did_you_mean(flag, known)
-    # A list of a hundred flags is no help.
+    # A list of a hundred flags would not help.
     return f"there is no {flag}{meant if 'mean' in meant else '; --help shows all flags'}"
 
 

@@ -1,4 +1,4 @@
-"""Parse a command's words with tyro; help gets our usage line, and a mistake becomes one line."""
+"""Parsing of a command's arguments with tyro; help gets our usage line, errors become one line."""
 
 import contextlib
 import inspect
@@ -24,20 +24,20 @@ _COMMON = "--verbose, --quiet and --debug go with every command: see sycoca --he
 def parse_arguments(
     kind: Any, words: Sequence[str], prog: str, *, default: object = None, description: str | None = None
 ) -> Any:
-    """Return an instance of a dataclass with what the words say.
+    """Return an instance of a dataclass with the values from the words.
 
     Args:
         kind: the dataclass, perhaps a generic one with its parameters; docstrings of class and fields are the help.
-        words: what stands behind ``prog`` on the command line.
-        prog: the words that led here.
+        words: the words after ``prog`` on the command line.
+        prog: the program with the words of the command.
         default: a config; flags then carry the names of its sections: --training.steps.
-        description: what help says instead of the class's docstring.
+        description: the help text instead of the class's docstring.
 
     Raises UsageError with one line for what cannot be parsed or has a value that the class refuses, HelpRequested
     for --help.
     """
     is_help = bool(_HELP_FLAGS & set(words))
-    # Help shows the way in which a switch differs from its default; both ways are understood.
+    # Help shows only the spelling of a switch that changes its default; both spellings are accepted.
     markers = [tyro.conf.FlagCreatePairsOff] if is_help else []
     markers += [tyro.conf.OmitArgPrefixes if default is None else tyro.conf.AvoidSubcommands]
     defaults: dict[str, Any] = {} if default is None else {"default": default}
@@ -77,7 +77,7 @@ def _check_several(parsed: Any, table: Sequence[Argument], prog: str) -> None:
 
 
 class _Printed(io.StringIO):
-    """What tyro prints, with colors where they will be seen."""
+    """A stream that captures tyro's output, with colors if stdout is a terminal."""
 
     def isatty(self) -> bool:
         return sys.__stdout__ is not None and sys.__stdout__.isatty()
@@ -93,12 +93,12 @@ def _help_text(printed: str, about: str, table: Sequence[Argument], prog: str) -
 
 
 def _paragraph(text: str) -> str:
-    """Fold a paragraph of a docstring; one with indented lines is a table, and stays as it is."""
+    """Return a paragraph of a docstring, wrapped; one with indented lines is a table, and is not changed."""
     return text if "\n " in text else folded(" ".join(text.replace("``", "").split()))
 
 
 def _refusal(stopped: SystemExit) -> str | None:
-    """Return what a class said of the values that it was given."""
+    """Return the error message of a class about its values."""
     cause: BaseException | None = stopped
     while cause is not None:
         if isinstance(cause, ValueError):

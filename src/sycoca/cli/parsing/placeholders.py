@@ -1,4 +1,4 @@
-"""What stands for a value in usage lines and help: ``WEIGHTS``, ``SPEC``, ``N``, and never the name of a type.
+"""Placeholders of values in usage lines and help: ``WEIGHTS``, ``SPEC``, ``N``, never the name of a type.
 
 In order of precedence: what the argument says itself (``tyro.conf.arg(metavar=...)``), what arguments and config fields
 of that name have everywhere, what its type has.
@@ -57,7 +57,7 @@ def placeholder_of(name: str, marks: tuple[Any, ...]) -> str | None:
 
 
 def unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    """Return a type without ``Annotated``, and what it was annotated with."""
+    """Return a type without ``Annotated``, and its annotations."""
     marks: tuple[Any, ...] = ()
     while get_origin(hint) is Annotated:
         hint, marks = hint.__origin__, marks + hint.__metadata__
@@ -95,7 +95,7 @@ class _StructRule:
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
-        """Let tyro ask its other rules."""
+        """Disable this rule within the context, so that tyro applies its other rules."""
         self._is_asking = True
         try:
             yield

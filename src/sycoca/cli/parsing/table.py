@@ -1,4 +1,4 @@
-"""The arguments of a command as a table, read off the types that tyro parses: for usage, errors and completion."""
+"""The arguments of a command as a table, from the types that tyro parses: for usage, errors and completion."""
 
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -20,10 +20,10 @@ class Argument(NamedTuple):
     """The flag, such as "--num-beams"; a positional argument's name without dashes."""
 
     placeholder: str
-    """What stands for its value in usage lines; "" for a switch."""
+    """Placeholder of its value in usage lines; "" for a switch."""
 
     kinds: tuple[type, ...] = ()
-    """Types that a value may be read as, beside the choices."""
+    """Types of its values, beside the choices."""
 
     choices: tuple[str, ...] = ()
     """Values that are allowed beside those of the kinds."""
@@ -35,16 +35,16 @@ class Argument(NamedTuple):
 
     @property
     def is_positional(self) -> bool:
-        """Return whether its position says what it is."""
+        """Return whether it is a positional argument."""
         return not self.name.startswith("-")
 
     @property
     def invocation(self) -> str:
-        """Return it as it stands in a usage line."""
+        """Return its form in a usage line."""
         return self.placeholder if self.is_positional else f"{self.name} {self.placeholder}".rstrip()
 
     def accepts(self, word: str) -> bool:
-        """Return whether a value can be read from this word."""
+        """Return whether a word is a valid value."""
         return word in self.choices or any(_is_readable(word, kind) for kind in self.kinds)
 
 
@@ -59,7 +59,7 @@ def arguments_of(kind: Any, default: Any = None, *, prefix: str | None = None) -
     Args:
         kind: the dataclass.
         default: an instance of it, whose values are the defaults instead of the class's own.
-        prefix: what stands before the names of flags; None leaves nested names without one, too.
+        prefix: prefix of the flags' names; with None nested names have none either.
     """
     return list(_arguments_of(kind, default, prefix))
 
@@ -83,7 +83,7 @@ def _arguments_of(kind: Any, default: Any, prefix: str | None) -> Iterator[Argum
 
 
 def _hints(kind: Any) -> tuple[dict[str, Any], dict[Any, Any]]:
-    """Return the types of the fields, and what stands for the parameters of a generic class."""
+    """Return the types of the fields, with the parameters of a generic class filled in."""
     origin = get_origin(kind) or kind
     parameters = dict(zip(getattr(origin, "__parameters__", ()), get_args(kind), strict=True))
     return get_type_hints(origin, include_extras=True), parameters
@@ -111,7 +111,7 @@ def _argument(name: str, hint: Any, marks: tuple[Any, ...], value: object) -> Ar
 
 
 def _members(hint: Any) -> tuple[tuple[Any, ...], int | None]:
-    """Return what a value, or each of several, may be, and how many words it takes."""
+    """Return the types and choices of a value, and its number of words."""
     if get_origin(hint) is tuple:
         items = get_args(hint)
         return union_members(items[0]), None if items[-1] is Ellipsis else len(items)

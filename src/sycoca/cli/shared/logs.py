@@ -1,4 +1,4 @@
-"""The library's messages on the command line: what the logger ``sycoca`` and its children say goes to stderr."""
+"""Logging on the command line: messages of the logger ``sycoca`` and its children go to stderr."""
 
 import logging
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 def stderr_console() -> "Console":
-    """Return the console of progress bars, which shows nothing while only warnings are logged (--quiet)."""
+    """Return the console of progress bars, which is silent with --quiet."""
     return _console(is_quiet=logging.getLogger("sycoca").level >= logging.WARNING)
 
 
 @cache
 def _console(*, is_quiet: bool) -> "Console":
-    """Return the one console of bars and messages: a line from another one would tear a live bar."""
+    """Return the single console of progress bars and messages, so that messages do not break a live bar."""
     from rich.console import Console
 
     return Console(stderr=True, quiet=is_quiet)

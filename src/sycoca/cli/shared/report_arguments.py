@@ -1,4 +1,4 @@
-"""The options of every command that ends with a report."""
+"""Options of every command that writes a report."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportArguments(ABC):
-    """Where a report goes."""
+    """The output of a report."""
 
     out: Annotated[Path | None, arg(metavar="FILE.json")] = None
     """Write the report to this JSON file, with the results of every item (for sycoca compare)."""
@@ -34,7 +34,7 @@ class ReportArguments(ABC):
         """Compute the report."""
 
     def show(self, report: "Report") -> None:
-        """Save or print a report; stdout has the report and nothing else."""
+        """Save or print a report; nothing else is printed on stdout."""
         if self.out is not None:
             report.save(self.out)
             logger.info(f"report in {self.out}")

@@ -1,4 +1,4 @@
-"""What a command has found: a file, JSON, or a table on stdout, which has that and nothing else."""
+"""Output of a command's result: a file, JSON or a table on stdout, with nothing else."""
 
 import logging
 from collections.abc import Callable
@@ -13,17 +13,17 @@ logger = logging.getLogger(__name__)
 
 @runtime_checkable
 class Result(Protocol):
-    """Something that a command ends with."""
+    """The result of a command."""
 
     def to_json(self) -> str:
-        """Return it for machines."""
+        """Return the result as JSON."""
         ...
 
 
 def show(
     result: Result, noun: str, *, out: Path | None, as_json: bool, print_table: "Callable[[Console], object]"
 ) -> None:
-    """Save it where ``out`` says so; print it as JSON where that is asked for, as a table where neither is."""
+    """Save the result to ``out`` if given; print it as JSON if ``as_json``, or as a table without both."""
     from rich.console import Console
 
     from sycoca.plain_data import write_text

@@ -1,12 +1,12 @@
-"""Wrong usage and requests for help, told apart from errors of a right usage."""
+"""Exceptions for usage errors and requests for help, distinct from errors at run time."""
 
 
 class UsageError(Exception):
-    """A command line that its command does not understand; exit code 2."""
+    """An invalid command line; exit code 2."""
 
 
 class HelpRequested(Exception):
-    """A command line that ends with help: because it asks for it, or because nothing follows a group."""
+    """Help was requested, or a group was given without a command."""
 
     def __init__(self, text: str, *, is_usage_error: bool = False) -> None:
         super().__init__(text)

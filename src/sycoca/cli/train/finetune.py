@@ -1,4 +1,4 @@
-"""``sycoca finetune``: flags override the config file, and that the defaults of the task."""
+"""``sycoca finetune``: flags override the config file, which overrides the defaults of the task."""
 
 import inspect
 from dataclasses import replace
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sycoca.training.recipes.finetune_config import FinetuneConfig
 
 _NOT_GIVEN = "not given"
-"""Stands for --data.train until flags or file name it."""
+"""Placeholder of --data.train until flags or file set it."""
 
 
 _OPTIONS = {
@@ -31,14 +31,14 @@ _OPTIONS = {
 
 
 class Arguments(NamedTuple):
-    """What is asked for: a complete config, and whether its run is resumed."""
+    """The parsed arguments: a complete config, and whether its run is resumed."""
 
     config: "FinetuneConfig"
     is_resuming: bool
 
     def run(self) -> int:
         """Fine-tune or resume; the run folder goes to stdout, everything else to stderr."""
-        # Only now, since this imports torch: help and mistakes answer at once.
+        # Imported here, since it imports torch: help and usage errors appear fast.
         from sycoca.training.finetune import finetune, resume_finetuning
 
         train = resume_finetuning if self.is_resuming else finetune
@@ -56,7 +56,7 @@ class _Request(NamedTuple):
 
     @property
     def is_help(self) -> bool:
-        """Return whether help is asked for, which needs no weights."""
+        """Return whether help is requested, which needs no weights."""
         return bool({"-h", "--help"} & set(self.flags))
 
 
@@ -88,7 +88,7 @@ def table() -> "list[Argument]":
 
 
 def help_text() -> str:
-    """Return what is shown without a task."""
+    """Return the help text without a task."""
     tasks = rows({name: _first_sentence(name) for name in PRESETS})
     return (
         f"{_USAGE}\n"
@@ -140,7 +140,7 @@ def _refusal(task: str, request: _Request, prog: str) -> UsageError | None:
 
 
 def _new_config(request: _Request, prog: str) -> "FinetuneConfig":
-    """Return defaults, file and flags together; a name or key that does not exist is wrong usage."""
+    """Return the config from defaults, file and flags; unknown names and keys are usage errors."""
     try:
         config = finetune_preset(request.task, request.weights, _NOT_GIVEN)
         if not (is_at_hub(request.weights) and request.is_help):
@@ -171,7 +171,7 @@ def _with_some_transforms(config: "FinetuneConfig") -> "FinetuneConfig":
 def _with_own_transforms(config: "FinetuneConfig") -> "FinetuneConfig":
     """Name the transforms that the weights were trained with, so that a flag can change one of their fields."""
     weights = local_weights(config.weights)
-    if not (weights / CONFIG_NAME).is_file():  # no such folder, as --help may name it; training says so
+    if not (weights / CONFIG_NAME).is_file():  # a missing folder, which --help allows; training reports it
         return _with_some_transforms(config)
     return replace(config, transforms=read_weights_config(weights).transforms)
 

@@ -1,4 +1,4 @@
-"""``sycoca pretrain``: flags override the config file, and that the preset."""
+"""``sycoca pretrain``: flags override the config file, which overrides the preset."""
 
 import inspect
 from dataclasses import replace
@@ -27,7 +27,7 @@ _OPTIONS = {
 
 
 class Arguments(NamedTuple):
-    """What is asked for: a complete config, and what becomes of it."""
+    """The parsed arguments: a complete config, and whether to train, resume or estimate."""
 
     config: PretrainConfig
     is_resuming: bool
@@ -35,7 +35,7 @@ class Arguments(NamedTuple):
 
     def run(self) -> int:
         """Pretrain, resume or estimate; the run folder goes to stdout, everything else to stderr."""
-        # Only now, since this imports torch: help and mistakes answer at once.
+        # Imported here, since it imports torch: help and usage errors appear fast.
         from sycoca.training.pretrain import pretrain, resume_pretraining
 
         config = self.config
@@ -85,7 +85,7 @@ def table() -> "list[Argument]":
 
 
 def help_text() -> str:
-    """Return what is shown without a preset."""
+    """Return the help text without a preset."""
     presets = rows({name: _first_sentence(name) for name in PRESETS})
     return (
         "usage: sycoca pretrain PRESET --data.train SPEC [--flag VALUE ...]\n"
@@ -102,7 +102,7 @@ def help_text() -> str:
 
 
 def _prog(request: _Request, prog: str) -> str:
-    """Return the words that said which config it is, for the usage line."""
+    """Return the program with the words that select the config, for the usage line."""
     return f"{prog} {request.preset or ('--resume RUN' if request.resume else '--config FILE.yaml')}"
 
 
@@ -128,7 +128,7 @@ def _request(words: list[str]) -> _Request:
 
 
 def _base_config(request: _Request) -> PretrainConfig:
-    """Return preset and file together; a name or key that does not exist is wrong usage."""
+    """Return the config from preset and file; unknown names and keys are usage errors."""
     try:
         if request.resume is not None:
             folder = RunFolder(request.resume)
@@ -146,7 +146,7 @@ def _base_config(request: _Request) -> PretrainConfig:
 
 
 def _without_foreign_validation(preset: PretrainConfig, plain: Any, flags: list[str]) -> PretrainConfig:
-    """Return the preset without its validation data where other training data is named alone: they belong together."""
+    """Return the preset without its validation data where only the training data is replaced: they belong together."""
     section = plain.get("data") if isinstance(plain, dict) else None
     given = {f"--data.{name}" for name in section} if isinstance(section, dict) else set()
     given |= {flag.partition("=")[0] for flag in flags}

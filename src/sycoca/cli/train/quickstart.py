@@ -37,7 +37,7 @@ class Arguments:
 
     def run(self) -> int:
         """Run the quickstart; the figures go to stdout, progress to stderr."""
-        # Only now, since this imports torch: help answers at once.
+        # Imported here, since it imports torch: help appears fast.
         from sycoca.cli.shared.logs import stderr_console
         from sycoca.experiments.quickstart.quickstart import next_commands, quickstart, remove_run
         from sycoca.training.engine.interruption import TrainingInterrupted

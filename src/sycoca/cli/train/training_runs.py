@@ -1,4 +1,4 @@
-"""What ``sycoca pretrain`` and ``sycoca finetune`` share: options, config file, flags of the config, end of a run."""
+"""Shared by ``sycoca pretrain`` and ``sycoca finetune``: options, config file, flags of the config, end of a run."""
 
 import argparse
 import sys
@@ -36,7 +36,7 @@ def run_to_its_end(train: "Callable[[Console], Path]", prog: str) -> int:
 
 
 def config_file(path: Path) -> object:
-    """Return what a file holds that --config names."""
+    """Return the contents of the file of --config."""
     if not path.is_file():
         raise UsageError(f"--config {path} is not a file")
     return read_yaml(path)
@@ -50,7 +50,7 @@ def with_flags(config: C, flags: list[str], prog: str, description: str | None =
 
 
 def split_options(words: list[str], *, with_dry_run: bool = False) -> tuple[argparse.Namespace, list[str]]:
-    """Take the options beside a config's own fields off the words, and return the words that are left, too."""
+    """Parse the options beside a config's fields; return them and the remaining words."""
     parser = _OneLineParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config", type=Path)
     parser.add_argument("--resume", type=Path)
@@ -61,7 +61,7 @@ def split_options(words: list[str], *, with_dry_run: bool = False) -> tuple[argp
 
 class _OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Raise UsageError in place of a page of usage."""
+        """Raise UsageError instead of printing a page of usage."""
         raise UsageError(message.removeprefix("argument "))
 
 

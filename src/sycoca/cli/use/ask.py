@@ -97,7 +97,7 @@ def _answer_all(options: Arguments, out: Path) -> None:
     from sycoca.evaluation.vqa import answer_questions
 
     source = open_source(options.image)
-    SkipLog(source, 0.0)  # what cannot be used is an error: every question needs an answer
+    SkipLog(source, 0.0)  # unusable samples are errors: every question needs an answer
     asked = keyed_questions(source, len(source))
     answers = answer_questions(
         options.model.load(options.weights),

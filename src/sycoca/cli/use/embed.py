@@ -26,7 +26,7 @@ _EMBEDDED: Mapping[Embedded, tuple[str, ...]] = {
     "images": ("images",),
     "texts": ("texts",),
 }
-"""The arrays that are written."""
+"""The arrays to write."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Draw which patches match a caption and each of its words, which of them attentive masking would mask, and their
-    reconstruction.
-    """
+    """Draw the similarity of patches to a caption and each of its words, attentive masks, and the reconstruction."""
 
     weights: Positional[str]
     """A weights folder, or hf:owner/name[@revision] on the Hugging Face Hub."""
@@ -28,13 +26,13 @@ class Arguments:
     """The caption, as one argument: "a red circle"."""
 
     out: Annotated[Path, arg(metavar="FILE.png")]
-    """The picture to write: .png, .pdf or .svg."""
+    """The figure to write: .png, .pdf or .svg."""
 
     model: ModelOptions = field(default_factory=ModelOptions)
     """Device and precision."""
 
     def run(self) -> int:
-        """Draw the picture; its name goes to stdout."""
+        """Draw the figure and print its path on stdout."""
         from sycoca.reports.explain_picture import check_picture_name, save_explanation
 
         check_picture_name(self.out)

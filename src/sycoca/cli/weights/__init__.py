@@ -1,1 +1,1 @@
-"""Commands that turn weights into other weights or formats."""
+"""Commands that average, export and publish weights."""

@@ -28,7 +28,7 @@ class Arguments:
 
     def run(self) -> int:
         """Average; the folder goes to stdout."""
-        # Only now, since these import torch: help and mistakes answer at once.
+        # Imported here, since they import torch: help and usage errors appear fast.
         from sycoca.weights.average import average_weights
         from sycoca.weights.folder import save_weights
         from sycoca.weights.provenance import Provenance

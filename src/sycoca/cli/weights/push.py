@@ -26,7 +26,7 @@ class Arguments:
     """The commit message."""
 
     def run(self) -> int:
-        """Publish; the commit's address goes to stdout."""
+        """Publish, and print the commit's URL on stdout."""
         from sycoca.weights.hub import local_weights
         from sycoca.weights.publishing import push_to_hub
 
