@@ -1,4 +1,4 @@
-"""Golden weights: very small models of every released format, and what they must go on saying."""
+"""Golden weights: very small models of every released format, and their expected outputs."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -29,11 +29,11 @@ CAPTIONS = ("a red circle left of a blue square", "two dogs on a beach", "nothin
 QUESTION = "what color is the square?"
 
 Expected = dict[str, list]
-"""By name what a model says: nested lists of numbers or texts."""
+"""Outputs of a model by name: nested lists of numbers or texts."""
 
 
 def golden_predictors() -> dict[str, Predictor]:
-    """Return small models with all parts by whose form they have: the paper, small presets, open_clip, OpenAI."""
+    """Return small models with all components, by source of the architecture: paper, presets, open_clip, OpenAI."""
     tokenizer = Tokenizer.train([*CAPTIONS, QUESTION] * 2, TokenizerConfig(vocab_size=290))
     paper = _config(tokenizer.vocab_size)
     image_encoder = paper.model.image_encoder

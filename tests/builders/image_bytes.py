@@ -16,7 +16,7 @@ def encoded(image: Image.Image, kind: str, **options: object) -> io.BytesIO:
 def png(
     color_type: int, depth: int, rows: list[bytes], *chunks: tuple[bytes, bytes], size: tuple[int, int]
 ) -> io.BytesIO:
-    """Write a PNG file by hand: PIL cannot save all that others can."""
+    """Write a PNG file by hand, since PIL cannot save all variants."""
     parts = [(b"IHDR", struct.pack(">IIBBBBB", *size, depth, color_type, 0, 0, 0)), *chunks]
     parts += [(b"IDAT", zlib.compress(b"".join(b"\x00" + row for row in rows))), (b"IEND", b"")]
     body = b"".join(

@@ -1,4 +1,4 @@
-"""Models whose every tensor matters, and what makes batches for them."""
+"""Models with random values in every tensor, and batches for them."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ BatchMaker = Callable[..., ImageTextBatch]
 
 
 def roughened(model: SyCoCa) -> SyCoCa:
-    """Draw every tensor anew, biases and norms included: zeros and ones would hide a tensor that is not used."""
+    """Add noise to every tensor, biases and norms included: zeros and ones would hide a tensor that is not used."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name != "log_logit_scale":

@@ -94,10 +94,10 @@ def test_folded_attention_has_the_gradients_of_projected_keys_and_values():
     x = torch.randn(3, 2, 6, dtype=torch.float64, requires_grad=True)
     states = torch.randn(3, 40, 10, dtype=torch.float64, requires_grad=True)
     inputs = (x, states, *attention.parameters(), *norm.parameters(), *memory_norm.parameters())
-    toward = torch.randn(3, 2, 6, dtype=torch.float64)
+    grad_output = torch.randn(3, 2, 6, dtype=torch.float64)
     folded = attention(x, norm, Memory(states), memory_norm)
     projected = attention.with_keys_values(x, norm, *attention.keys_values(Memory(states), memory_norm))
-    ours, theirs = (torch.autograd.grad(found, inputs, toward) for found in (folded, projected))
+    ours, theirs = (torch.autograd.grad(found, inputs, grad_output) for found in (folded, projected))
     for own, expected in zip(ours, theirs, strict=True):
         torch.testing.assert_close(own, expected, rtol=1e-10, atol=1e-12)
 

@@ -1,9 +1,9 @@
-"""Greedy captions of a converted model beside open_clip's own, token for token.
+"""Comparison of greedy captions of a converted model with open_clip's, token by token.
 
     make parity-captions DATA=photos
 
-Takes coca_ViT-B-32 with every tensor drawn anew, and lets the image count for more until the captions differ from one
-another. Ends with exit code 1 where a caption differs at a place whose best two logits are not as good as equal.
+Takes coca_ViT-B-32 with random weights, and scales images up until their captions differ. Exit code 1 if a caption
+differs at a position where the two largest logits are not nearly equal.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""A converted model goes on training with all three objectives, and what comes of it loads in open_clip.
+"""Continued training of a converted model with all three objectives, whose result is loaded in open_clip.
 
     make parity-training DATA="captions.jsonl?images=photos&split=train"
 
-Takes coca_ViT-B-32 with every tensor drawn anew, through the commands that users type. Ends with exit code 1 where a
-loss does not fall or a tensor does not fit.
+Takes coca_ViT-B-32 with random weights, and runs the commands that users type. Exit code 1 if a loss does not decrease
+or a tensor does not fit.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""transformers' CLIP, ViT and ViTMAE, drawn anew, and what they compute. Needs transformers."""
+"""transformers' CLIP, ViT and ViTMAE with random weights, and their outputs. Needs transformers."""
 
 import importable_torchvision  # noqa: F401, I001 (first)
 import torch
@@ -6,24 +6,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPModel, ViTConfig, ViTForImageClassification, ViTMAEConfig, ViTMAEForPreTraining
 
-from redraw import redraw
+from randomized import randomized
 
 
 def clip_peer(config: CLIPConfig, seed: int) -> CLIPModel:
-    return redraw(CLIPModel(config), seed)  # type: ignore[return-value]
+    return randomized(CLIPModel(config), seed)  # type: ignore[return-value]
 
 
 def vit_peer(config: ViTConfig, seed: int) -> ViTForImageClassification:
-    return redraw(ViTForImageClassification(config), seed)  # type: ignore[return-value]
+    return randomized(ViTForImageClassification(config), seed)  # type: ignore[return-value]
 
 
 def mae_peer(config: ViTMAEConfig, seed: int) -> ViTMAEForPreTraining:
-    return redraw(ViTMAEForPreTraining(config), seed)  # type: ignore[return-value]
+    return randomized(ViTMAEForPreTraining(config), seed)  # type: ignore[return-value]
 
 
 @torch.no_grad()
 def clip_outputs(peer: CLIPModel, images: Tensor, tokens: Tensor, lengths: list[int]) -> dict[str, Tensor]:
-    """Return normalized embeddings; filler is masked, as transformers' own tokenizer has it masked."""
+    """Return normalized embeddings; padding is masked, as by transformers' own tokenizer."""
     mask = (torch.arange(tokens.shape[1]) < torch.tensor(lengths)[:, None]).long()
     torch.set_default_dtype(images.dtype)  # its causal mask is made in this type
     return {
@@ -34,7 +34,7 @@ def clip_outputs(peer: CLIPModel, images: Tensor, tokens: Tensor, lengths: list[
 
 @torch.no_grad()
 def encoder_states(peer: nn.Module, images: Tensor) -> Tensor:
-    """Return the normed states of [CLS] and all patches, (batch, 1 + patches, width); MAE masks nothing."""
+    """Return the normalized states of [CLS] and all patches, (batch, 1 + patches, width); MAE masks nothing."""
     if isinstance(peer, ViTMAEForPreTraining):
         peer.vit.config.mask_ratio = 0.0
         num_patches = peer.vit.embeddings.num_patches

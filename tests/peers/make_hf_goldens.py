@@ -1,9 +1,9 @@
-"""Write what transformers' smallest CLIP, ViT and ViTMAE compute, for tests that run without it: goldens/hf_*.
+"""Write outputs of small CLIP, ViT and ViTMAE models of transformers, for tests without it: goldens/hf_*.
 
     make peers-goldens
 
-Each folder is what ``save_pretrained`` writes (tensors drawn anew) and ``outputs.safetensors`` with inputs, and outputs
-in float64.
+Each folder has the files of ``save_pretrained`` (random weights) and ``outputs.safetensors`` with inputs and outputs in
+float64.
 """
 
 import importable_torchvision  # noqa: F401, I001 (first)

@@ -1,8 +1,8 @@
-"""Write what open_clip's smallest models compute, for tests that run without it: goldens/open_clip_*.safetensors.
+"""Write outputs of small models of open_clip, for tests without it: goldens/open_clip_*.safetensors.
 
     make peers-goldens
 
-Each file holds the model's JSON description, its tensors (float32, drawn anew), inputs, and the outputs in float64.
+Each file holds the model's JSON config, its tensors (float32, random), inputs, and the outputs in float64.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""open_clip's models, drawn anew, and what they compute. Needs open_clip."""
+"""open_clip's models with random weights, and their outputs. Needs open_clip."""
 
 import copy
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ import torch
 from open_clip.coca_model import CoCa
 from open_clip.model import CLIP
 from open_clip.transformer import AttentionalPooler
-from redraw import redraw
+from randomized import randomized
 from torch import Tensor, nn
 
 
 def open_clip_peer(described: dict[str, Any], seed: int) -> nn.Module:
-    """Return the model of a JSON description, with every tensor drawn anew.
+    """Return the model of a JSON config, with random values in every tensor.
 
-    The two poolers of coca2 and its right mask came after 3.3.0: they are put together here from its own layers.
+    The two poolers of coca2 and its correct mask came after 3.3.0: they are built here from open_clip's layers.
     """
     described = copy.deepcopy(described)
     described.pop("custom_text", None)
@@ -31,7 +31,7 @@ def open_clip_peer(described: dict[str, Any], seed: int) -> nn.Module:
         _with_two_poolers(model.visual, pool)
     if is_mask_correct:
         model.text.correct_cls_mask = True
-    return redraw(model, seed)
+    return randomized(model, seed)
 
 
 def model_json(name: str) -> dict[str, Any]:

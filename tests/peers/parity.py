@@ -1,10 +1,10 @@
-"""Converted models beside open_clip's and transformers' own, tensor by tensor, in full size.
+"""Comparison of converted models with open_clip's and transformers' own, in full size.
 
-    make parity                      # all models, every tensor drawn anew
+    make parity                      # all models, with random weights
     make parity OPTIONS="--models coca_ViT-B-32 --depth 2"
 
-Prints a table of the largest differences over max(1, the largest output); ends with exit code 1 where one is above its
-bar.
+Prints a table of the largest differences relative to max(1, largest output); exit code 1 if one is above its
+tolerance.
 """
 
 import argparse

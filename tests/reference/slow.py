@@ -1,4 +1,4 @@
-"""The same things written slowly and plainly, to hold the fast versions against."""
+"""Plain, slow reference implementations for comparison with the fast ones."""
 
 import math
 
@@ -62,5 +62,5 @@ def masked_image(predicted: Tensor, images: Tensor, is_masked: Tensor, patch_siz
 
 
 def token_max_score(patch_embed: Tensor, token_embeds: Tensor, counts: Tensor) -> float:
-    """Largest cosine of one patch over the tokens that count."""
+    """Maximum cosine of one patch over the tokens that count."""
     return max(float(patch_embed @ token) for token, does in zip(token_embeds, counts, strict=True) if does)

@@ -1,4 +1,4 @@
-"""Retrieval one query after the other, counting in Python lists."""
+"""Reference implementation of retrieval, one query at a time with Python lists."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ def slow_order(scores: Sequence[float], is_right: Sequence[bool]) -> list[int]:
 
 
 def slow_rank(scores: Sequence[float], is_right: Sequence[bool]) -> int:
-    """Return 1 + how many wrong candidates stand before the first right one."""
+    """Return 1 + the number of wrong candidates before the first correct one."""
     order = slow_order(scores, is_right)
     first_right = next(place for place, index in enumerate(order) if is_right[index])
     return 1 + sum(not is_right[index] for index in order[:first_right])
@@ -18,7 +18,7 @@ def slow_rank(scores: Sequence[float], is_right: Sequence[bool]) -> int:
 def slow_re_ranked(
     scores: Sequence[float], is_right: Sequence[bool], num_first: int, other_scores: Sequence[float]
 ) -> int:
-    """Return the rank after the first candidates, and these alone, were put in the order of other scores."""
+    """Return the rank after re-ranking only the top candidates by other scores."""
     order = slow_order(scores, is_right)
     first = sorted(order[:num_first], key=lambda index: (-other_scores[index], is_right[index]))
     order = [*first, *order[num_first:]]

@@ -1,4 +1,4 @@
-"""Decoding without any cache: the plain version of `sycoca.inference.captioning.CaptionRows`."""
+"""Decoding without a cache: the reference implementation of `sycoca.inference.captioning.CaptionRows`."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from sycoca.model.sycoca import SyCoCa
 
 
 class UncachedRows:
-    """Reads every caption from its beginning for every token; an image's rows still share its memory."""
+    """Encodes every caption from its beginning for every token; rows of an image still share its memory."""
 
     def __init__(self, model: SyCoCa, memory: Tensor, *, rows_per_image: int) -> None:
         self.model = model
@@ -22,6 +22,6 @@ class UncachedRows:
         return self.model.vocabulary_logits(self.model.caption_states(texts.token_states, self.memory)[:, -1])
 
     def reorder(self, rows: Tensor) -> None:
-        """Let row i go on from what row ``rows[i]`` has seen; images without rows are dropped."""
+        """Replace row i by row ``rows[i]``; images without rows are dropped."""
         self.memory = self.memory[rows[:: self.rows_per_image] // self.rows_per_image]
         self.seen = self.seen[rows]

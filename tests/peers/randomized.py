@@ -1,4 +1,4 @@
-"""Peers whose every tensor is drawn anew: an untrained head can be all zeros, and 0 = 0 proves nothing."""
+"""Random weights for every tensor of a peer: an untrained head can be all zeros, and comparing zeros proves nothing."""
 
 import torch
 from torch import nn
@@ -7,8 +7,8 @@ _EMBEDDINGS = ("embedding", "cls_emb", "query", "position_embeddings", "cls_toke
 
 
 @torch.no_grad()
-def redraw(model: nn.Module, seed: int) -> nn.Module:
-    """Draw every parameter from a seed, so that activations keep their size and logits have a deviation above 1."""
+def randomized(model: nn.Module, seed: int) -> nn.Module:
+    """Set every parameter to random values, which keep the scale of activations and give logits a deviation above 1."""
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in sorted(model.named_parameters()):
         draw = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
@@ -25,7 +25,7 @@ def _scaled(name: str, draw: torch.Tensor) -> torch.Tensor:
         return 1 + 0.3 * draw
     if any(embedding in name for embedding in _EMBEDDINGS) and "patch_embedding" not in name:
         return 0.5 * draw
-    # open_clip multiplies by its projections from the right, everything else from the left.
+    # open_clip's projections are stored transposed.
     is_right = name.endswith(("text_projection", "proj")) and draw.ndim == 2
     fan_in = draw.shape[0] if is_right else draw[0].numel()
     gain = 2.0 if "text_decoder.text_projection" in name else 1.0
