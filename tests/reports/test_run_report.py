@@ -115,9 +115,18 @@ def test_chance_is_named_where_it_is_known():
 
 
 def test_answers_are_compared_with_the_most_frequent_one():
-    lines = [{"step": 1, "validation_answer_accuracy": 0.5, "validation_answer_accuracy_most_frequent": 0.125}]
-    (figure,) = headline_figures("vqa", lines, 200)
+    measured = {"validation_answer_accuracy": 0.5, "validation_answer_accuracy_most_frequent": 0.125}
+    (figure,) = headline_figures("vqa", [{"step": 1, **measured}], 200)
     assert figure.note == "most frequent answer 12.5 %"
+    better = {"step": 1, "validation_answer_accuracy": 0.75}
+    (figure,) = headline_figures("vqa", [better, {"step": 2, **measured}], 200)
+    assert figure.note == "best so far 75.0 %; most frequent answer 12.5 %"
+
+
+def test_the_best_value_so_far_is_named():
+    lines = [{"step": step, "validation_accuracy_top_1": value} for step, value in enumerate((0.5, 0.75, 0.25))]
+    (figure,) = headline_figures("classification", lines, None)
+    assert (figure.value, figure.note) == ("25.0 %", "best so far 75.0 %")
 
 
 def test_a_finished_run_names_commands_to_try():

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from sycoca.facts.head_facts import HEADS
 from sycoca.model.forms import (
     MASK_TOKENS_IN_IMAGE_ENCODER,
     POOLERS,
@@ -274,7 +275,7 @@ class SyCoCaConfig:
     def __post_init__(self) -> None:
         if self.num_answers is not None and self.text_decoder is None:
             raise ValueError("a model that answers questions needs a text decoder: model.text_decoder is null")
-        for name in ("num_answers", "num_classes"):
+        for name in (facts.size_field for facts in HEADS.values()):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"model.{name} must be at least 1, got {getattr(self, name)}")
         image_encoder = self.image_encoder

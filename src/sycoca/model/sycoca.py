@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from sycoca.facts.head_facts import HEADS
 from sycoca.model.attention import KeyValueCache
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.forms import PatchScore
@@ -169,14 +170,14 @@ class SyCoCa(nn.Module):
         Several questions about one image are consecutive rows, the same number for every image.
         """
         if self.answer_head is None:
-            raise ValueError("this model has no head for answers: fine-tune it with sycoca finetune vqa")
+            raise ValueError(HEADS["answer_head"].missing)
         states = self.caption_states(questions.token_states, memory, is_padding)
         return self.answer_head(states, is_padding)
 
     def class_logits(self, images: EncodedImages) -> Float[Tensor, "batch classes"]:
         """Return a logit per class from the pooled image, at least float32."""
         if self.class_head is None:
-            raise ValueError("this model has no head for classes: fine-tune it with sycoca finetune classification")
+            raise ValueError(HEADS["class_head"].missing)
         return self.class_head(self.image_features(images))
 
     def image_features(self, images: EncodedImages) -> Float[Tensor, "batch features"]:

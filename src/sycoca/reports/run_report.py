@@ -157,11 +157,14 @@ def _metric_figure(key: str, lines: Lines, num_validated: int | None) -> Figure 
         return None
     last = values[-1]
     best = next((value for value in values if not any(is_improvement(key, other - value) for other in values)), last)
-    note = f"best so far {readable(key, best)}" if is_improvement(key, best - last) else ""
+    notes = [f"best so far {readable(key, best)}"] if is_improvement(key, best - last) else []
+    baseline = _baseline(key, lines)
+    if baseline is not None:
+        notes.append(baseline)
     return Figure(
         label=METRICS[key].title,
         value=readable(key, last),
-        note=note or _baseline(key, lines) or _chance(key, num_validated),
+        note="; ".join(notes) or _chance(key, num_validated),
     )
 
 

@@ -124,7 +124,7 @@ def lost_abilities(config: WeightsConfig, provenance: Provenance) -> Iterator[st
 
 
 def _has_head(config: WeightsConfig) -> bool:
-    return config.answers is not None or config.class_names is not None
+    return any(names is not None for names in config.head_names.values())
 
 
 def _is_contrastive(provenance: Provenance) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sycoca.facts.head_facts import HEADS
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.plain_data import changed_fields
@@ -83,12 +84,10 @@ def _differences(start: WeightsConfig, end: WeightsConfig, *tokenizers: Any) -> 
         yield "model.{} is {} in the first and {} in the second".format(name, *values)
     if tokenizers[0] != tokenizers[1]:
         yield "their tokenizers differ"
-    for head, names, others in (
-        ("answers", start.answers, end.answers),
-        ("class_names", start.class_names, end.class_names),
-    ):
+    for head, names in start.head_names.items():
+        others = end.head_names[head]
         if None not in (names, others) and names != others:
-            yield f"their heads have different {head}"
+            yield f"their heads have different {HEADS[head].names_field}"
     if models[0].image_decoder is not None and start.normalizes_patches != end.normalizes_patches:
         yield "only one of their image decoders predicts pixels normalized per patch"
     for name in ("mean", "std"):
@@ -107,8 +106,10 @@ def _joined_config(start: WeightsConfig, end: WeightsConfig) -> WeightsConfig:
     lacking = [name for name in OPTIONAL_PARTS if getattr(end.model, name) is None]
     changes: dict[str, Any] = {
         "model": replace(end.model, **{name: getattr(start.model, name) for name in lacking}),
-        "answers": start.answers if end.answers is None else end.answers,
-        "class_names": start.class_names if end.class_names is None else end.class_names,
+        **{
+            HEADS[head].names_field: start.head_names[head] if names is None else names
+            for head, names in end.head_names.items()
+        },
     }
     if "image_decoder" in lacking:
         changes["normalizes_patches"] = start.normalizes_patches

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sycoca.facts.head_facts import HEADS, HeadName
 from sycoca.model.config import MaskingConfig, SyCoCaConfig
 from sycoca.plain_data import from_plain
 from sycoca.preprocess.config import ImageTransformConfig
@@ -57,13 +58,19 @@ class WeightsConfig:
     """How the weights were made, one sentence of Markdown per step in order, for the model card."""
 
     def __post_init__(self) -> None:
-        for name, names, number in (
-            ("answers", self.answers, self.model.num_answers),
-            ("class_names", self.class_names, self.model.num_classes),
-        ):
+        for head, names in self.head_names.items():
+            name, number = HEADS[head].names_field, getattr(self.model, HEADS[head].size_field)
             if (None if names is None else len(names)) != number:
                 counted = "none" if names is None else len(names)
                 raise ValueError(f"{name}: the model has a head for {number or 'none'}, the config names {counted}")
+
+    @property
+    def head_names(self) -> dict[HeadName, tuple[str, ...] | None]:
+        """What the outputs of every head stand for; None where the model lacks the head."""
+        names: dict[HeadName, tuple[str, ...] | None] = {}
+        for head, facts in HEADS.items():
+            names[head] = getattr(self, facts.names_field)
+        return names
 
 
 def read_weights_config(folder: Path) -> WeightsConfig:

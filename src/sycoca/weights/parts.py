@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from sycoca.facts.head_facts import HEADS
 from sycoca.model.config import ImageEncoderConfig
 from sycoca.model.image_encoder import ImageEncoder
 from sycoca.plain_data import from_plain, to_plain
@@ -39,16 +40,14 @@ PART_NAMES = {
     "text_decoder": "text decoder",
     "image_decoder": "image decoder",
     "log_logit_scale": "temperature",
-    "answer_head": "head for answers",
-    "class_head": "head for classes",
+    **{head: facts.title for head, facts in HEADS.items()},
 }
 """Readable names of the components of a model; the keys are the prefixes of their tensors' names."""
 
 OPTIONAL_PARTS = {
     "text_decoder": PART_NAMES["text_decoder"],
     "image_decoder": PART_NAMES["image_decoder"],
-    "num_answers": PART_NAMES["answer_head"],
-    "num_classes": PART_NAMES["class_head"],
+    **{facts.size_field: facts.title for facts in HEADS.values()},
 }
 """The same for optional components; the keys are the fields of a model's config that are None without them."""
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from jaxtyping import Shaped
 from torch import Tensor
 
+from sycoca.facts.head_facts import HEADS
 from sycoca.facts.training_facts import TRAININGS, TrainingKind
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
@@ -21,7 +22,7 @@ from sycoca.weights.parts import OPTIONAL_PARTS
 
 C = TypeVar("C", bound=FinetuneConfig)
 
-_HEAD_PREFIXES = ("answer_head.", "class_head.")
+_HEAD_PREFIXES = tuple(f"{head}." for head in HEADS)
 """Prefixes of the names of the heads' tensors."""
 
 
@@ -78,10 +79,8 @@ class Finetuning(Recipe[C]):
             return model
         own, known = model.state_dict(), loaded.model.state_dict()
         heads: dict[str, Tensor] = {}
-        for head, old_names, new_names in (
-            ("answer_head", loaded.config.answers, weights.answers),
-            ("class_head", loaded.config.class_names, weights.class_names),
-        ):
+        for head, new_names in weights.head_names.items():
+            old_names = loaded.config.head_names[head]
             if old_names is not None and new_names is not None:
                 for name in (f"{head}.linear.weight", f"{head}.linear.bias"):
                     heads[name] = _rows_by_name(own[name], new_names, known[name], old_names)
@@ -109,7 +108,7 @@ class Finetuning(Recipe[C]):
 
 def without_heads(changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return changes to a model's config that also remove its heads, which another task does not train."""
-    return {"num_answers": None, "num_classes": None, **changes}
+    return {**{facts.size_field: None for facts in HEADS.values()}, **changes}
 
 
 def _rows_by_name(

@@ -8,6 +8,7 @@ from typing import Any
 from jaxtyping import Shaped
 from torch import Tensor
 
+from sycoca.facts.head_facts import HEADS
 from sycoca.model.sycoca import SyCoCa
 from sycoca.weights.config import OPEN_CLIP_CONFIG_NAME
 from sycoca.weights.conversion.checkpoint_files import read_checkpoint, read_json
@@ -24,8 +25,7 @@ CHECKPOINT_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin"
 _DROPPED_PARTS = {
     "image_decoder.": PART_NAMES["image_decoder"],
     "image_encoder.mask_token": "mask token",
-    "answer_head.": PART_NAMES["answer_head"],
-    "class_head.": PART_NAMES["class_head"],
+    **{f"{head}.": facts.title for head, facts in HEADS.items()},
 }
 """Parts that open_clip does not have, by the prefix of their tensors' names; dropped on purpose."""
 
