@@ -6,9 +6,11 @@ every new member silently takes the other way: such comparisons are refused here
 """
 
 import ast
+import re
 import tomllib
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -126,6 +128,29 @@ def tables(trees: dict[str, ast.Module]) -> Iterator[tuple[str, str, ast.Dict]]:
                     continue
 
 
+def explanations(trees: dict[str, ast.Module]) -> Iterator[tuple[str, frozenset[str], str]]:
+    """Yield place, members and docstring of all fields that a Literal annotates."""
+    named = dict(_literals(trees))
+    for path, tree in trees.items():
+        for kind in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
+            for node, following in pairwise(kind.body):
+                match node, following:
+                    case (
+                        ast.AnnAssign(target=ast.Name(id=name), annotation=annotation),
+                        ast.Expr(value=ast.Constant(value=str(docstring))),
+                    ) if members := _members(annotation, named):
+                        yield f"{path}: {kind.name}.{name}", members, docstring
+                    case _:
+                        continue
+
+
+def _unexplained(members: frozenset[str], docstring: str) -> list[str]:
+    """Return the members that a docstring leaves out; none where it explains no member as in "attentive: ..."."""
+    words = set(re.findall(r"[\w-]+", docstring))
+    explained = set(re.findall(r"([\w-]+):", docstring))
+    return sorted(members - words) if members & explained else []
+
+
 def _own_keys(rows: ast.Dict) -> frozenset[str]:
     return frozenset(key.value for key in rows.keys if isinstance(key, ast.Constant) and isinstance(key.value, str))
 
@@ -174,6 +199,19 @@ def test_an_incomplete_table_is_found():
     source = "Kind = Literal['a', 'b']\nSIZES: Mapping[Kind, int] = {'a': 1}"
     ((place, name, rows),) = tables({"file.py": ast.parse(source)})
     assert (place, name, _own_keys(rows)) == ("file.py: SIZES", "Kind", {"a"})
+
+
+def test_help_that_explains_one_member_explains_all():
+    found = list(explanations(_trees()))
+    assert sum(any(f"{member}:" in docstring for member in members) for _, members, docstring in found) > 10
+    unexplained = {place: _unexplained(members, docstring) for place, members, docstring in found}
+    assert {place: missing for place, missing in unexplained.items() if missing} == {}
+
+
+def test_an_unexplained_member_is_found():
+    source = 'Kind = Literal["a", "b"]\nclass Config:\n    kind: Kind = "a"\n    """a: the first."""'
+    ((place, members, docstring),) = explanations({"file.py": ast.parse(source)})
+    assert (place, _unexplained(members, docstring)) == ("file.py: Config.kind", ["b"])
 
 
 def test_every_literal_is_chosen_from_by_a_match_or_a_table():

@@ -1,0 +1,90 @@
+"""Tiny runs of all kinds: what they log is known, their losses and metrics are their own, their reports show them."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from builders.predictors import save_small_weights
+from sycoca.facts.metric_facts import METRICS, TRAINING_VALUES, VALIDATION, metric_facts
+from sycoca.facts.objective_facts import OBJECTIVES
+from sycoca.facts.training_facts import TRAININGS, TrainingKind
+from sycoca.objectives.config import ObjectivesConfig
+from sycoca.presets.finetune import captioning, classification, retrieval, vqa
+from sycoca.presets.pretrain import tiny
+from sycoca.reports.curves import curves_of, draw_charts
+from sycoca.training.config import DataConfig, RuntimeConfig, TrainingConfig
+from sycoca.training.engine.tracking import read_metrics
+from sycoca.training.finetune import finetune
+from sycoca.training.pretrain import pretrain
+from sycoca.training.run_folder import RunFolder
+
+SHARED = {
+    "data": DataConfig(train="scenes:?count=8&size=32", validation="scenes:?count=8&size=32"),
+    "training": TrainingConfig(steps=2, global_batch_size=4, log_every=1, evaluate_every=1, tensorboard=False),
+    "runtime": RuntimeConfig(device="cpu"),
+}
+
+WEIGHT_FIELDS = [facts.weight_field for facts in OBJECTIVES.values() if facts.weight_field is not None]
+
+ONLY_ONE_OF = {"vqa_accuracy", "answer_accuracy"}
+"""Data has annotators or it has not."""
+
+
+@dataclass(frozen=True)
+class Run:
+    lines: list[dict[str, float]]
+    html: str
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[TrainingKind, Run]:
+    folder = tmp_path_factory.mktemp("runs")
+    weights, train = str(save_small_weights(folder / "start")), SHARED["data"].train
+    # Objectives that are off by default are logged, too.
+    objectives = ObjectivesConfig(**dict.fromkeys(WEIGHT_FIELDS, 1.0))
+    configs = {
+        "retrieval": replace(retrieval(weights, train), objectives=objectives),
+        "captioning": replace(captioning(weights, train), objectives=objectives),
+        "vqa": vqa(weights, train),
+        "classification": classification(weights, train),
+    }
+    model = replace(tiny().model, image_encoder=replace(tiny().model.image_encoder, image_size=32))
+    pretraining = replace(tiny(), out=str(folder / "pretraining"), model=model, objectives=objectives, **SHARED)
+    paths = {"pretraining": pretrain(pretraining)}
+    for kind, config in configs.items():
+        paths[kind] = finetune(replace(config, out=str(folder / kind), **SHARED))
+    return {kind: run_of(path) for kind, path in paths.items()}
+
+
+def run_of(path: Path) -> Run:
+    folder = RunFolder(path)
+    return Run(lines=read_metrics(folder.metrics), html=folder.report.read_text(encoding="utf-8"))
+
+
+def test_every_logged_value_has_a_row_and_every_row_is_logged(runs: dict[TrainingKind, Run]):
+    logged = {key for run in runs.values() for line in run.lines for key in line} - {"step"}
+    assert sorted(key for key in logged if metric_facts(key) is None) == []
+    of_the_quickstart = {"training_seconds", "fine_tuning_seconds"}
+    assert TRAINING_VALUES.keys() - logged == of_the_quickstart
+
+
+@pytest.mark.parametrize("kind", TRAININGS)
+def test_losses_and_metrics_of_a_kind_are_those_that_it_logs(runs: dict[TrainingKind, Run], kind: TrainingKind):
+    facts, last = TRAININGS[kind], runs[kind].lines[-1]
+    assert tuple(name for name in OBJECTIVES if name in last) == facts.losses
+    assert tuple(name for name in OBJECTIVES if f"{VALIDATION}{name}" in last) == facts.losses
+    assert {key for key in facts.metrics if f"{VALIDATION}{key}" not in last} <= ONLY_ONE_OF
+    assert any(f"{VALIDATION}{key}" in last for key in facts.metrics)
+
+
+@pytest.mark.parametrize("kind", TRAININGS)
+def test_the_report_shows_curves_of_the_kinds_own_losses_and_metrics(runs: dict[TrainingKind, Run], kind: TrainingKind):
+    run, facts = runs[kind], TRAININGS[kind]
+    charts = {chart.title.lower(): chart for chart in draw_charts(run.lines, curves_of(kind))}
+    for name in facts.losses:
+        assert [series.kind for series in charts[OBJECTIVES[name].title.lower()].series] == ["training", "held out"]
+    measured = [METRICS[key].title for key in facts.metrics if f"{VALIDATION}{key}" in run.lines[-1]]
+    for title in (*(OBJECTIVES[name].title for name in facts.losses), *measured):
+        assert f"<b>{title[0].upper()}{title[1:]}</b>" in run.html
+        assert f'<div class="label">{title}</div>' in run.html
