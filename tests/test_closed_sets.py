@@ -52,11 +52,15 @@ def _texts(node: ast.AST) -> frozenset[str]:
 
 
 def _literals(trees: dict[str, ast.Module]) -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield name and members of every Literal; one may take up the members of another of its module, above it."""
     for tree in trees.values():
+        above: dict[str, frozenset[str]] = {}
         for node in tree.body:
             match node:
                 case ast.Assign(targets=[ast.Name(id=name)], value=value) if _is_literal(value) and _texts(value):
-                    yield name, _texts(value)
+                    others = (above.get(one.id, frozenset()) for one in ast.walk(value) if isinstance(one, ast.Name))
+                    above[name] = _texts(value).union(*others)
+                    yield name, above[name]
                 case _:
                     continue
 

@@ -18,6 +18,7 @@ from torch import multiprocessing
 import sycoca
 from builders.predictors import photo
 from sycoca.data.loading.skipping import read_skipped
+from sycoca.facts.training_facts import FinetuneTask
 from sycoca.model.config import (
     ImageDecoderConfig,
     ImageEncoderConfig,
@@ -39,7 +40,7 @@ from sycoca.training.engine.update import Updater
 from sycoca.training.finetune import finetune
 from sycoca.training.pretrain import pretrain
 from sycoca.training.recipes.classification.config import FinetuneClassificationConfig
-from sycoca.training.recipes.finetune_config import FinetuneConfig, FinetuneTask
+from sycoca.training.recipes.finetune_config import FinetuneConfig
 from sycoca.training.recipes.image_text.task import ImageTextTask
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 from sycoca.training.recipes.pretraining.initial_weights_config import InitialWeightsConfig

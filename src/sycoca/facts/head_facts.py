@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from sycoca.facts.ability_facts import FOLDER, Ability
 from sycoca.facts.training_facts import TrainingKind
 
 HeadName = Literal["answer_head", "class_head"]
@@ -26,6 +27,9 @@ class HeadFacts:
     training: TrainingKind
     """The fine-tuning that adds it."""
 
+    ability: Ability
+    """What a model with the head can be used for."""
+
     @property
     def missing(self) -> str:
         """What is said where a model lacks it."""
@@ -33,8 +37,35 @@ class HeadFacts:
 
 
 HEADS: Mapping[HeadName, HeadFacts] = {
-    "answer_head": HeadFacts(title="head for answers", size_field="num_answers", names_field="answers", training="vqa"),
+    "answer_head": HeadFacts(
+        title="head for answers",
+        size_field="num_answers",
+        names_field="answers",
+        training="vqa",
+        ability=Ability(
+            name="visual question answering",
+            does="answers questions about images from a list of answers",
+            pipeline_tag="visual-question-answering",
+            tags=("visual-question-answering",),
+            python=('predictor.ask("photo.jpg", "what color is it?")',),
+            commands=(
+                f'sycoca ask {FOLDER} photo.jpg "what color is it?"',
+                f"sycoca evaluate vqa {FOLDER} --data SPEC",
+            ),
+        ),
+    ),
     "class_head": HeadFacts(
-        title="head for classes", size_field="num_classes", names_field="class_names", training="classification"
+        title="head for classes",
+        size_field="num_classes",
+        names_field="class_names",
+        training="classification",
+        ability=Ability(
+            name="image classification",
+            does="says which of its classes an image belongs to",
+            pipeline_tag="image-classification",
+            tags=("image-classification",),
+            python=('predictor.classify(["photo.jpg"])',),
+            commands=(f"sycoca classify {FOLDER} photo.jpg", f"sycoca evaluate classification {FOLDER} --data SPEC"),
+        ),
     ),
 }

@@ -6,7 +6,10 @@ from typing import Literal
 
 from sycoca.facts.objective_facts import ObjectiveName
 
-TrainingKind = Literal["pretraining", "retrieval", "captioning", "vqa", "classification"]
+FinetuneTask = Literal["retrieval", "captioning", "vqa", "classification"]
+"""The tasks that a pretrained model can be fine-tuned for."""
+
+TrainingKind = Literal["pretraining", FinetuneTask]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,10 +8,11 @@ from typing import Any
 from rich.console import Console
 
 from sycoca.data.samples import SampleSource
+from sycoca.facts.training_facts import FinetuneTask
 from sycoca.training.in_memory_source import Pair
 from sycoca.training.recipes.classification.config import FinetuneClassificationConfig
 from sycoca.training.recipes.classification.recipe import ClassificationFinetuning
-from sycoca.training.recipes.finetune_config import FinetuneConfig, FinetuneTask
+from sycoca.training.recipes.finetune_config import FinetuneConfig
 from sycoca.training.recipes.finetuning import Finetuning
 from sycoca.training.recipes.pairs.config import FinetunePairsConfig
 from sycoca.training.recipes.pairs.recipe import PairsFinetuning

@@ -1,57 +1,12 @@
 """The tasks that a model can be used for, as its model card lists them. Imports no torch."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from sycoca.facts.ability_facts import FOLDER, Ability
+from sycoca.facts.head_facts import HEADS
 from sycoca.weights.config import WeightsConfig
 from sycoca.weights.provenance import Provenance
 
-FOLDER = "path/of/this/folder"
-"""Placeholder for the weights folder in example lines."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ability:
-    """A task that a model can be used for."""
-
-    name: str
-    """Name of the task."""
-
-    does: str
-    """What the model does, as part of a sentence about it."""
-
-    pipeline_tag: str
-    """The Hub's pipeline tag for the task."""
-
-    tags: tuple[str, ...]
-    """Further tags for the Hub."""
-
-    python: tuple[str, ...]
-    """Example lines with a ``predictor``."""
-
-    commands: tuple[str, ...]
-    """Example lines for a shell."""
-
-
-_CLASSIFIES = Ability(
-    name="image classification",
-    does="says which of its classes an image belongs to",
-    pipeline_tag="image-classification",
-    tags=("image-classification",),
-    python=('predictor.classify(["photo.jpg"])',),
-    commands=(f"sycoca classify {FOLDER} photo.jpg", f"sycoca evaluate classification {FOLDER} --data SPEC"),
-)
-_ANSWERS = Ability(
-    name="visual question answering",
-    does="answers questions about images from a list of answers",
-    pipeline_tag="visual-question-answering",
-    tags=("visual-question-answering",),
-    python=('predictor.ask("photo.jpg", "what color is it?")',),
-    commands=(
-        f'sycoca ask {FOLDER} photo.jpg "what color is it?"',
-        f"sycoca evaluate vqa {FOLDER} --data SPEC",
-    ),
-)
 _CAPTIONS = Ability(
     name="image captioning",
     does="describes images",
@@ -98,8 +53,7 @@ def abilities(config: WeightsConfig, provenance: Provenance) -> tuple[Ability, .
     # Fine-tuning a head degrades the other tasks; averaging with the pretrained weights restores much of them.
     is_degraded = _has_head(config) and not provenance.is_mean
     does = {
-        _ANSWERS: config.answers is not None,
-        _CLASSIFIES: config.class_names is not None,
+        **{HEADS[head].ability: names is not None for head, names in config.head_names.items()},
         _CAPTIONS: config.model.text_decoder is not None and not is_degraded,
         _MATCHES: _is_contrastive(provenance) and not is_degraded,
         _REBUILDS: config.model.image_decoder is not None,

@@ -9,9 +9,10 @@ from typing import Any
 import yaml
 
 from sycoca._version import __version__
+from sycoca.facts.ability_facts import FOLDER, Ability
 from sycoca.facts.objective_facts import OBJECTIVES
 from sycoca.model.sycoca import SyCoCa
-from sycoca.weights.abilities import FOLDER, Ability, abilities, lost_abilities
+from sycoca.weights.abilities import abilities, lost_abilities
 from sycoca.weights.config import FORMAT_VERSION, WeightsConfig
 from sycoca.weights.provenance import DataFacts, Provenance
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sycoca.facts.training_facts import FinetuneTask
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.presets.finetune import finetune_preset
@@ -13,7 +14,7 @@ from sycoca.training.config import OptimizerConfig, RuntimeConfig
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.finetune import KINDS
 from sycoca.training.recipes import notices
-from sycoca.training.recipes.finetune_config import FinetuneConfig, FinetuneTask
+from sycoca.training.recipes.finetune_config import FinetuneConfig
 from sycoca.training.recipes.notices import forgetting_notice, high_rate_notice
 from sycoca.training.recipes.pairs.config import FinetunePairsConfig
 from sycoca.training.run_folder import RunFolder

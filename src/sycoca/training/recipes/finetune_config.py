@@ -1,13 +1,11 @@
 """The configuration that all fine-tunings share. Imports no torch, so that help loads at once."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
+from sycoca.facts.training_facts import FinetuneTask
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.training.config import RunConfig
-
-FinetuneTask = Literal["retrieval", "captioning", "vqa", "classification"]
-"""The tasks that a pretrained model can be fine-tuned for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
