@@ -54,8 +54,8 @@ def test_a_clean_set_passes_and_is_remembered(photos, tmp_path, capsys):
 
 def test_an_index_that_cannot_be_used_is_said_and_the_check_goes_on(photos, tmp_path, capsys):
     (tmp_path / "bad.sqlite").write_bytes(b"no database" * 99)
-    assert run(["data", "check", f"{photos}?split=train", "--index", str(tmp_path / "bad.sqlite")]) == 0
-    assert "bad.sqlite is damaged (file is not a database); it is built anew" in capsys.readouterr().err
+    assert main(["data", "check", f"{photos}?split=train", "--index", str(tmp_path / "bad.sqlite")]) == 0
+    assert "bad.sqlite is damaged (file is not a database); it is rebuilt" in capsys.readouterr().err
 
 
 def test_without_an_index_nothing_is_written(photos, tmp_path, capsys):

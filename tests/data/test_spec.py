@@ -92,14 +92,14 @@ def test_absolute_paths_and_escaped_letters(files):
         ("scenes:?seed=", "option seed needs a value"),
         ("scenes:?seed=1&seed=2", "option seed is given twice"),
         ("gone.jsonl", "there is no file 'gone.jsonl'"),
-        ("folder:gone", "there is not a folder 'gone'"),
+        ("folder:gone", "there is no folder 'gone'"),
         ("photos?images=x", "an option of folder must be one of labels, limit, seed, got 'images'"),
         (
             "pets.jsonl?split=tset&images=photos",
             r"split must be one of test, train, got 'tset' \(did you mean test\?\)",
         ),
         ("pets.json", "; JSON needs its kind in front: coco:pets.json, karpathy:pets.json or vqa:pets.json"),
-        ("gone.zip", "there is not a folder 'gone.zip'"),
+        ("gone.zip", "there is no folder 'gone.zip'"),
         (
             "pets.jsonl?caption=captin&images=photos",
             r"the field for caption .* got 'captin' \(did you mean caption\?\)",

@@ -30,7 +30,7 @@ def page() -> tuple[DataCheck, list[ListSource]]:
         )
         for name in ("train", "test")
     ]
-    findings = [list(inspect_images(source, ImageIndex(None, print), range(2))) for source in sources]
+    findings = [list(inspect_images(source, ImageIndex(None), range(2))) for source in sources]
     check = DataCheck(
         sets=tuple(check_set(s, "spec", f, len, 5) for s, f in zip(sources, findings, strict=True)),
         duplicates=duplicates_among(sources, [range(2)] * 2, findings),

@@ -1,1 +1,1 @@
-"""Where samples come from: every source yields the same record, one loader makes batches of it."""
+"""Data sources and the loader: all sources yield the same record, and one loader batches them."""

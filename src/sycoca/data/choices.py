@@ -1,4 +1,4 @@
-"""A value that must be one of a closed set, and what the message says where it is not."""
+"""Check of values that must be members of a closed set."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from sycoca.plain_data import closest
 
 
 def check_choice(what: str, value: str, allowed: Iterable[str]) -> None:
-    """Raise ValueError that names what is allowed, what came, and what was probably meant; ``what`` names the field."""
+    """Raise ValueError unless the value is allowed; it lists what is, and the closest. ``what`` names the field."""
     allowed = list(allowed)
     if value in allowed:
         return

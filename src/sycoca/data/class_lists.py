@@ -1,4 +1,4 @@
-"""Class names and prompt templates as users have them: on the command line, in text files, in JSON files."""
+"""Class names and prompt templates from the command line, text files and JSON files."""
 
 import csv
 from collections.abc import Sequence
@@ -11,18 +11,18 @@ from sycoca.plain_data import did_you_mean
 
 _FILE_SUFFIXES = (".txt", ".csv", ".tsv", ".json")
 _LIST_KEYS = {"classes": ("classes", "classnames", "class_names"), "templates": ("templates",)}
-"""How JSON files call what we look for."""
+"""Keys of JSON files under which classes and templates are looked up."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NamedClass:
-    """A class of images and what prompts call it."""
+    """A class with its label in the data and its names in prompts."""
 
     label: str
-    """What data calls it."""
+    """Label in the data."""
 
     wordings: tuple[str, ...]
-    """What stands in the place of {} in a prompt; several are synonyms."""
+    """Names that replace {} in a prompt; several are synonyms."""
 
 
 def named_classes(names: Sequence[str]) -> tuple[NamedClass, ...]:
@@ -85,8 +85,8 @@ def _checked(classes: Sequence[NamedClass], where: str) -> tuple[NamedClass, ...
             raise ValueError(f"{where} has a class without name")
         if one.label in seen:
             raise ValueError(
-                f"{where} names the class {one.label!r} twice; every class must be told from the others (where data"
-                " says a class's place in the list and not its name: --labels-are indices)"
+                f"{where} names the class {one.label!r} twice; names of classes must differ (where labels of the data"
+                " are indices into the list and not names: --labels-are indices)"
             )
         seen.add(one.label)
     return tuple(classes)
@@ -107,7 +107,7 @@ def _templates_of(text: str) -> list[str]:
 
 
 def _file_and_part(text: str) -> tuple[Path | None, str | None]:
-    """Take ``FILE#NAME`` apart; no path where the text is no file's name."""
+    """Split ``FILE#NAME``; no path where the text is not the name of a file."""
     name, _, part = text.partition("#")
     path = Path(name)
     if path.suffix not in _FILE_SUFFIXES:
@@ -146,7 +146,7 @@ def _from_json(entry: object, path: Path) -> NamedClass:
 
 
 def _json_list(path: Path, part: str | None, what: str) -> list[Any]:
-    """Return the list of classes or templates that a JSON file holds at the top or in its named part."""
+    """Return the list of classes or templates of a JSON file, at the top level or in its named part."""
     data = read_any_json(path)
     if part is not None:
         if not isinstance(data, dict) or part not in data:

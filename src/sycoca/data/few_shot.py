@@ -11,7 +11,7 @@ from sycoca.unusable import SkippedSample
 
 @final
 class FewSamples:
-    """Some samples of a source, in its order."""
+    """A subset of a source, in its order."""
 
     def __init__(self, source: SampleSource, indices: Sequence[int], name: str) -> None:
         self.name = name
@@ -20,7 +20,7 @@ class FewSamples:
 
     @property
     def skipped(self) -> Sequence[SkippedSample]:
-        """What the source could not offer."""
+        """Samples that the source has left out."""
         return skipped_samples(self._source)
 
     def __len__(self) -> int:
@@ -31,9 +31,10 @@ class FewSamples:
 
 
 def few_per_class(source: SampleSource, samples_per_class: int, seed: int) -> FewSamples:
-    """Return a random choice of so many samples of every class, the same for a seed wherever it is made.
+    """Return a random subset with so many samples of every class; it depends on the seed alone.
 
-    A choice of more holds that of fewer. Raises ValueError for a sample without label and a class with fewer samples.
+    A larger subset contains the smaller ones. Raises ValueError for a sample without label and a class with fewer
+    samples.
     """
     if samples_per_class < 1:
         raise ValueError(f"samples_per_class must be at least 1, got {samples_per_class}; leave it out for all samples")
@@ -49,9 +50,9 @@ def few_per_class(source: SampleSource, samples_per_class: int, seed: int) -> Fe
 
 
 def split_by_class(source: SampleSource, second_ratio: float, seed: int) -> tuple[list[int], list[int]]:
-    """Return the samples' indices in two parts; of every class ``second_ratio``, rounded, is in the second.
+    """Split the samples' indices in two; the second part has the fraction ``second_ratio`` of every class, rounded.
 
-    A class of two samples or more has one in either part. Raises ValueError for a sample without label.
+    A class of at least two samples has one in each part. Raises ValueError for a sample without label.
     """
     first, second = [], []
     for indices in indices_by_class(source).values():
@@ -74,5 +75,5 @@ def indices_by_class(source: SampleSource) -> dict[str, list[int]]:
 
 
 def shuffled(indices: Sequence[int], seed: int, purpose: str) -> list[int]:
-    """Return the indices in an order that follows from the seed and each of them."""
+    """Return the indices in a pseudo-random order that depends on the seed and each index alone."""
     return sorted(indices, key=lambda index: derive_key(seed, purpose, index))

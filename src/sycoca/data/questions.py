@@ -1,4 +1,4 @@
-"""The questions of a source: with unique keys for evaluations, or one a sample for training."""
+"""The questions of a source: with unique ids for evaluation, or a selection of them for training."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from sycoca.unusable import SkippedSample
 
 
 def keyed_questions(source: SampleSource, num_samples: int) -> list[tuple[Question, ...]]:
-    """Return the questions about each of the first samples; one without an id gets its image's name and its place.
+    """Return the questions about each of the first samples; one without id gets the image's name and its number as id.
 
-    Every question knows its sample's name.
+    Every question has its sample's name.
 
     Raises ValueError where there is no question, where one has no answer to compare with, and where two have one id.
     """
@@ -25,17 +25,17 @@ def keyed_questions(source: SampleSource, num_samples: int) -> list[tuple[Questi
 
 
 def check_answered(questions: Sequence[Question], where: str) -> None:
-    """Refuse questions without reference answers, which nothing can be compared with."""
+    """Raise ValueError for questions without reference answers."""
     unanswered = [question for question in questions if not question.answers]
     if unanswered:
         raise ValueError(
             f"{where}: {len(unanswered):,} of {len(questions):,} questions have no reference answer, the first is"
-            f" {unanswered[0].key} ({unanswered[0].question!r}); sycoca ask SPEC --out answers without judging"
+            f" {unanswered[0].key} ({unanswered[0].question!r}); sycoca ask SPEC --out answers without scoring"
         )
 
 
 def check_unique(keys: Sequence[str], what: str) -> None:
-    """Refuse ids that occur more than once."""
+    """Raise ValueError for an id that occurs more than once."""
     key, count = Counter(keys).most_common(1)[0] if keys else ("", 0)
     if count > 1:
         raise ValueError(f"{what} must have ids of their own, but {key} occurs {count} times")
@@ -43,13 +43,13 @@ def check_unique(keys: Sequence[str], what: str) -> None:
 
 @final
 class QuestionSamples:
-    """The samples of a source with those questions alone that are to be learned from.
+    """The samples of a source with the selected training questions.
 
     An image with many questions becomes several samples, each with a few of them: every question occurs once.
     """
 
     def __init__(self, source: SampleSource, places: Sequence[Sequence[int]], most_per_sample: int) -> None:
-        """Take, for every sample of the source, the places of its questions; samples without any are left out."""
+        """Take for every sample of the source the indices of its questions; samples without any are left out."""
         self.name = source.name
         self.skipped: Sequence[SkippedSample] = skipped_samples(source)
         self.num_questions = sum(map(len, places))

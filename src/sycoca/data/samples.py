@@ -1,4 +1,4 @@
-"""The one record that every source yields, and what a source has to offer."""
+"""The record that every source yields, and the interface of a source."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class ImageOpener(Protocol):
     """Opens an image."""
 
     def __call__(self, smallest_side: int | None = None, /) -> Image.Image:
-        """Return the upright image in RGB; UnusableSampleError where it cannot be read.
+        """Return the upright image in RGB. Raises UnusableSampleError where it cannot be read.
 
         With ``smallest_side`` a large JPEG may be decoded at a reduced size, of which neither side is smaller than
         that: many times as fast, and enough for who resizes it to less.
@@ -29,48 +29,48 @@ class Question:
     """A question about an image with its answers."""
 
     question: str
-    """What is asked."""
+    """The text of the question."""
 
     answers: tuple[str, ...]
-    """Those of several annotators, or the members of a set; none where they are kept secret (test sets)."""
+    """Answers of several annotators, or members of a set; empty where they are not published (test sets)."""
 
     key: str | None = None
     """The question's id in its file, by which predictions are matched."""
 
     question_type: str | None = None
-    """What kind of question it is, where the file says so ("what color")."""
+    """Type of the question, where the file has it ("what color")."""
 
     answer_type: str | None = None
-    """What kind of answer it wants, where the file says so ("yes/no")."""
+    """Type of the answer, where the file has it ("yes/no")."""
 
     image: str | None = None
-    """Name or id of the image it is about, where it stands without its sample."""
+    """Name or id of its image, for a question without its sample."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageTextSample:
-    """An image and what is known about it."""
+    """An image with captions, label and questions."""
 
     key: str
     """Name of the sample, unique in its source."""
 
     captions: tuple[str, ...]
-    """Descriptions of the image; none where a source holds only questions or labels."""
+    """Captions of the image; empty in a source of questions or labels only."""
 
     open_image: ImageOpener
-    """Reads or renders the image; costs nothing before it is called."""
+    """Reads or renders the image when it is called."""
 
     label: str | None = None
     """Name of the class, where there is one."""
 
     split: str | None = None
-    """Part of the data set that its file puts the sample into ("train"), where it says so."""
+    """Split of the data set ("train"), where the file has it."""
 
     questions: tuple[Question, ...] = ()
     """Questions about the image."""
 
     described_pixels: Callable[[int], Bool[np.ndarray, "height width"]] | None = None
-    """Returns the pixels of the objects that caption number i names; None where the truth is unknown."""
+    """Returns the pixels of the objects that caption number i names; None where they are unknown."""
 
 
 @runtime_checkable
@@ -79,7 +79,7 @@ class SampleSource(Protocol):
 
     @property
     def name(self) -> str:
-        """What reports call the source."""
+        """Name of the source in reports."""
         ...
 
     def __len__(self) -> int: ...
@@ -89,14 +89,14 @@ class SampleSource(Protocol):
 
 @runtime_checkable
 class IncompleteSource(Protocol):
-    """A source that may have had to leave samples out."""
+    """A source that may have left samples out."""
 
     @property
     def skipped(self) -> Sequence[SkippedSample]:
-        """What it names but cannot offer."""
+        """Samples that were left out."""
         ...
 
 
 def skipped_samples(source: SampleSource) -> Sequence[SkippedSample]:
-    """Return what a source has left out."""
+    """Return the samples that a source has left out."""
     return source.skipped if isinstance(source, IncompleteSource) else ()

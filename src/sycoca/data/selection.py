@@ -1,4 +1,4 @@
-"""The part of a source that the options ``split``, ``limit`` and ``seed`` ask for."""
+"""The subset of a source given by the options ``split``, ``limit`` and ``seed``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
-    """What is wanted of a source."""
+    """A subset of a source."""
 
     split: str | None = None
     """Name of the split; None for all."""
 
     limit: int | None = None
-    """How many samples at most."""
+    """Largest number of samples."""
 
     seed: int | None = None
-    """Makes the choice of ``limit`` samples random; None takes the first ones."""
+    """Seed of a random choice of ``limit`` samples; None takes the first ones."""
 
 
 EVERYTHING = Selection()
@@ -28,7 +28,7 @@ EVERYTHING = Selection()
 
 
 def select(items: Sequence[Item], limit: int | None, seed: int | None) -> list[Item]:
-    """Return at most ``limit`` items in their order: the first ones, or with a seed a random choice."""
+    """Return at most ``limit`` items in order: the first ones, or with a seed a random subset."""
     if limit is None or limit >= len(items):
         return list(items)
     if seed is None:

@@ -22,7 +22,7 @@ from sycoca.data.scenes.source import DEFAULT_COUNT, ScenesSource
 from sycoca.data.selection import Selection
 
 SourceKind = Literal["scenes", "jsonl", "csv", "tsv", "coco", "karpathy", "vqa", "folder"]
-"""What sources there are."""
+"""Kinds of sources."""
 
 _COLUMNS = ("image", "caption", "captions", "question", "answer", "answers", "label", "split_column")
 
@@ -44,7 +44,7 @@ _WITH_KIND = re.compile(r"([A-Za-z][A-Za-z0-9_+-]+):(.*)", re.DOTALL)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Spec:
-    """A SPEC taken apart."""
+    """A parsed SPEC."""
 
     text: str
     kind: SourceKind
@@ -52,7 +52,7 @@ class _Spec:
     options: dict[str, str]
 
     def number(self, option: str, least: int) -> int | None:
-        """Return an option's whole number; None where it is not given."""
+        """Return the integer value of an option; None where it is not given."""
         value = self.options.get(option)
         if value is None:
             return None
@@ -66,7 +66,7 @@ class _Spec:
         return None if value is None else Path(value)
 
     def choice(self, option: str, allowed: tuple[str, ...]) -> str:
-        """Return one of a closed set, the first where the option is not given."""
+        """Return the value of an option with a closed set of values; the first where it is not given."""
         value = self.options.get(option, allowed[0])
         check_choice(f"{self.text}: {option}", value, allowed)
         return value
@@ -138,7 +138,7 @@ def _open_scenes(spec: _Spec) -> ScenesSource:
 
 
 _SEPARATORS = {"csv": ",", "tsv": "\t"}
-"""What separates the columns of a table unless its SPEC says so, by the kinds that are tables."""
+"""Default separator of columns, for the kinds that are tables."""
 
 
 def _open_table(spec: _Spec) -> SampleSource:
@@ -232,7 +232,7 @@ def _folder(spec: _Spec) -> Path:
 
 
 def _is(kind: Callable[[Path], bool], path: str) -> bool:
-    """Whether it is that kind of file; a path that no file can have is none, which pathlib raises OSError for."""
+    """Return whether the path is that kind of file; impossible paths, for which pathlib raises OSError, are not."""
     try:
         return kind(Path(path))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Text files as users have them: packed or not, with every failure as one line about the file."""
+"""Text and JSON files, compressed or not; every failure is a ValueError of one line that names the file."""
 
 import gzip
 import json
@@ -13,7 +13,7 @@ _MARKS_OF_OTHER_ENCODINGS = (b"\xff\xfe", b"\xfe\xff")
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a file, unpacking ``.gz``; ValueError where it cannot be read (to its end)."""
+    """Open a file, decompressing ``.gz``. Raises ValueError where it cannot be read, also while reading."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             yield cast(BinaryIO, file)
@@ -24,7 +24,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines of a file without the mark that some programs begin UTF-8 with."""
+    """Yield the lines of a file without the byte order mark of UTF-8."""
     with opened(path) as file:
         for number, line in enumerate(file):
             if number == 0:
@@ -35,18 +35,18 @@ def read_lines(path: Path) -> Iterator[bytes]:
 
 
 def read_any_json(path: Path) -> Any:
-    """Return what a JSON file holds; ValueError where it is none."""
+    """Return the content of a JSON file. Raises ValueError where it is not JSON."""
     with opened(path) as file:
         text = file.read()
     try:
         return json.loads(text)
-    # A file of nothing but brackets exhausts the stack.
+    # Deeply nested brackets exhaust the stack.
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no JSON file: {error}") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the object that a JSON file holds; ValueError where it holds none."""
+    """Return the object of a JSON file. Raises ValueError for other content."""
     data = read_any_json(path)
     if not isinstance(data, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(data).__name__}")
@@ -54,7 +54,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_list(data: dict[str, Any], name: str, path: Path) -> list[Any]:
-    """Return one list of a JSON file; ValueError that lists what there is where it is missing."""
+    """Return one list of a JSON file. Raises ValueError with the existing keys where it is missing."""
     if not isinstance(data.get(name), list):
         raise ValueError(f'{path} has no list "{name}" (it has {", ".join(sorted(map(str, data))[:12]) or "nothing"})')
     return data[name]

@@ -1,3 +1,4 @@
+import logging
 import multiprocessing
 import sqlite3
 from pathlib import Path
@@ -18,9 +19,18 @@ def problem(reason: SkipReason = "broken image") -> SkippedSample:
     return SkippedSample(name="a.jpg", reason=reason, detail="a.jpg cannot be read as an image: \udce4")
 
 
+_SAID: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def _warnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger("sycoca.data.inspection.image_index"), "warning", _SAID.append)
+
+
 def opened(path: Path | None) -> tuple[ImageIndex, list[str]]:
-    said: list[str] = []
-    return ImageIndex(path, said.append), said
+    """Return the index, and the warnings from then on."""
+    _SAID.clear()
+    return ImageIndex(path), _SAID
 
 
 def test_remembers_facts_and_problems(tmp_path):
@@ -90,7 +100,7 @@ def test_a_damaged_file_is_built_anew(tmp_path):
     path = tmp_path / "i.sqlite"
     path.write_bytes(b"no database" * 1000)
     index, said = opened(path)
-    assert said == [f"image index {path} is damaged (file is not a database); it is built anew"]
+    assert said == [f"image index {path} is damaged (file is not a database); it is rebuilt"]
     index.keep({FILE: FACTS})
     index.close()
     again, said = opened(path)
@@ -124,7 +134,7 @@ def test_a_folder_that_cannot_be_written_is_said_and_done_without(tmp_path):
     assert index.known([FILE]) == {}
     assert len(said) == 1
     assert said[0].startswith(f"image index {path}: ")
-    assert said[0].endswith("; going on without it (--index PATH names another)")
+    assert said[0].endswith("; continuing without it (--index PATH names another)")
 
 
 def test_a_newer_file_is_left_alone(tmp_path):
@@ -136,7 +146,7 @@ def test_a_newer_file_is_left_alone(tmp_path):
     index, said = opened(path)
     index.keep({FILE: FACTS})
     assert said == [
-        f"image index {path}: it has version 9, this SyCoCa knows 1; going on without it (--index PATH names another)"
+        f"image index {path}: it has version 9, this SyCoCa knows 1; continuing without it (--index PATH names another)"
     ]
     assert path.read_bytes() == before
 
@@ -150,12 +160,11 @@ def test_a_locked_file_is_done_without(tmp_path, monkeypatch):
     index.keep({FILE: FACTS})
     index.keep({FILE: FACTS})
     other.close()
-    assert said == [f"image index {path}: database is locked; going on without it (--index PATH names another)"]
+    assert said == [f"image index {path}: database is locked; continuing without it (--index PATH names another)"]
 
 
 def _fill(path: Path, start: int) -> None:
-    said: list[str] = []
-    index = ImageIndex(path, said.append)
+    index, said = opened(path)
     for number in range(start, start + 40):
         index.keep({(f"/photos/{number}.jpg", number, 0): FACTS})
         index.known([(f"/photos/{number // 2}.jpg", number // 2, 0)])

@@ -28,16 +28,16 @@ def shown(findings: list[ImageFacts | SkippedSample]) -> list[object]:
 
 def test_everything_is_looked_at_in_order(source, monkeypatch):
     monkeypatch.setattr(image_inspection, "_SAMPLES_AT_A_TIME", 2)
-    found = shown(list(inspect_images(source, ImageIndex(None, print), range(7))))
+    found = shown(list(inspect_images(source, ImageIndex(None), range(7))))
     expected: list[object] = [image_facts(photo(seed=number)) for number in range(7)]
     expected[3], expected[5] = "empty file", "missing image"
     assert found == expected
-    assert shown(list(inspect_images(source, ImageIndex(None, print), [6, 3]))) == [expected[6], "empty file"]
+    assert shown(list(inspect_images(source, ImageIndex(None), [6, 3]))) == [expected[6], "empty file"]
 
 
 def test_what_is_known_is_not_opened_again(source, tmp_path, monkeypatch):
     opened = []
-    with ImageIndex(tmp_path / "i.sqlite", print) as index:
+    with ImageIndex(tmp_path / "i.sqlite") as index:
         first = list(inspect_images(source, index, range(7)))
         monkeypatch.setattr(image_inspection, "look", lambda sample: opened.append(sample.key) or first[5])
         assert list(inspect_images(source, index, range(7))) == first
@@ -51,6 +51,6 @@ def test_what_is_known_is_not_opened_again(source, tmp_path, monkeypatch):
 def test_images_that_lie_in_no_file_are_looked_at_each_time(tmp_path):
     source = photo_source([("a",), ("b",)])
     expected = [image_facts(photo(seed=0)), image_facts(photo(seed=1))]
-    with ImageIndex(tmp_path / "i.sqlite", print) as index:
+    with ImageIndex(tmp_path / "i.sqlite") as index:
         for _ in range(2):
             assert list(inspect_images(source, index, range(2))) == expected

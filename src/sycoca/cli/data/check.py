@@ -81,7 +81,7 @@ class Arguments:
 def _check(command: Arguments, sources: list[SampleSource]) -> DataCheck:
     console = stderr_console()
     tokenizer = counting_tokenizer(sources, command.tokenizer, command.vocab_size)
-    with open_index(command.index, is_off=command.no_index, console=console) as index:
+    with open_index(command.index, is_off=command.no_index) as index:
         looked = [findings_about(source, command.images, index, console) for source in sources]
     places, findings = [one[0] for one in looked], [one[1] for one in looked]
     return DataCheck(

@@ -29,10 +29,10 @@ def findings_about(
     return places, list(tracked(findings, len(places), f"images of {source.name}", console=console))
 
 
-def open_index(path: Path | None, *, is_off: bool, console: Console) -> ImageIndex:
+def open_index(path: Path | None, *, is_off: bool) -> ImageIndex:
     """Open the cache of image facts that the options name."""
     where = None if is_off else default_index_path() if path is None else path
-    return ImageIndex(where, lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True))
+    return ImageIndex(where)
 
 
 def counting_tokenizer(sources: Sequence[SampleSource], path: Path | None, vocab_size: int) -> Tokenizer:

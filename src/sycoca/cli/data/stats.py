@@ -58,7 +58,7 @@ class Arguments:
         tokenizer = counting_tokenizer([source], self.tokenizer, self.vocab_size)
         texts = caption_statistics(source, tokenizer, self.context_length)
         progress = stderr_console()
-        with open_index(self.index, is_off=self.no_index, console=progress) as index:
+        with open_index(self.index, is_off=self.no_index) as index:
             pictures = image_statistics(findings_about(source, self.images, index, progress)[1])
         if self.json:
             left_out = [asdict(skipped) for skipped in skipped_samples(source)]

@@ -34,6 +34,6 @@ class Arguments:
         from sycoca.inference.onnx_export.folder import export_onnx
 
         model = load(self.weights, device="cpu")
-        export_onnx(model, self.out, tell=logger.info)
+        export_onnx(model, self.out)
         logger.info(f"ONNX graphs and sycoca_onnx.py in {self.out}")
         return 0

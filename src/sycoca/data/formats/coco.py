@@ -1,4 +1,4 @@
-"""Captions in COCO's own format and in Karpathy's, which carries the split that papers report."""
+"""Captions in COCO's format and in Karpathy's, which has the splits that papers report."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from sycoca.data.selection import EVERYTHING, Selection
 from sycoca.data.text_files import read_json, read_list
 
 Restval = Literal["train", "separate"]
-"""Where Karpathy's split "restval" belongs: to the training images, as papers have it, or by itself."""
+"""Whether Karpathy's split "restval" is part of the training split, as in papers, or a split of its own."""
 
 _RESTVAL = "restval"
 

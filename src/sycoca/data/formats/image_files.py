@@ -1,4 +1,4 @@
-"""Where named images live: a folder or a zip file."""
+"""Images by name, in a folder or a zip file."""
 
 import io
 import os
@@ -15,10 +15,10 @@ from sycoca.preprocess.decoding import check_size, open_rgb
 from sycoca.unusable import UnusableSampleError, unusable
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-"""Endings by which image files are told from others."""
+"""Suffixes of image files."""
 
 Fingerprint = tuple[str, int, int]
-"""An image file's absolute name, its size in bytes, and its time of change in ns or its checksum in a zip file."""
+"""An image file's absolute path, its size in bytes, and its modification time in ns, or its CRC in a zip file."""
 
 
 @runtime_checkable
@@ -30,7 +30,7 @@ class ImageFiles(Protocol):
         ...
 
     def fingerprint(self, name: str) -> Fingerprint | None:
-        """Tell one state of a file from others without reading it; None where there is no such file."""
+        """Return what identifies the present state of a file without reading it; None where there is no such file."""
         ...
 
     def image_names(self) -> list[str]:
@@ -40,7 +40,7 @@ class ImageFiles(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """An image in a file: an `ImageOpener` that knows what it opens."""
+    """An image in a file, as an `ImageOpener` with its name."""
 
     files: ImageFiles
     """The folder or zip file."""
@@ -53,12 +53,12 @@ class StoredImage:
         return self.files.open(self.name, smallest_side)
 
     def fingerprint(self) -> Fingerprint | None:
-        """Tell one state of the file from others without reading it; None where there is no such file."""
+        """Return what identifies the present state of the file without reading it; None where there is no such file."""
         return self.files.fingerprint(self.name)
 
 
 def open_image_files(path: Path) -> ImageFiles:
-    """Return the images of a folder or of a zip file; ValueError where it is neither."""
+    """Return the images of a folder or of a zip file. Raises ValueError where it is neither."""
     try:
         if path.is_dir():
             return ImageFolder(path)
@@ -72,7 +72,7 @@ def open_image_files(path: Path) -> ImageFiles:
 @final
 @dataclass(frozen=True, slots=True)
 class ImageFolder:
-    """Image files below a folder; absolute names are taken as they are."""
+    """Image files below a folder; absolute names are allowed."""
 
     folder: Path
     """The folder."""
@@ -82,7 +82,7 @@ class ImageFolder:
         return open_rgb(self.folder / name, smallest_side=smallest_side)
 
     def fingerprint(self, name: str) -> Fingerprint | None:
-        """Return the absolute path, size in bytes and time of the last change in nanoseconds."""
+        """Return absolute path, size in bytes and modification time in nanoseconds."""
         path = os.path.abspath(self.folder / name)
         try:
             status = os.stat(path)
@@ -91,7 +91,7 @@ class ImageFolder:
         return path, status.st_size, status.st_mtime_ns
 
     def image_names(self) -> list[str]:
-        """Return the names of all files that end like images, in order; folders that are links are not entered."""
+        """Return the names of all image files, sorted; symbolic links to folders are not followed."""
         names = [
             os.path.relpath(os.path.join(folder, file), self.folder).replace(os.sep, "/")
             for folder, _, files in os.walk(self.folder)
@@ -102,9 +102,9 @@ class ImageFolder:
 
 @final
 class ZippedImages:
-    """Members of a zip file, which are looked up and never extracted.
+    """Images in a zip file, read without extracting it.
 
-    A folder that wraps the whole archive may be left out of a name: people zip a folder and mean its content.
+    A top folder that contains everything may be left out of names, since people often zip a folder for its content.
     """
 
     def __init__(self, path: Path) -> None:
@@ -123,7 +123,7 @@ class ZippedImages:
         return open_rgb(io.BytesIO(self._read(name)), f"{self._path}/{name}", smallest_side)
 
     def fingerprint(self, name: str) -> Fingerprint | None:
-        """Return the archive's absolute path with the member's name, its size in bytes and its CRC."""
+        """Return the archive's absolute path with the member's name, size in bytes and CRC."""
         member = self._member(name)
         return (
             None
@@ -132,7 +132,7 @@ class ZippedImages:
         )
 
     def image_names(self) -> list[str]:
-        """Return the names of all members that end like images, in order, without folders that wrap them all."""
+        """Return the names of all images, sorted, without top folders that contain everything."""
         wrapper = ["", *wrapping_folders(self._names)][-1]
         return sorted(name.removeprefix(wrapper) for name in self._names)
 
@@ -155,16 +155,16 @@ class ZippedImages:
             return self._opened().read(member)
         except UnusableSampleError:
             raise
-        # Locked with a password, or packed by a method that is not known here.
+        # Encrypted, or compressed by an unsupported method.
         except (RuntimeError, NotImplementedError) as error:
             detail = f"{where} cannot be unpacked: {error}; pack the zip file anew"
             raise unusable(where, "unreadable file", detail) from error
-        except Exception as error:  # broken bytes make each method of packing raise errors of its own
+        except Exception as error:  # damaged data raises other errors for every compression method
             detail = f"{where} cannot be unpacked: {error or type(error).__name__}; the zip file is damaged"
             raise unusable(where, "broken image", detail) from error
 
     def _opened(self) -> zipfile.ZipFile:
-        # Forked loader workers would share one file position, so each process opens the file itself.
+        # Forked loader workers would share a file position, so each process opens the file itself.
         if self._archive is None or self._owner != os.getpid():
             self._archive = zipfile.ZipFile(self._path)
             self._owner = os.getpid()
@@ -177,13 +177,13 @@ def wrapping_folders(names: Sequence[str], levels_left: int = 1) -> list[str]:
         return []
     folders = [name.split("/")[:-1] for name in names]
     depth = max(0, min(map(len, folders)) - levels_left)
-    # What first and last of a sorted list begin with, all between begin with.
+    # A common prefix of the first and last of a sorted list is common to all.
     ends = zip(min(folders)[:depth], max(folders)[:depth], strict=True)
     shared = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], ends)]
     return ["/".join(shared[: i + 1]) + "/" for i in range(len(shared))]
 
 
 def _is_image_name(name: str) -> bool:
-    """Whether a file's ending is that of an image; names with a dot in front belong to the system, not to the user."""
+    """Return whether a name has the suffix of an image and is not hidden (a leading dot, __MACOSX)."""
     is_hidden = any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
     return not is_hidden and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES

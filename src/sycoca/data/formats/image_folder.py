@@ -1,4 +1,4 @@
-"""Class folders, also in a zip file: DIR/CLASS/image.jpg; the class's name is label and caption."""
+"""Class folders, also in a zip file: DIR/CLASS/image.jpg; the class name is label and caption."""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,9 +13,9 @@ from sycoca.plain_data import did_you_mean
 
 
 def open_folder(path: Path, *, labels: Path | None = None, wanted: Selection = EVERYTHING) -> RowSource:
-    """Open the images below one folder per class, in the order of their names.
+    """Open images in one folder per class, sorted by name.
 
-    Folders that hold all class folders and nothing else are seen through. ``labels`` is a file that gives the folders
+    Outer folders that contain nothing but the class folders are skipped. ``labels`` is a file that gives the folders
     their classes' names (see `read_class_names`); without it a folder's name is the class's, "_" being a space.
     """
     files = open_image_files(path)

@@ -1,4 +1,4 @@
-"""A JSON object a line: {"image", "captions": [..]} or {"image", "question", "answers": [..]}."""
+"""JSON Lines: {"image", "captions": [..]} or {"image", "question", "answers": [..]} in each line."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def open_jsonl(
     columns: Columns | None = None,
     wanted: Selection = EVERYTHING,
 ) -> RowSource:
-    """Open a file of JSON lines, maybe packed (``.gz``).
+    """Open a JSON Lines file, optionally compressed (``.gz``).
 
     Image names are relative to ``images``, a folder or zip file, or else to the file's own folder. ``columns`` maps
     fields with other names; lists and single values are both fine for captions and for answers.
@@ -46,7 +46,7 @@ def _parse_row(line: bytes, columns: Columns, place: str) -> Row:
         given = json.loads(line.decode())
     except UnicodeDecodeError as error:
         return Row(place=place, problem=f"not UTF-8 (byte {error.start + 1} of the line); save the file as UTF-8")
-    # Thousands of brackets exhaust the stack.
+    # Deeply nested brackets exhaust the stack.
     except (ValueError, RecursionError) as error:
         return Row(place=place, problem=f"not JSON: {error}")
     if not isinstance(given, dict):

@@ -1,4 +1,4 @@
-"""Image files that nothing is known about, as a source."""
+"""Image files without captions or labels, as a source."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ class NamedImages:
     """The images."""
 
     name: str = "image files"
-    """What reports call them."""
+    """Name in reports."""
 
     def __len__(self) -> int:
         return len(self.files)

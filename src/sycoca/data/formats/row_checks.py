@@ -1,4 +1,4 @@
-"""What may stand in a row, and what is said about what may not."""
+"""Validation of rows: what is usable, and a message about everything else."""
 
 from dataclasses import dataclass, field
 from typing import final
@@ -10,7 +10,7 @@ from sycoca.unusable import SkippedSample, SkipReason
 
 @dataclass(slots=True)
 class Known:
-    """What is known about one image so far."""
+    """The usable content of one image so far."""
 
     captions: list[str] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
@@ -20,7 +20,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    """A row that lacks something; whether it must not is known at the end of the file."""
+    """A row that lacks something; whether that is an error is known at the end of the file."""
 
     number: int
     place: str
@@ -30,7 +30,7 @@ class _Pending:
 
 @final
 class Judge:
-    """Takes the rows of a file one by one; knows at the end what can be used and what cannot.
+    """Validates the rows of a file one by one; at the end it has the usable and the unusable ones.
 
     A caption, question or answer may be missing where the whole file has none of its kind: lists of labels
     have no captions, and the answers to test questions are secret.
@@ -47,14 +47,14 @@ class Judge:
         self._has_captions = self._has_questions = self._has_answers = False
 
     def split_of(self, row: Row) -> str | None:
-        """Return the row's split; one that is no text becomes the row's problem."""
+        """Return the row's split; a value that is not text becomes the row's problem."""
         split = _as_text(row.split)
         if split is None and row.split is not None and row.problem is None:
             row.problem = f'"{self.columns.split}" must be a text, got {_shown(row.split)}'
         return split
 
     def add(self, row: Row) -> None:
-        """Take what a row says, or note what is wrong with it."""
+        """Take the content of a row, or record what is wrong with it."""
         self._number += 1
         image = self._image_name(row)
         if image is None:
@@ -76,7 +76,7 @@ class Judge:
             self._bare.append(_Pending(self._number, row.place, image, label is not None))
 
     def verdict(self) -> tuple[dict[str, Known], list[SkippedSample]]:
-        """Return what can be used by image, and what cannot in the order of the file."""
+        """Return the usable content by image, and the unusable samples in the order of the file."""
         for pending in self._bare:
             self._judge_bare(pending)
         if self._has_answers:
@@ -106,7 +106,7 @@ class Judge:
             self._skip("no caption", pending.place, detail, pending.image, pending.number)
 
     def _image_name(self, row: Row) -> str | None:
-        """Return the image's name; None where it or the row is broken, which is noted."""
+        """Return the image's name; None where it or the row is invalid, which is recorded."""
         image = _as_name(row.image)
         if row.problem is not None:
             self._skip("malformed row", row.place, row.problem, image)
@@ -179,7 +179,7 @@ class Judge:
         )
 
     def _skip(self, reason: SkipReason, place: str, detail: str, image: object, number: int | None = None) -> None:
-        """Note what is wrong, under the image's name where it has one."""
+        """Record what is wrong, under the image's name where there is one."""
         name = f"{self._file if image is None else image}, {place}"
         skipped = SkippedSample(name=name, reason=reason, detail=f"{self._file}, {place}: {detail}")
         self._skipped.append((self._number if number is None else number, skipped))
@@ -203,13 +203,13 @@ def _as_name(value: object) -> str | None:
 
 
 def _has_surrogates(text: str) -> bool:
-    """Whether it holds halves of characters, as JSON may, which no file can be written with."""
+    """Return whether a text contains lone surrogates, which JSON allows and UTF-8 does not."""
     return not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _is_visible(text: str) -> bool:
-    """Whether anything but spaces and control characters is in it."""
-    # The first test is many times as fast, and true of nearly every text.
+    """Return whether a text has anything but spaces and control characters."""
+    # The first test is much faster and true for nearly every text.
     is_plain = text.isprintable() and not text.isspace() and text != ""
     return is_plain or any(letter.isprintable() and not letter.isspace() for letter in text)
 

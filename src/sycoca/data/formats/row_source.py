@@ -1,4 +1,4 @@
-"""Where rows of all files become samples: the same checks for everybody, and rows of one image joined."""
+"""Samples from rows of any format: the same validation for all, and rows of one image are merged."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from sycoca.unusable import SkippedSample
 
 @final
 class RowSource:
-    """A source that was read from the rows of a file; what cannot be used is named in ``skipped``."""
+    """A source that was read from the rows of a file; unusable samples are in ``skipped``."""
 
     def __init__(self, name: str, samples: Sequence[ImageTextSample], skipped: Sequence[SkippedSample]) -> None:
         self.name = name
@@ -39,7 +39,7 @@ def source_from_rows(
     wanted: Selection = EVERYTHING,
     what: str = "lines",
 ) -> RowSource:
-    """Judge and join the rows of a file.
+    """Validate the rows of a file and merge those of one image.
 
     Rows of one image become one sample, captions and questions in the file's order. Bad rows, captions and questions
     are left out and named. Raises ValueError where nothing is left, saying why.

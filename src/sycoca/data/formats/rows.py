@@ -1,4 +1,4 @@
-"""What a row of any file says, unchecked: every reader yields these, and one place judges and joins them."""
+"""Rows of any format, not validated: all readers yield them, and `row_checks` validates them."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Columns:
-    """What the fields of a table are called in a file."""
+    """Names of the fields in a file."""
 
     image: str = "image"
     caption: str = "caption"
@@ -18,7 +18,7 @@ class Columns:
     split: str = "split"
 
     def renamed(self) -> Iterator[tuple[str, str]]:
-        """Yield the fields that are not called as usual, each with its name in the file."""
+        """Yield the fields with another name than usual, each with its name in the file."""
         for field in fields(self):
             name = getattr(self, field.name)
             if name != field.default:
@@ -27,7 +27,7 @@ class Columns:
 
 @dataclass(slots=True, kw_only=True)
 class QuestionRow:
-    """A question as a file holds it."""
+    """A question as in the file."""
 
     question: object
     answers: object = None
@@ -40,10 +40,10 @@ class QuestionRow:
 
 @dataclass(slots=True, kw_only=True)
 class Row:
-    """An image, or a part of what is known about it, as a file holds it."""
+    """An image, or some of its captions and questions, as in the file."""
 
     place: str
-    """Where in the file ("line 7")."""
+    """Position in the file ("line 7")."""
 
     image: object = None
     captions: object = None
@@ -53,16 +53,16 @@ class Row:
     label: object = None
     split: object = None
     given: Collection[str] = ()
-    """The fields that the file has here, for the error about one that it lacks."""
+    """The fields of the row, for the message about a missing one."""
 
     problem: str | None = None
-    """What is wrong with the row as such."""
+    """Why the row as a whole is invalid."""
 
 
 def row_from_fields(given: Mapping[str, object], columns: Columns, place: str) -> Row:
-    """Return what named fields say: those of a line of JSON or of a table.
+    """Return a row of named fields, of a JSON object or a table.
 
-    Lists go before single values: where there are "answers", "answer" is only their summary.
+    Lists take precedence over single values: "answer" is only a summary of "answers".
     """
     questions = given.get("questions")
     if questions is None:

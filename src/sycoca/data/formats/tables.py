@@ -1,4 +1,4 @@
-"""Tables: a header and one image, caption or question a row, with commas (csv), tabs (tsv) or what the user names."""
+"""Tables (csv, tsv or another separator): a header, and one image, caption or question per row."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -20,10 +20,10 @@ def open_table(
     columns: Columns | None = None,
     wanted: Selection = EVERYTHING,
 ) -> RowSource:
-    """Open a table in UTF-8, maybe packed (``.gz``), whose first row names the columns.
+    """Open a table in UTF-8, optionally compressed (``.gz``), whose first row names the columns.
 
     Fields may be quoted and then hold separators, line ends and doubled quotes, as spreadsheets write them. An empty
-    field says nothing. Image names are relative to ``images``, a folder or zip file, or else to the file's own folder.
+    field is missing. Image names are relative to ``images``, a folder or zip file, or else to the file's own folder.
     """
     columns = Columns() if columns is None else columns
     files = open_image_files(path.parent if images is None else images)
@@ -32,7 +32,7 @@ def open_table(
 
 
 def _read_rows(path: Path, separator: str, columns: Columns) -> Iterator[Row]:
-    # Strict: a quote that never ends would swallow the rest of the file without a word.
+    # Strict: an unclosed quote would silently swallow the rest of the file.
     reader = csv.reader(_decoded_lines(path), delimiter=separator, strict=True)
     header: list[str] | None = None
     while True:

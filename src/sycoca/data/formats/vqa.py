@@ -1,4 +1,4 @@
-"""Questions in the format of VQA v2, whose answers lie in a second file."""
+"""Questions in the format of VQA v2, with answers in a second file."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -43,7 +43,7 @@ def open_vqa(
 
 
 def read_annotations(path: Path) -> dict[int | str, Mapping[str, Any]]:
-    """Return the entries of an annotation file by question id; ValueError where the file is none."""
+    """Return the entries of an annotation file by question id. Raises ValueError for another file."""
     found: dict[int | str, Mapping[str, Any]] = {}
     for i, entry in enumerate(read_list(read_json(path), "annotations", path)):
         key = entry.get("question_id") if isinstance(entry, Mapping) else None
@@ -88,7 +88,7 @@ def _rows(
 
 
 def _naming(path: Path, data: dict[str, Any], name: str | None) -> Callable[[object], object]:
-    """Return what makes an image's name from its id."""
+    """Return the pattern of image names, with the id's place."""
     if name is None:
         subset = data.get("data_subtype")
         if not isinstance(subset, str):

@@ -1,1 +1,1 @@
-"""What ``sycoca data check`` and ``stats`` look at."""
+"""Checks and statistics of data sets, for ``sycoca data check`` and ``stats``."""

@@ -1,4 +1,4 @@
-"""What is wrong with data sets, each on its own and side by side."""
+"""Problems of data sets: unreadable images, odd captions, duplicates within and across sets."""
 
 import heapq
 from collections import Counter
@@ -14,29 +14,29 @@ from sycoca.data.samples import SampleSource, skipped_samples
 from sycoca.unusable import SkippedSample
 
 NUM_EXAMPLES = 20
-"""How many of the longest and of the most repeated captions are named."""
+"""Number of the longest and of the most repeated captions that are reported."""
 
 VERY_LONG_WORDS = 100
-"""A caption of more words is probably no caption but an article or a mistake of the columns."""
+"""A longer caption, in words, is probably an article or from the wrong column."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaptionOccurrence:
-    """A caption worth a look."""
+    """A conspicuous caption."""
 
     caption: str
     """The text."""
 
     key: str
-    """The sample it stands in, or the first of several."""
+    """Its sample, or the first of several."""
 
     number: int
-    """Its tokens, or how often it is said."""
+    """Its number of tokens, or of occurrences."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaptionFindings:
-    """What stands out among the captions of a set."""
+    """Conspicuous captions of a set, with counts."""
 
     num_captions: int
     """Captions of all samples."""
@@ -45,16 +45,16 @@ class CaptionFindings:
     """Different ones."""
 
     repeated_in_sample: tuple[CaptionOccurrence, ...]
-    """Captions that one image has more than once, and how often: all of them."""
+    """All captions that one image has more than once, with their numbers of occurrences."""
 
     most_repeated: tuple[CaptionOccurrence, ...]
-    """Captions of several images, most frequent first, and how many have them."""
+    """Captions of several images, most frequent first, with the numbers of images."""
 
     num_one_word: int
     """Captions of a single word."""
 
     one_word: tuple[CaptionOccurrence, ...]
-    """Captions of a single word, most frequent first, and how often each is said."""
+    """Captions of a single word, most frequent first, with their numbers of occurrences."""
 
     num_very_long: int
     """Captions of more than `VERY_LONG_WORDS` words."""
@@ -63,12 +63,12 @@ class CaptionFindings:
     """Captions of more tokens than the context length."""
 
     longest: tuple[CaptionOccurrence, ...]
-    """Captions that are cut, longest first, with their tokens."""
+    """Truncated captions, longest first, with their numbers of tokens."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageFindings:
-    """What the readable images of a set are like."""
+    """Statistics of the readable images of a set."""
 
     num_readable: int
     num_gray: int
@@ -81,25 +81,25 @@ class ImageFindings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SetCheck:
-    """What was found in one data set."""
+    """Findings about one data set."""
 
     name: str
     spec: str
     num_samples: int
-    """Samples that the set offers, those with unreadable images included."""
+    """Number of samples, including those with unreadable images."""
 
     num_samples_by_split: dict[str, int]
-    """The same by the split that the file puts them into, in the file's order; empty where it knows none."""
+    """The same by split, in the order of the file; empty without splits."""
 
     problems: tuple[SkippedSample, ...]
-    """Rows that are no samples and images that cannot be read, by name and reason."""
+    """Invalid rows and unreadable images, by name and reason."""
 
     captions: CaptionFindings
     images: ImageFindings
 
     @property
     def num_problems_by_reason(self) -> dict[str, int]:
-        """How often each reason occurs, most frequent first."""
+        """Number of samples by reason, most frequent first."""
         return dict(Counter(problem.reason for problem in self.problems).most_common())
 
 
@@ -111,7 +111,7 @@ class Place:
     index: int
     key: str
     part: str
-    """The set's name, with the split where it has several."""
+    """Name of the set, with the split where it has several."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,13 +123,13 @@ class Duplicates:
 
     @property
     def is_leak(self) -> bool:
-        """Whether they lie in more than one set, or in several splits of one."""
+        """Whether they are in more than one set, or in several splits of one."""
         return len({(place.set_number, place.part) for place in self.places}) > 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataCheck:
-    """What was found in all data sets together."""
+    """Findings about all data sets."""
 
     sets: tuple[SetCheck, ...]
     duplicates: tuple[Duplicates, ...]
@@ -137,12 +137,12 @@ class DataCheck:
 
     @property
     def leaks(self) -> tuple[Duplicates, ...]:
-        """Pictures that lie in more than one set or split."""
+        """Pictures in more than one set or split."""
         return tuple(group for group in self.duplicates if group.is_leak)
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing is broken and no two sets or splits share a picture."""
+        """Whether there are no problems and no picture is in two sets or splits."""
         return not self.leaks and not any(one.problems for one in self.sets)
 
 
@@ -153,7 +153,7 @@ def check_set(
     num_tokens: Callable[[str], int],
     context_length: int,
 ) -> SetCheck:
-    """Judge a set; ``findings`` are those about its images, in order, of all or of some."""
+    """Return the findings about a set; ``findings`` are those about its images, all or some of them, in order."""
     return SetCheck(
         name=source.name,
         spec=spec,
@@ -166,7 +166,7 @@ def check_set(
 
 
 def check_captions(source: SampleSource, num_tokens: Callable[[str], int], context_length: int) -> CaptionFindings:
-    """Count what stands out among the captions."""
+    """Return the conspicuous captions with counts."""
     first_key: dict[str, str] = {}
     times_said: Counter[str] = Counter()
     num_images: Counter[str] = Counter()
@@ -178,7 +178,7 @@ def check_captions(source: SampleSource, num_tokens: Callable[[str], int], conte
         repeated += [CaptionOccurrence(caption=c, key=key, number=n) for c, n in own.items() if n > 1]
         for caption in own:
             first_key.setdefault(caption, key)
-    # A text has at most as many tokens as bytes, with its ends and a leading space: only the long ones are counted.
+    # A text has at most as many tokens as bytes plus three, so only long texts need the tokenizer.
     long = [caption for caption in times_said if len(caption.encode()) + 3 > context_length]
     cut = {caption: number for caption in long if (number := num_tokens(caption)) > context_length}
     one_word = {caption: n for caption, n in times_said.items() if len(caption.split()) == 1}
@@ -201,7 +201,7 @@ def check_captions(source: SampleSource, num_tokens: Callable[[str], int], conte
 
 
 def check_images(facts: Sequence[ImageFacts]) -> ImageFindings:
-    """Measure the images."""
+    """Return the statistics of the images."""
     return ImageFindings(
         num_readable=len(facts),
         num_gray=sum(fact.is_gray for fact in facts),
@@ -216,7 +216,7 @@ def duplicates_among(
 ) -> tuple[Duplicates, ...]:
     """Return the pictures that occur more than once, those in several sets or splits first.
 
-    ``findings`` are about the images at ``places`` of each source.
+    ``findings`` are about the images with the indices ``places`` of each source.
     """
     have_splits = [len(_count_splits(source)) > 1 for source in sources]
     where = [(number, index) for number, indices in enumerate(places) for index in indices]
@@ -235,7 +235,7 @@ def duplicates_among(
 
 
 def part_name(set_name: str, split: str | None) -> str:
-    """Return what a split of a set is called."""
+    """Return the name of a split of a set."""
     return f"{set_name} ({split or 'no split'})"
 
 

@@ -1,4 +1,4 @@
-"""What a data check comes to, in sentences; the most serious first."""
+"""Summary of a data check in sentences, the most serious first."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ class Headline:
 
     text: str
     kind: Literal["bad", "odd", "good"]
-    """Whether it makes the check fail, deserves a look, or is as it should be."""
+    """bad: makes the check fail. odd: may be a mistake. good: as it should be."""
 
 
 _SHARED: Mapping[Likeness, str] = {"exact": "photo", "near": "near duplicate"}
-"""What two parts share."""
+"""How duplicates across sets or splits are called."""
 
 _DUPLICATED: Mapping[Likeness, str] = {"exact": "identical photos", "near": "near duplicates"}
-"""What stands twice in one part."""
+"""How duplicates within one set or split are called."""
 
 
 def headlines(check: DataCheck) -> list[Headline]:
-    """Say what was found, bad before odd before good: leaks, problems, duplicates, captions."""
+    """Yield the sentences, bad before odd before good: leaks, problems, duplicates, captions."""
     found = [*_leaks(check), *_problems(check.sets), *_duplicates(check.duplicates)]
     for one in check.sets:
         found += _captions(one, check.context_length)

@@ -1,4 +1,4 @@
-"""The same picture twice: exactly, or resized, compressed again and the like."""
+"""Duplicate images: identical, or near duplicates (resized, recompressed and the like)."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -11,35 +11,35 @@ from jaxtyping import Int64, UInt64
 from sycoca.data.inspection.image_facts import ImageFacts
 
 Likeness = Literal["exact", "near"]
-"""Equal pixels, or perceptual hashes of which few bits differ and colors that agree."""
+"""exact: equal pixels. near: perceptual hashes that differ in few bits, and similar colors."""
 
 MOST_BITS = 4
-"""Perceptual hashes that differ in more bits belong to different pictures."""
+"""Largest Hamming distance of the perceptual hashes of near duplicates."""
 
 MOST_COLOR_DISTANCE = 16.0
-"""Mean difference of the colors of 4 x 4 fields, in levels of 256, above which pictures are different."""
+"""Largest mean difference of the colors of 4 x 4 cells of near duplicates, of 256 levels."""
 
-# With one band more than bits may differ, one band at least is equal: only its owners are compared.
+# With one band more than bits may differ, at least one band is equal, so only hashes with an equal band are compared.
 _BAND_BITS = (13, 13, 13, 13, 12)
 _COMPARED_AT_A_TIME = 2**15
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DuplicateGroup:
-    """Places of images that show the same."""
+    """Indices of images that show the same picture."""
 
     likeness: Likeness
-    """How much alike they are: exact where all have the same pixels."""
+    """exact where all have the same pixels, else near."""
 
     places: tuple[int, ...]
     """Two or more, in order."""
 
 
 def find_duplicates(facts: Sequence[ImageFacts | None]) -> list[DuplicateGroup]:
-    """Return the groups of images that show the same, in the order of their first members; None is no image.
+    """Return the groups of duplicates, in the order of their first members; None stands for an unreadable image.
 
-    An image stands in one group at most; near is who has a near neighbor there, so the ends of a long chain of
-    edits may differ more.
+    An image is in one group at most. Groups are connected components of near duplicates, so the ends of a long chain
+    may differ more.
     """
     by_pixels: dict[bytes, list[int]] = defaultdict(list)
     for place, fact in enumerate(facts):
@@ -61,7 +61,7 @@ def find_duplicates(facts: Sequence[ImageFacts | None]) -> list[DuplicateGroup]:
 
 
 def _near_groups(facts: Sequence[ImageFacts]) -> Int64[np.ndarray, "images"]:
-    """Return for each picture the smallest number of those it is linked with by near neighbors."""
+    """Return for each picture the smallest index of its connected component."""
     if not facts:
         return np.zeros(0, dtype=np.int64)
     looks, kinds = _different_looks(facts)
@@ -69,7 +69,7 @@ def _near_groups(facts: Sequence[ImageFacts]) -> Int64[np.ndarray, "images"]:
     colors = np.array([list(fact.colors) for fact in looks], dtype=np.int16)
     roots = np.arange(len(looks))
     for first, second in _near_pairs(hashes):
-        # Most pairs of a large group are joined already; that is faster to see than colors are to compare.
+        # Most pairs of a large group are joined already, which is faster to test than colors.
         apart = _roots(roots, first) != _roots(roots, second)
         first, second = first[apart], second[apart]
         is_near = np.abs(colors[first] - colors[second]).mean(axis=1) <= MOST_COLOR_DISTANCE
@@ -94,7 +94,7 @@ def _different_looks(facts: Sequence[ImageFacts]) -> tuple[list[ImageFacts], Int
 def _near_pairs(
     hashes: UInt64[np.ndarray, "images"],
 ) -> Iterator[tuple[Int64[np.ndarray, "pairs"], Int64[np.ndarray, "pairs"]]]:
-    """Yield the places of pairs whose hashes differ in few bits; a pair may come once per band."""
+    """Yield the indices of pairs whose hashes differ in few bits; a pair may occur once per band."""
     shift = 0
     for num_bits in _BAND_BITS:
         bands = (hashes >> np.uint64(shift)) & np.uint64(2**num_bits - 1)
@@ -120,7 +120,7 @@ def _near_pairs_within(
 
 
 def _num_different_bits(first: UInt64[np.ndarray, "..."], second: UInt64[np.ndarray, "..."]) -> np.ndarray:
-    """Count by adding neighboring bits, then pairs, then fours."""
+    """Return the number of set bits, by adding neighboring bits, then pairs, then fours."""
     bits = first ^ second
     bits -= (bits >> np.uint64(1)) & np.uint64(0x5555555555555555)
     bits = (bits & np.uint64(0x3333333333333333)) + ((bits >> np.uint64(2)) & np.uint64(0x3333333333333333))

@@ -1,4 +1,4 @@
-"""What is worth remembering about an image: its size, and hashes by which the same picture is found again."""
+"""Facts about an image: its size, and hashes that find duplicates."""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from jaxtyping import Float
 from PIL import Image
 
 HASH_SIDE = 8
-"""Frequencies per direction of the perceptual hash, so that it has 64 bits."""
+"""Frequencies per direction of the perceptual hash, which has 64 bits."""
 
 COLOR_SIDE = 4
-"""Fields per direction whose mean colors are kept."""
+"""Cells per direction of the mean colors."""
 
 _SMALL_SIDE = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageFacts:
-    """What is known of an image that could be read."""
+    """Facts about a readable image."""
 
     width: int
     """Pixels, upright."""
@@ -28,20 +28,20 @@ class ImageFacts:
     """Pixels, upright."""
 
     is_gray: bool
-    """Whether red, green and blue are the same everywhere."""
+    """Whether red, green and blue are equal everywhere."""
 
     pixel_hash: bytes
-    """The same for the same pixels, and in practice for no others."""
+    """Hash of the pixels: equal for equal pixels, and in practice for no others."""
 
     perceptual_hash: int
-    """64 bits, of which few differ where a picture was resized or compressed again."""
+    """64 bits, few of which differ after resizing or recompression."""
 
     colors: bytes
-    """Mean red, green and blue of 4 x 4 fields: tells pictures apart whose shades of gray are alike."""
+    """Mean red, green and blue of 4 x 4 cells, which distinguish pictures of similar gray values."""
 
 
 def image_facts(image: Image.Image) -> ImageFacts:
-    """Look at an upright RGB image."""
+    """Return the facts about an upright RGB image."""
     small = image.resize((COLOR_SIDE, COLOR_SIDE), Image.Resampling.BOX, reducing_gap=2.0)
     return ImageFacts(
         width=image.width,
@@ -59,7 +59,7 @@ def perceptual_hash(image: Image.Image) -> int:
     small = image.convert("L").resize((_SMALL_SIDE, _SMALL_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
     waves = _cosines()
     frequencies = waves @ np.asarray(small, dtype=np.float64) @ waves.T
-    # Rounded, because an image of one color has no frequencies but those of rounding errors.
+    # Rounded, because the frequencies of a uniform image are rounding errors.
     frequencies = frequencies.round(3)
     bits = np.packbits(frequencies.ravel() > np.median(frequencies))
     return int.from_bytes(bits.tobytes(), "big")

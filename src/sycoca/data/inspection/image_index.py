@@ -1,12 +1,13 @@
-"""What is known of image files, kept between commands: one row per file, valid while the file stays as it is.
+"""Cache of facts about image files: one row per file, valid while the file does not change.
 
-A cache and no more: whatever goes wrong with it is said in one line, and the images are looked at again.
+Any problem with the cache is logged, and the images are read again.
 """
 
+import logging
 import os
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
@@ -18,12 +19,14 @@ from sycoca.data.inspection.image_facts import ImageFacts
 from sycoca.unusable import SkippedSample
 
 Finding = ImageFacts | SkippedSample
-"""What looking at an image has brought: facts, or why there are none."""
+"""Facts about an image, or why it cannot be read."""
 
 LASTING_REASONS = frozenset({"empty file", "not an image", "broken image", "image too small"})
-"""What stays wrong while the file stays the same; a lack of rights or memory may be gone next time."""
+"""Problems that persist while the file does not change; missing rights or memory may not."""
 
 _SCHEMA_VERSION = 1
+logger = logging.getLogger(__name__)
+
 _LOOKED_AT_BY = f"1, PIL {PIL.__version__}"  # raise the 1 where decoding or `image_facts` changes
 _SECONDS_TO_WAIT = 20.0
 _MOST_NAMES = 500  # SQLite takes a limited number of values at a time
@@ -39,7 +42,7 @@ CREATE TABLE IF NOT EXISTS images (
 
 
 def default_index_path() -> Path:
-    """Return where the index lies: sycoca/images.sqlite in the user's folder for caches."""
+    """Return the path of the index: sycoca/images.sqlite in the user's cache folder."""
     chosen = os.environ.get("XDG_CACHE_HOME")
     if chosen:
         folder = Path(chosen)
@@ -54,19 +57,18 @@ def default_index_path() -> Path:
 
 @final
 class ImageIndex:
-    """Findings by fingerprint, in an SQLite file that several processes may use at once."""
+    """Findings by fingerprint, in an SQLite file that several processes can use at once."""
 
-    def __init__(self, path: Path | None, say: Callable[[str], None]) -> None:
-        """Open or create the file; without a path nothing is kept. ``say`` takes one line about what is wrong."""
+    def __init__(self, path: Path | None) -> None:
+        """Open or create the file; without a path nothing is stored."""
         self._path = path
-        self._say = say
         self._database: sqlite3.Connection | None = None
         if path is not None:
             with self._guarded(path):
                 self._database = _opened(path)
 
     def known(self, fingerprints: Sequence[Fingerprint]) -> Mapping[Fingerprint, Finding]:
-        """Return what is known of those files in their present state."""
+        """Return the findings about those files in their present state."""
         found: dict[Fingerprint, Finding] = {}
         for start in range(0, len(fingerprints), _MOST_NAMES):
             for row in self._rows([_bytes(one[0]) for one in fingerprints[start : start + _MOST_NAMES]]):
@@ -75,7 +77,7 @@ class ImageIndex:
         return {fingerprint: finding for fingerprint, finding in found.items() if fingerprint in wanted}
 
     def keep(self, findings: Mapping[Fingerprint, Finding]) -> None:
-        """Remember what will stay true while the files stay as they are."""
+        """Store the findings that hold while the files do not change."""
         rows = [(*_row_start(fingerprint), *_row_end(finding)) for fingerprint, finding in findings.items()]
         lasting = [row for row in rows if row[-2] is None or row[-2] in LASTING_REASONS]
         if self._path is None or self._database is None or not lasting:
@@ -110,14 +112,14 @@ class ImageIndex:
 
     @contextmanager
     def _guarded(self, path: Path) -> Iterator[None]:
-        """Say what is wrong with the file and go on: anew where it is damaged, else without it."""
+        """Log what is wrong with the file and continue: with a new one where it is damaged, else without."""
         try:
             yield
         except (sqlite3.OperationalError, OSError, _NewerIndexError) as error:
-            self._say(f"image index {path}: {error}; going on without it (--index PATH names another)")
+            logger.warning(f"image index {path}: {error}; continuing without it (--index PATH names another)")
             self.close()
         except sqlite3.DatabaseError as error:
-            self._say(f"image index {path} is damaged ({error}); it is built anew")
+            logger.warning(f"image index {path} is damaged ({error}); it is rebuilt")
             self.close()
             with self._guarded_once(path):
                 path.unlink()
@@ -128,12 +130,12 @@ class ImageIndex:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            self._say(f"image index {path}: {error}; going on without it (--index PATH names another)")
+            logger.warning(f"image index {path}: {error}; continuing without it (--index PATH names another)")
             self.close()
 
 
 class _NewerIndexError(Exception):
-    """The file was written by a later version, which its owner may still use."""
+    """The file was written by a newer version, which the user may still use."""
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -143,7 +145,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         (version,) = database.execute("PRAGMA user_version").fetchone()
         if version > _SCHEMA_VERSION:
             raise _NewerIndexError(f"it has version {version}, this SyCoCa knows {_SCHEMA_VERSION}")
-        # Waiting for the disk protects from power cuts only, after which a damaged cache is built anew.
+        # Waiting for the disk protects from power failures only, after which a damaged cache is rebuilt.
         database.execute("PRAGMA synchronous = OFF")
         with database:
             database.execute(_SCHEMA)
@@ -182,7 +184,7 @@ def _finding(columns: Sequence[Any]) -> Finding:
 
 
 def _bytes(text: str) -> bytes:
-    # Names of files that are not UTF-8 hold halves of characters, which SQLite refuses as text.
+    # File names that are not UTF-8 have lone surrogates, which SQLite refuses as text.
     return text.encode("utf-8", "surrogatepass")
 
 

@@ -1,4 +1,4 @@
-"""Looks at every image of a source, several at a time, and at none twice."""
+"""Inspection of the images of a source, in parallel; files that the index knows are not read again."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -14,11 +14,11 @@ _SAMPLES_AT_A_TIME = 512
 
 
 def inspect_images(source: SampleSource, index: ImageIndex, places: Sequence[int]) -> Iterator[Finding]:
-    """Yield what there is to know of the images at those places of the source, in order.
+    """Yield the findings about the images with those indices of the source, in order.
 
-    Files that the index knows are not opened; what is found out is kept there.
+    Files that the index knows are not opened; new findings are stored there.
     """
-    # Decoding, resizing and hashing leave Python's lock to others, so threads do for all cores.
+    # Decoding, resizing and hashing release the GIL, so threads use all cores.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(places), _SAMPLES_AT_A_TIME):
             samples = [source[place] for place in places[start : start + _SAMPLES_AT_A_TIME]]
@@ -26,7 +26,7 @@ def inspect_images(source: SampleSource, index: ImageIndex, places: Sequence[int
 
 
 def look(sample: ImageTextSample) -> Finding:
-    """Open an image and look at it."""
+    """Open an image and return its facts, or why it cannot be read."""
     try:
         return image_facts(sample.open_image())
     except UnusableSampleError as error:

@@ -1,4 +1,4 @@
-"""What a data set looks like: captions, words, tokens, labels, image sizes."""
+"""Statistics of a data set: captions, words, tokens, labels, image sizes."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from sycoca.unusable import SkippedSample
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spread:
-    """How a number is spread."""
+    """Minimum, mean, median and maximum."""
 
     least: int
     mean: float
@@ -23,20 +23,20 @@ class Spread:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaptionStatistics:
-    """What a source's texts look like."""
+    """Statistics of a source's texts."""
 
     num_samples: int
     num_captions: int
     num_different_captions: int
     captions_per_sample: Spread | None
     words_per_caption: Spread | None
-    """None where there are only questions or labels."""
+    """None for a source of questions or labels only."""
 
     tokens_per_caption: Spread | None
-    """Special tokens included, before anything is cut."""
+    """Special tokens included, before truncation."""
 
     num_truncated: int
-    """Captions of more tokens than fit."""
+    """Captions that are longer than the context."""
 
     num_words: int
     """Different words."""
@@ -48,13 +48,13 @@ class CaptionStatistics:
 
     @property
     def truncated_ratio(self) -> float:
-        """Share of the captions that are cut; 0 where there is none."""
+        """Fraction of the captions that are truncated; 0 without captions."""
         return self.num_truncated / max(1, self.num_captions)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageStatistics:
-    """What a source's images look like."""
+    """Statistics of a source's images."""
 
     num_opened: int
     widths: Spread | None
@@ -73,7 +73,7 @@ def all_captions(source: SampleSource) -> Iterator[str]:
 
 
 def all_texts(source: SampleSource) -> Iterator[str]:
-    """Yield every caption and question of every sample, as a tokenizer wants them for training.
+    """Yield every caption and question of every sample, to train a tokenizer on.
 
     Questions, too: a model that is to be asked later must not read them letter by letter.
     """
@@ -104,13 +104,13 @@ def caption_statistics(source: SampleSource, tokenizer: Tokenizer, context_lengt
 
 
 def evenly_spread(num_samples: int, most: int) -> list[int]:
-    """Return up to ``most`` places of samples, spread evenly."""
+    """Return up to ``most`` indices of samples, spread evenly."""
     number = min(most, num_samples)
     return [place * num_samples // number for place in range(number)]
 
 
 def image_statistics(findings: Sequence[Finding]) -> ImageStatistics:
-    """Sum up what is known about images; what cannot be read is reported by name."""
+    """Return the statistics of images; unreadable ones are named."""
     facts = [one for one in findings if isinstance(one, ImageFacts)]
     return ImageStatistics(
         num_opened=len(findings),
@@ -121,7 +121,7 @@ def image_statistics(findings: Sequence[Finding]) -> ImageStatistics:
 
 
 def spread(numbers: Sequence[int]) -> Spread | None:
-    """Return least, mean, median (the lower one of two) and most of some numbers; None of none."""
+    """Return minimum, mean, median (the lower of two) and maximum; None for no numbers."""
     if not numbers:
         return None
     ordered = sorted(numbers)

@@ -1,4 +1,4 @@
-"""The interface between the loader and a kind of training: images in, training batch out."""
+"""Interface between the loader and a training task: crops in, training batch out."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -16,7 +16,7 @@ class BatchMaker(Protocol):
     """Turns crops of images into batches of one kind."""
 
     def num_labels(self, place: Place) -> int:
-        """Return how many tokens a sample has to predict in an epoch, or questions to answer; 0 for classes."""
+        """Return how many tokens of a sample are predicted in an epoch, or how many questions; 0 for classes."""
         ...
 
     def batch(
@@ -26,7 +26,7 @@ class BatchMaker(Protocol):
         draw_keys: Int[Tensor, " batch"],
         totals: BatchTotals,
     ) -> TrainingBatch:
-        """Return the batch of these crops, whose ``images`` are all there."""
+        """Return the batch of these crops, none of whose ``images`` is missing."""
         ...
 
     def in_order(
@@ -35,5 +35,5 @@ class BatchMaker(Protocol):
         images: Float[Tensor, "batch 3 height width"],
         draw_keys: Int[Tensor, " batch"],
     ) -> TrainingBatch:
-        """Return the batch of these samples as validation sees it: nothing drawn, totals those of the batch."""
+        """Return the validation batch of these samples: nothing is random, and totals are those of the batch."""
         ...

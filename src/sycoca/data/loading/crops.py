@@ -1,4 +1,4 @@
-"""What a loader worker does: open a sample's image, or another one's in its place, and cut a crop."""
+"""Crops of training images, computed by loader workers; unreadable images are replaced by others."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, final
@@ -21,53 +21,53 @@ Place = tuple[int, int]
 """Epoch and index of a sample."""
 
 _MOST_ATTEMPTS = 100
-"""Samples that are tried for one place; so many unreadable ones in a row are no accident."""
+"""Samples that are tried for one slot of a batch; more unreadable ones in a row are an error."""
 
 
 class Mixed(NamedTuple):
-    """The other image in a mixed one."""
+    """The second image of a mixup."""
 
     partner: int
-    """The sample it is from."""
+    """Its sample."""
 
     ratio: float
-    """Its part of the mixture, 0 to 1."""
+    """Its weight in the mixture, 0 to 1."""
 
 
 class Crop(NamedTuple):
-    """The crop for one place of a batch."""
+    """The crop in one slot of a batch."""
 
     place: Place
-    """The sample that was taken in the end."""
+    """The sample that was used."""
 
     image: Float[Tensor, "3 height width"] | None
-    """None where no image was found."""
+    """None where no image could be read."""
 
     skipped: tuple[SkippedSample, ...]
-    """Samples that could not be read before it."""
+    """Unreadable samples that were tried before it."""
 
     mixed: Mixed | None = None
-    """What is mixed into it, if anything."""
+    """The second image of a mixup, if any."""
 
 
 class CropBatch(NamedTuple):
-    """The crops of a micro-batch, as a worker hands them over."""
+    """The crops of a micro-batch."""
 
     places: tuple[Place, ...]
-    """The samples that were taken."""
+    """The samples that were used."""
 
     images: Float[Tensor, "batch 3 height width"] | None
     """None where one is missing."""
 
     skipped: tuple[SkippedSample, ...]
-    """Samples that could not be read."""
+    """Unreadable samples."""
 
     mixed: tuple[Mixed | None, ...] = ()
-    """What is mixed into each; nothing at all where images are not mixed."""
+    """Second images of mixup; empty without mixup."""
 
 
 def stack_crops(crops: Sequence[Crop]) -> CropBatch:
-    """Put crops together: one tensor travels faster between processes than many."""
+    """Combine crops into one tensor, which is sent between processes faster than many."""
     images = [crop.image for crop in crops if crop.image is not None]
     return CropBatch(
         places=tuple(crop.place for crop in crops),
@@ -79,7 +79,7 @@ def stack_crops(crops: Sequence[Crop]) -> CropBatch:
 
 @final
 class TrainingCrops(Dataset):
-    """Training crops by epoch and sample: what loader workers do.
+    """Training crops by epoch and sample, the data set of the loader workers.
 
     With ``mixup_alpha`` every crop is mixed with one of another sample of the source (mixup, arXiv 1710.09412): ratios
     are drawn from Beta(alpha, alpha), partners evenly. Both follow from seed, epoch and sample alone, so a mixture does
@@ -122,7 +122,7 @@ class TrainingCrops(Dataset):
         return Crop((epoch, index), torch.lerp(image, other[1], mixed.ratio), tuple(skipped), mixed)
 
     def __getitems__(self, places: list[Place]) -> list[Crop]:
-        """Return the crops of a micro-batch, cut several at a time unless workers share the cores already."""
+        """Return the crops of a micro-batch, several in parallel unless there are worker processes."""
         if get_worker_info() is not None:
             return [self[place] for place in places]
         with image_threads() as pool:
@@ -135,7 +135,7 @@ class TrainingCrops(Dataset):
         purpose: str,
         skipped: list[SkippedSample],
     ) -> tuple[int, Float[Tensor, "3 height width"]] | None:
-        """Return the first sample whose image can be read, and a crop of it; others go to ``skipped``."""
+        """Return the first readable sample with its crop; unreadable ones are appended to ``skipped``."""
         for index in candidates:
             try:
                 image = self._open(index)
@@ -152,7 +152,7 @@ class TrainingCrops(Dataset):
         return (place[1] + distance) % len(self._source)
 
     def _mixing_ratio(self, place: Place, alpha: float) -> float:
-        # NumPy's: PyTorch draws from Beta with its global generator only.
+        # NumPy's, since PyTorch samples Beta with its global generator only.
         generator = np.random.Generator(np.random.PCG64(derive_key(self._seed, "mixup ratio", *place)))
         return float(generator.beta(alpha, alpha))
 
@@ -163,7 +163,7 @@ class TrainingCrops(Dataset):
         if self._cache is None:
             return self._source[index].open_image(self._smallest_side)
         if index not in self._cache:
-            # Several samples may show one image, as questions do: their openers are equal.
+            # Several samples may have one image, as questions do; their openers are equal.
             opener = self._source[index].open_image
             if opener not in self._image_of:
                 self._image_of[opener] = opener(self._smallest_side)

@@ -1,4 +1,4 @@
-"""From samples to batches: one endless order of samples; every rank takes its slice of every batch."""
+"""From samples to batches: an infinite stream of samples, of which every rank takes its slice of every batch."""
 
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass, field
@@ -29,9 +29,9 @@ def global_order(seed: int, epoch: int, num_samples: int) -> Int[Tensor, " sampl
 @final
 @dataclass(eq=False)
 class TrainingBatches:
-    """Endless batches of a source; step s always gets the same pairs, crops and captions.
+    """Infinite batches of a source; step s always gets the same pairs, crops and captions.
 
-    The epochs' orders are joined to one stream, of which step s takes the ``global_batch_size`` samples from
+    The epochs form one stream, of which step s takes the ``global_batch_size`` samples from
     s x ``global_batch_size`` on: nothing is dropped, and a batch may reach into the next epoch.
 
     A sample whose image cannot be read is named in ``skip_log``, and another takes its place, drawn from seed, epoch
@@ -49,24 +49,24 @@ class TrainingBatches:
     """Pairs per step over all ranks."""
 
     micro_batch_size: int | None = None
-    """Pairs per forward on one rank; None for the rank's whole share."""
+    """Pairs per forward pass on one rank; None for all of the rank's pairs."""
 
     num_workers: int = 0
-    """Processes that read images beside this one; 0 reads them in this one, several at a time."""
+    """Worker processes that read images; 0 reads them in threads of this process."""
 
     pin_memory: bool = False
-    """Whether images wait in memory that a GPU copies from while it computes."""
+    """Whether images are in pinned memory, from which a GPU copies while it computes."""
 
     rank: int = 0
     world_size: int = 1
     cache_images: bool = False
-    """Whether every image stays in memory after its first use; each worker keeps its own."""
+    """Whether images stay in memory after their first use; each worker has its own cache."""
 
     skip_log: SkipLog | None = None
-    """Takes the samples that this process leaves out; without one, the first of them is an error."""
+    """Records the samples that this process leaves out; without one, the first of them is an error."""
 
     mixup_alpha: float | None = None
-    """How strongly images are mixed, see `TrainingCrops`; None does not."""
+    """Parameter of the Beta distribution of mixup, see `TrainingCrops`; None for no mixup."""
 
     _crops: TrainingCrops = field(init=False, repr=False)
     _skip_log: SkipLog = field(init=False, repr=False)
@@ -78,9 +78,9 @@ class TrainingBatches:
             raise ValueError(
                 f"global_batch_size must be a multiple of the {self.world_size} processes, got {self.global_batch_size}"
             )
-        if self.micro_batch_size is not None and (self.micro_batch_size < 1 or self._share % self.micro_batch_size):
+        if self.micro_batch_size is not None and (self.micro_batch_size < 1 or self._own_pairs % self.micro_batch_size):
             raise ValueError(
-                f"micro_batch_size must divide the {self._share} pairs that each process has per step,"
+                f"micro_batch_size must divide the {self._own_pairs} pairs that each process has per step,"
                 f" got {self.micro_batch_size}"
             )
         self._skip_log = SkipLog(self.source, 0.0) if self.skip_log is None else self.skip_log
@@ -101,7 +101,7 @@ class TrainingBatches:
             collate_fn=stack_crops,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
-            # Without one of its own the loader would draw from PyTorch's global generator.
+            # Without its own generator the loader would use PyTorch's global one.
             generator=torch.Generator(),
         )
         crops = iter(loader)
@@ -111,11 +111,11 @@ class TrainingBatches:
                 totals = self._totals(global_batch)
                 yield [self._batch(next(crops), totals) for _ in self._split(global_batch)]
         finally:
-            # The traceback of an error would keep the workers alive, and their late end takes seconds.
+            # The traceback of an error would keep the workers alive, whose late shutdown takes seconds.
             del crops
 
     @property
-    def _share(self) -> int:
+    def _own_pairs(self) -> int:
         return self.global_batch_size // self.world_size
 
     def _micro_batches(self, step: int) -> Iterator[list[Place]]:
@@ -124,8 +124,8 @@ class TrainingBatches:
 
     def _split(self, global_batch: list[Place]) -> list[list[Place]]:
         """Cut this rank's slice of a global batch into micro-batches."""
-        size = self._share if self.micro_batch_size is None else self.micro_batch_size
-        own = global_batch[self.rank * self._share : (self.rank + 1) * self._share]
+        size = self._own_pairs if self.micro_batch_size is None else self.micro_batch_size
+        own = global_batch[self.rank * self._own_pairs : (self.rank + 1) * self._own_pairs]
         return [own[start : start + size] for start in range(0, len(own), size)]
 
     def _places(self, step: int) -> list[Place]:
@@ -159,7 +159,7 @@ def validation_batches(
     batch_size: int,
     seed: int,
 ) -> Iterator[TrainingBatch]:
-    """Yield those ``batches`` (by number) of the samples in their order, nothing drawn; the last may be smaller.
+    """Yield those ``batches`` (by number) of the samples in order, without randomness; the last may be smaller.
 
     Totals are those of the batch, so a batch's losses are means over it.
     """

@@ -1,4 +1,4 @@
-"""Samples that cannot be used: each is counted once and by name, and too many of them are an error."""
+"""Unusable samples: each is recorded once by name, and too many are an error."""
 
 import logging
 from collections import Counter
@@ -21,10 +21,10 @@ logger = logging.getLogger(__name__)
 
 @final
 class SkipLog:
-    """What has been left out of a source so far, by name; in memory and, where it has a path, in a file."""
+    """The samples of a source that were left out so far, by name; also in a file, where it has a path."""
 
     def __init__(self, source: SampleSource, max_ratio: float, path: Path | None = None) -> None:
-        """Begin with what the source has left out itself, and with what an interrupted run has written down.
+        """Start with the samples that the source has left out, and with those in the file of an interrupted run.
 
         Raises ValueError, here and in ``add``, where that is more than ``max_ratio`` of all samples.
         """
@@ -43,11 +43,11 @@ class SkipLog:
 
     @property
     def skipped(self) -> Sequence[SkippedSample]:
-        """All of them, in the order in which they were found."""
+        """All samples that were left out, in the order of their discovery."""
         return list(self._by_name.values())
 
     def add(self, skipped: SkippedSample) -> None:
-        """Count a sample; one that is known already is not counted again."""
+        """Record a sample, unless it is recorded already."""
         if skipped.name in self._by_name:
             return
         self._by_name[skipped.name] = skipped
@@ -56,13 +56,13 @@ class SkipLog:
         self._check()
 
     def take_new(self) -> Sequence[SkippedSample]:
-        """Return what has come since the last call."""
+        """Return the samples that were added since the last call."""
         new = self.skipped[self._num_taken :]
         self._num_taken = len(self)
         return new
 
     def summary(self) -> str:
-        """Return one line that says how many were left out, and why."""
+        """Return one line with the number of samples left out, by reason."""
         return f"{len(self):,} of {self._num_samples:,} samples skipped: {counted_reasons(self.skipped)}"
 
     def _check(self) -> None:
@@ -74,7 +74,7 @@ class SkipLog:
 
 
 def counted_reasons(skipped: Iterable[SkippedSample]) -> str:
-    """Return every reason with its number, the most frequent first."""
+    """Return the reasons with their numbers, the most frequent first."""
     return ", ".join(f"{count:,} {reason}" for reason, count in Counter(one.reason for one in skipped).most_common())
 
 
@@ -88,7 +88,7 @@ class UsableSamples:
     """The samples of a source whose images can be read; the others are in ``skipped``."""
 
     def __init__(self, source: SampleSource, log: SkipLog, problems: Iterable[SkippedSample | None]) -> None:
-        """Take the first samples of a source, as many as there are ``problems`` or None for (see `image_problems`).
+        """Take the first samples of a source, one per entry of ``problems`` (see `image_problems`).
 
         Raises ValueError where they are more than the ``log`` allows, and where no sample is left.
         """
@@ -127,7 +127,7 @@ def usable_source(
     remains.
     """
     if max_skipped_ratio == 0:
-        SkipLog(source, max_skipped_ratio)  # what the source itself has left out is an error, too
+        SkipLog(source, max_skipped_ratio)  # raises where the source itself has left samples out
         return source
     num_samples = len(source) if limit is None else min(limit, len(source))
     problems = tracked(image_problems(source, range(num_samples)), num_samples, "checking images", console=console)
@@ -141,8 +141,8 @@ def usable_source(
 
 
 def image_problems(source: SampleSource, indices: Iterable[int]) -> Iterator[SkippedSample | None]:
-    """Open the images of those samples; yield why one cannot be read, None where it can."""
-    with ThreadPoolExecutor() as pool:  # decoding leaves Python's lock to others
+    """Open the images of those samples and yield the problem of each, None where it can be read."""
+    with ThreadPoolExecutor() as pool:  # decoding releases the GIL
         yield from pool.map(lambda index: _image_problem(source[index]), indices)
 
 
@@ -155,7 +155,7 @@ def _image_problem(sample: ImageTextSample) -> SkippedSample | None:
 
 
 def named(error: UnusableSampleError, sample: ImageTextSample) -> SkippedSample:
-    """Return what is wrong under the sample's own name: one image may belong to several samples."""
+    """Return the problem under the sample's own name, since one image may belong to several samples."""
     return replace(error.skipped, name=sample.key)
 
 

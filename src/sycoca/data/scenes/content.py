@@ -1,4 +1,4 @@
-"""What a scene is made of, which relations hold in it, and which split its content belongs to."""
+"""Content of a scene: objects, relations, and the split that the content belongs to."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ SHAPES: dict[Level, tuple[Shape, ...]] = {
 """The shapes of each level's objects."""
 
 RELATIONS: tuple[Relation, ...] = ("left of", "right of", "above", "below")
-"""How one object may lie to another."""
+"""Spatial relations of two objects."""
 
 CLEAR_OFFSET = 1 / 6
-"""Least distance of two centers along an axis, as a share of the image's side, for a relation to hold."""
+"""Least distance of two centers along an axis for a relation to hold, as a fraction of the image's side."""
 
 NUM_HELD_OUT_PARTS = 1
 NUM_PARTS = 8
@@ -45,16 +45,16 @@ class SceneObject:
     color: Color
     shape: Shape
     size: Size
-    """Class of sizes; how large that is differs by level."""
+    """Size class; its range of radii depends on the level."""
 
     center: tuple[float, float]
-    """Across and down, as shares of the image's side."""
+    """Horizontal and vertical position, as fractions of the image's side."""
 
     radius: float
-    """Half the side of the square around it when it is not turned, as a share of the image's side."""
+    """Half the side of its bounding square before rotation, as a fraction of the image's side."""
 
     angle: float = 0.0
-    """Radians it is turned by, clockwise."""
+    """Clockwise rotation in radians."""
 
     @property
     def label(self) -> str:
@@ -71,7 +71,7 @@ class Scene:
     """The objects, largest radius first; no two share both color and shape, none touches another."""
 
     draw_key: int
-    """Root of everything else that is drawn for the scene: its texture and its captions' wording."""
+    """Seed of everything else that is random in the scene: its texture and its captions' wording."""
 
     @property
     def label(self) -> str:
@@ -80,14 +80,14 @@ class Scene:
 
     @property
     def content(self) -> str:
-        """All that captions could state: sizes, colors, shapes, largest first, and every clear relation."""
+        """All facts that captions could state: sizes, colors and shapes, largest first, and every clear relation."""
         pairs = [(a, b) for i, a in enumerate(self.objects) for b in self.objects[i + 1 :]]
         names = [f"{thing.size} {thing.label}" for thing in self.objects]
         return describe_content(names, [relations_between(a, b) for a, b in pairs])
 
 
 def relations_between(first: SceneObject, second: SceneObject) -> tuple[Relation, ...]:
-    """Return how the first object clearly lies to the second; the horizontal relation comes first."""
+    """Return the clear relations of the first object to the second, the horizontal one first."""
     across, down = (a - b for a, b in zip(first.center, second.center, strict=True))
     found: list[Relation] = []
     if abs(across) >= CLEAR_OFFSET:

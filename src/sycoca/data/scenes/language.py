@@ -1,4 +1,4 @@
-"""The scenes' language: captions are written and read by the same grammar, and checked against the truth.
+"""The scenes' language: one grammar generates and parses captions, whose facts are compared with the scene.
 
 caption = ["there is" | "a picture of"] thing ["is"] relation thing; thing = a|an [size] color shape;
 relation = ["to the"] "left of" | ["to the"] "right of" | "above" | "below", or two of them joined by "and".
@@ -17,7 +17,7 @@ from sycoca.data.scenes.content import Color, Level, Relation, Scene, SceneObjec
 from sycoca.randomness import derive_key
 
 NUM_PHRASINGS = 4
-"""Ways of saying the same thing."""
+"""Number of phrasings of the same facts."""
 
 _HORIZONTAL = ("left of", "right of")
 _THING = rf"an? (?:({'|'.join(get_args(Size))}) )?({'|'.join(get_args(Color))}) ({'|'.join(get_args(Shape))})"
@@ -29,12 +29,12 @@ _CAPTION = re.compile(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ThingFacts:
-    """What a caption states about one object."""
+    """The facts of a caption about one object."""
 
     color: Color
     shape: Shape
     size: Size | None = None
-    """None where the caption is silent about it."""
+    """None where the caption does not state it."""
 
     @property
     def label(self) -> str:
@@ -44,13 +44,13 @@ class ThingFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaptionFacts:
-    """What a caption states."""
+    """The facts of a caption."""
 
     first: ThingFacts
     """The object named first: the largest, in a scene's own captions."""
 
     relations: tuple[Relation, ...] = ()
-    """How the first lies to the second."""
+    """Relations of the first object to the second."""
 
     second: ThingFacts | None = None
     """The other object; None where only one is named."""
@@ -62,7 +62,7 @@ class CaptionFacts:
 
 
 def write_caption(facts: CaptionFacts, phrasing: int) -> str:
-    """Say the facts in one of ``NUM_PHRASINGS`` ways."""
+    """Return the facts as a caption, in one of ``NUM_PHRASINGS`` phrasings."""
     first = _name_thing(facts.first)
     if facts.second is None:
         return first
@@ -78,7 +78,7 @@ def write_caption(facts: CaptionFacts, phrasing: int) -> str:
 
 
 def parse_caption(text: str) -> CaptionFacts | None:
-    """Read a caption; None where it is no sentence of the grammar."""
+    """Parse a caption; None where it is not in the grammar."""
     found = _CAPTION.fullmatch(" ".join(text.lower().split()).removesuffix(".").rstrip())
     if found is None:
         return None
@@ -94,7 +94,7 @@ def parse_caption(text: str) -> CaptionFacts | None:
 
 
 def num_facts(facts: CaptionFacts) -> int:
-    """Count what a caption states: a color, a shape or a size of an object, a relation."""
+    """Return the number of facts: colors, shapes, sizes, relations."""
     return sum(2 + (thing.size is not None) for thing in facts.things) + len(set(facts.relations))
 
 
@@ -110,7 +110,7 @@ def is_true(facts: CaptionFacts, scene: Scene) -> bool:
 
 
 def facts_of(scene: Scene) -> tuple[CaptionFacts, ...]:
-    """Return what each of the scene's captions states; every caption names the largest object first."""
+    """Return the facts of each of the scene's captions; every caption names the largest object first."""
     rng = random.Random(derive_key(scene.draw_key, "captions"))
     largest, *others = scene.objects
     rng.shuffle(others)
@@ -118,7 +118,7 @@ def facts_of(scene: Scene) -> tuple[CaptionFacts, ...]:
 
 
 def captions_of(scene: Scene) -> tuple[str, ...]:
-    """Return the scene's captions, one per way of saying it, each true."""
+    """Return the scene's captions, one per phrasing, all true."""
     return tuple(write_caption(facts, phrasing) for phrasing, facts in enumerate(facts_of(scene)))
 
 
@@ -142,7 +142,7 @@ def ceiling_text_to_image(scenes: Sequence[Scene], captions: Sequence[str]) -> f
 
 
 def color_only_text_to_image(scenes: Sequence[Scene], captions: Sequence[str]) -> float:
-    """Return the R@1 of a ranking that knows nothing but colors, ties shared.
+    """Return the R@1 of the color-only baseline, ties shared.
 
     A scene fits where its largest object has the first color and another object the second one.
     """
@@ -156,7 +156,7 @@ def color_only_text_to_image(scenes: Sequence[Scene], captions: Sequence[str]) -
 
 
 def most_frequent_caption_truth(scenes: Sequence[Scene], captions: Sequence[str]) -> float:
-    """Return the share of scenes of which the most frequent of the captions is true."""
+    """Return the fraction of scenes of which the most frequent caption is true."""
     caption, _ = Counter(captions).most_common(1)[0]
     facts = _parse_own(caption)
     return sum(is_true(facts, scene) for scene in scenes) / len(scenes)
@@ -173,7 +173,7 @@ def _pick_facts(scene: Scene, first: SceneObject, second: SceneObject, rng: rand
     """Easy states one relation, medium sometimes a size, hard mostly sizes and both relations."""
     found = relations_between(first, second)
     both_chance = _BOTH_RELATIONS[scene.level]
-    # Levels that never state both draw nothing here: their captions stay what they have always been.
+    # Levels that never state both draw no number here, so that their captions do not change.
     states_both = both_chance > 0 and rng.random() < both_chance
     relations = found if states_both else (rng.choice(found),)
     size_chance = _SIZE[scene.level]
@@ -215,7 +215,7 @@ def _has_second_color(facts: CaptionFacts, scene: Scene) -> bool:
 
 
 def _shared_recall(fitting: list[list[int]]) -> float:
-    """Mean over captions of the chance to pick the own scene, number i, among all that fit."""
+    """Return the mean over captions of the chance to pick the right scene, number i, among all that fit."""
     return sum(1 / len(found) for i, found in enumerate(fitting) if i in found) / len(fitting)
 
 

@@ -1,4 +1,4 @@
-"""Draws scenes: which objects, how large, where; every draw is a function of seed, split and index."""
+"""Generation of scenes: objects, sizes and positions, as a function of seed, split and index."""
 
 import itertools
 import math
@@ -38,14 +38,14 @@ EXTENT: dict[Shape, float] = {
     "diamond": 1.0,
     "heart": 1.02,
 }
-"""Distance from a shape's center to its farthest point, in its radii."""
+"""Distance from a shape's center to its farthest point, in radii."""
 
 RADII: dict[Level, dict[Size, tuple[float, float]]] = {
     "easy": {"large": (0.215, 0.245), "small": (0.155, 0.185)},
     "medium": {"large": (0.165, 0.19), "medium": (0.13, 0.145), "small": (0.095, 0.108)},
     "hard": {"large": (0.155, 0.185), "medium": (0.125, 0.145), "small": (0.095, 0.108)},
 }
-"""Range of the radius by level and class of sizes, as a share of the image's side."""
+"""Range of the radius by level and size class, as a fraction of the image's side."""
 
 _MARGIN = 0.02
 _GAP = 0.03
@@ -71,7 +71,7 @@ def draw_scene(level: Level, split: Split, seed: int, index: int) -> Scene:
 
 
 def _draw_free_scene(level: Level, split: Split, seed: int, index: int) -> Scene:
-    """Draw until a scene belongs to the split."""
+    """Return the first scene of a random sequence that belongs to the split."""
     rng = random.Random(derive_key(seed, f"scene {level} {split}", index))
     while True:
         scene = _try_scene(level, rng)
@@ -80,7 +80,7 @@ def _draw_free_scene(level: Level, split: Split, seed: int, index: int) -> Scene
 
 
 def _draw_easy_scene(split: Split, seed: int, index: int) -> Scene:
-    """Go through a shuffled list of the split's contents, so that each is about equally frequent."""
+    """Return the next content of a shuffled list of the split's contents, so that all are about equally frequent."""
     contents = _easy_contents(split)
     num_rounds, place = divmod(index, len(contents))
     order = _shuffled_order(f"contents {split}", seed, num_rounds, len(contents))
@@ -119,7 +119,7 @@ def _shuffled_order(purpose: str, seed: int, num_rounds: int, length: int) -> li
 def _place_pair(
     rng: random.Random, relation: Relation, first_radius: float, second_radius: float
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return two centers in that relation, apart on its axis and about level on the other."""
+    """Return two centers in that relation, apart on its axis and close on the other."""
     low, high = (radius + _MARGIN for radius in (first_radius, second_radius))
     distance = rng.uniform(first_radius + second_radius + _GAP, 1 - low - high)
     near = rng.uniform(low, 1 - high - distance)
@@ -139,7 +139,7 @@ def _place_pair(
 
 
 def _try_scene(level: Level, rng: random.Random) -> Scene | None:
-    """Return a scene of three objects, or None where they find no place or their relations are unclear."""
+    """Return a scene of three objects, or None where they do not fit or their relations are unclear."""
     kinds = rng.sample(_kinds(level), 3)
     sizes = _draw_sizes(level, rng)
     radii = [_draw_radius(rng, level, size) for size in sizes]
@@ -162,11 +162,11 @@ def _try_scene(level: Level, rng: random.Random) -> Scene | None:
 
 
 _MAY_SHARE_SIZE: Mapping[Level, bool] = {"easy": False, "medium": False, "hard": True}
-"""Whether the first object may be of the same class of sizes as another, by level."""
+"""Whether the first object may have the size class of another, by level."""
 
 
 def _draw_sizes(level: Level, rng: random.Random) -> list[Size]:
-    """Draw three classes; at medium the first is above the others, at hard they may share it."""
+    """Return three random size classes; at medium the first is larger than the others, at hard they may be equal."""
     names: list[Size] = ["large", "medium", "small"]
     first = rng.choice([0, 0, 1])
     lowest_rank = first if _MAY_SHARE_SIZE[level] else first + 1

@@ -16,7 +16,7 @@ _QUESTION_OF: dict[Relation, str] = {
 
 
 def questions_of(scene: Scene) -> tuple[Question, ...]:
-    """Return what can be asked about the scene."""
+    """Return the questions about the scene."""
     rng = random.Random(derive_key(scene.draw_key, "questions"))
     return (
         *_color_questions(scene),
@@ -46,7 +46,7 @@ def _shape_questions(scene: Scene) -> list[Question]:
 
 
 def _existence_questions(scene: Scene, rng: random.Random) -> list[Question]:
-    """One thing that is there and one that is not, but half of which is."""
+    """Yes for an object of the scene; no for one that shares only its color or shape with an object."""
     present = [thing.label for thing in scene.objects]
     thing = rng.choice(scene.objects)
     near_misses = [f"{thing.color} {shape}" for shape in SHAPES[scene.level]]
@@ -59,7 +59,7 @@ def _existence_questions(scene: Scene, rng: random.Random) -> list[Question]:
 
 
 def _place_questions(scene: Scene) -> list[Question]:
-    """What lies on a side of an object, where one thing clearly does and no other might."""
+    """Which object is on a side of another, where one clearly is and no other may be."""
     found = []
     for place in scene.objects:
         others = [thing for thing in scene.objects if thing is not place]
@@ -72,6 +72,6 @@ def _place_questions(scene: Scene) -> list[Question]:
 
 
 def _offset(thing: SceneObject, place: SceneObject, relation: Relation) -> float:
-    """How far the thing lies on that side of the place; what is barely there is neither in nor out."""
+    """Return how far the object is on that side of the other; a small distance is neither yes nor no."""
     across, down = (a - b for a, b in zip(thing.center, place.center, strict=True))
     return {"left of": -across, "right of": across, "above": -down, "below": down}[relation]

@@ -1,4 +1,4 @@
-"""Renders scenes: anti-aliased shapes over a textured background, and each object's pixels."""
+"""Rendering of scenes: anti-aliased shapes over a textured background, and the pixels of each object."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -40,7 +40,7 @@ _TINT = 0.1
 
 
 def render(scene: Scene, image_size: int) -> UInt8[np.ndarray, "height width 3"]:
-    """Draw the scene as a square of 8-bit RGB; a millisecond at most for 64 pixels."""
+    """Return the scene as a square 8-bit RGB image; at most a millisecond for 64 pixels."""
     rng = np.random.Generator(np.random.PCG64(derive_key(scene.draw_key, "render")))
     canvas = _background(scene.level, image_size, rng)
     grain = rng.normal(0, _GRAIN, (image_size, image_size, 1))
@@ -53,7 +53,7 @@ def render(scene: Scene, image_size: int) -> UInt8[np.ndarray, "height width 3"]
 
 
 def object_mask(thing: SceneObject, image_size: int) -> Bool[np.ndarray, "height width"]:
-    """Return the pixels of which the object covers more than half."""
+    """Return the pixels of which the object covers more than 50 %."""
     mask = np.zeros((image_size, image_size), dtype=bool)
     rows, columns, coverage = _coverage(thing, image_size)
     mask[rows, columns] = coverage > 0.5
@@ -61,12 +61,12 @@ def object_mask(thing: SceneObject, image_size: int) -> Bool[np.ndarray, "height
 
 
 def object_masks(scene: Scene, image_size: int) -> Bool[np.ndarray, "objects height width"]:
-    """Return each object's pixels, in the order of ``scene.objects``; they share none."""
+    """Return the pixels of each object, in the order of ``scene.objects``; they are disjoint."""
     return np.stack([object_mask(thing, image_size) for thing in scene.objects])
 
 
 def _coverage(thing: SceneObject, image_size: int) -> tuple[slice, slice, Plane]:
-    """Return the object's bounding rows and columns and the share of each pixel that it covers."""
+    """Return the object's bounding rows and columns and its coverage of each pixel, 0 to 1."""
     radius = thing.radius * image_size
     across, down = (share * image_size for share in thing.center)
     reach = radius * EXTENT[thing.shape] + 1
@@ -80,7 +80,7 @@ def _coverage(thing: SceneObject, image_size: int) -> tuple[slice, slice, Plane]
 
 
 def _outside_distance(shape: Shape, x: Plane, y: Plane, radius: float) -> Plane:
-    """Return how far a point (y points down) lies outside a shape of that radius, negative inside.
+    """Return the signed distance of a point (y points down) to a shape of that radius, negative inside.
 
     Exact near edges, which is all that anti-aliasing needs.
     """
@@ -110,7 +110,7 @@ def _round_distance(shape: Literal["circle", "ring", "star", "heart"], x: Plane,
 def _straight_distance(
     shape: Literal["square", "diamond", "triangle", "cross"], x: Plane, y: Plane, radius: float
 ) -> Plane:
-    """The same for shapes with straight edges, of their right halves."""
+    """Return the signed distance to shapes with straight edges, for their right halves."""
     match shape:
         case "square":
             return np.maximum(x, abs(y)) - radius
@@ -130,7 +130,7 @@ def _cross_distance(x: Plane, y: Plane, half: float) -> Plane:
 
 
 def _star_distance(x: Plane, y: Plane, outer: float) -> Plane:
-    """Fold the plane into one tenth of a five-pointed star, whose edge is then one line."""
+    """Return the signed distance to a five-pointed star, folded to one tenth, whose edge is one line."""
     sector = 2 * math.pi / 5
     folded = abs((np.arctan2(x, -y) + sector / 2) % sector - sector / 2)
     length = np.hypot(x, y)
@@ -140,7 +140,7 @@ def _star_distance(x: Plane, y: Plane, outer: float) -> Plane:
 
 
 def _heart_distance(x: Plane, y: Plane, side: float) -> Plane:
-    """A square on its corner with half a disk on each upper edge, moved down to be centered."""
+    """Return the signed distance to a heart: a square on its corner with half a disk on each upper edge, centered."""
     y = y - 0.15 * side
     square = (x + abs(y)) / math.sqrt(2) - side / 2
     middle = side / (2 * math.sqrt(2))
@@ -178,7 +178,7 @@ def _checks(image_size: int, rng: np.random.Generator) -> Plane:
 
 
 def _blotches(image_size: int, rng: np.random.Generator) -> Plane:
-    """Random values on a coarse grid, blended smoothly in between."""
+    """Return smooth noise: random values on a coarse grid, interpolated."""
     num_cells = int(rng.integers(4, 11))
     values = rng.uniform(-1.6, 1.6, (num_cells + 1, num_cells + 1))
     places = (np.arange(image_size) + 0.5) / image_size * num_cells

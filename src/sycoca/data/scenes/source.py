@@ -1,4 +1,4 @@
-"""The built-in scenes as a source: generated, seeded, no download."""
+"""The built-in scenes as a source, generated from a seed."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -17,14 +17,14 @@ from sycoca.data.scenes.questions import questions_of
 from sycoca.data.scenes.render import object_masks, render
 
 DEFAULT_COUNT = 2000
-"""Scenes of a source that does not say how many."""
+"""Default number of scenes."""
 
 
 @final
 class ScenesSource:
-    """Scenes of one level and split: captions, questions, labels and the pixels of what is described.
+    """Scenes of one level and split: captions, questions, labels and the described pixels.
 
-    What a scene shows decides its split, so no seed lets a held-out scene's content occur in training.
+    The content of a scene determines its split, so held-out content does not occur in training with any seed.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class ScenesSource:
         return self.count
 
     def scene(self, index: int) -> Scene:
-        """Return what sample number ``index`` shows."""
+        """Return the scene of sample number ``index``."""
         if not 0 <= index < self.count:
             raise IndexError(f"{self.name} has scenes 0 to {self.count - 1}, not {index}")
         return draw_scene(self.level, self.split, self.seed, index)
@@ -77,13 +77,13 @@ class ScenesSource:
 @final
 @dataclass(frozen=True, slots=True)
 class SceneImage:
-    """Renders a scene of so many pixels a side."""
+    """Renders a scene at a given size in pixels."""
 
     scene: Scene
     size: int
 
     def __call__(self, smallest_side: int | None = None, /) -> Image.Image:
-        """Return the picture, always in full: that is cheap."""
+        """Return the image, always at full size, since rendering is cheap."""
         del smallest_side
         return Image.fromarray(render(self.scene, self.size))
 

@@ -1,4 +1,4 @@
-"""Captions of scenes with two parts exchanged: the same words, another meaning."""
+"""Hard negatives: captions of scenes with two parts exchanged, the same words with another meaning."""
 
 from dataclasses import replace
 from typing import Literal, assert_never, get_args
@@ -7,7 +7,7 @@ from sycoca.data.scenes.content import Relation, Scene
 from sycoca.data.scenes.language import CaptionFacts, is_true
 
 SwapKind = Literal["colors", "shapes", "relation"]
-"""What is exchanged: the colors of both objects, their shapes, or the relation for its opposite."""
+"""The exchanged part: the colors of both objects, their shapes, or the relation, replaced by its opposite."""
 
 SWAP_KINDS: tuple[SwapKind, ...] = get_args(SwapKind)
 
@@ -20,7 +20,7 @@ _OPPOSITE: dict[Relation, Relation] = {
 
 
 def false_swaps(facts: CaptionFacts, scene: Scene) -> dict[SwapKind, CaptionFacts]:
-    """Return every swap of a scene's caption that says something else and is not true of the scene as well.
+    """Return every swap of a scene's caption that has another meaning and is false for the scene.
 
     Two objects of one color have no colors to exchange, and a scene may hold both a red circle and a red square.
     """
@@ -29,7 +29,7 @@ def false_swaps(facts: CaptionFacts, scene: Scene) -> dict[SwapKind, CaptionFact
 
 
 def swapped(facts: CaptionFacts, kind: SwapKind) -> CaptionFacts:
-    """Return the facts with two parts exchanged; as they are where only one object is named."""
+    """Return the facts with two parts exchanged; unchanged where only one object is named."""
     first, second = facts.first, facts.second
     if second is None:
         return facts

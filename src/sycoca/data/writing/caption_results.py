@@ -1,4 +1,4 @@
-"""Captions of any model, and what people wrote, from files: COCO's result and annotation formats, and our own lines."""
+"""Files of generated and reference captions: COCO's result and annotation formats, and JSON Lines."""
 
 import json
 import re
@@ -18,13 +18,13 @@ _COCO_NAME = re.compile(r"(?:.*[/_])?(\d{12})\.\w+")
 
 
 def image_id(name: str) -> int | str:
-    """Return the id that COCO's result format calls an image by: the number in COCO's own file names, else the name."""
+    """Return the image id of COCO's result format: the number in COCO's own file names, else the name."""
     found = _COCO_NAME.fullmatch(name)
     return int(found[1]) if found else name
 
 
 def write_caption_results(path: Path, names: Sequence[str], captions: Sequence[str]) -> None:
-    """Write [{"image_id", "caption"}], whole or not at all; see `image_id`."""
+    """Write [{"image_id", "caption"}] atomically; see `image_id`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [
         json.dumps({"image_id": image_id(name), "caption": caption}, ensure_ascii=False)
@@ -51,7 +51,7 @@ def read_caption_results(path: Path) -> dict[str, str]:
 
 
 def read_coco_references(path: Path) -> dict[str, tuple[str, ...]]:
-    """Return the captions of every image of COCO's annotation file that has some, by id.
+    """Return the captions by image id from COCO's annotation file; images without captions are left out.
 
     Raises ValueError where the file is none, and for a caption without image or text.
     """

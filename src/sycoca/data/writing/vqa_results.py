@@ -1,4 +1,4 @@
-"""Answers and annotations in the format of VQA's result files, which any model's answers can be written in."""
+"""Files of answers and annotations in the formats of VQA v2."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from sycoca.plain_data import write_text
 
 
 def write_results(path: Path, questions: Sequence[Question], answers: Sequence[str]) -> None:
-    """Write [{"question_id", "answer"}], whole or not at all; ids of digits become numbers, as VQA has them."""
+    """Write [{"question_id", "answer"}] atomically; ids of digits become numbers, as in VQA."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [
         json.dumps({"question_id": _as_id(question.key), "answer": answer}, ensure_ascii=False)

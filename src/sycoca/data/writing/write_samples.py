@@ -1,4 +1,4 @@
-"""Writes samples as image files and a captions file that the jsonl source reads back."""
+"""Writing of samples: image files, and a captions file that the jsonl source reads back."""
 
 import json
 from collections.abc import Iterable
@@ -11,19 +11,19 @@ CAPTIONS_FILE = "captions.jsonl"
 """Name of the file with one line per image."""
 
 IMAGES_FOLDER = "images"
-"""Name of the folder with the images, beside it."""
+"""Name of the folder of images beside it."""
 
 
 def write_samples(samples: Iterable[ImageTextSample], folder: Path) -> Path:
-    """Write samples as they come and return the captions file.
+    """Write samples one by one and return the captions file.
 
-    A folder that already holds a captions file is refused: two data sets would mix.
+    Raises ValueError for a folder with a captions file, since two data sets would mix.
     """
     captions_path = folder / CAPTIONS_FILE
     if captions_path.exists():
         raise ValueError(f"{captions_path} exists already; choose another folder or delete it first")
     (folder / IMAGES_FOLDER).mkdir(parents=True, exist_ok=True)
-    # Written last and at once, so that the file never names an image that is not there.
+    # Written last and atomically, so that the file never names a missing image.
     lines = []
     for index, sample in enumerate(samples):
         image = f"{IMAGES_FOLDER}/{index:06d}.png"

@@ -1,9 +1,10 @@
 """The folder of an exported model: graphs, their tensors, and a script that runs them without sycoca."""
 
 import json
+import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from sycoca.inference.onnx_export.translation import translate
 from sycoca.weights.atomic_folder import atomic_folder, refuse_other_files
 from sycoca.weights.config import CARD_NAME, CONFIG_NAME, TOKENIZER_NAME
 
+logger = logging.getLogger(__name__)
+
 SCRIPT_NAME = "sycoca_onnx.py"
 _FILE_NAMES = (
     *(f"{name}.onnx" for name in GRAPH_NAMES),
@@ -28,12 +31,12 @@ _FILE_NAMES = (
 )
 
 
-def export_onnx(embedder: Embedder, folder: str | Path, *, tell: Callable[[str], object] = lambda _: None) -> float:
+def export_onnx(embedder: Embedder, folder: str | Path) -> float:
     """Write a model as ONNX graphs with a script that runs them, atomically; an earlier export is replaced.
 
-    ``tell`` is called with a line about each part. Returns the largest difference between what PyTorch and onnxruntime
-    compute from random inputs, see `check_graph`. Raises ValueError where that is too large, where ``folder`` holds
-    other things, and for a model that is not on the CPU in float32.
+    Returns the largest difference between the outputs of PyTorch and onnxruntime for random inputs, see `check_graph`.
+    Raises ValueError where that is too large, where ``folder`` has other files, and for a model that is not on the CPU
+    in float32.
     """
     folder = Path(folder)
     refuse_other_files(folder, _FILE_NAMES, "exported model")
@@ -46,11 +49,13 @@ def export_onnx(embedder: Embedder, folder: str | Path, *, tell: Callable[[str],
             model = translate(graph)
             tensors.take_from(model)
             onnx_ir.save(model, unfinished / f"{graph.name}.onnx")
-            tell(f"{graph.name}.onnx: {model.graph.num_nodes()} operations ({time.perf_counter() - started_at:.0f} s)")
-        tell(f"{TENSORS_NAME}: {tensors.num_bytes / 2**20:,.1f} MiB")
+            logger.info(
+                f"{graph.name}.onnx: {model.graph.num_nodes()} operations ({time.perf_counter() - started_at:.0f} s)"
+            )
+        logger.info(f"{TENSORS_NAME}: {tensors.num_bytes / 2**20:,.1f} MiB")
         write_companions(embedder, graphs, unfinished)
         largest = max(check_graph(graph, unfinished / f"{graph.name}.onnx") for graph in graphs)
-        tell(f"largest difference between PyTorch and onnxruntime: {largest:.1g} ({TOLERANCE:g} is allowed)")
+        logger.info(f"largest difference between PyTorch and onnxruntime: {largest:.1g} ({TOLERANCE:g} is allowed)")
     return largest
 
 
