@@ -144,7 +144,7 @@ def test_mistyped_key_in_a_file_is_wrong_usage(tmp_path: Path, capsys, preset: l
         (["--training.steps", "0"], "training.steps must be at least 1, got 0"),
         (["--training.steps", "many"], "--training.steps must be a whole number, got 'many'"),
         (["--optimizer.betas", "0.9"], "--optimizer.betas needs 2 values: --optimizer.betas X X"),
-        (["--config"], "--config: expected one argument"),
+        (["--config"], "--config needs a value"),
     ],
 )
 def test_mistyped_flag_is_wrong_usage(capsys, flags: list[str], hint: str):

@@ -64,6 +64,9 @@ def test_help_names_what_stands_for_a_value(words: list[str], capsys: pytest.Cap
         (["average"], "sycoca average BEFORE AFTER --out FOLDER [--flag VALUE ...]"),
         (["data", "check"], "sycoca data check SPEC... [--flag VALUE ...]"),
         (["push"], "sycoca push WEIGHTS OWNER/NAME [--flag VALUE ...]"),
+        (["convert", "to-open-clip"], "sycoca convert to-open-clip WEIGHTS --out FILE|FOLDER"),
+        (["data", "write-scenes"], "sycoca data write-scenes FOLDER [--flag VALUE ...]"),
+        (["data", "filter"], "sycoca data filter SPEC --weights WEIGHTS [--flag VALUE ...]"),
         (["export"], "sycoca export WEIGHTS --out FOLDER"),
     ],
 )
@@ -102,9 +105,10 @@ def test_what_needs_a_preset_or_task_shows_its_help_alone(name: str, capsys: pyt
         ("data --json", "sycoca data: there is no --json; sycoca data --help shows the commands"),
         ("evaluate vqa w --dat x", "sycoca evaluate vqa: there is no --dat; did you mean '--data'?"),
         ("evaluate vqa w --data x --xyzzy 1", "sycoca evaluate vqa: there is no --xyzzy; --help shows all flags"),
+        ("finetune vqa w --debugg", "sycoca finetune: there is no --debugg; did you mean '--debug'?"),
+        ("finetune vqa w --xyzzy 3", "sycoca finetune: there is no --xyzzy; --help shows all flags"),
         ("embed w x -o y", "sycoca embed: there is no -o; --help shows all flags"),
         ("evaluate vqa w --data", "sycoca evaluate vqa: --data needs a value: --data SPEC"),
-        ("evaluate vqa w --data --json", "sycoca evaluate vqa: --data needs a value: --data SPEC"),
         (
             "evaluate vqa w --data x --limit many",
             "sycoca evaluate vqa: --limit must be a whole number or None, got 'many'",

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from sycoca.cli.convert.summary import show_conversion
 
@@ -15,7 +16,7 @@ class Arguments:
     weights: Positional[str]
     """A weights folder, or hf:owner/name[@revision] on the Hugging Face Hub."""
 
-    out: Path
+    out: Annotated[Path, arg(metavar="FILE|FOLDER")]
     """A .safetensors or .pt file, beside which the config is written as .json; or a folder, which open_clip loads as
     local-dir:FOLDER."""
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from sycoca.cli.help_text import COMMON_OPTIONS
 from sycoca.cli.parsing.table import Argument
-from sycoca.plain_data import did_you_mean
+from sycoca.plain_data import closest, did_you_mean
 
 _KINDS = {int: "a whole number", float: "a number"}
 
@@ -60,9 +61,9 @@ def _opposite(name: str) -> str:
 
 
 def _unknown(flag: str, known: list[str]) -> str:
-    meant = did_you_mean(flag, known)
+    meant = closest(flag, [*known, *COMMON_OPTIONS])
     # A list of a hundred flags would not help.
-    return f"there is no {flag}{meant if 'mean' in meant else '; --help shows all flags'}"
+    return f"there is no {flag}; {'--help shows all flags' if meant is None else f'did you mean {meant!r}?'}"
 
 
 def _values(rest: list[str], argument: Argument) -> list[str]:

@@ -53,6 +53,8 @@ def parse_arguments(
                 registry=registry(),
                 **defaults,
             )
+    except ValueError as error:  # what the class says of its values, where tyro lets it through
+        raise UsageError(str(error)) from error
     except SystemExit as stopped:
         table = _table(kind, default)
         if stopped.code == 0:

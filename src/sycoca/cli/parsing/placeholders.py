@@ -43,6 +43,9 @@ OF_NAMES = {
     "references": "FILE.json|SPEC",
     "preset": "PRESET",
     "rows": "ROW...",
+    "frozen": "PART...",
+    "out": "RUN",
+    "wandb": "PROJECT",
 }
 """Placeholders of arguments and fields by their name."""
 

@@ -62,7 +62,7 @@ def split_options(words: list[str], *, with_dry_run: bool = False) -> tuple[argp
 class _OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise UsageError instead of printing a page of usage."""
-        raise UsageError(message.removeprefix("argument "))
+        raise UsageError(message.removeprefix("argument ").replace(": expected one argument", " needs a value"))
 
 
 def options_table(*, with_dry_run: bool = False) -> "list[Argument]":
