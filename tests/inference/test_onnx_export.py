@@ -35,7 +35,7 @@ TEXT_FORMS: list[dict[str, Any]] = [
 
 
 def model_of(config: SyCoCaConfig, image: dict[str, Any], text: dict[str, Any]) -> SyCoCa:
-    """Return a model of one block each, so that exports are quick, every tensor drawn anew."""
+    """Return a model of one block each, so that exports are fast, with random values in every tensor."""
     pooler = AttentionPoolerConfig(kind=image.get("kind", "single"), num_queries=5, width=10, num_heads=2)
     of_image = {name: value for name, value in image.items() if name != "kind"}
     changed = replace(

@@ -171,7 +171,7 @@ def test_forked_workers_can_encode_without_a_warning(chosen):
     command = [sys.executable, "-c", textwrap.dedent(code)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=environment)
     assert done.stdout.split() == [str(chosen), "5"]
-    # Whoever asks for threads gets them, and Python's warning.
+    # With TOKENIZERS_PARALLELISM set by the user, threads are used, and Python warns.
     assert chosen == "true" or not re.search("fork", done.stderr)
 
 
