@@ -119,3 +119,9 @@ def test_refuses_with_a_remedy(spec, message):
     with pytest.raises(ValueError, match=message) as caught:
         open_source(spec)
     assert "\n" not in str(caught.value)
+
+
+def test_what_was_opened_is_a_message_at_debug(caplog: pytest.LogCaptureFixture):
+    caplog.set_level("DEBUG", "sycoca")
+    open_source("scenes:?count=3&size=16")
+    assert caplog.messages == ["scenes:?count=3&size=16: 3 samples, 0 left out"]

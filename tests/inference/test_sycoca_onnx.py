@@ -161,4 +161,4 @@ def test_weights_that_have_diverged_are_told(predictor: Predictor, tmp_path: Pat
     logits = np.zeros((2, 5), np.float32)
     logits[1, 4] = np.nan
     with pytest.raises(ValueError, match="predicts NaN"):
-        script._likeliest(logits, may_end=True)
+        script._most_probable(logits, may_end=True)

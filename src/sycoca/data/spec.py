@@ -1,5 +1,6 @@
 """Data SPECs: ``kind:path?option=value`` or a path whose kind is recognized, to a source."""
 
+import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,12 @@ from sycoca.data.formats.named_images import NamedImages
 from sycoca.data.formats.rows import Columns
 from sycoca.data.formats.tables import open_table
 from sycoca.data.formats.vqa import open_vqa
-from sycoca.data.samples import SampleSource
+from sycoca.data.samples import SampleSource, skipped_samples
 from sycoca.data.scenes.content import Level, Split
 from sycoca.data.scenes.source import DEFAULT_COUNT, ScenesSource
 from sycoca.data.selection import Selection
+
+logger = logging.getLogger(__name__)
 
 SourceKind = Literal["scenes", "jsonl", "csv", "tsv", "coco", "karpathy", "vqa", "folder"]
 """Kinds of sources."""
@@ -74,7 +77,12 @@ class _Spec:
 
 def open_source(spec: str) -> SampleSource:
     """Open the source that a SPEC names, such as ``scenes:?level=easy`` or ``photos.jsonl?split=train``."""
-    parsed = _parse(spec)
+    source = _opened(_parse(spec))
+    logger.debug("%s: %d samples, %d left out", spec, len(source), len(skipped_samples(source)))
+    return source
+
+
+def _opened(parsed: _Spec) -> SampleSource:
     match parsed.kind:
         case "scenes":
             return _open_scenes(parsed)

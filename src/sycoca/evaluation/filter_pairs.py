@@ -111,7 +111,7 @@ def _result(
     """Count, and write what is kept."""
     scores = [score for _, own in scored for score in own]
     if not scores:
-        raise ValueError(f"{source.name} has no captions to judge")
+        raise ValueError(f"{source.name} has no captions to score")
     dropped = Counter(threshold.failed(score) for score in scores)
     counts = {
         "images": len(source),

@@ -32,7 +32,7 @@ def evaluate_grounding(
 ) -> Report:
     """Compare patch scores with the pixels that captions describe, for one caption per sample, in rotation.
 
-    ``mask_coverage``: share of the described pixels inside the better-scoring half of the patches, whatever ratios
+    ``mask_coverage``: fraction of the described pixels inside the better-scoring half of the patches, whatever ratios
     and strategy the model was trained with, so that models compare; ``_largest`` is the best choice of as many
     patches, ``_random`` what chance reaches. ``grounding_average_precision`` ranks pixels by their patch's score,
     ``described_ratio`` is about its chance. Samples whose caption describes nothing that the model sees are skipped and

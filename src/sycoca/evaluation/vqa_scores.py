@@ -44,7 +44,7 @@ def vqa_report(
 
     ``vqa_accuracy`` where every question has at least 4 annotators, ``answer_accuracy`` elsewhere.
     ``..._most_frequent``: that of always giving the answer that is most often best among these very questions. With
-    ``listed_answers``, those that a model chooses from, ``answer_coverage``: the share of questions for which one of
+    ``listed_answers``, those that a model chooses from, ``answer_coverage``: the fraction of questions for which one of
     them is as good as the best that there is, and ``..._ceiling``: the accuracy of always choosing the best of them.
     """
     rule = answer_rule([question.answers for question in questions], references_are)

@@ -60,7 +60,7 @@ def evaluate_zero_shot(
     """Return the zero-shot accuracy.
 
     Protocol of CLIP (arXiv 2103.00020, section 3.1): each prompt's embedding normalized, their mean, normalized; the
-    class of the largest cosine. The scorer "likelihood" takes the class whose prompt the captioner finds likeliest as
+    class of the largest cosine. The scorer "likelihood" takes the class whose prompt has the highest likelihood as
     the beginning of a caption. Raises ValueError for labels that are no class and images without label, unless they are
     to be skipped.
     """

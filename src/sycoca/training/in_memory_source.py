@@ -7,7 +7,7 @@ from typing import final
 
 from PIL import Image
 
-from sycoca.data.formats.row_checks import Judge
+from sycoca.data.formats.row_checks import RowValidator
 from sycoca.data.formats.rows import Columns, Row
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.inference.inputs import open_image
@@ -29,7 +29,7 @@ class PairsSource:
         self.name = name
         self.skipped: Sequence[SkippedSample]
         images: dict[str, Image.Image | Path | str] = {}
-        judge = Judge(name, Columns())
+        validator = RowValidator(name, Columns())
         for number, (image, captions) in enumerate(pairs):
             if not isinstance(image, Image.Image | Path | str):
                 raise ValueError(
@@ -39,8 +39,8 @@ class PairsSource:
             key = f"image {number}" if isinstance(image, Image.Image) else str(image)
             images[key] = image
             texts = [captions] if isinstance(captions, str) else list(captions)
-            judge.add(Row(place=f"pair {number}", image=key, captions=texts))
-        described, self.skipped = judge.verdict()
+            validator.add(Row(place=f"pair {number}", image=key, captions=texts))
+        described, self.skipped = validator.result()
         if not images:
             raise ValueError(f"{name} has no samples")
         if not described:

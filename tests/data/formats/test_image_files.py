@@ -150,7 +150,7 @@ def test_a_member_with_a_password_is_named(tmp_path):
     skipped = open_error(path, "a.png")
     assert skipped.reason == "unreadable file"
     assert "is encrypted, password required" in skipped.detail
-    assert skipped.detail.endswith("; pack the zip file anew")
+    assert skipped.detail.endswith("; create the zip file again")
 
 
 def test_a_damaged_archive_is_refused(archive):

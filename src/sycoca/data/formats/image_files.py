@@ -157,7 +157,7 @@ class ZippedImages:
             raise
         # Encrypted, or compressed by an unsupported method.
         except (RuntimeError, NotImplementedError) as error:
-            detail = f"{where} cannot be unpacked: {error}; pack the zip file anew"
+            detail = f"{where} cannot be unpacked: {error}; create the zip file again"
             raise unusable(where, "unreadable file", detail) from error
         except Exception as error:  # damaged data raises other errors for every compression method
             detail = f"{where} cannot be unpacked: {error or type(error).__name__}; the zip file is damaged"

@@ -29,7 +29,7 @@ class _Pending:
 
 
 @final
-class Judge:
+class RowValidator:
     """Validates the rows of a file one by one; at the end it has the usable and the unusable ones.
 
     A caption, question or answer may be missing where the whole file has none of its kind: lists of labels
@@ -75,10 +75,10 @@ class Judge:
         if not captions and not row.questions:
             self._bare.append(_Pending(self._number, row.place, image, label is not None))
 
-    def verdict(self) -> tuple[dict[str, Known], list[SkippedSample]]:
+    def result(self) -> tuple[dict[str, Known], list[SkippedSample]]:
         """Return the usable content by image, and the unusable samples in the order of the file."""
         for pending in self._bare:
-            self._judge_bare(pending)
+            self._check_bare(pending)
         if self._has_answers:
             for pending in self._unanswered:
                 detail = f'no "{self.columns.answer}" or "{self.columns.answers}"; answer the question or remove it'
@@ -93,7 +93,7 @@ class Judge:
         }
         return usable, [skipped for _, skipped in sorted(self._skipped, key=lambda entry: entry[0])]
 
-    def _judge_bare(self, pending: _Pending) -> None:
+    def _check_bare(self, pending: _Pending) -> None:
         columns = self.columns
         if self._has_questions and not self._has_captions:
             detail = f'no "{columns.question}"; ask one, or name the field that holds it with ?question=NAME'

@@ -7,7 +7,7 @@ from typing import final
 
 from sycoca.data.choices import check_choice
 from sycoca.data.formats.image_files import ImageFiles, StoredImage
-from sycoca.data.formats.row_checks import Judge
+from sycoca.data.formats.row_checks import RowValidator
 from sycoca.data.formats.rows import Columns, Row
 from sycoca.data.samples import ImageTextSample
 from sycoca.data.selection import EVERYTHING, Selection, select
@@ -44,19 +44,19 @@ def source_from_rows(
     Rows of one image become one sample, captions and questions in the file's order. Bad rows, captions and questions
     are left out and named. Raises ValueError where nothing is left, saying why.
     """
-    judge = Judge(str(path), Columns() if columns is None else columns)
+    validator = RowValidator(str(path), Columns() if columns is None else columns)
     splits = Counter[str | None]()
     for row in rows:
-        split = judge.split_of(row)
+        split = validator.split_of(row)
         splits[split] += 1
         # A row that cannot be read could have been of any split.
         if wanted.split is None or split == wanted.split or row.problem is not None:
-            judge.add(row)
+            validator.add(row)
     if not splits:
         raise ValueError(f"{path} has no {what}")
     if wanted.split is not None:
-        _check_split(path, wanted.split, splits, judge.columns.split)
-    described, skipped = judge.verdict()
+        _check_split(path, wanted.split, splits, validator.columns.split)
+    described, skipped = validator.result()
     if not described:
         raise ValueError(_nothing_left(path, skipped))
     samples = [

@@ -39,7 +39,7 @@ def export_onnx(embedder: Embedder, folder: str | Path) -> float:
     in float32.
     """
     folder = Path(folder)
-    refuse_other_files(folder, _FILE_NAMES, "exported model")
+    refuse_other_files(folder, _FILE_NAMES, "folder of an exported model")
     _check_exportable(embedder)
     graphs = graphs_of(embedder.model)
     with atomic_folder(folder) as unfinished:

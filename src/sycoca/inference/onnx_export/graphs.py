@@ -209,7 +209,7 @@ def _text_encoder(model: SyCoCa) -> Graph:
     return Graph(
         name=TEXT_ENCODER,
         what="Texts to vectors of the joint space, L2-normalized. Rows are token ids (bos, the text, eos, then any"
-        " filler); `lengths` counts those that are no filler.",
+        " padding); `lengths` counts the tokens without padding.",
         module=TextEncoderGraph(model).eval(),
         inputs=(
             Port(name="tokens", axes=("batch", "tokens"), kind="tokens"),

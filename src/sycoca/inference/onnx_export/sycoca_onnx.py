@@ -79,7 +79,7 @@ class Model:
     def caption(
         self, images: Sequence[ImageInput], min_tokens: int = 1, max_tokens: int | None = None, batch_size: int = 64
     ) -> list[str]:
-        """Return one caption per image: the likeliest token each time, of ``min_tokens`` to ``max_tokens`` tokens."""
+        """Return one caption per image, decoded greedily, of ``min_tokens`` to ``max_tokens`` tokens."""
         if "caption_step" not in self.config["graphs"]:
             raise ValueError("this model writes no captions: it has no text decoder")
         most = self.config["context_length"] - 2
@@ -140,7 +140,7 @@ class Model:
         rows, tokens = np.arange(len(memory)), np.full(len(memory), self.config["bos_id"], np.int64)
         for place in range(max_tokens):
             found = self._run("caption_step", token=tokens[:, None], **of_image, **caches)
-            tokens = self._likeliest(found.pop("logits"), may_end=place >= min_tokens)
+            tokens = self._most_probable(found.pop("logits"), may_end=place >= min_tokens)
             goes_on = tokens != self.config["eos_id"]
             for row, token in zip(rows[goes_on], tokens[goes_on], strict=True):
                 captions[row].append(int(token))
@@ -153,7 +153,7 @@ class Model:
                 caches = {name: array[goes_on] for name, array in caches.items()}
         return captions
 
-    def _likeliest(self, logits: np.ndarray, may_end: bool) -> np.ndarray:
+    def _most_probable(self, logits: np.ndarray, may_end: bool) -> np.ndarray:
         if np.isnan(logits).any():
             raise ValueError("the model predicts NaN: its weights have diverged")
         forbidden = [self.config[name] for name in ("pad_id", "bos_id", *(() if may_end else ("eos_id",)))]

@@ -115,6 +115,7 @@ class TrainingRun:
         updater = self._parts.updater
         state = load_checkpoint(checkpoint, self._trained.model, updater.optimizer, self._parts.average)
         updater.load_scaler_state(state.scaler)
+        logger.debug("restored %s", checkpoint)
         return state.step
 
     def _save_checkpoint(self, step: int) -> None:
