@@ -20,7 +20,7 @@ from sycoca.plain_data import did_you_mean
 HELP_WORDS = ("-h", "--help", "help")
 
 
-class Place(NamedTuple):
+class FoundCommand(NamedTuple):
     """The node of the tree that the words of a command line lead to."""
 
     path: tuple[str, ...]
@@ -51,7 +51,7 @@ class Arguments(Protocol):
         ...
 
 
-def find(words: Sequence[str]) -> Place:
+def find(words: Sequence[str]) -> FoundCommand:
     """Return the node that the longest prefix of the words names."""
     path, node, names = (), None, NAMES
     for word in words:
@@ -59,7 +59,7 @@ def find(words: Sequence[str]) -> Place:
             break
         path, node = (*path, word), names[word]
         names = node.commands if isinstance(node, Group) else {}
-    return Place(path, node, list(words[len(path) :]))
+    return FoundCommand(path, node, list(words[len(path) :]))
 
 
 def parse(words: Sequence[str]) -> Arguments:
@@ -67,10 +67,10 @@ def parse(words: Sequence[str]) -> Arguments:
 
     Raises UsageError for invalid words, HelpRequested where help is requested or a group is given without a command.
     """
-    place = find(words)
-    module = _module(place)
+    found = find(words)
+    module = _module(found)
     own = getattr(module, "parse", None)
-    return own(place.rest, place.prog) if own else _parsed(place)
+    return own(found.rest, found.prog) if own else _parsed(found)
 
 
 def check(words: Sequence[str]) -> None:
@@ -78,13 +78,13 @@ def check(words: Sequence[str]) -> None:
 
     Raises UsageError as `parse` does, and HelpRequested.
     """
-    place = find(words)
-    module = _module(place)
+    found = find(words)
+    module = _module(found)
     own = getattr(module, "check", None)
     if own:
-        own(place.rest, place.prog)
+        own(found.rest, found.prog)
     else:
-        _parsed(place)
+        _parsed(found)
 
 
 def run(words: Sequence[str]) -> int:
@@ -103,26 +103,26 @@ def arguments_class(command: Command) -> tuple[Any, str | None]:
     return (module.Arguments, None) if command.task is None else module.described_arguments(command.task)
 
 
-def _module(place: Place) -> ModuleType:
-    if isinstance(place.node, Command):
-        return command_module(place.node)
-    if not place.rest:
-        raise HelpRequested(place.help_text(), is_usage_error=True)
-    if place.rest[0] in HELP_WORDS:
-        raise HelpRequested(place.help_text())
-    word = place.rest[0]
-    if word == "--version" and place.node is None:
+def _module(found: FoundCommand) -> ModuleType:
+    if isinstance(found.node, Command):
+        return command_module(found.node)
+    if not found.rest:
+        raise HelpRequested(found.help_text(), is_usage_error=True)
+    if found.rest[0] in HELP_WORDS:
+        raise HelpRequested(found.help_text())
+    word = found.rest[0]
+    if word == "--version" and found.node is None:
         raise HelpRequested(f"sycoca {__version__}")
     if word.startswith("-"):
-        raise UsageError(f"there is no {word}; {place.prog} --help shows the commands")
-    names = NAMES if place.node is None else place.node.commands
+        raise UsageError(f"there is no {word}; {found.prog} --help shows the commands")
+    names = NAMES if found.node is None else found.node.commands
     raise UsageError(f"there is no command {word!r}{did_you_mean(word, list(names))}")
 
 
-def _parsed(place: Place) -> Arguments:
+def _parsed(found: FoundCommand) -> Arguments:
     # Imported here, since it imports tyro, which help and errors above do not need.
     from sycoca.cli.parsing.parse import parse_arguments
 
-    assert isinstance(place.node, Command)
-    kind, description = arguments_class(place.node)
-    return parse_arguments(kind, place.rest, place.prog, description=description)
+    assert isinstance(found.node, Command)
+    kind, description = arguments_class(found.node)
+    return parse_arguments(kind, found.rest, found.prog, description=description)

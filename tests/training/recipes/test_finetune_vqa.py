@@ -116,7 +116,7 @@ def test_questions_stand_beside_their_own_images():
     learnable = answer_list.learnable(SOURCE, 1)
     examples = QuestionBatches(learnable, predictor.tokenizer, 28, answer_list)
     images, keys, totals = torch.zeros(2, 3, 8, 8), torch.tensor([5, 6]), BatchTotals(num_samples=9, num_labels=0)
-    crops = CropBatch(places=((0, 3), (7, 0)), images=images, skipped=())
+    crops = CropBatch(positions=((0, 3), (7, 0)), images=images, skipped=())
     batch = examples.batch(crops, images, keys, totals)
     texts = [predictor.tokenizer.decode(row.tolist()[1:]) for row in batch.tokens]
     assert texts == ["what is left?", "what is it?"]

@@ -3,25 +3,25 @@
 import shlex
 from collections.abc import Sequence
 
-from sycoca.cli.completion.table import Node
+from sycoca.cli.completion.table import Node, filled
 
 _SCRIPT = """\
 # bash completion for sycoca; made by: sycoca completion bash
 _sycoca() {
     local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}"
-    local place="" next flags="" words="" is_first=1 i
+    local command="" next flags="" words="" is_first=1 i
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
-        next="${place:+$place }${COMP_WORDS[i]}"
+        next="${command:+$command }${COMP_WORDS[i]}"
         case "$next" in
-            @PLACES@) place="$next" ;;
+            @COMMANDS@) command="$next" ;;
             *) [[ "${COMP_WORDS[i]}" == -* ]] || { is_first=; break; } ;;
         esac
     done
-    case "$place $previous" in
+    case "$command $previous" in
 @VALUES@
     esac
-    case "$place" in
+    case "$command" in
 @NODES@
     esac
     if [[ "$current" == -* ]]; then
@@ -37,8 +37,7 @@ complete -o default -F _sycoca sycoca
 
 def bash_script(nodes: Sequence[Node]) -> str:
     """Return a script to source in bash."""
-    places = "|".join(shlex.quote(node.name) for node in nodes if node.path)
-    return _SCRIPT.replace("@PLACES@", places).replace("@VALUES@", _values(nodes)).replace("@NODES@", _nodes(nodes))
+    return filled(_SCRIPT, nodes, _values(nodes), _nodes(nodes))
 
 
 def _values(nodes: Sequence[Node]) -> str:

@@ -7,27 +7,27 @@ from sycoca.cli.parsing.table import Argument
 
 _HEAD = """\
 # fish completion for sycoca; made by: sycoca completion fish
-function __sycoca_place --description 'Words that lead into the tree, then whether others follow'
-    set -l place ''
+function __sycoca_command --description 'Words that lead into the tree, then whether others follow'
+    set -l command ''
     set -l others ''
     set -l words (commandline -opc)
     for word in $words[2..]
-        set -l next (string trim -- "$place $word")
-        if contains -- $next @PLACES@
-            set place $next
+        set -l next (string trim -- "$command $word")
+        if contains -- $next @COMMANDS@
+            set command $next
         else if not string match -q -- '-*' $word
             set others ' +'
             break
         end
     end
-    echo "$place$others"
+    echo "$command$others"
 end
 function __sycoca_at
-    set -l place (__sycoca_place)
-    test "$place" = "$argv[1]"; or test "$place" = "$argv[1] +"
+    set -l command (__sycoca_command)
+    test "$command" = "$argv[1]"; or test "$command" = "$argv[1] +"
 end
 function __sycoca_first
-    test (__sycoca_place) = "$argv[1]"
+    test (__sycoca_command) = "$argv[1]"
 end
 complete -c sycoca -e
 """
@@ -36,7 +36,7 @@ complete -c sycoca -e
 def fish_script(nodes: Sequence[Node]) -> str:
     """Return a script to source in fish, or to save as sycoca.fish in its folder of completions."""
     places = " ".join(_quoted(node.name) for node in nodes if node.path)
-    return _HEAD.replace("@PLACES@", places) + "\n".join(line for node in nodes for line in _lines(node)) + "\n"
+    return _HEAD.replace("@COMMANDS@", places) + "\n".join(line for node in nodes for line in _lines(node)) + "\n"
 
 
 def _lines(node: Node) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The completions after each command, from the tree and the arguments of its commands."""
 
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +37,12 @@ def nodes() -> list[Node]:
 def takes_file(flag: Argument) -> bool:
     """Return whether the flag's value may be a file."""
     return Path in flag.kinds or flag.placeholder in ("WEIGHTS", "SPEC", "RUN")
+
+
+def filled(script: str, nodes: Sequence[Node], values: str, words: str) -> str:
+    """Return a template of bash or zsh with the names of all commands, the cases of flags' values and of next words."""
+    commands = "|".join(shlex.quote(node.name) for node in nodes if node.path)
+    return script.replace("@COMMANDS@", commands).replace("@VALUES@", values).replace("@NODES@", words)
 
 
 def _nodes() -> Iterator[Node]:

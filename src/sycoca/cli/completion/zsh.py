@@ -3,25 +3,25 @@
 import shlex
 from collections.abc import Sequence
 
-from sycoca.cli.completion.table import Node, takes_file
+from sycoca.cli.completion.table import Node, filled, takes_file
 
 _SCRIPT = """\
 #compdef sycoca
 # zsh completion for sycoca; made by: sycoca completion zsh
 _sycoca() {
-    local place="" next is_first=1 i
+    local command="" next is_first=1 i
     local -a flags choices
     for ((i = 2; i < CURRENT; i++)); do
-        next="${place:+$place }${words[i]}"
+        next="${command:+$command }${words[i]}"
         case "$next" in
-            (@PLACES@) place="$next" ;;
+            (@COMMANDS@) command="$next" ;;
             (*) [[ "${words[i]}" == -* ]] || { is_first=; break; } ;;
         esac
     done
-    case "$place ${words[CURRENT-1]}" in
+    case "$command ${words[CURRENT-1]}" in
 @VALUES@
     esac
-    case "$place" in
+    case "$command" in
 @NODES@
     esac
     if [[ "${words[CURRENT]}" == -* ]]; then
@@ -43,8 +43,7 @@ fi
 
 def zsh_script(nodes: Sequence[Node]) -> str:
     """Return a script to source in zsh, or to save as _sycoca in a folder of $fpath."""
-    places = "|".join(shlex.quote(node.name) for node in nodes if node.path)
-    return _SCRIPT.replace("@PLACES@", places).replace("@VALUES@", _values(nodes)).replace("@NODES@", _nodes(nodes))
+    return filled(_SCRIPT, nodes, _values(nodes), _nodes(nodes))
 
 
 def _values(nodes: Sequence[Node]) -> str:

@@ -69,7 +69,7 @@ def _unknown(flag: str, known: list[str]) -> str:
 def _values(rest: list[str], argument: Argument) -> list[str]:
     """Return the words that belong to a flag."""
     most = len(rest) if argument.num_values is None else argument.num_values
-    end = next((place for place, word in enumerate(rest[:most]) if _is_flag(word)), min(most, len(rest)))
+    end = next((index for index, word in enumerate(rest[:most]) if _is_flag(word)), min(most, len(rest)))
     return rest[:end]
 
 

@@ -114,7 +114,7 @@ def _first_sentence(task: str) -> str:
 def _request(words: list[str]) -> _Request:
     if not words or words[0] in ("-h", "--help"):
         raise HelpRequested(help_text(), is_usage_error=not words)
-    first_flag = next((place for place, word in enumerate(words) if word.startswith("-")), len(words))
+    first_flag = next((index for index, word in enumerate(words) if word.startswith("-")), len(words))
     names, (options, flags) = words[:first_flag], split_options(words[first_flag:])
     if options.resume is not None:
         if names or options.config:

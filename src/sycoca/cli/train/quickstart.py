@@ -39,7 +39,7 @@ class Arguments:
         """Run the quickstart; the figures go to stdout, progress to stderr."""
         # Imported here, since it imports torch: help appears fast.
         from sycoca.cli.shared.logs import stderr_console
-        from sycoca.experiments.quickstart.quickstart import next_commands, quickstart, remove_run
+        from sycoca.experiments.quickstart.quickstart import commands_to_try, quickstart, remove_run
         from sycoca.training.engine.interruption import TrainingInterrupted
 
         if self.restart:
@@ -52,7 +52,7 @@ class Arguments:
             print(f"sycoca quickstart: {interrupted}", file=sys.stderr)
             return 130
         self._print(result.metrics)
-        commands = "".join(f"\n  {command}" for command in next_commands(result.weights))
+        commands = "".join(f"\n  {command}" for command in commands_to_try(result.weights))
         logger.info(f"\nreport   {result.page}\nweights  {result.weights}\n\nTry next:{commands}")
         return 0
 

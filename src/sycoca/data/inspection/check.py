@@ -104,7 +104,7 @@ class SetCheck:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class SampleLocation:
     """A sample of one of the sets."""
 
     set_number: int
@@ -119,7 +119,7 @@ class Duplicates:
     """Samples that show the same picture."""
 
     likeness: Likeness
-    places: tuple[Place, ...]
+    places: tuple[SampleLocation, ...]
 
     @property
     def is_leak(self) -> bool:
@@ -222,10 +222,10 @@ def duplicates_among(
     where = [(number, index) for number, indices in enumerate(places) for index in indices]
     facts = [one if isinstance(one, ImageFacts) else None for ones in findings for one in ones]
 
-    def place(number: int, index: int) -> Place:
+    def place(number: int, index: int) -> SampleLocation:
         sample, name = sources[number][index], sources[number].name
         part = part_name(name, sample.split) if have_splits[number] else name
-        return Place(set_number=number, index=index, key=sample.key, part=part)
+        return SampleLocation(set_number=number, index=index, key=sample.key, part=part)
 
     groups = [
         Duplicates(likeness=group.likeness, places=tuple(place(*where[i]) for i in group.places))

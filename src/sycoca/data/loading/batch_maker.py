@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sycoca.data.loading.crops import CropBatch, Place
+from sycoca.data.loading.crops import CropBatch, SamplePosition
 from sycoca.data.samples import ImageTextSample
 from sycoca.records import BatchTotals, TrainingBatch
 
@@ -15,7 +15,7 @@ from sycoca.records import BatchTotals, TrainingBatch
 class BatchMaker(Protocol):
     """Turns crops of images into batches of one kind."""
 
-    def num_labels(self, place: Place) -> int:
+    def num_labels(self, position: SamplePosition) -> int:
         """Return how many tokens of a sample are predicted in an epoch, or how many questions; 0 for classes."""
         ...
 

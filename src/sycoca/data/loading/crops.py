@@ -17,7 +17,7 @@ from sycoca.preprocess.image_transforms import image_threads, smallest_training_
 from sycoca.randomness import derive_generator, derive_key
 from sycoca.unusable import SkippedSample, UnusableSampleError
 
-Place = tuple[int, int]
+SamplePosition = tuple[int, int]
 """Epoch and index of a sample."""
 
 _MOST_ATTEMPTS = 100
@@ -37,7 +37,7 @@ class Mixed(NamedTuple):
 class Crop(NamedTuple):
     """The crop in one slot of a batch."""
 
-    place: Place
+    position: SamplePosition
     """The sample that was used."""
 
     image: Float[Tensor, "3 height width"] | None
@@ -53,7 +53,7 @@ class Crop(NamedTuple):
 class CropBatch(NamedTuple):
     """The crops of a micro-batch."""
 
-    places: tuple[Place, ...]
+    positions: tuple[SamplePosition, ...]
     """The samples that were used."""
 
     images: Float[Tensor, "batch 3 height width"] | None
@@ -70,7 +70,7 @@ def stack_crops(crops: Sequence[Crop]) -> CropBatch:
     """Combine crops into one tensor, which is sent between processes faster than many."""
     images = [crop.image for crop in crops if crop.image is not None]
     return CropBatch(
-        places=tuple(crop.place for crop in crops),
+        positions=tuple(crop.position for crop in crops),
         images=torch.stack(images) if len(images) == len(crops) else None,
         skipped=tuple(skipped for crop in crops for skipped in crop.skipped),
         mixed=tuple(crop.mixed for crop in crops),
@@ -104,13 +104,13 @@ class TrainingCrops(Dataset):
         self._cache: dict[int, Image.Image] | None = {} if cache_images else None
         self._image_of: dict[ImageOpener, Image.Image] = {}
 
-    def __getitem__(self, place: Place) -> Crop:
-        epoch, first = place
+    def __getitem__(self, position: SamplePosition) -> Crop:
+        epoch, first = position
         skipped: list[SkippedSample] = []
-        candidates = (self._replacement(place, attempt) if attempt else first for attempt in range(_MOST_ATTEMPTS))
+        candidates = (self._replacement(position, attempt) if attempt else first for attempt in range(_MOST_ATTEMPTS))
         found = self._first_readable(candidates, lambda index: (epoch, index), "crop", skipped)
         if found is None:
-            return Crop(place, None, tuple(skipped))
+            return Crop(position, None, tuple(skipped))
         index, image = found
         if self._mixup_alpha is None:
             return Crop((epoch, index), image, tuple(skipped))
@@ -121,17 +121,17 @@ class TrainingCrops(Dataset):
         mixed = Mixed(other[0], self._mixing_ratio((epoch, index), self._mixup_alpha))
         return Crop((epoch, index), torch.lerp(image, other[1], mixed.ratio), tuple(skipped), mixed)
 
-    def __getitems__(self, places: list[Place]) -> list[Crop]:
+    def __getitems__(self, positions: list[SamplePosition]) -> list[Crop]:
         """Return the crops of a micro-batch, several in parallel unless there are worker processes."""
         if get_worker_info() is not None:
-            return [self[place] for place in places]
+            return [self[position] for position in positions]
         with image_threads() as pool:
-            return list(pool.map(self.__getitem__, places))
+            return list(pool.map(self.__getitem__, positions))
 
     def _first_readable(
         self,
         candidates: Iterable[int],
-        drawn_for: Callable[[int], Place],
+        drawn_for: Callable[[int], SamplePosition],
         purpose: str,
         skipped: list[SkippedSample],
     ) -> tuple[int, Float[Tensor, "3 height width"]] | None:
@@ -146,18 +146,18 @@ class TrainingCrops(Dataset):
                 return index, training_image(image, self._image_size, self._config, generator)
         return None
 
-    def _partner(self, place: Place, attempt: int) -> int:
+    def _partner(self, position: SamplePosition, attempt: int) -> int:
         num_others = max(len(self._source) - 1, 1)
-        distance = 1 + derive_key(self._seed, "mixup partner", *place, attempt) % num_others
-        return (place[1] + distance) % len(self._source)
+        distance = 1 + derive_key(self._seed, "mixup partner", *position, attempt) % num_others
+        return (position[1] + distance) % len(self._source)
 
-    def _mixing_ratio(self, place: Place, alpha: float) -> float:
+    def _mixing_ratio(self, position: SamplePosition, alpha: float) -> float:
         # NumPy's, since PyTorch samples Beta with its global generator only.
-        generator = np.random.Generator(np.random.PCG64(derive_key(self._seed, "mixup ratio", *place)))
+        generator = np.random.Generator(np.random.PCG64(derive_key(self._seed, "mixup ratio", *position)))
         return float(generator.beta(alpha, alpha))
 
-    def _replacement(self, place: Place, attempt: int) -> int:
-        return derive_key(self._seed, "replacement", *place, attempt) % len(self._source)
+    def _replacement(self, position: SamplePosition, attempt: int) -> int:
+        return derive_key(self._seed, "replacement", *position, attempt) % len(self._source)
 
     def _open(self, index: int) -> Image.Image:
         if self._cache is None:

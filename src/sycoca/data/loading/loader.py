@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from sycoca.data.loading.batch_maker import BatchMaker
-from sycoca.data.loading.crops import CropBatch, Place, TrainingCrops, stack_crops
+from sycoca.data.loading.crops import CropBatch, SamplePosition, TrainingCrops, stack_crops
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.data.samples import SampleSource
 from sycoca.preprocess.config import ImageTransformConfig
@@ -34,13 +34,13 @@ class TrainingBatches:
     The epochs form one stream, of which step s takes the ``global_batch_size`` samples from
     s x ``global_batch_size`` on: nothing is dropped, and a batch may reach into the next epoch.
 
-    A sample whose image cannot be read is named in ``skip_log``, and another takes its place, drawn from seed, epoch
+    A sample whose image cannot be read is named in ``skip_log``, and another takes its position, drawn from seed, epoch
     and index alone, so that every rank and a resumed run draw the same. The batch's total of labels stays that of the
     samples first drawn: the ranks know it without asking each other.
     """
 
     source: SampleSource
-    examples: BatchMaker
+    batch_maker: BatchMaker
     transform_config: ImageTransformConfig
     image_size: int
     _: KW_ONLY
@@ -107,7 +107,7 @@ class TrainingBatches:
         crops = iter(loader)
         try:
             for current in count(step):
-                global_batch = self._places(current)
+                global_batch = self._positions(current)
                 totals = self._totals(global_batch)
                 yield [self._batch(next(crops), totals) for _ in self._split(global_batch)]
         finally:
@@ -118,24 +118,24 @@ class TrainingBatches:
     def _own_pairs(self) -> int:
         return self.global_batch_size // self.world_size
 
-    def _micro_batches(self, step: int) -> Iterator[list[Place]]:
+    def _micro_batches(self, step: int) -> Iterator[list[SamplePosition]]:
         for current in count(step):
-            yield from self._split(self._places(current))
+            yield from self._split(self._positions(current))
 
-    def _split(self, global_batch: list[Place]) -> list[list[Place]]:
+    def _split(self, global_batch: list[SamplePosition]) -> list[list[SamplePosition]]:
         """Cut this rank's slice of a global batch into micro-batches."""
         size = self._own_pairs if self.micro_batch_size is None else self.micro_batch_size
         own = global_batch[self.rank * self._own_pairs : (self.rank + 1) * self._own_pairs]
         return [own[start : start + size] for start in range(0, len(own), size)]
 
-    def _places(self, step: int) -> list[Place]:
+    def _positions(self, step: int) -> list[SamplePosition]:
         num_samples = len(self.source)
         first = step * self.global_batch_size
         spots = [divmod(position, num_samples) for position in range(first, first + self.global_batch_size)]
         return [(epoch, int(_kept_order(self.seed, epoch, num_samples)[spot])) for epoch, spot in spots]
 
-    def _totals(self, global_batch: list[Place]) -> BatchTotals:
-        num_labels = sum(self.examples.num_labels(place) for place in global_batch)
+    def _totals(self, global_batch: list[SamplePosition]) -> BatchTotals:
+        num_labels = sum(self.batch_maker.num_labels(position) for position in global_batch)
         return BatchTotals(num_samples=len(global_batch), num_labels=num_labels)
 
     def _batch(self, crops: CropBatch, totals: BatchTotals) -> TrainingBatch:
@@ -146,13 +146,13 @@ class TrainingBatches:
                 f"{self.source.name}: {len(crops.skipped)} images, drawn one after another, cannot be read;"
                 f" the first: {crops.skipped[0].detail}"
             )
-        keys = [derive_key(self.seed, "sample", *place) for place in crops.places]
-        return self.examples.batch(crops, crops.images, torch.tensor(keys), totals)
+        keys = [derive_key(self.seed, "sample", *position) for position in crops.positions]
+        return self.batch_maker.batch(crops, crops.images, torch.tensor(keys), totals)
 
 
 def validation_batches(
     source: SampleSource,
-    examples: BatchMaker,
+    batch_maker: BatchMaker,
     transform_config: ImageTransformConfig,
     image_size: int,
     batches: range,
@@ -168,7 +168,7 @@ def validation_batches(
         samples = [source[index] for index in indices]
         images = inference_batch([sample.open_image for sample in samples], image_size, transform_config)
         draw_keys = torch.tensor([derive_key(seed, "validation", index) for index in indices])
-        yield examples.in_order(samples, images, draw_keys)
+        yield batch_maker.in_order(samples, images, draw_keys)
 
 
 @lru_cache(maxsize=4)

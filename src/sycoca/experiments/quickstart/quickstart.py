@@ -71,11 +71,11 @@ def quickstart(out: Path, *, seed: int = 0, steps: int | None = None, console: C
     plain = {"task": "quickstart", "metrics": metrics, "reports": {n: r.to_plain() for n, r in reports.items()}}
     write_text(folder.path / "report.json", json.dumps(plain, indent=2) + "\n")
     page = quickstart_page(config, folder, predictor, source, tuned, reports, metrics)
-    save_page(replace(page, next_commands=next_commands(folder.weights)), folder.report)
+    save_page(replace(page, next_commands=commands_to_try(folder.weights)), folder.report)
     return QuickstartResult(metrics=metrics, reports=reports, weights=folder.weights, page=folder.report)
 
 
-def next_commands(weights: Path) -> list[str]:
+def commands_to_try(weights: Path) -> list[str]:
     """Return example commands for the trained models."""
     run = weights.parent
     photos = run / "scenes"

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sycoca.data.loading.crops import CropBatch, Place
+from sycoca.data.loading.crops import CropBatch, SamplePosition
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.records import BatchTotals, ClassBatch
 
@@ -22,7 +22,7 @@ class ClassBatches:
         self._index_of = {name: index for index, name in enumerate(class_names)}
         self._label_smoothing = label_smoothing
 
-    def num_labels(self, place: Place) -> int:  # noqa: ARG002 (no token is predicted)
+    def num_labels(self, position: SamplePosition) -> int:  # noqa: ARG002 (no token is predicted)
         """Return 0: no token is predicted."""
         return 0
 
@@ -34,7 +34,7 @@ class ClassBatches:
         totals: BatchTotals,
     ) -> ClassBatch:
         """Return a batch of crops with soft targets: mixup ratios, then label smoothing."""
-        targets = self._one_hot([self._source[index] for _, index in crops.places])
+        targets = self._one_hot([self._source[index] for _, index in crops.positions])
         for row, mixed in enumerate(crops.mixed):
             if mixed is not None:
                 other = self._one_hot([self._source[mixed.partner]])[0]

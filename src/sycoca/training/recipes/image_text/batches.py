@@ -6,7 +6,7 @@ from typing import final
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sycoca.data.loading.crops import CropBatch, Place
+from sycoca.data.loading.crops import CropBatch, SamplePosition
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.preprocess.token_batch import encode_batch, pad_tokens
 from sycoca.preprocess.tokenizer import Tokenizer
@@ -25,9 +25,9 @@ class CaptionBatches:
         self._seed = seed
         self._encoded: dict[int, tuple[list[int], ...]] = {}
 
-    def num_labels(self, place: Place) -> int:
+    def num_labels(self, position: SamplePosition) -> int:
         """Return the number of tokens to predict: all but bos."""
-        return len(self._tokens(place)) - 1
+        return len(self._tokens(position)) - 1
 
     def batch(
         self,
@@ -37,7 +37,7 @@ class CaptionBatches:
         totals: BatchTotals,
     ) -> ImageTextBatch:
         """Return a batch of crops with their sampled captions."""
-        tokens = pad_tokens([self._tokens(place) for place in crops.places], self._tokenizer.special.pad_id)
+        tokens = pad_tokens([self._tokens(position) for position in crops.positions], self._tokenizer.special.pad_id)
         return ImageTextBatch(
             images=images, tokens=tokens.tokens, is_padding=tokens.is_padding, draw_keys=draw_keys, totals=totals
         )
@@ -59,9 +59,9 @@ class CaptionBatches:
             totals=BatchTotals(num_samples=len(samples), num_labels=num_labels),
         )
 
-    def _tokens(self, place: Place) -> list[int]:
+    def _tokens(self, position: SamplePosition) -> list[int]:
         """Return the tokens of the caption that is sampled for an image in an epoch."""
-        epoch, index = place
+        epoch, index = position
         if index not in self._encoded:
             captions = self._source[index].captions
             if not captions:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sycoca.data.loading.crops import CropBatch, Place
+from sycoca.data.loading.crops import CropBatch, SamplePosition
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.preprocess.token_batch import pad_tokens
 from sycoca.preprocess.tokenizer import Tokenizer
@@ -35,9 +35,9 @@ class QuestionBatches:
         self._context_length = context_length
         self._answer_list = answer_list
 
-    def num_labels(self, place: Place) -> int:
+    def num_labels(self, position: SamplePosition) -> int:
         """Return the number of questions, over which the loss is averaged."""
-        return len(self._known(place[1]))
+        return len(self._known(position[1]))
 
     def batch(
         self,
@@ -47,7 +47,7 @@ class QuestionBatches:
         totals: BatchTotals,
     ) -> QuestionBatch:
         """Return a batch of crops with their questions."""
-        return self._batch([self._known(index) for _, index in crops.places], images, draw_keys, totals)
+        return self._batch([self._known(index) for _, index in crops.positions], images, draw_keys, totals)
 
     def in_order(
         self,
