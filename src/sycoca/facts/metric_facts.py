@@ -39,6 +39,9 @@ class MetricFacts:
     is_better_higher: bool | None = True
     """Whether higher is better; None where neither direction is."""
 
+    hub_name: str | None = None
+    """The Hugging Face Hub's name of the metric, for model cards; None where it has none."""
+
     chance: float | None = None
     """Chance level, where it does not depend on the data."""
 
@@ -49,7 +52,7 @@ class MetricFacts:
 
 
 def _recalls(direction: str, title: str) -> dict[str, MetricFacts]:
-    recalls = {f"{direction}_recall_at_{k}": MetricFacts(title=f"{title} R@{k}") for k in (1, 5, 10)}
+    recalls = {f"{direction}_recall_at_{k}": MetricFacts(title=f"{title} R@{k}", hub_name="recall") for k in (1, 5, 10)}
     ranks = {
         f"{direction}_{kind}_rank": MetricFacts(title=f"{title} {kind} rank", unit="rank", is_better_higher=False)
         for kind in ("mean", "median")
@@ -65,21 +68,21 @@ METRICS: Mapping[str, MetricFacts] = {
     "mask_coverage": MetricFacts(title="mask coverage", chance=0.5),
     "grounding_average_precision": MetricFacts(title="grounding average precision"),
     "described_ratio": MetricFacts(title="described pixels", is_better_higher=None),
-    **{f"bleu_{n}": MetricFacts(title=f"BLEU-{n}") for n in (1, 2, 3, 4)},
-    "rouge_l": MetricFacts(title="ROUGE-L"),
+    **{f"bleu_{n}": MetricFacts(title=f"BLEU-{n}", hub_name="bleu") for n in (1, 2, 3, 4)},
+    "rouge_l": MetricFacts(title="ROUGE-L", hub_name="rouge"),
     "cider": MetricFacts(title="CIDEr", unit="score"),
-    "meteor": MetricFacts(title="METEOR"),
+    "meteor": MetricFacts(title="METEOR", hub_name="meteor"),
     "caption_truth": MetricFacts(title="true captions"),
     "caption_detail": MetricFacts(title="stated facts per fact of a reference", is_better_higher=None),
     "caption_parsed": MetricFacts(title="parsed captions"),
-    "swap_accuracy": MetricFacts(title="hard negatives (as in ARO)", chance=0.5),
-    "swap_accuracy_likelihood": MetricFacts(title="hard negatives by likelihood", chance=0.5),
-    "vqa_accuracy": MetricFacts(title="VQA accuracy"),
-    "answer_accuracy": MetricFacts(title="answer accuracy"),
+    "swap_accuracy": MetricFacts(title="hard negatives (as in ARO)", hub_name="accuracy", chance=0.5),
+    "swap_accuracy_likelihood": MetricFacts(title="hard negatives by likelihood", hub_name="accuracy", chance=0.5),
+    "vqa_accuracy": MetricFacts(title="VQA accuracy", hub_name="accuracy"),
+    "answer_accuracy": MetricFacts(title="answer accuracy", hub_name="accuracy"),
     "answer_coverage": MetricFacts(title="answer coverage"),
-    "accuracy_top_1": MetricFacts(title="top-1 accuracy"),
-    "accuracy_top_5": MetricFacts(title="top-5 accuracy"),
-    "mean_class_accuracy": MetricFacts(title="mean class accuracy"),
+    "accuracy_top_1": MetricFacts(title="top-1 accuracy", hub_name="accuracy"),
+    "accuracy_top_5": MetricFacts(title="top-5 accuracy", hub_name="accuracy"),
+    "mean_class_accuracy": MetricFacts(title="mean class accuracy", hub_name="accuracy"),
     "skipped_samples": MetricFacts(title="skipped samples", unit="count", is_better_higher=False),
 }
 """Metrics of evaluations, by key."""

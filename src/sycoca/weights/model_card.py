@@ -10,20 +10,18 @@ import yaml
 
 from sycoca._version import __version__
 from sycoca.facts.ability_facts import FOLDER, Ability
+from sycoca.facts.metric_facts import metric_facts
 from sycoca.facts.objective_facts import OBJECTIVES
 from sycoca.model.sycoca import SyCoCa
 from sycoca.weights.abilities import abilities, lost_abilities
 from sycoca.weights.config import FORMAT_VERSION, WeightsConfig
-from sycoca.weights.provenance import DataFacts, Provenance
+from sycoca.weights.provenance import DataFacts, Measurement, Provenance
 
 _SMALL_VOCABULARY = 10_000
 """Vocabulary size below which many everyday words are not single tokens; CLIP's is 49,408."""
 
 _FEW_SAMPLES = 1_000_000
 """Training images below which a model knows little of what photos can show; CLIP has seen 400 million."""
-
-_METRICS = {"recall": "recall_at", "bleu": "bleu", "rouge": "rouge", "meteor": "meteor", "accuracy": "accuracy"}
-"""The Hub's names of metrics, and what the names of ours contain."""
 
 _LINE_LENGTH = 116
 
@@ -59,11 +57,16 @@ def _front_matter(able: Sequence[Ability], provenance: Provenance) -> dict[str, 
         "tags": ["sycoca", *(tag for ability in able for tag in ability.tags)],
         "base_model": None if provenance.base is None else _hub_id(provenance.base),
         "datasets": sorted({name for name in data if name is not None}),
-        "metrics": [
-            metric for metric, part in _METRICS.items() if any(part in one.name for one in provenance.measurements)
-        ],
+        "metrics": list(dict.fromkeys(_hub_metrics(provenance.measurements))),
     }
     return {name: value for name, value in fields.items() if value}
+
+
+def _hub_metrics(measurements: Iterable[Measurement]) -> Iterator[str]:
+    for one in measurements:
+        facts = metric_facts(one.name)
+        if facts is not None and facts.hub_name is not None:
+            yield facts.hub_name
 
 
 def _introduction(model: SyCoCa, able: Sequence[Ability]) -> str:

@@ -1,7 +1,7 @@
 """The library's rows: training, captioning, embedding, data loading and retrieval scoring, with one shared model."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -12,6 +12,8 @@ from torch import Tensor
 from sycoca.experiments.benchmark.inputs import retrieval_vectors, scene_jpegs
 from sycoca.experiments.benchmark.settings import BenchmarkSettings
 from sycoca.experiments.benchmark.timing import BenchmarkRow
+from sycoca.facts.objective_facts import OBJECTIVES, ObjectiveName
+from sycoca.facts.training_facts import TRAININGS
 from sycoca.inference.captioning import generate_captions
 from sycoca.inference.generation_config import GenerationConfig
 from sycoca.metrics.retrieval import retrieval_ranks
@@ -32,12 +34,12 @@ CAPTION_TOKENS = 30
 
 NUM_BEAMS = 6
 
-_SWITCHED_OFF = {
-    "train_itc": {"captioning_weight": 0.0, "masked_image_weight": 0.0},
-    "train_itc_ic": {"masked_image_weight": 0.0},
-    "train_all": {},
+_TRAINED_FOR: Mapping[str, tuple[ObjectiveName, ...]] = {
+    "train_itc": ("contrastive",),
+    "train_itc_ic": ("contrastive", "captioning"),
+    "train_all": TRAININGS["pretraining"].losses,
 }
-"""Objectives whose weight is zero, by row."""
+"""Objectives by row; the weights of the others are 0."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +78,7 @@ class LibraryRows:
         self._parts = parts
         optimizer = build_optimizer(parts.model, parts.config.optimizer)
         # All of them, whichever rows are measured, since an updater compiles the model where that is configured.
-        self._updaters = {name: self._updater(optimizer, switched_off) for name, switched_off in _SWITCHED_OFF.items()}
+        self._updaters = {name: self._updater(optimizer, names) for name, names in _TRAINED_FOR.items()}
         self._builders: dict[str, Callable[[], BenchmarkRow]] = {
             "train_itc": lambda: self._training("train_itc"),
             "train_itc_ic": lambda: self._training("train_itc_ic"),
@@ -93,8 +95,13 @@ class LibraryRows:
         """Return the row of that name."""
         return self._builders[name]()
 
-    def _updater(self, optimizer: torch.optim.Optimizer, switched_off: Mapping[str, float]) -> Updater:
+    def _updater(self, optimizer: torch.optim.Optimizer, trained_for: Collection[ObjectiveName]) -> Updater:
         parts, config = self._parts, self._parts.config
+        switched_off = {
+            facts.weight_field: 0.0
+            for name, facts in OBJECTIVES.items()
+            if facts.weight_field is not None and name not in trained_for
+        }
         task = ImageTextTask(
             parts.model,
             masking=config.masking,

@@ -7,7 +7,7 @@ from sycoca.data.scenes.source import ScenesSource
 from sycoca.evaluation.report import Report
 from sycoca.evaluation.scene_captions import is_caption_true
 from sycoca.experiments.quickstart.tasks import TunedModel
-from sycoca.facts.metric_facts import readable
+from sycoca.facts.metric_facts import metric_title, readable
 from sycoca.inference.predictor import Predictor
 from sycoca.metrics.vqa import MemberRule
 from sycoca.reports.class_gallery import class_gallery
@@ -74,21 +74,17 @@ def quickstart_page(
 
 
 def _figures(metrics: dict[str, float], reports: dict[str, Report]) -> list[Figure]:
-    fractions = {
-        **metrics,
-        **reports["grounding"].metrics,
-        **reports["vqa"].metrics,
-        "recall_by_chance": 10 / reports["retrieval"].counts["images"],
-        "class_by_chance": 1 / reports["zero_shot"].counts["classes"],
-    }
-    percent = {name: readable(name, value) for name, value in fractions.items() if not name.endswith("_seconds")}
+    values = {**metrics, **reports["grounding"].metrics, **reports["vqa"].metrics}
+    percent = {key: readable(key, value) for key, value in values.items()}
+    recall_by_chance = readable("text_to_image_recall_at_10", 10 / reports["retrieval"].counts["images"])
+    class_by_chance = readable("zero_shot_accuracy_top_1", 1 / reports["zero_shot"].counts["classes"])
     return [
         Figure(
             label="text-to-image retrieval, R@1",
             value=percent["text_to_image_recall_at_1"],
             note=f"color-only baseline {percent['text_to_image_recall_at_1_color_only']},"
             f" upper bound {percent['text_to_image_recall_at_1_ceiling']}; R@10"
-            f" {percent['text_to_image_recall_at_10']}, chance {percent['recall_by_chance']}",
+            f" {percent['text_to_image_recall_at_10']}, chance {recall_by_chance}",
         ),
         Figure(
             label="captioning: true captions",
@@ -96,14 +92,14 @@ def _figures(metrics: dict[str, float], reports: dict[str, Report]) -> list[Figu
             note=f"most frequent caption {percent['caption_truth_most_frequent']}",
         ),
         Figure(
-            label="VQA accuracy",
+            label=f"VQA, {metric_title('answer_accuracy')}",
             value=percent["answer_accuracy"],
             note=f"most frequent answer {percent['answer_accuracy_most_frequent']}",
         ),
         Figure(
             label="zero-shot classification, top-1 accuracy",
             value=percent["zero_shot_accuracy_top_1"],
-            note=f"chance {percent['class_by_chance']}; fine-tuned {percent['classification_accuracy_top_1']}",
+            note=f"chance {class_by_chance}; fine-tuned {percent['classification_accuracy_top_1']}",
         ),
         Figure(
             label="hard negatives: captions preferred to swapped ones",
