@@ -103,7 +103,7 @@ EXTENSIONS: Mapping[str, tuple[Step, ...]] = {
         ),
     ),
     "A data format": (
-        Step("data/spec.py", ', "listing"', ']\n"""What sources there are."""'),
+        Step("data/spec.py", ', "listing"', ']\n"""Kinds of sources."""'),
         Step("data/spec.py", '    "listing": ("limit", "seed"),\n', '}\n"""The options of each kind."""'),
         Step(
             "data/formats/listing.py",

@@ -16,7 +16,7 @@ QUESTIONS = [
 ]
 
 
-def answering_predictor(**changes: object) -> Predictor:
+def vqa_predictor(**changes: object) -> Predictor:
     torch.manual_seed(3)
     predictor = small_predictor(model_num_answers=len(ANSWERS), answers=ANSWERS, **changes)
     with torch.no_grad():
@@ -37,7 +37,7 @@ def slow_logits(predictor: Predictor, image: object, question: str) -> torch.Ten
 
 @pytest.mark.parametrize("batch_size", [1, 2, 64])
 def test_every_question_gets_the_answer_it_gets_alone(batch_size: int):
-    predictor, images = answering_predictor(), photos(5)
+    predictor, images = vqa_predictor(), photos(5)
     found = list(predictor.answers(images, QUESTIONS, top=2, batch_size=batch_size))
     assert [len(own) for own in found] == [2, 0, 1, 2, 3]
     for image, questions, answers in zip(images, QUESTIONS, found, strict=True):
@@ -51,7 +51,7 @@ def test_every_question_gets_the_answer_it_gets_alone(batch_size: int):
 
 
 def test_probabilities_add_up_where_the_head_was_trained_so():
-    predictor = answering_predictor(answers_exclude_each_other=True)
+    predictor = vqa_predictor(answers_exclude_each_other=True)
     ranked = next(predictor.answers(photos(1), [["is it?"]], top=99))[0]
     assert len(ranked) == len(ANSWERS)
     assert sum(answer.probability for answer in ranked) == pytest.approx(1.0)
@@ -94,7 +94,7 @@ def slow_answer(predictor: Predictor, image: object, question: str, num_tokens: 
 
 @pytest.mark.parametrize("batch_size", [2, 64])
 def test_written_answers_go_on_after_the_question(batch_size: int):
-    predictor, images = answering_predictor(), photos(5)
+    predictor, images = vqa_predictor(), photos(5)
     generation = GenerationConfig(max_tokens=4)
     found = list(predictor.write_answers(images, QUESTIONS, generation, batch_size=batch_size))
     expected = [
@@ -108,7 +108,7 @@ def test_written_answers_go_on_after_the_question(batch_size: int):
 
 
 def test_written_answers_can_be_searched_for_and_drawn_wherever_batches_are_cut():
-    predictor, images = answering_predictor(), photos(5)
+    predictor, images = vqa_predictor(), photos(5)
     for generation in (GenerationConfig(num_beams=3, max_tokens=4), GenerationConfig(temperature=2.0, max_tokens=4)):
         whole = list(predictor.write_answers(images, QUESTIONS, generation))
         assert list(predictor.write_answers(images, QUESTIONS, generation, batch_size=2)) == whole
@@ -117,7 +117,7 @@ def test_written_answers_can_be_searched_for_and_drawn_wherever_batches_are_cut(
 
 
 def test_a_question_that_fills_the_context_still_gets_an_answer():
-    predictor = answering_predictor()
+    predictor = vqa_predictor()
     assert predictor.ask(photos(1)[0], "is it red? " * 40) in ANSWERS
     assert predictor.ask(photos(1)[0], "is it red? " * 40, open_ended=True) != ""
     with pytest.raises(ValueError, match="leaves room for 1 more"):
@@ -125,7 +125,7 @@ def test_a_question_that_fills_the_context_still_gets_an_answer():
 
 
 def test_refuses_what_cannot_be_answered():
-    predictor = answering_predictor()
+    predictor = vqa_predictor()
     with pytest.raises(ValueError, match="put it in brackets"):
         next(predictor.answers(photos(1), ["is it?"]))
     with pytest.raises(ValueError, match="come in pairs"):

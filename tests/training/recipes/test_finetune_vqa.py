@@ -23,7 +23,7 @@ from sycoca.training.recipes.vqa.answer_list import AnswerList
 from sycoca.training.recipes.vqa.batches import QuestionBatches
 from sycoca.training.recipes.vqa.config import FinetuneVqaConfig
 from sycoca.training.recipes.vqa.recipe import VqaFinetuning
-from sycoca.training.recipes.vqa.task import AnsweringTask
+from sycoca.training.recipes.vqa.task import VqaTask
 from sycoca.training.run_folder import RunFolder
 from sycoca.weights.folder import save_weights
 
@@ -133,7 +133,7 @@ def test_questions_about_one_image_give_the_gradients_of_each_by_itself():
     predictor = small_predictor(model_num_answers=3, answers=tuple("abc"))
     answer_list = AnswerList.of_source(SOURCE, 3, None)
     images = torch.randn(3, 3, 32, 32, dtype=torch.float64)
-    task = AnsweringTask(predictor.model, "cross_entropy")
+    task = VqaTask(predictor.model, "cross_entropy")
     gradients = []
     for most_per_image, rows in ((1, [0, 0, 1, 1, 2]), (2, [0, 1, 2])):
         learnable = answer_list.learnable(SOURCE, most_per_image)
@@ -166,7 +166,7 @@ def test_an_images_questions_share_its_keys_and_values(monkeypatch: pytest.Monke
         return attention(self, x, norm, memory, *others)
 
     monkeypatch.setattr(CrossAttention, "forward", forward)
-    AnsweringTask(predictor.model, "cross_entropy")(batch)
+    VqaTask(predictor.model, "cross_entropy")(batch)
     assert set(looked_at) == {3}
 
 
@@ -180,7 +180,7 @@ def test_every_part_that_answers_need_is_trained():
     examples = QuestionBatches(learnable, predictor.tokenizer, 28, answer_list)
     images = torch.randn(2, 3, 32, 32, dtype=torch.float64)
     batch = examples.in_order([learnable[0], learnable[1]], images, torch.tensor([1, 2]))
-    task = AnsweringTask(predictor.model, "binary_cross_entropy")
+    task = VqaTask(predictor.model, "binary_cross_entropy")
     task.total_loss(task(batch)).backward()
     resting = {
         name.split(".")[0] + ("." + name.split(".")[1] if name.startswith(("text_", "image_encoder")) else "")

@@ -9,7 +9,7 @@ from sycoca.evaluation.sharding import Sharding
 from sycoca.evaluation.vqa import VqaOptions, evaluate_vqa
 from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.inference.predictor import Predictor
-from sycoca.objectives.answering import answers_exclude_each_other
+from sycoca.objectives.vqa import answers_exclude_each_other
 from sycoca.reports.question_gallery import question_gallery
 from sycoca.reports.run_report import Gallery
 from sycoca.training.engine.runtime import Runtime
@@ -20,7 +20,7 @@ from sycoca.training.recipes.recipe import Sources, TrainedParts
 from sycoca.training.recipes.vqa.answer_list import AnswerList
 from sycoca.training.recipes.vqa.batches import QuestionBatches
 from sycoca.training.recipes.vqa.config import FinetuneVqaConfig
-from sycoca.training.recipes.vqa.task import AnsweringTask
+from sycoca.training.recipes.vqa.task import VqaTask
 from sycoca.training.run_folder import RunFolder
 
 
@@ -107,8 +107,8 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
             tokenizer=loaded.tokenizer,
             model=model,
             weights=weights,
-            task=AnsweringTask(model, config.loss),
-            validation_task=AnsweringTask(model, config.loss),
+            task=VqaTask(model, config.loss),
+            validation_task=VqaTask(model, config.loss),
             batch_maker=QuestionBatches(source, loaded.tokenizer, context_length, answer_list),
         )
 

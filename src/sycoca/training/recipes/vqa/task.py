@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.model.sycoca import SyCoCa
-from sycoca.objectives.answering import AnswerLoss, answering_loss
+from sycoca.objectives.vqa import AnswerLoss, vqa_loss
 from sycoca.records import LossTerms, QuestionBatch
 from sycoca.training.engine.task import TrainingTask
 
 
 @final
-class AnsweringTask(TrainingTask[QuestionBatch]):
+class VqaTask(TrainingTask[QuestionBatch]):
     """The answering loss; each image is encoded once for all of its questions, and no patch is hidden."""
 
     def __init__(self, model: SyCoCa, loss: AnswerLoss) -> None:
@@ -32,7 +32,7 @@ class AnsweringTask(TrainingTask[QuestionBatch]):
         is_padding = batch.is_padding.new_ones(tokens.shape)
         tokens[rows], is_padding[rows] = batch.tokens, batch.is_padding
         logits = model.answer_logits(model.encode_texts(tokens, is_padding), is_padding, memory)[rows]
-        return LossTerms(answering=answering_loss(logits, batch.targets, batch.totals.num_labels, self.loss))
+        return LossTerms(answering=vqa_loss(logits, batch.targets, batch.totals.num_labels, self.loss))
 
     def components(self) -> list[nn.Module]:
         """Return the encoders, the decoder and the head."""

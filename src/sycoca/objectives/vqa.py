@@ -10,7 +10,7 @@ AnswerLoss = Literal["binary_cross_entropy", "cross_entropy"]
 """Whether answers are independent (sigmoid), or mutually exclusive (softmax)."""
 
 
-def answering_loss(
+def vqa_loss(
     logits: Float[Tensor, "questions answers"],
     targets: Float[Tensor, "questions answers"],
     num_questions: int,
