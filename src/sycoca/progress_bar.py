@@ -31,10 +31,10 @@ def tracked(items: Iterable[T], total: int, description: str, *, console: Consol
 
 def _with_bar(items: Iterable[T], total: int, description: str, console: Console, step: int) -> Iterator[T]:
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[rate]}", markup=False),
         TimeRemainingColumn(),
     )
     started_at = time.perf_counter()

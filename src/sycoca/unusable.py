@@ -36,6 +36,9 @@ class SkippedSample:
     detail: str
     """One line that names file, field and remedy."""
 
+    image_stays: bool = False
+    """Whether only a caption is left out, of an image that has others."""
+
 
 class UnusableSampleError(ValueError):
     """A sample that cannot be used; the error's message is the detail of ``skipped``."""

@@ -97,7 +97,7 @@ def test_an_image_of_30000_by_30000_pixels(fails, weights: Path, tmp_path: Path)
 
 
 def test_an_empty_caption(fails, tmp_path: Path):
-    captions = write_captions(tmp_path, {"image": "good.png", "caption": " "})
+    captions = write_captions(tmp_path, {"image": "bare.png", "caption": " "})
     assert fails(*pretrain(captions, tmp_path / "run")) == (
         f'{captions}, line 2: "caption" has nothing to read in it; write a text or remove it (1 of 2 samples cannot be'
         " used, more than max_skipped_ratio 0 allows: repair them or allow more)"

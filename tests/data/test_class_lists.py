@@ -111,3 +111,55 @@ def test_published_prompt_files_are_read_as_they_lie():
             spec = f"{shared_data('prompts/clip_prompts.json')}#{name}"
             assert len(read_classes(spec)) == len(found["classes"])
             assert len(read_templates([spec])) == len(found["templates"])
+
+
+LATIN_1 = "caf\u00e9\ncat\n".encode("latin-1")
+
+
+@pytest.mark.parametrize("name", ["c.txt", "c.csv", "c.tsv", "c.json"])
+def test_class_names_that_are_not_utf_8_are_refused(tmp_path, name):
+    (tmp_path / name).write_bytes(LATIN_1)
+    with pytest.raises(
+        ValueError, match=rf"{name}, line 1 is not UTF-8 \(byte 4 of the line\); save the file as UTF-8"
+    ):
+        read_classes(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ["t.txt", "t.json"])
+def test_templates_that_are_not_utf_8_are_refused(tmp_path, name):
+    (tmp_path / name).write_bytes("a caf\u00e9 {}".encode("latin-1"))
+    with pytest.raises(ValueError, match=rf"{name}, line 1 is not UTF-8 \(byte 6 of the line\)"):
+        read_templates([str(tmp_path / name)])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("c.txt", "cafe\u0301\ntea\n"),
+        ("c.csv", "cafe\u0301,cafe\u0301\ntea,tea\n"),
+        ("c.json", '["cafe\u0301", "tea"]'),
+        ("c.txt", "caf\u00e9\rtea\r"),
+    ],
+)
+def test_names_come_in_one_form(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    assert [(one.label, one.wordings) for one in read_classes(str(tmp_path / name))] == [
+        ("caf\u00e9", ("caf\u00e9",)),
+        ("tea", ("tea",)),
+    ]
+    assert [one.label for one in read_classes("cafe\u0301, tea")] == ["caf\u00e9", "tea"]
+
+
+def test_one_class_in_two_forms_is_named_twice(tmp_path):
+    (tmp_path / "c.txt").write_text("caf\u00e9\ncafe\u0301\n")
+    with pytest.raises(ValueError, match="names the class 'caf\u00e9' twice"):
+        read_classes(str(tmp_path / "c.txt"))
+
+
+def test_a_quote_swallows_no_class(tmp_path):
+    (tmp_path / "c.csv").write_text('a,"12" record\nb,door\nc,"car"\n')
+    with pytest.raises(ValueError, match=r"c.csv, line 1: broken quotes .*; put a name with quotes in it into quotes"):
+        read_classes(str(tmp_path / "c.csv"))
+    (tmp_path / "c.csv").write_text('a,"record\nb,door"\nc,car\n')
+    with pytest.raises(ValueError, match=r"c.csv, line 1: a quote opens here and ends in line 2"):
+        read_classes(str(tmp_path / "c.csv"))

@@ -102,7 +102,7 @@ def test_what_does_not_fit_together_is_named(tmp_path: Path, changes: dict, mess
 def test_what_no_metric_can_be_computed_from_is_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="text embedding 0 is zero"):
         score_retrieval(read(tmp_path, texts=np.zeros((4, 3))))
-    with pytest.raises(ValueError, match="image embeddings are not finite"):
+    with pytest.raises(ValueError, match="image embedding 0 is not finite"):
         score_retrieval(read(tmp_path, images=IMAGES * np.nan), "dot")
     with pytest.raises(ValueError, match="image 2 has no caption"):
         score_retrieval(read(tmp_path, owners=[0, 0, 1, 1]))
@@ -123,3 +123,22 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path):
             read_arrays(tmp_path / name)
     with pytest.raises(ValueError, match=r"must end with \.safetensors or \.npz"):
         write_arrays(tmp_path / "pairs.npy", {}, [])
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+@pytest.mark.parametrize(("array", "named"), [("images", "image embedding 3"), ("texts", "text embedding 3")])
+def test_embeddings_that_are_not_finite_are_named(similarity, number, array, named):
+    rows = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
+    broken = rows.copy()
+    broken[3, 2] = number
+    arrays = {"images": rows, "texts": rows} | {array: broken}
+    pairs = EmbeddedPairs(**arrays, image_of_text=np.arange(4), keys=list("abcd"))
+    with pytest.raises(ValueError, match=f"{named} is not finite; it cannot be compared"):
+        score_retrieval(pairs, similarity)
+
+
+def test_large_embeddings_have_the_cosines_of_small_ones():
+    rows = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
+    pairs = EmbeddedPairs(images=rows * 1e25, texts=rows, image_of_text=np.arange(4), keys=list("abcd"))
+    assert score_retrieval(pairs).metrics["image_to_text_recall_at_1"] == 1

@@ -217,3 +217,23 @@ def test_half_precision_answers_in_float32():
     assert half.caption_log_likelihood(photos(1), CAPTIONS[:1]).dtype == torch.float32
     assert half.caption(photos(2), num_beams=2, max_tokens=3)
     assert half.explain(photo(), "a red circle").reconstruction is not None
+
+
+def test_a_model_whose_numbers_are_not_finite_says_so():
+    predictor = small_predictor(answers=("yes", "no"), model_num_answers=2)
+    predictor.model.image_encoder.patch_embedding.weight.data.fill_(float("nan"))
+    images = photos(2)
+    uses = {
+        "image embedding 0": lambda: predictor.embed_images(images),
+        "row of class scores 0": lambda: predictor.classify(images, ["a circle", "a square"]),
+        "row of answer scores 0": lambda: predictor.ask(images[0], "what is it?"),
+        "log-likelihood 0": lambda: predictor.caption_log_likelihood(images, ["a", "b"]),
+        "row of patch scores 0": lambda: predictor.patch_scores(images, ["a", "b"]),
+        "log-likelihood of candidate 0": lambda: predictor.candidate_log_likelihoods(images, [["a"], ["b"]]),
+    }
+    for named, use in uses.items():
+        with pytest.raises(ValueError, match=f"{named} is not finite: the model has diverged"):
+            use()
+    predictor.model.text_encoder.positions.data.fill_(float("nan"))
+    with pytest.raises(ValueError, match="text embedding 0 is not finite"):
+        predictor.embed_texts(["a"])

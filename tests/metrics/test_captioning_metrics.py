@@ -1,5 +1,6 @@
 import gzip
 import json
+import unicodedata
 
 import pytest
 
@@ -146,3 +147,16 @@ def test_meteor_names_the_missing_dependency(monkeypatch: pytest.MonkeyPatch):
 def test_of_two_equally_close_references_the_shorter_counts():
     captions = tokenize(["two words"], [["one two three", "one"]])
     assert score_captions(captions).per_image()["bleu_reference_length"] == [1]
+
+
+def test_captions_in_another_unicode_form_are_the_same_captions():
+    composed = [
+        "ein gr\u00fcner b\u00e4r l\u00e4uft",
+        "zwei m\u00e4dchen im caf\u00e9",
+        "eine k\u00fchle flasche \u00f6l",
+    ]
+    decomposed = [unicodedata.normalize("NFD", text) for text in composed]
+    for candidates, references in ((decomposed, composed), (composed, decomposed)):
+        metrics = score_captions(tokenize(candidates, [[text] for text in references])).metrics()
+        assert metrics == score_captions(tokenize(composed, [[text] for text in composed])).metrics()
+        assert metrics["rouge_l"] == 1

@@ -122,7 +122,7 @@ def test_metrics_worked_out_by_hand():
 def test_refuses_embeddings_that_are_not_finite(broken: str):
     embeds = {"image": torch.ones(2, 3), "text": torch.ones(2, 3)}
     embeds[broken][1, 1] = float("nan")
-    with pytest.raises(ValueError, match=f"{broken} embeddings are not finite"):
+    with pytest.raises(ValueError, match=f"{broken} embedding 1 is not finite: the model has diverged"):
         retrieval_ranks(embeds["image"], embeds["text"], torch.arange(2))
 
 

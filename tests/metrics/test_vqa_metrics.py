@@ -149,3 +149,10 @@ def test_the_tables_are_the_official_ones():
         for sign in kept
         if sign != "." and not re.fullmatch(rf"x{re.escape(sign)}y", normalize_answer(f"x{sign}y"))
     ] == []
+
+
+def test_answers_in_another_unicode_form_are_the_same_answers():
+    assert AnnotatorRule().accuracy("cafe\u0301", ["caf\u00e9"] * 10) == 1
+    assert AnnotatorRule().accuracy("Cafe\u0301!", ["caf\u00e9"] * 5 + ["tea"] * 5) == 1
+    assert MemberRule().accuracy("cafe\u0301", ["caf\u00e9"]) == 1
+    assert len(most_frequent_answers(["cafe\u0301", "caf\u00e9", "tea"], MemberRule())) == 2

@@ -1,3 +1,4 @@
+import json
 import os
 import pickle
 import re
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from sycoca.preprocess.config import TokenizerConfig
 from sycoca.preprocess.token_batch import encode_batch, pad_tokens
-from sycoca.preprocess.tokenizer import Tokenizer, WordSpan
+from sycoca.preprocess.tokenizer import Tokenizer, WordSpan, may_be_longer
+from sycoca.texts import normal_form
 
 CAPTIONS = [
     "a red circle left of a blue square",
@@ -33,7 +35,8 @@ WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn
 @given(words=st.lists(WORDS, max_size=5), gap=st.sampled_from([" ", "  ", "\t", "\n "]))
 def test_decoding_returns_the_text_lower_cased_with_single_spaces(words, gap):
     ids = TRAINED.encode(gap.join(["", *words, ""]), context_length=10_000)
-    assert TRAINED.decode(ids) == " ".join("".join(letter.lower() for letter in word) for word in words)
+    composed = map(normal_form, words)
+    assert TRAINED.decode(ids) == " ".join("".join(letter.lower() for letter in word) for word in composed)
     assert not {0, 1, 2} & set(ids[1:-1])
 
 
@@ -189,3 +192,26 @@ def test_training_leaves_no_threads_behind():
     command = [sys.executable, "-c", textwrap.dedent(code)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=environment)
     assert done.stdout.strip() == "0"
+
+
+def test_two_spellings_of_a_letter_have_the_same_ids():
+    for tokenizer in (TRAINED, Tokenizer.clip(pad="own")):
+        assert tokenizer.encode("Cafe\u0301", 20) == tokenizer.encode("caf\u00e9", 20)
+    assert TRAINED.decode(TRAINED.encode("cafe\u0301", 20)) == "caf\u00e9"
+
+
+def test_a_tokenizer_from_before_composing_keeps_its_ids(tmp_path):
+    TRAINED.save(tmp_path / "new.json")
+    plain = json.loads((tmp_path / "new.json").read_text(encoding="utf-8"))
+    steps = plain["normalizer"]["normalizers"]
+    assert steps.pop(0) == {"type": "NFC"}
+    (tmp_path / "old.json").write_text(json.dumps(plain), encoding="utf-8")
+    old = Tokenizer.load(tmp_path / "old.json")
+    assert old.encode("cafe\u0301", 20) != old.encode("caf\u00e9", 20)
+    assert old.decode(old.encode("cafe\u0301", 20)) == "cafe\u0301"
+
+
+@pytest.mark.parametrize("text", ["a red circle " * 9, "caf\u00e9", "&amp;" * 30, "'s" * 40, "A" * 80, "12" * 40])
+@pytest.mark.parametrize("tokenizer", [TRAINED, Tokenizer.clip(pad="own")], ids=["trained", "clip"])
+def test_no_text_is_longer_than_it_may_be(text, tokenizer):
+    assert may_be_longer(text, tokenizer.num_tokens(text) - 1)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sycoca.cli.command_line import find, parse
 from sycoca.cli.shared.logs import log_to_stderr
 from sycoca.cli.shared.usage import HelpRequested, UsageError
+from sycoca.terminal import escape_what_cannot_be_encoded, one_line
 
 SPIN_COUNT = "10000"
 """For GOMP_SPINCOUNT: how many turns OpenMP's threads spin before they sleep while they wait for each other. By default
@@ -28,6 +29,7 @@ class _Line(NamedTuple):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command. Return 0, 1 after an error (one line; with --debug its traceback), 2 after wrong usage."""
+    escape_what_cannot_be_encoded(sys.stdout)
     line = _split(sys.argv[1:] if arguments is None else arguments)
     prog = find(line.words).prog
     try:
@@ -89,7 +91,7 @@ def _limit_spinning() -> str:
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = one_line(" ".join(str(error).split()))
     # Our own errors have clear messages; for others the name of the class is added.
     ours = isinstance(error, UsageError | ValueError | OSError | FloatingPointError | MemoryError)
     line = text if text and ours else f"{type(error).__name__}: {text}"

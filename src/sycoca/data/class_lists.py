@@ -1,13 +1,14 @@
 """Class names and prompt templates from the command line, text files and JSON files."""
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sycoca.data.text_files import read_any_json, read_lines
+from sycoca.data.table_rows import table_rows
+from sycoca.data.text_files import read_any_json, read_text_lines
 from sycoca.plain_data import did_you_mean
+from sycoca.texts import normal_form
 
 _FILE_SUFFIXES = (".txt", ".csv", ".tsv", ".json")
 _LIST_KEYS = {"classes": ("classes", "classnames", "class_names"), "templates": ("templates",)}
@@ -27,7 +28,8 @@ class NamedClass:
 
 def named_classes(names: Sequence[str]) -> tuple[NamedClass, ...]:
     """Return classes whose labels are their names."""
-    return _checked([NamedClass(label=name, wordings=(name,)) for name in names], "the list of classes")
+    composed = map(normal_form, names)
+    return _checked([NamedClass(label=name, wordings=(name,)) for name in composed], "the list of classes")
 
 
 def read_classes(text: str, *, labels_are_indices: bool = False) -> tuple[NamedClass, ...]:
@@ -61,6 +63,28 @@ def read_templates(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(templates)
 
 
+def two_columns(path: Path, what: str) -> Iterator[tuple[str, str]]:
+    """Yield the rows of a table of two columns, composed and without spaces around them; ``what`` they are.
+
+    Raises ValueError that names the first line with more, fewer or empty ones.
+    """
+    separator = "," if path.name.endswith((".csv", ".csv.gz")) else "\t"
+    # No name goes over several lines, so a quote that does is a mistake.
+    remedy = "put a name with quotes in it into quotes, and each of those twice"
+    for row in table_rows(path, separator, is_row=lambda _cells: True, remedy=remedy):
+        if row.problem is not None:
+            raise ValueError(f"{path}, line {row.line}: {row.problem}")
+        cells = [normal_form(cell.strip()) for cell in row.values]
+        while len(cells) > 2 and not cells[-1]:
+            cells.pop()
+        if len(cells) != 2:
+            got = f"{len(cells)}: {separator.join(row.values)[:80]!r}"
+            raise ValueError(f"{path}, line {row.line}: expected two columns, {what}, got {got}")
+        if not all(cells):
+            raise ValueError(f"{path}, line {row.line} has a class without name")
+        yield cells[0], cells[1]
+
+
 def _found_classes(text: str) -> list[NamedClass]:
     path, part = _file_and_part(text)
     if path is not None and path.suffix == ".json":
@@ -69,7 +93,7 @@ def _found_classes(text: str) -> list[NamedClass]:
         _refuse_part(path, part)
         return _from_table(path)
     if path is None:
-        names = [name.strip() for name in text.split(",") if name.strip()]
+        names = [normal_form(name.strip()) for name in text.split(",") if name.strip()]
     else:
         _refuse_part(path, part)
         names = _lines(path)
@@ -123,17 +147,13 @@ def _refuse_part(path: Path, part: str | None) -> None:
 
 
 def _lines(path: Path) -> list[str]:
-    lines = [line.decode("utf-8", errors="replace").strip() for line in read_lines(path)]
+    lines = [normal_form(line.strip()) for line in read_text_lines(path)]
     return [line for line in lines if line]
 
 
 def _from_table(path: Path) -> list[NamedClass]:
-    rows = list(csv.reader(_lines(path), delimiter="," if path.suffix == ".csv" else "\t"))
     wordings: dict[str, tuple[str, ...]] = {}
-    for number, row in enumerate(rows, start=1):
-        if len(row) != 2:
-            raise ValueError(f"{path}, line {number}: expected two columns, label and name, got {len(row)}")
-        label, name = (cell.strip() for cell in row)
+    for label, name in two_columns(path, "label and name"):
         wordings[label] = (*wordings.get(label, ()), name)
     return [NamedClass(label=label, wordings=names) for label, names in wordings.items()]
 
@@ -142,6 +162,7 @@ def _from_json(entry: object, path: Path) -> NamedClass:
     names = (entry,) if isinstance(entry, str) else tuple(entry) if isinstance(entry, list) else ()
     if not names or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{path}: a class is a name or a list of synonyms, got {entry!r}")
+    names = tuple(normal_form(name.strip()) for name in names)
     return NamedClass(label=names[0], wordings=names)
 
 

@@ -6,6 +6,7 @@ from typing import final
 
 from sycoca.data.samples import ImageTextSample, SampleSource, skipped_samples
 from sycoca.randomness import derive_key
+from sycoca.texts import normal_form
 from sycoca.unusable import SkippedSample
 
 
@@ -70,7 +71,7 @@ def indices_by_class(source: SampleSource) -> dict[str, list[int]]:
         sample = source[index]
         if sample.label is None:
             raise ValueError(f"{source.name}: {sample.key} has no label; name the column, as in ?label=class")
-        members[sample.label].append(index)
+        members[normal_form(sample.label)].append(index)
     return dict(sorted(members.items()))
 
 

@@ -97,6 +97,31 @@ class IncompleteSource(Protocol):
         ...
 
 
+@runtime_checkable
+class RemarkedSource(Protocol):
+    """A source about which there is more to say."""
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """Lines about what is no error and yet worth a look."""
+        ...
+
+
 def skipped_samples(source: SampleSource) -> Sequence[SkippedSample]:
-    """Return the samples that a source has left out."""
+    """Return the samples, and single captions, that a source has left out."""
     return source.skipped if isinstance(source, IncompleteSource) else ()
+
+
+def num_lost_samples(source: SampleSource) -> int:
+    """Return how many samples a source has left out as a whole."""
+    return sum(not skipped.image_stays for skipped in skipped_samples(source))
+
+
+def num_lost_captions(source: SampleSource) -> int:
+    """Return how many captions a source has left out of images that stay."""
+    return sum(skipped.image_stays for skipped in skipped_samples(source))
+
+
+def remarks_on(source: SampleSource) -> Sequence[str]:
+    """Return what a source says about itself beside what it has left out."""
+    return source.remarks if isinstance(source, RemarkedSource) else ()

@@ -21,6 +21,9 @@ from sycoca.data.samples import SampleSource, skipped_samples
 from sycoca.data.scenes.content import Level, Split
 from sycoca.data.scenes.source import DEFAULT_COUNT, ScenesSource
 from sycoca.data.selection import Selection
+from sycoca.data.table_rows import Quotes
+from sycoca.file_names import existing
+from sycoca.texts import normal_form
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +35,8 @@ _COLUMNS = ("image", "caption", "captions", "question", "answer", "answers", "la
 OPTIONS: dict[SourceKind, tuple[str, ...]] = {
     "scenes": ("level", "count", "seed", "split", "size", "limit"),
     "jsonl": ("images", "split", "limit", "seed", *_COLUMNS),
-    "csv": ("images", "split", "limit", "seed", "separator", *_COLUMNS),
-    "tsv": ("images", "split", "limit", "seed", "separator", *_COLUMNS),
+    "csv": ("images", "split", "limit", "seed", "separator", "quotes", *_COLUMNS),
+    "tsv": ("images", "split", "limit", "seed", "separator", "quotes", *_COLUMNS),
     "coco": ("images", "limit", "seed"),
     "karpathy": ("images", "split", "restval", "limit", "seed"),
     "vqa": ("images", "annotations", "name", "limit", "seed"),
@@ -66,7 +69,7 @@ class _Spec:
     def file(self, option: str) -> Path | None:
         """Return the path that an option names; None where it is not given."""
         value = self.options.get(option)
-        return None if value is None else Path(value)
+        return None if value is None else Path(existing(value))
 
     def choice(self, option: str, allowed: tuple[str, ...]) -> str:
         """Return the value of an option with a closed set of values; the first where it is not given."""
@@ -155,7 +158,12 @@ def _open_table(spec: _Spec) -> SampleSource:
     if len(separator) != 1 or separator in '\r\n" ':
         raise ValueError(f"{spec.text}: separator must be one character or tab, got {separator!r}")
     return open_table(
-        _file(spec), separator=separator, images=spec.file("images"), columns=_columns(spec), wanted=_wanted(spec)
+        _file(spec),
+        separator=separator,
+        quotes=cast(Quotes, spec.choice("quotes", get_args(Quotes))),
+        images=spec.file("images"),
+        columns=_columns(spec),
+        wanted=_wanted(spec),
     )
 
 
@@ -179,7 +187,7 @@ def _wanted(spec: _Spec) -> Selection:
 
 
 def _columns(spec: _Spec) -> Columns:
-    named = {name: value for name, value in spec.options.items() if name in _COLUMNS}
+    named = {name: normal_form(value) for name, value in spec.options.items() if name in _COLUMNS}
     return Columns(**{"split" if name == "split_column" else name: value for name, value in named.items()})
 
 
@@ -208,7 +216,7 @@ def _recognize(path: str) -> SourceKind:
     kind = _kind_by_suffix(path)
     if kind is not None:
         return kind
-    if _is(Path.is_dir, path):
+    if _is(Path.is_dir, existing(path)):
         return "folder"
     hint = ""
     if path.endswith((".json", ".json.gz")):
@@ -227,16 +235,18 @@ def _kind_by_suffix(path: str) -> SourceKind | None:
 
 
 def _file(spec: _Spec) -> Path:
-    if not _is(Path.is_file, spec.path):
+    path = existing(spec.path)
+    if not _is(Path.is_file, path):
         raise ValueError(f"{spec.text}: there is no file {spec.path!r}")
-    return Path(spec.path)
+    return Path(path)
 
 
 def _folder(spec: _Spec) -> Path:
-    is_there = _is(Path.is_dir, spec.path) or (spec.path.endswith(".zip") and _is(Path.is_file, spec.path))
+    path = existing(spec.path)
+    is_there = _is(Path.is_dir, path) or (path.endswith(".zip") and _is(Path.is_file, path))
     if not is_there:
         raise ValueError(f"{spec.text}: there is no folder {spec.path!r}")
-    return Path(spec.path)
+    return Path(path)
 
 
 def _is(kind: Callable[[Path], bool], path: str) -> bool:

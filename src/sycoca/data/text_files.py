@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-_MARKS_OF_OTHER_ENCODINGS = (b"\xff\xfe", b"\xfe\xff")
+from sycoca.texts import decoded, without_mark
 
 
 @contextmanager
@@ -24,20 +24,42 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines of a file without the byte order mark of UTF-8."""
+    """Yield the lines of a file with their ends, without the byte order mark of UTF-8.
+
+    A line ends with LF, CR LF, or CR alone, as in files of old Macs.
+    """
     with opened(path) as file:
         for number, line in enumerate(file):
-            if number == 0:
-                if line.startswith(_MARKS_OF_OTHER_ENCODINGS):
-                    raise ValueError(f"{path} is UTF-16; save it as UTF-8")
-                line = line.removeprefix(b"\xef\xbb\xbf")
-            yield line
+            # Without a CR in it this returns the line itself.
+            yield from (without_mark(line, path) if number == 0 else line).splitlines(keepends=True)
+
+
+def read_text_lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a file as text, with their ends; ValueError names the first line that is not UTF-8."""
+    for number, line in enumerate(read_lines(path), start=1):
+        yield decoded(line, path, number)
 
 
 def read_any_json(path: Path) -> Any:
     """Return the content of a JSON file. Raises ValueError where it is not JSON."""
+    return parsed_json(read_json_text(path), path)
+
+
+def read_json_text(path: Path) -> str:
+    """Return the text of a JSON file, which may also be UTF-16 or UTF-32. Raises ValueError where it cannot be read."""
     with opened(path) as file:
-        text = file.read()
+        data = file.read()
+    encoding = json.detect_encoding(data)
+    if encoding.startswith("utf-8"):
+        return decoded(without_mark(data, path), path)
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no JSON file: {error}") from error
+
+
+def parsed_json(text: str, path: Path) -> Any:
+    """Return what the text of a JSON file says; ValueError where it is none."""
     try:
         return json.loads(text)
     # Deeply nested brackets exhaust the stack.

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, assert_never
+from typing import Literal, assert_never, final
 
 import torch
 from jaxtyping import Int
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sycoca.data.samples import SampleSource
 from sycoca.plain_data import did_you_mean
+from sycoca.texts import normal_form
 
 Unlabeled = Literal["error", "skip"]
 """How to treat an image without label, or with a label that is no class."""
@@ -32,6 +33,26 @@ class LabeledImages:
     """Number of samples that were skipped."""
 
 
+@final
+class ClassPlaces:
+    """The places of classes in their list by the labels that data gives them, in any Unicode form.
+
+    Where the labels are the places themselves, 0, 1 and so on, "001" is 1.
+    """
+
+    def __init__(self, class_labels: Sequence[str]) -> None:
+        self._place_of = {normal_form(label): place for place, label in enumerate(class_labels)}
+        self.are_numbers = list(self._place_of) == list(map(str, range(len(class_labels))))
+
+    def get(self, label: str | None) -> int | None:
+        """Return the place of the class with that label; None where there is none."""
+        if label is None:
+            return None
+        form = normal_form(label)
+        number = str(int(form)) if self.are_numbers and form.isdecimal() else form
+        return self._place_of.get(form, self._place_of.get(number))
+
+
 def labeled_images(
     source: SampleSource, num_samples: int, class_labels: Sequence[str], unlabeled: Unlabeled = "error"
 ) -> LabeledImages:
@@ -40,14 +61,15 @@ def labeled_images(
     Raises ValueError for the first sample without label or whose label is no class, where they are not to be skipped,
     and where none is left.
     """
-    place_of = {label: place for place, label in enumerate(class_labels)}
     places, keys, labels = [], [], []
+    place_of = ClassPlaces(class_labels)
     for index in range(num_samples):
         sample = source[index]
-        if sample.label in place_of:
+        place = place_of.get(sample.label)
+        if place is not None:
             places.append(index)
             keys.append(sample.key)
-            labels.append(place_of[sample.label])
+            labels.append(place)
         else:
             _leave_out(unlabeled, _fault(source, sample.key, sample.label, class_labels))
     if not places:
@@ -64,7 +86,7 @@ def labels_of(source: SampleSource, num_samples: int, unlabeled: Unlabeled = "er
     for index in range(num_samples):
         sample = source[index]
         if sample.label is not None:
-            labels.add(sample.label)
+            labels.add(normal_form(sample.label))
         else:
             _leave_out(unlabeled, _fault(source, sample.key, None, ()))
     if len(labels) < 2:
@@ -88,5 +110,8 @@ def _fault(source: SampleSource, key: str, label: str | None, class_labels: Sequ
     remedy = "leave such images out (evaluate zero-shot and classification do, and count them, with --unlabeled skip)"
     if label is None:
         return f"{source.name}: {key} has no label; name the column, as in ?label=class, or {remedy}"
-    hint = did_you_mean(label, class_labels) if len(class_labels) <= 20 else ""
+    if ClassPlaces(class_labels).are_numbers:
+        hint = f": they are counted from 0 to {len(class_labels) - 1}"
+    else:
+        hint = did_you_mean(label, class_labels) if len(class_labels) <= 20 else ""
     return f"{source.name}: the label {label!r} of {key} is none of the {len(class_labels)} classes{hint}; {remedy}"

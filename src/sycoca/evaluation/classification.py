@@ -7,7 +7,7 @@ from jaxtyping import Float
 from rich.console import Console
 from torch import Tensor
 
-from sycoca.data.samples import SampleSource, skipped_samples
+from sycoca.data.samples import SampleSource, num_lost_samples
 from sycoca.evaluation.batches import num_evaluated
 from sycoca.evaluation.class_labels import LabeledImages, Unlabeled, labeled_images
 from sycoca.evaluation.report import ItemScores, Report, Setting
@@ -80,7 +80,7 @@ def classification_report(
         task=task,
         metrics={
             **accuracy_metrics(ranks, images.labels),
-            "skipped_samples": float(len(skipped_samples(source)) + images.num_left_out),
+            "skipped_samples": float(num_lost_samples(source) + images.num_left_out),
         },
         counts={
             "images": len(images.places),

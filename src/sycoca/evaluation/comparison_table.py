@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from sycoca.evaluation.comparison import Comparison, Difference, Interval, MetricValue
 from sycoca.facts.metric_facts import is_improvement, readable
+from sycoca.terminal import plain
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -59,12 +60,12 @@ def _has_no_interval(value: MetricValue | None) -> bool:
 def _table(title: str, metrics: Sequence[str], columns: "Mapping[str, Sequence[Text]]") -> "Table":
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", pad_edge=False)
+    table = Table(title=plain(title, style="table.title"), title_justify="left", pad_edge=False)
     table.add_column("metric", overflow="fold")
     for name in columns:
-        table.add_column(name, justify="right", overflow="fold")
+        table.add_column(plain(name), justify="right", overflow="fold")
     for metric, *cells in zip(metrics, *columns.values(), strict=True):
-        table.add_row(metric, *cells)
+        table.add_row(plain(metric), *cells)
     return table
 
 

@@ -12,7 +12,7 @@ from sycoca.evaluation.embedding_files import EmbeddedPairs
 from sycoca.evaluation.report import Report
 from sycoca.evaluation.retrieval import named_metrics, retrieval_items
 from sycoca.metrics.retrieval import retrieval_ranks
-from sycoca.precision import at_least_float32
+from sycoca.precision import at_least_float32, check_finite
 
 Similarity = Literal["cosine", "dot"]
 """Cosine similarity, or the dot product of embeddings as they are."""
@@ -41,6 +41,7 @@ def score_retrieval(pairs: EmbeddedPairs, similarity: Similarity = "cosine") -> 
 
 def _vectors(rows: Float[np.ndarray, "rows embed"], similarity: Similarity, what: str) -> Float[Tensor, "rows embed"]:
     vectors = at_least_float32(torch.from_numpy(rows))
+    check_finite(vectors, f"{what} embedding", "; it cannot be compared, so compute it anew or leave it out")
     match similarity:
         case "dot":
             return vectors
@@ -52,6 +53,9 @@ def _vectors(rows: Float[np.ndarray, "rows embed"], similarity: Similarity, what
 
 def _normalized(vectors: Float[Tensor, "rows embed"], what: str) -> Float[Tensor, "rows embed"]:
     lengths = vectors.norm(dim=1, keepdim=True)
+    if not bool(lengths.isfinite().all()):  # squares of large numbers have overflowed
+        vectors = vectors / vectors.abs().amax(1, keepdim=True).clamp(min=1)
+        lengths = vectors.norm(dim=1, keepdim=True)
     if not bool((lengths > 0).all()):
         row = int((lengths <= 0).nonzero()[0, 0])
         raise ValueError(f"{what} embedding {row} is zero, so it has no cosine; leave it out, or give --similarity dot")

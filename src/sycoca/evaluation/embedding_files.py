@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from sycoca.texts import normal_form, normal_names
 from sycoca.weights.atomic_folder import grant_usual_rights
 
 Arrays = dict[str, np.ndarray]
@@ -160,10 +161,10 @@ def _owners(of_texts: Arrays, texts: Path, image_of_text: Path | None) -> tuple[
 
 
 def _rows(owners: Sequence[object], keys: Sequence[str], where: Path) -> Int[np.ndarray, " texts"]:
-    row_of_key = {key: row for row, key in enumerate(keys)}
+    row_of_key = {key: row for row, key in enumerate(normal_names(keys))} | {key: row for row, key in enumerate(keys)}
     rows = []
     for number, owner in enumerate(owners):
-        row = owner if type(owner) is int else row_of_key.get(str(owner))
+        row = owner if type(owner) is int else row_of_key.get(str(owner), row_of_key.get(normal_form(str(owner))))
         if row is None or not 0 <= row < len(keys):
             raise ValueError(f"{where}: text {number} belongs to image {owner!r}, none of the {len(keys)} images")
         rows.append(row)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from sycoca.data.formats.image_files import ImageFolder, StoredImage
 from sycoca.data.loading.skipping import usable_source
-from sycoca.data.samples import ImageTextSample, SampleSource, skipped_samples
+from sycoca.data.samples import ImageTextSample, SampleSource, num_lost_samples
 from sycoca.data.spec import open_source
 from sycoca.evaluation.pair_scores import PairScore, Threshold, pair_scores, quantiles
 from sycoca.inference.load import predictor_of
@@ -115,7 +115,7 @@ def _result(
     dropped = Counter(threshold.failed(score) for score in scores)
     counts = {
         "images": len(source),
-        "skipped_images": len(skipped_samples(source)),
+        "skipped_images": num_lost_samples(source),
         "captions": len(scores),
         "kept_captions": dropped[None],
         "dropped_for_similarity": dropped["similarity"],

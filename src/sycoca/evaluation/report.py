@@ -3,12 +3,13 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sycoca.facts.metric_facts import readable
 from sycoca.plain_data import write_text
+from sycoca.texts import normal_form, normal_names
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -96,24 +97,33 @@ class Report:
         names = ("task", "metrics", "counts", "settings", "seconds")
         if not isinstance(plain, Mapping) or any(name not in plain for name in names):
             raise ValueError(f"{path} is not a report; one has {', '.join(names)}")
-        items = {unit: ItemScores(**scores) for unit, scores in plain.get("items", {}).items()}
+        items = {unit: _composed(ItemScores(**scores)) for unit, scores in plain.get("items", {}).items()}
         return cls(**{name: plain[name] for name in names}, items=items)
 
     def table(self) -> "Table":
         """Return metrics and counts as a table for the terminal, rates in percent."""
         from rich.table import Table
 
-        table = Table(title=self.task.replace("_", " "), title_justify="left")
+        from sycoca.terminal import plain
+
+        table = Table(title=plain(self.task.replace("_", " "), style="table.title"), title_justify="left")
         table.add_column("metric")
         table.add_column("value", justify="right")
         for name, value in self.metrics.items():
-            table.add_row(name, readable(name, value))
+            table.add_row(plain(name), readable(name, value))
         table.add_section()
         for name, count in self.counts.items():
-            table.add_row(name, f"{count:,}")
+            table.add_row(plain(name), f"{count:,}")
         table.add_row("seconds", f"{self.seconds:.1f}")
         missing = {name: value for name, value in self.settings.items() if str(value).startswith("not computed")}
         if missing:
-            table.caption = "\n".join(f"{name} {reason}" for name, reason in missing.items())
+            reasons = "\n".join(f"{name} {reason}" for name, reason in missing.items())
+            table.caption = plain(reasons, style="table.caption")
             table.caption_justify = "left"
         return table
+
+
+def _composed(items: ItemScores) -> ItemScores:
+    """Return items whose names are in Unicode's composed form, so that those of two machines are found equal."""
+    groups = None if items.groups is None else list(map(normal_form, items.groups))
+    return replace(items, keys=normal_names(items.keys), groups=groups)

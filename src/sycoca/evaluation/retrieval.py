@@ -9,7 +9,7 @@ from jaxtyping import Float
 from rich.console import Console
 from torch import Tensor
 
-from sycoca.data.samples import SampleSource, skipped_samples
+from sycoca.data.samples import SampleSource, num_lost_samples
 from sycoca.evaluation.batches import num_evaluated
 from sycoca.evaluation.embeddings import ImageEmbeddings
 from sycoca.evaluation.re_ranking import candidate_likelihoods
@@ -88,7 +88,7 @@ def evaluate_retrieval(
     ]
     return Report(
         task="retrieval",
-        metrics={**named_metrics(ranks), "skipped_samples": float(len(skipped_samples(source)))},
+        metrics={**named_metrics(ranks), "skipped_samples": float(num_lost_samples(source))},
         counts={"images": num_images, "captions": len(captions), "truncated_captions": num_cut},
         settings={"data": source.name, "limit": limit, **asdict(options)},
         seconds=time.perf_counter() - started_at,

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from sycoca.data.questions import check_answered, keyed_questions
-from sycoca.data.samples import ImageTextSample, Question, SampleSource, skipped_samples
+from sycoca.data.samples import ImageTextSample, Question, SampleSource, num_lost_samples
 from sycoca.data.writing.vqa_results import write_results
 from sycoca.evaluation.batches import num_evaluated, sample_batches
 from sycoca.evaluation.report import Report
@@ -74,7 +74,7 @@ def evaluate_vqa(
             "images": sum(map(bool, asked)),
             "images_without_questions": sum(not own for own in asked),
             "truncated_questions": sum(tokenizer.num_tokens(question.question) > room for question in questions),
-            "skipped_samples": len(skipped_samples(source)),
+            "skipped_samples": num_lost_samples(source),
         },
         settings={"data": source.name, "limit": limit, "open_ended": options.open_ended is not None},
         seconds=time.perf_counter() - started_at,

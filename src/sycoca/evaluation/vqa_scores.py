@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from sycoca.data.samples import Question
 from sycoca.evaluation.report import ItemScores, Report, Setting
 from sycoca.metrics.vqa import AnswerRule, References, answer_rule, most_frequent_answers
+from sycoca.texts import normal_form
 
 
 def score_vqa(
@@ -14,7 +15,8 @@ def score_vqa(
 
     Raises ValueError where a question has no answer, and where an answer belongs to no question.
     """
-    keys = [str(question.key) for question in questions]
+    keys = [normal_form(str(question.key)) for question in questions]
+    predictions = {normal_form(key): answer for key, answer in predictions.items()}
     unknown = predictions.keys() - set(keys)
     if unknown:
         raise ValueError(

@@ -10,6 +10,7 @@ from torch import Tensor
 from sycoca.inference.batches import in_batches, in_length_order
 from sycoca.inference.inputs import ImageInput, check_list, image_batch
 from sycoca.model.sycoca import SyCoCa
+from sycoca.precision import check_finite
 from sycoca.preprocess.token_batch import TokenBatch, pad_tokens
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.weights.config import WeightsConfig
@@ -48,9 +49,11 @@ class Embedder:
     def embed_images(self, images: Sequence[ImageInput], *, batch_size: int = 64) -> Float[Tensor, "images embed"]:
         """Return the embedding of each image in the joint space, L2-normalized."""
         check_list(images, "images")
-        return in_batches(
+        vectors = in_batches(
             lambda rows: self.model.encode_images(self._pixels(images[rows])).image_embeds, len(images), batch_size
         )
+        check_finite(vectors, "image embedding")
+        return vectors
 
     def image_features(self, images: Sequence[ImageInput], *, batch_size: int = 64) -> Float[Tensor, "images features"]:
         """Return each image's pooled features, before the projection into the joint space; linear probes use them."""
@@ -66,6 +69,7 @@ class Embedder:
             return torch.cat([encoded.image_embeds, self.model.image_features(encoded).float()], dim=1)
 
         both = in_batches(encode, len(images), batch_size)
+        check_finite(both, "image embedding")
         embed_dim = self.model.config.embed_dim
         return ImageVectors(embeddings=both[:, :embed_dim], features=both[:, embed_dim:])
 
@@ -78,7 +82,9 @@ class Embedder:
             batch = self._padded(sequences)
             return self.model.encode_texts(batch.tokens, batch.is_padding).text_embeds
 
-        return in_length_order(embed, self._token_ids(texts), batch_size)
+        vectors = in_length_order(embed, self._token_ids(texts), batch_size)
+        check_finite(vectors, "text embedding")
+        return vectors
 
     def similarity(self, images: Sequence[ImageInput], texts: Sequence[str]) -> Float[Tensor, "images texts"]:
         """Return the cosine similarity of every image with every text."""

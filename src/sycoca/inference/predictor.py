@@ -29,6 +29,7 @@ from sycoca.inference.generation import GeneratedCaption
 from sycoca.inference.generation_config import GenerationConfig, GenerationOptions
 from sycoca.inference.inputs import ImageInput, check_list, check_pairs
 from sycoca.inference.vqa import RankedAnswer, check_questions, rank_answers, write_answers
+from sycoca.precision import check_finite
 from sycoca.preprocess.image_transforms import to_pictures
 
 
@@ -135,7 +136,9 @@ class Predictor(Embedder):
             memory = self.model.memory(self.model.encode_images(self._pixels(images[rows])))
             return caption_log_likelihoods(self.model, memory, self._tokens(captions[rows]), per_token=per_token)
 
-        return in_batches(score, len(images), batch_size)
+        found = in_batches(score, len(images), batch_size)
+        check_finite(found, "log-likelihood")
+        return found
 
     @torch.no_grad()
     def candidate_log_likelihoods(
@@ -151,6 +154,7 @@ class Predictor(Embedder):
             memory = self.model.memory(self.model.encode_images(self._pixels(images[start : start + batch_size])))
             for image, captions in zip(memory, candidates[start : start + batch_size], strict=True):
                 found.append(in_length_order(self._scorer(image), self._token_ids(captions), batch_size))
+                check_finite(found[-1], "log-likelihood of candidate")
         return found
 
     def classify(
@@ -186,7 +190,9 @@ class Predictor(Embedder):
             score = image_scorer(self.model, self.config, self._tokens, self.embed_texts, classes, **options)
         for start in range(0, len(images), batch_size):
             with torch.no_grad():
-                yield score(self.model.encode_images(self._pixels(images[start : start + batch_size]))).float().cpu()
+                found = score(self.model.encode_images(self._pixels(images[start : start + batch_size]))).float().cpu()
+            check_finite(found, "row of class scores")
+            yield found
 
     @torch.no_grad()
     def patch_scores(
@@ -194,7 +200,11 @@ class Predictor(Embedder):
     ) -> Float[Tensor, "pairs patches"]:
         """Return how well each patch, row by row, matches the caption: the cosine that chooses masks in training."""
         check_pairs(images, captions)
-        return in_batches(lambda rows: self._scores(self._pairs(images[rows], captions[rows])), len(images), batch_size)
+        found = in_batches(
+            lambda rows: self._scores(self._pairs(images[rows], captions[rows])), len(images), batch_size
+        )
+        check_finite(found, "row of patch scores")
+        return found
 
     @torch.no_grad()
     def reconstruct(

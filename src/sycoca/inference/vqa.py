@@ -11,6 +11,7 @@ from sycoca.inference.captioning import continue_prompts
 from sycoca.inference.generation_config import GenerationConfig
 from sycoca.inference.inputs import ImageInput, check_pairs
 from sycoca.model.sycoca import SyCoCa
+from sycoca.precision import check_finite
 from sycoca.preprocess.token_batch import pad_tokens
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.weights.config import WeightsConfig
@@ -84,6 +85,7 @@ def rank_answers(
             questions[image][number] for image, run in zip(block.images, block.questions, strict=True) for number in run
         ]
         logits = _answer_logits(model, memory[list(block.images)], texts, tokenizer)
+        check_finite(logits, "row of answer scores")
         probabilities = logits.softmax(-1) if config.answers_exclude_each_other else logits.sigmoid()
         # Ranked by logits: probabilities near 0 and 1 would tie.
         ranks = logits.topk(min(top, len(answers))).indices

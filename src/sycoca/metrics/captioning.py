@@ -11,6 +11,7 @@ from sycoca.metrics.cider import cider
 from sycoca.metrics.ngrams import count_ngrams
 from sycoca.metrics.ptb_tokenizer import tokenize_captions
 from sycoca.metrics.rouge import rouge_l
+from sycoca.texts import normal_form
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +47,9 @@ class CaptionScores:
 def tokenize(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> TokenizedCaptions:
     """Tokenize one caption and several references per image.
 
-    Raises ValueError where there is no image, and for an image without references.
+    They are brought into Unicode's composed form first, which coco-caption leaves out: an accent that is stored as a
+    character of its own would make another word. Raises ValueError where there is no image, and for an
+    image without references.
     """
     if not candidates:
         raise ValueError("there are no captions to score")
@@ -56,10 +59,10 @@ def tokenize(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> 
             f"{len(candidates)} captions, {len(references)} lists of references, {len(without)} of them empty: "
             "every caption needs references"
         )
-    flat = tokenize_captions([reference for own in references for reference in own])
+    flat = tokenize_captions([normal_form(reference) for own in references for reference in own])
     ends = list(accumulate(len(own) for own in references))
     return TokenizedCaptions(
-        candidates=tokenize_captions(candidates),
+        candidates=tokenize_captions(list(map(normal_form, candidates))),
         references=[flat[start:end] for start, end in zip([0, *ends], ends, strict=False)],
     )
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sycoca.precision import precise_product
+from sycoca.precision import check_finite, precise_product
 
 RECALL_AT = (1, 5, 10)
 """The usual k of recall at k for Flickr30k and COCO (Karpathy splits)."""
@@ -185,8 +185,7 @@ def _texts_of_image(image_of_text: Int[Tensor, " texts"], num_images: int) -> In
 
 def _check(image_embeds: Tensor, text_embeds: Tensor, image_of_text: Tensor) -> None:
     for name, embeds in (("image", image_embeds), ("text", text_embeds)):
-        if not bool(embeds.isfinite().all()):
-            raise ValueError(f"{name} embeddings are not finite: the model has diverged, nothing can be ranked")
+        check_finite(embeds, f"{name} embedding")
     lowest, highest = int(image_of_text.min()), int(image_of_text.max())
     if lowest < 0 or highest >= len(image_embeds):
         wrong = lowest if lowest < 0 else highest

@@ -4,6 +4,7 @@ import re
 from functools import lru_cache
 
 from sycoca.metrics.vqa_contractions import CONTRACTIONS
+from sycoca.texts import normal_form
 
 _PUNCTUATION = (
     *(";", "/", "[", "]", '"', "{", "}", "(", ")", "=", "+"),
@@ -22,8 +23,12 @@ _MOST_PERIODS = 32
 
 
 def clean_answer(text: str) -> str:
-    """Return an answer on one line, stripped; this is the only normalization where annotators agree."""
-    return text.replace("\n", " ").replace("\t", " ").strip()
+    """Return an answer on one line, stripped; this is the only normalization where annotators agree.
+
+    Unlike the official evaluation it also composes characters (Unicode NFC), so that an accent counts however it is
+    stored.
+    """
+    return normal_form(text.replace("\n", " ").replace("\t", " ").strip())
 
 
 @lru_cache(maxsize=2**16)

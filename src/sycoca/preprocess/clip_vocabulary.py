@@ -32,7 +32,7 @@ _MAX_CACHED_WORDS = 2**15
 
 def clip_backend(pad: ClipPad) -> tokenizers.Tokenizer:
     """Build CLIP's tokenizer; its saved file does everything but repair broken text (ftfy)."""
-    merges = _merges()
+    merges = clip_merges()
     pieces = _pieces(merges)
     ids = {piece: number for number, piece in enumerate(pieces)}
     backend = tokenizers.Tokenizer(models.BPE(ids, merges, end_of_word_suffix=_WORD_END))
@@ -100,7 +100,8 @@ def clean_words(text: str) -> list[str]:
     return html.unescape(html.unescape(ftfy.fix_text(text))).lower().split()
 
 
-def _merges() -> list[tuple[str, str]]:
+def clip_merges() -> list[tuple[str, str]]:
+    """Return the pairs of pieces that CLIP's vocabulary merges, in order."""
     lines = gzip.decompress(_MERGES.read_bytes()).decode("utf-8").splitlines()
     return [(first, second) for first, second in (line.split(" ") for line in lines)]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from sycoca.file_names import spelled_otherwise
 from sycoca.unusable import SkipReason, UnusableSampleError, unusable
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
@@ -67,7 +68,7 @@ def open_rgb(file: ImageFile, name: str | None = None, smallest_side: int | None
         raise ValueError(f"the smallest side must be at least 1 pixel, got {smallest_side}")
     name = str(file) if name is None else name
     try:
-        check_file(file, name)
+        file = _checked_file(file, name)
         return _decode(file, name, smallest_side)
     except UnusableSampleError:
         raise
@@ -90,6 +91,20 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if upright.mode in _WITH_ALPHA or "transparency" in upright.info:
         upright = _over_white(upright.convert("RGBA"))
     return upright if upright.mode == "RGB" else upright.convert("RGB")
+
+
+def _checked_file(file: ImageFile, name: str) -> ImageFile:
+    """Return the file, or the one that its name means; raise UnusableSampleError as `check_file` does."""
+    try:
+        check_file(file, name)
+    except UnusableSampleError:
+        # Only now: most names are those of files, and looking twice costs time on a network.
+        meant = None if isinstance(file, io.BytesIO) else spelled_otherwise(file)
+        if meant is None or meant == str(file):
+            raise
+        check_file(meant, name)
+        return meant
+    return file
 
 
 def check_file(file: ImageFile, name: str) -> None:

@@ -59,8 +59,8 @@ class WordSpan:
 class Tokenizer:
     """A byte-level byte-pair tokenizer, trained on captions or CLIP's.
 
-    Encoding and decoding returns any text up to lower-casing and runs of whitespace; CLIP's also repairs broken text
-    and puts spaces between words and punctuation.
+    Encoding and decoding returns any text up to lower-casing, runs of whitespace and Unicode form (NFC); CLIP's also
+    repairs broken text and puts spaces between words and punctuation.
     """
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
@@ -210,6 +210,12 @@ def _no_threads() -> Iterator[None]:
         del os.environ[_PARALLELISM]
 
 
+def may_be_longer(text: str, context_length: int) -> bool:
+    """Return whether a text may have more tokens than that, so that it is worth counting them."""
+    # An ASCII text has at most as many tokens as characters, with a leading space and both ends.
+    return not text.isascii() or len(text) + 3 > context_length
+
+
 def _from_json(text: str) -> Tokenizer:
     return Tokenizer(tokenizers.Tokenizer.from_str(text))
 
@@ -232,8 +238,10 @@ def _clip_special_tokens(backend: tokenizers.Tokenizer) -> SpecialTokens:
 
 
 def _untrained_backend(config: TokenizerConfig) -> tokenizers.Tokenizer:
+    # The file says how texts are normalized: vocabularies trained before NFC was part of it keep their behavior.
     backend = tokenizers.Tokenizer(models.BPE())
     steps: list[normalizers.Normalizer] = [
+        normalizers.NFC(),
         normalizers.Replace(tokenizers.Regex(r"\s+"), " "),
         normalizers.Strip(),
     ]

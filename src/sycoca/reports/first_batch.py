@@ -27,5 +27,6 @@ def draw_first_batch(
         axes.set_axis_off()
         if i < number:
             axes.imshow(pictures[i])
-            axes.set_title(textwrap.fill(tokenizer.decode(batch.tokens[i].tolist()), 34), fontsize=8)
+            caption = textwrap.fill(tokenizer.decode(batch.tokens[i].tolist()), 34)
+            axes.set_title(caption, fontsize=8, parse_math=False)
     figure.savefig(path, dpi=100)

@@ -94,3 +94,37 @@ def test_what_is_wrong_with_an_image_of_karpathy_is_named(tmp_path):
         (f"{path}, image 4", "malformed row"),
         (f"{path}, image 5", "no image name"),
     ]
+
+
+def test_captions_of_an_id_that_two_images_have_are_nobodys(tmp_path):
+    images = [(1, "0.jpg"), (1, "1.jpg"), (2, "2.jpg"), (3, "3.jpg"), (3, "3.jpg")]
+    annotations = [(1, "a red thing"), (1, "a blue thing"), (2, "a green thing"), (3, "a gray thing")]
+    path = write(
+        tmp_path / "c.json",
+        {
+            "images": [{"id": key, "file_name": name} for key, name in images],
+            "annotations": [{"id": n, "image_id": key, "caption": text} for n, (key, text) in enumerate(annotations)],
+        },
+    )
+    source = open_coco(path)
+    assert [(one.key, one.captions) for one in source] == [("2.jpg", ("a green thing",)), ("3.jpg", ("a gray thing",))]
+    assert [one.name for one in source.skipped] == [f"{path}, image 1", f"{path}, image 2"]
+    assert source.skipped[0].detail.endswith(
+        'the "id" 1 stands twice (images 1 and 2), so nobody knows which of them the 2 captions of it belong to; give'
+        " each image an id of its own"
+    )
+
+
+def test_ids_of_another_type_are_named(tmp_path):
+    images, annotations = [{"id": "1", "file_name": "0.jpg"}], [{"id": 1, "image_id": 1, "caption": "red"}]
+    path = write(tmp_path / "c.json", {"images": images, "annotations": annotations})
+    expected = r"""its "id" is the text '1', the "image_id" of 1 captions is the number 1; write them alike"""
+    with pytest.raises(ValueError, match=expected):
+        open_coco(path)
+
+
+def test_no_option_is_offered_that_the_format_does_not_have(tmp_path):
+    images = [{"id": 1, "file_name": "0.jpg"}, {"id": 2, "file_name": "1.jpg"}]
+    annotations = [{"id": 1, "image_id": 1, "caption": "red"}]
+    (skipped,) = open_coco(write(tmp_path / "c.json", {"images": images, "annotations": annotations})).skipped
+    assert skipped.detail.endswith('no "caption" or "captions"; write one')

@@ -184,3 +184,47 @@ def test_names_that_no_file_can_have_are_refused(tmp_path, archive):
 )
 def test_folders_that_hold_everything(names, levels_left, expected):
     assert wrapping_folders(names, levels_left) == expected
+
+
+def zip_of(path, *names: str):
+    """Return a zip file whose members are called so, and each a picture of its own shade."""
+    with zipfile.ZipFile(path, "w") as file:
+        for shade, name in enumerate(names):
+            content = io.BytesIO()
+            Image.new("RGB", (8, 8), (shade, 0, 0)).save(content, "png")
+            file.writestr(name, content.getvalue())
+    return path
+
+
+@pytest.mark.parametrize(
+    "asked", ["photos/caf\u00e9.png", "photos/cafe\u0301.png", " photos/caf\u00e9.png", "./photos/x/../caf\u00e9.png"]
+)
+def test_a_member_is_found_by_a_name_that_is_written_otherwise(tmp_path, asked):
+    images = open_image_files(zip_of(tmp_path / "all.zip", "tea.png", "photos/cafe\u0301.png"))
+    assert np.asarray(images.open(asked))[0, 0, 0] == 1
+    assert images.fingerprint("photos\\caf\u00e9.png") == images.fingerprint("photos/cafe\u0301.png") is not None
+
+
+def test_of_two_members_the_exact_one_is_taken(tmp_path):
+    images = open_image_files(zip_of(tmp_path / "all.zip", "caf\u00e9.png", "cafe\u0301.png"))
+    assert [np.asarray(images.open(name))[0, 0, 0] for name in ("caf\u00e9.png", "cafe\u0301.png")] == [0, 1]
+    with pytest.raises(ValueError, match="has no member"):
+        images.open(" caf\u00e9.png")
+
+
+def test_names_that_a_mac_or_windows_wrote_are_read_as_meant(tmp_path, monkeypatch):
+    # Python would mark the names as UTF-8; programs of the Mac do not.
+    monkeypatch.setattr(zipfile.ZipInfo, "_encodeFilenameFlags", lambda info: (info.filename.encode(), info.flag_bits))
+    path = zip_of(tmp_path / "all.zip", "cafe\u0301/1.png", "tea\\2.png")
+    assert open_image_files(path).image_names() == ["cafe\u0301/1.png", "tea/2.png"]
+    assert np.asarray(open_image_files(path).open("tea/2.png"))[0, 0, 0] == 1
+
+
+def test_files_in_a_folder_are_found_and_known_by_other_spellings(tmp_path):
+    (tmp_path / "cafe\u0301").mkdir()
+    Image.new("RGB", (8, 8), (7, 0, 0)).save(tmp_path / "cafe\u0301" / "0.png")
+    images = open_image_files(tmp_path)
+    for name in ("caf\u00e9/0.png", "caf\u00e9\\0.png", "cafe\u0301/0.png "):
+        assert np.asarray(images.open(name))[0, 0, 0] == 7
+        assert images.fingerprint(name) == images.fingerprint("cafe\u0301/0.png")
+    assert open_image_files(tmp_path / "caf\u00e9").image_names() == ["0.png"]

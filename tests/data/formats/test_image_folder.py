@@ -57,8 +57,8 @@ def test_labels_of_folders(tmp_path):
     ("name", "text", "message"),
     [
         ("l.txt", "n1 a\nn2\n", "l.txt, line 2: expected a folder and its class, as in n01440764 tench, .*, got 'n2'"),
-        ("l.csv", "n1,a\nn2\n", "l.csv, line 2: expected two columns, folder and class, got 'n2'"),
-        ("l.tsv", "n1\ta\nn2\t \n", "l.tsv, line 2: expected two columns"),
+        ("l.csv", "n1,a\nn2\n", "l.csv, line 2: expected two columns, folder and class, got 1: 'n2'"),
+        ("l.tsv", "n1\ta\nn2\t \n", "l.tsv, line 2 has a class without name"),
         ("l.csv", "cats,a\ndogs,b\n", "l.csv names no class for the folder 'cat'; did you mean 'cats'"),
     ],
 )
@@ -67,3 +67,26 @@ def test_refuses_labels_that_are_not_there(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=message):
         open_folder(tmp_path / "photos", labels=tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["l.txt", "l.csv"])
+def test_labels_that_are_not_utf_8_are_refused(tmp_path, name):
+    save(tmp_path / "photos" / "A" / "1.png")
+    (tmp_path / name).write_bytes("A,B\u00e4r\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=rf"{name}, line 1 is not UTF-8 \(byte 4 of the line\)"):
+        open_folder(tmp_path / "photos", labels=tmp_path / name)
+
+
+def test_a_folder_and_its_line_may_differ_in_unicode_form(tmp_path):
+    save(tmp_path / "photos" / "cafe\u0301" / "1.png")
+    save(tmp_path / "photos" / "tea" / "1.png")
+    (tmp_path / "l.csv").write_text("caf\u00e9,a bar\ntea,tea\n")
+    assert open_folder(tmp_path / "photos", labels=tmp_path / "l.csv")[0].label == "a bar"
+    assert open_folder(tmp_path / "photos")[0].label == "caf\u00e9"
+
+
+def test_a_quote_swallows_no_label(tmp_path):
+    save(tmp_path / "photos" / "A" / "1.png")
+    (tmp_path / "l.csv").write_text('A,"B\u00e4r\nB,Tee\n')
+    with pytest.raises(ValueError, match=r"l.csv, line 1: broken quotes"):
+        open_folder(tmp_path / "photos", labels=tmp_path / "l.csv")

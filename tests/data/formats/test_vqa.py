@@ -99,3 +99,19 @@ def test_refuses_broken_annotations(tmp_path, answers, message):
     path = write(tmp_path / "q.json", data_subtype="val2014", questions=[question(1)])
     with pytest.raises(ValueError, match=message):
         open_vqa(path, annotations=write(tmp_path / "a.json", annotations=answers))
+
+
+def test_answers_to_an_id_that_two_questions_have_are_nobodys(tmp_path):
+    path = write(tmp_path / "q.json", questions=[question(1), question(2), question(2, question="else?")])
+    annotations = write(tmp_path / "a.json", annotations=[answer(1, "red"), answer(2, "blue")])
+    source = open_vqa(path, annotations=annotations, name="{}.png")
+    assert [own.answers for own in source[0].questions] == [("red",)]
+    assert [one.name for one in source.skipped] == [f"{path}, question 2", f"{path}, question 3"]
+    assert 'the "question_id" 2 stands twice (questions 2 and 3), so nobody knows' in source.skipped[0].detail
+
+
+def test_question_ids_of_another_type_are_named(tmp_path):
+    path = write(tmp_path / "q.json", questions=[question(1), question(2)])
+    annotations = write(tmp_path / "a.json", annotations=[answer(1, "red"), {**answer(2, "x"), "question_id": "2"}])
+    details = [one.detail for one in open_vqa(path, annotations=annotations, name="{}.png").skipped]
+    assert any(one.endswith("; there is the text '2', among the questions the number 2") for one in details)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 from rich.console import Console
-from rich.markup import escape
 from tyro.conf import Positional, arg
 
 from sycoca.cli.data.inspected import NumImages, counting_tokenizer, findings_about, open_index
@@ -18,6 +17,7 @@ from sycoca.data.samples import SampleSource
 from sycoca.data.spec import open_source
 from sycoca.plain_data import write_text
 from sycoca.reports.data_page import save_data_page
+from sycoca.terminal import plain, say
 
 logger = logging.getLogger(__name__)
 
@@ -98,12 +98,12 @@ def _print(result: DataCheck) -> None:
     console = Console(soft_wrap=True, highlight=False)
     colors = {"bad": "red", "odd": "yellow", "good": "green"}
     for headline in headlines(result):
-        console.print(f"[{colors[headline.kind]}]{headline.kind:4}[/] {escape(headline.text)}")
+        console.print(plain(f"{headline.kind:4} ", style=colors[headline.kind]), plain(headline.text), sep="")
     lines = [f"{p.reason}: {p.detail}" for one in result.sets for p in one.problems]
     for group in result.duplicates:
         members = ", ".join(f"{place.key} ({place.part})" for place in group.places[:6])
         lines.append(f"{group.likeness} duplicates: {members}{' ...' if len(group.places) > 6 else ''}")
     for line in lines[:_MOST_LINES]:
-        console.print(f"  {escape(line)}")
+        say(console, f"  {line}")
     if len(lines) > _MOST_LINES:
         console.print(f"  and {len(lines) - _MOST_LINES:,} more; --out FILE.html or --json shows all")

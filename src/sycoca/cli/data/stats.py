@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional, arg
 
@@ -22,6 +21,7 @@ from sycoca.data.inspection.statistics import (
 from sycoca.data.loading.skipping import counted_reasons
 from sycoca.data.samples import skipped_samples
 from sycoca.data.spec import open_source
+from sycoca.terminal import plain, say
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,15 +69,14 @@ class Arguments:
             console.print(_counts_table(source.name, texts, self.context_length))
             console.print(_spreads_table(texts, pictures))
             if left_out := skipped_samples(source):
-                said = f"left out: {counted_reasons(left_out)}; sycoca data check names them"
-                console.print(said, highlight=False, soft_wrap=True)
+                say(console, f"left out: {counted_reasons(left_out)}; sycoca data check names them")
             for failure in pictures.failures:
-                console.print(f"[red]unreadable:[/red] {escape(failure)}", highlight=False, soft_wrap=True)
+                console.print(plain("unreadable: ", style="red"), plain(failure), sep="", soft_wrap=True)
         return 1 if pictures.failures else 0
 
 
 def _counts_table(name: str, texts: CaptionStatistics, context_length: int) -> Table:
-    table = Table("count", "value", title=name, title_justify="left")
+    table = Table("count", "value", title=plain(name, style="table.title"), title_justify="left")
     table.columns[1].justify = "right"
     for label, number in (
         ("samples", texts.num_samples),

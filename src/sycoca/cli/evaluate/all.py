@@ -69,6 +69,7 @@ def _table(reports: "Mapping[str, Report]") -> "Table":
     from rich.table import Table
 
     from sycoca.facts.metric_facts import readable
+    from sycoca.terminal import plain
 
     table = Table()
     table.add_column("evaluation")
@@ -76,6 +77,6 @@ def _table(reports: "Mapping[str, Report]") -> "Table":
     table.add_column("value", justify="right")
     for name, report in reports.items():
         for number, (metric, value) in enumerate(report.metrics.items()):
-            table.add_row(name if number == 0 else "", metric, readable(metric, value))
+            table.add_row(plain(name if number == 0 else ""), plain(metric), readable(metric, value))
         table.add_section()
     return table

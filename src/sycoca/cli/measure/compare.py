@@ -58,11 +58,12 @@ class Arguments:
 
 def _print_tables(comparison: "Comparison", console: "Console") -> None:
     from sycoca.evaluation.comparison_table import comparison_tables, legend
+    from sycoca.terminal import say
 
     for table in comparison_tables(comparison):
         console.print(table)
     for line in legend(comparison):
-        console.print(line, style="dim", highlight=False)
+        say(console, line, style="dim", soft_wrap=False)
 
 
 def _short_names(paths: tuple[Path, ...]) -> list[str]:

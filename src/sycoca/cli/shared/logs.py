@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, final
 
+from sycoca.terminal import say
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -46,4 +48,4 @@ class _StderrHandler(logging.Handler):
         if getattr(record, "is_in_bar", False):
             return
         style = "yellow" if record.levelno >= logging.WARNING else None
-        _console(is_quiet=False).print(self.format(record), style=style, highlight=False, markup=False, soft_wrap=True)
+        say(_console(is_quiet=False), self.format(record), style=style)

@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 from sycoca.cli.shared.usage import UsageError
 from sycoca.inference.generation_config import GenerationConfig
 from sycoca.inference.model_options import ModelOptions
+from sycoca.terminal import for_stdout
 
 if TYPE_CHECKING:
     from sycoca.inference.vqa import RankedAnswer
@@ -60,7 +61,7 @@ class Arguments:
         else:
             for answer in answers:
                 probability = f"  {100 * float(answer['probability']):.1f} %" if self.top > 1 else ""
-                print(f"{answer['answer']}{probability}")
+                print(for_stdout(f"{answer['answer']}{probability}"))
         return 0
 
 

@@ -11,6 +11,7 @@ from sycoca.cli.shared.logs import stderr_console
 from sycoca.data.writing.caption_results import CaptionFormat
 from sycoca.inference.generation_config import GenerationConfig
 from sycoca.inference.model_options import ModelOptions
+from sycoca.terminal import for_stdout
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,4 +81,6 @@ def _print_captions(options: Arguments) -> None:
     for one in generate_for_set(
         predictor, source, options.generation, batch_size=options.model.batch_size, console=console
     ):
-        print(json.dumps(asdict(one), ensure_ascii=False) if options.json else f"{one.image}: {one.caption}")
+        print(
+            json.dumps(asdict(one), ensure_ascii=False) if options.json else for_stdout(f"{one.image}: {one.caption}")
+        )

@@ -7,6 +7,7 @@ from tyro.conf import Positional
 
 from sycoca.evaluation.class_options import ClassOptions
 from sycoca.inference.model_options import ModelOptions
+from sycoca.terminal import for_stdout
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +65,6 @@ class Arguments:
 
     def _line(self, image: str, found: list[tuple[str, float]]) -> str:
         if not self.json:
-            return f"{image}: {', '.join(f'{name} {probability:.1%}' for name, probability in found)}"
+            return for_stdout(f"{image}: {', '.join(f'{name} {probability:.1%}' for name, probability in found)}")
         classes = [{"class": name, "probability": probability} for name, probability in found]
         return json.dumps({"image": image, "classes": classes}, ensure_ascii=False)

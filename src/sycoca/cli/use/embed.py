@@ -60,7 +60,7 @@ class Arguments:
 
     def run(self) -> int:
         """Embed a data set and write the file."""
-        from sycoca.data.samples import skipped_samples
+        from sycoca.data.samples import num_lost_samples
         from sycoca.evaluation.batches import num_evaluated
         from sycoca.evaluation.embedding_files import check_suffix, write_arrays
         from sycoca.evaluation.embeddings import ImageEmbeddings
@@ -79,7 +79,7 @@ class Arguments:
             arrays |= _text_arrays(predictor, source, num_samples)
         write_arrays(self.out, arrays, [source[index].key for index in range(num_samples)])
         counts = ", ".join(f"{len(arrays[name]):,} {name}" for name in ("images", "texts") if name in arrays)
-        skipped = len(skipped_samples(source))
+        skipped = num_lost_samples(source)
         logger.info(f"{counts} in {self.out}" + (f"; {skipped:,} samples skipped" if skipped else ""))
         return 0
 

@@ -2,8 +2,10 @@
 
 import io
 import os
+import posixpath
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -11,11 +13,15 @@ from typing import Protocol, final, runtime_checkable
 
 from PIL import Image
 
+from sycoca.file_names import existing, meant_name, spelled_otherwise
 from sycoca.preprocess.decoding import check_size, open_rgb
 from sycoca.unusable import UnusableSampleError, unusable
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 """Suffixes of image files."""
+
+_IS_UTF8 = 0x800
+"""The flag of a zip file's member whose name is UTF-8."""
 
 Fingerprint = tuple[str, int, int]
 """An image file's absolute path, its size in bytes, and its modification time in ns, or its CRC in a zip file."""
@@ -59,6 +65,7 @@ class StoredImage:
 
 def open_image_files(path: Path) -> ImageFiles:
     """Return the images of a folder or of a zip file. Raises ValueError where it is neither."""
+    path = Path(existing(path))
     try:
         if path.is_dir():
             return ImageFolder(path)
@@ -87,7 +94,8 @@ class ImageFolder:
         try:
             status = os.stat(path)
         except (OSError, ValueError):  # ValueError: a NUL in the name
-            return None
+            meant = spelled_otherwise(path)
+            return None if meant is None else self.fingerprint(meant)
         return path, status.st_size, status.st_mtime_ns
 
     def image_names(self) -> list[str]:
@@ -105,6 +113,7 @@ class ZippedImages:
     """Images in a zip file, read without extracting it.
 
     A top folder that contains everything may be left out of names, since people often zip a folder for its content.
+    A name may also be spelled otherwise than the member's, see `sycoca.file_names`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -112,11 +121,13 @@ class ZippedImages:
         self._archive: zipfile.ZipFile | None = None
         self._owner = -1
         try:
-            members = self._opened().namelist()
+            members = self._opened().infolist()
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise ValueError(f"{path} is a broken zip file: {error}") from error
-        self._names = [name for name in members if _is_image_name(name)]
+        self._members = {_member_name(member): member for member in members}
+        self._names = [name for name in self._members if _is_image_name(name)]
         self._wrappers = ["", *wrapping_folders(self._names, levels_left=0)]
+        self._meant: dict[str, list[str]] | None = None
 
     def open(self, name: str, smallest_side: int | None = None) -> Image.Image:
         """Read one image as RGB."""
@@ -140,10 +151,19 @@ class ZippedImages:
         return ZippedImages, (self._path,)
 
     def _member(self, name: str) -> zipfile.ZipInfo | None:
-        archive = self._opened()
-        return next(
-            (archive.NameToInfo[full] for w in self._wrappers if (full := w + name) in archive.NameToInfo), None
-        )
+        spellings = (wrapper + name for wrapper in self._wrappers)
+        exact = next((self._members[full] for full in spellings if full in self._members), None)
+        return self._meant_member(name) if exact is None else exact
+
+    def _meant_member(self, name: str) -> zipfile.ZipInfo | None:
+        """Return the only member that may be meant by a name that is no member's."""
+        if self._meant is None:
+            self._meant = {}
+            for member in self._names:
+                self._meant.setdefault(meant_name(member), []).append(member)
+        wanted = posixpath.normpath(meant_name(name))
+        found = [self._meant[full] for wrapper in self._wrappers if (full := wrapper + wanted) in self._meant]
+        return self._members[found[0][0]] if found and len(found[0]) == 1 else None
 
     def _read(self, name: str) -> bytes:
         where = f"{self._path}/{name}"
@@ -169,6 +189,22 @@ class ZippedImages:
             self._archive = zipfile.ZipFile(self._path)
             self._owner = os.getpid()
         return self._archive
+
+
+def _member_name(member: zipfile.ZipInfo) -> str:
+    """Return a member's name as it was meant: programs of the Mac write UTF-8 and do not say so."""
+    name = member.filename
+    if not name.isascii() and not member.flag_bits & _IS_UTF8:
+        with suppress(UnicodeError):  # then it is the encoding of old programs indeed
+            name = name.encode("cp437").decode()
+    # Some programs of Windows write backslashes, against the format's rules.
+    return name.replace("\\", "/")
+
+
+def is_same_image(files: ImageFiles, name: str, other: str) -> bool:
+    """Return whether two names are those of one file."""
+    found = files.fingerprint(name)
+    return found is not None and found == files.fingerprint(other)
 
 
 def wrapping_folders(names: Sequence[str], levels_left: int = 1) -> list[str]:

@@ -1,15 +1,16 @@
 """Class folders, also in a zip file: DIR/CLASS/image.jpg; the class name is label and caption."""
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from sycoca.data.class_lists import two_columns
 from sycoca.data.formats.image_files import ImageFolder, open_image_files, wrapping_folders
 from sycoca.data.formats.row_source import RowSource, source_from_rows
 from sycoca.data.formats.rows import Row
 from sycoca.data.selection import EVERYTHING, Selection
-from sycoca.data.text_files import read_lines
+from sycoca.data.text_files import read_text_lines
 from sycoca.plain_data import did_you_mean
+from sycoca.texts import normal_form
 
 
 def open_folder(path: Path, *, labels: Path | None = None, wanted: Selection = EVERYTHING) -> RowSource:
@@ -26,7 +27,7 @@ def open_folder(path: Path, *, labels: Path | None = None, wanted: Selection = E
     class_names = _class_names(names, labels)
     if not class_names:
         raise ValueError(f"{path} has no images in class folders (expected {path}/CLASS/image.jpg)")
-    return source_from_rows(path, _rows(names, class_names), files, wanted=wanted)
+    return source_from_rows(path, _rows(names, class_names), files, wanted=wanted, can_name_columns=False)
 
 
 def read_class_names(path: Path) -> dict[str, str]:
@@ -35,19 +36,18 @@ def read_class_names(path: Path) -> dict[str, str]:
     From csv and tsv files two columns are read; from others lines such as ImageNet's "n01440764 tench, Tinca tinca",
     of which the first name is taken, or all of them where two folders would share the first.
     """
-    lines = [line.decode("utf-8", errors="replace").rstrip("\r\n") for line in read_lines(path)]
     suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     if suffix in (".csv", ".tsv"):
-        pairs = list(csv.reader(lines, delimiter="," if suffix == ".csv" else "\t"))
-        what = "two columns, folder and class"
-    else:
-        pairs = [line.split(maxsplit=1) for line in lines]
-        what = "a folder and its class, as in n01440764 tench, Tinca tinca"
-    for number, pair in enumerate(pairs, start=1):
-        if pair and (len(pair) != 2 or not all(map(str.strip, pair))):
-            raise ValueError(f"{path}, line {number}: expected {what}, got {lines[min(number, len(lines)) - 1][:80]!r}")
-    names = {folder.strip(): name.strip() for folder, name in filter(None, pairs)}
-    return names if suffix in (".csv", ".tsv") else _shortened(names)
+        return dict(two_columns(path, "folder and class"))
+    names: dict[str, str] = {}
+    for number, line in enumerate(read_text_lines(path), start=1):
+        pair = normal_form(line).split(maxsplit=1)
+        if len(pair) == 1:
+            what = "a folder and its class, as in n01440764 tench, Tinca tinca"
+            raise ValueError(f"{path}, line {number}: expected {what}, got {line.strip()[:80]!r}")
+        if pair:
+            names[pair[0]] = pair[1].strip()
+    return _shortened(names)
 
 
 def _rows(names: Sequence[str], class_names: Mapping[str, str]) -> Iterator[Row]:
@@ -66,10 +66,10 @@ def _class_names(names: Sequence[str], labels: Path | None) -> dict[str, str]:
         return {folder: folder.replace("_", " ") for folder in folders}
     known = read_class_names(labels)
     for folder in folders:
-        if folder not in known:
+        if normal_form(folder) not in known:
             hint = did_you_mean(folder, known) if len(known) <= 20 else ""
             raise ValueError(f"{labels} names no class for the folder {folder!r}{hint}")
-    return {folder: known[folder] for folder in folders}
+    return {folder: known[normal_form(folder)] for folder in folders}
 
 
 def _shortened(names: Mapping[str, str]) -> dict[str, str]:

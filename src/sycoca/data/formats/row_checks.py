@@ -1,10 +1,14 @@
 """Validation of rows: what is usable, and a message about everything else."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import final
 
+from sycoca.data.formats.list_cells import is_list_of_texts
 from sycoca.data.formats.rows import Columns, QuestionRow, Row
 from sycoca.data.samples import Question
+from sycoca.file_names import meant_name
+from sycoca.texts import normal_form
 from sycoca.unusable import SkippedSample, SkipReason
 
 
@@ -28,27 +32,53 @@ class _Pending:
     has_label: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Skip:
+    """Something that cannot be used."""
+
+    number: int
+    skipped: SkippedSample
+    caption_of: str | None = None
+    """The image, where a caption is left out and nothing else."""
+
+
 @final
 class RowValidator:
     """Validates the rows of a file one by one; at the end it has the usable and the unusable ones.
 
     A caption, question or answer may be missing where the whole file has none of its kind: lists of labels
-    have no captions, and the answers to test questions are secret.
+    have no captions, and the answers to test questions are secret. Labels, splits and answers, which are compared, come
+    in Unicode's composed form; captions and questions stay as they are written.
     """
 
-    def __init__(self, file: str, columns: Columns) -> None:
+    def __init__(
+        self,
+        file: str,
+        columns: Columns,
+        *,
+        is_same_file: Callable[[str, str], bool] = lambda _one, _other: False,
+        can_name_columns: bool = True,
+    ) -> None:
+        """Begin a file; ``is_same_file`` tells whether two names that look alike are of one image.
+
+        ``can_name_columns`` says whether users can (``?caption=NAME``): the formats of others have names of their own.
+        """
         self.columns = columns
+        self._can_name_columns = can_name_columns
         self._file = file
+        self._is_same_file = is_same_file
         self._number = 0
         self._known: dict[str, Known] = {}
-        self._skipped: list[tuple[int, SkippedSample]] = []
+        self._names: dict[str, str] = {}
+        self._in_several_splits: dict[str, str] = {}
+        self._skipped: list[_Skip] = []
         self._bare: list[_Pending] = []
         self._unanswered: list[_Pending] = []
         self._has_captions = self._has_questions = self._has_answers = False
 
     def split_of(self, row: Row) -> str | None:
         """Return the row's split; a value that is not text becomes the row's problem."""
-        split = _as_text(row.split)
+        split = _as_label(row.split)
         if split is None and row.split is not None and row.problem is None:
             row.problem = f'"{self.columns.split}" must be a text, got {_shown(row.split)}'
         return split
@@ -60,11 +90,13 @@ class RowValidator:
         if image is None:
             return
         known = self._known.setdefault(image, Known())
-        label = _as_text(row.label)
+        label, split = _as_label(row.label), _as_label(row.split)
         if not self._has_good_label(row, known, label, image):
             return
         known.label = label or known.label
-        known.split = known.split or _as_text(row.split)
+        if known.split is not None and split not in (None, known.split):
+            self._in_several_splits.setdefault(image, f"{known.split} and {split}")
+        known.split = known.split or split
         captions = _listed(row.captions)
         known.captions += [
             caption for i, text in enumerate(captions) if (caption := self._caption(row, image, text, i)) is not None
@@ -91,19 +123,30 @@ class RowValidator:
             for image, known in self._known.items()
             if known.captions or known.questions or (known.label is not None and not has_texts)
         }
-        return usable, [skipped for _, skipped in sorted(self._skipped, key=lambda entry: entry[0])]
+        return usable, [
+            replace(skip.skipped, image_stays=skip.caption_of in usable and bool(usable[skip.caption_of].captions))
+            for skip in sorted(self._skipped, key=lambda skip: skip.number)
+        ]
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return what is no error of a row and yet worth a look."""
+        if not self._in_several_splits:
+            return ()
+        image, splits = next(iter(self._in_several_splits.items()))
+        number = len(self._in_several_splits)
+        return (
+            f"{self._file}: {number:,} image{'' if number == 1 else 's'} in more than one split, such as {image} in"
+            f" {splits}; read as a whole, the file puts each into the first",
+        )
 
     def _check_bare(self, pending: _Pending) -> None:
         columns = self.columns
         if self._has_questions and not self._has_captions:
-            detail = f'no "{columns.question}"; ask one, or name the field that holds it with ?question=NAME'
+            detail = f'no "{columns.question}"; ask one{self._hint("question")}'
             self._skip("no question", pending.place, detail, pending.image, pending.number)
         elif self._has_captions or not pending.has_label:
-            detail = (
-                f'no "{columns.caption}" or "{columns.captions}"; write one, or name the field that holds it with'
-                f" ?caption=NAME"
-            )
-            self._skip("no caption", pending.place, detail, pending.image, pending.number)
+            detail = f'no "{columns.caption}" or "{columns.captions}"; write one{self._hint("caption")}'
+            self._skip("no caption", pending.place, detail, pending.image, pending.number, is_caption=True)
 
     def _image_name(self, row: Row) -> str | None:
         """Return the image's name; None where it or the row is invalid, which is recorded."""
@@ -112,15 +155,25 @@ class RowValidator:
             self._skip("malformed row", row.place, row.problem, image)
             return None
         if image is not None:
-            return image
+            return self._one_spelling(image)
         column = self.columns.image
         if row.image is None and column not in row.given:
             has = ", ".join(f'"{name}"' for name in list(row.given)[:8])
-            detail = f'no "{column}" (it has {has or "nothing"}); name the field that holds it with ?image=NAME'
+            named = next((name for name in row.given if str(name).lower() == column.lower()), "NAME")
+            remedy = f"; name the field that holds it with ?image={named}" if self._can_name_columns else ""
+            detail = f'no "{column}" (it has {has or "nothing"}){remedy}'
         else:
             detail = f'"{column}" must be the name of an image file, got {_shown(row.image)}'
         self._skip("no image name", row.place, detail, None)
         return None
+
+    def _hint(self, option: str) -> str:
+        return f", or name the field that holds it with ?{option}=NAME" if self._can_name_columns else ""
+
+    def _one_spelling(self, image: str) -> str:
+        """Return the name by which the image came first, where it is the same file under another spelling."""
+        first = self._names.setdefault(meant_name(image), image)
+        return first if first != image and self._is_same_file(first, image) else image
 
     def _has_good_label(self, row: Row, known: Known, label: str | None, image: str) -> bool:
         column = self.columns.label
@@ -138,12 +191,17 @@ class RowValidator:
         is_list = isinstance(row.captions, list) and len(row.captions) > 1
         name = f"{self.columns.caption} {i + 1}" if is_list else self.columns.caption
         if text is None:
-            self._skip("no caption", row.place, f'"{name}" is null; write a text or remove it', image)
+            detail = f'"{name}" is null; write a text or remove it'
+            self._skip("no caption", row.place, detail, image, is_caption=True)
         elif not isinstance(text, str) or _has_surrogates(text):
-            self._skip("caption is no text", row.place, f'"{name}" must be a text, got {_shown(text)}', image)
+            detail = f'"{name}" must be a text, got {_shown(text)}'
+            self._skip("caption is no text", row.place, detail, image, is_caption=True)
         elif not _is_visible(text):
             detail = f'"{name}" has nothing to read in it; write a text or remove it'
-            self._skip("empty caption", row.place, detail, image)
+            self._skip("empty caption", row.place, detail, image, is_caption=True)
+        elif is_list_of_texts(text):
+            detail = self._list_instead(name, "captions", text)
+            self._skip("caption is no text", row.place, detail, image, is_caption=True)
         else:
             return text
         return None
@@ -152,7 +210,7 @@ class RowValidator:
         self._has_questions = True
         columns = self.columns
         if entry.question is None or entry.question == "":
-            detail = f'an answer, but no "{columns.question}"; ask one, or name the field with ?question=NAME'
+            detail = f'an answer, but no "{columns.question}"; ask one{self._hint("question")}'
             return self._skip("no question", row.place, detail, image)
         if not isinstance(entry.question, str) or _has_surrogates(entry.question):
             detail = f'"{columns.question}" must be a text, got {_shown(entry.question)}'
@@ -166,23 +224,39 @@ class RowValidator:
             bad = next(answer for answer in answers if (text := _as_text(answer)) is None or not _is_visible(text))
             detail = f'"{columns.answer}" must be a text that can be read, got {_shown(bad)}'
             return self._skip("no answer", row.place, detail, image)
+        if any(map(is_list_of_texts, texts)):
+            detail = self._list_instead(columns.answer, "answers", next(filter(is_list_of_texts, texts)))
+            return self._skip("no answer", row.place, detail, image)
         if texts:
             self._has_answers = True
         else:
             self._unanswered.append(_Pending(self._number, row.place, image))
         return Question(
             question=entry.question,
-            answers=tuple(texts),
+            answers=tuple(map(normal_form, texts)),
             key=_as_text(entry.key),
             question_type=_as_text(entry.question_type),
             answer_type=_as_text(entry.answer_type),
         )
 
-    def _skip(self, reason: SkipReason, place: str, detail: str, image: object, number: int | None = None) -> None:
-        """Record what is wrong, under the image's name where there is one."""
+    def _list_instead(self, field: str, option: str, text: str) -> str:
+        remedy = f"; name its field with ?{option}=NAME to read each of them" if self._can_name_columns else ""
+        return f'"{field}" is a list written as one text, {_shown(text)}{remedy}'
+
+    def _skip(
+        self,
+        reason: SkipReason,
+        place: str,
+        detail: str,
+        image: str | None,
+        number: int | None = None,
+        *,
+        is_caption: bool = False,
+    ) -> None:
+        """Record what is wrong, under the image's name where it has one."""
         name = f"{self._file if image is None else image}, {place}"
         skipped = SkippedSample(name=name, reason=reason, detail=f"{self._file}, {place}: {detail}")
-        self._skipped.append((self._number if number is None else number, skipped))
+        self._skipped.append(_Skip(self._number if number is None else number, skipped, image if is_caption else None))
 
 
 def _listed(value: object) -> list[object]:
@@ -196,6 +270,12 @@ def _as_text(value: object) -> str | None:
     if isinstance(value, str) and not _has_surrogates(value):
         return value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _as_label(value: object) -> str | None:
+    """Return a label or the name of a split as it is compared: composed, without spaces around it."""
+    text = _as_text(value)
+    return None if text is None else normal_form(text.strip())
 
 
 def _as_name(value: object) -> str | None:

@@ -2,15 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import final
 
 from sycoca.data.choices import check_choice
-from sycoca.data.formats.image_files import ImageFiles, StoredImage
+from sycoca.data.formats.image_files import ImageFiles, StoredImage, is_same_image
 from sycoca.data.formats.row_checks import RowValidator
 from sycoca.data.formats.rows import Columns, Row
 from sycoca.data.samples import ImageTextSample
 from sycoca.data.selection import EVERYTHING, Selection, select
+from sycoca.texts import normal_form
 from sycoca.unusable import SkippedSample
 
 
@@ -18,9 +20,16 @@ from sycoca.unusable import SkippedSample
 class RowSource:
     """A source that was read from the rows of a file; unusable samples are in ``skipped``."""
 
-    def __init__(self, name: str, samples: Sequence[ImageTextSample], skipped: Sequence[SkippedSample]) -> None:
+    def __init__(
+        self,
+        name: str,
+        samples: Sequence[ImageTextSample],
+        skipped: Sequence[SkippedSample],
+        remarks: Sequence[str] = (),
+    ) -> None:
         self.name = name
         self.skipped = skipped
+        self.remarks = remarks
         self._samples = samples
 
     def __len__(self) -> int:
@@ -38,24 +47,31 @@ def source_from_rows(
     columns: Columns | None = None,
     wanted: Selection = EVERYTHING,
     what: str = "lines",
+    can_name_columns: bool = True,
 ) -> RowSource:
     """Validate the rows of a file and merge those of one image.
 
     Rows of one image become one sample, captions and questions in the file's order. Bad rows, captions and questions
     are left out and named. Raises ValueError where nothing is left, saying why.
     """
-    validator = RowValidator(str(path), Columns() if columns is None else columns)
+    validator = RowValidator(
+        str(path),
+        Columns() if columns is None else columns,
+        is_same_file=partial(is_same_image, images),
+        can_name_columns=can_name_columns,
+    )
+    wanted_split = None if wanted.split is None else normal_form(wanted.split)
     splits = Counter[str | None]()
     for row in rows:
         split = validator.split_of(row)
         splits[split] += 1
         # A row that cannot be read could have been of any split.
-        if wanted.split is None or split == wanted.split or row.problem is not None:
+        if wanted_split is None or split == wanted_split or row.problem is not None:
             validator.add(row)
     if not splits:
         raise ValueError(f"{path} has no {what}")
-    if wanted.split is not None:
-        _check_split(path, wanted.split, splits, validator.columns.split)
+    if wanted_split is not None:
+        _check_split(path, wanted_split, splits, validator.columns.split)
     described, skipped = validator.result()
     if not described:
         raise ValueError(_nothing_left(path, skipped))
@@ -71,7 +87,7 @@ def source_from_rows(
         for image, known in described.items()
     ]
     name = path.name if wanted.split is None else f"{path.name} ({wanted.split})"
-    return RowSource(name, select(samples, wanted.limit, wanted.seed), skipped)
+    return RowSource(name, select(samples, wanted.limit, wanted.seed), skipped, validator.remarks())
 
 
 def _check_split(path: Path, split: str, splits: Counter[str | None], column: str) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
+from sycoca.data.formats.list_cells import listed_text
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Columns:
@@ -64,7 +66,7 @@ def row_from_fields(given: Mapping[str, object], columns: Columns, place: str) -
 
     Lists take precedence over single values: "answer" is only a summary of "answers".
     """
-    questions = given.get("questions")
+    questions = _as_list(given.get("questions"))
     if questions is None:
         questions = [given] if columns.question in given or _answers(given, columns) is not None else []
     if not isinstance(questions, list) or not all(isinstance(entry, Mapping) for entry in questions):
@@ -96,8 +98,22 @@ def _question(given: Mapping[str, object], columns: Columns) -> QuestionRow | No
 
 
 def _answers(given: Mapping[str, object], columns: Columns) -> object:
-    return _first(given, columns.answers, columns.answer)
+    return answer_texts(_first(given, columns.answers, columns.answer))
 
 
-def _first(given: Mapping[str, object], *names: str) -> object:
-    return next((value for name in names if (value := given.get(name)) is not None), None)
+def answer_texts(answers: object) -> object:
+    """Return the texts of [{"answer": text}, ..], or of a plain list of texts."""
+    if not isinstance(answers, list):
+        return answers
+    return [entry.get("answer") if isinstance(entry, Mapping) else entry for entry in answers]
+
+
+def _first(given: Mapping[str, object], several: str, one: str) -> object:
+    """Return the field of several texts, which may be a list written as text; where it is missing, that of one."""
+    value = _as_list(given.get(several))
+    return given.get(one) if value is None else value
+
+
+def _as_list(value: object) -> object:
+    found = listed_text(value) if isinstance(value, str) else None
+    return value if found is None else found

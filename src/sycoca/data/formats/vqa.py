@@ -1,13 +1,14 @@
 """Questions in the format of VQA v2, with answers in a second file."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sycoca.data.formats.image_files import open_image_files
+from sycoca.data.formats.repeated_ids import entry_id, places_by_id, repeated, same_id_of_other_type, typed
 from sycoca.data.formats.row_source import RowSource, source_from_rows
-from sycoca.data.formats.rows import Columns, QuestionRow, Row
+from sycoca.data.formats.rows import Columns, QuestionRow, Row, answer_texts
 from sycoca.data.selection import EVERYTHING, Selection
 from sycoca.data.text_files import read_json, read_list
 
@@ -39,7 +40,7 @@ def open_vqa(
     answers = {} if annotations is None else read_annotations(annotations)
     rows = _rows(questions, answers, _naming(path, data, name), annotations)
     columns = Columns(image="image_id", answer="answers")
-    return source_from_rows(path, rows, files, columns=columns, wanted=wanted, what="questions")
+    return source_from_rows(path, rows, files, columns=columns, wanted=wanted, what="questions", can_name_columns=False)
 
 
 def read_annotations(path: Path) -> dict[int | str, Mapping[str, Any]]:
@@ -55,24 +56,21 @@ def read_annotations(path: Path) -> dict[int | str, Mapping[str, Any]]:
     return found
 
 
-def answer_texts(answers: object) -> object:
-    """Return the texts of [{"answer": text}, ..], or of a plain list of texts."""
-    if not isinstance(answers, list):
-        return answers
-    return [entry.get("answer") if isinstance(entry, Mapping) else entry for entry in answers]
-
-
 def _rows(
     questions: list[Any],
     answers: dict[int | str, Mapping[str, Any]],
     image_name: Callable[[object], object],
     annotations: Path | None,
 ) -> Iterator[Row]:
+    ambiguous = {key: own for key, own in places_by_id(questions, "question_id").items() if len(own) > 1}
     for i, entry in enumerate(questions):
         if not isinstance(entry, Mapping):
             yield Row(place=f"question {i + 1}", problem='expected {"image_id", "question", "question_id"}')
             continue
         key = entry.get("question_id")
+        if isinstance(key, int | str) and key in ambiguous:
+            yield Row(place=f"question {i + 1}", problem=_ambiguity(key, ambiguous[key]))
+            continue
         found = answers.pop(key, {}) if isinstance(key, int | str) else {}
         question = QuestionRow(
             question=entry.get("question"),
@@ -83,8 +81,20 @@ def _rows(
         )
         place = f"question {key if isinstance(key, int | str) else i + 1}"
         yield Row(place=place, image=image_name(entry.get("image_id")), questions=[question], given=entry)
+    known = {entry_id(entry, "question_id") for entry in questions} - {None}
     for key in answers:
-        yield Row(place=f"question {key}", problem=f"{annotations} answers it, but it is not among the questions")
+        if key not in ambiguous:
+            other = same_id_of_other_type(key, known)
+            there = "" if other is None else f"; there is {typed(key)}, among the questions {typed(other)}"
+            problem = f"{annotations} answers it, but it is not among the questions{there}"
+            yield Row(place=f"question {key}", problem=problem)
+
+
+def _ambiguity(key: int | str, places: Sequence[int]) -> str:
+    return (
+        f"{repeated('question_id', key, 'questions', places)}, so nobody knows which of them its answers belong"
+        " to; give each question an id of its own"
+    )
 
 
 def _naming(path: Path, data: dict[str, Any], name: str | None) -> Callable[[object], object]:

@@ -11,6 +11,8 @@ from sycoca.data.inspection.image_facts import ImageFacts
 from sycoca.data.inspection.image_index import Finding
 from sycoca.data.inspection.statistics import Spread, spread
 from sycoca.data.samples import SampleSource, skipped_samples
+from sycoca.preprocess.tokenizer import may_be_longer
+from sycoca.texts import is_one_word, normal_form
 from sycoca.unusable import SkippedSample
 
 NUM_EXAMPLES = 20
@@ -172,16 +174,16 @@ def check_captions(source: SampleSource, num_tokens: Callable[[str], int], conte
     num_images: Counter[str] = Counter()
     repeated: list[CaptionOccurrence] = []
     for key, captions in _captions(source):
+        captions = tuple(map(normal_form, captions))
         own = Counter(captions)
         times_said.update(captions)
         num_images.update(own.keys())
         repeated += [CaptionOccurrence(caption=c, key=key, number=n) for c, n in own.items() if n > 1]
         for caption in own:
             first_key.setdefault(caption, key)
-    # A text has at most as many tokens as bytes plus three, so only long texts need the tokenizer.
-    long = [caption for caption in times_said if len(caption.encode()) + 3 > context_length]
+    long = [caption for caption in times_said if may_be_longer(caption, context_length)]
     cut = {caption: number for caption in long if (number := num_tokens(caption)) > context_length}
-    one_word = {caption: n for caption, n in times_said.items() if len(caption.split()) == 1}
+    one_word = {caption: n for caption, n in times_said.items() if is_one_word(caption)}
 
     def examples(numbers: dict[str, int]) -> tuple[CaptionOccurrence, ...]:
         most = heapq.nlargest(NUM_EXAMPLES, numbers.items(), key=lambda item: item[1])

@@ -8,6 +8,7 @@ from sycoca.data.inspection.image_facts import ImageFacts
 from sycoca.data.inspection.image_index import Finding
 from sycoca.data.samples import SampleSource
 from sycoca.preprocess.tokenizer import Tokenizer
+from sycoca.texts import normal_form
 from sycoca.unusable import SkippedSample
 
 
@@ -86,7 +87,7 @@ def all_texts(source: SampleSource) -> Iterator[str]:
 def caption_statistics(source: SampleSource, tokenizer: Tokenizer, context_length: int) -> CaptionStatistics:
     """Count captions, words, tokens, labels and questions of the whole source; opens no image."""
     samples = [source[index] for index in range(len(source))]
-    times_said = Counter(caption for sample in samples for caption in sample.captions)
+    times_said = Counter(normal_form(caption) for sample in samples for caption in sample.captions)
     num_tokens = {caption: tokenizer.num_tokens(caption) for caption in times_said}
     captions = list(times_said.elements())
     return CaptionStatistics(

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
-from sycoca.data.samples import ImageTextSample, SampleSource, skipped_samples
+from sycoca.data.samples import ImageTextSample, SampleSource, num_lost_samples, skipped_samples
 from sycoca.json_lines import Record, ResumableLines, read_records
 from sycoca.progress_bar import tracked
 from sycoca.unusable import SkippedSample, UnusableSampleError
@@ -29,10 +29,11 @@ class SkipLog:
         Raises ValueError, here and in ``add``, where that is more than ``max_ratio`` of all samples.
         """
         in_source = skipped_samples(source)
-        self._num_samples = len(source) + len(in_source)
+        self._num_samples = len(source) + num_lost_samples(source)
         self._max_ratio = max_ratio
         self._file = None if path is None else ResumableLines(path, resume=True)
         self._by_name = {} if self._file is None else _by_name(self._file.records)
+        self._num_lost = sum(not skipped.image_stays for skipped in self._by_name.values())
         self._num_taken = 0
         self._check()
         for skipped in in_source:
@@ -51,9 +52,15 @@ class SkipLog:
         if skipped.name in self._by_name:
             return
         self._by_name[skipped.name] = skipped
+        self._num_lost += not skipped.image_stays
         if self._file is not None:
             self._file.append(asdict(skipped))
         self._check()
+
+    @property
+    def num_lost(self) -> int:
+        """How many samples are left out as a whole; a caption that is left out of an image that stays is none."""
+        return self._num_lost
 
     def take_new(self) -> Sequence[SkippedSample]:
         """Return the samples that were added since the last call."""
@@ -62,13 +69,21 @@ class SkipLog:
         return new
 
     def summary(self) -> str:
-        """Return one line with the number of samples left out, by reason."""
-        return f"{len(self):,} of {self._num_samples:,} samples skipped: {counted_reasons(self.skipped)}"
+        """Return one line that says how many samples, and captions of others, were left out, and why."""
+        lost = [skipped for skipped in self.skipped if not skipped.image_stays]
+        captions = [skipped for skipped in self.skipped if skipped.image_stays]
+        parts = []
+        if lost or not captions:
+            parts.append(f"{len(lost):,} of {self._num_samples:,} samples skipped: {counted_reasons(lost)}")
+        if captions:
+            parts.append(f"{len(captions):,} captions of other images left out: {counted_reasons(captions)}")
+        return "; ".join(parts)
 
     def _check(self) -> None:
-        if len(self) > self._max_ratio * self._num_samples:
+        if self.num_lost > self._max_ratio * self._num_samples:
+            last = next(skipped for skipped in reversed(self.skipped) if not skipped.image_stays)
             raise ValueError(
-                f"{self.skipped[-1].detail} ({len(self):,} of {self._num_samples:,} samples cannot be used, more than"
+                f"{last.detail} ({self.num_lost:,} of {self._num_samples:,} samples cannot be used, more than"
                 f" max_skipped_ratio {self._max_ratio:g} allows: repair them or allow more)"
             )
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from sycoca.data.formats.repeated_ids import ids_of_several_images, repeated
 from sycoca.data.samples import SampleSource
-from sycoca.data.text_files import opened, read_json, read_list
+from sycoca.data.text_files import read_json, read_json_text, read_list
+from sycoca.file_names import meant_name
 from sycoca.plain_data import closest, write_text
 
 CaptionFormat = Literal["jsonl", "coco"]
@@ -56,7 +58,11 @@ def read_coco_references(path: Path) -> dict[str, tuple[str, ...]]:
     Raises ValueError where the file is none, and for a caption without image or text.
     """
     found: dict[str, list[str]] = {}
-    for number, entry in enumerate(read_list(read_json(path), "annotations", path), start=1):
+    data = read_json(path)
+    images = data.get("images")
+    for key, places in ids_of_several_images(images if isinstance(images, list) else []).items():
+        raise ValueError(f"{path}: {repeated('id', key, 'images', places)}; give each image an id of its own")
+    for number, entry in enumerate(read_list(data, "annotations", path), start=1):
         caption = entry.get("caption") if isinstance(entry, Mapping) else None
         key = entry.get("image_id") if isinstance(entry, Mapping) else None
         if not isinstance(caption, str) or not isinstance(key, int | str) or isinstance(key, bool):
@@ -89,9 +95,10 @@ def captions_by_reference(
     known = {name: name for name in references}
     for name in references:
         known.setdefault(str(image_id(name)), name)
+        known.setdefault(meant_name(name), name)
     by_name: dict[str, str] = {}
     for key, caption in predictions.items():
-        name = known.get(key, known.get(str(image_id(key))))
+        name = next((known[form] for form in (key, str(image_id(key)), meant_name(key)) if form in known), None)
         if name is None:
             raise ValueError(_unknown(key, [one for one in predictions if one not in known], list(known)))
         if name in by_name:
@@ -114,8 +121,7 @@ def _unknown(key: str, unknown: Sequence[str], known: Sequence[str]) -> str:
 
 
 def _entries(path: Path) -> list[object]:
-    with opened(path) as file:
-        text = file.read()
+    text = read_json_text(path)
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -123,9 +129,10 @@ def _entries(path: Path) -> list[object]:
     return data if isinstance(data, list) else [data]
 
 
-def _line_entries(path: Path, text: bytes, error: Exception) -> list[object]:
+def _line_entries(path: Path, text: str, error: Exception) -> list[object]:
     try:
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
+        # Not splitlines: a caption may hold other line ends of Unicode, which JSON leaves as they are.
+        return [json.loads(line) for line in text.split("\n") if line.strip()]
     except (ValueError, RecursionError):
         raise ValueError(f'{path} is neither JSON nor lines of it, {{"image", "caption"}} each: {error}') from error
 

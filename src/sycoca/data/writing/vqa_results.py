@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sycoca.data.formats.vqa import answer_texts, read_annotations
+from sycoca.data.formats.rows import answer_texts
+from sycoca.data.formats.vqa import read_annotations
 from sycoca.data.samples import Question
 from sycoca.data.text_files import read_any_json
 from sycoca.plain_data import write_text

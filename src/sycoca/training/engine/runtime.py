@@ -150,7 +150,7 @@ class Runtime:
             for skipped in self.gather_plain([asdict(one) for one in log.take_new()]):
                 log.add(SkippedSample(**skipped))
             log.take_new()  # the other ranks know their own skipped samples
-        return len(log)
+        return log.num_lost
 
     def sharding(self) -> Sharding:
         """Return how evaluation is sharded over the processes."""

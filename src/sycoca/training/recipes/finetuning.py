@@ -11,6 +11,7 @@ from sycoca.facts.head_facts import HEADS
 from sycoca.facts.training_facts import TRAININGS, TrainingKind
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
+from sycoca.texts import normal_form
 from sycoca.training.recipes.finetune_config import FinetuneConfig
 from sycoca.training.recipes.initial_model import build_model, fill_model
 from sycoca.training.recipes.notices import high_rate_notice
@@ -117,10 +118,10 @@ def _rows_by_name(
     old: Shaped[Tensor, "old_names *columns"],
     old_names: Sequence[str],
 ) -> Shaped[Tensor, "new_names *columns"]:
-    """Return the new rows, with the old row wherever a name occurs in both."""
-    row_of_name = {name: row for row, name in enumerate(old_names)}
+    """Return the new rows, with the old row wherever a name occurs in both, in whatever Unicode form."""
+    row_of_name = {normal_form(name): row for row, name in enumerate(old_names)}
     rows = new.clone()
-    for row, name in enumerate(new_names):
+    for row, name in enumerate(map(normal_form, new_names)):
         if name in row_of_name:
             rows[row] = old[row_of_name[name]]
     return rows

@@ -1,6 +1,7 @@
 """The provenance of a run's weights, for the model card."""
 
 from importlib.metadata import version
+from pathlib import Path
 
 import yaml
 
@@ -33,7 +34,7 @@ def run_provenance(recipe: Recipe, folder: RunFolder, sources: Sources, runtime:
         trained_on=DataFacts(
             name=train_name,
             num_samples=len(sources.train),
-            num_skipped=len(read_skipped(folder.skipped)),
+            num_skipped=_num_lost(folder.skipped),
         ),
         recipe=_recipe(config, lines, len(sources.train), runtime),
         measured_on=None
@@ -41,7 +42,7 @@ def run_provenance(recipe: Recipe, folder: RunFolder, sources: Sources, runtime:
         else DataFacts(
             name=sources.validation_spec or validation.name,
             num_samples=min(len(validation), config.training.evaluation_samples),
-            num_skipped=len(read_skipped(folder.skipped_in_validation)),
+            num_skipped=_num_lost(folder.skipped_in_validation),
         ),
         measurements=_measurements(lines),
         config=yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True),
@@ -76,3 +77,8 @@ def _measurements(lines: Lines) -> tuple[Measurement, ...]:
         for name, value in found.items()
         if name not in losses and value is not None
     )
+
+
+def _num_lost(skipped: Path) -> int:
+    """Return how many samples a file of skipped ones names; captions left out of images that stay do not count."""
+    return sum(not one.image_stays for one in read_skipped(skipped))

@@ -15,18 +15,16 @@ from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.weights.atomic_folder import atomic_folder, grant_usual_rights
 from sycoca.weights.config import OPEN_CLIP_CONFIG_NAME, WeightsConfig
-from sycoca.weights.conversion.checkpoint_files import read_json
+from sycoca.weights.conversion.hf_pixels import read_hf_pixels
+from sycoca.weights.conversion.hf_vocabulary import CLIP_VOCAB_SIZE, check_vocabulary
 from sycoca.weights.conversion.hugging_face import HfClip, read_hugging_face
 from sycoca.weights.conversion.open_clip import CHECKPOINT_NAMES, open_clip_tensors, read_open_clip
 from sycoca.weights.conversion.open_clip_json import open_clip_json
 from sycoca.weights.conversion.open_clip_shapes import UnseenForms
-from sycoca.weights.conversion.pixels import OPEN_CLIP_RESIZE_MODES, hf_pixels, open_clip_pixels
+from sycoca.weights.conversion.pixels import OPEN_CLIP_RESIZE_MODES, open_clip_pixels
 from sycoca.weights.folder import load_weights, save_weights
 from sycoca.weights.parts import save_image_encoder
 from sycoca.weights.provenance import Provenance
-
-CLIP_VOCAB_SIZE = 49_408
-"""Size of CLIP's vocabulary, whose merges come with this package."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +58,7 @@ def from_open_clip(
     for anything that cannot be converted completely, and where ``out`` holds other files.
     """
     read = read_open_clip(source, config_path=config_path, forms=forms)
-    transforms, notices = open_clip_pixels(read.preprocessing, str(source))
+    transforms, notices = open_clip_pixels(read.preprocessing, str(source), read.model.config.image_encoder.image_size)
     _save(out, read.model, tokenizer_path, transforms, f"Converted from a checkpoint of open_clip, `{source.name}`.")
     if not read.is_described:
         notices = (_assumed(read.model.config), *notices)
@@ -72,10 +70,12 @@ def from_hf_clip(source: Path, out: Path, *, tokenizer_path: Path | None = None)
 
     Raises ValueError for anything that cannot be converted completely, and where ``out`` holds other files.
     """
-    _check_vocabulary(source, tokenizer_path)
+    if tokenizer_path is None:
+        check_vocabulary(source)
     read = read_hugging_face(source)
-    pixels_path = source / "preprocessor_config.json"
-    transforms, notices = hf_pixels(read_json(pixels_path) if pixels_path.is_file() else {})
+    image_encoder = read.model.config.image_encoder if isinstance(read, HfClip) else read.config
+    kind = "CLIP" if isinstance(read, HfClip) else "ViT"
+    transforms, notices = read_hf_pixels(source, image_encoder.image_size, kind)
     summary = f"Converted from a model of Hugging Face's transformers, `{source.name}`."
     if isinstance(read, HfClip):
         _save(out, read.model, tokenizer_path, transforms, summary)
@@ -126,16 +126,6 @@ def _tokenizer(vocab_size: int, path: Path | None) -> Tokenizer:
             " its tokenizer.json with --tokenizer"
         )
     return Tokenizer.clip(pad="zero")
-
-
-def _check_vocabulary(folder: Path, tokenizer_path: Path | None) -> None:
-    """Raise ValueError where a Hugging Face folder has a vocabulary other than CLIP's and no tokenizer is given."""
-    path = folder / "vocab.json"
-    if tokenizer_path is None and path.is_file() and len(read_json(path)) == CLIP_VOCAB_SIZE:
-        tokenizer = Tokenizer.clip(pad="zero")
-        for piece, number in read_json(path).items():
-            if tokenizer.id_of(piece) != number:
-                raise ValueError(f"{path} is not CLIP's vocabulary ({piece!r}): give a tokenizer.json with --tokenizer")
 
 
 def _assumed(config: SyCoCaConfig) -> str:

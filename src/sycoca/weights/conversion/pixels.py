@@ -12,43 +12,34 @@ Pixels = tuple[ImageTransformConfig, tuple[str, ...]]
 OPEN_CLIP_RESIZE_MODES: Mapping[ResizeKind, str] = {"crop": "shortest", "squash": "squash"}
 """open_clip's names of our resize modes."""
 
-_BICUBIC = 3
-"""Pillow's number of our resize filter."""
+
+_OPEN_CLIP_FIELDS = frozenset({"size", "mode", "mean", "std", "interpolation", "resize_mode", "fill_color"})
+"""What a ``preprocess_cfg`` may say; its fill color fills what only other resize modes leave empty."""
 
 
-def open_clip_pixels(described: Mapping[str, Any], where: str) -> Pixels:
+def open_clip_pixels(described: Mapping[str, Any], where: str, image_size: int) -> Pixels:
     """Return the transforms of open_clip's ``preprocess_cfg``, with CLIP's for missing fields.
 
-    Raises ValueError for an unsupported resize mode.
+    Raises ValueError for an unsupported resize mode, and for images that are not RGB.
     """
+    if described.get("mode", "RGB") != "RGB":
+        raise ValueError(f"{where}: mode is {described['mode']!r}; RGB alone can be converted")
     resize = described.get("resize_mode", "shortest")
     kinds: dict[str, ResizeKind] = {name: kind for kind, name in OPEN_CLIP_RESIZE_MODES.items()}
     if resize not in kinds:
         raise ValueError(f"{where}: resize_mode is {resize!r}; {' and '.join(kinds)} can be converted")
     filter_name = described.get("interpolation", "bicubic")
-    return _transforms(
-        described.get("mean"),
-        described.get("std"),
-        kinds[resize],
-        () if filter_name in ("bicubic", "random") else (_other_filter(f"{filter_name} interpolation"),),
-    )
+    notices = () if filter_name in ("bicubic", "random") else (other_filter(f"{filter_name} interpolation"),)
+    size = described.get("size", image_size)
+    if size not in (image_size, [image_size, image_size]):
+        notices = (*notices, f"images have {size} pixels there, and {image_size} here, as the tensors say")
+    if unknown := sorted(described.keys() - _OPEN_CLIP_FIELDS):
+        notices = (*notices, f"ignored, since it is not known here: {', '.join(unknown)}")
+    return _transforms(described.get("mean"), described.get("std"), kinds[resize], notices)
 
 
-def hf_pixels(described: Mapping[str, Any]) -> Pixels:
-    """Return the transforms of Hugging Face's ``preprocessor_config.json``, with CLIP's for missing fields."""
-    size = described.get("size", {})
-    # With height and width the whole image is resized to them, ignoring its aspect ratio, unless a crop follows.
-    is_squashed = isinstance(size, Mapping) and "height" in size and not described.get("do_center_crop", False)
-    filter_number = described.get("resample", _BICUBIC)
-    return _transforms(
-        described.get("image_mean"),
-        described.get("image_std"),
-        "squash" if is_squashed else "crop",
-        () if filter_number == _BICUBIC else (_other_filter(f"filter {filter_number} of Pillow"),),
-    )
-
-
-def _other_filter(name: str) -> str:
+def other_filter(name: str) -> str:
+    """Return the line about another filter of resizing."""
     return f"the model was trained on images resized with {name}; here they are resized with bicubic interpolation"
 
 

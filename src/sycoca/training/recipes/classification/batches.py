@@ -11,6 +11,7 @@ from torch import Tensor
 from sycoca.data.loading.crops import CropBatch, SamplePosition
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.records import BatchTotals, ClassBatch
+from sycoca.texts import normal_form
 
 
 @final
@@ -19,7 +20,7 @@ class ClassBatches:
 
     def __init__(self, source: SampleSource, class_names: Sequence[str], label_smoothing: float | None) -> None:
         self._source = source
-        self._index_of = {name: index for index, name in enumerate(class_names)}
+        self._index_of = {normal_form(name): index for index, name in enumerate(class_names)}
         self._label_smoothing = label_smoothing
 
     def num_labels(self, position: SamplePosition) -> int:  # noqa: ARG002 (no token is predicted)
@@ -55,5 +56,5 @@ class ClassBatches:
         return ClassBatch(images=images, targets=self._one_hot(samples), draw_keys=draw_keys, totals=totals)
 
     def _one_hot(self, samples: Sequence[ImageTextSample]) -> Float[Tensor, "samples classes"]:
-        indices = torch.tensor([self._index_of[str(sample.label)] for sample in samples])
+        indices = torch.tensor([self._index_of[normal_form(str(sample.label))] for sample in samples])
         return F.one_hot(indices, len(self._index_of)).float()

@@ -1,0 +1,62 @@
+"""Files by the names that lists give them, which may be written otherwise than on the disk."""
+
+import os
+from functools import lru_cache
+
+from sycoca.texts import normal_form
+
+
+def spelled_otherwise(path: str | os.PathLike[str]) -> str | None:
+    """Return the file that is meant by a path that does not exist; None where there is none, or more than one.
+
+    It may differ in Unicode form (a Mac stores accents as characters of their own), in backslashes for slashes
+    (a list made on Windows) and in spaces around the name (a table with ", " between its fields).
+    """
+    text = os.fspath(path)
+    folder, name = os.path.split(text)
+    variants = (text, os.path.join(folder, name.strip()), text.replace("\\", "/"), text.replace("\\", "/").strip())
+    try:
+        return next((found for variant in dict.fromkeys(variants) if (found := _in_any_form(variant))), None)
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return None
+
+
+def meant_name(name: str) -> str:
+    """Return what names that may mean one file have in common."""
+    return normal_form(name.strip().replace("\\", "/"))
+
+
+def existing(path: str | os.PathLike[str]) -> str:
+    """Return the path itself where it exists, else the file that is meant by it, else the path."""
+    try:
+        is_there = os.path.exists(path)
+    except ValueError:
+        is_there = False
+    return os.fspath(path) if is_there else spelled_otherwise(path) or os.fspath(path)
+
+
+def _in_any_form(path: str) -> str | None:
+    if os.path.exists(path):
+        return path
+    folder, name = os.path.split(path)
+    if not name or path.isascii():
+        return None
+    parent = _in_any_form(folder) if folder else ""
+    if parent is None:
+        return None
+    here = os.path.join(parent, name)
+    if os.path.exists(here):
+        return here
+    alike = _names_by_form(parent or ".", os.stat(parent or ".").st_mtime_ns).get(normal_form(name), ())
+    return os.path.join(parent, alike[0]) if len(alike) == 1 else None
+
+
+@lru_cache(maxsize=64)
+def _names_by_form(folder: str, _changed_at: int) -> dict[str, tuple[str, ...]]:
+    """Return the names in a folder that are not ASCII by their normal form."""
+    names: dict[str, tuple[str, ...]] = {}
+    for name in os.listdir(folder):
+        if not name.isascii():
+            form = normal_form(name)
+            names[form] = (*names.get(form, ()), name)
+    return names

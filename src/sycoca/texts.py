@@ -1,0 +1,78 @@
+"""Text as people store it: one Unicode form for whatever is compared, one error for what is not UTF-8."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+_OTHER_ENCODINGS = (b"\xff\xfe", b"\xfe\xff")
+"""Byte-order marks of UTF-16."""
+
+_NO_WORD_SPACES = re.compile(
+    "[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0003fffd]"
+)
+"""Thai, Lao, Tibetan, Burmese and Khmer letters, kana, and Chinese characters."""
+
+_UTF8_MARK = b"\xef\xbb\xbf"
+
+
+def normal_form(text: str) -> str:
+    """Return a text in Unicode's composed form (NFC).
+
+    "é" is one character or two (e and a combining accent); both look the same and compare as different. Names, labels,
+    answers and whatever metrics count are compared in this form. It changes no ASCII text.
+    """
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def normal_names(names: Sequence[str]) -> list[str]:
+    """Return names in their normal form; as they are where two different ones would become one."""
+    composed = list(map(normal_form, names))
+    return composed if len(set(composed)) == len(set(names)) else list(names)
+
+
+def has_no_word_spaces(text: str) -> bool:
+    """Return whether a text holds characters of a script that sets no spaces between words."""
+    return not text.isascii() and _NO_WORD_SPACES.search(text) is not None
+
+
+def is_one_word(text: str) -> bool:
+    """Return whether a text is a single word; without spaces between words, one of at most two characters."""
+    return len(text.split()) == 1 and not (has_no_word_spaces(text) and len(text.strip()) > 2)
+
+
+def without_mark(beginning: bytes, path: Path) -> bytes:
+    """Return the first bytes of a text file without UTF-8's byte-order mark; ValueError where they are UTF-16's."""
+    if beginning.startswith(_OTHER_ENCODINGS):
+        raise ValueError(f"{path} is UTF-16; save it as UTF-8")
+    return beginning.removeprefix(_UTF8_MARK)
+
+
+def decoded(data: bytes, path: Path, first_line: int = 1) -> str:
+    """Return lines of a file as text; ``first_line`` is the number of the first of them.
+
+    Raises ValueError that names the line and the byte in it for what is not UTF-8, and the line for a NUL, which no
+    text has.
+    """
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line, byte = _place(data, error.start)
+        raise ValueError(
+            f"{path}, line {first_line + line} is not UTF-8 (byte {byte} of the line); save the file as UTF-8"
+        ) from error
+    if "\0" in text:
+        line, _ = _place(data, data.index(b"\0"))
+        raise ValueError(f"{path}, line {first_line + line} holds a NUL: it is no text, or UTF-16; save it as UTF-8")
+    return text
+
+
+def read_utf8(path: Path) -> str:
+    """Return a whole text file, without a byte-order mark. Raises ValueError as `decoded` does, and OSError."""
+    return decoded(without_mark(Path(path).read_bytes(), path), path)
+
+
+def _place(data: bytes, position: int) -> tuple[int, int]:
+    """Return how many lines are before a byte, and which byte of its own line it is, counted from 1."""
+    return data.count(b"\n", 0, position), position - data.rfind(b"\n", 0, position)
