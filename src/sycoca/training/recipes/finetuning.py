@@ -57,13 +57,14 @@ class Finetuning(Recipe[C]):
         return load_weights(local_weights(self.config.weights))
 
     def weights_config(self, loaded: LoadedWeights, **changes: Any) -> WeightsConfig:
-        """Return the config of the fine-tuned weights: the loaded one with ``changes`` to its fields.
+        """Return the config of the fine-tuned weights: the loaded one without heads, with ``changes`` to its fields.
 
         Raises ValueError for an image size that is no multiple of the patch size.
         """
         transforms = loaded.config.transforms if self.config.transforms is None else self.config.transforms
         history = () if self.config.random_weights else loaded.config.history
-        weights = replace(loaded.config, **{"transforms": transforms, "history": history, **changes})
+        no_heads = {facts.names_field: None for facts in HEADS.values()}
+        weights = replace(loaded.config, **{"transforms": transforms, "history": history, **no_heads, **changes})
         if self.config.image_size is None:
             return weights
         image_encoder = replace(weights.model.image_encoder, image_size=self.config.image_size)

@@ -75,9 +75,7 @@ class ClassificationFinetuning(Finetuning[FinetuneClassificationConfig]):
         config, loaded = self.config, self.loaded()
         names = tuple(labels_of(source, len(source)))
         changes = without_heads({"num_classes": len(names), "text_decoder": None, "image_decoder": None})
-        weights = self.weights_config(
-            loaded, model=replace(loaded.config.model, **changes), answers=None, class_names=names
-        )
+        weights = self.weights_config(loaded, model=replace(loaded.config.model, **changes), class_names=names)
         model = self.initial_model(loaded, weights)
         if config.head_from_prompts:
             self._initialize_head(model, loaded, source, names)

@@ -51,8 +51,6 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
             model=model_config,
             masking=masking,
             normalizes_patches=config.objectives.normalizes_patches,
-            answers=None,
-            class_names=None,
         )
         model = self.initial_model(loaded, weights).to(runtime.device)
         ranks = Ranks(gather=runtime.gather, rank=runtime.rank)

@@ -94,7 +94,6 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
             model=replace(loaded.config.model, **changes),
             answers=answer_list.answers,
             answers_exclude_each_other=answers_exclude_each_other(config.loss),
-            class_names=None,
         )
         model = self.initial_model(loaded, weights).to(runtime.device)
         context_length = model.config.text_encoder.context_length
