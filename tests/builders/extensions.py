@@ -15,35 +15,47 @@ class Step:
     """A text that is inserted before another in a file of the sources, or at the beginning of a new file."""
 
     file: str
-    """Its path in src/sycoca, or in docs/."""
+    """Its path in src/sycoca, or in docs/ or tests/."""
 
     text: str
     """What is inserted."""
 
     before: str | None = None
-    """The text in front of which it is inserted; None makes a new file."""
+    """The code in front of which it is inserted; None makes a new file, "" appends to the file."""
+
+    after: str = ""
+    """The code behind which it is inserted, in place of ``before``."""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it makes a new file."""
+        return self.before is None and not self.after
 
     def apply(self, root: Path) -> None:
         """Edit the copy of the repository below a folder."""
-        path = root / self.file if self.file.startswith("docs/") else root / "src" / "sycoca" / self.file
-        if self.before is None:
-            path.write_text(self.text, encoding="utf-8")
+        folder = root if self.file.startswith(("docs/", "tests/")) else root / "src" / "sycoca"
+        path = folder / self.file
+        old = "" if self.is_new else path.read_text(encoding="utf-8")
+        if not (self.before or self.after):
+            path.write_text(old + self.text, encoding="utf-8")
             return
-        old = path.read_text(encoding="utf-8")
-        assert old.count(self.before) == 1, f"{self.file} has {old.count(self.before)} times {self.before!r}"
-        path.write_text(old.replace(self.before, self.text + self.before), encoding="utf-8")
+        anchor = self.before or self.after
+        assert old.count(anchor) == 1, f"{self.file} has {old.count(anchor)} times {anchor!r}"
+        path.write_text(
+            old.replace(anchor, self.text + anchor if self.before else anchor + self.text), encoding="utf-8"
+        )
 
 
 EXTENSIONS: Mapping[str, tuple[Step, ...]] = {
     "An objective": (
-        Step("records.py", '    alignment: Float[Tensor, ""] | None = None\n', "\n    def named(self)"),
-        Step("facts/objective_facts.py", ', "alignment"', ']\n"""The fields of ``LossTerms``'),
+        Step("records.py", '    alignment: Float[Tensor, ""] | None = None\n', "    contrastive: Float[Tensor"),
+        Step("facts/objective_facts.py", '"alignment", ', '"contrastive", "captioning", "masked_image"'),
         Step(
             "facts/objective_facts.py",
             '    "alignment": ObjectiveFacts(\n'
             '        title="alignment loss", short_title="alignment", weight_field="alignment_weight"\n'
             "    ),\n",
-            "}\n\nWEIGHT_FIELD_OF_COMPONENT",
+            '    "contrastive": ObjectiveFacts(',
         ),
         Step("objectives/config.py", "    alignment_weight: float = 0.0\n\n", "    pixel_error: PixelError ="),
         Step(
@@ -63,13 +75,13 @@ EXTENSIONS: Mapping[str, tuple[Step, ...]] = {
         ),
         Step(
             "objectives/pretraining.py",
-            ", alignment=alignment",
-            ")\n\n\ndef embed_pairs(",
+            "alignment=alignment, ",
+            "contrastive=contrastive, captioning",
         ),
-        Step("facts/training_facts.py", ', "alignment"', ")\n\nTRAININGS"),
+        Step("facts/training_facts.py", '"alignment", ', '"contrastive", "captioning", "masked_image")'),
     ),
     "A patch score": (
-        Step("model/forms.py", ', "token_mean"', "]\nMaskTokenPosition"),
+        Step("model/forms.py", '"token_mean", ', '"token_max", "caption"]'),
         Step(
             "model/masking.py",
             "def token_mean_scores(patch_embeds: Tensor, token_embeds: Tensor, counts: Tensor) -> Tensor:\n"
@@ -85,16 +97,16 @@ EXTENSIONS: Mapping[str, tuple[Step, ...]] = {
             "                return token_mean_scores(patch_embeds, self.token_embeds(texts.token_states), words)\n",
             '            case "caption":\n',
         ),
-        Step("model/config.py", "token_mean: their mean cosine. ", "caption:\n    cosine with"),
+        Step("model/config.py", "token_mean: mean cosine. ", after='score: PatchScore = "token_max"\n    """'),
     ),
     "An optimizer": (
-        Step("facts/optimizer_facts.py", ', "rmsprop"', "]\n\n_BYTES_OF_FLOAT32"),
+        Step("facts/optimizer_facts.py", '"rmsprop", ', '"adamw"]'),
         Step(
             "facts/optimizer_facts.py",
             '    "rmsprop": OptimizerFacts(title="RMSprop", state_per_parameter=1),\n',
-            "}\n\nBYTES_PER_FROZEN_PARAMETER",
+            '    "adamw": OptimizerFacts(',
         ),
-        Step("training/config.py", "rmsprop: without momentum. ", "adamw: Adam with"),
+        Step("training/config.py", "rmsprop: without momentum. ", after='kind: OptimizerKind = "adamw"\n    """'),
         Step(
             "training/engine/optimization/optimizer.py",
             '        case "rmsprop":\n'
@@ -103,8 +115,8 @@ EXTENSIONS: Mapping[str, tuple[Step, ...]] = {
         ),
     ),
     "A data format": (
-        Step("data/spec.py", ', "listing"', ']\n"""Kinds of sources."""'),
-        Step("data/spec.py", '    "listing": ("limit", "seed"),\n', '}\n"""The options of each kind."""'),
+        Step("data/spec.py", '"listing", ', '"scenes", "jsonl", "csv"'),
+        Step("data/spec.py", '    "listing": ("limit", "seed"),\n', '    "scenes": ('),
         Step(
             "data/formats/listing.py",
             "from pathlib import Path\n\n"
@@ -124,7 +136,36 @@ EXTENSIONS: Mapping[str, tuple[Step, ...]] = {
             "            return open_listing(_file(parsed), _wanted(parsed))\n",
             "        case unknown:\n",
         ),
-        Step("docs/data.md", "`listing:photos.txt` names images.\n\n", "## Where the images are\n"),
+        Step("docs/data.md", "`listing:photos.txt` names images.\n\n", ""),
+    ),
+    "A decoding strategy": (
+        Step("inference/generation_config.py", '"worst", ', '"greedy", "beam_search"'),
+        Step("inference/generation_config.py", "    takes_worst: bool = False\n\n", "    num_beams: int = 1\n"),
+        Step(
+            "inference/generation_config.py",
+            '        if self.takes_worst:\n            return "worst"\n',
+            '        if self.num_beams > 1:\n            return "beam_search"',
+        ),
+        Step("inference/generation_config.py", "    takes_worst: bool\n", "    num_beams: int\n"),
+        Step(
+            "inference/worst.py",
+            "from sycoca.inference.generation import GeneratedCaption, NextTokens\n\n\n"
+            "def worst_captions(rows: NextTokens, num_rows: int) -> list[GeneratedCaption]:\n"
+            "    del rows\n"
+            "    return [GeneratedCaption(tokens=(), log_likelihood=0.0, is_complete=True)] * num_rows\n",
+        ),
+        Step(
+            "inference/captioning.py",
+            '        case "worst":\n'
+            "            from sycoca.inference.worst import worst_captions\n\n"
+            "            return worst_captions(rows, len(indices))\n",
+            "        case unknown:\n",
+        ),
+        Step(
+            "tests/inference/test_generation_config.py",
+            '    "worst": {"takes_worst": True},\n',
+            '    "greedy": {},\n',
+        ),
     ),
 }
 """By heading of docs/extending.md."""

@@ -33,8 +33,8 @@ class Row:
     def stands_for(self, step: Step) -> bool:
         """Return whether it describes a step."""
         if self.is_new:
-            return step.before is None and Path(step.file).parent == Path(self.file).parent
-        return step.before is not None and step.file == self.file
+            return step.is_new and Path(step.file).parent == Path(self.file).parent
+        return not step.is_new and step.file == self.file
 
 
 def rows_below(heading: str) -> list[Row]:

@@ -9,6 +9,7 @@ import sycoca
 from builders.predictors import save_small_weights
 from sycoca.evaluation.evaluate_all import evaluate_task
 from sycoca.evaluation.report import Report
+from sycoca.evaluation.tasks import registry
 from sycoca.evaluation.tasks.registry import TASKS, task_class
 from sycoca.evaluation.tasks.task import EvaluationTask
 from sycoca.inference.load import load
@@ -53,6 +54,11 @@ def test_options_of_the_model_are_a_group_or_stand_alone(weights: Path):
     assert sycoca.evaluate_all(weights, together).keys() == sycoca.evaluate_all(weights, alone).keys()
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         sycoca.evaluate_all(weights, {"retrieval": {"data": SCENES, "batch_size": 0}})
+
+
+def test_every_module_of_a_task_has_a_name():
+    modules = {path.stem for path in Path(registry.__file__).parent.glob("*.py")}
+    assert modules - {"__init__", "inputs", "registry", "task"} == {name.replace("-", "_") for name in TASKS}
 
 
 @pytest.mark.parametrize("name", TASKS)

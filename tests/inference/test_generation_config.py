@@ -1,8 +1,11 @@
 from dataclasses import fields
+from itertools import combinations
+from typing import get_args
 
 import pytest
 
-from sycoca.inference.generation_config import GenerationConfig
+from builders.predictors import SCENES, small_predictor
+from sycoca.inference.generation_config import DecodingStrategy, GenerationConfig
 from sycoca.inference.predictor import GenerationOptions
 
 
@@ -25,6 +28,25 @@ from sycoca.inference.predictor import GenerationOptions
 def test_refuses_contradictions(options: dict[str, float], message: str):
     with pytest.raises(ValueError, match=message):
         GenerationConfig(**options)
+
+
+OPTIONS: dict[DecodingStrategy, dict[str, float]] = {
+    "greedy": {},
+    "beam_search": {"num_beams": 3},
+    "sampling": {"temperature": 1.0},
+}
+"""Options that lead to each strategy."""
+
+
+def test_every_strategy_writes_captions_of_its_own():
+    configs = {strategy: GenerationConfig(**options) for strategy, options in OPTIONS.items()}
+    assert {strategy: config.strategy for strategy, config in configs.items()} == {
+        strategy: strategy for strategy in get_args(DecodingStrategy)
+    }
+    predictor, samples = small_predictor(), [SCENES[index] for index in range(4)]
+    found = {strategy: list(predictor.generate(samples, config)) for strategy, config in configs.items()}
+    for one, other in combinations(found, 2):
+        assert found[one] != found[other], f"{one} does what {other} does"
 
 
 def test_keywords_of_caption_are_the_fields_of_the_config():

@@ -1,7 +1,7 @@
 """Caption generation with key-value caches, and the log-likelihood of given captions."""
 
 from collections.abc import Sequence
-from typing import final
+from typing import assert_never, final
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -113,22 +113,26 @@ def continue_prompts(
 def _decoded(
     rows: CaptionRows, special: SpecialTokens, config: GenerationConfig, indices: Sequence[int], max_tokens: int
 ) -> list[GeneratedCaption]:
-    if config.num_beams > 1:
-        limits = BeamLimits(
-            num_beams=config.num_beams,
-            length_penalty=config.length_penalty,
-            min_tokens=config.min_tokens,
-            max_tokens=max_tokens,
-        )
-        return beam_search(rows, len(indices), special, limits)
-    return generate(
-        rows,
-        len(indices),
-        special,
-        min_tokens=config.min_tokens,
-        max_tokens=max_tokens,
-        sampling=_sampling(config, indices),
-    )
+    match config.strategy:
+        case "greedy" | "sampling":
+            return generate(
+                rows,
+                len(indices),
+                special,
+                min_tokens=config.min_tokens,
+                max_tokens=max_tokens,
+                sampling=_sampling(config, indices),
+            )
+        case "beam_search":
+            limits = BeamLimits(
+                num_beams=config.num_beams,
+                length_penalty=config.length_penalty,
+                min_tokens=config.min_tokens,
+                max_tokens=max_tokens,
+            )
+            return beam_search(rows, len(indices), special, limits)
+        case unknown:
+            assert_never(unknown)
 
 
 def caption_log_likelihoods(

@@ -1,7 +1,10 @@
 """Options of caption generation. Imports no torch, so that commands show their help at once."""
 
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Literal, TypedDict
+
+DecodingStrategy = Literal["greedy", "beam_search", "sampling"]
+"""How the next token is chosen."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +44,13 @@ class GenerationConfig:
         if self.max_tokens is not None and self.max_tokens < max(1, self.min_tokens):
             raise ValueError(f"max_tokens must be at least {max(1, self.min_tokens)}, got {self.max_tokens}")
         self._check_sampling()
+
+    @property
+    def strategy(self) -> DecodingStrategy:
+        """The decoding strategy that the options lead to."""
+        if self.num_beams > 1:
+            return "beam_search"
+        return "greedy" if self.temperature is None else "sampling"
 
     def _check_sampling(self) -> None:
         if self.temperature is None:
