@@ -1,4 +1,5 @@
 import io
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -6,8 +7,10 @@ import pytest
 import torch
 from rich.console import Console
 
-from builders.predictors import ListSource, photo_source, small_predictor
+from builders.predictors import ListSource, photo, photo_source, small_predictor
 from reference.slow_retrieval import slow_re_ranked
+from sycoca.data.formats.jsonl import open_jsonl
+from sycoca.data.loading.skipping import usable_source
 from sycoca.evaluation.report import Report
 from sycoca.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
 from sycoca.evaluation.sharding import Sharding
@@ -46,7 +49,7 @@ def test_recall_is_that_of_the_similarities_users_see(batch_size: int):
     assert report.metrics["text_to_image_recall_at_1"] == pytest.approx(text_to_image)
     assert report.metrics["text_to_image_recall_at_5"] == 1.0
     assert report.task == "retrieval"
-    assert report.counts == {"images": 5, "captions": 8, "truncated_captions": 1}
+    assert report.counts == {"images": 5, "captions": 8, "truncated_captions": 1, "left_out_captions": 0}
     assert report.settings["data"] == "a list"
     assert report.seconds > 0
 
@@ -56,7 +59,7 @@ def test_limits_of_images_and_captions():
         fresh_predictor(), photo_source(CAPTIONS), limit=3, options=RetrievalOptions(captions_per_image=2)
     )
     cut = [own[:2] for own in CAPTIONS[:3]]
-    assert report.counts == {"images": 3, "captions": 5, "truncated_captions": 0}
+    assert report.counts == {"images": 3, "captions": 5, "truncated_captions": 0, "left_out_captions": 0}
     assert report.metrics["text_to_image_recall_at_1"] == pytest.approx(slow_recall_at_1(cut)[1])
     assert report.settings["limit"] == 3
     assert report.settings["captions_per_image"] == 2
@@ -167,3 +170,15 @@ def test_refuses_what_leaves_nothing_to_measure():
             photo_source(CAPTIONS),
             options=RetrievalOptions(re_rank=3),
         )
+
+
+def test_an_empty_caption_of_five_leaves_the_image_there(tmp_path):
+    captions = [["a red circle", "red", " ", "a circle", "it is red"], ["a blue square"]]
+    for number in range(2):
+        photo(seed=number).save(tmp_path / f"{number}.png")
+    lines = [{"image": f"{number}.png", "captions": own} for number, own in enumerate(captions)]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    source = usable_source(open_jsonl(tmp_path / "p.jsonl"), 0.0)
+    report = evaluate_retrieval(small_predictor(), source)
+    assert (report.counts["images"], report.counts["captions"], report.counts["left_out_captions"]) == (2, 5, 1)
+    assert report.metrics["skipped_samples"] == 0

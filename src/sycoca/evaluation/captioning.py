@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sycoca.data.samples import SampleSource, num_lost_samples
+from sycoca.data.samples import SampleSource, num_lost_captions, num_lost_samples
 from sycoca.data.writing.caption_results import source_references, write_caption_results
 from sycoca.evaluation.batches import num_evaluated, sample_batches
 from sycoca.evaluation.caption_scores import caption_report
@@ -58,7 +58,7 @@ def evaluate_captioning(
         captions,
         references,
         with_meteor=options.with_meteor,
-        counts={"skipped_samples": num_lost_samples(source)},
+        counts={"skipped_samples": num_lost_samples(source), "left_out_captions": num_lost_captions(source)},
         settings={"data": source.name, "limit": limit, **asdict(options.generation)},
         console=console,
     )

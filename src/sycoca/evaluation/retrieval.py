@@ -9,7 +9,7 @@ from jaxtyping import Float
 from rich.console import Console
 from torch import Tensor
 
-from sycoca.data.samples import SampleSource, num_lost_samples
+from sycoca.data.samples import SampleSource, num_lost_captions, num_lost_samples
 from sycoca.evaluation.batches import num_evaluated
 from sycoca.evaluation.embeddings import ImageEmbeddings
 from sycoca.evaluation.re_ranking import candidate_likelihoods
@@ -89,7 +89,12 @@ def evaluate_retrieval(
     return Report(
         task="retrieval",
         metrics={**named_metrics(ranks), "skipped_samples": float(num_lost_samples(source))},
-        counts={"images": num_images, "captions": len(captions), "truncated_captions": num_cut},
+        counts={
+            "images": num_images,
+            "captions": len(captions),
+            "truncated_captions": num_cut,
+            "left_out_captions": num_lost_captions(source),
+        },
         settings={"data": source.name, "limit": limit, **asdict(options)},
         seconds=time.perf_counter() - started_at,
         items=retrieval_items(ranks, [sample.key for sample in samples], caption_keys, image_of_text.tolist()),

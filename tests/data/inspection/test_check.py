@@ -1,11 +1,14 @@
+import json
 from dataclasses import replace
 
 from PIL import Image
 
 from builders.predictors import ListSource, open_photo, photo
+from sycoca.data.formats.jsonl import open_jsonl
 from sycoca.data.inspection.check import DataCheck, check_captions, check_images, check_set, duplicates_among
 from sycoca.data.inspection.check_headlines import counted, headlines
 from sycoca.data.inspection.image_facts import image_facts
+from sycoca.data.inspection.image_inspection import look
 from sycoca.data.samples import ImageTextSample
 from sycoca.unusable import SkippedSample
 
@@ -152,3 +155,43 @@ def test_splits_of_one_file_are_parts_of_their_own():
     assert ("good", "all: 4 images read (2 train, 1 test, 1 no split), nothing broken") in said(result)
     apart = checked((split, [photo(seed=seed) for seed in range(4)]))
     assert ("good", "no photo is in two splits") in said(apart)
+
+
+def test_images_that_are_all_missing_are_said_once(tmp_path):
+    lines = [{"image": f"{number}.jpg", "caption": "a dog"} for number in range(60)]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    source = open_jsonl(tmp_path / "p.jsonl")
+    findings = [look(sample) for sample in source]
+    found = check_set(source, "p.jsonl", findings, len, 76)
+    assert (found.num_missing_images, found.listed_problems, len(found.problems)) == (60, (), 60)
+    texts = [one.text for one in headlines(DataCheck(sets=(found,), duplicates=(), context_length=76))]
+    (text,) = [text for text in texts if "none of the" in text]
+    assert text.startswith(
+        "p.jsonl: none of the 60 images was found; name their folder or zip file: ?images=FOLDER (the"
+    )
+    photo().save(tmp_path / "3.jpg")
+    findings[3] = look(source[3])
+    found = check_set(source, "p.jsonl", findings, len, 76)
+    assert (found.num_missing_images, len(found.listed_problems)) == (0, 59)
+
+
+def test_what_a_source_remarks_and_captions_like_lists_are_odd(tmp_path):
+    lines = [
+        {"image": "a.jpg", "caption": "[one, two]", "split": "train"},
+        {"image": "a.jpg", "caption": "a dog", "split": "test"},
+    ]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    found = check_set(open_jsonl(tmp_path / "p.jsonl"), "p.jsonl", [], len, 76)
+    odd = [
+        one.text for one in headlines(DataCheck(sets=(found,), duplicates=(), context_length=76)) if one.kind == "odd"
+    ]
+    assert any("1 image in more than one split, such as a.jpg in train and test" in text for text in odd)
+    assert "p.jsonl: 1 caption in brackets: lists? ?captions=NAME reads them" in odd
+
+
+def test_texts_without_spaces_are_not_one_word(tmp_path):
+    captions = ["\u4e00\u53ea\u84dd\u8272\u7684\u732b", "\u732b", "cat", "a cat"]
+    line = {"image": "a.jpg", "captions": captions}
+    (tmp_path / "p.jsonl").write_text(json.dumps(line))
+    found = check_set(open_jsonl(tmp_path / "p.jsonl"), "p.jsonl", [], len, 76)
+    assert [one.caption for one in found.captions.one_word] == ["\u732b", "cat"]

@@ -99,7 +99,7 @@ def _print(result: DataCheck) -> None:
     colors = {"bad": "red", "odd": "yellow", "good": "green"}
     for headline in headlines(result):
         console.print(plain(f"{headline.kind:4} ", style=colors[headline.kind]), plain(headline.text), sep="")
-    lines = [f"{p.reason}: {p.detail}" for one in result.sets for p in one.problems]
+    lines = [f"{p.reason}: {p.detail}" for one in result.sets for p in one.listed_problems]
     for group in result.duplicates:
         members = ", ".join(f"{place.key} ({place.part})" for place in group.places[:6])
         lines.append(f"{group.likeness} duplicates: {members}{' ...' if len(group.places) > 6 else ''}")

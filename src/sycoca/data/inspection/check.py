@@ -10,10 +10,10 @@ from sycoca.data.inspection.duplicates import Likeness, find_duplicates
 from sycoca.data.inspection.image_facts import ImageFacts
 from sycoca.data.inspection.image_index import Finding
 from sycoca.data.inspection.statistics import Spread, spread
-from sycoca.data.samples import SampleSource, skipped_samples
+from sycoca.data.samples import SampleSource, remarks_on, skipped_samples
 from sycoca.preprocess.tokenizer import may_be_longer
 from sycoca.texts import is_one_word, normal_form
-from sycoca.unusable import SkippedSample
+from sycoca.unusable import SkippedSample, SkipReason
 
 NUM_EXAMPLES = 20
 """Number of the longest and of the most repeated captions that are reported."""
@@ -52,6 +52,9 @@ class CaptionFindings:
     most_repeated: tuple[CaptionOccurrence, ...]
     """Captions of several images, most frequent first, with the numbers of images."""
 
+    num_bracketed: int
+    """Captions that begin with [ and end with ], which may be lists that could not be read."""
+
     num_one_word: int
     """Captions of a single word."""
 
@@ -81,6 +84,9 @@ class ImageFindings:
     shorter_sides: Spread | None
 
 
+_MISSING: frozenset[SkipReason] = frozenset({"missing image"})
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SetCheck:
     """Findings about one data set."""
@@ -98,6 +104,22 @@ class SetCheck:
 
     captions: CaptionFindings
     images: ImageFindings
+
+    remarks: tuple[str, ...] = ()
+    """Lines about what is no error and still worth a look."""
+
+    @property
+    def num_missing_images(self) -> int:
+        """How many images are missing where not a single one was found, so that it is the folder that is wrong."""
+        missing = sum(problem.reason in _MISSING for problem in self.problems)
+        return missing if self.images.num_readable == 0 and missing > 1 else 0
+
+    @property
+    def listed_problems(self) -> tuple[SkippedSample, ...]:
+        """The problems one by one, without the images that are all missing for one reason."""
+        if not self.num_missing_images:
+            return self.problems
+        return tuple(one for one in self.problems if one.reason not in _MISSING)
 
     @property
     def num_problems_by_reason(self) -> dict[str, int]:
@@ -164,6 +186,7 @@ def check_set(
         problems=(*skipped_samples(source), *(one for one in findings if isinstance(one, SkippedSample))),
         captions=check_captions(source, num_tokens, context_length),
         images=check_images([one for one in findings if isinstance(one, ImageFacts)]),
+        remarks=tuple(remarks_on(source)),
     )
 
 
@@ -194,12 +217,17 @@ def check_captions(source: SampleSource, num_tokens: Callable[[str], int], conte
         num_different=len(times_said),
         repeated_in_sample=tuple(repeated),
         most_repeated=examples({caption: n for caption, n in num_images.items() if n > 1}),
+        num_bracketed=sum(n for caption, n in times_said.items() if _is_bracketed(caption)),
         num_one_word=sum(one_word.values()),
         one_word=examples(one_word),
         num_very_long=sum(n for caption, n in times_said.items() if len(caption.split()) > VERY_LONG_WORDS),
         num_cut=sum(times_said[caption] for caption in cut),
         longest=examples(cut),
     )
+
+
+def _is_bracketed(caption: str) -> bool:
+    return caption.lstrip().startswith("[") and caption.rstrip().endswith("]")
 
 
 def check_images(facts: Sequence[ImageFacts]) -> ImageFindings:

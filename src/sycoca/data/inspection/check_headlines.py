@@ -58,6 +58,10 @@ def _parts(number: int, one: SetCheck) -> list[tuple[int, str]]:
 def _problems(sets: Sequence[SetCheck]) -> Iterator[Headline]:
     for one in sets:
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in one.num_problems_by_reason.items())
+        if one.num_missing_images:
+            first = next(problem.detail for problem in one.problems if problem not in one.listed_problems)
+            text = f"{one.name}: none of the {one.num_missing_images:,} images was found; name their folder or zip file"
+            yield Headline(kind="bad", text=f"{text}: ?images=FOLDER (the first: {first})")
         if one.problems:
             text = f"{one.name}{_splits(one)} has {counted(len(one.problems), 'unusable item')}: {reasons}"
             yield Headline(kind="bad", text=text)
@@ -81,6 +85,10 @@ def _duplicates(groups: Sequence[Duplicates]) -> Iterator[Headline]:
 
 def _captions(one: SetCheck, context_length: int) -> Iterator[Headline]:
     captions = one.captions
+    yield from (Headline(kind="odd", text=remark) for remark in one.remarks)
+    if captions.num_bracketed:
+        text = f"{one.name}: {counted(captions.num_bracketed, 'caption')} in brackets: lists? ?captions=NAME reads them"
+        yield Headline(kind="odd", text=text)
     if captions.repeated_in_sample:
         text = f"{one.name}: {counted(len(captions.repeated_in_sample), 'caption')} repeated for the same image"
         yield Headline(kind="odd", text=text)

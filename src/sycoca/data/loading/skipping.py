@@ -117,7 +117,8 @@ class UsableSamples:
                 log.add(problem)
         self.skipped = log.skipped
         if not self._indices:
-            raise ValueError(f"{source.name} has no sample that can be used: {counted_reasons(self.skipped)}")
+            first = f"; the first: {self.skipped[0].detail}" if self.skipped else ""
+            raise ValueError(f"{source.name} has no sample that can be used: {counted_reasons(self.skipped)}{first}")
 
     def __len__(self) -> int:
         return len(self._indices)
