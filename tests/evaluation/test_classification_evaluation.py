@@ -44,7 +44,8 @@ def test_zero_shot_is_what_users_get_from_classify(predictor: Predictor, scorer,
     assert report.items["image"].keys == [f"photo-{i}" for i in range(5)]
     assert report.items["class"].keys == list(NAMES)
     assert report.items["class"].values["images"] == [3, 1, 1]
-    assert report.counts == {"images": 5, "classes": 3, "classes_with_images": 3, "unlabeled_images": 0}
+    counts = {"images": 5, "classes": 3, "classes_with_images": 3, "unlabeled_images": 0, "truncated_prompts": 0}
+    assert report.counts == counts
     assert (report.settings["scorer"], report.settings["templates"]) == (scorer, "the {}")
 
 

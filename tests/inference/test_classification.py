@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from builders.predictors import photos, small_predictor
+from builders.predictors import photo, photos, small_predictor
 from sycoca.data.class_lists import NamedClass, named_classes
 from sycoca.inference import classification
 from sycoca.inference.predictor import Predictor
@@ -96,3 +96,33 @@ def test_what_cannot_be_classified(predictor: Predictor):
         predictor.classify(photos(1), ["cat", "cat"])
     with pytest.raises(ValueError, match="no text decoder"):
         small_predictor(model_text_decoder=None).classify(photos(1), NAMES, scorer="likelihood")
+
+
+LONG = "very " * 60
+
+
+def test_classes_whose_prompts_become_equal_are_refused():
+    predictor = small_predictor()
+    with pytest.raises(ValueError, match=r"the classes 'very very .*red' and 'very very .*blue' have the same prompts"):
+        predictor.classify([photo()], [f"{LONG}red", f"{LONG}blue"])
+    with pytest.raises(ValueError, match="have the same prompts"):
+        predictor.classify([photo()], [f"{LONG}red", f"{LONG}blue"], scorer="likelihood")
+    with pytest.raises(ValueError, match="the classes 'Red' and 'red' have the same prompts"):
+        predictor.classify([photo()], ["Red", "red", "blue"])
+    with pytest.raises(ValueError, match="have the same prompts"):
+        predictor.classify([photo()], ["red", "blue"], templates=[f"{LONG}{{}}"])
+
+
+def test_one_template_that_tells_classes_apart_is_enough(caplog):
+    predictor = small_predictor()
+    assert len(predictor.classify([photo()], ["red", "blue"], templates=[f"{LONG}{{}}", "{}"])) == 1
+    assert "2 of 4 prompts longer than the context of 28 tokens" in caplog.text
+    caplog.clear()
+    predictor.classify([photo()], ["red", "blue"])
+    assert caplog.text == ""
+
+
+def test_classes_of_one_name_still_tie():
+    classes = [NamedClass(label=str(number), wordings=("crane",)) for number in range(2)]
+    (scores,) = small_predictor().class_scores([photo()], classes)
+    assert scores[0, 0] == scores[0, 1]

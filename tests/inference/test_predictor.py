@@ -237,3 +237,20 @@ def test_a_model_whose_numbers_are_not_finite_says_so():
     predictor.model.text_encoder.positions.data.fill_(float("nan"))
     with pytest.raises(ValueError, match="text embedding 0 is not finite"):
         predictor.embed_texts(["a"])
+
+
+def test_a_text_beyond_the_context_is_said_once(caplog):
+    predictor = small_predictor(answers=("yes", "no"), model_num_answers=2)
+    text = "well then " * 30
+    uses = {
+        "1 of 2 texts": lambda: predictor.embed_texts([text, "red"]),
+        "1 of 1 questions": lambda: predictor.ask(photo(), text),
+        "1 of 1 captions": lambda: predictor.explain(photo(), text),
+        "2 of 2 captions": lambda: predictor.caption_log_likelihood(photos(2), [text, text]),
+    }
+    for said, use in uses.items():
+        use()
+        assert caplog.text.count(f"{said} longer than the context of 28 tokens: the rest of them is not read") == 1
+        caplog.clear()
+    predictor.embed_texts(["a red circle"])
+    assert caplog.text == ""

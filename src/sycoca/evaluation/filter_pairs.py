@@ -101,6 +101,7 @@ def filter_pairs(
         batch_size=model.batch_size,
         console=console,
     )
+    predictor.warn_of_truncation([score.caption for _, own in scored for score in own], "captions")
     result = _result(source, scored, threshold, kept_file)
     return replace(result, source=data) if isinstance(data, str) else result
 

@@ -91,7 +91,7 @@ def _cosines(
         return [[] for _ in samples]
     sizes = [len(own) for own in captions]
     images = predictor.embed_images(samples, batch_size=batch_size).repeat_interleave(torch.tensor(sizes), dim=0)
-    cosines = (images * predictor.embed_texts(flat)).sum(1)
+    cosines = (images * predictor.embed_texts(flat, warns=False)).sum(1)
     return [own.tolist() for own in cosines.split(sizes)]
 
 

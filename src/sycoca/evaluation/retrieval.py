@@ -82,7 +82,7 @@ def evaluate_retrieval(
             predictor, samples, captions, candidates, batch_size=batch_size, console=console, sharding=sharding
         )
         ranks["re_ranked_"] = likelihoods.re_ranked(ranks[""], candidates, image_of_text)
-    num_cut = sum(predictor.tokenizer.num_tokens(text) > predictor.context_length for text in captions)
+    num_cut = predictor.num_truncated(captions)
     caption_keys = [
         f"{sample.key}#{place}" for sample, own in zip(samples, captions_of, strict=True) for place in range(len(own))
     ]
@@ -132,7 +132,7 @@ def embed_captions(
     own = sharding.own(len(captions))
     starts = range(own.start, own.stop, _CAPTIONS_AT_ONCE)
     parts = [
-        predictor.embed_texts(captions[start : min(start + _CAPTIONS_AT_ONCE, own.stop)])
+        predictor.embed_texts(captions[start : min(start + _CAPTIONS_AT_ONCE, own.stop)], warns=False)
         for start in tracked(starts, len(own), "embedding captions", console=console, step=_CAPTIONS_AT_ONCE)
     ]
     return sharding.join(parts, predictor.model.config.embed_dim)

@@ -125,10 +125,10 @@ def _answers(
 ) -> Iterator[str]:
     """Yield one answer per question; ``first_index`` is the first question's index in the whole list."""
     if generation is None:
-        for ranked in predictor.answers(samples, texts, batch_size=batch_size):
+        for ranked in predictor.answers(samples, texts, batch_size=batch_size, warns=False):
             yield from (own[0].answer for own in ranked)
     else:
         for written in predictor.write_answers(
-            samples, texts, generation, batch_size=batch_size, first_index=first_index
+            samples, texts, generation, batch_size=batch_size, first_index=first_index, warns=False
         ):
             yield from written

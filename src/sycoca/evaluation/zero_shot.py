@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import assert_never
 
 from rich.console import Console
@@ -18,6 +19,7 @@ from sycoca.evaluation.report import Report
 from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.classification import PHOTO_TEMPLATES, Scorer, class_embeds
 from sycoca.inference.predictor import Predictor
+from sycoca.inference.prompts import all_prompts
 from sycoca.precision import precise_product
 from sycoca.progress_bar import tracked
 
@@ -73,11 +75,12 @@ def evaluate_zero_shot(
     templates = default_templates(source) if prompts.templates is None else prompts.templates
     labels = [one.label for one in classes]
     images = labeled_images(source, num_samples, labels, unlabeled)
+    predictor.check_prompts(classes, templates, warns=False)
     match scorer:
         case "cosine":
             if embeddings is None:
                 embeddings = ImageEmbeddings(predictor, batch_size=batch_size, console=console, sharding=sharding)
-            columns = class_embeds(predictor.embed_texts, classes, templates, console=console).T
+            columns = class_embeds(partial(predictor.embed_texts, warns=False), classes, templates, console=console).T
             scores = precise_product(embeddings.of(source, num_samples)[images.places], columns)
         case "likelihood":
             own = [source[images.places[i]] for i in sharding.own(len(images.places))]
@@ -86,7 +89,7 @@ def evaluate_zero_shot(
             scores = sharding.join(list(shown), len(classes))
         case unknown:
             assert_never(unknown)
-    return classification_report(
+    report = classification_report(
         "zero_shot",
         scores,
         images,
@@ -95,6 +98,8 @@ def evaluate_zero_shot(
         settings={"limit": limit, "unlabeled": unlabeled, "templates": " | ".join(templates), "scorer": scorer},
         seconds=time.perf_counter() - started_at,
     )
+    truncated = {"truncated_prompts": predictor.num_truncated(all_prompts(classes, templates))}
+    return replace(report, counts=report.counts | truncated)
 
 
 def default_templates(source: SampleSource) -> tuple[str, ...]:

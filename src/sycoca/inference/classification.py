@@ -11,6 +11,7 @@ from rich.console import Console
 from torch import Tensor
 
 from sycoca.data.class_lists import NamedClass
+from sycoca.inference.prompts import class_prompts
 from sycoca.model.sycoca import SyCoCa
 from sycoca.precision import precise_product
 from sycoca.preprocess.token_batch import TokenBatch
@@ -36,11 +37,6 @@ Tokenize = Callable[[Sequence[str]], TokenBatch]
 
 _ROWS_AT_ONCE = 256
 """Pairs of image and prompt per forward pass: each of their tokens has logits over the whole vocabulary."""
-
-
-def class_prompts(one: NamedClass, templates: Sequence[str]) -> list[str]:
-    """Return all names of a class in all templates."""
-    return [template.replace("{}", wording) for template in templates for wording in one.wordings]
 
 
 def class_embeds(

@@ -1,19 +1,24 @@
 """Embeddings of images and texts, the base of `Predictor`."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sycoca.data.class_lists import NamedClass
 from sycoca.inference.batches import in_batches, in_length_order
 from sycoca.inference.inputs import ImageInput, check_list, image_batch
+from sycoca.inference.prompts import all_prompts, check_prompts
 from sycoca.model.sycoca import SyCoCa
 from sycoca.precision import check_finite
 from sycoca.preprocess.token_batch import TokenBatch, pad_tokens
-from sycoca.preprocess.tokenizer import Tokenizer
+from sycoca.preprocess.tokenizer import Tokenizer, may_be_longer
 from sycoca.weights.config import WeightsConfig
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,10 +78,34 @@ class Embedder:
         embed_dim = self.model.config.embed_dim
         return ImageVectors(embeddings=both[:, :embed_dim], features=both[:, embed_dim:])
 
+    def num_truncated(self, texts: Iterable[str]) -> int:
+        """Return how many texts have more tokens than the context, so that their ends are not read."""
+        room = self.context_length
+        return sum(may_be_longer(text, room) and self.tokenizer.num_tokens(text) > room for text in texts)
+
+    def warn_of_truncation(self, texts: Sequence[str], noun: str = "texts") -> None:
+        """Log a warning where texts are longer than the context."""
+        number = self.num_truncated(texts)
+        if number:
+            logger.warning(
+                f"{number:,} of {len(texts):,} {noun} longer than the context of {self.context_length} tokens: the rest"
+                " of them is not read"
+            )
+
+    def check_prompts(self, classes: Sequence[NamedClass], templates: Sequence[str], *, warns: bool = True) -> None:
+        """Raise ValueError for classes that their prompts do not tell apart; log a warning about truncated ones."""
+        check_prompts(classes, templates, lambda prompt: self.tokenizer.encode(prompt, self.context_length))
+        if warns:
+            self.warn_of_truncation(all_prompts(classes, templates), "prompts")
+
     @torch.no_grad()
-    def embed_texts(self, texts: Sequence[str], *, batch_size: int = 256) -> Float[Tensor, "texts embed"]:
+    def embed_texts(
+        self, texts: Sequence[str], *, batch_size: int = 256, warns: bool = True
+    ) -> Float[Tensor, "texts embed"]:
         """Return the embedding of each text in the joint space, L2-normalized."""
         check_list(texts, "texts")
+        if warns:
+            self.warn_of_truncation(texts)
 
         def embed(sequences: Sequence[Sequence[int]]) -> Tensor:
             batch = self._padded(sequences)

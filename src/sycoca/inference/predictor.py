@@ -1,6 +1,7 @@
 """Predictor: the interface for users. Images and strings in, plain values out."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Unpack, final
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 from sycoca.data.class_lists import NamedClass, named_classes
 from sycoca.inference.batches import in_batches, in_length_order
 from sycoca.inference.captioning import caption_log_likelihoods, generate_captions
-from sycoca.inference.classification import PromptOptions, head_names, image_scorer
+from sycoca.inference.classification import PHOTO_TEMPLATES, PromptOptions, head_names, image_scorer
 from sycoca.inference.embedder import Embedder
 from sycoca.inference.explanation import (
     EncodedPairs,
@@ -28,7 +29,7 @@ from sycoca.inference.explanation import (
 from sycoca.inference.generation import GeneratedCaption
 from sycoca.inference.generation_config import GenerationConfig, GenerationOptions
 from sycoca.inference.inputs import ImageInput, check_list, check_pairs
-from sycoca.inference.vqa import RankedAnswer, check_questions, rank_answers, write_answers
+from sycoca.inference.vqa import RankedAnswer, check_questions, flattened, rank_answers, write_answers
 from sycoca.precision import check_finite
 from sycoca.preprocess.image_transforms import to_pictures
 
@@ -89,9 +90,16 @@ class Predictor(Embedder):
         return next(self.answers([image], [[question]]))[0][0].answer
 
     def answers(
-        self, images: Sequence[ImageInput], questions: Sequence[Sequence[str]], *, top: int = 1, batch_size: int = 64
+        self,
+        images: Sequence[ImageInput],
+        questions: Sequence[Sequence[str]],
+        *,
+        top: int = 1,
+        batch_size: int = 64,
+        warns: bool = True,
     ) -> Iterator[list[tuple[RankedAnswer, ...]]]:
         """Yield for every image the ``top`` answers of the list to each of its questions, the most probable first."""
+        self.warn_of_truncation(flattened(questions) if warns else [], "questions")
         for rows, memory in self._encoded_images(images, questions, batch_size):
             with torch.no_grad():
                 yield from rank_answers(
@@ -106,8 +114,10 @@ class Predictor(Embedder):
         *,
         batch_size: int = 64,
         first_index: int = 0,
+        warns: bool = True,
     ) -> Iterator[list[str]]:
         """Yield for every image the text decoder's continuation of each of its questions."""
+        self.warn_of_truncation(flattened(questions) if warns else [], "questions")
         for rows, memory in self._encoded_images(images, questions, batch_size):
             with torch.no_grad():
                 yield from write_answers(
@@ -131,6 +141,7 @@ class Predictor(Embedder):
         model without text decoder.
         """
         check_pairs(images, captions)
+        self.warn_of_truncation(captions, "captions")
 
         def score(rows: slice) -> Tensor:
             memory = self.model.memory(self.model.encode_images(self._pixels(images[rows])))
@@ -186,8 +197,11 @@ class Predictor(Embedder):
     ) -> Iterator[Float[Tensor, "batch classes"]]:
         """Yield logits of the classes, or of the head's classes for None, batch by batch, float32 on the CPU."""
         check_list(images, "images")
+        if classes is not None:
+            self.check_prompts(classes, options.get("templates", PHOTO_TEMPLATES))
+        embed_texts = partial(self.embed_texts, warns=False)
         with torch.no_grad():
-            score = image_scorer(self.model, self.config, self._tokens, self.embed_texts, classes, **options)
+            score = image_scorer(self.model, self.config, self._tokens, embed_texts, classes, **options)
         for start in range(0, len(images), batch_size):
             with torch.no_grad():
                 found = score(self.model.encode_images(self._pixels(images[start : start + batch_size]))).float().cpu()
@@ -229,6 +243,7 @@ class Predictor(Embedder):
 
         For random masks in training, the result is one sample.
         """
+        self.warn_of_truncation([caption], "captions")
         pair = self._pairs([image], [caption])
         words = self.tokenizer.word_spans(caption, self.context_length)
         scores = self._scores(pair)

@@ -144,6 +144,11 @@ def check_questions(images: Sequence[ImageInput], questions: Sequence[Sequence[s
             raise ValueError(f"expected a list of questions per image, got the text {own!r}; put it in brackets")
 
 
+def flattened(questions: Sequence[Sequence[str]]) -> list[str]:
+    """Return the questions of all images in one list."""
+    return [question for own in questions for question in ([own] if isinstance(own, str) else own)]
+
+
 def _answer_logits(
     model: SyCoCa, memory: Float[Tensor, "images memory memory_width"], texts: Sequence[str], tokenizer: Tokenizer
 ) -> Float[Tensor, "questions answers"]:

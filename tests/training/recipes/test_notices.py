@@ -6,17 +6,22 @@ from pathlib import Path
 import pytest
 import torch
 
+from builders.predictors import photo_source
 from sycoca.facts.training_facts import FinetuneTask
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
+from sycoca.preprocess.config import TokenizerConfig
+from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.presets.finetune import finetune_preset
+from sycoca.presets.pretrain import pretrain_preset
 from sycoca.training.config import OptimizerConfig, RuntimeConfig
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.finetune import KINDS
 from sycoca.training.recipes import notices
 from sycoca.training.recipes.finetune_config import FinetuneConfig
-from sycoca.training.recipes.notices import forgetting_notice, high_rate_notice
+from sycoca.training.recipes.notices import forgetting_notice, high_rate_notice, truncation_notice
 from sycoca.training.recipes.pairs.config import FinetunePairsConfig
+from sycoca.training.recipes.pretraining.recipe import Pretraining
 from sycoca.training.run_folder import RunFolder
 
 
@@ -80,3 +85,39 @@ def test_fine_tuning_says_it_too(task: FinetuneTask, weights: Path, tmp_path: Pa
     random = finetune_notices(replace(config, random_weights=True), tmp_path)
     assert "forgets" not in random
     assert "rate" not in random
+
+
+class _Said:
+    """Captions of so many words each."""
+
+    def __init__(self, *lengths: int) -> None:
+        self.source = photo_source([tuple("red " * length for length in lengths)])
+        self.tokenizer = Tokenizer.train(["red red"] * 3, TokenizerConfig(vocab_size=300))
+
+
+def test_truncated_captions_are_counted():
+    said = _Said(3, 20, 30, 5)
+    number = said.tokenizer.num_tokens("red " * 30)
+    assert list(truncation_notice(said.source, said.tokenizer, 20, "do this")) == [
+        f"2 of 4 training captions are longer than the context of 20 tokens (the longest has {number}) and are"
+        " truncated; do this"
+    ]
+    assert list(truncation_notice(said.source, said.tokenizer, number, "do this")) == []
+
+
+def test_pretraining_and_fine_tuning_say_it(weights: Path, tmp_path: Path):
+    captions = [("a red circle " * 40,), ("a red circle",)]
+    config = finetune_preset("retrieval", str(weights), "unused")
+    recipe = KINDS["retrieval"].recipe(replace(config, runtime=RuntimeConfig(device="cpu")))
+    with Runtime(recipe.config.runtime) as runtime:
+        trained = recipe.build(photo_source(captions), RunFolder(tmp_path), runtime)
+    (said,) = [line for line in recipe.notices(trained) if "truncated" in line]
+    assert said.startswith("1 of 2 training captions are longer than the context of")
+    assert said.endswith("weights pretrained with --tokenizer.kind clip or with a longer context avoid this")
+    recipe = Pretraining.for_new_run(replace(pretrain_preset("tiny"), runtime=RuntimeConfig(device="cpu")))
+    with Runtime(recipe.config.runtime) as runtime:
+        trained = recipe.build(photo_source(captions), RunFolder(tmp_path), runtime)
+    (said,) = recipe.notices(trained)
+    assert said.startswith("1 of 2 training captions are longer than the context of")
+    assert "--model.text-encoder.context-length" in said
+    assert "--tokenizer.kind clip" in said

@@ -100,8 +100,10 @@ def _answer_all(options: Arguments, out: Path) -> None:
     source = open_source(options.image)
     SkipLog(source, 0.0)  # unusable samples are errors: every question needs an answer
     asked = keyed_questions(source, len(source))
+    predictor = options.model.load(options.weights)
+    predictor.warn_of_truncation([question.question for own in asked for question in own], "questions")
     answers = answer_questions(
-        options.model.load(options.weights),
+        predictor,
         source,
         asked,
         generation=options.generation if options.open_ended else None,

@@ -93,6 +93,7 @@ def _text_arrays(predictor: "Predictor", source: "SampleSource", num_samples: in
     captions = [caption for own in captions_of for caption in own]
     if not captions:
         raise ValueError(f"{source.name} has no captions; give --what images")
+    predictor.warn_of_truncation(captions, "captions")
     texts = embed_captions(predictor, captions, console=stderr_console())
     owners = np.arange(num_samples).repeat([len(own) for own in captions_of])
     return {"texts": texts.numpy(), "image_of_text": owners}

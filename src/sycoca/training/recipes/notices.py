@@ -1,11 +1,14 @@
-"""Warnings before the first step about training that makes a model forget."""
+"""Warnings before the first step about truncated captions and about training that makes a model forget."""
 
 import math
 from collections.abc import Collection, Iterator, Mapping
 
 import torch
 
+from sycoca.data.inspection.statistics import all_captions
+from sycoca.data.samples import SampleSource
 from sycoca.model.sycoca import INITIAL_LOGIT_SCALE, SyCoCa
+from sycoca.preprocess.tokenizer import Tokenizer, may_be_longer
 from sycoca.training.config import OptimizerConfig
 from sycoca.training.engine.optimization.optimizer import lr_scales
 
@@ -57,4 +60,19 @@ def high_rate_notice(
         yield (
             f"the peak learning rate of the loaded weights ({num_loaded / 1e6:,.1f} M trainable parameters) is"
             f" {rate:.1e} on average: above {HIGH_RATE:.0e} models of this size forget; lower {remedy}"
+        )
+
+
+def truncation_notice(source: SampleSource, tokenizer: Tokenizer, context_length: int, remedy: str) -> Iterator[str]:
+    """Yield how many training captions are longer than the context, where some are; ``remedy`` avoids that."""
+    num_captions, lengths = 0, []
+    for caption in all_captions(source):
+        num_captions += 1
+        if may_be_longer(caption, context_length):
+            lengths.append(tokenizer.num_tokens(caption))
+    num_truncated = sum(length > context_length for length in lengths)
+    if num_truncated:
+        yield (
+            f"{num_truncated:,} of {num_captions:,} training captions are longer than the context of {context_length}"
+            f" tokens (the longest has {max(lengths):,}) and are truncated; {remedy}"
         )

@@ -7,6 +7,7 @@ from typing import final
 from rich.console import Console
 
 from sycoca.data.loading.skipping import SkipLog
+from sycoca.data.samples import remarks_on
 from sycoca.plain_data import to_plain
 from sycoca.training.engine.checkpoints.checkpoint import (
     TrainingState,
@@ -168,6 +169,7 @@ class TrainingRun:
             logger.info(f"resuming after step {self._first_step}")
 
     def _warnings(self) -> Iterator[str]:
+        yield from remarks_on(self._sources.train)
         yield from self._recipe.notices(self._trained)
         if len(self._skip_log):
             yield self._skip_log.summary()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -120,7 +121,9 @@ class ClassificationFinetuning(Finetuning[FinetuneClassificationConfig]):
             )
         predictor = Predictor(loaded.model, loaded.tokenizer, loaded.config)
         classes = named_classes(names)
-        texts = class_embeds(predictor.embed_texts, classes, default_templates(source))
+        templates = default_templates(source)
+        predictor.check_prompts(classes, templates)
+        texts = class_embeds(partial(predictor.embed_texts, warns=False), classes, templates)
         some_samples = [source[index] for index in range(0, len(source), max(1, len(source) // _IMAGES_FOR_NORM))]
         with torch.no_grad():
             project = loaded.model.image_encoder.projection

@@ -1,6 +1,7 @@
 """What pretraining and fine-tuning on image-caption pairs have in common."""
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 from sycoca.data.samples import SampleSource
@@ -9,13 +10,18 @@ from sycoca.inference.predictor import Predictor
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.reports.run_report import Gallery, gather_gallery
 from sycoca.training.config import RunConfig
-from sycoca.training.recipes.recipe import Recipe
+from sycoca.training.recipes.notices import truncation_notice
+from sycoca.training.recipes.recipe import Recipe, TrainedParts
 
 C = TypeVar("C", bound=RunConfig)
 
 
 class ImageTextRecipe(Recipe[C], Generic[C]):
     """Training on image-caption pairs with the paper's three objectives."""
+
+    def __init__(self, config: C) -> None:
+        super().__init__(config)
+        self._training_source: SampleSource | None = None
 
     @property
     @abstractmethod
@@ -27,12 +33,26 @@ class ImageTextRecipe(Recipe[C], Generic[C]):
         """The weights of the paper's three objectives by name, zeros included."""
         return self.objectives_config.weights
 
+    @property
+    @abstractmethod
+    def truncation_remedy(self) -> str:
+        """What avoids truncated captions."""
+
     def check_source(self, source: SampleSource) -> None:
         """Raise ValueError where the source has no captions."""
         if not source[0].captions:
             raise ValueError(
                 f"{source.name} has no captions, and this training needs them; name their column, as in ?caption=title"
             )
+
+    def notices(self, trained: TrainedParts) -> Iterator[str]:
+        """Warn of truncated captions."""
+        context_length = trained.model.config.text_encoder.context_length
+        if self._training_source is not None:
+            yield from truncation_notice(
+                self._training_source, trained.tokenizer, context_length, self.truncation_remedy
+            )
+        yield from super().notices(trained)
 
     def gallery(self, predictor: Predictor, source: SampleSource, taken_from: str) -> Gallery:
         """Return retrieved images (with the contrastive objective), captions and masks."""

@@ -41,8 +41,14 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
         """The objectives of the recipe's config."""
         return self.config.objectives
 
+    @property
+    def truncation_remedy(self) -> str:
+        """Other weights: these determine tokenizer and context."""
+        return "weights pretrained with --tokenizer.kind clip or with a longer context avoid this"
+
     def build(self, source: SampleSource, folder: RunFolder, runtime: Runtime) -> TrainedParts:  # noqa: ARG002
         """Build the pretrained model without the decoders that no objective trains."""
+        self._training_source = source
         config, loaded = self.config, self.loaded()
         model_config = self._model_config(loaded.config.model)
         masking = replace(loaded.config.masking, hides_from_captioning=config.hides_from_captioning)
@@ -65,7 +71,7 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
         )
 
     def notices(self, trained: TrainedParts) -> Iterator[str]:
-        """Warn of a learning rate that is too high, and of forgetting."""
+        """Warn of truncated captions, of a learning rate that is too high, and of forgetting."""
         yield from super().notices(trained)
         if self.config.objectives.contrastive_weight == 0:
             yield from forgetting_notice(trained.model, KEEP_AND_AVERAGE)

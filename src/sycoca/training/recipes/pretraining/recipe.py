@@ -93,8 +93,14 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
         """The objectives of the recipe's config."""
         return self.config.objectives
 
+    @property
+    def truncation_remedy(self) -> str:
+        """A longer context, or a vocabulary of more words; both come with initial weights of a whole model."""
+        return "--model.text-encoder.context-length makes it longer, and --tokenizer.kind clip has a large vocabulary"
+
     def build(self, source: SampleSource, folder: RunFolder, runtime: Runtime) -> TrainedParts:
         """Build the tokenizer and the model, and load the initial weights, if any."""
+        self._training_source = source
         config = self.config
         # A checkpoint holds all tensors: a resumed run does not need the weights.
         is_new = newest_checkpoint(folder.checkpoints) is None
@@ -137,7 +143,8 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
             yield f"fields of preset {preset} replaced by those of the weights: {grouped(self._replaced)}"
 
     def notices(self, trained: TrainedParts) -> Iterator[str]:
-        """Warn where training would spoil the initial weights."""
+        """Warn of truncated captions, and where training would spoil the initial weights."""
+        yield from super().notices(trained)
         if self._record is None:
             return
         config, model = self.config, trained.model
