@@ -5,9 +5,11 @@ from contextlib import nullcontext
 
 from rich.console import Console
 
+from sycoca.evaluation.remarks import caption_remarks
 from sycoca.evaluation.report import ItemScores, Report, Setting
 from sycoca.metrics.captioning import score_captions, tokenize
 from sycoca.metrics.meteor import SPICE_NOT_COMPUTED, meteor, why_no_meteor
+from sycoca.texts import normal_form
 
 
 def caption_report(
@@ -45,9 +47,10 @@ def caption_report(
             "images": len(names),
             "captions": sum(len(references[name]) for name in names),
             "empty_captions": sum(not caption for caption in tokenized.candidates),
-            "different_captions": len(set(captions.values())),
+            "different_captions": len(set(map(normal_form, captions.values()))),
             **counts,
         },
         settings={**settings, **reasons},
         items={"image": ItemScores(keys=names, values=scores.per_image())},
+        remarks=tuple(caption_remarks(tokenized)),
     )

@@ -10,6 +10,7 @@ from torch import Tensor
 from sycoca.data.samples import SampleSource, num_lost_samples
 from sycoca.evaluation.batches import num_evaluated
 from sycoca.evaluation.class_labels import LabeledImages, Unlabeled, labeled_images
+from sycoca.evaluation.remarks import class_remarks
 from sycoca.evaluation.report import ItemScores, Report, Setting
 from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.classification import head_names
@@ -111,6 +112,7 @@ def classification_report(
                 },
             ),
         },
+        remarks=tuple(class_remarks(len(class_names))),
     )
 
 

@@ -93,6 +93,7 @@ def compare_reports(reports: Mapping[str, Report], *, seed: int = 0, console: Co
     notes = []
     for name, report in tracked(reports.items(), len(reports), "resampling", console=console):
         intervals[name] = _intervals(name, report, seed)
+        notes += [f"{name}: {remark}" for remark in report.remarks]
         if name != first_name:
             differences[name], unpaired = _differences(first, report, seed)
             notes += [f"{name}: {note}" for note in unpaired]

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sycoca.evaluation.embedding_files import EmbeddedPairs
+from sycoca.evaluation.remarks import retrieval_remarks
 from sycoca.evaluation.report import Report
 from sycoca.evaluation.retrieval import named_metrics, retrieval_items
 from sycoca.metrics.retrieval import retrieval_ranks
@@ -36,6 +37,7 @@ def score_retrieval(pairs: EmbeddedPairs, similarity: Similarity = "cosine") -> 
         settings={"data": pairs.name, "similarity": similarity},
         seconds=time.perf_counter() - started_at,
         items=retrieval_items({"": ranks}, pairs.keys, pairs.caption_keys(), pairs.image_of_text.tolist()),
+        remarks=tuple(retrieval_remarks(len(pairs.images), len(pairs.texts))),
     )
 
 

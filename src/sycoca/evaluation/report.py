@@ -64,6 +64,9 @@ class Report:
     items: Mapping[str, ItemScores] = field(default_factory=dict)
     """By unit ("image", "caption", "question") the contributions of all items."""
 
+    remarks: tuple[str, ...] = ()
+    """Lines about metrics that are right by definition and say less than they seem to."""
+
     def __post_init__(self) -> None:
         for name, value in self.metrics.items():
             if not math.isfinite(value):
@@ -77,6 +80,8 @@ class Report:
         """Return the report as plain data, without the items."""
         plain = asdict(self)
         del plain["items"]
+        if not self.remarks:
+            del plain["remarks"]
         return plain
 
     def save(self, path: str | Path) -> None:
@@ -98,7 +103,7 @@ class Report:
         if not isinstance(plain, Mapping) or any(name not in plain for name in names):
             raise ValueError(f"{path} is not a report; one has {', '.join(names)}")
         items = {unit: _composed(ItemScores(**scores)) for unit, scores in plain.get("items", {}).items()}
-        return cls(**{name: plain[name] for name in names}, items=items)
+        return cls(**{name: plain[name] for name in names}, items=items, remarks=tuple(plain.get("remarks", ())))
 
     def table(self) -> "Table":
         """Return metrics and counts as a table for the terminal, rates in percent."""
@@ -116,9 +121,9 @@ class Report:
             table.add_row(plain(name), f"{count:,}")
         table.add_row("seconds", f"{self.seconds:.1f}")
         missing = {name: value for name, value in self.settings.items() if str(value).startswith("not computed")}
-        if missing:
-            reasons = "\n".join(f"{name} {reason}" for name, reason in missing.items())
-            table.caption = plain(reasons, style="table.caption")
+        lines = [*self.remarks, *(f"{name} {reason}" for name, reason in missing.items())]
+        if lines:
+            table.caption = plain("\n".join(lines), style="table.caption")
             table.caption_justify = "left"
         return table
 

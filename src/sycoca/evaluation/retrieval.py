@@ -13,6 +13,7 @@ from sycoca.data.samples import SampleSource, num_lost_captions, num_lost_sample
 from sycoca.evaluation.batches import num_evaluated
 from sycoca.evaluation.embeddings import ImageEmbeddings
 from sycoca.evaluation.re_ranking import candidate_likelihoods
+from sycoca.evaluation.remarks import retrieval_remarks
 from sycoca.evaluation.report import ItemScores, Report
 from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.predictor import Predictor
@@ -98,6 +99,7 @@ def evaluate_retrieval(
         settings={"data": source.name, "limit": limit, **asdict(options)},
         seconds=time.perf_counter() - started_at,
         items=retrieval_items(ranks, [sample.key for sample in samples], caption_keys, image_of_text.tolist()),
+        remarks=tuple(retrieval_remarks(num_images, len(captions))),
     )
 
 

@@ -1,0 +1,40 @@
+"""Lines about figures that are right by their definition and say less than they seem to."""
+
+from collections.abc import Iterator
+
+from sycoca.metrics.captioning import TokenizedCaptions
+from sycoca.metrics.ngrams import LONGEST_NGRAM
+from sycoca.metrics.retrieval import RECALL_AT
+from sycoca.texts import has_no_word_spaces
+
+
+def caption_remarks(captions: TokenizedCaptions) -> Iterator[str]:
+    """Yield what makes caption metrics 0 whatever the captions say."""
+    if len(captions.references) == 1:
+        yield "cider is 0 by definition where all references are of one image: every word is in all of the images"
+    texts = [*captions.candidates, *(text for own in captions.references for text in own)]
+    whole = sum(len(text.split()) == 1 and has_no_word_spaces(text) for text in texts)
+    if 2 * whole > len(texts):
+        yield (
+            "most captions are one token: they are in a script without spaces between words, which these metrics do not"
+            " cut into words; segment predictions and references first"
+        )
+    elif all(len(text.split()) < LONGEST_NGRAM for text in captions.candidates):
+        yield f"bleu_4 is 0 by definition where every caption has fewer than {LONGEST_NGRAM} words"
+
+
+def retrieval_remarks(num_images: int, num_captions: int) -> Iterator[str]:
+    """Yield which recalls are complete whatever the ranking, among so few candidates."""
+    for direction, candidates, number in (
+        ("image_to_text", "captions", num_captions),
+        ("text_to_image", "images", num_images),
+    ):
+        complete = [str(k) for k in RECALL_AT if number <= k]
+        if complete:
+            yield f"{direction} recall at {' and '.join(complete)} is 100 % by definition among {number} {candidates}"
+
+
+def class_remarks(num_classes: int) -> Iterator[str]:
+    """Yield that the true class is always among the first five where there are no more."""
+    if num_classes <= 5:
+        yield f"accuracy_top_5 is 100 % by definition with {num_classes} classes"

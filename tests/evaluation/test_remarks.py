@@ -1,0 +1,54 @@
+from sycoca.evaluation.caption_scores import caption_report
+from sycoca.evaluation.comparison import compare_reports
+from sycoca.evaluation.remarks import class_remarks, retrieval_remarks
+from sycoca.evaluation.report import Report
+
+
+def scored(captions: dict[str, str], references: dict[str, tuple[str, ...]]) -> Report:
+    return caption_report(captions, references, with_meteor=False, counts={}, settings={})
+
+
+def test_cider_of_one_image_is_zero_by_definition_and_said():
+    report = scored({"7": "a red door in a wall"}, {"7": ("a red door in a wall", "the red door is shut")})
+    assert report.metrics["cider"] == 0
+    assert report.metrics["rouge_l"] == 1
+    (remark,) = report.remarks
+    assert remark.startswith("cider is 0 by definition where all references are of one image")
+
+
+def test_scripts_without_spaces_are_said():
+    captions = {"0": "\u4e00\u53ea\u84dd\u8272\u7684\u732b\u5750\u5728\u6905\u5b50\u4e0a", "1": "\u8f66"}
+    report = scored(captions, {"0": ("\u4e00\u53ea\u84dd\u8272\u7684\u732b",), "1": ("\u4e00\u8f86\u8f66",)})
+    assert max(report.metrics.values()) < 0.1
+    (remark,) = report.remarks
+    assert remark.startswith("most captions are one token: they are in a script without spaces between words")
+
+
+def test_short_captions_have_no_bleu_4():
+    references = {"0": ("a red door",), "1": ("a blue car here",)}
+    assert scored({"0": "a red door", "1": "a blue car"}, references).remarks == (
+        "bleu_4 is 0 by definition where every caption has fewer than 4 words",
+    )
+    assert scored({"0": "a red door", "1": "a blue car here"}, references).remarks == ()
+
+
+def test_recalls_among_few_candidates_are_said():
+    assert list(retrieval_remarks(11, 55)) == []
+    assert list(retrieval_remarks(4, 20)) == ["text_to_image recall at 5 and 10 is 100 % by definition among 4 images"]
+    assert next(retrieval_remarks(1, 8)) == "image_to_text recall at 10 is 100 % by definition among 8 captions"
+    assert list(class_remarks(6)) == []
+    assert list(class_remarks(5)) == ["accuracy_top_5 is 100 % by definition with 5 classes"]
+
+
+def test_remarks_are_shown_saved_and_compared(tmp_path):
+    report = Report(task="captioning", metrics={"cider": 0.0}, counts={}, remarks=("cider is [0] by definition",))
+    assert "cider is [0] by definition" in str(report.table().caption)
+    report.save(tmp_path / "r.json")
+    assert Report.load(tmp_path / "r.json").remarks == ("cider is [0] by definition",)
+    assert "b: cider is [0] by definition" in compare_reports({"a": report, "b": report}).notes
+
+
+def test_reports_of_earlier_versions_have_none(tmp_path):
+    plain = '{"task": "vqa", "metrics": {}, "counts": {}, "settings": {}, "seconds": 1.0}'
+    (tmp_path / "r.json").write_text(plain)
+    assert Report.load(tmp_path / "r.json").remarks == ()
