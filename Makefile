@@ -1,9 +1,9 @@
 # Each target makes the environment that it needs; Python 3.11 or newer, make and a C compiler are enough.
 PYTHON ?= python3
-# constraints.txt pins tested versions, constraints-newest.txt nearly none.
+# constraints.txt pins tested versions, constraints-lowest.txt the lower bounds, constraints-newest.txt nearly nothing.
 CONSTRAINTS ?= constraints.txt
 
-# One environment per Python and constraints: .venv for python3, else .venv-3.13; and -newest.
+# One environment per Python and constraints: .venv for python3, else .venv-3.13; and -lowest, -newest.
 version_of = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 VERSION := $(or $(call version_of,$(PYTHON)),$(error PYTHON=$(PYTHON) does not run))
 SUFFIX := $(if $(filter-out $(call version_of,python3),$(VERSION)),-$(VERSION))
@@ -15,7 +15,7 @@ PEERS := .venv$(SUFFIX)-peers
 # The suite fails where it runs on anything else.
 TESTED := TEST_PYTHON=$(VERSION) TEST_VENV=$(VENV) TEST_CONSTRAINTS=$(CONSTRAINTS)
 
-.PHONY: quickstart check test test-slow test-newest format wheel versus-open-clip parity parity-captions parity-training peers-goldens peers-clip-ids clean
+.PHONY: quickstart check test test-slow test-lowest test-newest format wheel versus-open-clip parity parity-captions parity-training peers-goldens peers-clip-ids clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/sycoca quickstart --restart
@@ -32,6 +32,10 @@ test: $(INSTALLED)
 test-slow: $(INSTALLED)
 	$(TESTED) $(BIN)/pytest -q -m "slow and not compiled"
 	$(TESTED) JAXTYPING_DISABLE=1 $(BIN)/pytest -q -m compiled
+
+# The lowest versions that pyproject.toml allows.
+test-lowest:
+	$(MAKE) test CONSTRAINTS=constraints-lowest.txt
 
 # The newest versions of this day.
 test-newest:

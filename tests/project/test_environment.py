@@ -80,6 +80,8 @@ ENVIRONMENTS = [
     (["test", "PYTHON=python3.11"], "3.11", ".venv", "constraints.txt"),
     (["test", "PYTHON=python3.99"], "3.99", ".venv-3.99", "constraints.txt"),
     (["test-slow", "PYTHON=python3.99"], "3.99", ".venv-3.99", "constraints.txt"),
+    (["test-lowest"], "3.11", ".venv-lowest", "constraints-lowest.txt"),
+    (["test-lowest", "PYTHON=python3.99"], "3.99", ".venv-3.99-lowest", "constraints-lowest.txt"),
     (["test-newest"], "3.11", ".venv-newest", "constraints-newest.txt"),
 ]
 

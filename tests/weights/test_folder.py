@@ -214,6 +214,8 @@ def test_refuses_misshapen_tensors_by_name(folder):
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
 def test_refuses_other_dtypes_than_floating_point(folder, dtype: torch.dtype):
+    if dtype.is_complex:
+        pytest.importorskip("safetensors", minversion="0.7")  # earlier ones cannot write such a file
     change_tensors(folder, lambda tensors: tensors.update(log_logit_scale=torch.ones(1, dtype=dtype)))
     with pytest.raises(ValueError, match=r"has other than floating-point values in log_logit_scale;"):
         load_weights(folder)
