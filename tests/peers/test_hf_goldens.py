@@ -56,7 +56,9 @@ def test_a_text_encoder_with_other_mlps_is_refused(tmp_path: Path):
     described = json.loads((folder / "config.json").read_text())
     described["text_config"]["intermediate_size"] = 40
     (folder / "config.json").write_text(json.dumps(described))
-    with pytest.raises(ValueError, match=r"text_config\.intermediate_size is 40, ours is 4 times the width \(64\)"):
+    with pytest.raises(
+        ValueError, match=r"text_config\.intermediate_size is 40, only 4 times the width \(64\) is supported"
+    ):
         read_hugging_face(folder)
 
 
