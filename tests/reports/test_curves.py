@@ -10,13 +10,22 @@ LINES = [
 
 
 def test_draws_only_logged_values():
-    losses, coverage = draw_charts(LINES, curves_of("pretraining"))
+    losses, coverage = draw_charts(LINES, curves_of("pretraining", LINES))
     assert (losses.title, coverage.title) == ("Contrastive loss, ITC", "Mask coverage")
     assert [series.kind for series in losses.series] == ["training", "held out"]
     assert [series.kind for series in coverage.series] == ["held out"]
     assert coverage.series[0].last == "80 %"
     assert losses.description == "Contrastive loss, ITC: training 2 at the end, held out 3 at the end"
-    assert draw_charts([{"step": 1}], curves_of("pretraining")) == []
+    assert draw_charts([{"step": 1}], curves_of("pretraining", [])) == []
+
+
+def test_training_and_held_out_captioning_are_compared_under_the_same_masks():
+    lines = [{"step": 1, "captioning": 1.0, "validation_captioning": 3.0, "validation_masked_captioning": 2.0}]
+    masked, as_used = draw_charts(lines, curves_of("pretraining", lines))
+    assert masked.title == "Captioning loss, IC, masked as in training"
+    assert [(series.kind, series.last) for series in masked.series] == [("training", "1"), ("held out", "2")]
+    assert as_used.title == "Captioning loss, IC, all patches visible"
+    assert [(series.kind, series.last) for series in as_used.series] == [("held out", "3")]
 
 
 def test_positions_correspond_to_values():

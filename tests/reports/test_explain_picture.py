@@ -24,7 +24,7 @@ def panels(explanation: Explanation) -> dict[str, list[np.ndarray]]:
 
 def test_there_is_a_panel_for_each_part_and_each_word(explanation: Explanation):
     titles = [axis.get_title() for axis in explanation_figure(explanation).axes if axis.get_visible()]
-    whole = ["image", "match with the caption", "seen by the captioner", "masked", "reconstructed"]
+    whole = ["image", "match with the caption", "seen by captioning in training", "masked", "reconstructed"]
     assert titles == whole + CAPTION.split()
 
 
@@ -36,7 +36,7 @@ def test_panels_show_what_they_say(explanation: Explanation):
     np.testing.assert_array_equal(shown["match with the caption"][1], explanation.patch_scores)
     np.testing.assert_array_equal(shown["reconstructed"][0], reconstruction.reconstructed)
     for title, is_gone in (
-        ("seen by the captioner", explanation.is_hidden_from_captioner),
+        ("seen by captioning in training", explanation.is_hidden_from_captioner),
         ("masked", reconstruction.is_masked),
     ):
         per_pixel = is_gone.repeat(8, axis=0).repeat(8, axis=1)
@@ -57,6 +57,15 @@ def test_notes_give_the_range_of_a_map(explanation: Explanation):
     assert axis.texts[0].get_text() == "cosine 0.00 to 0.46"
 
 
+def test_a_reconstruction_says_what_it_takes_from_the_true_patches(explanation: Explanation):
+    reconstruction = explanation.reconstruction
+    assert reconstruction is not None
+    for has_true_statistics in (True, False):
+        shown = replace(explanation, reconstruction=replace(reconstruction, has_true_statistics=has_true_statistics))
+        (note,) = explanation_figure(shown).axes[4].texts
+        assert ("true patches' mean and contrast" in note.get_text()) == has_true_statistics
+
+
 def test_a_truncated_caption_is_marked(explanation: Explanation):
     cut = replace(explanation, words=explanation.words[:3], relevance=explanation.relevance[:3])
     assert "(cut after “circle”)" in explanation_figure(cut).get_suptitle()
@@ -67,7 +76,7 @@ def test_a_truncated_caption_is_marked(explanation: Explanation):
 
 def test_without_image_decoder_two_panels_are_left_out(explanation: Explanation):
     shown = panels(replace(explanation, reconstruction=None))
-    assert "seen by the captioner" in shown
+    assert "seen by captioning in training" in shown
     assert "reconstructed" not in shown
 
 

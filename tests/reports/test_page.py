@@ -41,7 +41,7 @@ def page() -> Page:
         title="A <run>",
         summary="What was done.",
         lines=LINES,
-        curves=curves_of("pretraining"),
+        curves=curves_of("pretraining", LINES),
         config=Config(seed=7, part=Part(width=1024)),
         figures=[Figure(label="R@1", value="41.0 %", note="chance 0.2 %")],
         retrieval=[

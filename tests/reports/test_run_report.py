@@ -52,7 +52,7 @@ def test_examples_of_a_whole_model():
         "a green circle",
     ]
     assert [title for title, _ in examples.masks[0].panels] == [
-        "image", "match with the caption", "seen by the captioner", "masked", "reconstructed",
+        "image", "match with the caption", "seen by captioning in training", "masked", "reconstructed",
     ]  # fmt: skip
     assert [word for word, _ in examples.masks[0].words] == ["a", "red", "circle"]
     assert examples.skipped == [SkippedSample(name="b.jpg", reason="broken image", detail="files/b.jpg is cut off")]
@@ -98,6 +98,13 @@ def test_figures_are_those_of_the_last_validation_with_baselines():
         ("image-to-text R@1", "50.0 %", "200 held-out samples, chance 0.5 %"),
         ("contrastive loss, ITC", "2.75", "held out"),
         ("captioning loss, IC", "1", "in training"),
+    ]
+
+
+def test_the_held_out_captioning_loss_says_which_patches_it_saw():
+    lines = [{"step": 1, "captioning": 1.0, "validation_captioning": 3.0, "validation_masked_captioning": 2.0}]
+    assert [(figure.label, figure.value, figure.note) for figure in headline_figures("pretraining", lines, 200)] == [
+        ("captioning loss, IC", "3", "held out, all patches visible")
     ]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, assert_never
 
-from sycoca.facts.objective_facts import OBJECTIVES
+from sycoca.facts.objective_facts import MASKED_CAPTIONING, OBJECTIVES
 
 Unit = Literal["percent", "score", "rank", "count", "seconds", "number"]
 """percent: a fraction, 0 to 1, shown in percent. score: a number on its own scale, such as CIDEr."""
@@ -92,6 +92,9 @@ TRAINING_VALUES: Mapping[str, MetricFacts] = {
         name: MetricFacts(title=facts.title, unit="number", is_better_higher=False)
         for name, facts in OBJECTIVES.items()
     },
+    MASKED_CAPTIONING: MetricFacts(
+        title=f"{OBJECTIVES['captioning'].title}, masked as in training", unit="number", is_better_higher=False
+    ),
     "lr": MetricFacts(title="learning rate", unit="number", is_better_higher=None),
     "logit_scale": MetricFacts(title="logit scale (inverse temperature)", unit="number", is_better_higher=None),
     "gradient_norm": MetricFacts(title="gradient norm", unit="number", is_better_higher=None),

@@ -7,6 +7,9 @@ from typing import Literal
 ObjectiveName = Literal["contrastive", "captioning", "masked_image", "answering", "classification"]
 """The fields of ``LossTerms``; a logged loss has the same name."""
 
+MASKED_CAPTIONING = "masked_captioning"
+"""Name of the held-out captioning loss under training's masks, which depend on the caption that is predicted."""
+
 ComponentName = Literal["text_decoder", "image_decoder"]
 """A component that only one objective needs: a field of ``SyCoCaConfig``."""
 
@@ -27,6 +30,12 @@ class ObjectiveFacts:
     component: ComponentName | None = None
     """The component that only this objective needs."""
 
+    held_out_note: str | None = None
+    """How the held-out loss is computed where this differs from training."""
+
+    masked_name: str | None = None
+    """Name of its held-out loss under training's masks, which is logged where training hides patches."""
+
     masks_patches: bool = False
     """Whether it uses attentive masking."""
 
@@ -40,6 +49,8 @@ OBJECTIVES: Mapping[ObjectiveName, ObjectiveFacts] = {
         short_title="captioning",
         weight_field="captioning_weight",
         component="text_decoder",
+        held_out_note="all patches visible",
+        masked_name=MASKED_CAPTIONING,
         masks_patches=True,
     ),
     "masked_image": ObjectiveFacts(

@@ -37,6 +37,9 @@ class Reconstruction:
     is_masked: Bool[np.ndarray, "rows columns"]
     """True for patches that were predicted."""
 
+    has_true_statistics: bool
+    """Whether every predicted patch has the mean and standard deviation of the true one (normalized patches)."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explanation:
@@ -143,7 +146,13 @@ def reconstruct_pair(
     # Zero is the mean color, since pixels are normalized.
     versions = torch.cat([patches, patches.scatter(1, indices, 0.0), patches.scatter(1, indices, predicted)])
     original, left, reconstructed = to_pictures(unpatchify(versions, patch_size), transforms)
-    return Reconstruction(original=original, masked=left, reconstructed=reconstructed, is_masked=to_grid(is_masked[0]))
+    return Reconstruction(
+        original=original,
+        masked=left,
+        reconstructed=reconstructed,
+        is_masked=to_grid(is_masked[0]),
+        has_true_statistics=normalizes_patches,
+    )
 
 
 def checked_mask(is_masked: Bool[np.ndarray, "..."], num_patches: int) -> Bool[Tensor, "1 patches"]:

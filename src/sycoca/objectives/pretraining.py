@@ -6,11 +6,14 @@ IC       best-matching patches -> caption                             (the other
 TG-MIM   other patches + caption -> best-matching patches             (which are masked)
 """
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from sycoca.facts.objective_facts import MASKED_CAPTIONING
 from sycoca.model.config import MaskingConfig
 from sycoca.model.masking import PatchChoice, choose_patches
 from sycoca.model.patches import gather_patches, patchify, true_indices
@@ -56,6 +59,23 @@ def pretraining_losses(
         assert choice is not None
         masked_image = _masked_image(model, texts, batch, choice, objectives, factors)
     return LossTerms(contrastive=contrastive, captioning=captioning, masked_image=masked_image)
+
+
+def held_out_losses(
+    model: SyCoCa, batch: ImageTextBatch, masking: MaskingConfig, objectives: ObjectivesConfig
+) -> dict[str, Tensor]:
+    """Return the losses of a held-out batch by name; captioning sees all patches, as it does at inference.
+
+    Training hides the patches that match the caption least. So its captioning loss depends on the very caption that is
+    predicted, and cannot be compared between models. Where training hides patches, this loss is returned as well, as
+    ``masked_captioning``, for comparison with the training loss.
+    """
+    as_used = pretraining_losses(model, batch, replace(masking, hides_from_captioning=False), objectives, Ranks())
+    losses: dict[str, Tensor] = dict(as_used.named())
+    if objectives.captioning_weight > 0 and masking.hides_from_captioning:
+        alone = replace(objectives, contrastive_weight=0.0, masked_image_weight=0.0)
+        losses[MASKED_CAPTIONING] = pretraining_losses(model, batch, masking, alone, Ranks()).named()["captioning"]
+    return losses
 
 
 def embed_pairs(

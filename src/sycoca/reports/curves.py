@@ -1,11 +1,11 @@
 """Training and validation curves as charts, from the lines of metrics.jsonl."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sycoca.facts.metric_facts import METRICS, TRAINING_VALUES, VALIDATION
-from sycoca.facts.objective_facts import OBJECTIVES
+from sycoca.facts.objective_facts import OBJECTIVES, ObjectiveName
 from sycoca.facts.training_facts import TRAININGS, TrainingKind
 
 Lines = Sequence[Mapping[str, int | float | None]]
@@ -43,13 +43,10 @@ class Curve:
     """Whether long curves are smoothed."""
 
 
-def curves_of(training: TrainingKind) -> list[Curve]:
+def curves_of(training: TrainingKind, lines: Lines) -> list[Curve]:
     """Return the curves of a kind of training: its losses, its metrics, learning rate, gradient norm and speed."""
     facts = TRAININGS[training]
-    losses = [
-        Curve(title=_capitalized(OBJECTIVES[name].title), training=name, validation=f"{VALIDATION}{name}")
-        for name in facts.losses
-    ]
+    losses = [curve for name in facts.losses for curve in _loss_curves(name, lines)]
     metrics = [
         Curve(
             title=_capitalized(METRICS[key].title),
@@ -63,6 +60,17 @@ def curves_of(training: TrainingKind) -> list[Curve]:
         for key, is_noisy in _OF_STEPS.items()
     ]
     return [*losses, *metrics, *steps]
+
+
+def _loss_curves(name: ObjectiveName, lines: Lines) -> Iterator[Curve]:
+    """Yield the curve of a loss; two where validation logs it under training's masks, too: like with like."""
+    facts = OBJECTIVES[name]
+    title, masked = _capitalized(facts.title), f"{VALIDATION}{facts.masked_name}"
+    if not points_of(lines, masked):
+        yield Curve(title=title, training=name, validation=f"{VALIDATION}{name}")
+        return
+    yield Curve(title=f"{title}, masked as in training", training=name, validation=masked)
+    yield Curve(title=f"{title}, {facts.held_out_note}", validation=f"{VALIDATION}{name}")
 
 
 _OF_STEPS = {"lr": False, "gradient_norm": True, "images_per_second": True}

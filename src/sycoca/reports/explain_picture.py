@@ -83,8 +83,8 @@ def _draw_caption_row(axes: list[Axes], explanation: Explanation) -> None:
     _draw(
         axes[2],
         without_patches(original, is_hidden),
-        "seen by the captioner",
-        f"in training, {seen_ratio:.0%} of the patches",
+        "seen by captioning in training",
+        f"{seen_ratio:.0%} of the patches; all at inference",
     )
     reconstruction = explanation.reconstruction
     if reconstruction is not None:
@@ -92,7 +92,8 @@ def _draw_caption_row(axes: list[Axes], explanation: Explanation) -> None:
         _draw(
             axes[3], without_patches(original, reconstruction.is_masked), "masked", f"{masked_ratio:.0%} of the patches"
         )
-        _draw(axes[4], reconstruction.reconstructed, "reconstructed", "from the rest and the caption")
+        note = "\nand the true patches' mean and contrast" if reconstruction.has_true_statistics else ""
+        _draw(axes[4], reconstruction.reconstructed, "reconstructed", f"from the rest and the caption{note}")
 
 
 def _draw(axis: Axes, picture: Picture, title: str, note: str = "") -> None:

@@ -124,7 +124,7 @@ def run_page(run: RunRecord, examples: Gallery | None) -> Page:
     return Page(
         title=run.folder.name,
         kind=run.title,
-        curves=curves_of(run.training),
+        curves=curves_of(run.training, run.lines),
         summary=run.summary,
         notice=_notice(run),
         lines=run.lines,
@@ -172,10 +172,9 @@ def _loss_figure(name: ObjectiveName, lines: Lines) -> Figure | None:
     held_out, training = points_of(lines, f"{VALIDATION}{name}"), points_of(lines, name)
     if not held_out and not training:
         return None
-    value = (held_out or training)[-1][1]
-    return Figure(
-        label=OBJECTIVES[name].title, value=readable(name, value), note="held out" if held_out else "in training"
-    )
+    value, facts = (held_out or training)[-1][1], OBJECTIVES[name]
+    note = ", ".join(filter(None, ("held out", facts.held_out_note))) if held_out else "in training"
+    return Figure(label=facts.title, value=readable(name, value), note=note)
 
 
 def _baseline(key: str, lines: Lines) -> str | None:

@@ -201,7 +201,7 @@ def _mask_example(predictor: Predictor, sample: ImageTextSample) -> MaskExample:
         ("match with the caption", score_overlay(original, explained.patch_scores)),
     ]
     if predictor.model.text_decoder is not None:
-        panels.append(("seen by the captioner", without_patches(original, explained.is_hidden_from_captioner)))
+        panels.append(("seen by captioning in training", without_patches(original, explained.is_hidden_from_captioner)))
     if explained.reconstruction is not None:
         panels.append(("masked", without_patches(original, explained.is_masked)))
         panels.append(("reconstructed", explained.reconstruction.reconstructed))

@@ -32,8 +32,8 @@ def test_losses_and_validation_are_messages(console: Console | None, caplog: pyt
     losses, first, second = caplog.messages
     assert losses.startswith("step 2/100  contrastive 1.23  captioning 0.5  lr 0.00025  1,234 images/s  0:00:")
     assert losses.endswith(" left")
-    assert first == "step 2  validation  captioning 0.75  text-to-image R@1 0.5"
-    assert second == "step 3  validation  captioning 0.25"
+    assert first == "step 2  validation  captioning (all patches visible) 0.75  text-to-image R@1 0.5"
+    assert second == "step 3  validation  captioning (all patches visible) 0.25"
     assert [record.is_in_bar for record in caplog.records if hasattr(record, "is_in_bar")] == [False]
     if console is not None:
         assert console.file.getvalue() == ""  # pyright: ignore[reportAttributeAccessIssue]

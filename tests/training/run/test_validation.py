@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from reference import slow
 from sycoca.data.loading.loader import validation_batches
 from sycoca.data.loading.skipping import SkipLog, UsableSamples, image_problems
 from sycoca.data.samples import SampleSource
@@ -53,6 +54,34 @@ def test_losses_are_means_over_samples_of_unequal_batches(config: PretrainConfig
             errors.append(parts.trained.task(batch).masked_image.item())
     assert sizes == [4, 3]
     assert losses["masked_image"] == pytest.approx((4 * errors[0] + 3 * errors[1]) / 7)
+
+
+def test_held_out_captioning_sees_all_patches_as_at_inference(config: PretrainConfig, parts: RunParts):
+    source = first_seven(validation_source(config))
+    losses = validation_losses(config, parts, source, ALONE)
+    batches = validation_batches(
+        source, parts.trained.batch_maker, config.transforms, 16, range(2), batch_size=4, seed=0
+    )
+    model, as_used, masked = parts.trained.model, 0.0, 0.0
+    with torch.no_grad():
+        for batch in batches:
+            texts = model.encode_texts(batch.tokens, batch.is_padding)
+            memory = model.memory(model.encode_images(batch.images))
+            logits = model.vocabulary_logits(model.caption_states(texts.token_states, memory))
+            as_used += len(batch.images) * slow.captioning(logits, batch.tokens, batch.is_padding)
+            masked += len(batch.images) * parts.trained.task(batch).captioning.item()
+    assert losses["captioning"] == pytest.approx(as_used / 7)
+    assert losses["masked_captioning"] == pytest.approx(masked / 7)
+    assert losses["masked_captioning"] != pytest.approx(losses["captioning"], rel=1e-4)
+
+
+def test_without_hidden_patches_there_is_one_held_out_captioning_loss(config: PretrainConfig, tmp_path):
+    config = replace(config, masking=replace(config.masking, hides_from_captioning=False))
+    source, runtime = Pretraining(config).open_sources().train, Runtime(config.runtime)
+    trained = Pretraining(config).build(source, RunFolder(tmp_path), runtime)
+    parts = assemble(config, source, trained, runtime, SkipLog(source, 0.0))
+    losses = validation_losses(config, parts, first_seven(validation_source(config)), ALONE)
+    assert losses.keys() == {"contrastive", "captioning", "masked_image"}
 
 
 def test_same_model_same_values_and_no_gradients(config: PretrainConfig, parts: RunParts):

@@ -17,7 +17,10 @@ from sycoca.training.engine.tracking import Number
 _SHOWN_IN_TRAINING = {**{name: facts.short_title for name, facts in OBJECTIVES.items()}, "lr": "lr"}
 
 _SHOWN_OF_VALIDATION = {
-    **{f"{VALIDATION}{name}": facts.short_title for name, facts in OBJECTIVES.items()},
+    **{
+        f"{VALIDATION}{name}": facts.short_title + (f" ({facts.held_out_note})" if facts.held_out_note else "")
+        for name, facts in OBJECTIVES.items()
+    },
     **{f"{VALIDATION}{key}": METRICS[key].title for key in SHOWN_METRICS},
 }
 """The validation metrics to show; metrics.jsonl has all of them."""

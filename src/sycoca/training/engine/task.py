@@ -29,6 +29,10 @@ class TrainingTask(nn.Module, ABC, Generic[B]):
         """
         return micro_batches
 
+    def held_out_losses(self, batch: B) -> dict[str, Tensor]:
+        """Return the losses of a held-out batch by name, as the model is used; by default those of ``forward``."""
+        return dict(self(batch).named())
+
     @abstractmethod
     def components(self) -> list[nn.Module]:
         """Return the modules that torch.compile compiles one by one."""

@@ -14,7 +14,6 @@ from sycoca.evaluation.sharding import Sharding
 from sycoca.facts.metric_facts import VALIDATION
 from sycoca.inference.predictor import Predictor
 from sycoca.training.config import RunConfig
-from sycoca.training.engine.update import named_terms
 from sycoca.training.recipes.recipe import Recipe
 from sycoca.training.run.assembly import RunParts
 from sycoca.unusable import SkippedSample
@@ -49,7 +48,7 @@ def build_validation(
 
 @torch.no_grad()
 def validation_losses(config: RunConfig, parts: RunParts, source: SampleSource, sharding: Sharding) -> dict[str, float]:
-    """Return the mean of every loss term over the source, with the same random masks every time.
+    """Return the mean of every loss over the source, see `held_out_losses`, with the same random masks every time.
 
     The contrastive loss depends on the batch size: it is that of training, at most 256, for any number of processes.
     """
@@ -67,9 +66,9 @@ def validation_losses(config: RunConfig, parts: RunParts, source: SampleSource, 
     totals: dict[str, float] = {}
     for batch in batches:
         with runtime.autocast():
-            terms = trained.validation_task(runtime.to_device(batch))
-        for name, term in named_terms(terms).items():
-            totals[name] = totals.get(name, 0.0) + term.item() * batch.totals.num_samples
+            losses = trained.validation_task.held_out_losses(runtime.to_device(batch))
+        for name, loss in losses.items():
+            totals[name] = totals.get(name, 0.0) + loss.item() * batch.totals.num_samples
     all_totals = sharding.join_plain([totals])
     names = dict.fromkeys(name for one in all_totals for name in one)
     return {name: sum(one.get(name, 0.0) for one in all_totals) / len(source) for name in names}

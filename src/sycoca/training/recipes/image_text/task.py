@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import final
 
-from torch import nn
+from torch import Tensor, nn
 
 from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.model.config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks, cached_contrastive_gradients
-from sycoca.objectives.pretraining import embed_pairs, pretraining_losses
+from sycoca.objectives.pretraining import embed_pairs, held_out_losses, pretraining_losses
 from sycoca.records import ImageTextBatch, LossTerms
 from sycoca.training.engine.task import TrainingTask
 
@@ -39,6 +39,10 @@ class ImageTextTask(TrainingTask[ImageTextBatch]):
     def forward(self, batch: ImageTextBatch) -> LossTerms:
         """Return this micro-batch's part of the loss terms."""
         return pretraining_losses(self.model, batch, self.masking, self.objectives, self.ranks, self.drop_path)
+
+    def held_out_losses(self, batch: ImageTextBatch) -> dict[str, Tensor]:
+        """Return the losses with all patches visible to captioning, and the captioning loss under training's masks."""
+        return held_out_losses(self.model, batch, self.masking, self.objectives)
 
     def with_global_contrast(
         self, micro_batches: Sequence[ImageTextBatch], to_device: Callable[[ImageTextBatch], ImageTextBatch]
