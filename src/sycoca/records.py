@@ -72,6 +72,10 @@ class ImageTextBatch:
     totals: BatchTotals
     """Counts of the global batch to which this (micro-)batch belongs."""
 
+    sample_keys: Int[Tensor, "batch 2"] | None = None
+    """63-bit keys of image and caption, equal for equal ones: copies are no negatives of each other. None where samples
+    are taken to be different."""
+
     contrast: CachedContrastiveGradients | None = None
     """Set where this is one of several micro-batches; None computes the contrastive loss within this batch."""
 

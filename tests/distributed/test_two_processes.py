@@ -77,12 +77,15 @@ def batch_of(num_samples: int) -> ImageTextBatch:
     lengths = torch.tensor([7, 4, 9, 5, 6, 8, 3, 9])[:num_samples]
     positions = torch.arange(9)
     is_padding = positions >= lengths.unsqueeze(1)
+    sample_keys = torch.arange(16).reshape(8, 2)
+    sample_keys[6] = sample_keys[1]  # copies on different ranks
     return ImageTextBatch(
         images=torch.randn(num_samples, 3, 16, 16, generator=generator, dtype=torch.float64),
         tokens=torch.randint(3, 300, (num_samples, 9), generator=generator).masked_fill(is_padding, 0),
         is_padding=is_padding,
         draw_keys=torch.arange(num_samples) + 77,
         totals=BatchTotals(num_samples=num_samples, num_labels=int(lengths.sum()) - num_samples),
+        sample_keys=sample_keys[:num_samples],
     )
 
 
@@ -93,6 +96,7 @@ def rows_of(batch: ImageTextBatch, rows: slice) -> ImageTextBatch:
         tokens=batch.tokens[rows],
         is_padding=batch.is_padding[rows],
         draw_keys=batch.draw_keys[rows],
+        sample_keys=None if batch.sample_keys is None else batch.sample_keys[rows],
     )
 
 

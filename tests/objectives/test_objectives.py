@@ -30,6 +30,52 @@ def test_contrastive_losses_of_ranks_sum_to_that_of_one_process():
     torch.testing.assert_close(torch.stack(shares).sum(), expected)
 
 
+# Pairs 0 and 3 share the image, 1 and 4 the caption, 2 and 5 both; an image's key may equal a caption's.
+KEYS = torch.tensor([[1, 11], [2, 12], [3, 13], [1, 14], [5, 12], [3, 13], [7, 5]])
+
+
+def seven_pairs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(4)
+    images, texts = (F.normalize(torch.randn(7, 5, generator=generator, dtype=torch.float64), dim=1) for _ in "it")
+    return images, texts, torch.tensor([7.0], dtype=torch.float64)
+
+
+def test_copies_are_no_negatives_of_each_other():
+    images, texts, scale = seven_pairs()
+    loss = contrastive_loss(images, texts, scale, 7, Ranks(), KEYS)
+    keys = [tuple(row) for row in KEYS.tolist()]
+    assert loss.item() == pytest.approx(slow.contrastive(images, texts, 7.0, keys))
+    assert loss.item() < contrastive_loss(images, texts, scale, 7, Ranks()).item()
+
+
+def test_copies_are_found_in_the_pairs_of_other_ranks():
+    images, texts, scale = (tensor[:6] for tensor in seven_pairs())
+    keys, parts = KEYS[:6].contiguous(), []
+    for rank in range(3):
+        rows = slice(2 * rank, 2 * rank + 2)
+        local = {tensor[rows].data_ptr(): tensor for tensor in (images, texts, keys)}
+        ranks = Ranks(gather=lambda rows, local=local: local[rows.data_ptr()], rank=rank)
+        parts.append(contrastive_loss(images[rows], texts[rows], scale, 6, ranks, keys[rows]))
+    torch.testing.assert_close(torch.stack(parts).sum(), contrastive_loss(images, texts, scale, 6, Ranks(), keys))
+
+
+def test_without_copies_keys_change_no_bit():
+    images, texts, scale = (tensor.float().requires_grad_() for tensor in seven_pairs())
+    gradients = []
+    for keys in (None, torch.arange(14).reshape(7, 2)):
+        loss = contrastive_loss(images, texts, scale, 7, Ranks(), keys)
+        gradients.append((loss, *torch.autograd.grad(loss, (images, texts, scale))))
+    for without, with_keys in zip(*gradients, strict=True):
+        assert torch.equal(without, with_keys)
+
+
+def test_a_batch_of_copies_alone_has_loss_0_and_no_gradient():
+    images, texts, scale = (tensor.requires_grad_() for tensor in seven_pairs())
+    loss = contrastive_loss(images, texts, scale, 7, Ranks(), torch.ones(7, 2, dtype=torch.int64))
+    assert loss.item() == 0
+    assert all(bool((gradient == 0).all()) for gradient in torch.autograd.grad(loss, (images, texts, scale)))
+
+
 def test_loss_of_perfect_alignment_follows_from_the_temperature():
     embeds = torch.eye(3)
     loss = contrastive_loss(embeds, embeds, torch.tensor([2.0]), 3, Ranks())

@@ -20,14 +20,21 @@ def attention(queries: Tensor, keys: Tensor, values: Tensor, may_attend: Tensor)
     return torch.stack([torch.as_tensor(row) for row in out])
 
 
-def contrastive(image_embeds: Tensor, text_embeds: Tensor, scale: float) -> float:
-    """InfoNCE pair by pair."""
+def contrastive(
+    image_embeds: Tensor, text_embeds: Tensor, scale: float, keys: list[tuple[int, int]] | None = None
+) -> float:
+    """InfoNCE pair by pair; pairs with the image or the caption of another, by their keys, are no negatives of it."""
     total = 0.0
     for i in range(len(image_embeds)):
-        to_texts = [scale * float(image_embeds[i] @ text) for text in text_embeds]
-        to_images = [scale * float(text_embeds[i] @ image) for image in image_embeds]
+        others = [
+            j
+            for j in range(len(image_embeds))
+            if j != i and (keys is None or (keys[i][0] != keys[j][0] and keys[i][1] != keys[j][1]))
+        ]
+        to_texts = {j: scale * float(image_embeds[i] @ text_embeds[j]) for j in (i, *others)}
+        to_images = {j: scale * float(text_embeds[i] @ image_embeds[j]) for j in (i, *others)}
         for logits in (to_texts, to_images):
-            total -= logits[i] - math.log(sum(math.exp(logit) for logit in logits))
+            total -= logits[i] - math.log(sum(math.exp(logit) for logit in logits.values()))
     return total / (2 * len(image_embeds))
 
 

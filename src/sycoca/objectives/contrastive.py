@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sycoca.precision import precise_product
@@ -29,20 +29,34 @@ def contrastive_loss(
     logit_scale: Float[Tensor, " 1"],
     num_samples: int,
     ranks: Ranks,
+    sample_keys: Int[Tensor, "batch 2"] | None = None,
 ) -> Float[Tensor, ""]:
     """Return InfoNCE over the pairs of this micro-batch on all ranks, mean of both directions (CLIP, arXiv 2103.00020).
 
     It is the sum over this rank's rows divided by ``num_samples``, the pairs of the global batch. Embeddings are
-    L2-normalized; logits are at least float32.
+    L2-normalized; logits are at least float32. Pairs whose image or caption equals the pair's own, by ``sample_keys``,
+    are no negatives: they are left out of the softmax.
     """
     images_to_texts = logit_scale * precise_product(image_embeds, ranks.gather(text_embeds).T)
     texts_to_images = logit_scale * precise_product(text_embeds, ranks.gather(image_embeds).T)
     batch = len(image_embeds)
     partners = torch.arange(batch, device=image_embeds.device) + ranks.rank * batch
+    if sample_keys is not None:
+        is_copy = _is_copy(sample_keys, ranks.gather(sample_keys), partners)
+        images_to_texts = images_to_texts.masked_fill(is_copy, -torch.inf)
+        texts_to_images = texts_to_images.masked_fill(is_copy, -torch.inf)
     both = F.cross_entropy(images_to_texts, partners, reduction="sum") + F.cross_entropy(
         texts_to_images, partners, reduction="sum"
     )
     return both / (2 * num_samples)
+
+
+def _is_copy(
+    own: Int[Tensor, "batch 2"], all_keys: Int[Tensor, "global_batch 2"], partners: Int[Tensor, " batch"]
+) -> Bool[Tensor, "batch global_batch"]:
+    """Return where another pair of the global batch has the same image or the same caption."""
+    is_copy = (own[:, None] == all_keys).any(dim=2)
+    return is_copy.scatter(1, partners[:, None], False)
 
 
 def cached_contrastive_gradients(
@@ -51,17 +65,19 @@ def cached_contrastive_gradients(
     logit_scale: Float[Tensor, " 1"],
     num_samples: int,
     ranks: Ranks,
+    sample_keys: Int[Tensor, "_ 2"] | None = None,
 ) -> list[CachedContrastiveGradients]:
     """Return, for each micro-batch, its part of the loss of all together and the gradients of its embeddings.
 
     This allows batches that do not fit into memory (GradCache, arXiv 2101.06983, section 3.3): embed all micro-batches
-    without gradient, then embed each again with gradient and use `cached_contrastive_loss`.
+    without gradient, then embed each again with gradient and use `cached_contrastive_loss`. ``sample_keys`` are those
+    of all micro-batches together.
     """
     sizes = [len(embeds) for embeds in image_embeds]
     with torch.enable_grad():
         images, texts = (torch.cat(list(embeds)).requires_grad_() for embeds in (image_embeds, text_embeds))
         scale = logit_scale.detach().requires_grad_()
-        loss = contrastive_loss(images, texts, scale, num_samples, ranks)
+        loss = contrastive_loss(images, texts, scale, num_samples, ranks, sample_keys)
         grad_images, grad_texts, grad_scale = torch.autograd.grad(loss, (images, texts, scale))
     parts = zip(grad_images.split(sizes), grad_texts.split(sizes), strict=True)
     return [

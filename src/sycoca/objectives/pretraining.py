@@ -107,7 +107,7 @@ def _contrastive(
     if batch.contrast is not None:
         return cached_contrastive_loss(images.image_embeds, texts.text_embeds, model.logit_scale(), batch.contrast)
     return contrastive_loss(
-        images.image_embeds, texts.text_embeds, model.logit_scale(), batch.totals.num_samples, ranks
+        images.image_embeds, texts.text_embeds, model.logit_scale(), batch.totals.num_samples, ranks, batch.sample_keys
     )
 
 

@@ -47,6 +47,7 @@ def parts_of(batch: ImageTextBatch, size: int) -> list[ImageTextBatch]:
                 tokens=batch.tokens[rows, :longest],
                 is_padding=batch.is_padding[rows, :longest],
                 draw_keys=batch.draw_keys[rows],
+                sample_keys=None if batch.sample_keys is None else batch.sample_keys[rows],
             )
         )
     return parts
@@ -71,6 +72,20 @@ def test_micro_batches_give_the_loss_and_gradients_of_one_batch(model: SyCoCa, m
         torch.testing.assert_close(cut.terms[name], term, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(cut.gradient_norm, whole.gradient_norm)
     assert gradients.keys() == cut_gradients.keys()
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(cut_gradients[name], gradient, rtol=1e-10, atol=1e-12, msg=name)
+
+
+def test_copies_in_other_micro_batches_are_no_negatives(model: SyCoCa, make_batch):
+    keys = torch.arange(16).reshape(8, 2)
+    keys[6] = keys[1]
+    keys[3, 0] = keys[0, 0]
+    batch = replace(make_batch(batch=8), sample_keys=keys)
+    whole, gradients = gradients_after(model, [batch], ObjectivesConfig())
+    cut, cut_gradients = gradients_after(model, parts_of(batch, 2), ObjectivesConfig())
+    without, _ = gradients_after(model, parts_of(replace(batch, sample_keys=None), 2), ObjectivesConfig())
+    torch.testing.assert_close(cut.terms["contrastive"], whole.terms["contrastive"], rtol=1e-12, atol=1e-12)
+    assert cut.terms["contrastive"] < without.terms["contrastive"]
     for name, gradient in gradients.items():
         torch.testing.assert_close(cut_gradients[name], gradient, rtol=1e-10, atol=1e-12, msg=name)
 

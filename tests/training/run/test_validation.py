@@ -8,6 +8,7 @@ from sycoca.data.loading.loader import validation_batches
 from sycoca.data.loading.skipping import SkipLog, UsableSamples, image_problems
 from sycoca.data.samples import SampleSource
 from sycoca.evaluation.sharding import ALONE
+from sycoca.records import ImageTextBatch
 from sycoca.training.config import DataConfig
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.recipes.pretraining.config import PretrainConfig
@@ -65,6 +66,7 @@ def test_held_out_captioning_sees_all_patches_as_at_inference(config: PretrainCo
     model, as_used, masked = parts.trained.model, 0.0, 0.0
     with torch.no_grad():
         for batch in batches:
+            assert isinstance(batch, ImageTextBatch)
             texts = model.encode_texts(batch.tokens, batch.is_padding)
             memory = model.memory(model.encode_images(batch.images))
             logits = model.vocabulary_logits(model.caption_states(texts.token_states, memory))

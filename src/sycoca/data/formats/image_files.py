@@ -13,6 +13,7 @@ from typing import Protocol, final, runtime_checkable
 
 from PIL import Image
 
+from sycoca.data.content_keys import content_key
 from sycoca.file_names import existing, meant_name, spelled_otherwise
 from sycoca.preprocess.decoding import check_size, open_rgb
 from sycoca.unusable import UnusableSampleError, unusable
@@ -39,6 +40,10 @@ class ImageFiles(Protocol):
         """Return what identifies the present state of a file without reading it; None where there is no such file."""
         ...
 
+    def content_key(self, name: str) -> int:
+        """Return the key of a file's bytes; raises UnusableSampleError where they cannot be read."""
+        ...
+
     def image_names(self) -> list[str]:
         """Return the names of all images, in order."""
         ...
@@ -61,6 +66,10 @@ class StoredImage:
     def fingerprint(self) -> Fingerprint | None:
         """Return what identifies the present state of the file without reading it; None where there is no such file."""
         return self.files.fingerprint(self.name)
+
+    def content_key(self) -> int:
+        """Return the key of the file's bytes; raises UnusableSampleError where they cannot be read."""
+        return self.files.content_key(self.name)
 
 
 def open_image_files(path: Path) -> ImageFiles:
@@ -97,6 +106,14 @@ class ImageFolder:
             meant = spelled_otherwise(path)
             return None if meant is None else self.fingerprint(meant)
         return path, status.st_size, status.st_mtime_ns
+
+    def content_key(self, name: str) -> int:
+        """Return the key of the file's bytes."""
+        path = Path(existing(self.folder / name))
+        try:
+            return content_key(path.read_bytes())
+        except OSError as error:
+            raise unusable(str(path), "unreadable file", f"{path} cannot be read: {error.strerror}") from error
 
     def image_names(self) -> list[str]:
         """Return the names of all image files, sorted; symbolic links to folders are not followed."""
@@ -141,6 +158,10 @@ class ZippedImages:
             if member is None
             else (f"{os.path.abspath(self._path)}/{member.filename}", member.file_size, member.CRC)
         )
+
+    def content_key(self, name: str) -> int:
+        """Return the key of the member's bytes, unpacked."""
+        return content_key(self._read(name))
 
     def image_names(self) -> list[str]:
         """Return the names of all images, sorted, without top folders that contain everything."""

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
+from sycoca.data.content_keys import image_key
 from sycoca.data.loading.skipping import named
 from sycoca.data.samples import ImageOpener, SampleSource
 from sycoca.preprocess.config import ImageTransformConfig
@@ -34,6 +35,16 @@ class Mixed(NamedTuple):
     """Its weight in the mixture, 0 to 1."""
 
 
+class Opened(NamedTuple):
+    """An opened image."""
+
+    image: Image.Image
+    """The image."""
+
+    key: int | None
+    """Its key, see `image_key`; None where keys are not computed."""
+
+
 class Crop(NamedTuple):
     """The crop in one slot of a batch."""
 
@@ -48,6 +59,9 @@ class Crop(NamedTuple):
 
     mixed: Mixed | None = None
     """The second image of a mixup, if any."""
+
+    image_key: int | None = None
+    """Equal for equal images, see `image_key`; None where keys are not computed."""
 
 
 class CropBatch(NamedTuple):
@@ -65,6 +79,9 @@ class CropBatch(NamedTuple):
     mixed: tuple[Mixed | None, ...] = ()
     """Second images of mixup; empty without mixup."""
 
+    image_keys: tuple[int | None, ...] = ()
+    """The keys of the images; None where keys are not computed."""
+
 
 def stack_crops(crops: Sequence[Crop]) -> CropBatch:
     """Combine crops into one tensor, which is sent between processes faster than many."""
@@ -74,6 +91,7 @@ def stack_crops(crops: Sequence[Crop]) -> CropBatch:
         images=torch.stack(images) if len(images) == len(crops) else None,
         skipped=tuple(skipped for crop in crops for skipped in crop.skipped),
         mixed=tuple(crop.mixed for crop in crops),
+        image_keys=tuple(crop.image_key for crop in crops),
     )
 
 
@@ -94,6 +112,7 @@ class TrainingCrops(Dataset):
         seed: int,
         cache_images: bool,
         mixup_alpha: float | None = None,
+        with_image_keys: bool = False,
     ) -> None:
         self._source = source
         self._config = config
@@ -101,8 +120,9 @@ class TrainingCrops(Dataset):
         self._smallest_side = smallest_training_side(image_size, config)
         self._seed = seed
         self._mixup_alpha = mixup_alpha
-        self._cache: dict[int, Image.Image] | None = {} if cache_images else None
-        self._image_of: dict[ImageOpener, Image.Image] = {}
+        self._with_image_keys = with_image_keys
+        self._cache: dict[int, Opened] | None = {} if cache_images else None
+        self._image_of: dict[ImageOpener, Opened] = {}
 
     def __getitem__(self, position: SamplePosition) -> Crop:
         epoch, first = position
@@ -111,9 +131,9 @@ class TrainingCrops(Dataset):
         found = self._first_readable(candidates, lambda index: (epoch, index), "crop", skipped)
         if found is None:
             return Crop(position, None, tuple(skipped))
-        index, image = found
+        index, image, key = found
         if self._mixup_alpha is None:
-            return Crop((epoch, index), image, tuple(skipped))
+            return Crop((epoch, index), image, tuple(skipped), image_key=key)
         partners = (self._partner((epoch, index), attempt) for attempt in range(_MOST_ATTEMPTS))
         other = self._first_readable(partners, lambda _: (epoch, index), "mixup crop", skipped)
         if other is None:
@@ -134,16 +154,16 @@ class TrainingCrops(Dataset):
         drawn_for: Callable[[int], SamplePosition],
         purpose: str,
         skipped: list[SkippedSample],
-    ) -> tuple[int, Float[Tensor, "3 height width"]] | None:
-        """Return the first readable sample with its crop; unreadable ones are appended to ``skipped``."""
+    ) -> tuple[int, Float[Tensor, "3 height width"], int | None] | None:
+        """Return the first readable sample with its crop and key; unreadable ones are appended to ``skipped``."""
         for index in candidates:
             try:
-                image = self._open(index)
+                image, key = self._open(index)
             except UnusableSampleError as error:
                 skipped.append(named(error, self._source[index]))
             else:
                 generator = derive_generator(self._seed, purpose, *drawn_for(index))
-                return index, training_image(image, self._image_size, self._config, generator)
+                return index, training_image(image, self._image_size, self._config, generator), key
         return None
 
     def _partner(self, position: SamplePosition, attempt: int) -> int:
@@ -159,13 +179,17 @@ class TrainingCrops(Dataset):
     def _replacement(self, position: SamplePosition, attempt: int) -> int:
         return derive_key(self._seed, "replacement", *position, attempt) % len(self._source)
 
-    def _open(self, index: int) -> Image.Image:
+    def _open(self, index: int) -> Opened:
         if self._cache is None:
-            return self._source[index].open_image(self._smallest_side)
+            return self._opened(self._source[index].open_image)
         if index not in self._cache:
             # Several samples may have one image, as questions do; their openers are equal.
             opener = self._source[index].open_image
             if opener not in self._image_of:
-                self._image_of[opener] = opener(self._smallest_side)
+                self._image_of[opener] = self._opened(opener)
             self._cache[index] = self._image_of[opener]
         return self._cache[index]
+
+    def _opened(self, opener: ImageOpener) -> Opened:
+        image = opener(self._smallest_side)
+        return Opened(image, image_key(opener, image) if self._with_image_keys else None)

@@ -68,6 +68,9 @@ class TrainingBatches:
     mixup_alpha: float | None = None
     """Parameter of the Beta distribution of mixup, see `TrainingCrops`; None for no mixup."""
 
+    with_image_keys: bool = False
+    """Whether crops carry the keys of their images, which are equal for equal images."""
+
     _crops: TrainingCrops = field(init=False, repr=False)
     _skip_log: SkipLog = field(init=False, repr=False)
 
@@ -91,6 +94,7 @@ class TrainingBatches:
             self.seed,
             self.cache_images,
             mixup_alpha=self.mixup_alpha,
+            with_image_keys=self.with_image_keys,
         )
 
     def from_step(self, step: int) -> Iterator[list[TrainingBatch]]:

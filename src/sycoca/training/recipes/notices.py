@@ -1,10 +1,11 @@
-"""Warnings before the first step about truncated captions and about training that makes a model forget."""
+"""Warnings before the first step about truncated captions, repeated samples, and training that makes a model forget."""
 
 import math
 from collections.abc import Collection, Iterator, Mapping
 
 import torch
 
+from sycoca.data.content_keys import normalized_caption
 from sycoca.data.inspection.statistics import all_captions
 from sycoca.data.samples import SampleSource
 from sycoca.model.sycoca import INITIAL_LOGIT_SCALE, SyCoCa
@@ -24,6 +25,42 @@ fine-tuned CoCa for captions."""
 
 LARGE_MODEL_PARAMETERS = 20_000_000
 """Size from which that holds, that of a ViT-S/16; our presets of a hundredth of the size need 1e-3."""
+
+
+def repeated_samples_notice(source: SampleSource, global_batch_size: int) -> Iterator[str]:
+    """Warn where a batch cannot be filled with different images, or with different captions.
+
+    Copies are no negatives of each other in the contrastive loss, so it compares fewer pairs than the batch holds.
+    """
+    num_images, num_captions = _num_different(source, global_batch_size)
+    num_different = min(num_images, num_captions)
+    if num_different >= global_batch_size:
+        return
+    what = "image" if num_images <= num_captions else "caption"
+    times = f"{global_batch_size / num_different:,.1f} times on average"
+    if num_different == 1:
+        yield (
+            f"a batch of {global_batch_size:,} holds one {what} only; copies are not compared with each other, so the"
+            " contrastive loss is 0"
+        )
+        return
+    yield (
+        f"a batch of {global_batch_size:,} holds each of the {num_different:,} different {what}s {times}; copies are"
+        f" not compared with each other, so smaller batches train as well: --training.global-batch-size {num_different}"
+    )
+
+
+def _num_different(source: SampleSource, most: int) -> tuple[int, int]:
+    """Return the numbers of different images and captions of a source, counted until both reach ``most``."""
+    images: set[object] = set()
+    captions: set[str] = set()
+    for index in range(len(source)):
+        sample = source[index]
+        images.add(sample.open_image)
+        captions.update(map(normalized_caption, sample.captions))
+        if min(len(images), len(captions)) >= most:
+            break
+    return len(images), len(captions)
 
 
 def forgetting_notice(model: SyCoCa, remedy: str) -> Iterator[str]:

@@ -67,6 +67,9 @@ class TrainedParts:
     mixup_alpha: float | None = None
     """Mixup's alpha, see `TrainingCrops`; None without mixup."""
 
+    compares_samples: bool = False
+    """Whether samples of a batch are compared with each other (contrastive loss), and so must be told from copies."""
+
     lr_ratios: Mapping[str, float] = field(default_factory=dict)
     """Learning-rate scales by parameter name, beside layer-wise decay; 1 for parameters not named."""
 

@@ -63,6 +63,7 @@ def assemble(
         cache_images=config.data.cache_images,
         skip_log=skip_log,
         mixup_alpha=trained.mixup_alpha,
+        with_image_keys=trained.compares_samples,
         rank=runtime.rank,
         world_size=runtime.world_size,
     )

@@ -1,17 +1,29 @@
 """Batches of image-caption pairs."""
 
 from collections.abc import Sequence
-from typing import final
+from typing import NamedTuple, final
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from sycoca.data.content_keys import content_key, normalized_caption
 from sycoca.data.loading.crops import CropBatch, SamplePosition
 from sycoca.data.samples import ImageTextSample, SampleSource
-from sycoca.preprocess.token_batch import encode_batch, pad_tokens
+from sycoca.preprocess.token_batch import pad_tokens
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.randomness import derive_key
 from sycoca.records import BatchTotals, ImageTextBatch
+
+
+class EncodedCaption(NamedTuple):
+    """A caption as the model reads it."""
+
+    tokens: list[int]
+    """Token ids, cut to the context length."""
+
+    key: int
+    """Equal for captions whose normalized texts have equal tokens."""
 
 
 @final
@@ -23,11 +35,11 @@ class CaptionBatches:
         self._tokenizer = tokenizer
         self._context_length = context_length
         self._seed = seed
-        self._encoded: dict[int, tuple[list[int], ...]] = {}
+        self._encoded: dict[int, tuple[EncodedCaption, ...]] = {}
 
     def num_labels(self, position: SamplePosition) -> int:
         """Return the number of tokens to predict: all but bos."""
-        return len(self._tokens(position)) - 1
+        return len(self._caption(position).tokens) - 1
 
     def batch(
         self,
@@ -37,10 +49,8 @@ class CaptionBatches:
         totals: BatchTotals,
     ) -> ImageTextBatch:
         """Return a batch of crops with their sampled captions."""
-        tokens = pad_tokens([self._tokens(position) for position in crops.positions], self._tokenizer.special.pad_id)
-        return ImageTextBatch(
-            images=images, tokens=tokens.tokens, is_padding=tokens.is_padding, draw_keys=draw_keys, totals=totals
-        )
+        captions = [self._caption(position) for position in crops.positions]
+        return self._batch(captions, crops.image_keys, images, draw_keys, totals)
 
     def in_order(
         self,
@@ -49,18 +59,39 @@ class CaptionBatches:
         draw_keys: Int[Tensor, " batch"],
     ) -> ImageTextBatch:
         """Return a validation batch: every image with its first caption."""
-        tokens = encode_batch(self._tokenizer, [sample.captions[0] for sample in samples], self._context_length)
-        num_labels = int((~tokens.is_padding[:, 1:]).sum())
+        captions = [self._encode(sample.captions[0]) for sample in samples]
+        image_keys = [content_key(image.numpy().tobytes()) for image in images]
+        num_labels = sum(len(caption.tokens) - 1 for caption in captions)
+        totals = BatchTotals(num_samples=len(samples), num_labels=num_labels)
+        return self._batch(captions, image_keys, images, draw_keys, totals)
+
+    def _batch(
+        self,
+        captions: Sequence[EncodedCaption],
+        image_keys: Sequence[int | None],
+        images: Float[Tensor, "batch 3 height width"],
+        draw_keys: Int[Tensor, " batch"],
+        totals: BatchTotals,
+    ) -> ImageTextBatch:
+        tokens = pad_tokens([caption.tokens for caption in captions], self._tokenizer.special.pad_id)
+        keys = [key for key in image_keys if key is not None]
+        has_keys = len(keys) == len(captions)
         return ImageTextBatch(
             images=images,
             tokens=tokens.tokens,
             is_padding=tokens.is_padding,
             draw_keys=draw_keys,
-            totals=BatchTotals(num_samples=len(samples), num_labels=num_labels),
+            totals=totals,
+            sample_keys=torch.tensor([keys, [caption.key for caption in captions]]).T if has_keys else None,
         )
 
-    def _tokens(self, position: SamplePosition) -> list[int]:
-        """Return the tokens of the caption that is sampled for an image in an epoch."""
+    def _encode(self, caption: str) -> EncodedCaption:
+        tokens = self._tokenizer.encode(caption, self._context_length)
+        normalized = self._tokenizer.encode(normalized_caption(caption), self._context_length)
+        return EncodedCaption(tokens, content_key(repr(normalized).encode()))
+
+    def _caption(self, position: SamplePosition) -> EncodedCaption:
+        """Return the caption that is sampled for an image in an epoch."""
         epoch, index = position
         if index not in self._encoded:
             captions = self._source[index].captions
@@ -69,6 +100,6 @@ class CaptionBatches:
                     f"{self._source.name}: {self._source[index].key} has no caption, and training needs one for every"
                     " image; remove the image or add a caption"
                 )
-            self._encoded[index] = tuple(self._tokenizer.encode(text, self._context_length) for text in captions)
+            self._encoded[index] = tuple(map(self._encode, captions))
         choices = self._encoded[index]
         return choices[derive_key(self._seed, "caption", epoch, index) % len(choices)]

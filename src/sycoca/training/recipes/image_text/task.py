@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import final
 
+import torch
 from torch import Tensor, nn
 
 from sycoca.facts.objective_facts import ObjectiveName
@@ -51,6 +52,7 @@ class ImageTextTask(TrainingTask[ImageTextBatch]):
         if len(micro_batches) == 1 or self.objectives.contrastive_weight == 0:
             return micro_batches
         embeds = [embed_pairs(self.model, to_device(batch), self.drop_path) for batch in micro_batches]
+        keys = [batch.sample_keys for batch in micro_batches if batch.sample_keys is not None]
         num_samples = micro_batches[0].totals.num_samples
         gradients = cached_contrastive_gradients(
             [images for images, _ in embeds],
@@ -58,6 +60,7 @@ class ImageTextTask(TrainingTask[ImageTextBatch]):
             self.model.logit_scale(),
             num_samples,
             self.ranks,
+            torch.cat(keys).to(embeds[0][0].device) if keys else None,
         )
         return [replace(batch, contrast=gradient) for batch, gradient in zip(micro_batches, gradients, strict=True)]
 

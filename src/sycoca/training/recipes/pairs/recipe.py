@@ -68,6 +68,7 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
             task=ImageTextTask(model, masking=masking, objectives=config.objectives, ranks=ranks),
             validation_task=ImageTextTask(model, masking=masking, objectives=config.objectives),
             batch_maker=CaptionBatches(source, loaded.tokenizer, context_length, config.seed),
+            compares_samples=config.objectives.contrastive_weight > 0,
         )
 
     def notices(self, trained: TrainedParts) -> Iterator[str]:

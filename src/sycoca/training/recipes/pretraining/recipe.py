@@ -130,6 +130,7 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
             ),
             validation_task=ImageTextTask(model, masking=config.masking, objectives=config.objectives),
             batch_maker=CaptionBatches(source, tokenizer, model.config.text_encoder.context_length, config.seed),
+            compares_samples=config.objectives.contrastive_weight > 0,
             lr_ratios=lr_ratios,
         )
 
