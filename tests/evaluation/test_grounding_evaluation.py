@@ -7,7 +7,10 @@ import torch
 
 from builders.predictors import SCENES, ListSource, open_photo, photo_source, small_predictor
 from sycoca.data.samples import ImageTextSample
+from sycoca.data.scenes.source import ScenesSource
+from sycoca.evaluation.comparison import compare_reports
 from sycoca.evaluation.grounding import described_shares, evaluate_grounding, grounding_values
+from sycoca.metrics.grounding import described_patch_auc
 from sycoca.model.config import MaskingConfig
 from sycoca.preprocess.config import ImageTransformConfig
 
@@ -64,8 +67,56 @@ def test_measures_each_scene_with_its_captions_in_turn(batch_size: int):
         per_patch = pixels.unfold(0, 8, 8).unfold(1, 8, 8).sum((2, 3)).flatten()
         coverages.append(1 - float(per_patch[worse].sum() / per_patch.sum()))
     assert report.metrics["mask_coverage"] == pytest.approx(sum(coverages) / len(coverages), abs=1e-5)
-    assert report.counts == {"samples": 12, "skipped_samples": 0}
+    assert report.counts == {"samples": 12, "samples_with_undescribed_objects": 0, "skipped_samples": 0}
+    assert "described_patch_auc" not in report.metrics  # captions of these scenes describe every object
     assert report.metrics["mask_coverage"] <= report.metrics["mask_coverage_largest"]
+
+
+WITH_DISTRACTORS = ScenesSource(level="easy", count=9, split="test", size=32, distractors=1)
+
+
+def test_scores_stand_beside_what_the_image_alone_and_another_caption_reach():
+    predictor = small_predictor()
+    report = evaluate_grounding(predictor, WITH_DISTRACTORS, batch_size=4)
+    samples = [WITH_DISTRACTORS[index] for index in range(9)]
+    captions = [sample.captions[index % len(sample.captions)] for index, sample in enumerate(samples)]
+    described, objects = (
+        torch.stack([described_shares(predictor, pixels) for pixels in own])
+        for own in (
+            [sample.described_pixels(index % len(sample.captions)) for index, sample in enumerate(samples)],
+            [sample.object_pixels() for sample in samples],
+        )
+    )
+    scores = {
+        "": predictor.patch_scores(samples, captions),
+        "_no_caption": predictor.saliency(samples),
+        "_other_caption": predictor.patch_scores(samples, [*captions[1:], captions[0]]),
+    }
+    for suffix, own in scores.items():
+        auc = described_patch_auc(own, described, objects - described).mean().item()
+        assert report.metrics[f"described_patch_auc{suffix}"] == pytest.approx(auc, abs=1e-5)
+        coverage = means_of(own, described)["mask_coverage"]
+        assert report.metrics[f"mask_coverage{suffix}"] == pytest.approx(coverage, abs=1e-5)
+    assert report.counts["samples_with_undescribed_objects"] == 9
+
+
+def test_saliency_is_the_cosine_with_the_images_own_embedding():
+    predictor = small_predictor()
+    samples = [SCENES[0], SCENES[1]]
+    encoded = predictor.model.encode_images(predictor._pixels(samples))
+    patches = predictor.model.patch_embeds(encoded.patch_tokens)
+    expected = (patches.float() @ predictor.embed_images(samples)[:, :, None]).squeeze(2)
+    torch.testing.assert_close(predictor.saliency(samples), expected.detach())
+
+
+def test_reports_with_the_baselines_can_be_compared_item_by_item():
+    report = evaluate_grounding(small_predictor(), WITH_DISTRACTORS)
+    comparison = compare_reports({"a": report, "b": report})
+    assert all(
+        comparison.values[name][0].interval is not None
+        for name in report.metrics
+        if name.startswith(("described_patch_auc", "mask_coverage"))
+    )
 
 
 def test_the_strategy_of_training_does_not_matter():
@@ -85,7 +136,7 @@ def test_counts_what_it_skips():
     nothing = replace(sample, described_pixels=lambda _: np.zeros((36, 40), dtype=bool))
     unknown = replace(sample, described_pixels=None, open_image=partial(open_photo, 2))
     report = evaluate_grounding(small_predictor(), ListSource(samples=(unknown, sample, nothing)))
-    assert report.counts == {"samples": 1, "skipped_samples": 2}
+    assert report.counts == {"samples": 1, "samples_with_undescribed_objects": 0, "skipped_samples": 2}
     assert report.metrics["mask_coverage"] == 0.5
 
 

@@ -16,6 +16,8 @@ from sycoca.training.config import DataConfig
 
 FEW_SCENES = "scenes:?level=easy&count=200&seed=0"
 
+BASELINES = ("", "_no_caption", "_other_caption")
+
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> QuickstartResult:
@@ -43,7 +45,7 @@ def test_writes_figures_reports_weights_and_a_page(result: QuickstartResult):
         "caption_truth",
         "caption_truth_most_frequent",
         "caption_detail",
-        "mask_coverage",
+        *(f"{name}{suffix}" for name in ("described_patch_auc", "mask_coverage") for suffix in BASELINES),
         "swap_accuracy",
         "zero_shot_accuracy_top_1",
         "answer_accuracy",
@@ -73,6 +75,8 @@ def test_the_page_shows_all_results(result: QuickstartResult):
     assert html.count("word by word") == 6
     assert html.count("<img") - html.count('alt="patches that match') == 5 * 5 + 3 * 10 + 6 * 5
     assert f"{100 * result.metrics['mask_coverage']:.1f} %" in html
+    assert f"no caption {100 * result.metrics['mask_coverage_no_caption']:.1f} %" in html
+    assert f"no caption {result.metrics['described_patch_auc_no_caption']:.3f}" in html
 
 
 def test_the_page_says_how_many_images_retrieval_ranks(result: QuickstartResult):

@@ -51,6 +51,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[TrainingKind, Run]:
     }
     model = replace(tiny().model, image_encoder=replace(tiny().model.image_encoder, image_size=32))
     pretraining = replace(tiny(), out=str(folder / "pretraining"), model=model, objectives=objectives, **SHARED)
+    data = replace(SHARED["data"], validation="scenes:?level=easy&count=8&size=32&distractors=1")
+    pretraining = replace(pretraining, data=data)
     paths = {"pretraining": pretrain(pretraining)}
     for kind, config in configs.items():
         paths[kind] = finetune(replace(config, out=str(folder / kind), **SHARED))

@@ -1,7 +1,12 @@
 import pytest
 import torch
 
-from sycoca.metrics.grounding import grounding_average_precision, largest_mask_coverage, mask_coverage
+from sycoca.metrics.grounding import (
+    described_patch_auc,
+    grounding_average_precision,
+    largest_mask_coverage,
+    mask_coverage,
+)
 
 
 def slow_average_precision(pixel_scores: list[float], is_described: list[bool]) -> float:
@@ -56,3 +61,29 @@ def test_refuses_samples_without_described_pixels():
         grounding_average_precision(torch.zeros(2, 2), described)
     with pytest.raises(ValueError, match="sample 1 has no described pixels"):
         largest_mask_coverage(described, 1)
+
+
+def test_auc_equals_counting_pairs_of_pixels():
+    generator = torch.Generator().manual_seed(6)
+    scores = torch.randint(0, 5, (20, 9), generator=generator) / 4  # with ties
+    described, undescribed = (torch.randint(0, 3, (20, 9), generator=generator).float() for _ in range(2))
+    described[:, 0], undescribed[:, 1] = 1.0, 1.0
+    expected = []
+    for row in range(20):
+        won = total = 0.0
+        for own, weight in zip(scores[row].tolist(), described[row].tolist(), strict=True):
+            for other, other_weight in zip(scores[row].tolist(), undescribed[row].tolist(), strict=True):
+                won += weight * other_weight * ((own > other) + 0.5 * (own == other))
+                total += weight * other_weight
+        expected.append(won / total)
+    assert described_patch_auc(scores, described, undescribed).tolist() == pytest.approx(expected)
+
+
+def test_auc_of_perfect_inverted_and_constant_scores():
+    described, undescribed = torch.tensor([[1.0, 0.0, 0.0, 0.5]]), torch.tensor([[0.0, 1.0, 0.25, 0.0]])
+    scores = torch.tensor([[4.0, 2.0, 1.0, 3.0]])
+    assert described_patch_auc(scores, described, undescribed).item() == 1.0
+    assert described_patch_auc(-scores, described, undescribed).item() == 0.0
+    assert described_patch_auc(torch.zeros(1, 4), described, undescribed).item() == 0.5
+    with pytest.raises(ValueError, match="no described pixels"):
+        described_patch_auc(scores, described, torch.zeros(1, 4))

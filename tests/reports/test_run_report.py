@@ -136,6 +136,17 @@ def test_the_best_value_so_far_is_named():
     assert (figure.value, figure.note) == ("25.0 %", "best so far 75.0 %")
 
 
+def test_mask_coverage_stands_beside_what_needs_no_caption():
+    values = {"": 0.875, "_no_caption": 0.75, "_other_caption": 0.5}
+    lines = [{"step": 1, **{f"validation_mask_coverage{suffix}": value for suffix, value in values.items()}}]
+    lines[0] |= {f"validation_described_patch_auc{suffix}": value for suffix, value in values.items()}
+    auc, coverage = headline_figures("pretraining", lines, 200)
+    assert (auc.label, auc.value) == ("described object patches, ROC AUC", "0.875")
+    assert "no caption 0.750, another image's caption 0.500" in auc.note
+    assert (coverage.label, coverage.value) == ("mask coverage", "87.5 %")
+    assert "no caption 75.0 %, another image's caption 50.0 %" in coverage.note
+
+
 def test_a_finished_run_names_commands_to_try():
     html = render_page(run_page(record(), None))
     assert "sycoca caption &#39;runs/my run/weights&#39; photo.jpg" in html

@@ -72,6 +72,9 @@ class ImageTextSample:
     described_pixels: Callable[[int], Bool[np.ndarray, "height width"]] | None = None
     """Returns the pixels of the objects that caption number i names; None where they are unknown."""
 
+    object_pixels: Callable[[], Bool[np.ndarray, "height width"]] | None = None
+    """Returns the pixels of all objects, described or not; None where they are unknown."""
+
 
 @runtime_checkable
 class SampleSource(Protocol):

@@ -33,7 +33,7 @@ SourceKind = Literal["scenes", "jsonl", "csv", "tsv", "coco", "karpathy", "vqa",
 _COLUMNS = ("image", "caption", "captions", "question", "answer", "answers", "label", "split_column")
 
 OPTIONS: dict[SourceKind, tuple[str, ...]] = {
-    "scenes": ("level", "count", "seed", "split", "size", "limit"),
+    "scenes": ("level", "count", "seed", "split", "size", "distractors", "limit"),
     "jsonl": ("images", "split", "limit", "seed", *_COLUMNS),
     "csv": ("images", "split", "limit", "seed", "separator", "quotes", *_COLUMNS),
     "tsv": ("images", "split", "limit", "seed", "separator", "quotes", *_COLUMNS),
@@ -136,7 +136,9 @@ def _image_files(path: Path) -> list[Path]:
 def _open_scenes(spec: _Spec) -> ScenesSource:
     if spec.path:
         raise ValueError(f"{spec.text}: scenes are generated and have no path; write scenes:?level=easy&count=2000")
-    given = {name: spec.number(name, least) for name, least in (("count", 1), ("seed", 0), ("size", 16))}
+    given = {
+        name: spec.number(name, least) for name, least in (("count", 1), ("seed", 0), ("size", 16), ("distractors", 0))
+    }
     numbers = {name: value for name, value in given.items() if value is not None}
     limit = spec.number("limit", 1)
     if limit is not None:

@@ -1,7 +1,9 @@
 """Grounding: whether the patches that match a caption best are those that it describes. Needs described pixels."""
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,8 +16,14 @@ from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.evaluation.batches import num_evaluated, sample_batches
 from sycoca.evaluation.report import ItemScores, Report
 from sycoca.evaluation.sharding import ALONE, Sharding
+from sycoca.facts.metric_facts import NO_CAPTION, OTHER_CAPTION
 from sycoca.inference.predictor import Predictor
-from sycoca.metrics.grounding import grounding_average_precision, largest_mask_coverage, mask_coverage
+from sycoca.metrics.grounding import (
+    described_patch_auc,
+    grounding_average_precision,
+    largest_mask_coverage,
+    mask_coverage,
+)
 from sycoca.model.masking import lowest
 from sycoca.model.patches import patchify
 from sycoca.preprocess.image_transforms import inference_image
@@ -32,43 +40,53 @@ def evaluate_grounding(
 ) -> Report:
     """Compare patch scores with the pixels that captions describe, for one caption per sample, in rotation.
 
-    ``mask_coverage``: fraction of the described pixels inside the better-scoring half of the patches, whatever ratios
-    and strategy the model was trained with, so that models compare; ``_largest`` is the best choice of as many
-    patches, ``_random`` what chance reaches. ``grounding_average_precision`` ranks pixels by their patch's score,
-    ``described_ratio`` is about its chance. Samples whose caption describes nothing that the model sees are skipped and
-    counted. Raises ValueError where no sample is left.
+    ``described_patch_auc``: area under the ROC curve of described against undescribed object pixels, over the samples
+    that have both. ``mask_coverage``: fraction of the described pixels inside the better-scoring half of the patches,
+    whatever ratios and strategy the model was trained with, so that models compare; ``_largest`` is the best choice of
+    as many patches, ``_random`` what chance reaches. Both also have the baselines ``_no_caption`` (the cosine with the
+    image's own embedding: mere saliency) and ``_other_caption`` (the caption of the next sample).
+    ``grounding_average_precision`` ranks pixels by their patch's score, ``described_ratio`` is about its chance.
+
+    Samples whose caption describes nothing that the model sees are skipped and counted. Raises ValueError where no
+    sample is left.
     """
     started_at = time.perf_counter()
     num_samples = num_evaluated(source, limit)
-    all_scores, all_described, keys = [], [], []
+    rows, keys = [], []
     first = sharding.own(num_samples).start
     batches = sample_batches(source, num_samples, batch_size, "scoring patches", console=console, sharding=sharding)
     for samples in batches:
-        places = [(first + i) % len(sample.captions) for i, sample in enumerate(samples)]
+        captions = [_caption_number(sample, first + i) for i, sample in enumerate(samples)]
+        others = [(first + i + 1) % num_samples for i in range(len(samples))]
+        other_captions = [_caption_number(source[index], index) for index in others]
         first += len(samples)
-        described = torch.stack([_described(predictor, *pair) for pair in zip(samples, places, strict=True)])
-        captions = [sample.captions[place] for sample, place in zip(samples, places, strict=True)]
-        has_truth = described.sum(1) > 0
-        scores = predictor.patch_scores(samples, captions, batch_size=batch_size)
-        all_scores.append(scores[has_truth])
-        all_described.append(described[has_truth])
+        maps = _patch_maps(predictor, samples, captions, other_captions, batch_size)
+        has_truth = maps.described.sum(1) > 0
+        rows.append(torch.cat(maps, dim=1)[has_truth])
         keys += [sample.key for sample, is_known in zip(samples, has_truth.tolist(), strict=True) if is_known]
-    num_patches = predictor.model.config.image_encoder.num_patches
-    scores, described = sharding.join(all_scores, num_patches), sharding.join(all_described, num_patches)
-    if len(scores) == 0:
+    joined = sharding.join(rows, len(_PatchMaps._fields) * predictor.model.config.image_encoder.num_patches)
+    if len(joined) == 0:
         raise ValueError(f"{source.name} does not say which pixels its captions describe; the built-in scenes do")
-    values = grounding_values(scores, described)
+    maps, keys = _PatchMaps(*joined.chunk(len(_PatchMaps._fields), dim=1)), sharding.join_plain(keys)
+    items = {"image": _items(keys, _coverage_values(maps))}
+    can_tell = maps.undescribed.sum(1) > 0
+    if can_tell.any():
+        told_keys = [key for key, is_told in zip(keys, can_tell.tolist(), strict=True) if is_told]
+        told = _PatchMaps(*(one[can_tell] for one in maps))
+        items["image with an undescribed object"] = _items(told_keys, _auc_values(told))
     return Report(
         task="grounding",
-        metrics={name: value.mean().item() for name, value in values.items()},
-        counts={"samples": len(scores), "skipped_samples": num_samples - len(scores)},
+        metrics={
+            name: float(np.mean(column)) for one in reversed(items.values()) for name, column in one.values.items()
+        },
+        counts={
+            "samples": len(keys),
+            "samples_with_undescribed_objects": int(can_tell.sum()),
+            "skipped_samples": num_samples - len(keys),
+        },
         settings={"data": source.name, "limit": limit, "score": predictor.config.masking.score},
         seconds=time.perf_counter() - started_at,
-        items={
-            "image": ItemScores(
-                keys=sharding.join_plain(keys), values={name: value.tolist() for name, value in values.items()}
-            )
-        },
+        items=items,
     )
 
 
@@ -89,6 +107,72 @@ def grounding_values(
     return {name: value.double() for name, value in values.items()}
 
 
+class _PatchMaps(NamedTuple):
+    """What is known of every patch."""
+
+    described: Float[Tensor, "samples patches"]
+    """Fraction of its pixels that the caption describes."""
+
+    undescribed: Float[Tensor, "samples patches"]
+    """Fraction of its pixels that belong to other objects."""
+
+    scores: Float[Tensor, "samples patches"]
+    """Match with the caption."""
+
+    no_caption: Float[Tensor, "samples patches"]
+    """Match with the image's own embedding."""
+
+    other_caption: Float[Tensor, "samples patches"]
+    """Match with the caption of another sample."""
+
+    def baselines(self) -> dict[str, Float[Tensor, "samples patches"]]:
+        """Return the scores and those of the baselines, by the suffix of their metrics."""
+        return {"": self.scores, NO_CAPTION: self.no_caption, OTHER_CAPTION: self.other_caption}
+
+
+def _caption_number(sample: ImageTextSample, index: int) -> tuple[int, str]:
+    """Return the caption that stands for sample number ``index``: its number and its text."""
+    number = index % len(sample.captions)
+    return number, sample.captions[number]
+
+
+def _patch_maps(
+    predictor: Predictor,
+    samples: Sequence[ImageTextSample],
+    captions: Sequence[tuple[int, str]],
+    other_captions: Sequence[tuple[int, str]],
+    batch_size: int,
+) -> _PatchMaps:
+    numbers, texts = zip(*captions, strict=True)
+    described = torch.stack([_described(predictor, *pair) for pair in zip(samples, numbers, strict=True)])
+    objects = torch.stack([_of_objects(predictor, sample) for sample in samples])
+    return _PatchMaps(
+        described=described,
+        undescribed=(objects - described).clamp(min=0),
+        scores=predictor.patch_scores(samples, texts, batch_size=batch_size),
+        no_caption=predictor.saliency(samples, batch_size=batch_size),
+        other_caption=predictor.patch_scores(samples, [text for _, text in other_captions], batch_size=batch_size),
+    )
+
+
+def _coverage_values(maps: _PatchMaps) -> dict[str, Float[Tensor, " samples"]]:
+    values = grounding_values(maps.scores, maps.described)
+    for suffix, scores in maps.baselines().items():
+        values[f"mask_coverage{suffix}"] = mask_coverage(~lowest(scores, 0.5), maps.described).double()
+    return values
+
+
+def _auc_values(maps: _PatchMaps) -> dict[str, Float[Tensor, " samples"]]:
+    return {
+        f"described_patch_auc{suffix}": described_patch_auc(scores, maps.described, maps.undescribed).double()
+        for suffix, scores in maps.baselines().items()
+    }
+
+
+def _items(keys: Sequence[str], values: Mapping[str, Float[Tensor, " samples"]]) -> ItemScores:
+    return ItemScores(keys=keys, values={name: value.tolist() for name, value in values.items()})
+
+
 def described_shares(predictor: Predictor, pixels: Bool[np.ndarray, "height width"]) -> Float[Tensor, " patches"]:
     """Return the described fraction of each patch, after the resizing and cropping of the image."""
     picture = Image.fromarray(pixels.astype(np.uint8) * 255).convert("RGB")
@@ -101,3 +185,9 @@ def _described(predictor: Predictor, sample: ImageTextSample, place: int) -> Flo
     if sample.described_pixels is None:
         return torch.zeros(predictor.model.config.image_encoder.num_patches)
     return described_shares(predictor, sample.described_pixels(place))
+
+
+def _of_objects(predictor: Predictor, sample: ImageTextSample) -> Float[Tensor, " patches"]:
+    if sample.object_pixels is None:
+        return torch.zeros(predictor.model.config.image_encoder.num_patches)
+    return described_shares(predictor, sample.object_pixels())

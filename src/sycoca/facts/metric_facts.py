@@ -65,6 +65,7 @@ METRICS: Mapping[str, MetricFacts] = {
     **_recalls("image_to_text", "image-to-text"),
     "mean_text_recall": MetricFacts(title="image-to-text mean recall, mTR"),
     "mean_image_recall": MetricFacts(title="text-to-image mean recall, mIR"),
+    "described_patch_auc": MetricFacts(title="described object patches, ROC AUC", unit="score", chance=0.5),
     "mask_coverage": MetricFacts(title="mask coverage", chance=0.5),
     "grounding_average_precision": MetricFacts(title="grounding average precision"),
     "described_ratio": MetricFacts(title="described pixels", is_better_higher=None),
@@ -116,17 +117,32 @@ PREFIXES: Mapping[str, str] = {
 MOST_FREQUENT = "_most_frequent"
 """Suffix of the keys of the most-frequent-answer baseline."""
 
+NO_CAPTION = "_no_caption"
+"""Suffix of the keys of the baseline that scores patches by the image's own embedding."""
+
+OTHER_CAPTION = "_other_caption"
+"""Suffix of the keys of the baseline that scores patches by another image's caption."""
+
 SUFFIXES: Mapping[str, str] = {
     "_ceiling": "upper bound",
     "_largest": "upper bound",
     "_color_only": "color-only baseline",
     "_random": "random baseline",
     MOST_FREQUENT: "most-frequent baseline",
+    NO_CAPTION: "no-caption baseline",
+    OTHER_CAPTION: "other-caption baseline",
     "_colors": "colors",
     "_shapes": "shapes",
     "_relation": "relation",
 }
 """Suffixes of keys, and their meaning."""
+
+BASELINES: Mapping[str, str] = {
+    MOST_FREQUENT: "most frequent answer",
+    NO_CAPTION: "no caption",
+    OTHER_CAPTION: "another image's caption",
+}
+"""Suffixes of the keys of baselines that stand beside their metric, and what they are called there."""
 
 TYPE_SUFFIXES: Mapping[str, str] = {"_of_answer_type_": "answers", "_of_question_type_": "questions"}
 """Suffixes that precede the name of a type in the data, and their meaning."""

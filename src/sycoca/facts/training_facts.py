@@ -30,7 +30,9 @@ _RECALLS = ("text_to_image_recall_at_1", "image_to_text_recall_at_1")
 _PAIRS: tuple[ObjectiveName, ...] = ("contrastive", "captioning", "masked_image")
 
 TRAININGS: Mapping[TrainingKind, TrainingFacts] = {
-    "pretraining": TrainingFacts(title="pretraining", losses=_PAIRS, metrics=(*_RECALLS, "mask_coverage")),
+    "pretraining": TrainingFacts(
+        title="pretraining", losses=_PAIRS, metrics=(*_RECALLS, "described_patch_auc", "mask_coverage")
+    ),
     "retrieval": TrainingFacts(title="fine-tuning for retrieval", losses=_PAIRS, metrics=_RECALLS),
     "captioning": TrainingFacts(title="fine-tuning for captioning", losses=_PAIRS, metrics=("cider", *_RECALLS)),
     "vqa": TrainingFacts(

@@ -47,6 +47,26 @@ def grounding_average_precision(
     return (sorted_described * precision).sum(1) / found[:, -1]
 
 
+def described_patch_auc(
+    scores: Float[Tensor, "batch patches"],
+    described: Float[Tensor, "batch patches"],
+    undescribed: Float[Tensor, "batch patches"],
+) -> Float[Tensor, " batch"]:
+    """Return the area under the ROC curve of described against undescribed object pixels, each with its patch's score.
+
+    It is the probability that a described pixel scores higher than one of an undescribed object; ties count half. A
+    score that does not depend on the caption cannot tell the two apart, so chance is 0.5 and background is left out.
+    Raises ValueError where there are no pixels of the one or the other kind.
+    """
+    described, undescribed = _checked(described), _checked(undescribed)
+    order = scores.argsort(dim=1)
+    ranked = scores.gather(1, order).contiguous()
+    below = torch.nn.functional.pad(undescribed.gather(1, order).cumsum(1), (1, 0))
+    # Half of the ties: the mean of those strictly below and those below or equal.
+    outscored = sum(below.gather(1, torch.searchsorted(ranked, scores, side=side)) for side in ("left", "right")) / 2
+    return (described * outscored).sum(1) / (described.sum(1) * below[:, -1])
+
+
 def _checked(described: Float[Tensor, "batch patches"]) -> Float[Tensor, "batch patches"]:
     if not bool((described.sum(1) > 0).all()):
         row = int((described.sum(1) <= 0).nonzero()[0])

@@ -71,7 +71,7 @@ def held_out_losses(
     ``masked_captioning``, for comparison with the training loss.
     """
     as_used = pretraining_losses(model, batch, replace(masking, hides_from_captioning=False), objectives, Ranks())
-    losses: dict[str, Tensor] = dict(as_used.named())
+    losses: dict[str, Tensor] = {**as_used.named()}
     if objectives.captioning_weight > 0 and masking.hides_from_captioning:
         alone = replace(objectives, contrastive_weight=0.0, masked_image_weight=0.0)
         losses[MASKED_CAPTIONING] = pretraining_losses(model, batch, masking, alone, Ranks()).named()["captioning"]

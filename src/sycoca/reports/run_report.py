@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sycoca.data.samples import SampleSource
-from sycoca.facts.metric_facts import METRICS, MOST_FREQUENT, VALIDATION, is_improvement, readable
+from sycoca.facts.metric_facts import BASELINES, METRICS, VALIDATION, is_improvement, readable
 from sycoca.facts.objective_facts import OBJECTIVES, ObjectiveName
 from sycoca.facts.training_facts import TRAININGS, TrainingKind
 from sycoca.inference.predictor import Predictor
@@ -158,9 +158,9 @@ def _metric_figure(key: str, lines: Lines, num_validated: int | None) -> Figure 
     last = values[-1]
     best = next((value for value in values if not any(is_improvement(key, other - value) for other in values)), last)
     notes = [f"best so far {readable(key, best)}"] if is_improvement(key, best - last) else []
-    baseline = _baseline(key, lines)
-    if baseline is not None:
-        notes.append(baseline)
+    baselines = _baselines(key, lines)
+    if baselines:
+        notes.append(baselines)
     return Figure(
         label=METRICS[key].title,
         value=readable(key, last),
@@ -177,10 +177,10 @@ def _loss_figure(name: ObjectiveName, lines: Lines) -> Figure | None:
     return Figure(label=facts.title, value=readable(name, value), note=note)
 
 
-def _baseline(key: str, lines: Lines) -> str | None:
-    """Return the most-frequent-answer baseline, where it was evaluated."""
-    points = points_of(lines, f"{VALIDATION}{key}{MOST_FREQUENT}")
-    return f"most frequent answer {readable(key, points[-1][1])}" if points else None
+def _baselines(key: str, lines: Lines) -> str:
+    """Return the baselines of a metric that were evaluated."""
+    found = {name: points_of(lines, f"{VALIDATION}{key}{suffix}") for suffix, name in BASELINES.items()}
+    return ", ".join(f"{name} {readable(key, points[-1][1])}" for name, points in found.items() if points)
 
 
 def next_commands(run: RunRecord) -> list[str]:

@@ -68,10 +68,19 @@ class Scene:
 
     level: Level
     objects: tuple[SceneObject, ...]
-    """The objects, largest radius first; no two share both color and shape, none touches another."""
+    """The objects that captions may name, largest radius first; no two share both color and shape, and none
+    touches another."""
 
     draw_key: int
     """Seed of everything else that is random in the scene: its texture and its captions' wording."""
+
+    distractors: tuple[SceneObject, ...] = ()
+    """Further objects, which no caption names; they share neither color nor shape with any other object."""
+
+    @property
+    def all_objects(self) -> tuple[SceneObject, ...]:
+        """The objects and the distractors."""
+        return (*self.objects, *self.distractors)
 
     @property
     def label(self) -> str:

@@ -100,7 +100,7 @@ def num_facts(facts: CaptionFacts) -> int:
 
 def is_true(facts: CaptionFacts, scene: Scene) -> bool:
     """Return whether different objects of the scene can be found for which every stated fact holds."""
-    choices = [[thing for thing in scene.objects if _fits(stated, thing)] for stated in facts.things]
+    choices = [[thing for thing in scene.all_objects if _fits(stated, thing)] for stated in facts.things]
     if len(choices) == 1:
         return bool(choices[0])
     return any(
@@ -135,7 +135,7 @@ def ceiling_text_to_image(scenes: Sequence[Scene], captions: Sequence[str]) -> f
     """
     having: dict[str, list[int]] = defaultdict(list)
     for i, scene in enumerate(scenes):
-        for thing in scene.objects:
+        for thing in scene.all_objects:
             having[thing.label].append(i)
     truth = [_parse_own(caption) for caption in captions]
     return _shared_recall([[i for i in having[facts.first.label] if is_true(facts, scenes[i])] for facts in truth])

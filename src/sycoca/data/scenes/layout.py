@@ -4,6 +4,7 @@ import itertools
 import math
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import assert_never
 
@@ -54,6 +55,8 @@ _MOST_ANGLE = math.radians(8)
 # At easy the other axis stays well below what counts as clear, so that exactly one relation holds.
 _EASY_CROSS_OFFSET = 0.75 * CLEAR_OFFSET
 
+_TRIES_PER_RADIUS = 12
+
 # Sizes must differ visibly where classes do not say so: the largest object is named first.
 _LEAST_SIZE_STEP = 1.08
 
@@ -68,6 +71,30 @@ def draw_scene(level: Level, split: Split, seed: int, index: int) -> Scene:
             return _draw_free_scene(level, split, seed, index)
         case unknown:
             assert_never(unknown)
+
+
+@lru_cache(maxsize=4096)
+def with_distractor(scene: Scene) -> Scene:
+    """Return the scene with one more object, smaller than the others, where there is room for it.
+
+    It shares neither color nor shape with another object, so captions and hard negatives stay what they are.
+    """
+    rng = random.Random(derive_key(scene.draw_key, "distractor"))
+    colors, shapes = ({getattr(thing, name) for thing in scene.objects} for name in ("color", "shape"))
+    color = rng.choice([color for color in COLORS[scene.level] if color not in colors])
+    shape = rng.choice([shape for shape in SHAPES[scene.level] if shape not in shapes])
+    radius = _draw_radius(rng, scene.level, "small")
+    while True:
+        for _ in range(_TRIES_PER_RADIUS):
+            border = radius * EXTENT[shape] + _MARGIN
+            center = (rng.uniform(border, 1 - border), rng.uniform(border, 1 - border))
+            if all(
+                math.dist(center, thing.center) >= radius * EXTENT[shape] + thing.radius * EXTENT[thing.shape] + _GAP
+                for thing in scene.objects
+            ):
+                thing = SceneObject(color=color, shape=shape, size="small", center=center, radius=radius)
+                return replace(scene, distractors=(thing,))
+        radius *= 0.9
 
 
 def _draw_free_scene(level: Level, split: Split, seed: int, index: int) -> Scene:

@@ -44,7 +44,7 @@ def render(scene: Scene, image_size: int) -> UInt8[np.ndarray, "height width 3"]
     rng = np.random.Generator(np.random.PCG64(derive_key(scene.draw_key, "render")))
     canvas = _background(scene.level, image_size, rng)
     grain = rng.normal(0, _GRAIN, (image_size, image_size, 1))
-    for thing in scene.objects:
+    for thing in scene.all_objects:
         color = np.array(RGB[thing.color]) + rng.uniform(-_COLOR_JITTER, _COLOR_JITTER, 3)
         rows, columns, coverage = _coverage(thing, image_size)
         patch = canvas[rows, columns]
@@ -61,8 +61,8 @@ def object_mask(thing: SceneObject, image_size: int) -> Bool[np.ndarray, "height
 
 
 def object_masks(scene: Scene, image_size: int) -> Bool[np.ndarray, "objects height width"]:
-    """Return the pixels of each object, in the order of ``scene.objects``; they are disjoint."""
-    return np.stack([object_mask(thing, image_size) for thing in scene.objects])
+    """Return the pixels of each object, in the order of ``scene.all_objects``; they are disjoint."""
+    return np.stack([object_mask(thing, image_size) for thing in scene.all_objects])
 
 
 def _coverage(thing: SceneObject, image_size: int) -> tuple[slice, slice, Plane]:

@@ -12,7 +12,7 @@ from sycoca.data.choices import check_choice
 from sycoca.data.samples import ImageTextSample
 from sycoca.data.scenes.content import Level, Scene, Split
 from sycoca.data.scenes.language import captions_of, facts_of, named_objects
-from sycoca.data.scenes.layout import draw_scene
+from sycoca.data.scenes.layout import draw_scene, with_distractor
 from sycoca.data.scenes.questions import questions_of
 from sycoca.data.scenes.render import object_masks, render
 
@@ -35,6 +35,7 @@ class ScenesSource:
         seed: int = 0,
         split: Split = "train",
         size: int = 64,
+        distractors: int = 0,
     ) -> None:
         check_choice("scenes: level", level, get_args(Level))
         check_choice("scenes: split", split, get_args(Split))
@@ -42,16 +43,22 @@ class ScenesSource:
             raise ValueError(f"scenes: count must be at least 1, got {count}")
         if size < 16:
             raise ValueError(f"scenes: size must be at least 16 pixels, got {size}")
+        if distractors not in (0, 1) or (distractors and level != "easy"):
+            raise ValueError(
+                f"scenes: distractors must be 0, or 1 at level easy, got {distractors} at level {level}; scenes of the"
+                " other levels have objects that a caption does not name anyway"
+            )
         self.level: Level = level
         self.count = count
         self.seed = seed
         self.split: Split = split
         self.size = size
+        self.distractors = distractors
 
     @property
     def name(self) -> str:
         """Level and split."""
-        return f"scenes-{self.level}-{self.split}"
+        return f"scenes-{self.level}-{self.split}{'-distractor' if self.distractors else ''}"
 
     def __len__(self) -> int:
         return self.count
@@ -60,7 +67,8 @@ class ScenesSource:
         """Return the scene of sample number ``index``."""
         if not 0 <= index < self.count:
             raise IndexError(f"{self.name} has scenes 0 to {self.count - 1}, not {index}")
-        return draw_scene(self.level, self.split, self.seed, index)
+        scene = draw_scene(self.level, self.split, self.seed, index)
+        return with_distractor(scene) if self.distractors else scene
 
     def __getitem__(self, index: int) -> ImageTextSample:
         scene = self.scene(index)
@@ -69,8 +77,10 @@ class ScenesSource:
             captions=captions_of(scene),
             open_image=SceneImage(scene, self.size),
             label=scene.label,
-            questions=questions_of(scene),
+            # Questions count and locate all objects, and are written for scenes without distractors.
+            questions=() if scene.distractors else questions_of(scene),
             described_pixels=partial(described_pixels, scene, self.size),
+            object_pixels=partial(object_pixels, scene, self.size),
         )
 
 
@@ -92,3 +102,8 @@ def described_pixels(scene: Scene, size: int, place: int) -> Bool[np.ndarray, "h
     """Return the pixels of the objects that caption number ``place`` of the scene names."""
     named = named_objects(facts_of(scene)[place], scene)
     return np.logical_or.reduce(object_masks(scene, size)[named])
+
+
+def object_pixels(scene: Scene, size: int) -> Bool[np.ndarray, "height width"]:
+    """Return the pixels of all objects, described or not."""
+    return np.logical_or.reduce(object_masks(scene, size))

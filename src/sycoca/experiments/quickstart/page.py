@@ -107,9 +107,16 @@ def _figures(metrics: dict[str, float], reports: dict[str, Report]) -> list[Figu
             note="chance and bag of words 50 %",
         ),
         Figure(
+            label="described against undescribed object patches, ROC AUC",
+            value=percent["described_patch_auc"],
+            note=f"no caption {percent['described_patch_auc_no_caption']},"
+            f" another image's caption {percent['described_patch_auc_other_caption']}, chance 0.5",
+        ),
+        Figure(
             label="mask coverage: described pixels in the half of the patches with the highest scores",
             value=percent["mask_coverage"],
-            note=f"chance {percent['mask_coverage_random']}, upper bound {percent['mask_coverage_largest']}",
+            note=f"no caption {percent['mask_coverage_no_caption']}, chance {percent['mask_coverage_random']},"
+            f" upper bound {percent['mask_coverage_largest']}",
         ),
     ]
 

@@ -25,6 +25,9 @@ from sycoca.training.run_folder import RunFolder
 TEST_SCENES = "scenes:?level=easy&count=500&split=test"
 """Scenes for evaluation, whose content does not occur in training."""
 
+GROUNDING_HEADLINES = ("described_patch_auc", "mask_coverage")
+"""Metrics of grounding among the key figures, with their baselines."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -56,10 +59,11 @@ def quickstart(out: Path, *, seed: int = 0, steps: int | None = None, console: C
     folder = RunFolder(pretrain(config, console=console))
     training_seconds = time.perf_counter() - started_at
     predictor = load(folder.weights)
-    source = open_source(TEST_SCENES)
+    source, with_distractors = open_source(TEST_SCENES), open_source(f"{TEST_SCENES}&distractors=1")
     assert isinstance(source, ScenesSource)
+    assert isinstance(with_distractors, ScenesSource)
     logger.info(f"measuring on {len(source)} held-out scenes")
-    reports = measure_pretrained(predictor, source, console)
+    reports = measure_pretrained(predictor, source, with_distractors, console)
     tuned = TunedModels(
         vqa=tune_for_questions(folder.weights, out / "vqa", source, seed=seed, steps=steps, console=console),
         classification=tune_for_classes(
@@ -114,7 +118,7 @@ def _summary(reports: dict[str, Report], training_seconds: float, tuned: TunedMo
         **reports["baselines"].metrics,
         "caption_truth": captioning["caption_truth"],
         "caption_detail": captioning["caption_detail"],
-        "mask_coverage": reports["grounding"].metrics["mask_coverage"],
+        **{key: value for key, value in reports["grounding"].metrics.items() if key.startswith(GROUNDING_HEADLINES)},
         "swap_accuracy": reports["swaps"].metrics["swap_accuracy"],
         "zero_shot_accuracy_top_1": reports["zero_shot"].metrics["accuracy_top_1"],
         "answer_accuracy": reports["vqa"].metrics["answer_accuracy"],

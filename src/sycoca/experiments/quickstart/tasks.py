@@ -53,8 +53,10 @@ class TunedModel:
     """Duration of the training, without evaluation."""
 
 
-def measure_pretrained(predictor: Predictor, source: ScenesSource, console: Console) -> dict[str, Report]:
-    """Evaluate the tasks that need no fine-tuning."""
+def measure_pretrained(
+    predictor: Predictor, source: ScenesSource, with_distractors: ScenesSource, console: Console
+) -> dict[str, Report]:
+    """Evaluate the tasks that need no fine-tuning; grounding on scenes with an object that no caption names."""
     embeddings = ImageEmbeddings(predictor, console=console)
     by_likelihood = ZeroShotPrompts(templates=FIRST_WORDS, scorer="likelihood")
     return {
@@ -62,7 +64,7 @@ def measure_pretrained(predictor: Predictor, source: ScenesSource, console: Cons
         "captioning": evaluate_scene_captions(predictor, source, console=console),
         "zero_shot": evaluate_zero_shot(predictor, source, prompts=by_likelihood, console=console),
         "swaps": evaluate_scene_swaps(predictor, source, console=console),
-        "grounding": evaluate_grounding(predictor, source, console=console),
+        "grounding": evaluate_grounding(predictor, with_distractors, console=console),
         "baselines": evaluate_scene_baselines(source),
     }
 

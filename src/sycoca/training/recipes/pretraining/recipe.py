@@ -37,8 +37,10 @@ from sycoca.weights.config import WeightsConfig
 from sycoca.weights.hub import local_weights, pinned_weights
 from sycoca.weights.parts import LoadedParts, load_parts
 
-_GROUNDING = ("mask_coverage", "grounding_average_precision")
-"""The grounding metrics that depend on the model, not on the data alone."""
+_OF_THE_DATA = frozenset(
+    {"mask_coverage_largest", "mask_coverage_random", "grounding_average_precision_largest", "described_ratio"}
+)
+"""The grounding metrics that depend on the data alone."""
 
 
 class Pretraining(ImageTextRecipe[PretrainConfig]):
@@ -164,7 +166,7 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
         metrics = dict(evaluate_retrieval(predictor, source, sharding=sharding).metrics)
         if source[0].described_pixels is not None:
             grounding = evaluate_grounding(predictor, source, sharding=sharding).metrics
-            metrics |= {name: grounding[name] for name in _GROUNDING}
+            metrics |= {name: value for name, value in grounding.items() if name not in _OF_THE_DATA}
         return metrics
 
     def _start(self, model: SyCoCa, parts: LoadedParts | None, folder: RunFolder, runtime: Runtime) -> dict[str, float]:
