@@ -80,9 +80,10 @@ def with_distractor(scene: Scene) -> Scene:
     It shares neither color nor shape with another object, so captions and hard negatives stay what they are.
     """
     rng = random.Random(derive_key(scene.draw_key, "distractor"))
-    colors, shapes = ({getattr(thing, name) for thing in scene.objects} for name in ("color", "shape"))
-    color = rng.choice([color for color in COLORS[scene.level] if color not in colors])
-    shape = rng.choice([shape for shape in SHAPES[scene.level] if shape not in shapes])
+    colors, shapes = {thing.color for thing in scene.objects}, {thing.shape for thing in scene.objects}
+    free_colors: list[Color] = [color for color in COLORS[scene.level] if color not in colors]
+    free_shapes: list[Shape] = [shape for shape in SHAPES[scene.level] if shape not in shapes]
+    color, shape = rng.choice(free_colors), rng.choice(free_shapes)
     radius = _draw_radius(rng, scene.level, "small")
     while True:
         for _ in range(_TRIES_PER_RADIUS):
