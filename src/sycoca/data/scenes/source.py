@@ -1,5 +1,6 @@
 """The built-in scenes as a source, generated from a seed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import final, get_args
@@ -18,6 +19,9 @@ from sycoca.data.scenes.render import object_masks, render
 
 DEFAULT_COUNT = 2000
 """Default number of scenes."""
+
+MOST_DISTRACTORS: Mapping[Level, int] = {"easy": 1, "medium": 0, "hard": 0}
+"""Maximum number of objects that no caption names, beside those that a caption leaves out anyway."""
 
 
 @final
@@ -43,7 +47,7 @@ class ScenesSource:
             raise ValueError(f"scenes: count must be at least 1, got {count}")
         if size < 16:
             raise ValueError(f"scenes: size must be at least 16 pixels, got {size}")
-        if distractors not in (0, 1) or (distractors and level != "easy"):
+        if not 0 <= distractors <= MOST_DISTRACTORS[level]:
             raise ValueError(
                 f"scenes: distractors must be 0, or 1 at level easy, got {distractors} at level {level}; scenes of the"
                 " other levels have objects that a caption does not name anyway"
