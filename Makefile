@@ -23,7 +23,8 @@ quickstart: $(INSTALLED)
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/pyright --pythonpath $(BIN)/python
+	echo '{"extends": "../pyproject.toml", "venvPath": "..", "venv": "$(VENV)", "pythonVersion": "$(VERSION)"}' > $(VENV)/pyright.json
+	$(BIN)/pyright --project $(VENV)/pyright.json
 	$(BIN)/lint-imports
 
 test: $(INSTALLED)

@@ -1,5 +1,6 @@
 """The suite runs on the Python and the versions that make was asked for."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -109,4 +110,13 @@ def test_python_that_does_not_run_is_refused(pythons: Path):
 
 
 def test_type_checker_looks_at_the_same_environment(pythons: Path):
-    assert "--pythonpath .venv-3.99/bin/python\n" in planned(pythons, "check", "PYTHON=python3.99")
+    lines = planned(pythons, "check", "PYTHON=python3.99").splitlines()
+    (written,) = [line for line in lines if line.startswith("echo ")]
+    settings, file = written.removeprefix("echo ").rsplit(" > ", 1)
+    assert json.loads(settings.strip("'")) == {
+        "extends": "../pyproject.toml",
+        "venvPath": "..",
+        "venv": ".venv-3.99",
+        "pythonVersion": "3.99",
+    }
+    assert f".venv-3.99/bin/pyright --project {file}" in lines
