@@ -35,10 +35,29 @@ def test_json_goes_to_stdout_and_to_a_file(files: list[str], tmp_path: Path, cap
     assert json.loads(capsys.readouterr().out) != printed
 
 
+def test_reports_of_several_seeds_are_one_row(files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    others = [save(tmp_path / f"{number}.json", [1] * number + [0] * (60 - number)) for number in (40, 44)]
+    assert run(["compare", f"coca={files[0]},{files[1]}", f"sycoca={','.join(others)}"]) == 0
+    printed = capsys.readouterr().out
+    assert "sycoca - coca" in printed
+    assert "2 seeds" in printed
+    assert "58.3 %" in printed  # the mean of the first two
+
+
+def test_a_file_with_an_equals_sign_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    odd, plain = save(tmp_path / "lr=1e-3.json", [0, 1] * 30), save(tmp_path / "plain.json", [1, 1] * 30)
+    assert run(["compare", odd, plain, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["reports"] == ["lr=1e-3", "plain"]
+
+
 def test_wrong_use_is_told(files: list[str], tmp_path: Path):
     with pytest.raises(ValueError, match="name at least two reports"):
         run(["compare", *files[:1]])
     with pytest.raises(ValueError, match="a report is named twice"):
         run(["compare", files[0], files[0]])
+    with pytest.raises(ValueError, match="'a=' is no row of reports; write NAME=FILE,FILE"):
+        run(["compare", files[0], "a="])
+    with pytest.raises(ValueError, match="two rows are called a"):
+        run(["compare", f"a={files[0]}", f"a={files[1]}"])
     with pytest.raises(ValueError, match=r"none\.json cannot be read as a report"):
         run(["compare", files[0], str(tmp_path / "none.json")])

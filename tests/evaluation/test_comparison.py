@@ -23,6 +23,7 @@ from sycoca.evaluation.vqa import VqaOptions, evaluate_vqa
 from sycoca.evaluation.zero_shot import evaluate_zero_shot
 from sycoca.inference.generation_config import GenerationConfig
 from sycoca.metrics.retrieval import RetrievalRanks
+from sycoca.metrics.seed_intervals import t_interval, welch_interval
 
 
 def report(hits: list[int], keys: list[str] | None = None, **settings: int) -> Report:
@@ -239,6 +240,66 @@ def test_tables_mark_what_is_clear_and_say_what_is_not_known():
 def test_json_holds_all_of_it():
     plain = json.loads(compare_reports({"a": report(HITS), "b": report(BETTER)}).to_json())
     assert plain["reports"] == ["a", "b"]
-    assert plain["values"]["accuracy_top_1"][0].keys() == {"value", "interval"}
+    assert plain["num_reports"] == [1, 1]
+    assert plain["values"]["accuracy_top_1"][0].keys() == {"value", "interval", "seed_interval"}
     assert plain["differences"]["accuracy_top_1"][1]["num_items"] == 500
     assert plain["values"]["skipped_samples"][0]["interval"] is None
+
+
+def seeds(*flips: int) -> list[Report]:
+    """Return reports of one row: seed number i has the first ``flips[i]`` items of HITS turned into hits."""
+    return [report([1] * count + HITS[count:]) for count in flips]
+
+
+def test_several_reports_of_a_row_have_intervals_over_seeds_and_over_items():
+    first, other = seeds(0, 20, 60), seeds(200, 260)
+    comparison = compare_reports({"a": first, "b": other})
+    assert comparison.num_reports == [3, 2]
+    values = [[one.metrics["accuracy_top_1"] for one in row] for row in (first, other)]
+    for found, own in zip(comparison.values["accuracy_top_1"], values, strict=True):
+        assert found is not None
+        assert found.value == pytest.approx(np.mean(own))
+        assert found.seed_interval == t_interval(own)
+        assert found.interval is not None
+        assert found.interval[0] < found.value < found.interval[1]
+    difference = comparison.differences["accuracy_top_1"][1]
+    assert difference is not None
+    assert difference.difference == pytest.approx(np.mean(values[1]) - np.mean(values[0]))
+    assert difference.seed_interval == welch_interval(*values)
+
+
+def test_the_items_of_all_seeds_are_resampled_alike():
+    once = compare_reports({"a": report(HITS), "b": report(BETTER)})
+    thrice = compare_reports({"a": [report(HITS)] * 3, "b": [report(BETTER)] * 3})
+    for of_one, of_three in zip(once.differences["accuracy_top_1"], thrice.differences["accuracy_top_1"], strict=True):
+        assert (of_one and of_one.interval) == (of_three and pytest.approx(of_three.interval))
+    assert [one and one.interval for one in once.values["accuracy_top_1"]] == [
+        three and pytest.approx(three.interval) for three in thrice.values["accuracy_top_1"]
+    ]
+
+
+def test_seeds_that_differ_as_much_as_the_rows_leave_nothing_clear():
+    better = [one + 100 for one in (0, 90)]
+    alone = compare_reports({"a": seeds(0), "b": seeds(100)}).differences["accuracy_top_1"][1]
+    with_seeds = compare_reports({"a": seeds(0, 90), "b": seeds(*better)}).differences["accuracy_top_1"][1]
+    assert alone is not None
+    assert with_seeds is not None
+    assert alone.is_clear
+    assert with_seeds.interval[0] > 0  # other test items would say the same
+    assert not with_seeds.is_clear
+
+
+def test_the_table_says_in_its_head_that_one_report_knows_no_seeds():
+    alone = shown(compare_reports({"a": report(HITS), "b": report(BETTER)}), 80)
+    assert "another seed may" in alone.partition("accuracy_top_1")[0]
+    with_seeds = shown(compare_reports({"a": seeds(0, 20), "b": seeds(100, 180)}), 80)
+    assert "another seed may" not in with_seeds
+    assert "2 seeds" in with_seeds.partition("accuracy_top_1")[0]
+    assert with_seeds.count("seeds +") + with_seeds.count("seeds -") == 1
+    mixed = shown(compare_reports({"a": seeds(0, 20), "b": seeds(100)}), 80)
+    assert "another seed may" in mixed.partition("accuracy_top_1")[0]
+
+
+def test_reports_of_one_row_must_be_of_the_same_items():
+    with pytest.raises(ValueError, match="b: its reports are of different test items"):
+        compare_reports({"a": report(HITS), "b": [report(HITS), report(HITS[:300])]})

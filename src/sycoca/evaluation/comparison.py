@@ -1,4 +1,4 @@
-"""Comparison of reports: confidence intervals of metrics and of paired differences."""
+"""Comparison of reports: confidence intervals of metrics and differences, over test items and over seeds."""
 
 import json
 from collections import Counter
@@ -12,7 +12,8 @@ from jaxtyping import Float, Int
 from rich.console import Console
 
 from sycoca.evaluation.report import ItemScores, Report
-from sycoca.metrics.resampling import Kinds, Values, Weights, bootstrap, metrics_of_items, percentile_interval
+from sycoca.metrics.resampling import Weights, bootstrap, metrics_of_items, percentile_interval
+from sycoca.metrics.seed_intervals import Interval, t_interval, welch_interval
 from sycoca.progress_bar import tracked
 
 _FINDINGS = frozenset(
@@ -20,55 +21,62 @@ _FINDINGS = frozenset(
 )
 """Settings that describe results and not the protocol; two models may differ in them."""
 
-Interval = tuple[float, float]
-"""Lower and upper end of a 95 % confidence interval."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricValue:
-    """A metric of a report with its confidence interval over test items."""
+    """A metric of a row of the comparison, with its 95 % confidence intervals."""
 
     value: float
-    """The metric."""
+    """The metric; the mean over the reports of the row."""
 
     interval: Interval | None
-    """The confidence interval; None for a report without items."""
+    """The bootstrap interval over test items; None for reports without items."""
+
+    seed_interval: Interval | None = None
+    """The t interval over the reports of the row (seeds); None for a single report."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """A report's metric minus that of the first report, on the items of both."""
+    """A row's metric minus that of the first row, on the items of both."""
 
     difference: float
     """The difference, in the metric's unit."""
 
     interval: Interval
-    """The confidence interval of paired resamples: both metrics are computed from the same items."""
+    """The bootstrap interval of paired resamples: both metrics are computed from the same items."""
 
     num_items: int
-    """Number of items in both reports."""
+    """Number of items in both rows."""
+
+    seed_interval: Interval | None = None
+    """Welch's interval over the reports (seeds) of both rows; None where one of them is a single report."""
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval excludes 0."""
-        return self.interval[0] > 0 or self.interval[1] < 0
+        """Whether all known intervals exclude 0."""
+        known = [self.interval] if self.seed_interval is None else [self.interval, self.seed_interval]
+        return all(low > 0 or high < 0 for low, high in known)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Metrics of several reports of one task; every list has one entry per report, in the same order."""
+    """Metrics of several rows of one task; every list has one entry per row, in the same order."""
 
     task: str
     """The task of the reports."""
 
     reports: Sequence[str]
-    """Names of the reports."""
+    """Names of the rows; a row is one report, or several of different seeds."""
+
+    num_reports: Sequence[int]
+    """Number of reports of every row."""
 
     values: Mapping[str, Sequence[MetricValue | None]]
-    """By metric its values; None where a report does not have it."""
+    """By metric its values; None where a row does not have it."""
 
     differences: Mapping[str, Sequence[Difference | None]]
-    """By metric the differences to the first report; None for the first report and where nothing can be paired."""
+    """By metric the differences to the first row; None for the first row and where nothing can be paired."""
 
     notes: Sequence[str]
     """Limits of the comparison, in words."""
@@ -78,84 +86,109 @@ class Comparison:
         return json.dumps(asdict(self), indent=2, allow_nan=False)
 
 
-def compare_reports(reports: Mapping[str, Report], *, seed: int = 0, console: Console | None = None) -> Comparison:
-    """Compare reports, given by name, with the first of them, with a progress bar on the console if any.
+def compare_reports(
+    reports: Mapping[str, Report | Sequence[Report]], *, seed: int = 0, console: Console | None = None
+) -> Comparison:
+    """Compare rows, given by name, with the first of them, with a progress bar on the console if any.
 
-    Raises ValueError for reports of different tasks, and for one whose items do not add up to its metrics.
+    A row is one report, or several of models that were trained with different seeds. Raises ValueError for reports of
+    different tasks, for one whose items do not add up to its metrics, and for reports of one row with other test items.
     """
-    tasks = Counter(report.task for report in reports.values())
+    rows = {name: [row] if isinstance(row, Report) else list(row) for name, row in reports.items()}
+    tasks = Counter(report.task for row in rows.values() for report in row)
     if len(tasks) != 1:
         raise ValueError(f"only reports of one task can be compared, these are of {', '.join(tasks)}")
-    first_name, first = next(iter(reports.items()))
-    names = list(dict.fromkeys(chain.from_iterable(report.metrics for report in reports.values())))
+    first_name, first = next(iter(rows.items()))
+    metrics = list(dict.fromkeys(chain.from_iterable(report.metrics for row in rows.values() for report in row)))
     intervals: dict[str, dict[str, Interval]] = {}
     differences: dict[str, dict[str, Difference]] = {first_name: {}}
     notes = []
-    for name, report in tracked(reports.items(), len(reports), "resampling", console=console):
-        intervals[name] = _intervals(name, report, seed)
-        notes += [f"{name}: {remark}" for remark in report.remarks]
+    for name, row in tracked(rows.items(), len(rows), "resampling", console=console):
+        _check_same_items(name, row)
+        intervals[name] = _intervals(name, row, seed)
+        notes += dict.fromkeys(f"{name}: {remark}" for report in row for remark in report.remarks)
+        notes += [note for report in row[1:] for note in _other_settings(f"{name}, another report", row[0], report)]
         if name != first_name:
-            differences[name], unpaired = _differences(first, report, seed)
+            differences[name], unpaired = _differences(first, row, seed)
             notes += [f"{name}: {note}" for note in unpaired]
-            notes += _other_settings(name, first, report)
+            notes += _other_settings(name, first[0], row[0])
     return Comparison(
-        task=first.task,
-        reports=list(reports),
-        values={
-            metric: [_value(report, metric, intervals[name]) for name, report in reports.items()] for metric in names
-        },
-        differences={metric: [differences[name].get(metric) for name in reports] for metric in names},
+        task=first[0].task,
+        reports=list(rows),
+        num_reports=[len(row) for row in rows.values()],
+        values={metric: [_value(row, metric, intervals[name]) for name, row in rows.items()] for metric in metrics},
+        differences={metric: [differences[name].get(metric) for name in rows] for metric in metrics},
         notes=notes,
     )
 
 
-def _value(report: Report, metric: str, intervals: Mapping[str, Interval]) -> MetricValue | None:
-    if metric not in report.metrics:
+def _check_same_items(name: str, row: Sequence[Report]) -> None:
+    keys = [{unit: sorted(items.keys) for unit, items in report.items.items()} for report in row]
+    if any(own != keys[0] for own in keys):
+        raise ValueError(f"{name}: its reports are of different test items; reports of one row differ in the seed only")
+
+
+def _value(row: Sequence[Report], metric: str, intervals: Mapping[str, Interval]) -> MetricValue | None:
+    if not all(metric in report.metrics for report in row):
         return None
-    return MetricValue(value=report.metrics[metric], interval=intervals.get(metric))
+    values = [report.metrics[metric] for report in row]
+    return MetricValue(value=float(np.mean(values)), interval=intervals.get(metric), seed_interval=t_interval(values))
 
 
-def _intervals(name: str, report: Report, seed: int) -> dict[str, Interval]:
+def _intervals(name: str, row: Sequence[Report], seed: int) -> dict[str, Interval]:
     found: dict[str, Interval] = {}
-    for items in report.items.values():
-        statistic = partial(metrics_of_items, _arrays(items), kinds=_kinds(items))
-        once = statistic(np.ones((1, len(items.keys))))
-        metrics = [metric for metric in once if metric in report.metrics and metric not in found]
-        for metric in metrics:
-            if not np.isclose(once[metric][0], report.metrics[metric], rtol=1e-6, atol=1e-6):
-                raise ValueError(
-                    f"{name}: {metric} is {report.metrics[metric]:g}, but its items give {once[metric][0]:g}; the file"
-                    " has been changed"
-                )
-        resamples = bootstrap(statistic, _clusters(items), seed=seed)
-        found |= {metric: percentile_interval(resamples[metric]) for metric in metrics}
+    for unit in row[0].items:
+        # The same draws for every report, so that the mean is over the same items.
+        resamples = [_checked_resamples(name, report, report.items[unit], seed) for report in row]
+        shared = [metric for metric in resamples[0] if all(metric in one for one in resamples) and metric not in found]
+        found |= {metric: percentile_interval(_mean([one[metric] for one in resamples])) for metric in shared}
     return found
 
 
-def _differences(first: Report, other: Report, seed: int) -> tuple[dict[str, Difference], list[str]]:
-    """Return the differences by metric, and notes on items that could not be paired."""
+def _checked_resamples(
+    name: str, report: Report, items: ItemScores, seed: int
+) -> dict[str, Float[np.ndarray, " resamples"]]:
+    """Return the resampled metrics of a report. Raises ValueError where its items do not add up to its metrics."""
+    statistic = partial(metrics_of_items, _arrays(items), kinds=_kinds(items))
+    once = statistic(np.ones((1, len(items.keys))))
+    metrics = [metric for metric in once if metric in report.metrics]
+    for metric in metrics:
+        if not np.isclose(once[metric][0], report.metrics[metric], rtol=1e-6, atol=1e-6):
+            raise ValueError(
+                f"{name}: {metric} is {report.metrics[metric]:g}, but its items give {once[metric][0]:g}; the file"
+                " has been changed"
+            )
+    resamples = bootstrap(statistic, _clusters(items), seed=seed)
+    return {metric: resamples[metric] for metric in metrics}
+
+
+def _differences(
+    first: Sequence[Report], other: Sequence[Report], seed: int
+) -> tuple[dict[str, Difference], list[str]]:
+    """Return the differences by metric, and in words what could not be paired."""
     found: dict[str, Difference] = {}
     notes = []
-    for unit in first.items:
-        if unit not in other.items:
+    for unit in first[0].items:
+        if unit not in other[0].items:
             continue
-        items = first.items[unit], other.items[unit]
-        common, note = _common_keys(first.task, unit, items)
+        common, note = _common_keys(first[0].task, unit, (first[0].items[unit], other[0].items[unit]))
         notes += [note] if note else []
         if not common:
             continue
-        of_first, of_other = (_chosen(own, common) for own in items)
-        statistic = partial(_paired_differences, _arrays(of_first), _arrays(of_other), _kinds(of_first))
+        of_first, of_other = ([_chosen(report.items[unit], common) for report in row] for row in (first, other))
+        statistic = partial(_paired_differences, of_first, of_other)
         once = statistic(np.ones((1, len(common))))
-        resamples = bootstrap(statistic, _clusters(of_first), seed=seed)
+        resamples = bootstrap(statistic, _clusters(of_first[0]), seed=seed)
+        seeds = [[_metrics_on_all(items) for items in row] for row in (of_first, of_other)]
         found |= {
             metric: Difference(
                 difference=float(once[metric][0]),
                 interval=percentile_interval(resamples[metric]),
                 num_items=len(common),
+                seed_interval=welch_interval(*([one[metric] for one in row] for row in seeds)),
             )
             for metric in once
-            if metric in first.metrics and metric in other.metrics and metric not in found
+            if all(metric in report.metrics for report in (*first, *other)) and metric not in found
         }
     return found, notes
 
@@ -177,10 +210,23 @@ def _common_keys(task: str, unit: str, items: tuple[ItemScores, ItemScores]) -> 
 
 
 def _paired_differences(
-    first: Values, other: Values, kinds: Kinds, weights: Weights
+    first: Sequence[ItemScores], other: Sequence[ItemScores], weights: Weights
 ) -> dict[str, Float[np.ndarray, " resamples"]]:
-    of_first, of_other = metrics_of_items(first, weights, kinds), metrics_of_items(other, weights, kinds)
-    return {metric: of_other[metric] - of_first[metric] for metric in of_first if metric in of_other}
+    kinds = _kinds(first[0])
+    of_first, of_other = ([metrics_of_items(_arrays(items), weights, kinds) for items in row] for row in (first, other))
+    shared = [metric for metric in of_first[0] if all(metric in one for one in (*of_first, *of_other))]
+    return {
+        metric: _mean([one[metric] for one in of_other]) - _mean([one[metric] for one in of_first]) for metric in shared
+    }
+
+
+def _metrics_on_all(items: ItemScores) -> dict[str, float]:
+    once = metrics_of_items(_arrays(items), np.ones((1, len(items.keys))), _kinds(items))
+    return {metric: float(value[0]) for metric, value in once.items()}
+
+
+def _mean(arrays: Sequence[Float[np.ndarray, " resamples"]]) -> Float[np.ndarray, " resamples"]:
+    return arrays[0] if len(arrays) == 1 else np.mean(arrays, axis=0)
 
 
 def _chosen(items: ItemScores, keys: Sequence[str]) -> ItemScores:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from sycoca.evaluation.comparison import Comparison, Difference, Interval, MetricValue
+from sycoca.evaluation.comparison import Comparison, Difference, MetricValue
 from sycoca.facts.metric_facts import is_improvement, readable
+from sycoca.metrics.seed_intervals import Interval
 from sycoca.terminal import plain
 
 if TYPE_CHECKING:
@@ -12,22 +13,30 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 MARK = "*"
-"""Marks a difference whose interval excludes 0."""
+"""Marks a difference whose intervals exclude 0."""
 
 _STYLES = {True: "green", False: "red", None: ""}
 """The color of a clear difference, by whether it is for the better."""
 
 
-def comparison_tables(comparison: Comparison) -> "list[Table]":
-    """Return one table for two reports; for more a table of values and one of differences to the first.
+ITEMS_ONLY = "test items only;\nanother seed may\ndiffer more"
+"""Head of differences between single reports: their intervals do not cover the randomness of training."""
 
-    The second line of a cell is its 95 % interval, "-" where there is none.
+
+def comparison_tables(comparison: Comparison) -> "list[Table]":
+    """Return one table for two rows; for more a table of values and one of differences to the first.
+
+    Below a value stand its 95 % intervals: over test items, and over seeds where the row has several reports.
     """
     title = comparison.task.replace("_", " ")
-    values = {f"{name}": _column_of_values(comparison, place) for place, name in enumerate(comparison.reports)}
+    num_reports = comparison.num_reports
+    values = {
+        f"{name}\n{_counted(num_reports[place])}": _column_of_values(comparison, place)
+        for place, name in enumerate(comparison.reports)
+    }
     base = comparison.reports[0]
     differences = {
-        f"{name} - {base}": _column_of_differences(comparison, place)
+        f"{name} - {base}\n{_head(num_reports[0], num_reports[place])}": _column_of_differences(comparison, place)
         for place, name in enumerate(comparison.reports)
         if place > 0
     }
@@ -37,15 +46,25 @@ def comparison_tables(comparison: Comparison) -> "list[Table]":
     return [_table(title, metrics, values), _table(f"{title}: differences", metrics, differences)]
 
 
+def _head(num_first: int, num_other: int) -> str:
+    return ITEMS_ONLY if min(num_first, num_other) == 1 else "items and seeds"
+
+
+def _counted(num_reports: int) -> str:
+    return "1 report" if num_reports == 1 else f"{num_reports} seeds"
+
+
 def legend(comparison: Comparison) -> list[str]:
     """Return lines that explain the tables and the limits of the comparison."""
     found = [one for row in comparison.differences.values() for one in row if one is not None]
-    lines = ["Second lines: 95 % intervals (bootstrap over test items)."]
+    lines = ["Below a value: its 95 % interval over test items (bootstrap)."]
+    if max(comparison.num_reports) > 1:
+        lines.append('"seeds": the 95 % interval over the reports of a row (t, for differences Welch).')
     if found:
         by_chance = 0.05 * len(found)
-        lines.append("Differences of rates are in percentage points; they are paired, on the items of both reports.")
+        lines.append("Differences of rates are in percentage points; they are paired, on the items of both rows.")
         lines.append(
-            f"{MARK}: the interval of the difference excludes 0. About {by_chance:.1g} of {len(found)} do so by chance."
+            f"{MARK}: no interval of the difference holds 0. About {by_chance:.1g} of {len(found)} do so by chance."
         )
     lacking = [name for name, row in comparison.values.items() if any(_has_no_interval(value) for value in row)]
     if lacking:
@@ -82,7 +101,8 @@ def _value_cell(name: str, value: MetricValue | None) -> "Text":
 
     if value is None:
         return Text("-")
-    return Text.assemble(readable(name, value.value), "\n", _interval(name, value.interval))
+    lines = (_interval(name, value.interval), *_over_seeds(name, value.seed_interval))
+    return Text.assemble(readable(name, value.value), *(part for line in lines for part in ("\n", line)))
 
 
 def _difference_cell(name: str, found: Difference | None) -> "Text":
@@ -92,9 +112,19 @@ def _difference_cell(name: str, found: Difference | None) -> "Text":
         return Text("-")
     style = _STYLES[is_improvement(name, found.difference)] if found.is_clear else ""
     mark = f" {MARK}" if found.is_clear else "  "
-    return Text.assemble(
-        (_signed(name, found.difference) + mark, style), "\n", _interval(name, found.interval, is_signed=True)
+    lines = (
+        _interval(name, found.interval, is_signed=True),
+        *_over_seeds(name, found.seed_interval, is_signed=True),
     )
+    value = (_signed(name, found.difference) + mark, style)
+    return Text.assemble(value, *(part for line in lines for part in ("\n", line)))
+
+
+def _over_seeds(name: str, interval: Interval | None, *, is_signed: bool = False) -> list[tuple[str, str]]:
+    if interval is None:
+        return []
+    text, style = _interval(name, interval, is_signed=is_signed)
+    return [(f"seeds {text}", style)]
 
 
 def _interval(name: str, interval: Interval | None, *, is_signed: bool = False) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """``sycoca compare``: compare reports, with confidence intervals and paired differences."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,12 +20,14 @@ class Arguments:
     """Compare reports of one task, which sycoca evaluate and sycoca score write with --out.
 
     Every metric gets a 95 % confidence interval (percentile bootstrap over test items, 2,000 resamples; the captions of
-    an image are resampled together). Its difference to the first report gets a paired interval: both reports are
-    resampled alike, over the items that both have.
+    an image are resampled together). Its difference to the first row gets a paired interval: both rows are resampled
+    alike, over the items that both have. Another seed of the same training may differ more than other test items: name
+    the reports of several seeds as one row, as in coca=a.json,b.json sycoca=c.json,d.json, and every metric and
+    difference also gets an interval over seeds (Student's t, Welch's).
     """
 
-    reports: Positional[tuple[Path, ...]]
-    """Two or more report files; the first is the baseline."""
+    reports: Positional[tuple[str, ...]]
+    """Two or more rows; the first is the baseline. A row is a report file, or NAME=FILE,FILE for several seeds."""
 
     out: Annotated[Path | None, arg(metavar="FILE.json")] = None
     """Write the comparison to this JSON file."""
@@ -43,8 +46,8 @@ class Arguments:
 
         if len(self.reports) < 2:
             raise ValueError("name at least two reports; sycoca evaluate ... --out FILE writes one")
-        names = _short_names(self.reports)
-        reports = {name: Report.load(path) for name, path in zip(names, self.reports, strict=True)}
+        rows = _rows(self.reports)
+        reports = {name: [Report.load(path) for path in paths] for name, paths in rows.items()}
         comparison = compare_reports(reports, seed=self.seed, console=stderr_console())
         show(
             comparison,
@@ -66,15 +69,38 @@ def _print_tables(comparison: "Comparison", console: "Console") -> None:
         say(console, line, style="dim", soft_wrap=False)
 
 
-def _short_names(paths: tuple[Path, ...]) -> list[str]:
-    """Return distinct labels of paths: file names, with as many parent folders as needed.
+def _rows(arguments: Sequence[str]) -> dict[str, list[Path]]:
+    """Return the files of every row by its name.
 
-    Raises ValueError where a file is named twice.
+    Raises ValueError for a file or a name that stands twice, and for a row without files.
     """
-    parts = [path.resolve().with_suffix("").parts for path in paths]
-    if len(set(parts)) != len(parts):
+    named = [_named_row(argument) for argument in arguments]
+    paths = [path for _, own in named for path in own]
+    if len({path.resolve() for path in paths}) != len(paths):
         raise ValueError("a report is named twice")
+    labels = iter(_short_names([own[0] for name, own in named if name is None]))
+    names = [next(labels) if name is None else name for name, _ in named]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"two rows are called {twice}; name all reports of a row at once, as in {twice}=a.json,b.json")
+    return dict(zip(names, (own for _, own in named), strict=True))
+
+
+def _named_row(argument: str) -> tuple[str | None, list[Path]]:
+    """Return the name of a row, if it is given, and its files; a file whose name has a "=" is taken as a file."""
+    name, separator, files = argument.partition("=")
+    if not separator or Path(argument).exists():
+        return None, [Path(argument)]
+    paths = [Path(file) for file in files.split(",") if file]
+    if not name or not paths:
+        raise ValueError(f"{argument!r} is no row of reports; write NAME=FILE,FILE")
+    return name, paths
+
+
+def _short_names(paths: Sequence[Path]) -> list[str]:
+    """Return distinct labels of paths: file names, with as many parent folders as needed."""
+    parts = [path.resolve().with_suffix("").parts for path in paths]
     length = 1
-    while len({part[-length:] for part in parts}) != len(parts):
+    while len({part[-length:] for part in parts}) != len(parts) and length < max(map(len, parts)):
         length += 1
     return ["/".join(part[-length:]) for part in parts]
