@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -30,7 +31,8 @@ def test_sets_that_share_a_photo_fail_the_check(photos, tmp_path, capsys):
     assert run(["data", "check", *sets, "--out", str(tmp_path / "report")]) == 1
     text = capsys.readouterr().out
     assert "photos.jsonl (train) and photos.jsonl (test) share 1 photo" in text
-    assert "exact duplicates: 1.png (photos.jsonl (train)), 3.png (photos.jsonl (test))" in text
+    folder = Path(photos).parent
+    assert f"exact duplicates: {folder}/1.png (photos.jsonl (train)), {folder}/3.png (photos.jsonl (test))" in text
     assert "share 1 photo" in (tmp_path / "report" / "check.html").read_text()
     record = json.loads((tmp_path / "report" / "check.json").read_text())
     assert record["is_clean"] is False

@@ -95,7 +95,7 @@ def test_a_whole_set_is_answered_scored_and_evaluated(weights: str, spec: str, t
         (["ask", "{weights}", "{photo}", "is it?", "--top", "2", "--open-ended"], 2, "leave out --open-ended"),
         (["ask", "{weights}", "{photo}", "is it?", "--num-beams", "2"], 2, "with --open-ended only"),
         (["ask", "{weights}", "none.png", "is it?"], 1, "none.png"),
-        (["ask", "{weights}", "scenes:?count=2", "is it?"], 1, "scenes:?count=2"),
+        (["ask", "{weights}", "scenes:?cuont=2", "is it?"], 1, "did you mean count?"),
         (["evaluate", "vqa", "{weights}", "--data", "{spec}", "--num-beams", "2"], 1, "only with --open-ended"),
         (
             ["evaluate", "vqa", "{weights}", "--data", "{spec}", "--references-are", "annotators"],

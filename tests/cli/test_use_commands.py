@@ -111,7 +111,7 @@ def test_evaluates_retrieval(weights: str, tmp_path, capsys: pytest.CaptureFixtu
     printed = json.loads(capsys.readouterr().out)
     assert printed == {name: part for name, part in json.loads(out.read_text()).items() if name != "items"}
     assert printed["task"] == "retrieval"
-    assert printed["counts"] == {"images": 5, "captions": 10, "truncated_captions": 0}
+    assert printed["counts"] == {"images": 5, "captions": 10, "truncated_captions": 0, "left_out_captions": 0}
 
 
 def test_shows_a_table_unless_it_writes_a_file(weights: str, tmp_path, capsys: pytest.CaptureFixture[str]):

@@ -10,10 +10,10 @@ from urllib.parse import unquote
 
 from sycoca.data.choices import check_choice
 from sycoca.data.formats.coco import Restval, open_coco, open_karpathy
-from sycoca.data.formats.image_files import IMAGE_SUFFIXES
+from sycoca.data.formats.image_files import StoredImage
 from sycoca.data.formats.image_folder import open_folder
 from sycoca.data.formats.jsonl import open_jsonl
-from sycoca.data.formats.named_images import NamedImages
+from sycoca.data.formats.named_images import NamedImages, stored_images
 from sycoca.data.formats.rows import Columns
 from sycoca.data.formats.tables import open_table
 from sycoca.data.formats.vqa import open_vqa
@@ -43,6 +43,9 @@ OPTIONS: dict[SourceKind, tuple[str, ...]] = {
     "folder": ("labels", "limit", "seed"),
 }
 """The options of each kind."""
+
+_FOLDERS: frozenset[SourceKind] = frozenset({"folder"})
+"""The kinds that are files of images and nothing else."""
 
 # One letter before a colon is a Windows drive, not a kind.
 _WITH_KIND = re.compile(r"([A-Za-z][A-Za-z0-9_+-]+):(.*)", re.DOTALL)
@@ -117,20 +120,29 @@ def open_images(images: SampleSource | str | Path | Sequence[str | Path]) -> Sam
     inputs = [images] if isinstance(images, str | Path) else list(images)
     if not inputs:
         raise ValueError("name at least one image, or a data SPEC")
-    found: list[Path] = []
+    found: list[StoredImage] = []
     for one in inputs:
-        files = _image_files(Path(one))
-        if not files and len(inputs) > 1:
+        own = list(stored_images(one))
+        if not own and len(inputs) > 1:
             raise ValueError(f"{one} is neither an image file nor a folder of them; a data SPEC must stand alone")
-        if not files:
-            return open_source(str(one))
-        found += files
-    return NamedImages(files=tuple(found))
+        if not own:
+            return _images_of_spec(str(one))
+        found += own
+    return NamedImages(images=found)
 
 
-def _image_files(path: Path) -> list[Path]:
-    inside = sorted(path.iterdir()) if path.is_dir() else [path]
-    return [file for file in inside if file.suffix.lower() in IMAGE_SUFFIXES]
+def is_folder(spec: str) -> bool:
+    """Return whether a SPEC names a folder or zip file of images, whose names are those of files alone."""
+    return _parse(spec).kind in _FOLDERS
+
+
+def _images_of_spec(spec: str) -> SampleSource:
+    """Open a SPEC; images of a folder are called by their paths, as they are without options."""
+    source = open_source(spec)
+    if not is_folder(spec):
+        return source
+    openers = [source[index].open_image for index in range(len(source))]
+    return NamedImages(images=[opener for opener in openers if isinstance(opener, StoredImage)], name=source.name)
 
 
 def _open_scenes(spec: _Spec) -> ScenesSource:

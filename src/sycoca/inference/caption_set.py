@@ -1,13 +1,15 @@
 """Captions of a whole set of images, in a file that an interrupted program resumes."""
 
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from sycoca.data.formats.named_images import image_path
 from sycoca.data.loading.skipping import usable_source
-from sycoca.data.samples import SampleSource
+from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.data.spec import open_images
 from sycoca.data.writing.caption_results import CaptionFormat, write_caption_results
 from sycoca.inference.generation_config import GenerationConfig, GenerationOptions
@@ -70,15 +72,15 @@ def caption_set(
     check_output(path, format, resume=resume)
     source = _usable_images(open_images(images), path, max_skipped_ratio, resume=resume, console=console)
     lines = _resumed_lines(source, path, format, resume=resume)
-    known = [] if lines is None else [_caption(record, lines.path) for record in lines.records]
+    known = [] if lines is None else _known_captions(source, lines)
     model = ModelOptions() if model is None else model
     predictor = predictor_of(weights, model)
     for caption in generate_for_set(
         predictor, source, generation, first=len(known), batch_size=model.batch_size, console=console
     ):
-        known.append(caption)
         if lines is not None:
-            lines.append(asdict(caption))
+            lines.append(asdict(caption) | {"image": _name_in_file(source[len(known)], lines.path)})
+        known.append(caption)
     if path is not None and _IS_ONE_LIST[format]:
         write_caption_results(path, [one.image for one in known], [one.caption for one in known])
     return known
@@ -116,6 +118,18 @@ def check_output(path: Path | None, format: CaptionFormat, *, resume: bool) -> N
         raise ValueError(f"{path} is there already; give --resume to resume it, or another name")
 
 
+def _name_in_file(sample: ImageTextSample, path: Path) -> str:
+    """Return the name of an image in a file of captions: it opens from there, as data SPECs read it back."""
+    if image_path(sample) != sample.key or os.path.isabs(sample.key):
+        return sample.key
+    return Path(os.path.relpath(sample.key, path.parent)).as_posix()
+
+
+def _known_captions(source: SampleSource, lines: ResumableLines) -> list[ImageCaption]:
+    captions = (_caption(record, lines.path) for record in lines.records)
+    return [replace(caption, image=source[index].key) for index, caption in enumerate(captions)]
+
+
 def _caption(record: Record, path: Path) -> ImageCaption:
     try:
         return ImageCaption(**record)
@@ -140,7 +154,7 @@ def _resumed_lines(
     if path is None or _IS_ONE_LIST[format]:
         return None
     lines = ResumableLines(path, resume=resume)
-    lines.check([{"image": source[index].key} for index in range(len(source))])
+    lines.check([{"image": _name_in_file(source[index], path)} for index in range(len(source))])
     if len(lines):
         logger.info("%s has %d of %d captions", path, len(lines), len(source))
     return lines

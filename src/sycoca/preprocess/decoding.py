@@ -9,6 +9,7 @@ import os
 import re
 import stat
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -68,8 +69,7 @@ def open_rgb(file: ImageFile, name: str | None = None, smallest_side: int | None
         raise ValueError(f"the smallest side must be at least 1 pixel, got {smallest_side}")
     name = str(file) if name is None else name
     try:
-        file = _checked_file(file, name)
-        return _decode(file, name, smallest_side)
+        return _decode(_checked_file(file, name), name, smallest_side)
     except UnusableSampleError:
         raise
     except Exception as error:  # hostile bytes make decoders raise anything, from struct.error to MemoryError
@@ -99,12 +99,32 @@ def _checked_file(file: ImageFile, name: str) -> ImageFile:
         check_file(file, name)
     except UnusableSampleError:
         # Only now: most names are those of files, and looking twice costs time on a network.
-        meant = None if isinstance(file, io.BytesIO) else spelled_otherwise(file)
-        if meant is None or meant == str(file):
+        if isinstance(file, io.BytesIO):
             raise
-        check_file(meant, name)
-        return meant
+        meant = spelled_otherwise(file)
+        if meant == str(file):
+            raise
+        if meant is not None:
+            check_file(meant, name)
+            return meant
+        packed = _zip_member(Path(file), name)
+        if packed is None:
+            raise
+        return packed
     return file
+
+
+def _zip_member(path: Path, name: str) -> io.BytesIO | None:
+    """Return a member that a path names behind that of its zip file; None where there is none."""
+    archive = next((parent for parent in path.parents if parent.suffix.lower() == ".zip" and parent.is_file()), None)
+    if archive is None:
+        return None
+    with zipfile.ZipFile(archive) as opened:
+        member = opened.NameToInfo.get(path.relative_to(archive).as_posix())
+        if member is None:
+            return None
+        check_size(member.file_size, name)
+        return io.BytesIO(opened.read(member))
 
 
 def check_file(file: ImageFile, name: str) -> None:

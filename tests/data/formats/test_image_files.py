@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from sycoca.data.formats.image_files import StoredImage, open_image_files, wrapping_folders
+from sycoca.preprocess.decoding import open_rgb
 from sycoca.unusable import SkippedSample, UnusableSampleError
 
 
@@ -228,3 +229,18 @@ def test_files_in_a_folder_are_found_and_known_by_other_spellings(tmp_path):
         assert np.asarray(images.open(name))[0, 0, 0] == 7
         assert images.fingerprint(name) == images.fingerprint("cafe\u0301/0.png")
     assert open_image_files(tmp_path / "caf\u00e9").image_names() == ["0.png"]
+
+
+def test_a_path_goes_on_in_a_zip_file(tmp_path):
+    path = zip_of(tmp_path / "all.zip", "tea.png", "photos/caf\u00e9.png")
+    images = open_image_files(path)
+    paths = [images.path_of(name) for name in images.image_names()]
+    assert paths == [f"{path}/photos/caf\u00e9.png", f"{path}/tea.png"]
+        f"{path}/photos/caf\u00e9.png",
+        f"{path}/tea.png",
+    ]
+    assert np.asarray(open_rgb(images.path_of("photos/caf\u00e9.png")))[0, 0, 0] == 1
+    assert np.asarray(open_image_files(tmp_path).open("all.zip/tea.png"))[0, 0, 0] == 0
+    for name in ("all.zip/gone.png", "all.zip", "none.zip/tea.png"):
+        with pytest.raises(UnusableSampleError, match="cannot be read as an image"):
+            open_rgb(tmp_path / name)

@@ -1,7 +1,11 @@
+import os
+import zipfile
+
 import pytest
 from PIL import Image
 
 from sycoca.data.formats.image_folder import open_folder, read_class_names
+from sycoca.data.formats.named_images import image_path
 from sycoca.data.samples import SampleSource
 from sycoca.data.selection import Selection
 
@@ -38,9 +42,11 @@ def test_limit(tmp_path):
     assert [source[index].label for index in range(len(source))] == ["class 0", "class 1"]
 
 
-def test_refuses_folders_without_class_folders(tmp_path):
-    save(tmp_path / "x.png")
-    with pytest.raises(ValueError, match=r"has no images in class folders \(expected .*/CLASS/image.jpg\)"):
+def test_refuses_folders_without_images(tmp_path):
+    (tmp_path / "x.txt").write_text("no image")
+    with pytest.raises(
+        ValueError, match=r"has no images \(expected .*/CLASS/image.jpg, or .*/image.jpg without classes"
+    ):
         open_folder(tmp_path)
     with pytest.raises(ValueError, match=r"gone is neither"):
         open_folder(tmp_path / "gone")
@@ -90,3 +96,35 @@ def test_a_quote_swallows_no_label(tmp_path):
     (tmp_path / "l.csv").write_text('A,"B\u00e4r\nB,Tee\n')
     with pytest.raises(ValueError, match=r"l.csv, line 1: broken quotes"):
         open_folder(tmp_path / "photos", labels=tmp_path / "l.csv")
+
+
+def test_a_flat_folder_has_images_without_labels(tmp_path):
+    for number in range(3):
+        save(tmp_path / "photos" / f"{number}.png")
+    source = open_folder(tmp_path / "photos")
+    assert [(one.key, one.label, one.captions) for one in source] == [(f"{n}.png", None, ()) for n in range(3)]
+    assert (
+        source[1].open_image().size == open_folder(tmp_path / "photos", wanted=Selection(limit=2))[1].open_image().size
+    )
+    (tmp_path / "l.csv").write_text("a,b\n")
+    with pytest.raises(ValueError, match=r"has no class folders, so .*l.csv names nothing"):
+        open_folder(tmp_path / "photos", labels=tmp_path / "l.csv")
+
+
+@pytest.mark.parametrize("top", ["", "photos/"])
+def test_a_zip_file_of_a_flat_folder_is_one(tmp_path, top):
+    save(tmp_path / "1.png")
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        archive.write(tmp_path / "1.png", f"{top}1.png")
+    (sample,) = open_folder(tmp_path / "photos.zip")
+    assert (sample.key, sample.label) == ("1.png", None)
+    assert sample.open_image().mode == "RGB"
+    assert image_path(sample) == f"{tmp_path}/photos.zip/{top}1.png"
+
+
+def test_a_name_that_is_not_utf_8_is_named(tmp_path):
+    save(tmp_path / "photos" / "1.png")
+    (tmp_path / "photos" / os.fsdecode(b"caf\xe9.png")).write_bytes(b"x")
+    source = open_folder(tmp_path / "photos")
+    assert [one.key for one in source] == ["1.png"]
+    assert source.skipped[0].detail.endswith(r"caf\udce9.png: its name is not UTF-8; rename the file")

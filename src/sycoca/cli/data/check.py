@@ -101,7 +101,7 @@ def _print(result: DataCheck) -> None:
         console.print(plain(f"{headline.kind:4} ", style=colors[headline.kind]), plain(headline.text), sep="")
     lines = [f"{p.reason}: {p.detail}" for one in result.sets for p in one.listed_problems]
     for group in result.duplicates:
-        members = ", ".join(f"{place.key} ({place.part})" for place in group.places[:6])
+        members = ", ".join(f"{place.shown} ({place.part})" for place in group.places[:6])
         lines.append(f"{group.likeness} duplicates: {members}{' ...' if len(group.places) > 6 else ''}")
     for line in lines[:_MOST_LINES]:
         say(console, f"  {line}")

@@ -21,6 +21,9 @@ class Arguments(ReportArguments):
     references: str
     """COCO's annotations (*.json, {"annotations": [{"image_id", "caption"}]}), or a data SPEC with captions."""
 
+    max_skipped_ratio: float = 0.0
+    """Largest fraction of the references of a SPEC that may be unusable; 0 makes the first one an error."""
+
     only_predicted: bool = False
     """Skip images without a predicted caption and count them; otherwise they are an error."""
 
@@ -37,7 +40,7 @@ class Arguments(ReportArguments):
         from sycoca.evaluation.caption_scores import caption_report
 
         started_at = time.perf_counter()
-        references = _references(self.references)
+        references = _references(self.references, self.max_skipped_ratio)
         captions = captions_by_reference(
             read_caption_results(self.predictions), references, only_predicted=self.only_predicted
         )
@@ -52,11 +55,13 @@ class Arguments(ReportArguments):
         return replace(report, seconds=time.perf_counter() - started_at)
 
 
-def _references(text: str) -> "dict[str, tuple[str, ...]]":
+def _references(text: str, max_skipped_ratio: float) -> "dict[str, tuple[str, ...]]":
+    from sycoca.data.loading.skipping import SkipLog
     from sycoca.data.spec import open_source
     from sycoca.data.writing.caption_results import read_coco_references, source_references
 
     if text.endswith((".json", ".json.gz")) and not text.startswith(("coco:", "karpathy:")):
         return read_coco_references(Path(text))
     source = open_source(text)
+    SkipLog(source, max_skipped_ratio)
     return source_references(source, len(source))

@@ -22,6 +22,9 @@ class Arguments(ReportArguments):
     """VQA's annotations (*.json, {"annotations": [..]}), or a data SPEC with questions. Ids of questions without one
     are IMAGE#0, IMAGE#1 and so on."""
 
+    max_skipped_ratio: float = 0.0
+    """Largest fraction of the references of a SPEC that may be unusable; 0 makes the first one an error."""
+
     references_are: Literal["annotators", "members"] | None = None
     """What several reference answers of a question are: one per annotator (vqa_accuracy, at least 4 each) or the
     members of a set (answer_accuracy). None: annotators if every question has at least 4 answers."""
@@ -35,13 +38,14 @@ class Arguments(ReportArguments):
         from sycoca.evaluation.vqa_scores import score_vqa
 
         started_at = time.perf_counter()
-        questions = _references(self.references)
+        questions = _references(self.references, self.max_skipped_ratio)
         report = score_vqa(questions, read_results(self.predictions), references_are=self.references_are)
         settings = {"predictions": str(self.predictions), "references": self.references}
         return replace(report, settings=report.settings | settings, seconds=time.perf_counter() - started_at)
 
 
-def _references(text: str) -> "list[Question]":
+def _references(text: str, max_skipped_ratio: float) -> "list[Question]":
+    from sycoca.data.loading.skipping import SkipLog
     from sycoca.data.questions import check_answered, keyed_questions
     from sycoca.data.spec import open_source
     from sycoca.data.writing.vqa_results import read_references
@@ -49,6 +53,7 @@ def _references(text: str) -> "list[Question]":
     if text.endswith((".json", ".json.gz")):
         return read_references(Path(text))
     source = open_source(text)
+    SkipLog(source, max_skipped_ratio)
     questions = [question for own in keyed_questions(source, len(source)) for question in own]
     check_answered(questions, source.name)
     return questions

@@ -1,7 +1,7 @@
 """``sycoca ask``: answer a question about an image, or all questions of a data set."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,8 @@ from sycoca.inference.model_options import ModelOptions
 from sycoca.terminal import for_stdout
 
 if TYPE_CHECKING:
-    from sycoca.inference.vqa import RankedAnswer
+    from sycoca.data.samples import ImageTextSample
+    from sycoca.inference.predictor import Predictor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +27,8 @@ class Arguments:
     for VQA."""
 
     image: Positional[Annotated[str, arg(metavar="IMAGE|SPEC")]]
-    """An image file; or data with questions as a SPEC, whose answers go to --out."""
+    """An image file; a folder, zip file or SPEC of images, each of which is asked about; or, with --out, data with
+    questions as a SPEC."""
 
     question: Positional[Annotated[str | None, arg(metavar="[QUESTION]")]] = None
     """The question about the image, as one argument: "what color is the circle?"."""
@@ -38,7 +40,11 @@ class Arguments:
     """Write the answers to all questions of a SPEC to this file in VQA's result format: [{"question_id", "answer"}]."""
 
     json: bool = False
-    """Print [{"answer", "probability"}] instead of plain text; generated answers have no probability."""
+    """Print [{"answer", "probability"}] instead of plain text, for several images lines of {"image", "answers"};
+    generated answers have no probability."""
+
+    max_skipped_ratio: float = 0.0
+    """Largest fraction of unusable samples to skip; each is reported on stderr. 0 makes the first one an error."""
 
     open_ended: bool = False
     """Generate answers with the text decoder, instead of choosing from the fine-tuned model's answer list."""
@@ -55,13 +61,7 @@ class Arguments:
         if self.out is not None:
             _answer_all(self, self.out)
             return 0
-        answers = list(_answers(self))
-        if self.json:
-            print(json.dumps(answers, ensure_ascii=False))
-        else:
-            for answer in answers:
-                probability = f"  {100 * float(answer['probability']):.1f} %" if self.top > 1 else ""
-                print(for_stdout(f"{answer['answer']}{probability}"))
+        _print_answers(self, str(self.question))
         return 0
 
 
@@ -78,27 +78,53 @@ def _check(options: Arguments) -> None:
         raise UsageError("answers are generated with --open-ended only: add it, or leave out the decoding options")
 
 
-def _answers(options: Arguments) -> Iterator[dict[str, str | float]]:
+def _print_answers(options: Arguments, question: str) -> None:
+    """Print the answers about an image, or about each of several images below its name."""
+    from sycoca.cli.shared.logs import stderr_console
+    from sycoca.data.formats.named_images import shown_name
+    from sycoca.data.loading.skipping import usable_source
+    from sycoca.data.spec import open_images
+
+    source = usable_source(open_images(options.image), options.max_skipped_ratio, console=stderr_console())
+    samples = [source[index] for index in range(len(source))]
+    is_alone = [Path(shown_name(sample)) for sample in samples] == [Path(options.image)]
     predictor = options.model.load(options.weights)
-    asked = [options.image], [[str(options.question)]]
+    predictor.warn_of_truncation([question], "questions")
+    for sample, answers in zip(samples, _answers(options, predictor, samples, question), strict=True):
+        if options.json:
+            about = answers if is_alone else {"image": sample.key, "answers": answers}
+            print(json.dumps(about, ensure_ascii=False))
+            continue
+        for answer in answers:
+            name = "" if is_alone else f"{shown_name(sample)}: "
+            probability = f"  {100 * float(answer['probability']):.1f} %" if options.top > 1 else ""
+            print(for_stdout(f"{name}{answer['answer']}{probability}"))
+
+
+def _answers(
+    options: Arguments, predictor: "Predictor", samples: "Sequence[ImageTextSample]", question: str
+) -> Iterator[list[dict[str, str | float]]]:
+    """Yield the answers to the question about each image, with probabilities where they are chosen from a list."""
+    questions, batch_size = [[question]] * len(samples), options.model.batch_size
     if options.open_ended:
-        yield {"answer": next(predictor.write_answers(*asked, options.generation))[0]}
+        written = predictor.write_answers(samples, questions, options.generation, batch_size=batch_size, warns=False)
+        for (answer,) in written:
+            yield [{"answer": answer}]
         return
-    ranked: tuple[RankedAnswer, ...] = next(predictor.answers(*asked, top=options.top))[0]
-    for answer in ranked:
-        yield {"answer": answer.answer, "probability": answer.probability}
+    for (ranked,) in predictor.answers(samples, questions, top=options.top, batch_size=batch_size, warns=False):
+        yield [{"answer": one.answer, "probability": one.probability} for one in ranked]
 
 
 def _answer_all(options: Arguments, out: Path) -> None:
     from sycoca.cli.shared.logs import stderr_console
-    from sycoca.data.loading.skipping import SkipLog
+    from sycoca.data.loading.skipping import usable_source
     from sycoca.data.questions import keyed_questions
     from sycoca.data.spec import open_source
     from sycoca.data.writing.vqa_results import write_results
     from sycoca.evaluation.vqa import answer_questions
 
-    source = open_source(options.image)
-    SkipLog(source, 0.0)  # unusable samples are errors: every question needs an answer
+    console = stderr_console()
+    source = usable_source(open_source(options.image), options.max_skipped_ratio, console=console)
     asked = keyed_questions(source, len(source))
     predictor = options.model.load(options.weights)
     predictor.warn_of_truncation([question.question for own in asked for question in own], "questions")
@@ -108,6 +134,6 @@ def _answer_all(options: Arguments, out: Path) -> None:
         asked,
         generation=options.generation if options.open_ended else None,
         batch_size=options.model.batch_size,
-        console=stderr_console(),
+        console=console,
     )
     write_results(out, [question for own in asked for question in own], answers)

@@ -70,6 +70,7 @@ class Arguments:
 
 def _print_captions(options: Arguments) -> None:
     """Print each caption as soon as its batch is done."""
+    from sycoca.data.formats.named_images import shown_name
     from sycoca.data.loading.skipping import usable_source
     from sycoca.data.spec import open_images
     from sycoca.inference.caption_set import check_output, generate_for_set
@@ -78,9 +79,9 @@ def _print_captions(options: Arguments) -> None:
     console = stderr_console()
     source = usable_source(open_images(options.images), options.max_skipped_ratio, console=console)
     predictor = options.model.load(options.weights)
-    for one in generate_for_set(
+    captions = generate_for_set(
         predictor, source, options.generation, batch_size=options.model.batch_size, console=console
-    ):
-        print(
-            json.dumps(asdict(one), ensure_ascii=False) if options.json else for_stdout(f"{one.image}: {one.caption}")
-        )
+    )
+    for number, one in enumerate(captions):
+        line = json.dumps(asdict(one), ensure_ascii=False) if options.json else None
+        print(for_stdout(f"{shown_name(source[number])}: {one.caption}") if line is None else line)

@@ -20,6 +20,9 @@ class Arguments:
     images: Positional[tuple[str, ...]]
     """Image files, folders of them, or one data SPEC."""
 
+    max_skipped_ratio: float = 0.0
+    """Largest fraction of unreadable images to skip; each is reported on stderr. 0 makes the first one an error."""
+
     top: int = 5
     """Number of most probable classes to print."""
 
@@ -39,12 +42,14 @@ class Arguments:
     def run(self) -> int:
         """Classify images; a line per image on stdout, progress on stderr."""
         from sycoca.cli.shared.logs import stderr_console
+        from sycoca.data.formats.named_images import shown_name
+        from sycoca.data.loading.skipping import usable_source
         from sycoca.data.spec import open_images
         from sycoca.inference.classification import PHOTO_TEMPLATES, head_names
         from sycoca.progress_bar import tracked
 
         classes, templates = self.prompts.classes(), self.prompts.prompts()
-        source = open_images(self.images)
+        source = usable_source(open_images(self.images), self.max_skipped_ratio, console=stderr_console())
         samples = [source[index] for index in range(len(source))]
         predictor = self.model.load(self.weights)
         names = head_names(predictor.config) if classes is None else [one.wordings[0] for one in classes]
@@ -60,7 +65,7 @@ class Arguments:
         for sample, probabilities in zip(samples, shown, strict=True):
             best = probabilities.topk(min(self.top, len(names)))
             found = [(names[int(i)], round(float(p), 4)) for p, i in zip(best.values, best.indices, strict=True)]
-            print(self._line(sample.key, found))
+            print(self._line(sample.key if self.json else shown_name(sample), found))
         return 0
 
     def _line(self, image: str, found: list[tuple[str, float]]) -> str:

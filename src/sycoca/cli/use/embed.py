@@ -47,7 +47,7 @@ class Arguments:
     """The file to write: .safetensors or .npz."""
 
     what: Embedded = "both"
-    """What to embed; texts opens no image."""
+    """What to embed; texts opens no image, and both embeds images alone where there are no captions."""
 
     limit: int | None = None
     """Embed the first N samples only."""
@@ -60,7 +60,9 @@ class Arguments:
 
     def run(self) -> int:
         """Embed a data set and write the file."""
+        from sycoca.data.formats.named_images import shown_name
         from sycoca.data.samples import num_lost_samples
+        from sycoca.data.spec import is_folder
         from sycoca.evaluation.batches import num_evaluated
         from sycoca.evaluation.embedding_files import check_suffix, write_arrays
         from sycoca.evaluation.embeddings import ImageEmbeddings
@@ -76,21 +78,29 @@ class Arguments:
             embeddings = ImageEmbeddings(predictor, batch_size=self.model.batch_size, console=console)
             arrays["images"] = embeddings.of(source, num_samples).contiguous().numpy()
         if "texts" in _EMBEDDED[self.what]:
-            arrays |= _text_arrays(predictor, source, num_samples)
-        write_arrays(self.out, arrays, [source[index].key for index in range(num_samples)])
+            arrays |= _text_arrays(predictor, source, num_samples, is_optional=bool(arrays))
+        samples = (source[index] for index in range(num_samples))
+        names = [shown_name(one) if is_folder(self.data) else one.key for one in samples]
+        write_arrays(self.out, arrays, names)
         counts = ", ".join(f"{len(arrays[name]):,} {name}" for name in ("images", "texts") if name in arrays)
         skipped = num_lost_samples(source)
         logger.info(f"{counts} in {self.out}" + (f"; {skipped:,} samples skipped" if skipped else ""))
         return 0
 
 
-def _text_arrays(predictor: "Predictor", source: "SampleSource", num_samples: int) -> "dict[str, np.ndarray]":
+def _text_arrays(
+    predictor: "Predictor", source: "SampleSource", num_samples: int, *, is_optional: bool
+) -> "dict[str, np.ndarray]":
+    """Return the captions' arrays; nothing where there are no captions and they are optional."""
     import numpy as np
 
     from sycoca.evaluation.retrieval import embed_captions
 
     captions_of = [source[index].captions for index in range(num_samples)]
     captions = [caption for own in captions_of for caption in own]
+    if not captions and is_optional:
+        logger.warning(f"{source.name} has no captions: images alone are embedded")
+        return {}
     if not captions:
         raise ValueError(f"{source.name} has no captions; give --what images")
     predictor.warn_of_truncation(captions, "captions")

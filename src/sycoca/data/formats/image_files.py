@@ -48,6 +48,10 @@ class ImageFiles(Protocol):
         """Return the names of all images, in order."""
         ...
 
+    def path_of(self, name: str) -> str:
+        """Return the path by which an image opens from the working directory."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
@@ -70,6 +74,11 @@ class StoredImage:
     def content_key(self) -> int:
         """Return the key of the file's bytes; raises UnusableSampleError where they cannot be read."""
         return self.files.content_key(self.name)
+
+    @property
+    def path(self) -> str:
+        """The path by which the image opens from the working directory; that of a zip file goes on in the file."""
+        return self.files.path_of(self.name)
 
 
 def open_image_files(path: Path) -> ImageFiles:
@@ -124,6 +133,10 @@ class ImageFolder:
         ]
         return sorted(name for name in names if _is_image_name(name))
 
+    def path_of(self, name: str) -> str:
+        """Return the path of the file."""
+        return str(self.folder / name)
+
 
 @final
 class ZippedImages:
@@ -167,6 +180,11 @@ class ZippedImages:
         """Return the names of all images, sorted, without top folders that contain everything."""
         wrapper = ["", *wrapping_folders(self._names)][-1]
         return sorted(name.removeprefix(wrapper) for name in self._names)
+
+    def path_of(self, name: str) -> str:
+        """Return the path of the zip file, followed by the member's name in it."""
+        member = self._member(name)
+        return f"{self._path}/{name if member is None else member.filename}"
 
     def __reduce__(self) -> tuple[object, tuple[Path]]:
         return ZippedImages, (self._path,)

@@ -4,30 +4,55 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sycoca.data.class_lists import two_columns
-from sycoca.data.formats.image_files import ImageFolder, open_image_files, wrapping_folders
+from sycoca.data.formats.image_files import ImageFiles, ImageFolder, StoredImage, open_image_files, wrapping_folders
 from sycoca.data.formats.row_source import RowSource, source_from_rows
 from sycoca.data.formats.rows import Row
-from sycoca.data.selection import EVERYTHING, Selection
+from sycoca.data.samples import ImageTextSample
+from sycoca.data.selection import EVERYTHING, Selection, select
 from sycoca.data.text_files import read_text_lines
 from sycoca.plain_data import did_you_mean
 from sycoca.texts import normal_form
+from sycoca.unusable import SkippedSample
 
 
 def open_folder(path: Path, *, labels: Path | None = None, wanted: Selection = EVERYTHING) -> RowSource:
     """Open images in one folder per class, sorted by name.
 
     Outer folders that contain nothing but the class folders are skipped. ``labels`` is a file that gives the folders
-    their classes' names (see `read_class_names`); without it a folder's name is the class's, "_" being a space.
+    their classes' names (see `read_class_names`); without it a folder's name is the class's, "_" being a space. Where
+    no image is in a class folder, images have neither labels nor captions.
     """
     files = open_image_files(path)
     names = files.image_names()
     if isinstance(files, ImageFolder) and (wrappers := wrapping_folders(names)):
         files = ImageFolder(path / wrappers[-1])
         names = [name.removeprefix(wrappers[-1]) for name in names]
+    elif all(name.startswith(f"{path.stem}/") and name.count("/") == 1 for name in names):
+        names = [name.removeprefix(f"{path.stem}/") for name in names]  # a flat folder, packed under its own name
+    if not names:
+        raise ValueError(f"{path} has no images (expected {path}/CLASS/image.jpg, or {path}/image.jpg without classes)")
     class_names = _class_names(names, labels)
     if not class_names:
-        raise ValueError(f"{path} has no images in class folders (expected {path}/CLASS/image.jpg)")
+        return _without_classes(path, names, files, labels, wanted)
     return source_from_rows(path, _rows(names, class_names), files, wanted=wanted, can_name_columns=False)
+
+
+def _without_classes(
+    path: Path, names: Sequence[str], files: ImageFiles, labels: Path | None, wanted: Selection
+) -> RowSource:
+    if labels is not None:
+        raise ValueError(f"{path} has no class folders, so {labels} names nothing; leave out ?labels=")
+    samples, skipped = [], []
+    for name in names:
+        key = name.encode("utf-8", "backslashreplace").decode()
+        if key == name:
+            samples.append(ImageTextSample(key=name, captions=(), open_image=StoredImage(files, name)))
+        else:
+            detail = f"{path}/{key}: its name is not UTF-8; rename the file"
+            skipped.append(SkippedSample(name=key, reason="no image name", detail=detail))
+    if not samples:
+        raise ValueError(f"{path}: nothing can be used: {skipped[0].detail}")
+    return RowSource(path.name, select(samples, wanted.limit, wanted.seed), skipped)
 
 
 def read_class_names(path: Path) -> dict[str, str]:

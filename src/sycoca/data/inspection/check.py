@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+from sycoca.data.formats.named_images import shown_name
 from sycoca.data.inspection.duplicates import Likeness, find_duplicates
 from sycoca.data.inspection.image_facts import ImageFacts
 from sycoca.data.inspection.image_index import Finding
@@ -137,6 +138,9 @@ class SampleLocation:
     part: str
     """Name of the set, with the split where it has several."""
 
+    shown: str = ""
+    """The path that opens the image from the working directory, or the key where it is no file."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Duplicates:
@@ -255,7 +259,7 @@ def duplicates_among(
     def place(number: int, index: int) -> SampleLocation:
         sample, name = sources[number][index], sources[number].name
         part = part_name(name, sample.split) if have_splits[number] else name
-        return SampleLocation(set_number=number, index=index, key=sample.key, part=part)
+        return SampleLocation(set_number=number, index=index, key=sample.key, part=part, shown=shown_name(sample))
 
     groups = [
         Duplicates(likeness=group.likeness, places=tuple(place(*where[i]) for i in group.places))
