@@ -69,7 +69,7 @@ def open_rgb(file: ImageFile, name: str | None = None, smallest_side: int | None
         raise ValueError(f"the smallest side must be at least 1 pixel, got {smallest_side}")
     name = str(file) if name is None else name
     try:
-        return _decode(_checked_file(file, name), name, smallest_side)
+        return _decode(found_file(file, name), name, smallest_side)
     except UnusableSampleError:
         raise
     except Exception as error:  # hostile bytes make decoders raise anything, from struct.error to MemoryError
@@ -93,8 +93,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return upright if upright.mode == "RGB" else upright.convert("RGB")
 
 
-def _checked_file(file: ImageFile, name: str) -> ImageFile:
-    """Return the file, or the one that its name means; raise UnusableSampleError as `check_file` does."""
+def found_file(file: ImageFile, name: str) -> ImageFile:
+    """Return the file, the one that its name means, or a member of a zip file as bytes.
+
+    Raises UnusableSampleError as `check_file` does.
+    """
     try:
         check_file(file, name)
     except UnusableSampleError:

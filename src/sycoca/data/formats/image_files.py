@@ -15,7 +15,7 @@ from PIL import Image
 
 from sycoca.data.content_keys import content_key
 from sycoca.file_names import existing, meant_name, spelled_otherwise
-from sycoca.preprocess.decoding import check_size, open_rgb
+from sycoca.preprocess.decoding import check_size, found_file, open_rgb
 from sycoca.unusable import UnusableSampleError, unusable
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
@@ -118,9 +118,10 @@ class ImageFolder:
 
     def content_key(self, name: str) -> int:
         """Return the key of the file's bytes."""
-        path = Path(existing(self.folder / name))
+        path = self.folder / name
         try:
-            return content_key(path.read_bytes())
+            file = found_file(path, str(path))
+            return content_key(file.getvalue() if isinstance(file, io.BytesIO) else Path(file).read_bytes())
         except OSError as error:
             raise unusable(str(path), "unreadable file", f"{path} cannot be read: {error.strerror}") from error
 
