@@ -22,8 +22,8 @@ from sycoca.evaluation.scene_swaps import evaluate_scene_swaps
 from sycoca.evaluation.vqa import VqaOptions, evaluate_vqa
 from sycoca.evaluation.zero_shot import evaluate_zero_shot
 from sycoca.inference.generation_config import GenerationConfig
+from sycoca.metrics.intervals import t_interval, welch_interval
 from sycoca.metrics.retrieval import RetrievalRanks
-from sycoca.metrics.seed_intervals import t_interval, welch_interval
 
 
 def report(hits: list[int], keys: list[str] | None = None, **settings: int) -> Report:

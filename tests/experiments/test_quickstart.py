@@ -25,7 +25,8 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> QuickstartResult:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "TEST_SCENES", "scenes:?level=easy&count=24&split=test")
         patch.setattr(quickstart_tasks, "TRAIN_SCENES", FEW_SCENES)
-        patch.setattr(module, "tiny", lambda: replace(tiny(), data=DataConfig(train=FEW_SCENES, cache_images=True)))
+        data, training = DataConfig(train=FEW_SCENES, cache_images=True), replace(tiny().training, log_every=1)
+        patch.setattr(module, "tiny", lambda: replace(tiny(), data=data, training=training))
         out = tmp_path_factory.mktemp("runs") / "quickstart"
         return quickstart(out, steps=2, console=Console(file=io.StringIO()))
 
@@ -77,6 +78,13 @@ def test_the_page_shows_all_results(result: QuickstartResult):
     assert f"{100 * result.metrics['mask_coverage']:.1f} %" in html
     assert f"no caption {100 * result.metrics['mask_coverage_no_caption']:.1f} %" in html
     assert f"no caption {result.metrics['described_patch_auc_no_caption']:.3f}" in html
+
+
+def test_every_headline_has_its_number_of_items_and_an_interval(result: QuickstartResult):
+    html = result.page.read_text()
+    figures = html.count('<div class="value">')
+    assert figures == html.count('<div class="evidence">N = ') == html.count("95 % interval ") > 5
+    assert "N = 24 test " in html
 
 
 def test_the_page_says_how_many_images_retrieval_ranks(result: QuickstartResult):

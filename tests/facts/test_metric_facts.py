@@ -28,6 +28,7 @@ from sycoca.facts.metric_facts import (
     metric_facts,
     metric_title,
     readable,
+    readable_interval,
 )
 
 NEEDS_JAVA = {"meteor"}
@@ -122,3 +123,10 @@ def test_improvements_follow_the_direction_of_the_metric():
     assert is_improvement("described_ratio", 0.5) is None
     assert is_improvement("accuracy_top_1", 0.0) is None
     assert is_improvement("something_else", 1.0) is None
+
+
+def test_no_number_has_an_exponent_with_an_e():
+    assert readable("contrastive", 2.47e-7) == "2.47 \u00d7 10\u207b\u2077"
+    assert readable("contrastive", 0.000247) == "0.000247"
+    assert readable_interval("accuracy_top_1", (0.25, 0.5)) == "25.0 to 50.0 %"
+    assert readable_interval("described_patch_auc", (0.25, 0.5)) == "0.250 to 0.500"

@@ -1,6 +1,7 @@
 import pytest
 
-from sycoca.reports.curves import HEIGHT, WIDTH, Curve, curves_of, draw_charts, nice_ticks, points_of, smoothed
+from sycoca.reports.axes import nice_ticks
+from sycoca.reports.curves import HEIGHT, WIDTH, Chart, Curve, curves_of, draw_charts, points_of, smoothed
 
 LINES = [
     {"step": 10, "contrastive": 4.0, "validation_mask_coverage": 0.5},
@@ -20,7 +21,10 @@ def test_draws_only_logged_values():
 
 
 def test_training_and_held_out_captioning_are_compared_under_the_same_masks():
-    lines = [{"step": 1, "captioning": 1.0, "validation_captioning": 3.0, "validation_masked_captioning": 2.0}]
+    lines = [
+        {"step": step, "captioning": 1.0, "validation_captioning": 3.0, "validation_masked_captioning": 2.0}
+        for step in (1, 2)
+    ]
     masked, as_used = draw_charts(lines, curves_of("pretraining", lines))
     assert masked.title == "Captioning loss, IC, masked as in training"
     assert [(series.kind, series.last) for series in masked.series] == [("training", "1"), ("held out", "2")]
@@ -30,15 +34,45 @@ def test_training_and_held_out_captioning_are_compared_under_the_same_masks():
 
 def test_positions_correspond_to_values():
     (chart,) = draw_charts(LINES, [Curve(title="loss", training="contrastive", validation="validation_contrastive")])
-    # Steps 0 to 20 over the width, values 2 to 4 over the height, from below.
-    assert chart.series[0].path == f"M{WIDTH / 2:g},0L{WIDTH:g},{HEIGHT:g}"
-    assert chart.series[1].dots == ((WIDTH, HEIGHT / 2, "step 20: 3"),)
+    # Steps 0 to 20 over the width, values 0 to 4 over the height, from below.
+    assert chart.series[0].path == f"M{WIDTH / 2:g},0L{WIDTH:g},{HEIGHT / 2:g}"
+    assert chart.series[1].dots == ((WIDTH, 37.5, "step 20: 3"),)
     assert [(tick.position, tick.label) for tick in chart.x_ticks] == [
         (0, "0"), (80, "5"), (160, "10"), (240, "15"), (320, "20"),
     ]  # fmt: skip
     assert [(tick.position, tick.label) for tick in chart.y_ticks] == [
-        (150, "2.0"), (112.5, "2.5"), (75, "3.0"), (37.5, "3.5"), (0, "4.0"),
+        (150, "0"), (112.5, "1"), (75, "2"), (37.5, "3"), (0, "4"),
     ]  # fmt: skip
+
+
+def chart_of(values: list[float], **options: object) -> Chart:
+    lines = [{"step": step, "a": value} for step, value in enumerate(values, start=1)]
+    (chart,) = draw_charts(lines, [Curve(title="a", training="a", axis="loss", **options)])
+    return chart
+
+
+def test_axes_are_labeled_and_start_at_zero_or_say_so():
+    falling, flat, negative = chart_of([4.0, 3.0]), chart_of([4.0, 3.9]), chart_of([-1.0, 1.0])
+    assert (falling.x_label, falling.y_label, falling.y_ticks[0].label) == ("steps", "loss", "0")
+    assert flat.y_label == negative.y_label == "loss (axis does not start at 0)"
+    assert float(flat.y_ticks[0].label) <= 3.9
+    assert float(flat.y_ticks[0].label) > 3
+    assert negative.y_ticks[0].label.startswith("-1")
+
+
+def test_small_values_are_labeled_in_a_power_of_ten():
+    chart = chart_of([1e-5, 0.5e-5, 2.47e-12])
+    assert chart.y_label == "loss in 10\u207b\u2075"
+    assert [tick.label for tick in chart.y_ticks] == ["0.00", "0.25", "0.50", "0.75", "1.00"]
+    assert chart.series[0].last == "0"  # nothing beside the largest
+    assert chart_of([1e-5, 0.5e-5]).series[0].last == "5 \u00d7 10\u207b\u2076"
+
+
+def test_a_single_point_is_no_curve():
+    assert draw_charts([{"step": 5, "validation_cider": 0.5}], [Curve(title="c", validation="validation_cider")]) == []
+    lines = [{"step": 1, "a": 1.0}, {"step": 2, "a": 2.0, "validation_a": 1.5}]
+    (chart,) = draw_charts(lines, [Curve(title="a", training="a", validation="validation_a")])
+    assert [series.kind for series in chart.series] == ["training", "held out"]
 
 
 def test_fractions_are_percent_with_the_axis_from_zero():

@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 from rich.console import Console
 
 from sycoca.evaluation.report import ItemScores, Report
+from sycoca.metrics.intervals import Interval, t_interval, welch_interval
 from sycoca.metrics.resampling import Weights, bootstrap, metrics_of_items, percentile_interval
-from sycoca.metrics.seed_intervals import Interval, t_interval, welch_interval
 from sycoca.progress_bar import tracked
 
 _FINDINGS = frozenset(
@@ -120,6 +120,29 @@ def compare_reports(
         differences={metric: [differences[name].get(metric) for name in rows] for metric in metrics},
         notes=notes,
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence:
+    """What a metric of a report is based on."""
+
+    num_items: int
+    """Number of test items."""
+
+    unit: str
+    """What an item is: image, caption, question."""
+
+    interval: Interval
+    """The 95 % bootstrap interval over the items."""
+
+
+def evidence_of(report: Report, metric: str, *, seed: int = 0) -> Evidence | None:
+    """Return the items of a metric and its interval; None for a metric without items."""
+    for unit, items in report.items.items():
+        if metric in items.values:
+            resamples = _checked_resamples(report.task, report, items, seed)
+            return Evidence(num_items=len(items.keys), unit=unit, interval=percentile_interval(resamples[metric]))
+    return None
 
 
 def _check_same_items(name: str, row: Sequence[Report]) -> None:

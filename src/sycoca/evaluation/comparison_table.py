@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from sycoca.evaluation.comparison import Comparison, Difference, MetricValue
 from sycoca.facts.metric_facts import is_improvement, readable
-from sycoca.metrics.seed_intervals import Interval
+from sycoca.metrics.intervals import Interval
 from sycoca.terminal import plain
 
 if TYPE_CHECKING:

@@ -101,8 +101,12 @@ TRAINING_VALUES: Mapping[str, MetricFacts] = {
     "gradient_norm": MetricFacts(title="gradient norm", unit="number", is_better_higher=None),
     "images_per_second": MetricFacts(title="images per second", unit="count"),
     "samples_seen": MetricFacts(title="samples seen", unit="count", is_better_higher=None),
-    "training_seconds": MetricFacts(title="time in training", unit="seconds", is_better_higher=False),
-    "fine_tuning_seconds": MetricFacts(title="time in fine-tuning", unit="seconds", is_better_higher=False),
+    "training_seconds": MetricFacts(
+        title="time of pretraining, validation included", unit="seconds", is_better_higher=False
+    ),
+    "fine_tuning_seconds": MetricFacts(
+        title="time of fine-tuning, evaluation excluded", unit="seconds", is_better_higher=False
+    ),
 }
 """Other values that training logs, by key."""
 
@@ -172,9 +176,32 @@ def readable(key: str, value: float) -> str:
         case "rank" | "count" | "seconds":
             return f"{value:,.1f}"
         case "number":
-            return f"{value:.3g}"
+            return plain_number(value)
         case unknown:
             assert_never(unknown)
+
+
+def plain_number(value: float) -> str:
+    """Return three significant digits; a power of ten with an exponent in superscript, not 2.47e-07."""
+    mantissa, separator, exponent = f"{value:.3g}".partition("e")
+    if not separator:
+        return mantissa
+    return f"{mantissa} {_TIMES} {power_of_ten(int(exponent))}"
+
+
+def power_of_ten(exponent: int) -> str:
+    """Return 10 with the exponent in superscript."""
+    return f"10{str(exponent).translate(_SUPERSCRIPTS)}"
+
+
+_TIMES = "\N{MULTIPLICATION SIGN}"
+_SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+
+def readable_interval(key: str, interval: tuple[float, float]) -> str:
+    """Return "LOW to HIGH" with the unit once."""
+    low, high = (readable(key, end) for end in interval)
+    return f"{low.removesuffix(' %')} to {high}"
 
 
 def is_improvement(key: str, difference: float) -> bool | None:

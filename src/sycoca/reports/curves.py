@@ -1,12 +1,12 @@
 """Training and validation curves as charts, from the lines of metrics.jsonl."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sycoca.facts.metric_facts import METRICS, TRAINING_VALUES, VALIDATION
+from sycoca.facts.metric_facts import METRICS, TRAINING_VALUES, VALIDATION, Unit, plain_number
 from sycoca.facts.objective_facts import OBJECTIVES, ObjectiveName
 from sycoca.facts.training_facts import TRAININGS, TrainingKind
+from sycoca.reports.axes import axis_label, axis_start, exponent_of, nice_ticks, tick_label
 
 Lines = Sequence[Mapping[str, int | float | None]]
 """One mapping of values per logged step; None where a value was not finite."""
@@ -20,7 +20,9 @@ WIDTH, HEIGHT = 320, 150
 _SMOOTHING = 0.7
 _FEWEST_TO_SMOOTH = 20
 _MOST_DOTS = 40
-_NUM_TICKS = 4
+
+_NOTHING = 1e-4
+"""A value below this fraction of the largest one is written as 0, such as the last learning rate of a schedule."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +39,10 @@ class Curve:
     """Key of the value that validation logs."""
 
     is_percent: bool = False
-    """Whether it is shown in percent, with the axis from 0."""
+    """Whether it is shown in percent."""
+
+    axis: str = ""
+    """Label of the axis of values; a percentage is labeled by itself."""
 
     is_noisy: bool = True
     """Whether long curves are smoothed."""
@@ -52,12 +57,13 @@ def curves_of(training: TrainingKind, lines: Lines) -> list[Curve]:
             title=_capitalized(METRICS[key].title),
             validation=f"{VALIDATION}{key}",
             is_percent=METRICS[key].is_percent,
+            axis=_AXES[METRICS[key].unit],
         )
         for key in facts.metrics
     ]
     steps = [
-        Curve(title=_capitalized(TRAINING_VALUES[key].title), training=key, is_noisy=is_noisy)
-        for key, is_noisy in _OF_STEPS.items()
+        Curve(title=_capitalized(TRAINING_VALUES[key].title), training=key, is_noisy=is_noisy, axis=axis)
+        for key, (is_noisy, axis) in _OF_STEPS.items()
     ]
     return [*losses, *metrics, *steps]
 
@@ -67,14 +73,28 @@ def _loss_curves(name: ObjectiveName, lines: Lines) -> Iterator[Curve]:
     facts = OBJECTIVES[name]
     title, masked = _capitalized(facts.title), f"{VALIDATION}{facts.masked_name}"
     if not points_of(lines, masked):
-        yield Curve(title=title, training=name, validation=f"{VALIDATION}{name}")
+        yield Curve(title=title, training=name, validation=f"{VALIDATION}{name}", axis="loss")
         return
-    yield Curve(title=f"{title}, masked as in training", training=name, validation=masked)
-    yield Curve(title=f"{title}, {facts.held_out_note}", validation=f"{VALIDATION}{name}")
+    yield Curve(title=f"{title}, masked as in training", training=name, validation=masked, axis="loss")
+    yield Curve(title=f"{title}, {facts.held_out_note}", validation=f"{VALIDATION}{name}", axis="loss")
 
 
-_OF_STEPS = {"lr": False, "gradient_norm": True, "images_per_second": True}
-"""Values that every training logs, and whether they are noisy."""
+_OF_STEPS = {
+    "lr": (False, "learning rate"),
+    "gradient_norm": (True, "norm before clipping"),
+    "images_per_second": (True, "images per second"),
+}
+"""Values that every training logs, whether they are noisy, and what their axis is called."""
+
+_AXES: Mapping[Unit, str] = {
+    "percent": "rate",
+    "score": "score",
+    "rank": "rank",
+    "count": "number",
+    "seconds": "seconds",
+    "number": "value",
+}
+"""Labels of the axes of metrics, by their unit."""
 
 
 def _capitalized(title: str) -> str:
@@ -128,6 +148,12 @@ class Chart:
     y_ticks: tuple[Tick, ...]
     """Ticks of the axis of values."""
 
+    x_label: str
+    """Label of the axis of steps."""
+
+    y_label: str
+    """Label of the axis of values; it says where the axis does not start at 0."""
+
     @property
     def description(self) -> str:
         """Text alternative of the chart."""
@@ -135,12 +161,12 @@ class Chart:
 
 
 def draw_charts(lines: Lines, curves: Iterable[Curve]) -> list[Chart]:
-    """Return charts of all curves that have points."""
+    """Return charts of all curves that have a line; a single point is no curve."""
     charts = []
     for curve in curves:
         of_kind = {"training": points_of(lines, curve.training), "held out": points_of(lines, curve.validation)}
         shown = {kind: points for kind, points in of_kind.items() if points}
-        if shown:
+        if any(len(points) > 1 for points in shown.values()):
             charts.append(_chart(curve, shown))
     return charts
 
@@ -163,36 +189,32 @@ def smoothed(points: Sequence[Point]) -> list[Point]:
     return result
 
 
-def nice_ticks(low: float, high: float, most: int = _NUM_TICKS) -> list[float]:
-    """Return round numbers, at most ``most`` + 1, from at most ``low`` to at least ``high``."""
-    if high <= low:
-        low, high = low - abs(low) * 0.1 - 1e-9, high + abs(high) * 0.1 + 1e-9
-    rough = (high - low) / most
-    power = 10.0 ** math.floor(math.log10(rough))
-    distance = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * (1 - 1e-9))
-    first, last = math.floor(low / distance + 1e-9), math.ceil(high / distance - 1e-9)
-    return [number * distance for number in range(first, last + 1)]
-
-
 def _chart(curve: Curve, shown: Mapping[str, list[Point]]) -> Chart:
-    factor = 100.0 if curve.is_percent else 1.0
+    largest = max(abs(value) for points in shown.values() for _, value in points)
+    exponent = 0 if curve.is_percent else exponent_of(largest)
+    factor = 100.0 if curve.is_percent else 10.0**-exponent
     scaled = {kind: [(step, factor * value) for step, value in points] for kind, points in shown.items()}
     smooth = {kind: _smooth(curve, kind, points) for kind, points in scaled.items()}
     values = [value for points in smooth.values() for _, value in points]
-    y_values = nice_ticks(0.0 if curve.is_percent else min(values), max(max(values), 1e-12))
+    start = 0.0 if curve.is_percent else axis_start(min(values), max(values))
+    y_values = nice_ticks(start, max(values) if largest else 1.0)
     last_step = max(step for points in scaled.values() for step, _ in points)
     first_step = min(0.0, *(step for points in scaled.values() for step, _ in points))
     scale = _Scale(first_step, max(last_step, first_step + 1), y_values[0], y_values[-1])
     unit = " %" if curve.is_percent else ""
     return Chart(
         title=curve.title,
-        series=tuple(_series(kind, scaled[kind], smooth[kind], scale, unit) for kind in scaled),
+        series=tuple(
+            _series(kind, scaled[kind], smooth[kind], scale, _Values(factor, largest, unit)) for kind in scaled
+        ),
         x_ticks=tuple(
             Tick(position=scale.x(step), label=f"{step:,.0f}")
             for step in nice_ticks(first_step, last_step)
             if step <= last_step and step == round(step)
         ),
-        y_ticks=tuple(Tick(position=scale.y(value), label=_tick_label(value, y_values) + unit) for value in y_values),
+        y_ticks=tuple(Tick(position=scale.y(value), label=tick_label(value, y_values) + unit) for value in y_values),
+        x_label="steps",
+        y_label=axis_label(curve.axis, exponent, y_values[0]),
     )
 
 
@@ -220,10 +242,24 @@ class _Scale:
         return "M" + "L".join(f"{self.x(step):g},{self.y(value):g}" for step, value in points)
 
 
-def _series(kind: str, points: list[Point], smooth: list[Point], scale: _Scale, unit: str) -> Series:
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """How the values of a curve are written."""
+
+    factor: float
+    largest: float
+    unit: str
+
+    def text(self, value: float) -> str:
+        """Return a drawn value as it was logged; "0" where it is nothing beside the largest one."""
+        logged = value / (1.0 if self.unit else self.factor)
+        return f"{_number(logged) if abs(logged) >= _NOTHING * self.largest else '0'}{self.unit}"
+
+
+def _series(kind: str, points: list[Point], smooth: list[Point], scale: _Scale, values: _Values) -> Series:
     has_dots = (kind == "held out" and len(points) <= _MOST_DOTS) or len(points) == 1
     dots = tuple(
-        (scale.x(step), scale.y(value), f"step {step:,.0f}: {_number(value)}{unit}")
+        (scale.x(step), scale.y(value), f"step {step:,.0f}: {values.text(value)}")
         for step, value in (points if has_dots else ())
     )
     return Series(
@@ -231,20 +267,9 @@ def _series(kind: str, points: list[Point], smooth: list[Point], scale: _Scale, 
         path=scale.path(smooth),
         raw_path=scale.path(points) if smooth is not points else "",
         dots=dots,
-        last=f"{_number(smooth[-1][1])}{unit}",
+        last=values.text(smooth[-1][1]),
     )
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def _tick_label(value: float, all_values: Sequence[float]) -> str:
-    """Return a tick's label with enough decimals to distinguish it from its neighbors."""
-    distance = all_values[1] - all_values[0]
-    decimals = max(0, -math.floor(math.log10(distance) + 1e-9))
-    if decimals > 4:
-        return f"{value:.1e}" if value else "0"
-    if round(distance, decimals) != round(distance, decimals + 1):
-        decimals += 1
-    return f"{value:,.{decimals}f}"
+    return f"{value:,.0f}" if abs(value) >= 100 else plain_number(value)

@@ -29,6 +29,9 @@ class Figure:
     note: str
     """A value for comparison, such as chance."""
 
+    evidence: str = ""
+    """What it was computed from: the number of items, and a confidence interval where there is one."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
@@ -48,6 +51,9 @@ class Page:
 
     curves: Sequence[Curve] = ()
     """The curves to draw, where their values were logged."""
+
+    held_out: str | None = None
+    """The data of the curves' held-out values; None where nothing was held out."""
 
     kind: str = "pretraining"
     """The line above the heading."""

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sycoca.data.samples import SampleSource
-from sycoca.facts.metric_facts import BASELINES, METRICS, VALIDATION, is_improvement, readable
+from sycoca.facts.metric_facts import BASELINES, METRICS, VALIDATION, is_improvement, readable, readable_interval
 from sycoca.facts.objective_facts import OBJECTIVES, ObjectiveName
 from sycoca.facts.training_facts import TRAININGS, TrainingKind
 from sycoca.inference.predictor import Predictor
+from sycoca.metrics.intervals import wilson_interval
 from sycoca.reports.curves import Lines, curves_of, points_of
 from sycoca.reports.page import Figure, Page
 from sycoca.reports.sample_gallery import (
@@ -58,6 +59,9 @@ class RunRecord:
 
     num_validated: int | None = None
     """Number of validation samples; None without validation."""
+
+    validated: str | None = None
+    """Which samples these are, such as "the first 200 of 500 samples of scenes-easy-validation"."""
 
     skipped: Sequence[SkippedSample] = ()
     """Samples that could not be used."""
@@ -128,6 +132,7 @@ def run_page(run: RunRecord, examples: Gallery | None) -> Page:
         summary=run.summary,
         notice=_notice(run),
         lines=run.lines,
+        held_out=run.validated,
         config=run.config,
         figures=headline_figures(run.training, run.lines, run.num_validated),
         facts=run.facts,
@@ -147,7 +152,7 @@ def headline_figures(training: TrainingKind, lines: Lines, num_validated: int | 
     """Return key figures: the metrics and losses of the last validation, or training losses without validation."""
     facts = TRAININGS[training]
     metrics = (_metric_figure(key, lines, num_validated) for key in facts.metrics)
-    losses = (_loss_figure(name, lines) for name in facts.losses)
+    losses = (_loss_figure(name, lines, num_validated) for name in facts.losses)
     return [figure for figure in (*metrics, *losses) if figure is not None]
 
 
@@ -164,17 +169,30 @@ def _metric_figure(key: str, lines: Lines, num_validated: int | None) -> Figure 
     return Figure(
         label=METRICS[key].title,
         value=readable(key, last),
-        note="; ".join(notes) or _chance(key, num_validated),
+        note="; ".join([*notes, *([] if baselines else _chance(key, num_validated))]),
+        evidence=_evidence(key, last, num_validated),
     )
 
 
-def _loss_figure(name: ObjectiveName, lines: Lines) -> Figure | None:
+def _evidence(key: str, value: float, num_validated: int | None) -> str:
+    """Return the number of samples, and the interval of what is a mean of values between 0 and 1."""
+    if num_validated is None:
+        return "held out"
+    counted = f"N = {num_validated:,} held-out samples"
+    if not METRICS[key].is_percent or not 0 <= value <= 1:
+        return counted
+    return f"{counted}, 95 % interval {readable_interval(key, wilson_interval(value, num_validated))}"
+
+
+def _loss_figure(name: ObjectiveName, lines: Lines, num_validated: int | None) -> Figure | None:
     held_out, training = points_of(lines, f"{VALIDATION}{name}"), points_of(lines, name)
     if not held_out and not training:
         return None
     value, facts = (held_out or training)[-1][1], OBJECTIVES[name]
-    note = ", ".join(filter(None, ("held out", facts.held_out_note))) if held_out else "in training"
-    return Figure(label=facts.title, value=readable(name, value), note=note)
+    if not held_out:
+        return Figure(label=facts.title, value=readable(name, value), note="in training", evidence="last logged step")
+    evidence = "held out" if num_validated is None else f"N = {num_validated:,} held-out samples"
+    return Figure(label=facts.title, value=readable(name, value), note=facts.held_out_note or "", evidence=evidence)
 
 
 def _baselines(key: str, lines: Lines) -> str:
@@ -197,14 +215,11 @@ def _notice(run: RunRecord) -> str | None:
     return f"Stopped after step {run.stopped_after:,}. Resume with: {next_commands(run)[0]}"
 
 
-def _chance(key: str, num_validated: int | None) -> str:
+def _chance(key: str, num_validated: int | None) -> list[str]:
     chance = METRICS[key].chance
-    if chance is not None:
-        return f"chance {readable(key, chance)}"
-    if num_validated is None:
-        return "held out"
-    among = f"{num_validated:,} held-out samples"
-    return f"{among}, chance {readable(key, 1 / num_validated)}" if key.endswith("recall_at_1") else among
+    if chance is None and num_validated is not None and key.endswith("recall_at_1"):
+        chance = 1 / num_validated
+    return [] if chance is None else [f"chance {readable(key, chance)}"]
 
 
 def _unique(skipped: Sequence[SkippedSample]) -> list[SkippedSample]:

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sycoca.data.scenes.source import ScenesSource
+from sycoca.evaluation.comparison import evidence_of
 from sycoca.evaluation.report import Report
 from sycoca.evaluation.scene_captions import is_caption_true
 from sycoca.experiments.quickstart.tasks import TunedModel
-from sycoca.facts.metric_facts import metric_title, readable
+from sycoca.facts.metric_facts import metric_title, readable, readable_interval
 from sycoca.inference.predictor import Predictor
 from sycoca.metrics.vqa import MemberRule
 from sycoca.reports.class_gallery import class_gallery
@@ -56,11 +57,11 @@ def quickstart_page(
         title="SyCoCa quickstart",
         kind="training from scratch and evaluation of five tasks",
         summary=(
-            f"A model of {predictor.model.num_parameters:,} parameters, pretrained from scratch on"
-            f" generated scenes for {config.training.steps:,} steps of {config.training.global_batch_size} pairs in"
-            f" {metrics['training_seconds'] / 60:.1f} minutes, fine-tuned for VQA and for classification in another"
-            f" {metrics['fine_tuning_seconds'] / 60:.1f}, and evaluated on {len(source)} held-out scenes, whose content"
-            " does not occur in training."
+            f"A model of {predictor.model.num_parameters:,} parameters, pretrained from scratch on generated scenes for"
+            f" {config.training.steps:,} steps of {config.training.global_batch_size} pairs in"
+            f" {metrics['training_seconds'] / 60:.1f} minutes, validation included, fine-tuned for VQA and for"
+            f" classification in another {metrics['fine_tuning_seconds'] / 60:.1f}, and evaluated on {len(source)}"
+            " held-out scenes, whose content does not occur in training."
         ),
         examples_of=_SHOWN,
         figures=_figures(metrics, reports),
@@ -78,47 +79,57 @@ def _figures(metrics: dict[str, float], reports: dict[str, Report]) -> list[Figu
     percent = {key: readable(key, value) for key, value in values.items()}
     recall_by_chance = readable("text_to_image_recall_at_10", 10 / reports["retrieval"].counts["images"])
     class_by_chance = readable("zero_shot_accuracy_top_1", 1 / reports["zero_shot"].counts["classes"])
-    return [
-        Figure(
+    figures = {
+        ("retrieval", "text_to_image_recall_at_1"): Figure(
             label="text-to-image retrieval, R@1",
             value=percent["text_to_image_recall_at_1"],
             note=f"color-only baseline {percent['text_to_image_recall_at_1_color_only']},"
             f" upper bound {percent['text_to_image_recall_at_1_ceiling']}; R@10"
             f" {percent['text_to_image_recall_at_10']}, chance {recall_by_chance}",
         ),
-        Figure(
+        ("captioning", "caption_truth"): Figure(
             label="captioning: true captions",
             value=percent["caption_truth"],
             note=f"most frequent caption {percent['caption_truth_most_frequent']}",
         ),
-        Figure(
+        ("vqa", "answer_accuracy"): Figure(
             label=f"VQA, {metric_title('answer_accuracy')}",
             value=percent["answer_accuracy"],
             note=f"most frequent answer {percent['answer_accuracy_most_frequent']}",
         ),
-        Figure(
+        ("zero_shot", "accuracy_top_1"): Figure(
             label="zero-shot classification, top-1 accuracy",
             value=percent["zero_shot_accuracy_top_1"],
             note=f"chance {class_by_chance}; fine-tuned {percent['classification_accuracy_top_1']}",
         ),
-        Figure(
+        ("swaps", "swap_accuracy"): Figure(
             label="hard negatives: captions preferred to swapped ones",
             value=percent["swap_accuracy"],
             note="chance and bag of words 50 %",
         ),
-        Figure(
+        ("grounding", "described_patch_auc"): Figure(
             label="described against undescribed object patches, ROC AUC",
             value=percent["described_patch_auc"],
             note=f"no caption {percent['described_patch_auc_no_caption']},"
             f" another image's caption {percent['described_patch_auc_other_caption']}, chance 0.5",
         ),
-        Figure(
+        ("grounding", "mask_coverage"): Figure(
             label="mask coverage: described pixels in the half of the patches with the highest scores",
             value=percent["mask_coverage"],
             note=f"no caption {percent['mask_coverage_no_caption']}, chance {percent['mask_coverage_random']},"
             f" upper bound {percent['mask_coverage_largest']}",
         ),
-    ]
+    }
+    return [replace(figure, evidence=_evidence(reports[task], metric)) for (task, metric), figure in figures.items()]
+
+
+def _evidence(report: Report, metric: str) -> str:
+    """Return the number of test items of a metric, and its confidence interval."""
+    evidence = evidence_of(report, metric)
+    if evidence is None:
+        return ""
+    interval = readable_interval(metric, evidence.interval)
+    return f"N = {evidence.num_items:,} test {evidence.unit.partition(' ')[0]}s, 95 % interval {interval}"
 
 
 def _truth_of(source: ScenesSource) -> Callable[[int, str], bool]:

@@ -12,6 +12,7 @@ import torch
 
 from sycoca._version import __version__
 from sycoca.data.loading.skipping import read_skipped
+from sycoca.data.samples import SampleSource
 from sycoca.inference.predictor import Predictor
 from sycoca.reports.curves import Lines, points_of
 from sycoca.reports.page import save_page
@@ -61,24 +62,34 @@ def run_record(
     lines = read_metrics(folder.metrics)
     step = config.training.steps if stopped_after is None else stopped_after
     validation, description = sources.validation, recipe.description.replace("`", "")
+    num_validated = None if validation is None else min(len(validation), config.training.evaluation_samples)
     return RunRecord(
         folder=folder.path,
         training=recipe.training,
         title=recipe.title,
         summary=(
             f"A model of {num_parameters:,} parameters, {description} on {len(sources.train):,} samples for"
-            f" {step:,} steps of {config.training.global_batch_size:,} in {duration(training_seconds(lines))}."
+            f" {step:,} steps of {config.training.global_batch_size:,} in {duration(training_seconds(lines))},"
+            " validation excluded."
         ),
         config=config,
         lines=lines,
         facts=_facts(recipe, sources, lines, step, num_parameters),
         environment=_environment(config, runtime),
-        num_validated=None if validation is None else min(len(validation), config.training.evaluation_samples),
+        num_validated=num_validated,
+        validated=None if validation is None else _validated(validation, num_validated),
         skipped=[*read_skipped(folder.skipped), *read_skipped(folder.skipped_in_validation)],
         stopped_after=stopped_after,
         resume_command=config.resume_command(),
         commands_to_try=recipe.commands_to_try,
     )
+
+
+def _validated(source: SampleSource, number: int | None) -> str:
+    """Return which samples of a source validation measures."""
+    if number is None or number == len(source):
+        return f"the {len(source):,} samples of {source.name}"
+    return f"the first {number:,} of {len(source):,} samples of {source.name}"
 
 
 def training_seconds(lines: Lines) -> float:
@@ -110,7 +121,7 @@ def _facts(recipe: Recipe, sources: Sources, lines: Lines, step: int, num_parame
         "validation data": "none" if validation is None else f"{len(validation):,} samples of {validation.name}",
         "steps": f"{step:,} of {config.training.steps:,}, {batch_size:,} samples each",
         "epochs": f"{step * batch_size / num_train:.1f}",
-        "time in training": duration(seconds),
+        "time in steps, without validation": duration(seconds),
         "pace": f"{step * batch_size / seconds:,.0f} images/s" if pace and seconds else "not measured",
     }
 

@@ -1,4 +1,4 @@
-"""Confidence intervals over training runs that differ in their seed: Student's t, and Welch's for differences."""
+"""Confidence intervals by formula: over seeds (Student's t, Welch's for differences), and of a rate (Wilson's)."""
 
 import math
 from collections.abc import Sequence
@@ -7,6 +7,9 @@ import numpy as np
 
 Interval = tuple[float, float]
 """Lower and upper end of a confidence interval."""
+
+_NORMAL_QUANTILE = 1.959964
+"""Of the standard normal distribution, two-sided 95 %."""
 
 _GRID = 100_001
 """Points of the numerical integral; quantiles are exact to 5 digits from 1 degree of freedom on."""
@@ -49,6 +52,18 @@ def welch_interval(first: Sequence[float], other: Sequence[float]) -> Interval |
     degrees = total**2 / sum(variance**2 / (size - 1) for variance, size in zip(variances, sizes, strict=True))
     half_width = t_quantile(degrees) * math.sqrt(total)
     return difference - half_width, difference + half_width
+
+
+def wilson_interval(rate: float, num_items: int) -> Interval:
+    """Return the 95 % interval of a rate over independent items (Wilson, J. Am. Stat. Assoc. 22, 1927).
+
+    It also holds for a mean of values between 0 and 1, where it is wider than it must be: they vary less than hits and
+    misses of the same mean.
+    """
+    square = _NORMAL_QUANTILE**2 / num_items
+    center = (rate + square / 2) / (1 + square)
+    half_width = math.sqrt(square * (rate * (1 - rate) + square / 4)) / (1 + square)
+    return max(0.0, center - half_width), min(1.0, center + half_width)
 
 
 def _variance_of_mean(values: Sequence[float]) -> float:

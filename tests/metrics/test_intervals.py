@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from sycoca.metrics.seed_intervals import t_interval, t_quantile, welch_interval
+from sycoca.metrics.intervals import t_interval, t_quantile, welch_interval, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,10 @@ def test_the_interval_of_a_difference_is_welchs():
     assert (low, high) == pytest.approx((5 - 4.3027 / math.sqrt(3), 5 + 4.3027 / math.sqrt(3)), abs=1e-4)
     assert welch_interval([1.0], [2.0, 3.0]) is None
     assert welch_interval([1.0, 1.0], [3.0, 3.0]) == (2.0, 2.0)
+
+
+def test_the_interval_of_a_rate_is_wilsons():
+    # Newcombe (Statistics in Medicine 17, 1998), table I: 81 of 263 and 0 of 20.
+    assert wilson_interval(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert wilson_interval(0.0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
+    assert wilson_interval(1.0, 20) == pytest.approx((0.8389, 1.0), abs=1e-4)
