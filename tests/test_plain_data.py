@@ -178,3 +178,9 @@ def test_paths_are_strings_in_files():
     assert from_plain(WithPath, {"out": "a/b"}) == WithPath(out=Path("a/b"))
     with pytest.raises(ValueError, match=r"config\.out must be a string, got int 3"):
         from_plain(WithPath, {"out": 3})
+
+
+def test_a_yaml_file_that_is_not_utf_8_is_refused_with_its_line(tmp_path):
+    (tmp_path / "c.yaml").write_bytes(b"a: 1\nb: caf\xe9\n")
+    with pytest.raises(ValueError, match=r"c.yaml, line 2 is not UTF-8 \(byte 7 of the line\)"):
+        read_yaml(tmp_path / "c.yaml")

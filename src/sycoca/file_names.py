@@ -21,6 +21,16 @@ def spelled_otherwise(path: str | os.PathLike[str]) -> str | None:
         return None
 
 
+def in_other_case(path: str | os.PathLike[str]) -> str | None:
+    """Return the only file in the same folder whose name differs in upper and lower case alone."""
+    folder, name = os.path.split(os.fspath(path))
+    try:
+        alike = _names_by_case(folder or ".", os.stat(folder or ".").st_mtime_ns).get(normal_form(name).casefold(), ())
+    except (OSError, ValueError):
+        return None
+    return os.path.join(folder, alike[0]) if len(alike) == 1 and alike[0] != name else None
+
+
 def meant_name(name: str) -> str:
     """Return what names that may mean one file have in common."""
     return normal_form(name.strip().replace("\\", "/"))
@@ -49,6 +59,16 @@ def _in_any_form(path: str) -> str | None:
         return here
     alike = _names_by_form(parent or ".", os.stat(parent or ".").st_mtime_ns).get(normal_form(name), ())
     return os.path.join(parent, alike[0]) if len(alike) == 1 else None
+
+
+@lru_cache(maxsize=8)
+def _names_by_case(folder: str, _changed_at: int) -> dict[str, tuple[str, ...]]:
+    """Return the names in a folder by their normal form without case."""
+    names: dict[str, tuple[str, ...]] = {}
+    for name in os.listdir(folder):
+        form = normal_form(name).casefold()
+        names[form] = (*names.get(form, ()), name)
+    return names
 
 
 @lru_cache(maxsize=64)

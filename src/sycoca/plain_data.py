@@ -15,6 +15,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import yaml
 
+from sycoca.texts import read_utf8
+
 Plain = dict[str, Any]
 T = TypeVar("T")
 
@@ -72,10 +74,9 @@ def closest(word: str, allowed: Iterable[str]) -> str | None:
 def read_yaml(path: Path) -> object:
     """Return the plain data of a YAML file; ValueError where it cannot be read, or with the line that is not YAML."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ValueError(f"{path} cannot be read: {reason}; name a YAML file") from error
+        text = read_utf8(path)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}; name a YAML file") from error
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:

@@ -68,3 +68,8 @@ def test_spaces_behind_separators_are_left_out_where_the_first_line_has_them(pat
 def test_an_empty_table_has_no_rows(path):
     assert read(path, "") == []
     assert read(path, "\n\n") == []
+
+
+def test_a_spreadsheets_line_about_its_separator_is_no_row(path):
+    path.write_text("sep=;\nimage;caption\na.png;a dog, wet\n")
+    assert values(list(table_rows(path, ","))) == [(2, ["image", "caption"]), (3, ["a.png", "a dog, wet"])]

@@ -156,3 +156,10 @@ def test_answers_in_another_unicode_form_are_the_same_answers():
     assert AnnotatorRule().accuracy("Cafe\u0301!", ["caf\u00e9"] * 5 + ["tea"] * 5) == 1
     assert MemberRule().accuracy("cafe\u0301", ["caf\u00e9"]) == 1
     assert len(most_frequent_answers(["cafe\u0301", "caf\u00e9", "tea"], MemberRule())) == 2
+
+
+def test_an_answer_that_is_an_article_is_not_an_empty_one():
+    assert MemberRule().accuracy("A", ["a"]) == 1
+    assert MemberRule().accuracy("", ["a"]) == MemberRule().accuracy("the", ["a"]) == 0
+    assert MemberRule().accuracy("a cat", ["cat"]) == 1
+    assert MemberRule().key("A") == ("a",)

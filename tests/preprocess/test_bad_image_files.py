@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -140,3 +141,19 @@ def test_a_wrong_checksum_is_broken():
     data = bytearray(encoded(Image.new("RGB", (4, 4), "red"), "PNG").getvalue())
     data[29] ^= 1
     assert reason(io.BytesIO(data), "x") == "broken image"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("IMG.jpg", "there is 'img.JPG', which differs in upper and lower case; name it so"),
+        ("http://x.org/a.jpg", "it is a web address, and nothing is fetched; download the images first"),
+        ("https:/x.org/a.jpg", "it is a web address"),
+        ("gone.jpg", "there is no such file; check the name and the images folder"),
+    ],
+)
+def test_a_missing_file_may_be_close(tmp_path, name, hint):
+    (tmp_path / "img.JPG").write_bytes(b"x")
+    with pytest.raises(UnusableSampleError, match=re.escape(hint)) as caught:
+        open_rgb(f"{tmp_path}/{name}")
+    assert caught.value.skipped.reason == "missing image"

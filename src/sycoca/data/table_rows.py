@@ -1,6 +1,7 @@
 """Rows of tables as users have them; a quote that never ends takes its own line with it and no other."""
 
 import csv
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,10 @@ Quotes = Literal["double", "none"]
 
 
 _QUOTING: Mapping[Quotes, Literal[0, 3]] = {"double": csv.QUOTE_MINIMAL, "none": csv.QUOTE_NONE}
+
+
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+"""What spreadsheets may write before everything else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +48,12 @@ def table_rows(
     A quoted field may hold line ends. Where its quote has no end that fits, or it swallows lines that ``is_row``, given
     their cells, knows as rows, the line that the quote opens in is a problem, and reading goes on behind that line.
     Where the first line has a space behind every separator, spaces behind separators are no part of a field.
-    ``remedy`` ends what is said about quotes.
+    A first line such as ``sep=;`` names the separator. ``remedy`` ends what is said about quotes.
     """
     lines = _Lines(path)
+    if named := _SEPARATOR_LINE.fullmatch(lines.first().strip()):
+        separator = named[1]
+        next(lines)
     quoting = _QUOTING[quotes]
     new_reader = partial(
         csv.reader,
@@ -89,8 +97,9 @@ class _Lines:
 
     def first(self) -> str:
         """Return the first line, which still comes; nothing where there is none."""
+        self.of_row = []
         line = next(self, "")
-        self._again.extendleft(reversed(self.of_row))
+        self._again.extendleft(self.of_row)
         return line
 
     def give_back_all_but_first(self) -> None:

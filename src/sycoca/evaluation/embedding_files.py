@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from sycoca.data.text_files import read_any_json
 from sycoca.texts import normal_form, normal_names
 from sycoca.weights.atomic_folder import grant_usual_rights
 
@@ -151,10 +152,7 @@ def _owners(of_texts: Arrays, texts: Path, image_of_text: Path | None) -> tuple[
         if array is None:
             raise ValueError(f"{image_of_text} has no array 'image_of_text'; it has {', '.join(sorted(arrays))}")
         return array.tolist(), image_of_text
-    try:
-        owners = json.loads(image_of_text.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{image_of_text} cannot be read as a list: {error}") from error
+    owners = read_any_json(image_of_text)
     if not isinstance(owners, list):
         raise ValueError(f"{image_of_text} must be a JSON list with an image for every text")
     return owners, image_of_text

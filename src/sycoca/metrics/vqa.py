@@ -102,21 +102,26 @@ class MemberRule(AnswerRule):
         """
         _check_references(references)
         members = answer.split(",") if len(references) > 1 else [answer]
-        return float(set(map(normalize_answer, members)) == set(map(normalize_answer, references)))
+        return float(set(map(_member, members)) == set(map(_member, references)))
 
     def best_answer(self, references: Sequence[str]) -> str:
         """Return the only reference, or all members in alphabetical order with commas between them."""
         _check_references(references)
-        spellings = {normalize_answer(text): clean_answer(text) for text in reversed(references)}
+        spellings = {_member(text): clean_answer(text) for text in reversed(references)}
         return ", ".join(spellings[key] for key in sorted(spellings))
 
     def key(self, answer: str) -> AnswerKey:
         """Return the normalized members in alphabetical order."""
-        return tuple(sorted(set(map(normalize_answer, answer.split(",")))))
+        return tuple(sorted(set(map(_member, answer.split(",")))))
 
     def soft_targets(self, references: Sequence[str]) -> dict[AnswerKey, float]:
         """Return 1 for the correct answer."""
         return {self.key(self.best_answer(references)): 1.0}
+
+
+def _member(text: str) -> str:
+    """Return the normalized answer; an article alone, such as the choice "A", stays."""
+    return normalize_answer(text) or clean_answer(text).lower()
 
 
 def answer_rule(references: Sequence[Sequence[str]], kind: References | None = None) -> AnswerRule:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sycoca.file_names import spelled_otherwise
+from sycoca.file_names import in_other_case, spelled_otherwise
 from sycoca.unusable import SkipReason, UnusableSampleError, unusable
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
@@ -138,13 +138,23 @@ def check_file(file: ImageFile, name: str) -> None:
     try:
         status = os.stat(file)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise _refusal(name, "missing image", "there is no such file; check the name and the images folder") from error
+        raise _refusal(name, "missing image", _missing_hint(file)) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL or a lone surrogate in the name
         raise _refusal(name, "unreadable file", f"{_plain(error)}; rename the file or grant access") from error
     if not stat.S_ISREG(status.st_mode):
         what = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or device"
         raise _refusal(name, "unreadable file", f"it is {what}; name an image file")
     check_size(status.st_size, name)
+
+
+def _missing_hint(file: str | Path) -> str:
+    """Return what is said about a file that is not there."""
+    if re.search(r"\b(https?|ftp|s3|gs):/", str(file)):
+        return "it is a web address, and nothing is fetched; download the images first"
+    other = in_other_case(file)
+    if other is not None:
+        return f"there is {os.path.basename(other)!r}, which differs in upper and lower case; name it so"
+    return "there is no such file; check the name and the images folder"
 
 
 def check_size(num_bytes: int, name: str) -> None:

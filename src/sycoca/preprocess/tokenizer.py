@@ -19,6 +19,7 @@ from sycoca.preprocess.clip_vocabulary import (
     is_clip_vocabulary,
 )
 from sycoca.preprocess.config import TokenizerConfig
+from sycoca.texts import read_utf8
 
 PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"
 
@@ -112,7 +113,7 @@ class Tokenizer:
     @classmethod
     def load(cls, path: str | Path) -> "Tokenizer":
         """Read a file that ``save`` wrote. Raises ValueError where it is not a tokenizer file."""
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_utf8(Path(path))
         try:
             backend = tokenizers.Tokenizer.from_str(text)
         except Exception as error:  # the library raises nothing narrower

@@ -243,3 +243,16 @@ def test_a_path_goes_on_in_a_zip_file(tmp_path):
     for name in ("all.zip/gone.png", "all.zip", "none.zip/tea.png"):
         with pytest.raises(UnusableSampleError, match="cannot be read as an image"):
             open_rgb(tmp_path / name)
+
+
+def test_a_missing_member_may_be_close(tmp_path, monkeypatch):
+    images = open_image_files(zip_of(tmp_path / "all.zip", "Tea.png"))
+    with pytest.raises(UnusableSampleError, match=r"there is 'Tea.png', which differs in upper and lower case"):
+        images.open("tea.png")
+    # As old programs of Windows write Chinese names: neither UTF-8 nor marked as such.
+    monkeypatch.setattr(
+        zipfile.ZipInfo, "_encodeFilenameFlags", lambda info: (info.filename.encode("gbk"), info.flag_bits)
+    )
+    images = open_image_files(zip_of(tmp_path / "old.zip", "\u732b.png"))
+    with pytest.raises(UnusableSampleError, match="its names are in an old encoding; pack it anew with names in UTF-8"):
+        images.open("\u732b.png")

@@ -122,7 +122,7 @@ def test_a_cell_of_the_column_of_several_captions_may_be_a_list(path, cell):
 
 
 def test_a_list_in_the_column_of_one_caption_is_named(path):
-    with pytest.raises(ValueError, match=r'"raw" is a list written as one text, .*\?captions=NAME') as caught:
+    with pytest.raises(ValueError, match=r'"raw" is a list written as one text, .*\?captions=raw reads') as caught:
         open_csv(path, "image,raw\na.png,\"['one', 'two']\"\n", columns=Columns(caption="raw"))
     assert 'for "caption is no text"' in str(caught.value)
 
@@ -134,7 +134,7 @@ def test_a_cell_of_several_answers_may_be_a_list(path, cell):
 
 
 def test_a_list_in_the_column_of_one_answer_is_named(path):
-    with pytest.raises(ValueError, match=r'"answer" is a list written as one text, .*\?answers=NAME'):
+    with pytest.raises(ValueError, match=r'"answer" is a list written as one text, .*\?answers=answer reads'):
         open_csv(path, "image,question,answer\na.png,what?,\"['red', 'red']\"\n")
 
 

@@ -210,7 +210,9 @@ class ZippedImages:
         try:
             member = self._member(name)
             if member is None:
-                raise unusable(where, "missing image", f"{self._path} has no member {name!r}; check the name")
+                raise unusable(
+                    where, "missing image", f"{self._path} has no member {name!r}; {self._missing_hint(name)}"
+                )
             check_size(member.file_size, where)
             return self._opened().read(member)
         except UnusableSampleError:
@@ -222,6 +224,15 @@ class ZippedImages:
         except Exception as error:  # damaged data raises other errors for every compression method
             detail = f"{where} cannot be unpacked: {error or type(error).__name__}; the zip file is damaged"
             raise unusable(where, "broken image", detail) from error
+
+    def _missing_hint(self, name: str) -> str:
+        is_old = any(not one.filename.isascii() and not one.flag_bits & _IS_UTF8 for one in self._members.values())
+        if not name.isascii() and is_old:
+            return "its names are in an old encoding; pack it anew with names in UTF-8"
+        alike = [other for other in self._names if other.casefold() == name.casefold()]
+        if len(alike) == 1:
+            return f"there is {alike[0]!r}, which differs in upper and lower case; name it so"
+        return "check the name"
 
     def _opened(self) -> zipfile.ZipFile:
         # Forked loader workers would share a file position, so each process opens the file itself.

@@ -200,7 +200,7 @@ class RowValidator:
             detail = f'"{name}" has nothing to read in it; write a text or remove it'
             self._skip("empty caption", row.place, detail, image, is_caption=True)
         elif is_list_of_texts(text):
-            detail = self._list_instead(name, "captions", text)
+            detail = self._list_instead(self.columns.caption, "captions", text)
             self._skip("caption is no text", row.place, detail, image, is_caption=True)
         else:
             return text
@@ -240,7 +240,7 @@ class RowValidator:
         )
 
     def _list_instead(self, field: str, option: str, text: str) -> str:
-        remedy = f"; name its field with ?{option}=NAME to read each of them" if self._can_name_columns else ""
+        remedy = f"; ?{option}={field} reads each of them" if self._can_name_columns else ""
         return f'"{field}" is a list written as one text, {_shown(text)}{remedy}'
 
     def _skip(
