@@ -53,6 +53,7 @@ def test_metrics_worked_out_by_hand():
     assert report.metrics == {
         "answer_accuracy": 0.6,
         "answer_accuracy_most_frequent": 0.4,
+        "answer_accuracy_question_only": 0.4,  # no question is asked twice
         "answer_coverage": 0.8,
         "answer_accuracy_ceiling": 0.8,
         "answer_accuracy_of_answer_type_yes/no": 0.5,
@@ -67,6 +68,22 @@ def test_metrics_worked_out_by_hand():
     assert report.items["question"].keys == ["7", "photo-0#1", "photo-2#0", "8", "photo-3#0"]
     assert report.items["question"].values["answer_accuracy"] == [1.0, 1.0, 1.0, 0.0, 0.0]
     assert report.items["question"].groups == ["photo-0", "photo-0", "photo-2", "photo-2", "photo-3"]
+
+
+def test_a_question_alone_is_answered_by_the_others_with_its_text():
+    answers = {"how many?": ["2", "2", "2", "3"], "What  Color?": ["red"], "what color?": ["red", "blue"]}
+    questions = [
+        asked(text, answer, key=f"{text} {number}")
+        for text, own in answers.items()
+        for number, answer in enumerate(own)
+    ]
+    report = vqa_report(questions, ["2"] * len(questions))
+    # Two answers 2 remain for each 2, three for the 3. Of the colors red remains for one red and for blue, and for the
+    # other red one of each, of which red comes first.
+    assert report.metrics["answer_accuracy_question_only"] == pytest.approx((3 + 2) / 7)
+    assert report.metrics["answer_accuracy_most_frequent"] == pytest.approx(3 / 7)
+    alone = vqa_report([asked("a?", "x", key="1"), asked("b?", "y", key="2")], ["x", "y"])
+    assert alone.metrics["answer_accuracy_question_only"] == alone.metrics["answer_accuracy_most_frequent"] == 0.5
 
 
 def test_annotators_and_what_a_list_of_answers_can_reach():

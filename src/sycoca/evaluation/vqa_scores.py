@@ -1,9 +1,12 @@
 """Report on given answers to questions; needs no model."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from sycoca.data.content_keys import normalized_caption
 from sycoca.data.samples import Question
 from sycoca.evaluation.report import ItemScores, Report, Setting
+from sycoca.facts.metric_facts import MOST_FREQUENT, QUESTION_ONLY
 from sycoca.metrics.vqa import AnswerRule, References, answer_rule, most_frequent_answers
 from sycoca.texts import normal_form
 
@@ -45,9 +48,11 @@ def vqa_report(
     """Return the accuracy of one answer per question, overall and by type, and of the best constant answer.
 
     ``vqa_accuracy`` where every question has at least 4 annotators, ``answer_accuracy`` elsewhere.
-    ``..._most_frequent``: that of always giving the answer that is most often best among these very questions. With
-    ``listed_answers``, those that a model chooses from, ``answer_coverage``: the fraction of questions for which one of
-    them is as good as the best that there is, and ``..._ceiling``: the accuracy of always choosing the best of them.
+    ``..._most_frequent``: that of always giving the answer that is most often best among these very questions.
+    ``..._question_only``: that of the answer that is most often best for the other questions with the same text, which
+    needs no image. With ``listed_answers``, those that a model chooses from, ``answer_coverage``: the fraction of
+    questions for which one of them is as good as the best that there is, and ``..._ceiling``: the accuracy of always
+    choosing the best of them.
     """
     rule = answer_rule([question.answers for question in questions], references_are)
     scores = [rule.accuracy(answer, question.answers) for answer, question in zip(answers, questions, strict=True)]
@@ -55,7 +60,11 @@ def vqa_report(
     constant = most_frequent_answers(best, rule, 1)[0]
     values: dict[str, list[float]] = {
         rule.metric: scores,
-        f"{rule.metric}_most_frequent": [rule.accuracy(constant, question.answers) for question in questions],
+        f"{rule.metric}{MOST_FREQUENT}": [rule.accuracy(constant, question.answers) for question in questions],
+        f"{rule.metric}{QUESTION_ONLY}": [
+            rule.accuracy(answer, question.answers)
+            for answer, question in zip(_answers_by_question(questions, best, constant), questions, strict=True)
+        ],
     }
     if listed_answers is not None:
         values |= _coverage(questions, best, listed_answers, rule)
@@ -74,6 +83,20 @@ def vqa_report(
         seconds=seconds,
         items={"question": _items(questions, values)},
     )
+
+
+def _answers_by_question(questions: Sequence[Question], best: Sequence[str], constant: str) -> Iterator[str]:
+    """Yield for every question the best answer of most others with the same text; ``constant`` where there is none."""
+    texts = [normalized_caption(question.question) for question in questions]
+    counts: dict[str, Counter[str]] = {}
+    for text, answer in zip(texts, best, strict=True):
+        counts.setdefault(text, Counter())[answer] += 1
+    leading = {text: counter.most_common(2) for text, counter in counts.items()}
+    for text, own in zip(texts, best, strict=True):
+        # The question's own answer does not count.
+        others = [(count - (answer == own), answer) for answer, count in leading[text]]
+        count, answer = max(others, key=lambda pair: pair[0])
+        yield answer if count > 0 else constant
 
 
 def _items(questions: Sequence[Question], values: Mapping[str, Sequence[float]]) -> ItemScores:

@@ -121,6 +121,9 @@ PREFIXES: Mapping[str, str] = {
 MOST_FREQUENT = "_most_frequent"
 """Suffix of the keys of the most-frequent-answer baseline."""
 
+QUESTION_ONLY = "_question_only"
+"""Suffix of the keys of the baseline that answers by the question's text alone."""
+
 NO_CAPTION = "_no_caption"
 """Suffix of the keys of the baseline that scores patches by the image's own embedding."""
 
@@ -133,6 +136,7 @@ SUFFIXES: Mapping[str, str] = {
     "_color_only": "color-only baseline",
     "_random": "random baseline",
     MOST_FREQUENT: "most-frequent baseline",
+    QUESTION_ONLY: "question-only baseline",
     NO_CAPTION: "no-caption baseline",
     OTHER_CAPTION: "other-caption baseline",
     "_colors": "colors",
@@ -143,6 +147,7 @@ SUFFIXES: Mapping[str, str] = {
 
 BASELINES: Mapping[str, str] = {
     MOST_FREQUENT: "most frequent answer",
+    QUESTION_ONLY: "question without image",
     NO_CAPTION: "no caption",
     OTHER_CAPTION: "another image's caption",
 }

@@ -95,7 +95,8 @@ def _figures(metrics: dict[str, float], reports: dict[str, Report]) -> list[Figu
         ("vqa", "answer_accuracy"): Figure(
             label=f"VQA, {metric_title('answer_accuracy')}",
             value=percent["answer_accuracy"],
-            note=f"most frequent answer {percent['answer_accuracy_most_frequent']}",
+            note=f"question without image {percent['answer_accuracy_question_only']},"
+            f" most frequent answer {percent['answer_accuracy_most_frequent']}",
         ),
         ("zero_shot", "accuracy_top_1"): Figure(
             label="zero-shot classification, top-1 accuracy",
