@@ -8,6 +8,7 @@ import yaml
 from sycoca._version import __version__
 from sycoca.data.loading.skipping import read_skipped
 from sycoca.facts.metric_facts import VALIDATION, readable
+from sycoca.facts.objective_facts import MASKED_CAPTIONING
 from sycoca.plain_data import to_plain
 from sycoca.reports.curves import Lines
 from sycoca.training.config import RunConfig
@@ -69,7 +70,7 @@ def _recipe(config: RunConfig, lines: Lines, num_train: int, runtime: Runtime) -
 
 def _measurements(lines: Lines) -> tuple[Measurement, ...]:
     """Return the metrics of the last validation without the losses, which do not compare between runs."""
-    losses = {name for line in lines for name in line}
+    losses = {name for line in lines for name in line} | {MASKED_CAPTIONING}
     last = next((line for line in reversed(lines) if any(name.startswith(VALIDATION) for name in line)), {})
     found = {name.removeprefix(VALIDATION): value for name, value in last.items() if name.startswith(VALIDATION)}
     return tuple(
