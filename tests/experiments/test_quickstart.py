@@ -83,7 +83,7 @@ def test_the_page_shows_all_results(result: QuickstartResult):
 def test_every_headline_has_its_number_of_items_and_an_interval(result: QuickstartResult):
     html = result.page.read_text()
     figures = html.count('<div class="value">')
-    assert figures == html.count('<div class="evidence">N = ') == html.count("95 % interval ") > 5
+    assert figures == html.count('<div class="evidence">N = ') == html.count("95\u00a0% interval ") > 5
     assert "N = 24 test " in html
 
 

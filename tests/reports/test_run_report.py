@@ -107,6 +107,12 @@ def test_figures_are_those_of_the_last_validation_with_baselines():
     ]
 
 
+def test_the_contrastive_loss_stands_beside_chance():
+    lines = [{"step": 1, "validation_contrastive": 2.75}]
+    (figure,) = headline_figures("pretraining", lines, 200, {"contrastive": "chance 4.16, in batches of 64"})
+    assert figure.note == "chance 4.16, in batches of 64"
+
+
 def test_the_held_out_captioning_loss_says_which_patches_it_saw():
     lines = [{"step": 1, "captioning": 1.0, "validation_captioning": 3.0, "validation_masked_captioning": 2.0}]
     assert [(figure.label, figure.value, figure.note) for figure in headline_figures("pretraining", lines, 200)] == [

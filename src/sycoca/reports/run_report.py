@@ -2,8 +2,9 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from sycoca.data.samples import SampleSource
 from sycoca.facts.metric_facts import BASELINES, METRICS, VALIDATION, is_improvement, readable, readable_interval
@@ -24,6 +25,8 @@ from sycoca.reports.sample_gallery import (
     retrieval_examples,
 )
 from sycoca.unusable import SkippedSample
+
+_NO_BASELINES: Mapping[ObjectiveName, str] = MappingProxyType({})
 
 GALLERY_IMAGES = 200
 """Images in the retrieval examples of a report: enough for a low chance level, few enough to embed in seconds."""
@@ -62,6 +65,9 @@ class RunRecord:
 
     validated: str | None = None
     """Which samples these are, such as "the first 200 of 500 samples of scenes-easy-validation"."""
+
+    loss_baselines: Mapping[ObjectiveName, str] = field(default_factory=dict)
+    """What held-out losses are without any knowledge, such as the contrastive loss at chance."""
 
     skipped: Sequence[SkippedSample] = ()
     """Samples that could not be used."""
@@ -134,7 +140,7 @@ def run_page(run: RunRecord, examples: Gallery | None) -> Page:
         lines=run.lines,
         held_out=run.validated,
         config=run.config,
-        figures=headline_figures(run.training, run.lines, run.num_validated),
+        figures=headline_figures(run.training, run.lines, run.num_validated, run.loss_baselines),
         facts=run.facts,
         retrieval=shown.retrieval,
         captions=shown.captions,
@@ -148,11 +154,16 @@ def run_page(run: RunRecord, examples: Gallery | None) -> Page:
     )
 
 
-def headline_figures(training: TrainingKind, lines: Lines, num_validated: int | None) -> list[Figure]:
+def headline_figures(
+    training: TrainingKind,
+    lines: Lines,
+    num_validated: int | None,
+    loss_baselines: Mapping[ObjectiveName, str] = _NO_BASELINES,
+) -> list[Figure]:
     """Return key figures: the metrics and losses of the last validation, or training losses without validation."""
     facts = TRAININGS[training]
     metrics = (_metric_figure(key, lines, num_validated) for key in facts.metrics)
-    losses = (_loss_figure(name, lines, num_validated) for name in facts.losses)
+    losses = (_loss_figure(name, lines, num_validated, loss_baselines.get(name)) for name in facts.losses)
     return [figure for figure in (*metrics, *losses) if figure is not None]
 
 
@@ -184,7 +195,7 @@ def _evidence(key: str, value: float, num_validated: int | None) -> str:
     return f"{counted}, 95 % interval {readable_interval(key, wilson_interval(value, num_validated))}"
 
 
-def _loss_figure(name: ObjectiveName, lines: Lines, num_validated: int | None) -> Figure | None:
+def _loss_figure(name: ObjectiveName, lines: Lines, num_validated: int | None, baseline: str | None) -> Figure | None:
     held_out, training = points_of(lines, f"{VALIDATION}{name}"), points_of(lines, name)
     if not held_out and not training:
         return None
@@ -192,7 +203,8 @@ def _loss_figure(name: ObjectiveName, lines: Lines, num_validated: int | None) -
     if not held_out:
         return Figure(label=facts.title, value=readable(name, value), note="in training", evidence="last logged step")
     evidence = "held out" if num_validated is None else f"N = {num_validated:,} held-out samples"
-    return Figure(label=facts.title, value=readable(name, value), note=facts.held_out_note or "", evidence=evidence)
+    note = "; ".join(filter(None, (facts.held_out_note, baseline)))
+    return Figure(label=facts.title, value=readable(name, value), note=note, evidence=evidence)
 
 
 def _baselines(key: str, lines: Lines) -> str:

@@ -22,6 +22,11 @@ def test_a_run_ends_with_its_report(make_run_config):
         assert text in html
     assert "4 of 4, 4 samples each" in html
     assert "1.6</dd>" in html  # epochs
+    assert "Held-out values are of the 6 samples of scenes-easy-validation." in " ".join(html.split())
+    assert "N = 6 held-out samples, 95\u00a0% interval " in html
+    assert "chance 1.39, in batches of 4" in html
+    assert ", validation excluded." in html
+    assert "time in steps, without validation" in html
     assert f"report in {folder / 'report.html'}" in (folder / "log.txt").read_text(encoding="utf-8")
 
 

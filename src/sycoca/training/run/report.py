@@ -13,6 +13,7 @@ import torch
 from sycoca._version import __version__
 from sycoca.data.loading.skipping import read_skipped
 from sycoca.data.samples import SampleSource
+from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.inference.predictor import Predictor
 from sycoca.reports.curves import Lines, points_of
 from sycoca.reports.page import save_page
@@ -21,6 +22,7 @@ from sycoca.training.config import RunConfig
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.engine.tracking import read_metrics
 from sycoca.training.recipes.recipe import Recipe, Sources, TrainedParts
+from sycoca.training.run.validation import validation_batch_size
 from sycoca.training.run_folder import RunFolder
 
 
@@ -78,11 +80,20 @@ def run_record(
         environment=_environment(config, runtime),
         num_validated=num_validated,
         validated=None if validation is None else _validated(validation, num_validated),
+        loss_baselines=_loss_baselines(recipe, num_validated),
         skipped=[*read_skipped(folder.skipped), *read_skipped(folder.skipped_in_validation)],
         stopped_after=stopped_after,
         resume_command=config.resume_command(),
         commands_to_try=recipe.commands_to_try,
     )
+
+
+def _loss_baselines(recipe: Recipe, num_validated: int | None) -> dict[ObjectiveName, str]:
+    """Return what losses are without any knowledge, where that is known."""
+    if num_validated is None or recipe.objectives.get("contrastive", 0) == 0:
+        return {}
+    size = min(validation_batch_size(recipe.config), num_validated)
+    return {"contrastive": f"chance {math.log(size):.2f}, in batches of {size:,}"}
 
 
 def _validated(source: SampleSource, number: int | None) -> str:

@@ -53,7 +53,7 @@ def validation_losses(config: RunConfig, parts: RunParts, source: SampleSource, 
     The contrastive loss depends on the batch size: it is that of training, at most 256, for any number of processes.
     """
     trained, runtime = parts.trained, parts.updater.runtime
-    batch_size = min(config.training.micro_batch_on(1), _MAX_BATCH_SIZE)
+    batch_size = validation_batch_size(config)
     batches = validation_batches(
         source,
         trained.batch_maker,
@@ -72,6 +72,11 @@ def validation_losses(config: RunConfig, parts: RunParts, source: SampleSource, 
     all_totals = sharding.join_plain([totals])
     names = dict.fromkeys(name for one in all_totals for name in one)
     return {name: sum(one.get(name, 0.0) for one in all_totals) / len(source) for name in names}
+
+
+def validation_batch_size(config: RunConfig) -> int:
+    """Return the number of pairs among which the held-out contrastive loss compares."""
+    return min(config.training.micro_batch_on(1), _MAX_BATCH_SIZE)
 
 
 def _usable(config: RunConfig, source: SampleSource, sharding: Sharding, skipped: Path | None) -> UsableSamples:
