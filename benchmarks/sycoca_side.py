@@ -17,11 +17,11 @@ from sycoca.model.config import (
     AttentionPoolerConfig,
     ImageDecoderConfig,
     ImageEncoderConfig,
-    MaskingConfig,
     SyCoCaConfig,
     TextDecoderConfig,
     TextEncoderConfig,
 )
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.preprocess.config import ImageTransformConfig

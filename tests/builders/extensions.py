@@ -97,7 +97,7 @@ EXTENSIONS: Mapping[str, tuple[Step, ...]] = {
             "                return token_mean_scores(patch_embeds, self.token_embeds(texts.token_states), words)\n",
             '            case "caption":\n',
         ),
-        Step("model/config.py", "token_mean: mean cosine. ", after='score: PatchScore = "token_max"\n    """'),
+        Step("model/masking_config.py", "token_mean: mean cosine. ", after='score: PatchScore = "token_max"\n    """'),
     ),
     "An optimizer": (
         Step("facts/optimizer_facts.py", '"rmsprop", ', '"adamw"]'),

@@ -14,11 +14,11 @@ from sycoca.inference.predictor import Predictor
 from sycoca.model.config import (
     ImageDecoderConfig,
     ImageEncoderConfig,
-    MaskingConfig,
     SyCoCaConfig,
     TextDecoderConfig,
     TextEncoderConfig,
 )
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
 from sycoca.preprocess.tokenizer import Tokenizer

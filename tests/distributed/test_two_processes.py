@@ -22,11 +22,11 @@ from sycoca.facts.training_facts import FinetuneTask
 from sycoca.model.config import (
     ImageDecoderConfig,
     ImageEncoderConfig,
-    MaskingConfig,
     SyCoCaConfig,
     TextDecoderConfig,
     TextEncoderConfig,
 )
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks

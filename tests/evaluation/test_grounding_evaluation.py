@@ -11,7 +11,7 @@ from sycoca.data.scenes.source import ScenesSource
 from sycoca.evaluation.comparison import compare_reports
 from sycoca.evaluation.grounding import described_shares, evaluate_grounding, grounding_values
 from sycoca.metrics.grounding import described_patch_auc
-from sycoca.model.config import MaskingConfig
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.preprocess.config import ImageTransformConfig
 
 

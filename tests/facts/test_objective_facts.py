@@ -9,7 +9,8 @@ from torch import Tensor
 
 from builders.models import BatchMaker
 from sycoca.facts.objective_facts import OBJECTIVES, WEIGHT_FIELD_OF_COMPONENT, ComponentName, ObjectiveName
-from sycoca.model.config import MaskingConfig, SyCoCaConfig
+from sycoca.model.config import SyCoCaConfig
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.pretraining import pretraining_losses

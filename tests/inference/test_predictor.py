@@ -8,7 +8,7 @@ import torch
 
 from builders.predictors import photo, photos, small_predictor
 from sycoca.inference.predictor import Predictor
-from sycoca.model.config import MaskingConfig
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.patches import patchify
 from sycoca.objectives.masked_image import normalize_patches
 from sycoca.preprocess.image_transforms import inference_image, to_pictures

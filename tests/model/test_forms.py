@@ -10,8 +10,9 @@ from torch import Tensor
 
 from builders.models import BatchMaker, roughened
 from sycoca.model import forms
-from sycoca.model.config import MaskingConfig, SyCoCaConfig
+from sycoca.model.config import SyCoCaConfig
 from sycoca.model.masking import choose_patches
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from builders.models import BatchMaker
-from sycoca.model.config import MaskingConfig
 from sycoca.model.folded_attention import folded_attention
 from sycoca.model.linear import Linear
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks

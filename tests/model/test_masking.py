@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 
 from reference import slow
-from sycoca.model.config import MaskingConfig
 from sycoca.model.masking import (
     caption_scores,
     choose_patches,
@@ -16,6 +15,7 @@ from sycoca.model.masking import (
     random_scores,
     token_max_scores,
 )
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.randomness import derive_generators
 
 SCORES = torch.tensor([[0.1, 0.9, 0.8, 0.2], [0.5, -0.3, 0.4, 0.6]])

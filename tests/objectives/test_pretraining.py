@@ -5,8 +5,9 @@ import torch
 
 from builders.models import BatchMaker, roughened
 from reference import slow
-from sycoca.model.config import MaskingConfig, SyCoCaConfig
+from sycoca.model.config import SyCoCaConfig
 from sycoca.model.masking import choose_patches
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.patches import true_indices
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig

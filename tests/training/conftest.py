@@ -10,12 +10,12 @@ from builders.starts import MODEL, PIXELS, VIT, VOCAB_SIZE
 from sycoca.model.config import (
     ImageDecoderConfig,
     ImageEncoderConfig,
-    MaskingConfig,
     SyCoCaConfig,
     TextDecoderConfig,
     TextEncoderConfig,
 )
 from sycoca.model.image_encoder import ImageEncoder
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
 from sycoca.training.config import DataConfig, OptimizerConfig, RuntimeConfig, ScheduleConfig, TrainingConfig

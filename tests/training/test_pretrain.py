@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import sycoca
-from sycoca.model.config import MaskingConfig
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.plain_data import read_yaml, to_plain
 from sycoca.training.config import DataConfig, OptimizerConfig, RuntimeConfig

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from builders.predictors import SCENES, small_predictor
-from sycoca.model.config import MaskingConfig
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.weights.average import average_weights

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from builders.predictors import small_predictor
 from sycoca.inference.predictor import Predictor
-from sycoca.model.config import MaskingConfig
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.weights.config import FORMAT_VERSION
 from sycoca.weights.folder import load_weights, save_weights

@@ -12,6 +12,7 @@ from sycoca.data.class_lists import NamedClass
 from sycoca.inference.batches import in_batches, in_length_order
 from sycoca.inference.inputs import ImageInput, check_list, image_batch
 from sycoca.inference.prompts import all_prompts, check_prompts
+from sycoca.model.masking import caption_scores
 from sycoca.model.sycoca import SyCoCa
 from sycoca.precision import check_finite
 from sycoca.preprocess.token_batch import TokenBatch, pad_tokens
@@ -77,6 +78,16 @@ class Embedder:
         check_finite(both, "image embedding")
         embed_dim = self.model.config.embed_dim
         return ImageVectors(embeddings=both[:, :embed_dim], features=both[:, embed_dim:])
+
+    @torch.no_grad()
+    def saliency(self, images: Sequence[ImageInput], *, batch_size: int = 64) -> Float[Tensor, "images patches"]:
+        """Return the cosine of each patch and its own image's embedding: a patch score that knows no caption."""
+
+        def scores(rows: slice) -> Float[Tensor, "batch patches"]:
+            encoded = self.model.encode_images(self._pixels(images[rows]))
+            return caption_scores(self.model.patch_embeds(encoded.patch_tokens), encoded.image_embeds)
+
+        return in_batches(scores, len(images), batch_size)
 
     def num_truncated(self, texts: Iterable[str]) -> int:
         """Return how many texts have more tokens than the context, so that their ends are not read."""

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor
 
-from sycoca.model.config import MaskingConfig
 from sycoca.model.masking import PatchChoice, choose_patches, token_max_scores
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.patches import gather_patches, patchify, true_indices, unpatchify
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.masked_image import patch_statistics

@@ -30,7 +30,6 @@ from sycoca.inference.generation import GeneratedCaption
 from sycoca.inference.generation_config import GenerationConfig, GenerationOptions
 from sycoca.inference.inputs import ImageInput, check_list, check_pairs
 from sycoca.inference.vqa import RankedAnswer, check_questions, flattened, rank_answers, write_answers
-from sycoca.model.masking import caption_scores
 from sycoca.precision import check_finite
 from sycoca.preprocess.image_transforms import to_pictures
 
@@ -220,16 +219,6 @@ class Predictor(Embedder):
         )
         check_finite(found, "row of patch scores")
         return found
-
-    @torch.no_grad()
-    def saliency(self, images: Sequence[ImageInput], *, batch_size: int = 64) -> Float[Tensor, "images patches"]:
-        """Return the cosine of each patch and its own image's embedding: a patch score that knows no caption."""
-
-        def scores(rows: slice) -> Float[Tensor, "batch patches"]:
-            encoded = self.model.encode_images(self._pixels(images[rows]))
-            return caption_scores(self.model.patch_embeds(encoded.patch_tokens), encoded.image_embeds)
-
-        return in_batches(scores, len(images), batch_size)
 
     @torch.no_grad()
     def reconstruct(

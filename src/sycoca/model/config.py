@@ -1,4 +1,4 @@
-"""Configuration of the four components and of attentive masking. Imports no torch, so that presets load fast."""
+"""Configuration of the four components. Imports no torch, so that presets load fast."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,7 @@ from sycoca.model.forms import (
     Activation,
     ClsMask,
     ClsPosition,
-    MaskingStrategy,
     MaskTokenPosition,
-    PatchScore,
     PoolerForm,
     PoolerKind,
     Pooling,
@@ -286,30 +284,3 @@ class SyCoCaConfig:
             )
         if self.text_decoder is not None:
             _check_heads("model.text_decoder", self.text_encoder.width, self.text_decoder.num_heads)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MaskingConfig:
-    """Which patches are hidden from captioning and which are masked for reconstruction (paper, attentive masking)."""
-
-    strategy: MaskingStrategy = "attentive"
-    """attentive: the patches that match the caption best are visible to captioning and masked for reconstruction.
-    inverse: those that match it worst. random: patches are chosen at random."""
-
-    score: PatchScore = "token_max"
-    """Similarity of a patch to the caption. token_max: maximum cosine over the caption's tokens (paper). caption:
-    cosine with the caption's embedding."""
-
-    captioning_hidden_ratio: float = 0.5
-    """Fraction of patches hidden from the text decoder, between 0 and 1 (the paper's r_l)."""
-
-    reconstruction_masked_ratio: float = 0.5
-    """Fraction of patches masked for reconstruction, between 0 and 1 (the paper's r_h)."""
-
-    hides_from_captioning: bool = True
-    """Whether captioning sees only its visible patches; False lets it see all, as CoCa does."""
-
-    def __post_init__(self) -> None:
-        for name in ("captioning_hidden_ratio", "reconstruction_masked_ratio"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"masking.{name} must lie between 0 and 1, got {getattr(self, name)}")

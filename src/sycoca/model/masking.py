@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from sycoca.model.config import MaskingConfig
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.precision import precise_product
 from sycoca.randomness import derive_generators
 

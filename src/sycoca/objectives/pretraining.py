@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from sycoca.facts.objective_facts import MASKED_CAPTIONING
-from sycoca.model.config import MaskingConfig
 from sycoca.model.masking import PatchChoice, choose_patches
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.patches import gather_patches, patchify, true_indices
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.captioning import captioning_loss

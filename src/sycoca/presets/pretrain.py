@@ -10,11 +10,11 @@ from sycoca.model.config import (
     AttentionPoolerConfig,
     ImageDecoderConfig,
     ImageEncoderConfig,
-    MaskingConfig,
     SyCoCaConfig,
     TextDecoderConfig,
     TextEncoderConfig,
 )
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.plain_data import did_you_mean
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
 from sycoca.training.config import DataConfig, OptimizerConfig, ScheduleConfig, TrainingConfig

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sycoca.facts.head_facts import HEADS, HeadName
-from sycoca.model.config import MaskingConfig, SyCoCaConfig
+from sycoca.model.config import SyCoCaConfig
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.plain_data import from_plain
 from sycoca.preprocess.config import ImageTransformConfig
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sycoca.model.config import MaskingConfig
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.records import ImageTextBatch, LossTerms

@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sycoca.model.config import MaskingConfig, SyCoCaConfig
+from sycoca.model.config import SyCoCaConfig
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.records import LossTerms

@@ -10,7 +10,8 @@ from jaxtyping import Shaped
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sycoca.model.config import ImageEncoderConfig, MaskingConfig, SyCoCaConfig
+from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.weights.atomic_folder import atomic_folder, grant_usual_rights

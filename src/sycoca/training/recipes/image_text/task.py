@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sycoca.facts.objective_facts import ObjectiveName
-from sycoca.model.config import MaskingConfig
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks, cached_contrastive_gradients

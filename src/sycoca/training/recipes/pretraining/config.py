@@ -4,7 +4,8 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from sycoca.facts.objective_facts import WEIGHT_FIELD_OF_COMPONENT
-from sycoca.model.config import MaskingConfig, SyCoCaConfig
+from sycoca.model.config import SyCoCaConfig
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
 from sycoca.training.config import RunConfig
