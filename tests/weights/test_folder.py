@@ -233,10 +233,14 @@ def test_refuses_damaged_tensors(folder):
         load_weights(folder)
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"null", b"\xff\xfe", b'{"model": {}}'])
-def test_refuses_a_damaged_tokenizer(folder, data: bytes):
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [(data, "not a tokenizer file: ") for data in (b"", b"{}", b"null", b'{"model": {}}')]
+    + [(b"\xff\xfe", "UTF-16; save it as UTF-8")],
+)
+def test_refuses_a_damaged_tokenizer(folder, data: bytes, said: str):
     (folder / "tokenizer.json").write_bytes(data)
-    with pytest.raises(ValueError, match=r"tokenizer\.json is not a tokenizer file: "):
+    with pytest.raises(ValueError, match=rf"tokenizer\.json is {said}"):
         load_weights(folder)
 
 
