@@ -32,6 +32,14 @@ def test_training_and_held_out_captioning_are_compared_under_the_same_masks():
     assert [(series.kind, series.last) for series in as_used.series] == [("held out", "3")]
 
 
+def test_mask_coverage_is_drawn_beside_the_baseline_without_a_caption():
+    lines = [
+        {"step": step, "validation_mask_coverage": 0.8, "validation_mask_coverage_no_caption": 0.75} for step in (1, 2)
+    ]
+    (chart,) = draw_charts(lines, curves_of("pretraining", lines))
+    assert [(series.kind, series.last) for series in chart.series] == [("held out", "80 %"), ("no caption", "75 %")]
+
+
 def test_positions_correspond_to_values():
     (chart,) = draw_charts(LINES, [Curve(title="loss", training="contrastive", validation="validation_contrastive")])
     # Steps 0 to 20 over the width, values 0 to 4 over the height, from below.

@@ -3,7 +3,15 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sycoca.facts.metric_facts import METRICS, TRAINING_VALUES, VALIDATION, Unit, plain_number
+from sycoca.facts.metric_facts import (
+    BASELINES,
+    METRICS,
+    NO_CAPTION,
+    TRAINING_VALUES,
+    VALIDATION,
+    Unit,
+    plain_number,
+)
 from sycoca.facts.objective_facts import OBJECTIVES, ObjectiveName
 from sycoca.facts.training_facts import TRAININGS, TrainingKind
 from sycoca.reports.axes import axis_label, axis_start, exponent_of, nice_ticks, tick_label
@@ -38,6 +46,9 @@ class Curve:
     validation: str | None = None
     """Key of the value that validation logs."""
 
+    baseline: str | None = None
+    """Key of a baseline that validation logs beside the value, where it does."""
+
     is_percent: bool = False
     """Whether it is shown in percent."""
 
@@ -56,6 +67,7 @@ def curves_of(training: TrainingKind, lines: Lines) -> list[Curve]:
         Curve(
             title=_capitalized(METRICS[key].title),
             validation=f"{VALIDATION}{key}",
+            baseline=f"{VALIDATION}{key}{NO_CAPTION}",
             is_percent=METRICS[key].is_percent,
             axis=_AXES[METRICS[key].unit],
         )
@@ -117,7 +129,7 @@ class Series:
     """One line of a chart."""
 
     kind: str
-    """training or held out, which determines its color."""
+    """training, held out or the name of a baseline, which determines its color."""
 
     path: str
     """The line, as an SVG path."""
@@ -164,7 +176,11 @@ def draw_charts(lines: Lines, curves: Iterable[Curve]) -> list[Chart]:
     """Return charts of all curves that have a line; a single point is no curve."""
     charts = []
     for curve in curves:
-        of_kind = {"training": points_of(lines, curve.training), "held out": points_of(lines, curve.validation)}
+        of_kind = {
+            "training": points_of(lines, curve.training),
+            "held out": points_of(lines, curve.validation),
+            BASELINES[NO_CAPTION]: points_of(lines, curve.baseline),
+        }
         shown = {kind: points for kind, points in of_kind.items() if points}
         if any(len(points) > 1 for points in shown.values()):
             charts.append(_chart(curve, shown))
@@ -257,7 +273,7 @@ class _Values:
 
 
 def _series(kind: str, points: list[Point], smooth: list[Point], scale: _Scale, values: _Values) -> Series:
-    has_dots = (kind == "held out" and len(points) <= _MOST_DOTS) or len(points) == 1
+    has_dots = (kind != "training" and len(points) <= _MOST_DOTS) or len(points) == 1
     dots = tuple(
         (scale.x(step), scale.y(value), f"step {step:,.0f}: {values.text(value)}")
         for step, value in (points if has_dots else ())

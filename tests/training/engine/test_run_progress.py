@@ -21,7 +21,7 @@ def run(console: Console | None, *, is_main_rank: bool = True) -> None:
     for step in (1, 2):
         progress.advance(step)
     progress.log(2, {**VALUES, "validation_captioning": 0.75, "validation_text_to_image_recall_at_1": 0.5})
-    progress.log(3, {"validation_captioning": 0.25})
+    progress.log(3, {"validation_mask_coverage": 0.75, "validation_mask_coverage_no_caption": 0.875})
     progress.close()
 
 
@@ -33,7 +33,7 @@ def test_losses_and_validation_are_messages(console: Console | None, caplog: pyt
     assert losses.startswith("step 2/100  contrastive 1.23  captioning 0.5  lr 0.00025  1,234 images/s  0:00:")
     assert losses.endswith(" left")
     assert first == "step 2  validation  captioning (all patches visible) 0.75  text-to-image R@1 0.5"
-    assert second == "step 3  validation  captioning (all patches visible) 0.25"
+    assert second == "step 3  validation  mask coverage 0.75  no caption 0.875"
     assert [record.is_in_bar for record in caplog.records if hasattr(record, "is_in_bar")] == [False]
     if console is not None:
         assert console.file.getvalue() == ""  # pyright: ignore[reportAttributeAccessIssue]

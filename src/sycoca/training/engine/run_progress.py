@@ -9,7 +9,7 @@ from typing import final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from sycoca.facts.metric_facts import METRICS, VALIDATION
+from sycoca.facts.metric_facts import BASELINES, METRICS, NO_CAPTION, VALIDATION
 from sycoca.facts.objective_facts import OBJECTIVES
 from sycoca.facts.training_facts import SHOWN_METRICS
 from sycoca.training.engine.tracking import Number
@@ -21,7 +21,11 @@ _SHOWN_OF_VALIDATION = {
         f"{VALIDATION}{name}": facts.short_title + (f" ({facts.held_out_note})" if facts.held_out_note else "")
         for name, facts in OBJECTIVES.items()
     },
-    **{f"{VALIDATION}{key}": METRICS[key].title for key in SHOWN_METRICS},
+    **{
+        f"{VALIDATION}{key}{suffix}": title
+        for key in SHOWN_METRICS
+        for suffix, title in (("", METRICS[key].title), (NO_CAPTION, BASELINES[NO_CAPTION]))
+    },
 }
 """The validation metrics to show; metrics.jsonl has all of them."""
 
