@@ -35,6 +35,7 @@ def test_sets_that_share_a_photo_fail_the_check(photos, tmp_path, capsys):
     assert f"exact duplicates: {folder}/1.png (photos.jsonl (train)), {folder}/3.png (photos.jsonl (test))" in text
     assert "share 1 photo" in (tmp_path / "report" / "check.html").read_text()
     record = json.loads((tmp_path / "report" / "check.json").read_text())
+    assert [(group["match_kind"], group["likeness"]) for group in record["duplicates"]] == [("exact", "exact")]
     assert record["is_clean"] is False
     assert [place["key"] for place in record["duplicates"][0]["places"]] == ["1.png", "3.png"]
 

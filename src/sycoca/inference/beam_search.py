@@ -103,9 +103,9 @@ class _Beams:
     def extend(self, log_probs: Float[Tensor, "rows vocab"]) -> None:
         """Keep each image's best continuations as its new beams."""
         # A beam has at most num_beams successors, so the top of its vocabulary is enough for the joint top-k.
-        likeliest, next_tokens = log_probs.topk(min(self.limits.num_beams, log_probs.shape[1]))
-        self.totals, places = self.extended(likeliest).flatten(1).topk(self.limits.num_beams)
-        self._parents = places // likeliest.shape[1]
+        top_log_probs, next_tokens = log_probs.topk(min(self.limits.num_beams, log_probs.shape[1]))
+        self.totals, places = self.extended(top_log_probs).flatten(1).topk(self.limits.num_beams)
+        self._parents = places // top_log_probs.shape[1]
         tokens = self.tokens.to(places.device)
         inherited = tokens.gather(1, self._parents[:, :, None].expand(-1, -1, tokens.shape[2]))
         appended = next_tokens.view(len(places), -1).gather(1, places)
@@ -113,11 +113,11 @@ class _Beams:
 
     def drop_done_images(self, *, next_length: int) -> Int[Tensor, " kept"]:
         """Drop images whose best caption cannot be beaten; return the old row that each remaining row continues."""
-        likeliest = self.totals.amax(1).tolist()
+        best_totals = self.totals.amax(1).tolist()
         open_rows = [
             row
             for row, image in enumerate(self.images)
-            if self.limits.best_possible(likeliest[row], next_length) > self.best[image].score
+            if self.limits.best_possible(best_totals[row], next_length) > self.best[image].score
         ]
         self.images = [self.images[row] for row in open_rows]
         kept = torch.tensor(open_rows, dtype=torch.long, device=self.totals.device)

@@ -20,7 +20,7 @@ def fact(number: int, perceptual_hash: int, shade: int = 100) -> ImageFacts:
 
 
 def groups(facts: list[ImageFacts | None]) -> list[tuple[str, tuple[int, ...]]]:
-    return [(group.likeness, group.places) for group in find_duplicates(facts)]
+    return [(group.match_kind, group.places) for group in find_duplicates(facts)]
 
 
 def test_equal_pixels_are_exact_duplicates():
@@ -72,4 +72,4 @@ def test_finds_what_comparing_all_pairs_finds(monkeypatch):
 
 def test_many_images_alike_are_one_group():
     alike = [replace(fact(number, number % 3), colors=bytes([number % 97, number % 89] * 24)) for number in range(2000)]
-    assert [(group.likeness, len(group.places)) for group in find_duplicates(alike)] == [("near", 2000)]
+    assert [(group.match_kind, len(group.places)) for group in find_duplicates(alike)] == [("near", 2000)]

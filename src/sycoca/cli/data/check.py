@@ -4,7 +4,7 @@ import json
 import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from rich.console import Console
 from tyro.conf import Positional, arg
@@ -63,7 +63,7 @@ class Arguments:
         """Check, and print what was found; exit code 1 if something is broken or two parts share an image."""
         sources = [open_source(spec) for spec in self.specs]
         result = _check(self, sources)
-        record = json.dumps({**asdict(result), "is_clean": result.is_clean}, indent=2)
+        record = json.dumps(_record(result), indent=2)
         if self.json:
             print(record)
         else:
@@ -94,6 +94,15 @@ def _check(command: Arguments, sources: list[SampleSource]) -> DataCheck:
     )
 
 
+def _record(result: DataCheck) -> dict[str, Any]:
+    """Return the result as the content of check.json."""
+    record = {**asdict(result), "is_clean": result.is_clean}
+    for group in record["duplicates"]:
+        # The name of this key in the release before.
+        group["likeness"] = group["match_kind"]
+    return record
+
+
 def _print(result: DataCheck) -> None:
     console = Console(soft_wrap=True, highlight=False)
     colors = {"bad": "red", "odd": "yellow", "good": "green"}
@@ -102,7 +111,7 @@ def _print(result: DataCheck) -> None:
     lines = [f"{p.reason}: {p.detail}" for one in result.sets for p in one.listed_problems]
     for group in result.duplicates:
         members = ", ".join(f"{place.shown} ({place.part})" for place in group.places[:6])
-        lines.append(f"{group.likeness} duplicates: {members}{' ...' if len(group.places) > 6 else ''}")
+        lines.append(f"{group.match_kind} duplicates: {members}{' ...' if len(group.places) > 6 else ''}")
     for line in lines[:_MOST_LINES]:
         say(console, f"  {line}")
     if len(lines) > _MOST_LINES:

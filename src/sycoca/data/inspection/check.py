@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from sycoca.data.formats.named_images import shown_name
-from sycoca.data.inspection.duplicates import Likeness, find_duplicates
+from sycoca.data.inspection.duplicates import MatchKind, find_duplicates
 from sycoca.data.inspection.image_facts import ImageFacts
 from sycoca.data.inspection.image_index import Finding
 from sycoca.data.inspection.statistics import Spread, spread
@@ -146,7 +146,7 @@ class SampleLocation:
 class Duplicates:
     """Samples that show the same picture."""
 
-    likeness: Likeness
+    match_kind: MatchKind
     places: tuple[SampleLocation, ...]
 
     @property
@@ -262,10 +262,10 @@ def duplicates_among(
         return SampleLocation(set_number=number, index=index, key=sample.key, part=part, shown=shown_name(sample))
 
     groups = [
-        Duplicates(likeness=group.likeness, places=tuple(place(*where[i]) for i in group.places))
+        Duplicates(match_kind=group.match_kind, places=tuple(place(*where[i]) for i in group.places))
         for group in find_duplicates(facts)
     ]
-    return tuple(sorted(groups, key=lambda group: (not group.is_leak, get_args(Likeness).index(group.likeness))))
+    return tuple(sorted(groups, key=lambda group: (not group.is_leak, get_args(MatchKind).index(group.match_kind))))
 
 
 def part_name(set_name: str, split: str | None) -> str:

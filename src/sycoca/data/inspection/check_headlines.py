@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import Literal
 
 from sycoca.data.inspection.check import VERY_LONG_WORDS, DataCheck, Duplicates, SetCheck, part_name
-from sycoca.data.inspection.duplicates import Likeness
+from sycoca.data.inspection.duplicates import MatchKind
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,10 +18,10 @@ class Headline:
     """bad: makes the check fail. odd: may be a mistake. good: as it should be."""
 
 
-_SHARED: Mapping[Likeness, str] = {"exact": "photo", "near": "near duplicate"}
+_SHARED: Mapping[MatchKind, str] = {"exact": "photo", "near": "near duplicate"}
 """How duplicates across sets or splits are called."""
 
-_DUPLICATED: Mapping[Likeness, str] = {"exact": "identical photos", "near": "near duplicates"}
+_DUPLICATED: Mapping[MatchKind, str] = {"exact": "identical photos", "near": "near duplicates"}
 """How duplicates within one set or split are called."""
 
 
@@ -42,8 +42,8 @@ def _leaks(check: DataCheck) -> Iterator[Headline]:
             for group in check.leaks
             if {first, second} <= {(place.set_number, place.part) for place in group.places}
         ]
-        for likeness, noun in _SHARED.items():
-            number = sum(group.likeness == likeness for group in shared)
+        for match_kind, noun in _SHARED.items():
+            number = sum(group.match_kind == match_kind for group in shared)
             if number:
                 yield Headline(kind="bad", text=f"{names} share {counted(number, noun)}")
     if len(parts) > 1 and not check.leaks:
@@ -77,8 +77,8 @@ def _splits(one: SetCheck) -> str:
 
 
 def _duplicates(groups: Sequence[Duplicates]) -> Iterator[Headline]:
-    for likeness, what in _DUPLICATED.items():
-        number = sum(group.likeness == likeness and not group.is_leak for group in groups)
+    for match_kind, what in _DUPLICATED.items():
+        number = sum(group.match_kind == match_kind and not group.is_leak for group in groups)
         if number:
             yield Headline(kind="odd", text=f"{counted(number, 'group')} of {what} within one set or split")
 

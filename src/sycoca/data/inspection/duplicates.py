@@ -10,7 +10,7 @@ from jaxtyping import Int64, UInt64
 
 from sycoca.data.inspection.image_facts import ImageFacts
 
-Likeness = Literal["exact", "near"]
+MatchKind = Literal["exact", "near"]
 """exact: equal pixels. near: perceptual hashes that differ in few bits, and similar colors."""
 
 MOST_BITS = 4
@@ -28,7 +28,7 @@ _COMPARED_AT_A_TIME = 2**15
 class DuplicateGroup:
     """Indices of images that show the same picture."""
 
-    likeness: Likeness
+    match_kind: MatchKind
     """exact where all have the same pixels, else near."""
 
     places: tuple[int, ...]
@@ -52,7 +52,7 @@ def find_duplicates(facts: Sequence[ImageFacts | None]) -> list[DuplicateGroup]:
         groups[int(root)].append(picture)
     found = [
         DuplicateGroup(
-            likeness="exact" if len(members) == 1 else "near",
+            match_kind="exact" if len(members) == 1 else "near",
             places=tuple(sorted(place for member in members for place in pictures[member])),
         )
         for members in groups.values()
