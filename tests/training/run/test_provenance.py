@@ -43,6 +43,7 @@ def test_the_card_tells_data_and_recipe(card: ModelCard, run: Path):
         "| learning rate | 0.01 after 2 steps of warm-up, then cosine decay to 0 |",
         "| seed | 0 |",
         "| precision | fp32 |",
+        "| not the paper's settings | masking random (paper: attentive) |",
         f"| time in training | {duration(seconds)} |",
     ):
         assert row in card.text

@@ -1,9 +1,11 @@
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
 
 import sycoca
+from sycoca.facts.paper_facts import deviations
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.training.config import DataConfig
 from sycoca.training.engine.interruption import StopSignal, TrainingInterrupted
@@ -27,6 +29,8 @@ def test_a_run_ends_with_its_report(make_run_config):
     assert "chance 1.39, in batches of 4" in html
     assert ", validation excluded." in html
     assert "time in steps, without validation" in html
+    assert "not the paper's settings" in unescape(html)
+    assert all(one in html for one in deviations(config))
     assert f"report in {folder / 'report.html'}" in (folder / "log.txt").read_text(encoding="utf-8")
 
 

@@ -7,7 +7,7 @@ from sycoca.data.scenes.source import ScenesSource
 from sycoca.evaluation.comparison import evidence_of
 from sycoca.evaluation.report import Report
 from sycoca.evaluation.scene_captions import is_caption_true
-from sycoca.experiments.quickstart.tasks import TunedModel
+from sycoca.experiments.quickstart.tasks import FIRST_WORDS, TunedModel
 from sycoca.facts.metric_facts import metric_title, readable, readable_interval
 from sycoca.inference.predictor import Predictor
 from sycoca.metrics.vqa import MemberRule
@@ -99,9 +99,10 @@ def _figures(metrics: dict[str, float], reports: dict[str, Report]) -> list[Figu
             f" most frequent answer {percent['answer_accuracy_most_frequent']}",
         ),
         ("zero_shot", "accuracy_top_1"): Figure(
-            label="zero-shot classification, top-1 accuracy",
+            label="zero-shot classification by caption likelihood, top-1 accuracy",
             value=percent["zero_shot_accuracy_top_1"],
-            note=f"chance {class_by_chance}; fine-tuned {percent['classification_accuracy_top_1']}",
+            note=f"{len(FIRST_WORDS)} prompts; chance {class_by_chance}; fine-tuned"
+            f" {percent['classification_accuracy_top_1']}",
         ),
         ("swaps", "swap_accuracy"): Figure(
             label="hard negatives: captions preferred to swapped ones",

@@ -105,6 +105,11 @@ class Recipe(ABC, Generic[C]):
         """The initial weights; None where training starts from scratch."""
         return None
 
+    @property
+    def deviations(self) -> list[str]:
+        """How the method differs from the paper's, see `paper_facts`; fine-tuning has nothing to compare with."""
+        return []
+
     @abstractmethod
     def check_source(self, source: SampleSource) -> None:
         """Raise ValueError where a source lacks what this training needs, such as captions."""

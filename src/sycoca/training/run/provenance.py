@@ -15,7 +15,7 @@ from sycoca.training.config import RunConfig
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.engine.tracking import read_metrics
 from sycoca.training.recipes.recipe import Recipe, Sources
-from sycoca.training.run.report import device_name, duration, training_seconds
+from sycoca.training.run.report import device_name, duration, not_the_paper, training_seconds
 from sycoca.training.run_folder import RunFolder
 from sycoca.weights.provenance import DataFacts, Measurement, Provenance
 
@@ -37,7 +37,7 @@ def run_provenance(recipe: Recipe, folder: RunFolder, sources: Sources, runtime:
             num_samples=len(sources.train),
             num_skipped=_num_lost(folder.skipped),
         ),
-        recipe=_recipe(config, lines, len(sources.train), runtime),
+        recipe=_recipe(config, lines, len(sources.train), runtime) | not_the_paper(recipe),
         measured_on=None
         if validation is None
         else DataFacts(

@@ -134,7 +134,13 @@ def _facts(recipe: Recipe, sources: Sources, lines: Lines, step: int, num_parame
         "epochs": f"{step * batch_size / num_train:.1f}",
         "time in steps, without validation": duration(seconds),
         "pace": f"{step * batch_size / seconds:,.0f} images/s" if pace and seconds else "not measured",
+        **not_the_paper(recipe),
     }
+
+
+def not_the_paper(recipe: Recipe) -> dict[str, str]:
+    """Return a row about the settings that differ from the paper's; none where all are the paper's."""
+    return {"not the paper's settings": "; ".join(recipe.deviations)} if recipe.deviations else {}
 
 
 def device_name(device: torch.device) -> str:

@@ -9,6 +9,7 @@ from sycoca.data.samples import SampleSource
 from sycoca.evaluation.grounding import evaluate_grounding
 from sycoca.evaluation.retrieval import evaluate_retrieval
 from sycoca.evaluation.sharding import Sharding
+from sycoca.facts.paper_facts import deviations
 from sycoca.facts.training_facts import TrainingKind
 from sycoca.inference.predictor import Predictor
 from sycoca.model.sycoca import SyCoCa
@@ -80,6 +81,11 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
     def base(self) -> str | None:
         """The initial weights, if any."""
         return self.config.start.weights
+
+    @property
+    def deviations(self) -> list[str]:
+        """How the configuration differs from the paper's method."""
+        return deviations(self.config)
 
     @property
     def commands_to_try(self) -> tuple[str, ...]:
