@@ -85,6 +85,9 @@ class Page:
     examples_of: str = "held-out images"
     """The data that the examples were taken from."""
 
+    examples_remark: str = ""
+    """Why there are fewer examples than usual, if there are."""
+
     reports: Sequence[Report] = ()
     """Reports of all evaluations."""
 

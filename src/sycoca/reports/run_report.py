@@ -13,6 +13,7 @@ from sycoca.facts.training_facts import TRAININGS, TrainingKind
 from sycoca.inference.predictor import Predictor
 from sycoca.metrics.intervals import wilson_interval
 from sycoca.reports.curves import Lines, curves_of, points_of
+from sycoca.reports.gallery_size import gallery_size
 from sycoca.reports.page import Figure, Page
 from sycoca.reports.sample_gallery import (
     AnswerExample,
@@ -27,9 +28,6 @@ from sycoca.reports.sample_gallery import (
 from sycoca.unusable import SkippedSample
 
 _NO_BASELINES: Mapping[ObjectiveName, str] = MappingProxyType({})
-
-GALLERY_IMAGES = 200
-"""Images in the retrieval examples of a report: enough for a low chance level, few enough to embed in seconds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,24 +105,29 @@ class Gallery:
     skipped: Sequence[SkippedSample] = ()
     """Chosen samples that cannot be read."""
 
+    remark: str = ""
+    """Why there are fewer examples than usual, if there are."""
+
 
 def gather_gallery(predictor: Predictor, source: SampleSource, taken_from: str, *, can_search: bool = True) -> Gallery:
     """Return retrieval, captioning and reconstruction examples, as far as the model has these tasks.
 
     The samples are evenly spread over a source. ``can_search`` is False for a model that was trained without the
     contrastive objective. Unreadable samples are named in ``skipped``; without readable captioned samples there are no
-    examples.
+    examples. A model that needs long for an image on a CPU shows fewer, see `gallery_size`.
     """
-    samples, skipped = gallery(predictor, source, GALLERY_IMAGES)
+    size = gallery_size(predictor)
+    samples, skipped = gallery(predictor, source, size.images)
     if not samples:
         return Gallery(taken_from=taken_from, skipped=skipped)
     can_caption = predictor.model.text_decoder is not None
     return Gallery(
         taken_from=taken_from,
         retrieval=retrieval_examples(predictor, samples, 4) if can_search else (),
-        captions=caption_examples(predictor, samples, 10, None) if can_caption else (),
-        masks=mask_examples(predictor, samples, 4),
+        captions=caption_examples(predictor, samples, size.captions, None) if can_caption else (),
+        masks=mask_examples(predictor, samples, size.masks),
         skipped=skipped,
+        remark=size.remark,
     )
 
 
@@ -148,6 +151,7 @@ def run_page(run: RunRecord, examples: Gallery | None) -> Page:
         answers=shown.answers,
         classes=shown.classes,
         examples_of=shown.taken_from,
+        examples_remark=shown.remark,
         skipped=_unique([*run.skipped, *shown.skipped]),
         next_commands=next_commands(run),
         environment=run.environment,

@@ -19,7 +19,7 @@ from sycoca.training.engine.runtime import Runtime
 from sycoca.training.finetune import KINDS
 from sycoca.training.recipes import notices
 from sycoca.training.recipes.finetune_config import FinetuneConfig
-from sycoca.training.recipes.notices import forgetting_notice, high_rate_notice, truncation_notice
+from sycoca.training.recipes.notices import count_truncated, forgetting_notice, high_rate_notice, truncation_notice
 from sycoca.training.recipes.pairs.config import FinetunePairsConfig
 from sycoca.training.recipes.pretraining.recipe import Pretraining
 from sycoca.training.run_folder import RunFolder
@@ -98,11 +98,11 @@ class _Said:
 def test_truncated_captions_are_counted():
     said = _Said(3, 20, 30, 5)
     number = said.tokenizer.num_tokens("red " * 30)
-    assert list(truncation_notice(said.source, said.tokenizer, 20, "do this")) == [
+    assert list(truncation_notice(count_truncated(said.source, said.tokenizer, 20), "do this")) == [
         f"2 of 4 training captions are longer than the context of 20 tokens (the longest has {number}) and are"
         " truncated; do this"
     ]
-    assert list(truncation_notice(said.source, said.tokenizer, number, "do this")) == []
+    assert list(truncation_notice(count_truncated(said.source, said.tokenizer, number), "do this")) == []
 
 
 def test_pretraining_and_fine_tuning_say_it(weights: Path, tmp_path: Path):

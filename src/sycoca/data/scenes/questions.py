@@ -60,15 +60,18 @@ def _existence_questions(scene: Scene, rng: random.Random) -> list[Question]:
 
 def _place_questions(scene: Scene) -> list[Question]:
     """Which object is on a side of another, where one clearly is and no other may be."""
-    found = []
+    asked = []
     for place in scene.objects:
         others = [thing for thing in scene.objects if thing is not place]
+        relations = [relations_between(thing, place) for thing in others]
         for relation, question in _QUESTION_OF.items():
-            clear = [thing for thing in others if relation in relations_between(thing, place)]
+            clear = [thing for thing, found in zip(others, relations, strict=True) if relation in found]
+            if len(clear) != 1:
+                continue
             possible = [thing for thing in others if _offset(thing, place, relation) > 0]
-            if len(clear) == 1 and possible == clear:
-                found.append(Question(question=question.format(place.label), answers=(clear[0].label,)))
-    return found
+            if possible == clear:
+                asked.append(Question(question=question.format(place.label), answers=(clear[0].label,)))
+    return asked
 
 
 def _offset(thing: SceneObject, place: SceneObject, relation: Relation) -> float:

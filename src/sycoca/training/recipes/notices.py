@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 
@@ -100,16 +101,50 @@ def high_rate_notice(
         )
 
 
-def truncation_notice(source: SampleSource, tokenizer: Tokenizer, context_length: int, remedy: str) -> Iterator[str]:
-    """Yield how many training captions are longer than the context, where some are; ``remedy`` avoids that."""
-    num_captions, lengths = 0, []
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Truncation:
+    """Training captions that are longer than the context."""
+
+    num_captions: int
+    """All captions that were read."""
+
+    num_truncated: int
+    """Those that are longer."""
+
+    longest: int
+    """Tokens of the longest of these; 0 without any."""
+
+    context_length: int
+    """Tokens of the context."""
+
+    @property
+    def ratio(self) -> float:
+        """Fraction of the captions that are truncated; 0 without captions."""
+        return self.num_truncated / max(1, self.num_captions)
+
+
+def count_truncated(source: SampleSource, tokenizer: Tokenizer, context_length: int) -> Truncation:
+    """Count the captions of a source that are longer than the context; opens no image."""
+    num_captions, too_long = 0, []
     for caption in all_captions(source):
         num_captions += 1
         if may_be_longer(caption, context_length):
-            lengths.append(tokenizer.num_tokens(caption))
-    num_truncated = sum(length > context_length for length in lengths)
-    if num_truncated:
+            num_tokens = tokenizer.num_tokens(caption)
+            if num_tokens > context_length:
+                too_long.append(num_tokens)
+    return Truncation(
+        num_captions=num_captions,
+        num_truncated=len(too_long),
+        longest=max(too_long, default=0),
+        context_length=context_length,
+    )
+
+
+def truncation_notice(truncation: Truncation, remedy: str) -> Iterator[str]:
+    """Yield how many training captions are longer than the context, where some are; ``remedy`` avoids that."""
+    if truncation.num_truncated:
         yield (
-            f"{num_truncated:,} of {num_captions:,} training captions are longer than the context of {context_length}"
-            f" tokens (the longest has {max(lengths):,}) and are truncated; {remedy}"
+            f"{truncation.num_truncated:,} of {truncation.num_captions:,} training captions are longer than the context"
+            f" of {truncation.context_length} tokens (the longest has {truncation.longest:,}) and are truncated;"
+            f" {remedy}"
         )

@@ -1,24 +1,25 @@
 """Memory and speed of a run, measured in a few real steps without leaving a run behind."""
 
-import itertools
 import logging
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from sycoca.data.inspection.statistics import caption_statistics
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.model.sycoca import SyCoCa
-from sycoca.records import ImageTextBatch
+from sycoca.records import BatchTotals, ImageTextBatch, TrainingBatch
 from sycoca.reports.first_batch import draw_first_batch
 from sycoca.training.engine.limits import check_memory, device_bytes, explained_out_of_memory, gigabytes, state_bytes
 from sycoca.training.engine.runtime import Runtime
+from sycoca.training.recipes.notices import Truncation
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 from sycoca.training.recipes.pretraining.recipe import Pretraining
+from sycoca.training.recipes.pretraining.vocabulary import Vocabulary
 from sycoca.training.run.assembly import RunParts, assemble
 from sycoca.training.run_folder import RunFolder
 
@@ -26,8 +27,34 @@ logger = logging.getLogger(__name__)
 
 PICTURE_NAME = "first_batch.png"
 
-_MAX_STEPS = 4
-_MAX_SECONDS = 60.0
+MOST_READ_SAMPLES = 10_000
+"""Samples whose texts are read, spread evenly over the data: all of a large set would take minutes."""
+
+_MAX_STEPS = 3
+_MAX_SECONDS = 10.0
+_WARM_UP_PAIRS = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MeasuredSpeed:
+    """The speed of training."""
+
+    images_per_second: float
+    """Loading included."""
+
+    num_steps: int
+    """Steps over which it was measured."""
+
+    warm_up: str
+    """What came before them."""
+
+    def line(self, hours: float) -> str:
+        """Return speed and duration of the run, and what was measured."""
+        steps = "1 step" if self.num_steps == 1 else f"{self.num_steps} steps"
+        return (
+            f"speed: {self.images_per_second:,.1f} images per second, measured over {steps} after {self.warm_up};"
+            f" {hours:,.2f} hours for the run, without validation"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,14 +76,20 @@ class DryRunReport:
     micro_batch_size: int
     """Pairs per forward pass; the peak depends on it."""
 
-    images_per_second: float
-    """Measured over real steps without the first, loading included."""
+    speed: MeasuredSpeed
+    """Measured over real steps."""
 
     hours: float
     """Estimated duration of all steps, without validation."""
 
-    truncated_ratio: float
-    """Fraction of the training captions that are longer than the context length."""
+    vocabulary: Vocabulary
+    """The vocabulary, on which the number of parameters depends."""
+
+    truncation: Truncation
+    """Training captions that are longer than the context length, among those that were read."""
+
+    num_samples: int
+    """Samples of the training data."""
 
     picture: Path
     """Path of a picture of the first batch as the model sees it."""
@@ -65,24 +98,29 @@ class DryRunReport:
         """Return the results as lines of text."""
         peak = "not measured on this system" if self.peak_bytes is None else gigabytes(self.peak_bytes)
         width = max(map(len, self.parameters))
+        truncation = self.truncation
+        read = min(self.num_samples, MOST_READ_SAMPLES)
+        of_samples = "" if read == self.num_samples else f" of {read:,} of {self.num_samples:,} samples"
         return [
             "parameters",
             *(f"  {name:<{width}}  {number:>13,}" for name, number in self.parameters.items()),
+            self.vocabulary.line(self.num_samples),
             f"memory: {peak} of {gigabytes(self.device_bytes)} at the peak with {self.micro_batch_size:,} pairs per"
             f" forward pass; weights, gradients and optimizer alone {gigabytes(self.estimated_bytes)}",
-            f"speed: {self.images_per_second:,.1f} images per second, {self.hours:,.2f} hours for the run",
-            f"captions truncated at the context length: {self.truncated_ratio:.2%}",
+            self.speed.line(self.hours),
+            f"captions truncated at the context length: {truncation.ratio:.2%} of the {truncation.num_captions:,}"
+            f" captions{of_samples}",
             f"first batch: {self.picture}",
         ]
 
 
 def dry_run(config: PretrainConfig) -> DryRunReport:
-    """Take a few real steps and return the measured memory and speed.
+    """Take a few real steps, or one where that takes long, and return the measured memory and speed.
 
-    A picture of the first batch is written into the run folder, which remains free for the run itself. Raises
-    ValueError in a run of several processes.
+    Of a large set only the texts of some samples are read. A picture of the first batch is written into the run folder,
+    which remains free for the run itself. Raises ValueError in a run of several processes.
     """
-    recipe = Pretraining.for_new_run(config)
+    recipe = Pretraining.for_new_run(config, most_read_samples=MOST_READ_SAMPLES)
     config = recipe.config
     source = recipe.open_sources().train
     picture = Path(config.out) / PICTURE_NAME
@@ -92,30 +130,32 @@ def dry_run(config: PretrainConfig) -> DryRunReport:
             raise ValueError("a dry run measures one process; start it without torchrun")
         logger.info(f"building tokenizer and model for {len(source):,} samples")
         trained = recipe.build(source, RunFolder(Path(scratch)), runtime)
+        assert recipe.vocabulary is not None, "the recipe has been built"
         for line in recipe.summary(trained):
             logger.info(line)
         for line in recipe.notices(trained):
             logger.warning(line)
-        skip_log = SkipLog(source, config.data.max_skipped_ratio)
-        parts = assemble(config, source, trained, runtime, skip_log)
+        parts = assemble(config, source, trained, runtime, SkipLog(source, config.data.max_skipped_ratio))
         micro_batch_size = config.training.micro_batch_on(runtime.world_size)
         check_memory(config, trained.model, runtime.device, micro_batch_size)
-        first_batch = next(parts.batches.from_step(0))[0]
-        assert isinstance(first_batch, ImageTextBatch)
-        draw_first_batch(first_batch, trained.tokenizer, config.transforms, picture)
+        steps = parts.batches.from_step(0)
+        first = next(steps)
+        assert isinstance(first[0], ImageTextBatch)
+        draw_first_batch(first[0], trained.tokenizer, config.transforms, picture)
         logger.info("taking a few steps")
         with explained_out_of_memory(micro_batch_size, runtime.device):
-            images_per_second = _speed(config, parts)
-        statistics = caption_statistics(source, trained.tokenizer, config.model.text_encoder.context_length)
+            speed = _measured_speed(config, parts, first, steps)
         return DryRunReport(
             parameters=component_parameters(trained.model),
             estimated_bytes=state_bytes(trained.model, config.optimizer),
             peak_bytes=_peak_bytes(runtime.device),
             device_bytes=device_bytes(runtime.device),
             micro_batch_size=micro_batch_size,
-            images_per_second=images_per_second,
-            hours=config.training.steps * config.training.global_batch_size / images_per_second / 3600,
-            truncated_ratio=statistics.truncated_ratio,
+            speed=speed,
+            hours=config.training.steps * config.training.global_batch_size / speed.images_per_second / 3600,
+            vocabulary=recipe.vocabulary,
+            truncation=recipe.truncation(trained),
+            num_samples=len(source),
             picture=picture,
         )
 
@@ -126,20 +166,49 @@ def component_parameters(model: SyCoCa) -> dict[str, int]:
     return {**counts, "all": model.num_parameters}
 
 
-def _speed(config: PretrainConfig, parts: RunParts) -> float:
-    """Return images per second, without the first step, which allocates and compiles."""
+def _measured_speed(
+    config: PretrainConfig, parts: RunParts, first: list[TrainingBatch], steps: Iterator[list[TrainingBatch]]
+) -> MeasuredSpeed:
+    """Return the speed over the steps after the first batch, or where one takes long, over that alone.
+
+    Before it comes an update on some of the ``first`` pairs, which allocates gradients and optimizer state and loads
+    kernels. With torch.compile it is the whole first batch, whose compilation must not count.
+    """
     lr = config.optimizer.peak_lr / 1000
+    is_compiled = config.runtime.compile
+    _update(parts, first if is_compiled else [_few_pairs(first[0])], lr)
     num_steps, started_at, seconds = 0, time.perf_counter(), 0.0
-    for micro_batches in itertools.islice(parts.batches.from_step(0), _MAX_STEPS):
-        result = parts.updater.update(micro_batches, lr)
-        result.gradient_norm.item()  # synchronizes with the device
-        if num_steps == 0:
-            started_at = time.perf_counter()
+    while num_steps < _MAX_STEPS and seconds < _MAX_SECONDS:
+        _update(parts, next(steps), lr)
         num_steps += 1
         seconds = time.perf_counter() - started_at
-        if num_steps > 1 and seconds > _MAX_SECONDS:
-            break
-    return (num_steps - 1) * config.training.global_batch_size / seconds
+    return MeasuredSpeed(
+        images_per_second=num_steps * config.training.global_batch_size / seconds,
+        num_steps=num_steps,
+        warm_up="a first one, which compiles" if is_compiled else f"an update on {_WARM_UP_PAIRS} pairs",
+    )
+
+
+def _update(parts: RunParts, micro_batches: Sequence[TrainingBatch], lr: float) -> None:
+    result = parts.updater.update(micro_batches, lr)
+    result.gradient_norm.item()  # synchronizes with the device
+
+
+def _few_pairs(batch: TrainingBatch) -> ImageTextBatch:
+    """Return a batch of the first pairs alone."""
+    assert isinstance(batch, ImageTextBatch)
+    few = slice(_WARM_UP_PAIRS)
+    is_padding = batch.is_padding[few]
+    num_pairs = len(is_padding)
+    return replace(
+        batch,
+        images=batch.images[few],
+        tokens=batch.tokens[few],
+        is_padding=is_padding,
+        draw_keys=batch.draw_keys[few],
+        totals=BatchTotals(num_samples=num_pairs, num_labels=int((~is_padding).sum()) - num_pairs),
+        sample_keys=None if batch.sample_keys is None else batch.sample_keys[few],
+    )
 
 
 def _peak_bytes(device: torch.device) -> int | None:

@@ -10,7 +10,7 @@ from sycoca.inference.predictor import Predictor
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.reports.run_report import Gallery, gather_gallery
 from sycoca.training.config import RunConfig
-from sycoca.training.recipes.notices import truncation_notice
+from sycoca.training.recipes.notices import Truncation, count_truncated, truncation_notice
 from sycoca.training.recipes.recipe import Recipe, TrainedParts
 
 C = TypeVar("C", bound=RunConfig)
@@ -21,7 +21,8 @@ class ImageTextRecipe(Recipe[C], Generic[C]):
 
     def __init__(self, config: C) -> None:
         super().__init__(config)
-        self._training_source: SampleSource | None = None
+        self._read_source: SampleSource | None = None
+        self._truncation: Truncation | None = None
 
     @property
     @abstractmethod
@@ -47,12 +48,16 @@ class ImageTextRecipe(Recipe[C], Generic[C]):
 
     def notices(self, trained: TrainedParts) -> Iterator[str]:
         """Warn of truncated captions."""
-        context_length = trained.model.config.text_encoder.context_length
-        if self._training_source is not None:
-            yield from truncation_notice(
-                self._training_source, trained.tokenizer, context_length, self.truncation_remedy
-            )
+        yield from truncation_notice(self.truncation(trained), self.truncation_remedy)
         yield from super().notices(trained)
+
+    def truncation(self, trained: TrainedParts) -> Truncation:
+        """Return how many training captions are longer than the context; they are counted once."""
+        assert self._read_source is not None, "the recipe has been built"
+        if self._truncation is None:
+            context_length = trained.model.config.text_encoder.context_length
+            self._truncation = count_truncated(self._read_source, trained.tokenizer, context_length)
+        return self._truncation
 
     def gallery(self, predictor: Predictor, source: SampleSource, taken_from: str) -> Gallery:
         """Return retrieved images (with the contrastive objective), captions and masks."""

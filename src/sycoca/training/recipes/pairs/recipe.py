@@ -48,7 +48,7 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
 
     def build(self, source: SampleSource, folder: RunFolder, runtime: Runtime) -> TrainedParts:  # noqa: ARG002
         """Build the pretrained model without the decoders that no objective trains."""
-        self._training_source = source
+        self._read_source = source
         config, loaded = self.config, self.loaded()
         model_config = self._model_config(loaded.config.model)
         masking = replace(loaded.config.masking, hides_from_captioning=config.hides_from_captioning)

@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
-from sycoca.data.inspection.statistics import all_texts
 from sycoca.data.samples import SampleSource
 from sycoca.evaluation.grounding import evaluate_grounding
 from sycoca.evaluation.retrieval import evaluate_retrieval
@@ -15,7 +13,6 @@ from sycoca.inference.predictor import Predictor
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks
-from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.training.engine.checkpoints.checkpoint import newest_checkpoint
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.recipes.image_text.batches import CaptionBatches
@@ -32,6 +29,12 @@ from sycoca.training.recipes.pretraining.initial_weights import (
     start_lines,
     with_sizes_of_weights,
 )
+from sycoca.training.recipes.pretraining.vocabulary import (
+    Vocabulary,
+    readable_texts,
+    shared_tokenizer,
+    vocabulary_of,
+)
 from sycoca.training.recipes.recipe import TrainedParts
 from sycoca.training.run_folder import RunFolder
 from sycoca.weights.config import WeightsConfig
@@ -47,19 +50,26 @@ _OF_THE_DATA = frozenset(
 class Pretraining(ImageTextRecipe[PretrainConfig]):
     """Pretraining on image-caption pairs."""
 
-    def __init__(self, config: PretrainConfig, replaced: tuple[str, ...] = ()) -> None:
-        """Take a config adapted to its initial weights, if any, by changing the fields ``replaced``."""
+    def __init__(
+        self, config: PretrainConfig, replaced: tuple[str, ...] = (), *, most_read_samples: int | None = None
+    ) -> None:
+        """Take a config adapted to its initial weights, if any, by changing the fields ``replaced``.
+
+        ``most_read_samples`` limits whose texts are read before the first step, in a dry run; None reads all.
+        """
         super().__init__(config)
         self._replaced = replaced
         self._record: InitialWeightsRecord | None = None
+        self._most_read_samples = most_read_samples
+        self.vocabulary: Vocabulary | None = None
 
     @classmethod
-    def for_new_run(cls, config: PretrainConfig) -> "Pretraining":
+    def for_new_run(cls, config: PretrainConfig, *, most_read_samples: int | None = None) -> "Pretraining":
         """Return the recipe of a new run, adapted to its initial weights; raises ValueError where they do not fit."""
         if config.start.weights is not None:
             config = replace(config, start=replace(config.start, weights=pinned_weights(config.start.weights)))
         started = with_sizes_of_weights(config)
-        return cls(started.config, started.replaced)
+        return cls(started.config, started.replaced, most_read_samples=most_read_samples)
 
     @property
     def training(self) -> TrainingKind:
@@ -108,14 +118,16 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
 
     def build(self, source: SampleSource, folder: RunFolder, runtime: Runtime) -> TrainedParts:
         """Build the tokenizer and the model, and load the initial weights, if any."""
-        self._training_source = source
         config = self.config
+        self._read_source = readable_texts(source, self._most_read_samples)
         # A checkpoint holds all tensors: a resumed run does not need the weights.
         is_new = newest_checkpoint(folder.checkpoints) is None
         weights = config.start.weights if is_new else None
         parts = None if weights is None else load_parts(local_weights(weights))
-        tokenizer = shared_tokenizer(config, source, runtime, folder.tokenizer, parts)
-        model = build_model(resolved_model_config(config, tokenizer.vocab_size), config.seed)
+        tokenizer = shared_tokenizer(config, self._read_source, runtime, folder.tokenizer, parts)
+        is_trained = config.tokenizer.trained_ids > 0 and (parts is None or parts.tokenizer is None)
+        self.vocabulary = vocabulary_of(config, tokenizer, self._read_source, is_trained=is_trained)
+        model = build_model(resolved_model_config(config, self.vocabulary.num_ids), config.seed)
         lr_ratios = {} if config.start.weights is None else self._start(model, parts, folder, runtime)
         model = model.to(runtime.device)
         ranks = Ranks(gather=runtime.gather, rank=runtime.rank)
@@ -183,20 +195,3 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
             self._record.save(folder.start)
         freeze(model, start, self._record.loaded)
         return dict.fromkeys(self._record.loaded, start.lr_ratio)
-
-
-def shared_tokenizer(
-    config: PretrainConfig, source: SampleSource, runtime: Runtime, path: Path, parts: LoadedParts | None = None
-) -> Tokenizer:
-    """Return the run's tokenizer at ``path``; the main process first creates it where it is missing.
-
-    It is the tokenizer of the ``parts`` where they have one, and otherwise trained on the source.
-    """
-    if runtime.is_main_rank and not path.exists():
-        unfinished = path.with_name(f".{path.name}.partial")
-        own = None if parts is None else parts.tokenizer
-        tokenizer = Tokenizer.build(all_texts(source), config.tokenizer) if own is None else own
-        tokenizer.save(unfinished)
-        unfinished.replace(path)
-    runtime.barrier()
-    return Tokenizer.load(path)

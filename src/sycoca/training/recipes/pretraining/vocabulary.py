@@ -1,0 +1,99 @@
+"""The tokenizer of a pretraining: trained on all texts, or in a dry run on those of some samples."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from sycoca.data.inspection.statistics import all_texts, evenly_spread
+from sycoca.data.samples import ImageTextSample, SampleSource
+from sycoca.preprocess.tokenizer import Tokenizer
+from sycoca.training.engine.runtime import Runtime
+from sycoca.training.recipes.pretraining.config import PretrainConfig
+from sycoca.weights.parts import LoadedParts
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SpreadSamples:
+    """Some samples of a source, spread evenly over it."""
+
+    whole: SampleSource
+    """The source."""
+
+    indices: list[int]
+    """Indices of its samples."""
+
+    @property
+    def name(self) -> str:
+        """Name of the source."""
+        return self.whole.name
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> ImageTextSample:
+        return self.whole[self.indices[index]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Vocabulary:
+    """The size of a run's vocabulary."""
+
+    num_ids: int
+    """Token ids of the model."""
+
+    num_samples: int | None
+    """Samples whose texts the tokenizer was trained on; None where all were, or none had to be."""
+
+    is_full: bool
+    """Whether the configured size is assumed, since the samples do not hold all words."""
+
+    def line(self, num_all: int) -> str:
+        """Return the size and what it rests on, for a source of so many samples."""
+        size = f"vocabulary: {self.num_ids:,} token ids"
+        if self.num_samples is None:
+            return size
+        read = f"{self.num_samples:,} of {num_all:,} samples"
+        if self.is_full:
+            return f"{size}, the configured size, since {read} do not hold all words"
+        return f"{size}, trained on {read}, half of which hold all words of the others"
+
+
+def readable_texts(source: SampleSource, most: int | None) -> SampleSource:
+    """Return the source, or at most so many of its samples."""
+    if most is None or len(source) <= most:
+        return source
+    return SpreadSamples(source, evenly_spread(len(source), most))
+
+
+def vocabulary_of(config: PretrainConfig, tokenizer: Tokenizer, read: SampleSource, *, is_trained: bool) -> Vocabulary:
+    """Return the vocabulary of a run whose tokenizer has read these samples.
+
+    Where they are only some of the source's, and words of one half are missing in the other, the run's own vocabulary
+    is taken to reach its configured size.
+    """
+    if not is_trained or not isinstance(read, SpreadSamples):
+        return Vocabulary(num_ids=tokenizer.vocab_size, num_samples=None, is_full=False)
+    halves: tuple[set[str], set[str]] = (set(), set())
+    for index in range(len(read)):
+        halves[index % 2].update(word for caption in read[index].captions for word in caption.lower().split())
+    is_full = halves[0] != halves[1]
+    num_ids = config.tokenizer.trained_ids if is_full else tokenizer.vocab_size
+    return Vocabulary(num_ids=num_ids, num_samples=len(read), is_full=is_full)
+
+
+def shared_tokenizer(
+    config: PretrainConfig, source: SampleSource, runtime: Runtime, path: Path, parts: LoadedParts | None = None
+) -> Tokenizer:
+    """Return the run's tokenizer at ``path``; the main process first creates it where it is missing.
+
+    It is the tokenizer of the ``parts`` where they have one, and otherwise trained on the source.
+    """
+    if runtime.is_main_rank and not path.exists():
+        unfinished = path.with_name(f".{path.name}.partial")
+        own = None if parts is None else parts.tokenizer
+        tokenizer = Tokenizer.build(all_texts(source), config.tokenizer) if own is None else own
+        tokenizer.save(unfinished)
+        unfinished.replace(path)
+    runtime.barrier()
+    return Tokenizer.load(path)
