@@ -1,8 +1,8 @@
-"""Text as people store it: one Unicode form for whatever is compared, one error for what is not UTF-8."""
+"""Text as people store and give it: one Unicode form for whatever is compared, one error for what is not UTF-8."""
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 _OTHER_ENCODINGS = (b"\xff\xfe", b"\xfe\xff")
@@ -30,6 +30,36 @@ def normal_names(names: Sequence[str]) -> list[str]:
     """Return names in their normal form; as they are where two different ones would become one."""
     composed = list(map(normal_form, names))
     return composed if len(set(composed)) == len(set(names)) else list(names)
+
+
+def listed_texts(values: object, name: str) -> list[str]:
+    """Return texts as a list; ``name`` is the argument's, for errors. Generators are consumed.
+
+    Raises ValueError for a text alone, which Python would read letter by letter, for sets and mappings, whose order
+    means nothing, and for an entry that is no text.
+    """
+    if isinstance(values, str | bytes):
+        raise ValueError(f"{name} is a list of texts, got the text {_shown(values)}; write [{_shown(values)}]")
+    if isinstance(values, set | frozenset | Mapping):
+        raise ValueError(f"{name} is a list of texts, got a {type(values).__name__}, which has no order; write a list")
+    if not isinstance(values, Iterable):
+        raise ValueError(f"{name} is a list of texts, got {type(values).__name__} {_shown(values)}")
+    return [one_text(value, f"{name}[{index}]") for index, value in enumerate(values)]
+
+
+def one_text(value: object, name: str) -> str:
+    """Return a text as Python's own, whatever NumPy calls it. Raises ValueError where it is none.
+
+    ``name`` is the argument's, for the error.
+    """
+    if isinstance(value, str):
+        return value if type(value) is str else str(value)
+    raise ValueError(f"{name} is a text, got {type(value).__name__} {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def has_no_word_spaces(text: str) -> bool:

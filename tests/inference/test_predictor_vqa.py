@@ -126,7 +126,7 @@ def test_a_question_that_fills_the_context_still_gets_an_answer():
 
 def test_refuses_what_cannot_be_answered():
     predictor = vqa_predictor()
-    with pytest.raises(ValueError, match="put it in brackets"):
+    with pytest.raises(ValueError, match=r"questions\[0\] is a list of texts, got the text 'is it\?'; write \['is it"):
         next(predictor.answers(photos(1), ["is it?"]))
     with pytest.raises(ValueError, match="come in pairs"):
         next(predictor.answers(photos(1), [["is it?"], ["is it?"]]))

@@ -1,6 +1,6 @@
 """Class names and prompt templates from the command line, text files and JSON files."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from sycoca.data.table_rows import table_rows
 from sycoca.data.text_files import read_any_json, read_text_lines
 from sycoca.plain_data import did_you_mean
-from sycoca.texts import normal_form
+from sycoca.texts import listed_texts, normal_form
 
 _FILE_SUFFIXES = (".txt", ".csv", ".tsv", ".json")
 _LIST_KEYS = {"classes": ("classes", "classnames", "class_names"), "templates": ("templates",)}
@@ -26,9 +26,9 @@ class NamedClass:
     """Names that replace {} in a prompt; several are synonyms."""
 
 
-def named_classes(names: Sequence[str]) -> tuple[NamedClass, ...]:
+def named_classes(names: Iterable[str]) -> tuple[NamedClass, ...]:
     """Return classes whose labels are their names."""
-    composed = map(normal_form, names)
+    composed = map(normal_form, listed_texts(names, "class_names"))
     return _checked([NamedClass(label=name, wordings=(name,)) for name in composed], "the list of classes")
 
 
@@ -48,13 +48,21 @@ def read_classes(text: str, *, labels_are_indices: bool = False) -> tuple[NamedC
     return _checked(classes, text)
 
 
-def read_templates(texts: Sequence[str]) -> tuple[str, ...]:
+def read_templates(texts: Iterable[str]) -> tuple[str, ...]:
     """Return prompt templates; each text is one, with {} for the class, or names a file of them.
 
     A ``.txt`` file has one template a line; a ``.json`` file is a list of them, holds such a list under the name that
     ``FILE#NAME`` says, or there as "templates". Raises ValueError for a template without exactly one {}.
     """
-    templates = [template for text in texts for template in ([text] if "{}" in text else _templates_of(text))]
+    given = listed_texts(texts, "templates")
+    return checked_templates(
+        template for text in given for template in ([text] if "{}" in text else _templates_of(text))
+    )
+
+
+def checked_templates(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return prompt templates. Raises ValueError where there is none, and for one without exactly one {}."""
+    templates = listed_texts(texts, "templates")
     if not templates:
         raise ValueError('no prompt template is given; one is a text with {} for the class, as in "a photo of a {}."')
     for template in templates:

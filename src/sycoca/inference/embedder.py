@@ -1,7 +1,7 @@
 """Embeddings of images and texts, the base of `Predictor`."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,14 +9,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sycoca.data.class_lists import NamedClass
-from sycoca.inference.batches import in_batches, in_length_order
-from sycoca.inference.inputs import ImageInput, check_list, image_batch
+from sycoca.inference.batches import in_length_order, joined_rows
+from sycoca.inference.inputs import Images, image_batch, image_batches
 from sycoca.inference.prompts import all_prompts, check_prompts
 from sycoca.model.masking import caption_scores
 from sycoca.model.sycoca import SyCoCa
 from sycoca.precision import check_finite
 from sycoca.preprocess.token_batch import TokenBatch, pad_tokens
 from sycoca.preprocess.tokenizer import Tokenizer, may_be_longer
+from sycoca.records import EncodedImages
+from sycoca.texts import listed_texts
 from sycoca.weights.config import WeightsConfig
 
 logger = logging.getLogger(__name__)
@@ -52,42 +54,40 @@ class Embedder:
         return self.model.config.text_encoder.context_length
 
     @torch.no_grad()
-    def embed_images(self, images: Sequence[ImageInput], *, batch_size: int = 64) -> Float[Tensor, "images embed"]:
+    def embed_images(self, images: Images, *, batch_size: int = 64) -> Float[Tensor, "images embed"]:
         """Return the embedding of each image in the joint space, L2-normalized."""
-        check_list(images, "images")
-        vectors = in_batches(
-            lambda rows: self.model.encode_images(self._pixels(images[rows])).image_embeds, len(images), batch_size
+        vectors = joined_rows(
+            (encoded.image_embeds for encoded in self._encoded(images, batch_size)), (self.model.config.embed_dim,)
         )
         check_finite(vectors, "image embedding")
         return vectors
 
-    def image_features(self, images: Sequence[ImageInput], *, batch_size: int = 64) -> Float[Tensor, "images features"]:
+    def image_features(self, images: Images, *, batch_size: int = 64) -> Float[Tensor, "images features"]:
         """Return each image's pooled features, before the projection into the joint space; linear probes use them."""
         return self.image_vectors(images, batch_size=batch_size).features
 
     @torch.no_grad()
-    def image_vectors(self, images: Sequence[ImageInput], *, batch_size: int = 64) -> ImageVectors:
+    def image_vectors(self, images: Images, *, batch_size: int = 64) -> ImageVectors:
         """Return ``embed_images`` and ``image_features`` of the same images, in one forward pass."""
-        check_list(images, "images")
-
-        def encode(rows: slice) -> Tensor:
-            encoded = self.model.encode_images(self._pixels(images[rows]))
-            return torch.cat([encoded.image_embeds, self.model.image_features(encoded).float()], dim=1)
-
-        both = in_batches(encode, len(images), batch_size)
+        config = self.model.config
+        both = joined_rows(
+            (
+                torch.cat([encoded.image_embeds, self.model.image_features(encoded).float()], dim=1)
+                for encoded in self._encoded(images, batch_size)
+            ),
+            (config.embed_dim + config.image_encoder.output_width,),
+        )
         check_finite(both, "image embedding")
-        embed_dim = self.model.config.embed_dim
-        return ImageVectors(embeddings=both[:, :embed_dim], features=both[:, embed_dim:])
+        return ImageVectors(embeddings=both[:, : config.embed_dim], features=both[:, config.embed_dim :])
 
     @torch.no_grad()
-    def saliency(self, images: Sequence[ImageInput], *, batch_size: int = 64) -> Float[Tensor, "images patches"]:
+    def saliency(self, images: Images, *, batch_size: int = 64) -> Float[Tensor, "images patches"]:
         """Return the cosine of each patch and its own image's embedding: a patch score that knows no caption."""
-
-        def scores(rows: slice) -> Float[Tensor, "batch patches"]:
-            encoded = self.model.encode_images(self._pixels(images[rows]))
-            return caption_scores(self.model.patch_embeds(encoded.patch_tokens), encoded.image_embeds)
-
-        return in_batches(scores, len(images), batch_size)
+        parts = (
+            caption_scores(self.model.patch_embeds(encoded.patch_tokens), encoded.image_embeds)
+            for encoded in self._encoded(images, batch_size)
+        )
+        return joined_rows(parts, (self.model.config.image_encoder.num_patches,))
 
     def num_truncated(self, texts: Iterable[str]) -> int:
         """Return how many texts have more tokens than the context, so that their ends are not read."""
@@ -111,10 +111,10 @@ class Embedder:
 
     @torch.no_grad()
     def embed_texts(
-        self, texts: Sequence[str], *, batch_size: int = 256, warns: bool = True
+        self, texts: Iterable[str], *, batch_size: int = 256, warns: bool = True
     ) -> Float[Tensor, "texts embed"]:
         """Return the embedding of each text in the joint space, L2-normalized."""
-        check_list(texts, "texts")
+        texts = listed_texts(texts, "texts")
         if warns:
             self.warn_of_truncation(texts)
 
@@ -122,17 +122,26 @@ class Embedder:
             batch = self._padded(sequences)
             return self.model.encode_texts(batch.tokens, batch.is_padding).text_embeds
 
-        vectors = in_length_order(embed, self._token_ids(texts), batch_size)
+        vectors = in_length_order(embed, self._token_ids(texts), batch_size, (self.model.config.embed_dim,))
         check_finite(vectors, "text embedding")
         return vectors
 
-    def similarity(self, images: Sequence[ImageInput], texts: Sequence[str]) -> Float[Tensor, "images texts"]:
+    def similarity(
+        self, images: Images, texts: Iterable[str], *, batch_size: int = 64
+    ) -> Float[Tensor, "images texts"]:
         """Return the cosine similarity of every image with every text."""
-        return self.embed_images(images) @ self.embed_texts(texts).T
+        # Texts first: what is wrong with them is said before many images are embedded.
+        text_embeds = self.embed_texts(texts)
+        return self.embed_images(images, batch_size=batch_size) @ text_embeds.T
 
-    def _pixels(self, images: Sequence[ImageInput]) -> Float[Tensor, "batch 3 height width"]:
+    def _encoded(self, images: Images, batch_size: int) -> Iterator[EncodedImages]:
+        for first, batch in image_batches(images, batch_size):
+            yield self.model.encode_images(self._pixels(batch, first))
+
+    def _pixels(self, images: Sequence[object], first: int | None = 0) -> Float[Tensor, "batch 3 height width"]:
         weight = self.model.image_encoder.patch_embedding.weight
-        return image_batch(images, self.image_size, self.config.transforms).to(weight.device, weight.dtype)
+        batch = image_batch(images, self.image_size, self.config.transforms, first=first)
+        return batch.to(weight.device, weight.dtype)
 
     def _tokens(self, texts: Sequence[str]) -> TokenBatch:
         return self._padded(self._token_ids(texts))

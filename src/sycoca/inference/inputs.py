@@ -1,53 +1,206 @@
-"""Images and strings of users, checked and turned into the model's inputs."""
+"""Images of users, one or many, in whatever form they come, as the model's input."""
 
-from collections.abc import Callable, Sequence
+import io
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
+from itertools import count, islice
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from sycoca.data.samples import ImageTextSample
+from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.preprocess.config import ImageTransformConfig
-from sycoca.preprocess.decoding import open_rgb, to_rgb
+from sycoca.preprocess.decoding import MIN_SIDE, open_rgb, to_rgb
 from sycoca.preprocess.image_transforms import inference_batch
+from sycoca.preprocess.pixel_arrays import array_image, is_batch
+from sycoca.texts import listed_texts
+from sycoca.unusable import UnusableSampleError
 
-ImageInput = Image.Image | str | Path | Callable[[], Image.Image] | ImageTextSample
-"""A PIL image, the path of one, a function that opens one (so that large sets are read lazily), or a sample."""
+
+@runtime_checkable
+class BinaryFile(Protocol):
+    """A file that is open for reading bytes; it is read from its beginning where it can be, and stays open."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the bytes from the present position on."""
+        ...
 
 
-def open_image(image: ImageInput, smallest_side: int | None = None) -> Image.Image:
-    """Return an upright RGB image. Raises ValueError where it cannot be read or is not an image.
+ImageInput = (
+    Image.Image
+    | str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | BinaryFile
+    | np.ndarray
+    | Tensor
+    | Callable[[], Image.Image]
+    | ImageTextSample
+)
+"""One image: a PIL image, a path, the bytes of a file, an open file, an array, a function that opens one, or a sample.
 
-    ``smallest_side`` makes reading of large JPEGs faster, see `ImageOpener`.
+NumPy arrays are (height, width[, channels]), tensors ([channels,] height, width), see `array_image`.
+"""
+
+Images = ImageInput | Iterable[ImageInput] | SampleSource
+"""One or many images; many are a list, a tuple, an iterator, a source, or an array with a dimension more."""
+
+_KINDS = "a PIL image, a path, bytes, an open file, an array, a tensor, or a function that opens an image"
+
+
+def open_image(image: object, smallest_side: int | None = None, name: str = "the image") -> Image.Image:
+    """Return one image of a user as upright RGB; ``name`` is what errors call one without a path.
+
+    ``smallest_side`` makes reading of large JPEGs faster, see `ImageOpener`. Raises ValueError where it cannot be read
+    or is not an image.
     """
-    if isinstance(image, str | Path):
-        return open_rgb(image, smallest_side=smallest_side)
-    if isinstance(image, ImageTextSample):
-        return image.open_image(smallest_side)
-    opened = image() if callable(image) else image
-    if not isinstance(opened, Image.Image):
-        raise ValueError(f"expected a PIL image, a path or a function that opens an image, got {type(opened).__name__}")
-    return to_rgb(opened)
+    match image:
+        case str() | os.PathLike():
+            return open_rgb(Path(image), str(image), smallest_side)
+        case bytes() | bytearray() | memoryview():
+            return open_rgb(io.BytesIO(image), name, smallest_side)
+        case ImageTextSample():
+            return image.open_image(smallest_side)
+        case BinaryFile():
+            return open_rgb(io.BytesIO(_content(image, name)), name, smallest_side)
+        case _:
+            return _decoded(image() if callable(image) else image, name)
+
+
+def _decoded(image: object, name: str) -> Image.Image:
+    """Return pixels that are in memory already as RGB."""
+    if not isinstance(image, Image.Image | np.ndarray | Tensor):
+        many = f"one image, got a {type(image).__name__} of them" if isinstance(image, list | tuple) else _KINDS
+        got = "" if isinstance(image, list | tuple) else f", got {type(image).__name__}"
+        raise ValueError(f"{name}: expected {many}{got}")
+    try:
+        picture = image if isinstance(image, Image.Image) else array_image(image)
+        if min(picture.size) < MIN_SIDE:
+            width, height = picture.size
+            raise ValueError(f"it has {width} x {height} pixels; both sides must have at least {MIN_SIDE}")
+        return to_rgb(picture)
+    except (UnusableSampleError, MemoryError):
+        raise
+    except Exception as error:  # an image that is opened and not yet decoded raises whatever its decoder does
+        raise ValueError(f"{name} cannot be read as an image: {error or type(error).__name__}") from error
+
+
+def _content(file: BinaryFile, name: str) -> bytes:
+    try:
+        with suppress(AttributeError, OSError):  # streams of the network cannot go back
+            file.seek(0)  # pyright: ignore[reportAttributeAccessIssue]
+        content = file.read()
+    except (OSError, ValueError) as error:  # ValueError: the file is closed
+        raise ValueError(f"{name} cannot be read as an image: {error}") from error
+    if isinstance(content, bytes):
+        return content
+    raise ValueError(f'{name} cannot be read as an image: the file is open as text; open it with mode "rb"')
 
 
 def image_batch(
-    images: Sequence[ImageInput], image_size: int, transforms: ImageTransformConfig
+    images: Sequence[object], image_size: int, transforms: ImageTransformConfig, *, first: int | None = 0
 ) -> Float[Tensor, "batch 3 height width"]:
-    """Return images as a normalized batch, transformed as at inference; several are opened at a time."""
-    return inference_batch([partial(open_image, image) for image in images], image_size, transforms)
+    """Return images as a normalized batch, transformed as at inference; several are opened at a time.
+
+    ``first`` is the first one's index in the user's list, by which errors name images; None for an image alone.
+    """
+    names = ["the image" if first is None else f"images[{first + index}]" for index in range(len(images))]
+    held = [_held(image, name) for image, name in zip(images, names, strict=True)]
+    _decode_shared(held)
+    openers = [partial(_open_named, image, name) for image, name in zip(held, names, strict=True)]
+    return inference_batch(openers, image_size, transforms)
 
 
-def check_list(values: object, what: str) -> None:
-    """Raise ValueError for one image or string where a list is expected; a string would be read letter by letter."""
-    if isinstance(values, str | Path | Image.Image) or callable(values):
-        raise ValueError(f"expected a list of {what}, got one {type(values).__name__}; put it in brackets")
+def _open_named(image: object, name: str, smallest_side: int) -> Image.Image:
+    return open_image(image, smallest_side, name)
 
 
-def check_pairs(images: Sequence[ImageInput], captions: Sequence[object]) -> None:
-    """Raise ValueError unless both are lists of the same length."""
-    check_list(images, "images")
-    check_list(captions, "captions")
-    if len(images) != len(captions):
-        raise ValueError(f"images and captions come in pairs, got {len(images)} images and {len(captions)} captions")
+def _held(image: object, name: str) -> object:
+    """Return an image that threads may open at the same time: files are read before."""
+    return _content(image, name) if isinstance(image, BinaryFile) else image
+
+
+def _decode_shared(images: Sequence[object]) -> None:
+    """Decode PIL images that are given several times: PIL's decoders do not expect two threads."""
+    for key, number in Counter(map(id, images)).items():
+        if number > 1:
+            image = next(one for one in images if id(one) == key)
+            if isinstance(image, Image.Image):
+                with suppress(Exception):  # raised again, with the image's name, when it is opened
+                    image.load()
+
+
+def is_one_image(images: object) -> bool:
+    """Return whether this is a single image and not many."""
+    if isinstance(images, np.ndarray | Tensor):
+        return not is_batch(images)
+    kinds = str | bytes | bytearray | memoryview | os.PathLike | Image.Image | ImageTextSample | BinaryFile
+    return isinstance(images, kinds) or callable(images)
+
+
+def num_images(images: Images) -> int | None:
+    """Return how many images are given; None for an iterator, which only tells at its end."""
+    if is_one_image(images):
+        return 1
+    many: Any = images
+    return len(many) if hasattr(many, "__len__") else None
+
+
+def image_batches(images: Images, batch_size: int) -> Iterator[tuple[int, list[object]]]:
+    """Yield one or many images in lists of ``batch_size``, each with the index of its first image.
+
+    Iterators are consumed once, a batch at a time. Raises ValueError for what is neither an image nor a list of them.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    rest = iter([images]) if is_one_image(images) else _each(images)
+    return zip(count(0, batch_size), iter(lambda: list(islice(rest, batch_size)), []), strict=False)
+
+
+def _each(images: object) -> Iterator[object]:
+    if isinstance(images, set | frozenset | Mapping):
+        raise ValueError(f"images are a list, got a {type(images).__name__}, which has no order")
+    if isinstance(images, SampleSource) and not isinstance(images, Iterable):
+        return (images[index] for index in range(len(images)))
+    if not isinstance(images, Iterable):
+        raise ValueError(f"expected an image or a list of them, got {type(images).__name__}; an image is {_KINDS}")
+    return iter(images)
+
+
+def batches_with(images: Images, num_others: int, others: str, batch_size: int) -> Iterator[tuple[int, list[object]]]:
+    """Yield the number of each batch's first image and the batch, for images that each have a row of something else.
+
+    Raises ValueError where there are not as many images as ``others``: at once where the number of images is known, and
+    otherwise at the first image too many or at the end.
+    """
+    known = num_images(images)
+    if known is not None:
+        _check_number(known, num_others, others)
+    found = 0
+    for first, batch in image_batches(images, batch_size):
+        found = first + len(batch)
+        if found > num_others:
+            _check_number(f"more than {num_others}", num_others, others)
+        yield first, batch
+    _check_number(found, num_others, others)
+
+
+def _check_number(number: int | str, num_others: int, others: str) -> None:
+    if number != num_others:
+        raise ValueError(f"images and {others} come in pairs, got {number} images and {num_others} {others}")
+
+
+def listed_lists(values: object, name: str) -> list[list[str]]:
+    """Return a list of texts per image. Raises ValueError for a text alone, here or in place of an image's list."""
+    if isinstance(values, str | bytes | set | frozenset | Mapping) or not isinstance(values, Iterable):
+        raise ValueError(f"{name} is a list of texts for each image, got {type(values).__name__}; write [[text]]")
+    return [listed_texts(own, f"{name}[{index}]") for index, own in enumerate(values)]

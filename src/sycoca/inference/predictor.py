@@ -1,6 +1,6 @@
 """Predictor: the interface for users. Images and strings in, plain values out."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Unpack, final
 
@@ -9,11 +9,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from sycoca.data.class_lists import NamedClass, named_classes
-from sycoca.inference.batches import in_batches, in_length_order
-from sycoca.inference.captioning import caption_log_likelihoods, generate_captions
+from sycoca.data.class_lists import NamedClass, checked_templates, named_classes
+from sycoca.inference.batches import joined_rows
+from sycoca.inference.captioner import Captioner
 from sycoca.inference.classification import PHOTO_TEMPLATES, PromptOptions, head_names, image_scorer
-from sycoca.inference.embedder import Embedder
 from sycoca.inference.explanation import (
     EncodedPairs,
     Explanation,
@@ -26,158 +25,43 @@ from sycoca.inference.explanation import (
     training_choice,
     word_relevance,
 )
-from sycoca.inference.generation import GeneratedCaption
-from sycoca.inference.generation_config import GenerationConfig, GenerationOptions
-from sycoca.inference.inputs import ImageInput, check_list, check_pairs
-from sycoca.inference.vqa import RankedAnswer, check_questions, flattened, rank_answers, write_answers
+from sycoca.inference.inputs import ImageInput, Images, batches_with, image_batches
 from sycoca.precision import check_finite
 from sycoca.preprocess.image_transforms import to_pictures
+from sycoca.texts import listed_texts, one_text
 
 
 @final
-class Predictor(Embedder):
+class Predictor(Captioner):
     """A model with tokenizer and transforms: embeds, captions, answers, classifies, scores, reconstructs and explains.
 
-    Images are PIL images, paths or functions that open one. Lists of any length are processed in batches. Results are
-    on the CPU in float32, without gradients.
+    Images are one or many: PIL images, paths, bytes of a file, open files, NumPy arrays (height, width, channels),
+    tensors (channels, height, width), or functions that open one; in lists, iterators (consumed once, batch by batch)
+    or arrays with a dimension more. Pixels are RGB: uint8, uint16, floats from 0 to 1. Texts are lists. Results are on
+    the CPU in float32, without gradients; one image gives a list of one, and an empty list an empty result.
     """
 
-    def caption(
-        self, images: Sequence[ImageInput], *, batch_size: int = 64, **options: Unpack[GenerationOptions]
-    ) -> list[str]:
-        """Return one caption per image; ``options`` are the fields of ``GenerationConfig``.
-
-        Greedy by default; ``num_beams=4`` is beam search, ``temperature=1.0, top_p=0.9, seed=0`` samples. Raises
-        ValueError for a model without text decoder.
-        """
-        generated = self.generate(images, GenerationConfig(**options), batch_size=batch_size)
-        return [self.tokenizer.decode(caption.tokens) for caption in generated]
-
-    def generate(
-        self,
-        images: Sequence[ImageInput],
-        config: GenerationConfig,
-        *,
-        batch_size: int = 64,
-        first_index: int = 0,
-    ) -> Iterator[GeneratedCaption]:
-        """Yield each image's caption as token ids with its log-likelihood, batch by batch.
-
-        ``first_index`` is the first image's index in a longer list: with it a list that is captioned in parts
-        gets the same sampled captions as in one call.
-        """
-        check_list(images, "images")
-        for start in range(0, len(images), batch_size):
-            with torch.no_grad():
-                encoded = self.model.encode_images(self._pixels(images[start : start + batch_size]))
-                captions = generate_captions(
-                    self.model,
-                    self.model.memory(encoded),
-                    self.tokenizer.special,
-                    config,
-                    first_index=first_index + start,
-                )
-            yield from captions
-
-    def ask(self, image: ImageInput, question: str, *, open_ended: bool = False) -> str:
-        """Answer a question: with the most probable answer of a fine-tuned model's list, or with ``open_ended`` by
-        the text decoder's continuation of the question.
-
-        Raises ValueError for a model without a list of answers, or without text decoder.
-        """
-        if open_ended:
-            return next(self.write_answers([image], [[question]], GenerationConfig()))[0]
-        return next(self.answers([image], [[question]]))[0][0].answer
-
-    def answers(
-        self,
-        images: Sequence[ImageInput],
-        questions: Sequence[Sequence[str]],
-        *,
-        top: int = 1,
-        batch_size: int = 64,
-        warns: bool = True,
-    ) -> Iterator[list[tuple[RankedAnswer, ...]]]:
-        """Yield for every image the ``top`` answers of the list to each of its questions, the most probable first."""
-        self.warn_of_truncation(flattened(questions) if warns else [], "questions")
-        for rows, memory in self._encoded_images(images, questions, batch_size):
-            with torch.no_grad():
-                yield from rank_answers(
-                    self.model, memory, questions[rows], self.tokenizer, self.config, top=top, max_rows=batch_size
-                )
-
-    def write_answers(
-        self,
-        images: Sequence[ImageInput],
-        questions: Sequence[Sequence[str]],
-        config: GenerationConfig,
-        *,
-        batch_size: int = 64,
-        first_index: int = 0,
-        warns: bool = True,
-    ) -> Iterator[list[str]]:
-        """Yield for every image the text decoder's continuation of each of its questions."""
-        self.warn_of_truncation(flattened(questions) if warns else [], "questions")
-        for rows, memory in self._encoded_images(images, questions, batch_size):
-            with torch.no_grad():
-                yield from write_answers(
-                    self.model,
-                    memory,
-                    questions[rows],
-                    self.tokenizer,
-                    config,
-                    first_index=first_index + sum(map(len, questions[: rows.start])),
-                    max_rows=batch_size,
-                )
-
-    @torch.no_grad()
-    def caption_log_likelihood(
-        self, images: Sequence[ImageInput], captions: Sequence[str], *, per_token: bool = False, batch_size: int = 64
-    ) -> Float[Tensor, " pairs"]:
-        """Return the log-likelihood of each caption given its image: the sum of its tokens' log-probabilities.
-
-        Natural logarithm, the end token included. ``per_token`` returns the mean over tokens instead, so that long
-        and short captions are comparable. A caption longer than the context is truncated. Raises ValueError for a
-        model without text decoder.
-        """
-        check_pairs(images, captions)
-        self.warn_of_truncation(captions, "captions")
-
-        def score(rows: slice) -> Tensor:
-            memory = self.model.memory(self.model.encode_images(self._pixels(images[rows])))
-            return caption_log_likelihoods(self.model, memory, self._tokens(captions[rows]), per_token=per_token)
-
-        found = in_batches(score, len(images), batch_size)
-        check_finite(found, "log-likelihood")
-        return found
-
-    @torch.no_grad()
-    def candidate_log_likelihoods(
-        self, images: Sequence[ImageInput], candidates: Sequence[Sequence[str]], *, batch_size: int = 64
-    ) -> list[Float[Tensor, " candidates"]]:
-        """Return the log-likelihood per token of each image's own candidate captions.
-
-        Equals ``caption_log_likelihood(..., per_token=True)``, but every image is encoded once.
-        """
-        check_pairs(images, candidates)
-        found = []
-        for start in range(0, len(images), batch_size):
-            memory = self.model.memory(self.model.encode_images(self._pixels(images[start : start + batch_size])))
-            for image, captions in zip(memory, candidates[start : start + batch_size], strict=True):
-                found.append(in_length_order(self._scorer(image), self._token_ids(captions), batch_size))
-                check_finite(found[-1], "log-likelihood of candidate")
-        return found
-
     def classify(
-        self, images: Sequence[ImageInput], class_names: Sequence[str] | None = None, **options: Unpack[PromptOptions]
+        self,
+        images: Images,
+        class_names: Iterable[str] | None = None,
+        *,
+        batch_size: int = 64,
+        **options: Unpack[PromptOptions],
     ) -> list[str]:
         """Return the name of each image's most probable class; see `class_probabilities`."""
-        probabilities = self.class_probabilities(images, class_names, **options)
-        names = head_names(self.config) if class_names is None else class_names
+        names = head_names(self.config) if class_names is None else listed_texts(class_names, "class_names")
+        given = None if class_names is None else names
+        probabilities = self.class_probabilities(images, given, batch_size=batch_size, **options)
         return [names[int(index)] for index in probabilities.argmax(1)]
 
     def class_probabilities(
-        self, images: Sequence[ImageInput], class_names: Sequence[str] | None = None, **options: Unpack[PromptOptions]
+        self,
+        images: Images,
+        class_names: Iterable[str] | None = None,
+        *,
+        batch_size: int = 64,
+        **options: Unpack[PromptOptions],
     ) -> Float[Tensor, "images classes"]:
         """Return the probability of every class for every image, in the order of ``class_names``.
 
@@ -185,37 +69,43 @@ class Predictor(Embedder):
         model chooses from ``config.class_names``.
         """
         classes = None if class_names is None else named_classes(class_names)
-        return torch.cat([own.softmax(1) for own in self.class_scores(images, classes, **options)])
+        scores = self.class_scores(images, classes, batch_size=batch_size, **options)
+        num_classes = len(head_names(self.config) if classes is None else classes)
+        return joined_rows((own.softmax(1) for own in scores), (num_classes,))
 
     def class_scores(
         self,
-        images: Sequence[ImageInput],
+        images: Images,
         classes: Sequence[NamedClass] | None,
         *,
         batch_size: int = 64,
         **options: Unpack[PromptOptions],
     ) -> Iterator[Float[Tensor, "batch classes"]]:
         """Yield logits of the classes, or of the head's classes for None, batch by batch, float32 on the CPU."""
-        check_list(images, "images")
         if classes is not None:
-            self.check_prompts(classes, options.get("templates", PHOTO_TEMPLATES))
+            options["templates"] = checked_templates(options.get("templates", PHOTO_TEMPLATES))
+            self.check_prompts(classes, options["templates"])
         embed_texts = partial(self.embed_texts, warns=False)
         with torch.no_grad():
             score = image_scorer(self.model, self.config, self._tokens, embed_texts, classes, **options)
-        for start in range(0, len(images), batch_size):
+        for first, batch in image_batches(images, batch_size):
             with torch.no_grad():
-                found = score(self.model.encode_images(self._pixels(images[start : start + batch_size]))).float().cpu()
+                found = score(self.model.encode_images(self._pixels(batch, first))).float().cpu()
             check_finite(found, "row of class scores")
             yield found
 
     @torch.no_grad()
     def patch_scores(
-        self, images: Sequence[ImageInput], captions: Sequence[str], *, batch_size: int = 64
+        self, images: Images, captions: Iterable[str], *, batch_size: int = 64
     ) -> Float[Tensor, "pairs patches"]:
         """Return how well each patch, row by row, matches the caption: the cosine that chooses masks in training."""
-        check_pairs(images, captions)
-        found = in_batches(
-            lambda rows: self._scores(self._pairs(images[rows], captions[rows])), len(images), batch_size
+        captions = listed_texts(captions, "captions")
+        found = joined_rows(
+            (
+                self._scores(self._pairs(batch, captions[first : first + len(batch)], first))
+                for first, batch in batches_with(images, len(captions), "captions", batch_size)
+            ),
+            (self.model.config.image_encoder.num_patches,),
         )
         check_finite(found, "row of patch scores")
         return found
@@ -231,7 +121,7 @@ class Predictor(Embedder):
         so brightness and contrast of a reconstruction are not the model's. Raises ValueError for a model without
         image decoder, and for a mask that does not have the patches' grid or masks all or none of them.
         """
-        pair = self._pairs([image], [caption])
+        pair = self._pairs([image], [one_text(caption, "caption")], None)
         if is_masked is None:
             return self._reconstruct(pair, training_choice(self._scores(pair), self.config.masking).is_masked)
         mask = checked_mask(is_masked, self.model.config.image_encoder.num_patches)
@@ -243,8 +133,8 @@ class Predictor(Embedder):
 
         For random masks in training, the result is one sample.
         """
-        self.warn_of_truncation([caption], "captions")
-        pair = self._pairs([image], [caption])
+        self.warn_of_truncation([one_text(caption, "caption")], "captions")
+        pair = self._pairs([image], [caption], None)
         words = self.tokenizer.word_spans(caption, self.context_length)
         scores = self._scores(pair)
         choice = training_choice(scores, self.config.masking)
@@ -271,22 +161,5 @@ class Predictor(Embedder):
     def _scores(self, pairs: EncodedPairs) -> Float[Tensor, "batch patches"]:
         return pair_patch_scores(self.model, pairs, self.config.masking)
 
-    def _pairs(self, images: Sequence[ImageInput], captions: Sequence[str]) -> EncodedPairs:
-        return encode_pairs(self.model, self._pixels(images), self._tokens(captions))
-
-    def _encoded_images(
-        self, images: Sequence[ImageInput], questions: Sequence[Sequence[str]], batch_size: int
-    ) -> Iterator[tuple[slice, Float[Tensor, "batch memory memory_width"]]]:
-        check_questions(images, questions)
-        for start in range(0, len(images), batch_size):
-            rows = slice(start, start + batch_size)
-            with torch.no_grad():
-                memory = self.model.memory(self.model.encode_images(self._pixels(images[rows])))
-            yield rows, memory
-
-    def _scorer(
-        self, memory: Float[Tensor, "memory memory_width"]
-    ) -> Callable[[Sequence[Sequence[int]]], Float[Tensor, " captions"]]:
-        return lambda sequences: caption_log_likelihoods(
-            self.model, memory[None], self._padded(sequences), per_token=True
-        )
+    def _pairs(self, images: Sequence[object], captions: Sequence[str], first: int | None) -> EncodedPairs:
+        return encode_pairs(self.model, self._pixels(images, first), self._tokens(captions))

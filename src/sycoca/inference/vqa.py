@@ -9,7 +9,6 @@ from torch import Tensor
 
 from sycoca.inference.captioning import continue_prompts
 from sycoca.inference.generation_config import GenerationConfig
-from sycoca.inference.inputs import ImageInput, check_pairs
 from sycoca.model.sycoca import SyCoCa
 from sycoca.precision import check_finite
 from sycoca.preprocess.token_batch import pad_tokens
@@ -134,19 +133,6 @@ def write_answers(
                 image, number = asked[index]
                 found[image][number] = tokenizer.decode(answer.tokens)
     return found
-
-
-def check_questions(images: Sequence[ImageInput], questions: Sequence[Sequence[str]]) -> None:
-    """Raise ValueError unless there is a list of questions per image; a string would be read letter by letter."""
-    check_pairs(images, questions)
-    for own in questions:
-        if isinstance(own, str):
-            raise ValueError(f"expected a list of questions per image, got the text {own!r}; put it in brackets")
-
-
-def flattened(questions: Sequence[Sequence[str]]) -> list[str]:
-    """Return the questions of all images in one list."""
-    return [question for own in questions for question in ([own] if isinstance(own, str) else own)]
 
 
 def _answer_logits(
