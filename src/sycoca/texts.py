@@ -38,13 +38,18 @@ def listed_texts(values: object, name: str) -> list[str]:
     Raises ValueError for a text alone, which Python would read letter by letter, for sets and mappings, whose order
     means nothing, and for an entry that is no text.
     """
-    if isinstance(values, str | bytes):
-        raise ValueError(f"{name} is a list of texts, got the text {_shown(values)}; write [{_shown(values)}]")
+    refuse_text(values, name)
     if isinstance(values, set | frozenset | Mapping):
         raise ValueError(f"{name} is a list of texts, got a {type(values).__name__}, which has no order; write a list")
     if not isinstance(values, Iterable):
         raise ValueError(f"{name} is a list of texts, got {type(values).__name__} {_shown(values)}")
     return [one_text(value, f"{name}[{index}]") for index, value in enumerate(values)]
+
+
+def refuse_text(values: object, name: str) -> None:
+    """Raise ValueError for a text in place of a list of them, which Python would read letter by letter."""
+    if isinstance(values, str | bytes):
+        raise ValueError(f"{name} is a list of texts, got the text {_shown(values)}; write [{_shown(values)}]")
 
 
 def one_text(value: object, name: str) -> str:

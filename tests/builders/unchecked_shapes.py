@@ -1,4 +1,4 @@
-"""Shape annotations switched off where they cannot hold."""
+"""Annotations switched off where they cannot hold."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import jaxtyping
 
 @contextmanager
 def without_shape_checks() -> Iterator[None]:
-    """Trace a graph: lengths are symbols then, which no annotation ``int`` allows."""
+    """Check no annotations: a traced graph's lengths are symbols and no ``int``, and users may pass anything."""
     jaxtyping.config.update("jaxtyping_disable", True)
     try:
         yield

@@ -5,8 +5,7 @@ from typing import get_args
 import pytest
 
 from builders.predictors import SCENES, small_predictor
-from sycoca.inference.generation_config import DecodingStrategy, GenerationConfig
-from sycoca.inference.predictor import GenerationOptions
+from sycoca.inference.generation_config import DecodingStrategy, GenerationConfig, GenerationOptions
 
 
 @pytest.mark.parametrize(

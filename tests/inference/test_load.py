@@ -76,5 +76,5 @@ def test_without_an_accelerator_it_is_the_cpu(monkeypatch: pytest.MonkeyPatch):
 def test_refuses_names_that_mean_nothing():
     with pytest.raises(ValueError, match="'gpu' is no device"):
         choose_device("gpu")
-    with pytest.raises(ValueError, match="dtype must be float32, bfloat16, float16, got 'int8'"):
+    with pytest.raises(ValueError, match="dtype must be one of float32, bfloat16, float16, got 'int8'"):
         torch_dtype("int8")

@@ -2,7 +2,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from sycoca.data.samples import SampleSource
@@ -19,6 +21,17 @@ def test_pairs_of_pictures_and_paths(tmp_path: Path):
     assert source[1].captions == ("red", "a red field")
     assert source[0].open_image().mode == "RGB"
     assert source[1].open_image().getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_pairs_of_images_in_every_form(tmp_path: Path):
+    image = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
+    image.save(tmp_path / "a.png")
+    array = np.asarray(image)
+    with (tmp_path / "a.png").open("rb") as file:
+        forms = (array, torch.from_numpy(array.copy()).permute(2, 0, 1), file, (tmp_path / "a.png").read_bytes(), image)
+        source = as_source([(form, "a ramp") for form in forms])
+    for index in range(len(source)):
+        np.testing.assert_array_equal(np.asarray(source[index].open_image(8)), array)
 
 
 def test_any_iterable_will_do():
@@ -58,8 +71,12 @@ def test_pairs_of_one_path_become_one_sample(tmp_path: Path):
 
 
 def test_refuses_what_is_no_image_and_what_leaves_nothing():
-    with pytest.raises(ValueError, match=r"pair 0: expected a PIL image or a path, got list; Image.fromarray"):
+    with pytest.raises(ValueError, match=r"^pair 0: expected one image, got a list of them$"):
         PairsSource(unchecked([([[0, 1]], "x")]))
+    with pytest.raises(ValueError, match=r"^pair 1: expected a PIL image, a path, .*, got NoneType$"):
+        PairsSource(unchecked([("a.png", "x"), (None, "x")]))
+    with pytest.raises(ValueError, match=r"^pair 0 cannot be read as an image: shape \(3, 8, 8\) is not"):
+        PairsSource([(np.zeros((3, 8, 8), np.uint8), "x")])
     with pytest.raises(ValueError, match=r"^pairs has no samples$"):
         PairsSource([])
     with pytest.raises(ValueError, match=r"^pairs: no pair is usable: pairs, pair 0: \"caption\" has nothing to read"):

@@ -8,7 +8,7 @@ from typing import Any
 from sycoca.data.table_rows import table_rows
 from sycoca.data.text_files import read_any_json, read_text_lines
 from sycoca.plain_data import did_you_mean
-from sycoca.texts import listed_texts, normal_form
+from sycoca.texts import listed_texts, normal_form, refuse_text
 
 _FILE_SUFFIXES = (".txt", ".csv", ".tsv", ".json")
 _LIST_KEYS = {"classes": ("classes", "classnames", "class_names"), "templates": ("templates",)}
@@ -24,6 +24,9 @@ class NamedClass:
 
     wordings: tuple[str, ...]
     """Names that replace {} in a prompt; several are synonyms."""
+
+    def __post_init__(self) -> None:
+        refuse_text(self.wordings, "wordings")
 
 
 def named_classes(names: Iterable[str]) -> tuple[NamedClass, ...]:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image
 
+from sycoca.texts import refuse_text
 from sycoca.unusable import SkippedSample
 
 
@@ -46,6 +47,9 @@ class Question:
     image: str | None = None
     """Name or id of its image, for a question without its sample."""
 
+    def __post_init__(self) -> None:
+        refuse_text(self.answers, "answers")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageTextSample:
@@ -74,6 +78,9 @@ class ImageTextSample:
 
     object_pixels: Callable[[], Bool[np.ndarray, "height width"]] | None = None
     """Returns the pixels of all objects, described or not; None where they are unknown."""
+
+    def __post_init__(self) -> None:
+        refuse_text(self.captions, "captions")
 
 
 @runtime_checkable

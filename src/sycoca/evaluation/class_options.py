@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from sycoca.texts import refuse_text
+
 if TYPE_CHECKING:
     from sycoca.data.class_lists import NamedClass
 
@@ -30,6 +32,9 @@ class ClassOptions:
 
     labels_are: LabelKind = "names"
     """Whether the data's labels are names of classes, or indices into the list of classes, from 0."""
+
+    def __post_init__(self) -> None:
+        refuse_text(self.templates, "templates")
 
     def classes(self) -> "tuple[NamedClass, ...] | None":
         """Read the classes; None where none are named."""

@@ -11,6 +11,7 @@ from sycoca.evaluation.sections import Section, Sections, read_sections
 from sycoca.evaluation.tasks.inputs import OpenSources, SharedModel, TaskInputs
 from sycoca.evaluation.tasks.task import EvaluationTask
 from sycoca.inference.model_options import ModelOptions
+from sycoca.keywords import suggests_keywords
 from sycoca.plain_data import write_text
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ SUMMARY = "summary.json"
 """The file of all reports together."""
 
 
+@suggests_keywords
 def evaluate_all(
     weights: "str | Path | Predictor",
     tasks: Sections | str | Path,
@@ -63,6 +65,7 @@ def evaluate_all(
     return reports
 
 
+@suggests_keywords
 def evaluate_task(
     weights: "str | Path | Predictor",
     task: EvaluationTask,

@@ -17,6 +17,7 @@ from sycoca.inference.load import predictor_of
 from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
 from sycoca.json_lines import ResumableLines, write_records
+from sycoca.keywords import suggests_keywords
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,6 +57,7 @@ class FilterResult:
         return json.dumps({"source": self.source, "counts": self.counts, "quantiles": self.quantiles}, indent=2)
 
 
+@suggests_keywords
 def filter_pairs(
     weights: Predictor | str | Path,
     data: SampleSource | str,

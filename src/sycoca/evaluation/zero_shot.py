@@ -22,6 +22,7 @@ from sycoca.inference.predictor import Predictor
 from sycoca.inference.prompts import all_prompts
 from sycoca.precision import precise_product
 from sycoca.progress_bar import tracked
+from sycoca.texts import refuse_text
 
 SCENE_TEMPLATES = ("a {} left of", "a {} right of", "a {} above", "a {} below")
 """First words of captions of the built-in scenes: the object that is the class. Captions always continue."""
@@ -42,6 +43,10 @@ class ZeroShotPrompts:
 
     unlabeled: Unlabeled = "error"
     """How to treat an image without label, or with a label that is no class."""
+
+    def __post_init__(self) -> None:
+        refuse_text(self.classes, "classes")
+        refuse_text(self.templates, "templates")
 
 
 BY_LABELS = ZeroShotPrompts()

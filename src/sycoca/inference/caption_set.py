@@ -17,6 +17,7 @@ from sycoca.inference.load import predictor_of
 from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
 from sycoca.json_lines import Record, ResumableLines
+from sycoca.keywords import suggests_keywords
 from sycoca.progress_bar import tracked
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class ImageCaption:
     """Sum of the log-probabilities of the caption's tokens, natural logarithm, the end token included."""
 
 
+@suggests_keywords
 def caption_set(
     weights: Predictor | str | Path,
     images: SampleSource | str | Path | Sequence[str | Path],

@@ -14,6 +14,7 @@ from sycoca.inference.generation import GeneratedCaption
 from sycoca.inference.generation_config import GenerationConfig, GenerationOptions
 from sycoca.inference.inputs import ImageInput, Images, batches_with, image_batches, listed_lists
 from sycoca.inference.vqa import RankedAnswer, rank_answers, write_answers
+from sycoca.keywords import suggests_keywords
 from sycoca.precision import check_finite
 from sycoca.texts import listed_texts, one_text
 
@@ -21,6 +22,7 @@ from sycoca.texts import listed_texts, one_text
 class Captioner(Embedder):
     """A model that captions images and answers questions about them; see `Predictor`."""
 
+    @suggests_keywords
     def caption(self, images: Images, *, batch_size: int = 64, **options: Unpack[GenerationOptions]) -> list[str]:
         """Return one caption per image; ``options`` are the fields of ``GenerationConfig``.
 
@@ -30,6 +32,7 @@ class Captioner(Embedder):
         generated = self.generate(images, GenerationConfig(**options), batch_size=batch_size)
         return [self.tokenizer.decode(caption.tokens) for caption in generated]
 
+    @suggests_keywords
     def generate(
         self,
         images: Images,
@@ -54,6 +57,7 @@ class Captioner(Embedder):
                 )
             yield from captions
 
+    @suggests_keywords
     def ask(self, image: ImageInput, question: str, *, open_ended: bool = False) -> str:
         """Answer a question: with the most probable answer of a fine-tuned model's list, or with ``open_ended`` by
         the text decoder's continuation of the question.
@@ -65,6 +69,7 @@ class Captioner(Embedder):
             return next(self.write_answers([image], asked, GenerationConfig()))[0]
         return next(self.answers([image], asked))[0][0].answer
 
+    @suggests_keywords
     def answers(
         self,
         images: Images,
@@ -81,6 +86,7 @@ class Captioner(Embedder):
                     self.model, memory, asked[rows], self.tokenizer, self.config, top=top, max_rows=batch_size
                 )
 
+    @suggests_keywords
     def write_answers(
         self,
         images: Images,
@@ -104,6 +110,7 @@ class Captioner(Embedder):
                     max_rows=batch_size,
                 )
 
+    @suggests_keywords
     @torch.no_grad()
     def caption_log_likelihood(
         self, images: Images, captions: Iterable[str], *, per_token: bool = False, batch_size: int = 64
@@ -126,6 +133,7 @@ class Captioner(Embedder):
         check_finite(found, "log-likelihood")
         return found
 
+    @suggests_keywords
     @torch.no_grad()
     def candidate_log_likelihoods(
         self, images: Images, candidates: Iterable[Iterable[str]], *, batch_size: int = 64

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal, TypedDict, assert_never, final
+from typing import Literal, TypedDict, assert_never, final, get_args
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +10,7 @@ from jaxtyping import Float
 from rich.console import Console
 from torch import Tensor
 
+from sycoca.data.choices import check_choice
 from sycoca.data.class_lists import NamedClass
 from sycoca.inference.prompts import class_prompts
 from sycoca.model.sycoca import SyCoCa
@@ -128,6 +129,7 @@ def image_scorer(
     if classes is None:
         head_names(config)
         return model.class_logits
+    check_choice("scorer", scorer, get_args(Scorer))
     match scorer:
         case "cosine":
             columns = class_embeds(embed_texts, classes, templates).T

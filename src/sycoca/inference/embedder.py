@@ -12,6 +12,7 @@ from sycoca.data.class_lists import NamedClass
 from sycoca.inference.batches import in_length_order, joined_rows
 from sycoca.inference.inputs import Images, image_batch, image_batches
 from sycoca.inference.prompts import all_prompts, check_prompts
+from sycoca.keywords import suggests_keywords
 from sycoca.model.masking import caption_scores
 from sycoca.model.sycoca import SyCoCa
 from sycoca.precision import check_finite
@@ -53,6 +54,7 @@ class Embedder:
         """Most tokens of a caption, bos and eos included; longer ones are truncated."""
         return self.model.config.text_encoder.context_length
 
+    @suggests_keywords
     @torch.no_grad()
     def embed_images(self, images: Images, *, batch_size: int = 64) -> Float[Tensor, "images embed"]:
         """Return the embedding of each image in the joint space, L2-normalized."""
@@ -62,10 +64,12 @@ class Embedder:
         check_finite(vectors, "image embedding")
         return vectors
 
+    @suggests_keywords
     def image_features(self, images: Images, *, batch_size: int = 64) -> Float[Tensor, "images features"]:
         """Return each image's pooled features, before the projection into the joint space; linear probes use them."""
         return self.image_vectors(images, batch_size=batch_size).features
 
+    @suggests_keywords
     @torch.no_grad()
     def image_vectors(self, images: Images, *, batch_size: int = 64) -> ImageVectors:
         """Return ``embed_images`` and ``image_features`` of the same images, in one forward pass."""
@@ -80,6 +84,7 @@ class Embedder:
         check_finite(both, "image embedding")
         return ImageVectors(embeddings=both[:, : config.embed_dim], features=both[:, config.embed_dim :])
 
+    @suggests_keywords
     @torch.no_grad()
     def saliency(self, images: Images, *, batch_size: int = 64) -> Float[Tensor, "images patches"]:
         """Return the cosine of each patch and its own image's embedding: a patch score that knows no caption."""
@@ -89,11 +94,13 @@ class Embedder:
         )
         return joined_rows(parts, (self.model.config.image_encoder.num_patches,))
 
+    @suggests_keywords
     def num_truncated(self, texts: Iterable[str]) -> int:
         """Return how many texts have more tokens than the context, so that their ends are not read."""
         room = self.context_length
         return sum(may_be_longer(text, room) and self.tokenizer.num_tokens(text) > room for text in texts)
 
+    @suggests_keywords
     def warn_of_truncation(self, texts: Sequence[str], noun: str = "texts") -> None:
         """Log a warning where texts are longer than the context."""
         number = self.num_truncated(texts)
@@ -103,12 +110,14 @@ class Embedder:
                 " of them is not read"
             )
 
+    @suggests_keywords
     def check_prompts(self, classes: Sequence[NamedClass], templates: Sequence[str], *, warns: bool = True) -> None:
         """Raise ValueError for classes that their prompts do not tell apart; log a warning about truncated ones."""
         check_prompts(classes, templates, lambda prompt: self.tokenizer.encode(prompt, self.context_length))
         if warns:
             self.warn_of_truncation(all_prompts(classes, templates), "prompts")
 
+    @suggests_keywords
     @torch.no_grad()
     def embed_texts(
         self, texts: Iterable[str], *, batch_size: int = 256, warns: bool = True
@@ -126,6 +135,7 @@ class Embedder:
         check_finite(vectors, "text embedding")
         return vectors
 
+    @suggests_keywords
     def similarity(
         self, images: Images, texts: Iterable[str], *, batch_size: int = 64
     ) -> Float[Tensor, "images texts"]:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.preprocess.config import ImageTransformConfig
-from sycoca.preprocess.decoding import MIN_SIDE, open_rgb, to_rgb
+from sycoca.preprocess.decoding import open_rgb, to_rgb
 from sycoca.preprocess.image_transforms import inference_batch
 from sycoca.preprocess.pixel_arrays import array_image, is_batch
 from sycoca.texts import listed_texts
@@ -79,19 +79,34 @@ def open_image(image: object, smallest_side: int | None = None, name: str = "the
 def _decoded(image: object, name: str) -> Image.Image:
     """Return pixels that are in memory already as RGB."""
     if not isinstance(image, Image.Image | np.ndarray | Tensor):
-        many = f"one image, got a {type(image).__name__} of them" if isinstance(image, list | tuple) else _KINDS
-        got = "" if isinstance(image, list | tuple) else f", got {type(image).__name__}"
-        raise ValueError(f"{name}: expected {many}{got}")
+        raise _no_image(image, name)
     try:
         picture = image if isinstance(image, Image.Image) else array_image(image)
-        if min(picture.size) < MIN_SIDE:
-            width, height = picture.size
-            raise ValueError(f"it has {width} x {height} pixels; both sides must have at least {MIN_SIDE}")
+        if min(picture.size) == 0:
+            raise ValueError(f"it has {picture.width} x {picture.height} pixels")
         return to_rgb(picture)
     except (UnusableSampleError, MemoryError):
         raise
     except Exception as error:  # an image that is opened and not yet decoded raises whatever its decoder does
         raise ValueError(f"{name} cannot be read as an image: {error or type(error).__name__}") from error
+
+
+def _no_image(image: object, name: str) -> ValueError:
+    if isinstance(image, list | tuple):
+        return ValueError(f"{name}: expected one image, got a {type(image).__name__} of them")
+    return ValueError(f"{name}: expected {_KINDS}, got {type(image).__name__}")
+
+
+def held_image(image: object, name: str) -> object:
+    """Return an image that can be opened at any time: what is in an open file or an array is read now.
+
+    Raises ValueError where that fails, and for what is no image.
+    """
+    if isinstance(image, np.ndarray | Tensor):
+        return _decoded(image, name)
+    if not is_one_image(image):
+        raise _no_image(image, name)
+    return _held(image, name)
 
 
 def _content(file: BinaryFile, name: str) -> bytes:

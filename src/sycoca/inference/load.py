@@ -8,8 +8,10 @@ from typing import Literal
 
 import torch
 
+from sycoca.data.choices import check_choice
 from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
+from sycoca.keywords import suggests_keywords
 from sycoca.weights.folder import load_weights
 from sycoca.weights.hub import local_weights
 
@@ -24,6 +26,7 @@ DTYPES: Mapping[Dtype, torch.dtype] = {
 }
 
 
+@suggests_keywords
 def load(weights: str | Path, *, device: str = "auto", dtype: Dtype = "float32", compile: bool = False) -> Predictor:
     """Load weights as a ``Predictor``: a folder, or ``hf:owner/name[@revision]`` of the Hugging Face Hub.
 
@@ -71,6 +74,5 @@ def choose_device(name: str) -> torch.device:
 def torch_dtype(name: str) -> torch.dtype:
     """Return PyTorch's type of that name. Raises ValueError for another name."""
     known = {str(one): dtype for one, dtype in DTYPES.items()}
-    if name not in known:
-        raise ValueError(f"dtype must be {', '.join(known)}, got {name!r}")
+    check_choice("dtype", name, known)
     return known[name]

@@ -26,6 +26,7 @@ from sycoca.inference.explanation import (
     word_relevance,
 )
 from sycoca.inference.inputs import ImageInput, Images, batches_with, image_batches
+from sycoca.keywords import suggests_keywords
 from sycoca.precision import check_finite
 from sycoca.preprocess.image_transforms import to_pictures
 from sycoca.texts import listed_texts, one_text
@@ -41,6 +42,7 @@ class Predictor(Captioner):
     the CPU in float32, without gradients; one image gives a list of one, and an empty list an empty result.
     """
 
+    @suggests_keywords
     def classify(
         self,
         images: Images,
@@ -55,6 +57,7 @@ class Predictor(Captioner):
         probabilities = self.class_probabilities(images, given, batch_size=batch_size, **options)
         return [names[int(index)] for index in probabilities.argmax(1)]
 
+    @suggests_keywords
     def class_probabilities(
         self,
         images: Images,
@@ -73,6 +76,7 @@ class Predictor(Captioner):
         num_classes = len(head_names(self.config) if classes is None else classes)
         return joined_rows((own.softmax(1) for own in scores), (num_classes,))
 
+    @suggests_keywords
     def class_scores(
         self,
         images: Images,
@@ -94,6 +98,7 @@ class Predictor(Captioner):
             check_finite(found, "row of class scores")
             yield found
 
+    @suggests_keywords
     @torch.no_grad()
     def patch_scores(
         self, images: Images, captions: Iterable[str], *, batch_size: int = 64
@@ -110,6 +115,7 @@ class Predictor(Captioner):
         check_finite(found, "row of patch scores")
         return found
 
+    @suggests_keywords
     @torch.no_grad()
     def reconstruct(
         self, image: ImageInput, caption: str, is_masked: Bool[np.ndarray, "rows columns"] | None = None
@@ -127,6 +133,7 @@ class Predictor(Captioner):
         mask = checked_mask(is_masked, self.model.config.image_encoder.num_patches)
         return self._reconstruct(pair, mask.to(pair.pixels.device))
 
+    @suggests_keywords
     @torch.no_grad()
     def explain(self, image: ImageInput, caption: str) -> Explanation:
         """Return which patches match the caption and each of its words, and which training would mask and reconstruct.

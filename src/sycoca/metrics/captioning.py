@@ -11,7 +11,7 @@ from sycoca.metrics.cider import cider
 from sycoca.metrics.ngrams import count_ngrams
 from sycoca.metrics.ptb_tokenizer import tokenize_captions
 from sycoca.metrics.rouge import rouge_l
-from sycoca.texts import normal_form
+from sycoca.texts import normal_form, refuse_text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +51,9 @@ def tokenize(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> 
     character of its own would make another word. Raises ValueError where there is no image, and for an
     image without references.
     """
+    refuse_text(candidates, "candidates")
+    for number, own in enumerate(references):
+        refuse_text(own, f"references[{number}]")
     if not candidates:
         raise ValueError("there are no captions to score")
     without = [number for number, own in enumerate(references) if not own]

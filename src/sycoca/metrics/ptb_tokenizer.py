@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from sycoca.metrics.ptb_characters import SPACES
 from sycoca.metrics.ptb_rules import ABBREVIATION, Action, rules
+from sycoca.texts import refuse_text
 
 _PUNCTUATION = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
 """Tokens that are removed; brackets are kept as words (-lrb-), as in coco-caption."""
@@ -35,6 +36,7 @@ def tokenize_captions(captions: Sequence[str]) -> list[str]:
     Line ends within a caption count as spaces. As in the original, captions are lines of one text: whether a final "b."
     keeps its period depends on the next line.
     """
+    refuse_text(captions, "captions")
     lines = [_LINE_ENDS.sub(" ", caption) for caption in captions]
     seen = [f"{line}\n{following}" for line, following in pairwise(lines)] + lines[-1:]
     return [" ".join(_words(text, len(line))) for text, line in zip(seen, lines, strict=True)]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, assert_never, final
 
 from sycoca.metrics.vqa_normalization import clean_answer, normalize_answer
+from sycoca.texts import refuse_text
 
 FEWEST_ANNOTATORS = 4
 """Minimum number of reference answers for the official accuracy: with fewer no answer could reach 1."""
@@ -130,6 +131,8 @@ def answer_rule(references: Sequence[Sequence[str]], kind: References | None = N
     Without a ``kind`` they are annotators' where every question has at least 4, and members of a set otherwise. Raises
     ValueError where some question has too few for the kind, or none.
     """
+    for number, own in enumerate(references):
+        refuse_text(own, f"references[{number}]")
     fewest = min(map(len, references), default=0)
     if fewest == 0:
         raise ValueError("answers can be scored only where every question has a reference answer")
@@ -151,6 +154,7 @@ def most_frequent_answers(answers: Iterable[str], rule: AnswerRule, num_answers:
 
     Equally frequent ones are in alphabetical order. With ``num_answers`` None all are returned.
     """
+    refuse_text(answers, "answers")
     spellings: dict[AnswerKey, Counter[str]] = {}
     for answer in answers:
         spellings.setdefault(rule.key(answer), Counter())[answer] += 1
@@ -163,11 +167,13 @@ def _most_frequent(texts: Iterable[str]) -> str:
 
 
 def _check_annotators(references: Sequence[str]) -> None:
+    refuse_text(references, "references")
     if len(references) < FEWEST_ANNOTATORS:
         raise ValueError(_too_few(len(references)))
 
 
 def _check_references(references: Sequence[str]) -> None:
+    refuse_text(references, "references")
     if not references:
         raise ValueError("an answer cannot be scored without a reference answer")
 

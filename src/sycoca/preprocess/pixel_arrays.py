@@ -10,8 +10,6 @@ from jaxtyping import Shaped
 from PIL import Image
 from torch import Tensor
 
-from sycoca.preprocess.decoding import MIN_SIDE
-
 PixelArray = np.ndarray | Tensor
 """Pixels of one image."""
 
@@ -61,8 +59,8 @@ def _check_shape(values: PixelArray) -> None:
             hint = f"; if its channels are {'last' if is_tensor else 'first'}, pass {call}"
         raise ValueError(f"shape {shape} is not {layout} with 1 to {_MAX_CHANNELS} channels, as a {what} must be{hint}")
     height, width = shape[-2:] if is_tensor else shape[:2]
-    if min(height, width) < MIN_SIDE:
-        raise ValueError(f"shape {shape} has {width} x {height} pixels; both sides must have at least {MIN_SIDE}")
+    if min(height, width) == 0:
+        raise ValueError(f"shape {shape} has {width} x {height} pixels")
 
 
 def _channels_last(values: PixelArray) -> Shaped[np.ndarray, "..."]:

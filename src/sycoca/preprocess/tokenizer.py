@@ -19,7 +19,7 @@ from sycoca.preprocess.clip_vocabulary import (
     is_clip_vocabulary,
 )
 from sycoca.preprocess.config import TokenizerConfig
-from sycoca.texts import read_utf8
+from sycoca.texts import read_utf8, refuse_text
 
 PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"
 
@@ -89,6 +89,7 @@ class Tokenizer:
     @classmethod
     def train(cls, captions: Iterable[str], config: TokenizerConfig) -> "Tokenizer":
         """Train the vocabulary on captions; the same captions give the same tokenizer."""
+        refuse_text(captions, "captions")
         backend = _untrained_backend(config)
         trainer = trainers.BpeTrainer(
             vocab_size=config.vocab_size,

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from sycoca.data.samples import SampleSource
 from sycoca.facts.training_facts import FinetuneTask
+from sycoca.keywords import suggests_keywords
 from sycoca.training.in_memory_source import Pair
 from sycoca.training.recipes.classification.config import FinetuneClassificationConfig
 from sycoca.training.recipes.classification.recipe import ClassificationFinetuning
@@ -60,6 +61,7 @@ FIXED_ON_RESUME = (
 """Fields that a resumed run must not change: the checkpoint's weights and position in the data depend on them."""
 
 
+@suggests_keywords
 def finetune(
     config: FinetuneConfig,
     source: SampleSource | Iterable[Pair] | None = None,
@@ -79,6 +81,7 @@ def finetune(
     return start_run(recipe, recipe.open_sources(source, validation), console)
 
 
+@suggests_keywords
 def resume_finetuning(
     config: FinetuneConfig,
     source: SampleSource | Iterable[Pair] | None = None,

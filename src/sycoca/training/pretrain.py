@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from sycoca.data.samples import SampleSource
+from sycoca.keywords import suggests_keywords
 from sycoca.training.in_memory_source import Pair
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 from sycoca.training.recipes.pretraining.recipe import Pretraining
@@ -27,6 +28,7 @@ FIXED_ON_RESUME = (
 """Fields that a resumed run must not change: the checkpoint's weights and position in the data depend on them."""
 
 
+@suggests_keywords
 def pretrain(
     config: PretrainConfig,
     source: SampleSource | Iterable[Pair] | None = None,
@@ -45,6 +47,7 @@ def pretrain(
     return start_run(recipe, recipe.open_sources(source, validation), console)
 
 
+@suggests_keywords
 def resume_pretraining(
     config: PretrainConfig,
     source: SampleSource | Iterable[Pair] | None = None,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sycoca.facts.head_facts import HEADS
+from sycoca.keywords import suggests_keywords
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.plain_data import changed_fields
@@ -38,6 +39,7 @@ class AveragedWeights:
     """What is averaged, and what only one of the two has, a sentence each."""
 
 
+@suggests_keywords
 def average_weights(start: str | Path, end: str | Path, *, alpha: float = 0.5) -> AveragedWeights:
     """Return (1 - alpha) start + alpha end, tensor by tensor, of two weights folders or Hub repositories hf:owner/name.
 

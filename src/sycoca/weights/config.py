@@ -11,6 +11,7 @@ from sycoca.model.config import SyCoCaConfig
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.plain_data import from_plain
 from sycoca.preprocess.config import ImageTransformConfig
+from sycoca.texts import refuse_text
 
 CONFIG_NAME = "config.json"
 TENSORS_NAME = "model.safetensors"
@@ -59,8 +60,10 @@ class WeightsConfig:
     """How the weights were made, one sentence of Markdown per step in order, for the model card."""
 
     def __post_init__(self) -> None:
+        refuse_text(self.history, "history")
         for head, names in self.head_names.items():
             name, number = HEADS[head].names_field, getattr(self.model, HEADS[head].size_field)
+            refuse_text(names, name)
             if (None if names is None else len(names)) != number:
                 counted = "none" if names is None else len(names)
                 raise ValueError(f"{name}: the model has a head for {number or 'none'}, the config names {counted}")

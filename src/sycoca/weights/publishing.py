@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from sycoca.keywords import suggests_keywords
 from sycoca.weights.hub import upload
 from sycoca.weights.verification import verify_weights
 
 
+@suggests_keywords
 def push_to_hub(
     weights: str | Path,
     repository: str,

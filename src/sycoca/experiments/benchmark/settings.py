@@ -6,6 +6,7 @@ from typing import Literal
 
 from sycoca.plain_data import did_you_mean
 from sycoca.presets.pretrain import pretrain_preset
+from sycoca.texts import refuse_text
 
 BenchmarkPrecision = Literal["fp32", "bf16"]
 
@@ -73,6 +74,7 @@ class BenchmarkSettings:
 
     def __post_init__(self) -> None:
         pretrain_preset(self.preset)
+        refuse_text(self.rows, "rows")
         for name in ("batch_size", "retrieval_images", "runs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from sycoca.texts import refuse_text
+
 StartPart = Literal["image_encoder", "text_encoder", "text_decoder", "image_decoder", "log_logit_scale"]
 """A part of the model that can be loaded and frozen; the last is the temperature."""
 
@@ -26,6 +28,7 @@ class InitialWeightsConfig:
     """Learning rate of the loaded tensors, as a ratio of that of new tensors."""
 
     def __post_init__(self) -> None:
+        refuse_text(self.frozen, "start.frozen")
         changed = [name for name in ("image_size", "frozen", "lr_ratio") if getattr(self, name) not in (None, (), 1.0)]
         if self.weights is None and changed:
             raise ValueError(f"start.{changed[0]} is set, but nothing is loaded; name the weights with --start.weights")
