@@ -117,6 +117,13 @@ class RemarkedSource(Protocol):
         ...
 
 
+def source_repr(source: SampleSource) -> str:
+    """Return a line about a source for interactive sessions: its name, and how many samples it has and lacks."""
+    skipped = len(skipped_samples(source))
+    left_out = f", {skipped:,} left out" if skipped else ""
+    return f"<{type(source).__name__} {source.name!r}: {len(source):,} samples{left_out}>"
+
+
 def skipped_samples(source: SampleSource) -> Sequence[SkippedSample]:
     """Return the samples, and single captions, that a source has left out."""
     return source.skipped if isinstance(source, IncompleteSource) else ()

@@ -81,6 +81,9 @@ class Comparison:
     notes: Sequence[str]
     """Limits of the comparison, in words."""
 
+    def __repr__(self) -> str:
+        return f"<Comparison of {self.task}: {' against '.join(self.reports)}, {len(self.values)} metrics>"
+
     def to_json(self) -> str:
         """Return the comparison as JSON."""
         return json.dumps(asdict(self), indent=2, allow_nan=False)

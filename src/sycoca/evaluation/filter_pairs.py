@@ -52,6 +52,10 @@ class FilterResult:
     scores: list[PairScore]
     """Every pair's scores, in the order of the source."""
 
+    def __repr__(self) -> str:
+        kept, captions = self.counts["kept_captions"], self.counts["captions"]
+        return f"<FilterResult of {self.source!r}: {kept:,} of {captions:,} captions kept>"
+
     def to_json(self) -> str:
         """Return counts and quantiles as JSON."""
         return json.dumps({"source": self.source, "counts": self.counts, "quantiles": self.quantiles}, indent=2)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Setting = str | int | float | bool | None
 
+_SHOWN_IN_REPR = 3
+"""Metrics in the one line that an interactive session shows."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ItemScores:
@@ -40,6 +43,9 @@ class ItemScores:
         for name, values in columns.items():
             if len(values) != len(self.keys):
                 raise ValueError(f"{name} has {len(values)} values for {len(self.keys)} items")
+
+    def __repr__(self) -> str:
+        return f"<ItemScores of {len(self.keys):,} items: {', '.join(self.values)}>"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +77,12 @@ class Report:
         for name, value in self.metrics.items():
             if not math.isfinite(value):
                 raise ValueError(f"{self.task}: {name} is {value}; the model has diverged or its numbers overflow")
+
+    def __repr__(self) -> str:
+        shown = [f"{name} {readable(name, value)}" for name, value in list(self.metrics.items())[:_SHOWN_IN_REPR]]
+        more = len(self.metrics) - len(shown)
+        counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in list(self.counts.items())[:2])
+        return f"<Report {self.task}: {', '.join(shown)}{f' and {more} more' if more else ''}; {counts}>"
 
     def to_json(self) -> str:
         """Return the report as JSON, without the items."""

@@ -21,6 +21,7 @@ from sycoca.preprocess.tokenizer import Tokenizer, may_be_longer
 from sycoca.records import EncodedImages
 from sycoca.texts import listed_texts
 from sycoca.weights.config import WeightsConfig
+from sycoca.weights.parts import OPTIONAL_PARTS
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,10 @@ class ImageVectors:
     features: Float[Tensor, "images features"]
     """Pooled features, before the projection into the joint space."""
 
+    def __repr__(self) -> str:
+        embed, features = self.embeddings.shape[1], self.features.shape[1]
+        return f"<ImageVectors of {len(self.features):,} images: embeddings of {embed}, features of {features}>"
+
 
 class Embedder:
     """A model with tokenizer and transforms that embeds images and texts; see `Predictor`."""
@@ -43,6 +48,13 @@ class Embedder:
         self.model = model
         self.tokenizer = tokenizer
         self.config = config
+
+    def __repr__(self) -> str:
+        config, weight = self.model.config, self.model.log_logit_scale
+        parts = [title for name, title in OPTIONAL_PARTS.items() if getattr(config, name) is not None]
+        sizes = f"images of {self.image_size} px", f"texts of {self.context_length} tokens"
+        what = ", ".join((f"{self.model.num_parameters:,} parameters", *sizes, *parts))
+        return f"<{type(self).__name__}: {what}; {str(weight.dtype).removeprefix('torch.')} on {weight.device}>"
 
     @property
     def image_size(self) -> int:

@@ -40,6 +40,11 @@ class Reconstruction:
     has_true_statistics: bool
     """Whether every predicted patch has the mean and standard deviation of the true one (normalized patches)."""
 
+    def __repr__(self) -> str:
+        height, width = self.original.shape[:2]
+        masked = f"{int(self.is_masked.sum())} of {self.is_masked.size} patches"
+        return f"<Reconstruction of {masked}, {width} x {height} px>"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explanation:
@@ -68,6 +73,13 @@ class Explanation:
 
     reconstruction: Reconstruction | None
     """The image decoder's reconstruction of the masked patches; None for a model without image decoder."""
+
+    def __repr__(self) -> str:
+        rows, columns = self.patch_scores.shape
+        hidden, masked = int(self.is_hidden_from_captioner.sum()), int(self.is_masked.sum())
+        rebuilt = "without reconstruction" if self.reconstruction is None else "reconstructed"
+        patches = f"{rows} x {columns} patches, {hidden} hidden from captioning, {masked} masked, {rebuilt}"
+        return f"<Explanation of {self.caption!r}: {len(self.words)} words, {patches}>"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -75,6 +75,9 @@ class Tokenizer:
             self.special = _special_tokens(backend)
             self._words = _SpacedWords(backend)
 
+    def __repr__(self) -> str:
+        return f"<Tokenizer: {self.vocab_size:,} token ids{', CLIP' if self.is_clip else ''}>"
+
     @classmethod
     def build(cls, captions: Iterable[str], config: TokenizerConfig) -> "Tokenizer":
         """Return a new model's tokenizer: trained on the captions, or CLIP's with an added padding token."""

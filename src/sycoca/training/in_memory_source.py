@@ -9,7 +9,7 @@ from PIL import Image
 
 from sycoca.data.formats.row_checks import RowValidator
 from sycoca.data.formats.rows import Columns, Row
-from sycoca.data.samples import ImageTextSample, SampleSource
+from sycoca.data.samples import ImageTextSample, SampleSource, source_repr
 from sycoca.inference.inputs import ImageInput, held_image, open_image
 from sycoca.unusable import SkippedSample
 
@@ -44,6 +44,9 @@ class PairsSource:
             ImageTextSample(key=key, captions=tuple(known.captions), open_image=partial(_open, images[key], key))
             for key, known in described.items()
         ]
+
+    def __repr__(self) -> str:
+        return source_repr(self)
 
     def __len__(self) -> int:
         return len(self._samples)

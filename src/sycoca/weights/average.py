@@ -38,6 +38,9 @@ class AveragedWeights:
     summary: tuple[str, ...]
     """What is averaged, and what only one of the two has, a sentence each."""
 
+    def __repr__(self) -> str:
+        return f"<AveragedWeights: {self.model.num_parameters:,} parameters, {'; '.join(self.summary)}>"
+
 
 @suggests_keywords
 def average_weights(start: str | Path, end: str | Path, *, alpha: float = 0.5) -> AveragedWeights:

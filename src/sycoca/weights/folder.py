@@ -47,6 +47,9 @@ class LoadedWeights:
     config: WeightsConfig
     """Architecture, masking and image transforms."""
 
+    def __repr__(self) -> str:
+        return f"<LoadedWeights: {self.model.num_parameters:,} parameters, {self.tokenizer.vocab_size:,} token ids>"
+
 
 def save_weights(
     folder: str | Path,

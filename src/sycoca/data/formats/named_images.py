@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from sycoca.data.formats.image_files import IMAGE_SUFFIXES, ImageFolder, StoredImage, open_image_files
-from sycoca.data.samples import ImageOpener, ImageTextSample
+from sycoca.data.samples import ImageOpener, ImageTextSample, source_repr
 from sycoca.file_names import existing
 from sycoca.unusable import unusable
 
@@ -24,6 +24,9 @@ class NamedImages:
 
     name: str = "image files"
     """Name in reports."""
+
+    def __repr__(self) -> str:
+        return source_repr(self)
 
     def __len__(self) -> int:
         return len(self.images)

@@ -10,7 +10,7 @@ from sycoca.data.choices import check_choice
 from sycoca.data.formats.image_files import ImageFiles, StoredImage, is_same_image
 from sycoca.data.formats.row_checks import RowValidator
 from sycoca.data.formats.rows import Columns, Row
-from sycoca.data.samples import ImageTextSample
+from sycoca.data.samples import ImageTextSample, source_repr
 from sycoca.data.selection import EVERYTHING, Selection, select
 from sycoca.texts import normal_form
 from sycoca.unusable import SkippedSample
@@ -31,6 +31,9 @@ class RowSource:
         self.skipped = skipped
         self.remarks = remarks
         self._samples = samples
+
+    def __repr__(self) -> str:
+        return source_repr(self)
 
     def __len__(self) -> int:
         return len(self._samples)

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
-from sycoca.data.samples import ImageTextSample, SampleSource, num_lost_samples, skipped_samples
+from sycoca.data.samples import ImageTextSample, SampleSource, num_lost_samples, skipped_samples, source_repr
 from sycoca.json_lines import Record, ResumableLines, read_records
 from sycoca.progress_bar import tracked
 from sycoca.unusable import SkippedSample, UnusableSampleError
@@ -119,6 +119,9 @@ class UsableSamples:
         if not self._indices:
             first = f"; the first: {self.skipped[0].detail}" if self.skipped else ""
             raise ValueError(f"{source.name} has no sample that can be used: {counted_reasons(self.skipped)}{first}")
+
+    def __repr__(self) -> str:
+        return source_repr(self)
 
     def __len__(self) -> int:
         return len(self._indices)

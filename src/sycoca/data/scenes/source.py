@@ -10,7 +10,7 @@ from jaxtyping import Bool
 from PIL import Image
 
 from sycoca.data.choices import check_choice
-from sycoca.data.samples import ImageTextSample
+from sycoca.data.samples import ImageTextSample, source_repr
 from sycoca.data.scenes.content import Level, Scene, Split
 from sycoca.data.scenes.language import captions_of, facts_of, named_objects
 from sycoca.data.scenes.layout import draw_scene, with_distractor
@@ -63,6 +63,9 @@ class ScenesSource:
     def name(self) -> str:
         """Level and split."""
         return f"scenes-{self.level}-{self.split}{'-distractor' if self.distractors else ''}"
+
+    def __repr__(self) -> str:
+        return source_repr(self)
 
     def __len__(self) -> int:
         return self.count
