@@ -18,7 +18,7 @@ TESTED := TEST_PYTHON=$(VERSION) TEST_VENV=$(VENV) TEST_CONSTRAINTS=$(CONSTRAINT
 .PHONY: quickstart check test test-slow test-lowest test-newest format wheel versus-open-clip parity parity-captions parity-training peers-goldens peers-clip-ids clean
 
 quickstart: $(INSTALLED)
-	$(BIN)/sycoca quickstart --restart
+	$(BIN)/sycoca quickstart
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -1,32 +1,25 @@
 import io
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from builders.small_quickstart import make_quickstart_small
 from sycoca.cli.main import main
 from sycoca.data.spec import open_source
 from sycoca.experiments.quickstart import quickstart as module
 from sycoca.experiments.quickstart import tasks as quickstart_tasks
 from sycoca.experiments.quickstart.quickstart import QuickstartResult, quickstart, remove_run
-from sycoca.presets.pretrain import tiny
-from sycoca.training.config import DataConfig
-
-FEW_SCENES = "scenes:?level=easy&count=200&seed=0"
 
 BASELINES = ("", "_no_caption", "_other_caption")
 
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> QuickstartResult:
-    """Return a quickstart of two steps on few scenes: everything runs, nothing is learned."""
+    """Return a quickstart of two steps on few scenes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "TEST_SCENES", "scenes:?level=easy&count=24&split=test")
-        patch.setattr(quickstart_tasks, "TRAIN_SCENES", FEW_SCENES)
-        data, training = DataConfig(train=FEW_SCENES, cache_images=True), replace(tiny().training, log_every=1)
-        patch.setattr(module, "tiny", lambda: replace(tiny(), data=data, training=training))
+        make_quickstart_small(patch)
         out = tmp_path_factory.mktemp("runs") / "quickstart"
         return quickstart(out, steps=2, console=Console(file=io.StringIO()))
 
@@ -108,9 +101,10 @@ def test_deletes_only_run_folders(tmp_path: Path):
 
 
 def test_an_existing_folder_is_not_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "notes.txt").touch()
     assert main(["quickstart", "--out", str(tmp_path)]) == 1
-    assert "exists already; --restart deletes it first" in capsys.readouterr().err
-    assert tmp_path.exists()
+    assert "exists and holds no quickstart that could be continued" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_every_caption_begins_with_its_class_in_one_of_the_prompts():

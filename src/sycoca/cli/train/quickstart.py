@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 class Arguments:
     """Pretrain the tiny preset on built-in scenes, evaluate it on held-out ones, and write one HTML report.
 
-    Downloads nothing, and takes minutes on two CPU cores.
+    Downloads nothing, and takes minutes on two CPU cores. After an interruption the same command continues.
     """
 
     out: Annotated[Path, arg(metavar="RUN")] = Path("runs/quickstart")
@@ -39,17 +39,21 @@ class Arguments:
         """Run the quickstart; the figures go to stdout, progress to stderr."""
         # Imported here, since it imports torch: help appears fast.
         from sycoca.cli.shared.logs import stderr_console
+        from sycoca.experiments.quickstart.progress import QuickstartOptions
         from sycoca.experiments.quickstart.quickstart import commands_to_try, quickstart, remove_run
         from sycoca.training.engine.interruption import TrainingInterrupted
 
         if self.restart:
             remove_run(self.out)
-        elif self.out.exists():
-            raise ValueError(f"{self.out} exists already; --restart deletes it first, --out names another folder")
+        command = QuickstartOptions(seed=self.seed, steps=self.steps).command(self.out) + " --json" * self.json
         try:
             result = quickstart(self.out, seed=self.seed, steps=self.steps, console=stderr_console())
         except TrainingInterrupted as interrupted:
-            print(f"sycoca quickstart: {interrupted}", file=sys.stderr)
+            print(f"sycoca quickstart: stopped after step {interrupted.step}, checkpoint saved", file=sys.stderr)
+            print(f"continue with: {command}", file=sys.stderr)
+            return 130
+        except KeyboardInterrupt:
+            print(f"sycoca quickstart: interrupted; continue with: {command}", file=sys.stderr)
             return 130
         self._print(result.metrics)
         commands = "".join(f"\n  {command}" for command in commands_to_try(result.weights))

@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,12 +12,13 @@ from sycoca.data.scenes.source import ScenesSource
 from sycoca.data.spec import open_source
 from sycoca.evaluation.report import Report
 from sycoca.experiments.quickstart.page import TunedModels, quickstart_page
+from sycoca.experiments.quickstart.progress import QuickstartOptions, QuickstartProgress, progress_path
 from sycoca.experiments.quickstart.tasks import measure_pretrained, tune_for_classes, tune_for_questions
 from sycoca.inference.load import load
 from sycoca.plain_data import write_text
 from sycoca.presets.pretrain import tiny
 from sycoca.reports.page import save_page
-from sycoca.training.pretrain import pretrain
+from sycoca.training.pretrain import pretrain, resume_pretraining
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 from sycoca.training.run_folder import RunFolder
 
@@ -51,31 +51,36 @@ class QuickstartResult:
 def quickstart(out: Path, *, seed: int = 0, steps: int | None = None, console: Console) -> QuickstartResult:
     """Pretrain, fine-tune for VQA and classification, evaluate all five tasks and report into the folder ``out``.
 
-    ``steps`` shortens every training (the metrics then mean little). Raises ValueError where the folder already holds a
-    run, TrainingInterrupted after Ctrl-C.
+    An interrupted quickstart continues where it was; what is finished is not done again, and the figures are those of
+    an uninterrupted one. ``steps`` shortens every training (the metrics then mean little). Raises ValueError where the
+    folder holds something else or a quickstart with other options, TrainingInterrupted after Ctrl-C.
     """
-    config = _config(out, seed, steps)
-    started_at = time.perf_counter()
-    folder = RunFolder(pretrain(config, console=console))
-    training_seconds = time.perf_counter() - started_at
+    options = QuickstartOptions(seed=seed, steps=steps)
+    progress = QuickstartProgress(out, options)
+    config, folder = _config(out, options), progress.folder("pretraining")
+    progress.train(
+        "pretraining",
+        start=lambda: pretrain(config, console=console),
+        resume=lambda: resume_pretraining(config, console=console),
+    )
     predictor = load(folder.weights)
     source, with_distractors = open_source(TEST_SCENES), open_source(f"{TEST_SCENES}&distractors=1")
     assert isinstance(source, ScenesSource)
     assert isinstance(with_distractors, ScenesSource)
     logger.info(f"measuring on {len(source)} held-out scenes")
-    reports = measure_pretrained(predictor, source, with_distractors, console)
+    reports = measure_pretrained(predictor, source, with_distractors, progress, console)
     tuned = TunedModels(
-        vqa=tune_for_questions(folder.weights, out / "vqa", source, seed=seed, steps=steps, console=console),
-        classification=tune_for_classes(
-            folder.weights, out / "classification", source, seed=seed, steps=steps, console=console
-        ),
+        vqa=tune_for_questions(folder.weights, progress, source, options, console),
+        classification=tune_for_classes(folder.weights, progress, source, options, console),
     )
     reports |= {"vqa": tuned.vqa.report, "classification": tuned.classification.report}
-    metrics = _summary(reports, training_seconds, tuned)
-    plain = {"task": "quickstart", "metrics": metrics, "reports": {n: r.to_plain() for n, r in reports.items()}}
-    write_text(folder.path / "report.json", json.dumps(plain, indent=2) + "\n")
-    page = quickstart_page(config, folder, predictor, source, tuned, reports, metrics)
-    save_page(replace(page, next_commands=commands_to_try(folder.weights)), folder.report)
+    metrics = _summary(reports, progress)
+    # The page is written last: where there is one, everything is finished.
+    if not folder.report.exists():
+        plain = {"task": "quickstart", "metrics": metrics, "reports": {n: r.to_plain() for n, r in reports.items()}}
+        write_text(folder.path / "report.json", json.dumps(plain, indent=2) + "\n")
+        page = quickstart_page(config, folder, predictor, source, tuned, reports, metrics)
+        save_page(replace(page, next_commands=commands_to_try(folder.weights)), folder.report)
     return QuickstartResult(metrics=metrics, reports=reports, weights=folder.weights, page=folder.report)
 
 
@@ -98,19 +103,19 @@ def remove_run(out: Path) -> None:
     """Delete an earlier quickstart's folder. Raises ValueError where it is not a run folder."""
     if not out.exists():
         return
-    if not RunFolder(out).config.exists():
+    if not RunFolder(out).config.exists() and not progress_path(out).exists():
         raise ValueError(f"{out} is not a run folder: it has no config.yaml, so nothing was deleted")
     shutil.rmtree(out)
 
 
-def _config(out: Path, seed: int, steps: int | None) -> PretrainConfig:
+def _config(out: Path, options: QuickstartOptions) -> PretrainConfig:
     preset = tiny()
     # The quickstart writes the report itself, with the results of all tasks.
-    training = replace(preset.training, steps=preset.training.steps if steps is None else steps, report=False)
-    return replace(preset, out=str(out), seed=seed, training=training)
+    training = replace(preset.training, steps=options.steps_of(preset.training.steps), report=False)
+    return replace(preset, out=str(out), seed=options.seed, training=training)
 
 
-def _summary(reports: dict[str, Report], training_seconds: float, tuned: TunedModels) -> dict[str, float]:
+def _summary(reports: dict[str, Report], progress: QuickstartProgress) -> dict[str, float]:
     retrieval, captioning = reports["retrieval"].metrics, reports["captioning"].metrics
     return {
         "text_to_image_recall_at_1": retrieval["text_to_image_recall_at_1"],
@@ -123,6 +128,6 @@ def _summary(reports: dict[str, Report], training_seconds: float, tuned: TunedMo
         "zero_shot_accuracy_top_1": reports["zero_shot"].metrics["accuracy_top_1"],
         "answer_accuracy": reports["vqa"].metrics["answer_accuracy"],
         "classification_accuracy_top_1": reports["classification"].metrics["accuracy_top_1"],
-        "training_seconds": training_seconds,
-        "fine_tuning_seconds": tuned.vqa.training_seconds + tuned.classification.training_seconds,
+        "training_seconds": progress.seconds("pretraining"),
+        "fine_tuning_seconds": progress.seconds("vqa") + progress.seconds("classification"),
     }

@@ -1,9 +1,9 @@
 """The quickstart's five tasks: evaluation of the pretrained model, and two short fine-tunings."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 
@@ -18,13 +18,13 @@ from sycoca.evaluation.scene_captions import evaluate_scene_captions
 from sycoca.evaluation.scene_swaps import evaluate_scene_swaps
 from sycoca.evaluation.vqa import evaluate_vqa
 from sycoca.evaluation.zero_shot import ZeroShotPrompts, evaluate_zero_shot
+from sycoca.experiments.quickstart.progress import QuickstartOptions, QuickstartProgress
 from sycoca.inference.load import load
 from sycoca.inference.predictor import Predictor
 from sycoca.presets.finetune import classification, vqa
 from sycoca.training.config import DataConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
-from sycoca.training.finetune import finetune
+from sycoca.training.finetune import finetune, resume_finetuning
 from sycoca.training.recipes.finetune_config import FinetuneConfig
-from sycoca.training.run_folder import RunFolder
 
 TRAIN_SCENES = "scenes:?level=easy&count=8000&seed=0"
 """Training data of the fine-tunings: scenes of the pretraining, with questions and classes."""
@@ -38,52 +38,52 @@ FIRST_WORDS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TunedModel:
-    """A finished fine-tuning."""
-
-    weights: Path
-    """The fine-tuned model."""
+    """A fine-tuned model and its evaluation."""
 
     predictor: Predictor
-    """The same, ready to use."""
+    """The model."""
 
     report: Report
     """Its evaluation on held-out scenes."""
 
-    training_seconds: float
-    """Duration of the training, without evaluation."""
-
 
 def measure_pretrained(
-    predictor: Predictor, source: ScenesSource, with_distractors: ScenesSource, console: Console
+    predictor: Predictor,
+    source: ScenesSource,
+    with_distractors: ScenesSource,
+    progress: QuickstartProgress,
+    console: Console,
 ) -> dict[str, Report]:
     """Evaluate the tasks that need no fine-tuning; grounding on scenes with an object that no caption names."""
     embeddings = ImageEmbeddings(predictor, console=console)
     by_likelihood = ZeroShotPrompts(templates=FIRST_WORDS, scorer="likelihood")
-    return {
-        "retrieval": evaluate_retrieval(predictor, source, embeddings=embeddings, console=console),
-        "captioning": evaluate_scene_captions(predictor, source, console=console),
-        "zero_shot": evaluate_zero_shot(predictor, source, prompts=by_likelihood, console=console),
-        "swaps": evaluate_scene_swaps(predictor, source, console=console),
-        "grounding": evaluate_grounding(predictor, with_distractors, console=console),
-        "baselines": evaluate_scene_baselines(source),
+    evaluations: dict[str, Callable[[], Report]] = {
+        "retrieval": lambda: evaluate_retrieval(predictor, source, embeddings=embeddings, console=console),
+        "captioning": lambda: evaluate_scene_captions(predictor, source, console=console),
+        "zero_shot": lambda: evaluate_zero_shot(predictor, source, prompts=by_likelihood, console=console),
+        "swaps": lambda: evaluate_scene_swaps(predictor, source, console=console),
+        "grounding": lambda: evaluate_grounding(predictor, with_distractors, console=console),
+        "baselines": lambda: evaluate_scene_baselines(source),
     }
+    return {name: progress.report(name, evaluate) for name, evaluate in evaluations.items()}
 
 
 def tune_for_questions(
-    weights: Path, out: Path, source: ScenesSource, *, seed: int, steps: int | None, console: Console
+    weights: Path, progress: QuickstartProgress, source: ScenesSource, options: QuickstartOptions, console: Console
 ) -> TunedModel:
     """Fine-tune to answer questions about scenes, and evaluate on ``source``."""
     config = replace(
         vqa(str(weights), TRAIN_SCENES),
         loss="cross_entropy",  # every question has one answer
         optimizer=OptimizerConfig(peak_lr=7e-4, betas=(0.9, 0.98), weight_decay=0.05),
+        training=TrainingConfig(steps=options.steps_of(550), global_batch_size=32, log_every=20, report=False),
+        seed=options.seed,
     )
-    tuning = TrainingConfig(steps=550 if steps is None else steps, global_batch_size=32, log_every=20, report=False)
-    return _tuned(replace(config, out=str(out), seed=seed, training=tuning), evaluate_vqa, source, console)
+    return _tuned("vqa", config, lambda model: evaluate_vqa(model, source, console=console), progress, console)
 
 
 def tune_for_classes(
-    weights: Path, out: Path, source: ScenesSource, *, seed: int, steps: int | None, console: Console
+    weights: Path, progress: QuickstartProgress, source: ScenesSource, options: QuickstartOptions, console: Console
 ) -> TunedModel:
     """Fine-tune to classify the largest object, and evaluate on ``source``."""
     config = replace(
@@ -93,19 +93,37 @@ def tune_for_classes(
         drop_path=None,
         label_smoothing=None,
         optimizer=OptimizerConfig(peak_lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05),
+        training=TrainingConfig(steps=options.steps_of(200), global_batch_size=128, log_every=20, report=False),
+        seed=options.seed,
     )
-    tuning = TrainingConfig(steps=200 if steps is None else steps, global_batch_size=128, log_every=20, report=False)
-    return _tuned(replace(config, out=str(out), seed=seed, training=tuning), evaluate_classification, source, console)
+    return _tuned(
+        "classification",
+        config,
+        lambda model: evaluate_classification(model, source, console=console),
+        progress,
+        console,
+    )
 
 
 def _tuned(
-    config: FinetuneConfig, evaluate: Callable[..., Report], source: ScenesSource, console: Console
+    task: Literal["vqa", "classification"],
+    config: FinetuneConfig,
+    evaluate: Callable[[Predictor], Report],
+    progress: QuickstartProgress,
+    console: Console,
 ) -> TunedModel:
-    """Fine-tune on the training scenes and evaluate."""
-    started_at = time.perf_counter()
-    data, schedule = DataConfig(train=TRAIN_SCENES, cache_images=True), ScheduleConfig(warmup_steps=20)
-    run = RunFolder(finetune(replace(config, data=data, schedule=schedule), console=console))
-    training_seconds = time.perf_counter() - started_at
+    """Fine-tune on the training scenes and evaluate, as far as that is not done."""
+    run = progress.folder(task)
+    config = replace(
+        config,
+        out=str(run.path),
+        data=DataConfig(train=TRAIN_SCENES, cache_images=True),
+        schedule=ScheduleConfig(warmup_steps=20),
+    )
+    progress.train(
+        task,
+        start=lambda: finetune(config, console=console),
+        resume=lambda: resume_finetuning(config, console=console),
+    )
     predictor = load(run.weights)
-    report = evaluate(predictor, source, console=console)
-    return TunedModel(weights=run.weights, predictor=predictor, report=report, training_seconds=training_seconds)
+    return TunedModel(predictor=predictor, report=progress.report(task, lambda: evaluate(predictor)))
