@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from sycoca.json_lines import ResumableLines, read_records, write_records
+from sycoca.outputs.lease import Lease
 
 NAMES = ["a", "b", "\u00e9"]
 
@@ -27,11 +28,25 @@ def test_a_file_that_was_cut_anywhere_becomes_whole_again(whole: bytes, tmp_path
         assert [record["name"] for record in lines.records] == NAMES
 
 
-def test_nothing_is_overwritten(tmp_path: Path):
+def test_the_first_record_replaces_an_old_file(tmp_path: Path):
     path = tmp_path / "lines.jsonl"
-    ResumableLines(path, resume=False).append({"name": "a"})
-    with pytest.raises(ValueError, match=r"lines\.jsonl is there already; resume it"):
-        ResumableLines(path, resume=False)
+    ResumableLines(path, resume=False).append({"name": "a"}, {"name": "b"})
+    lines = ResumableLines(path, resume=False)
+    lines.keep(0)
+    assert (lines.records, read_records(path)) == ([], [{"name": "a"}, {"name": "b"}])
+    for name in ("c", "d"):
+        lines.append({"name": name})
+    assert lines.records == read_records(path) == [{"name": "c"}, {"name": "d"}]
+
+
+def test_nothing_is_appended_to_a_file_that_another_process_has_taken_over(tmp_path: Path):
+    path = tmp_path / "lines.jsonl"
+    with Lease(tmp_path / "lease", path) as lease:
+        lines = ResumableLines(path, resume=False, lease=lease)
+        lines.append({"name": "a"})
+        lease._is_lost = True
+        with pytest.raises(OSError, match="was taken over by another process"):
+            lines.append({"name": "b"})
     assert read_records(path) == [{"name": "a"}]
 
 

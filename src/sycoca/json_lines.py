@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
+from sycoca.outputs.lease import Lease
 from sycoca.plain_data import write_text
 
 Record = dict[str, Any]
@@ -19,16 +20,16 @@ class ResumableLines:
     cut off when the file is opened again.
     """
 
-    def __init__(self, path: Path, *, resume: bool) -> None:
+    def __init__(self, path: Path, *, resume: bool, lease: Lease | None = None) -> None:
         """Read what an interrupted program has written; the file appears with the first record.
 
-        Raises ValueError where there is a file and ``resume`` is false: nothing is overwritten. And where a line is no
-        JSON object, with its number.
+        Without ``resume`` the first record replaces a file that is there. With a ``lease`` nothing is appended once
+        another process has taken it over. Raises ValueError where a line is no JSON object, with its number.
         """
-        if path.exists() and not resume:
-            raise ValueError(f"{path} is there already; resume it (resume=True, --resume), or choose another name")
         self.path = path
-        self._lines, is_cut = _whole_lines(path)
+        self._lease = lease
+        self._replaces = not resume
+        self._lines, is_cut = _whole_lines(path) if resume else ([], False)
         self.records: list[Record] = _parsed(self._lines, path)
         if is_cut:
             self.keep(len(self._lines))
@@ -39,15 +40,18 @@ class ResumableLines:
     def keep(self, count: int) -> None:
         """Keep the first ``count`` records and drop the others, from the file too."""
         del self._lines[count:], self.records[count:]
-        if self.path.exists():
+        if self.path.exists() and not self._replaces:
             os.truncate(self.path, sum(len(line) + 1 for line in self._lines))
 
     def append(self, *records: Mapping[str, Any]) -> None:
-        """Write records at once."""
+        """Write records at once. Raises LeaseLostError where another process writes the file now."""
+        if self._lease is not None:
+            self._lease.check()
         lines = [_line(record) for record in records]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:
+        with self.path.open("wb" if self._replaces else "ab") as file:
             file.write(b"".join(line + b"\n" for line in lines))
+        self._replaces = False
         self._lines += lines
         self.records += (dict(record) for record in records)
 

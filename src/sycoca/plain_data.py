@@ -4,7 +4,6 @@ Plain means dictionaries, lists, strings, numbers, booleans and None: the types 
 """
 
 import difflib
-import os
 import re
 import types
 from collections import Counter
@@ -15,6 +14,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import yaml
 
+from sycoca.outputs.atomic import atomic_file
 from sycoca.texts import read_utf8
 
 Plain = dict[str, Any]
@@ -90,12 +90,8 @@ def write_yaml(path: Path, data: object) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file atomically: readers see the old text or the new one, never a partial file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with atomic_file(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
 
 
 class _Loader(yaml.SafeLoader):

@@ -44,8 +44,8 @@ def test_never_replaces_what_is_averaged(folders: tuple[Path, Path], which: int,
     start, end = folders
     before = (folders[which] / "model.safetensors").read_bytes()
     same = folders[which].parent / "x" / ".." / folders[which].name
-    assert main(["average", str(start), str(end), "--out", str(same)]) == 1
-    assert "would replace what is averaged; choose another folder" in capsys.readouterr().err
+    assert main(["average", str(start), str(end), "--out", str(same), "--overwrite"]) == 2
+    assert "would replace what it is made from; choose another name" in capsys.readouterr().err
     assert (folders[which] / "model.safetensors").read_bytes() == before
 
 

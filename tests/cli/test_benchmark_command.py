@@ -94,7 +94,7 @@ def test_wrong_options_give_an_error_of_one_line(is_refused: Callable[..., str],
 
 
 def test_a_folder_is_not_a_file(is_refused: Callable[..., str], tmp_path: Path):
-    assert is_refused("--out", tmp_path) == f"sycoca benchmark: --out {tmp_path} is a folder; name a file\n"
+    assert is_refused("--out", tmp_path) == f"sycoca benchmark: {tmp_path} is a folder; name a file\n"
 
 
 def test_a_missing_device_gives_an_error_of_one_line(capsys: pytest.CaptureFixture[str]):

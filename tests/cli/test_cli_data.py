@@ -41,7 +41,7 @@ def test_written_scenes_are_read_back(tmp_path, capsys):
 def test_never_mixes_two_data_sets(tmp_path, capsys):
     assert run(["data", "write-scenes", str(tmp_path), "--count", "2"]) == 0
     assert f"wrote 2 scenes; use them as {tmp_path / 'captions.jsonl'}" in capsys.readouterr().out
-    with pytest.raises(ValueError, match=r"captions.jsonl exists already; choose another folder or delete it first"):
+    with pytest.raises(ValueError, match=r"captions.jsonl is there already; --overwrite replaces it, or choose"):
         run(["data", "write-scenes", str(tmp_path), "--count", "3"])
 
 

@@ -51,7 +51,7 @@ def test_a_clean_set_passes_and_is_remembered(photos, tmp_path, capsys):
     assert main(["data", "check", f"{photos}?split=train", "--out", str(tmp_path / "page.html"), "--json"]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["sets"][0]["images"]["num_readable"] == 2
-    assert captured.err == f"wrote {tmp_path / 'page.html'}\n"
+    assert captured.err == f"page in {tmp_path / 'page.html'}\n"
     assert (tmp_path / "caches" / "sycoca" / "images.sqlite").is_file()
 
 

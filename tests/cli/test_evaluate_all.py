@@ -52,7 +52,7 @@ def test_reports_are_those_of_each_evaluation(weights: str, tmp_path: Path, caps
         "scene-captions": ["scene-captions", weights, "--data", SCENES, "--max-tokens", "3"],
     }
     for name, command in alone.items():
-        run(["evaluate", *command, "--out", str(tmp_path / "alone.json")])
+        run(["evaluate", *command, "--out", str(tmp_path / "alone.json"), "--overwrite"])
         expected = Report.load(tmp_path / "alone.json")
         found = Report.load(tmp_path / "reports" / f"{name}.json")
         assert (found.metrics, found.settings, found.items) == (expected.metrics, expected.settings, expected.items)
@@ -132,7 +132,7 @@ def test_files_in_the_way_are_told_before_anything_runs(weights: str, tmp_path: 
     tasks = write(tmp_path, {"retrieval": GOOD})
     with pytest.raises(ValueError, match=r"none\.yaml cannot be read: No such file or directory; name a YAML file"):
         evaluate_all(weights, tmp_path / "none.yaml", tmp_path / "reports")
-    with pytest.raises(ValueError, match=r"tasks\.yaml is a file; name a folder for the reports"):
+    with pytest.raises(ValueError, match=r"tasks\.yaml is a file; name a folder"):
         evaluate_all(weights, tasks, tasks)
 
 

@@ -206,13 +206,15 @@ def test_a_former_export_is_replaced_only_by_one_that_is_right(
     with monkeypatch.context() as context, torch.no_grad():
         context.setattr(bias, "data", bias + 1)
         with pytest.raises(ValueError, match=r"text_encoder\.onnx is not the model: its text_embeds differs by 0\.\d"):
-            export_onnx(exported.predictor, tmp_path / "onnx")
+            export_onnx(exported.predictor, tmp_path / "onnx", overwrite=True)
         context.setattr(bias, "data", bias * torch.nan)
         with pytest.raises(ValueError, match="differs by nan where"):
-            export_onnx(exported.predictor, tmp_path / "onnx")
+            export_onnx(exported.predictor, tmp_path / "onnx", overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["onnx"]
     assert (tmp_path / "onnx" / "caption_step.onnx").exists()
-    assert export_onnx(exported.predictor, tmp_path / "onnx") < 1e-5
+    with pytest.raises(ValueError, match="onnx is there already; --overwrite replaces it, or choose another name"):
+        export_onnx(exported.predictor, tmp_path / "onnx")
+    assert export_onnx(exported.predictor, tmp_path / "onnx", overwrite=True) < 1e-5
     assert not (tmp_path / "onnx" / "caption_step.onnx").exists()
     with pytest.raises(ValueError, match="this model writes no captions: it has no text decoder"):
         Model(tmp_path / "onnx").caption(pictures(exported))

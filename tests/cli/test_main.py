@@ -128,7 +128,7 @@ def test_wrong_usage_and_interruption_have_their_codes(monkeypatch: pytest.Monke
     assert main(["caption"]) == 2
     use(monkeypatch, interrupt)
     assert main(["caption"]) == 130
-    assert capsys.readouterr().err == "sycoca caption: no such flag\nsycoca caption: interrupted\n"
+    assert capsys.readouterr().err == "sycoca caption: no such flag\nsycoca caption: interrupted; no file was written\n"
 
 
 @pytest.mark.parametrize("words", [["--help"], ["pretrain", "tiny", "--help"]])

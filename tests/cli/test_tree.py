@@ -64,10 +64,10 @@ def test_help_names_what_stands_for_a_value(words: list[str], capsys: pytest.Cap
         (["average"], "sycoca average BEFORE AFTER --out FOLDER [--flag VALUE ...]"),
         (["data", "check"], "sycoca data check SPEC... [--flag VALUE ...]"),
         (["push"], "sycoca push WEIGHTS OWNER/NAME [--flag VALUE ...]"),
-        (["convert", "to-open-clip"], "sycoca convert to-open-clip WEIGHTS --out FILE|FOLDER"),
+        (["convert", "to-open-clip"], "sycoca convert to-open-clip WEIGHTS --out FILE|FOLDER [--flag VALUE ...]"),
         (["data", "write-scenes"], "sycoca data write-scenes FOLDER [--flag VALUE ...]"),
         (["data", "filter"], "sycoca data filter SPEC --weights WEIGHTS [--flag VALUE ...]"),
-        (["export"], "sycoca export WEIGHTS --out FOLDER"),
+        (["export"], "sycoca export WEIGHTS --out FOLDER [--flag VALUE ...]"),
     ],
 )
 def test_usage_names_all_that_is_required(words: list[str], usage: str, capsys: pytest.CaptureFixture[str]):
@@ -130,7 +130,11 @@ def test_what_needs_a_preset_or_task_shows_its_help_alone(name: str, capsys: pyt
         ),
         ("caption w", "sycoca caption: IMAGE... is missing; usage: sycoca caption WEIGHTS IMAGE... [--flag VALUE ...]"),
         ("compare --json", "sycoca compare: REPORT... is missing; usage: sycoca compare REPORT... [--flag VALUE ...]"),
-        ("export", "sycoca export: WEIGHTS and --out FOLDER are missing; usage: sycoca export WEIGHTS --out FOLDER"),
+        (
+            "export",
+            "sycoca export: WEIGHTS and --out FOLDER are missing; usage: sycoca export WEIGHTS --out FOLDER"
+            " [--flag VALUE ...]",
+        ),
         ("caption w i --batch-size 0", "sycoca caption: batch_size must be at least 1, got 0"),
         ("classify w i --top 0", "sycoca classify: top must be at least 1, got 0"),
         ("pretrain tiny extra", "sycoca pretrain: unexpected argument 'extra'; usage: sycoca pretrain tiny"),

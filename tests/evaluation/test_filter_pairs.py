@@ -94,8 +94,14 @@ def test_contradictions_are_told_before_anything_is_loaded(tmp_path: Path):
     (tmp_path / "there.jsonl").touch()
     for options, message in (
         ({"resume": True}, "give --scores too"),
-        ({"scores": tmp_path / "there.jsonl"}, "is there already; give --resume"),
-        ({"out": tmp_path / "there.jsonl", "min_similarity": 0.1}, "is there already; choose"),
+        (
+            {"scores": tmp_path / "there.jsonl"},
+            "is there already; --resume continues it, --overwrite",
+        ),
+        (
+            {"out": tmp_path / "there.jsonl", "min_similarity": 0.1},
+            "is there already; --overwrite replaces it, or",
+        ),
         ({"out": tmp_path / "kept.jsonl"}, "keeps everything without --min-similarity"),
         ({"min_similarity": 2.0}, "is a cosine between -1 and 1, got 2"),
     ):

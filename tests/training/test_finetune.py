@@ -173,7 +173,7 @@ def test_the_command_line(weights: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert "resuming after step 2" in capsys.readouterr().err
     assert main(["pretrain", "--resume", str(out)]) == 2
     assert "holds a fine-tuning; resume it with sycoca finetune --resume" in capsys.readouterr().err
-    assert main(["finetune", "retrieval", str(weights), "--data.train", DATA, "--out", str(out)]) == 1
+    assert main(["finetune", "retrieval", str(weights), "--data.train", DATA, "--out", str(out)]) == 2
     assert f"resume it with: sycoca finetune --resume {out}" in capsys.readouterr().err
 
 

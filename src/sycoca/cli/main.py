@@ -2,12 +2,14 @@
 
 import logging
 import os
+import shlex
 import sys
 from typing import NamedTuple
 
 from sycoca.cli.command_line import find, parse
 from sycoca.cli.shared.logs import log_to_stderr
 from sycoca.cli.shared.usage import HelpRequested, UsageError
+from sycoca.outputs.errors import OutputError, OutputInterrupted
 from sycoca.terminal import escape_what_cannot_be_encoded, one_line
 
 SPIN_COUNT = "10000"
@@ -28,21 +30,27 @@ class _Line(NamedTuple):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command. Return 0, 1 after an error (one line; with --debug its traceback), 2 after wrong usage."""
+    """Run a command; return 0, 1 after an error (one line; with --debug its traceback), 2 after wrong usage.
+
+    An output that is refused before the work begins is wrong usage too. After Ctrl-C the code is 130.
+    """
     escape_what_cannot_be_encoded(sys.stdout)
     line = _split(sys.argv[1:] if arguments is None else arguments)
     prog = find(line.words).prog
     try:
         return _run(line)
-    except UsageError as error:
+    except (UsageError, OutputError) as error:
         print(f"{prog}: {_one_line(error)}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # The reader of stdout (head, a pager) has closed it; flushing the rest must not fail at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OutputInterrupted as interrupted:
+        print(f"{prog}: {interrupted}{_way_on(interrupted, line.words)}", file=sys.stderr)
+        return 130
     except KeyboardInterrupt:
-        print(f"{prog}: interrupted", file=sys.stderr)
+        print(f"{prog}: interrupted; no file was written", file=sys.stderr)
         return 130
     except Exception as error:
         # Last resort for all errors: one line, with the traceback under --debug.
@@ -50,6 +58,15 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"{prog}: {_one_line(error)}", file=sys.stderr)
         return 1
+
+
+def _way_on(interrupted: OutputInterrupted, words: list[str]) -> str:
+    """Return the end of a message: the command that resumes what was interrupted, where there is one."""
+    again = [word for word in words if word not in ("--resume", "--overwrite")]
+    command = interrupted.command
+    if interrupted.can_resume:
+        command = shlex.join(["sycoca", *again, "--resume"])
+    return "" if command is None else f"; resume with: {command}"
 
 
 def _split(arguments: list[str]) -> _Line:

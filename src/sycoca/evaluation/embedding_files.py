@@ -1,7 +1,6 @@
 """Files of embeddings, those that ``sycoca embed`` writes and those of other models. Nothing is unpickled."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from sycoca.data.text_files import read_any_json
+from sycoca.outputs.atomic import atomic_file
 from sycoca.texts import normal_form, normal_names
-from sycoca.weights.atomic_folder import grant_usual_rights
 
 Arrays = dict[str, np.ndarray]
 
@@ -61,17 +60,11 @@ def check_suffix(path: Path) -> None:
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], keys: Sequence[str]) -> None:
     """Write arrays and the names of the images atomically. Raises ValueError for another suffix."""
     check_suffix(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.partial.{path.name}")
-    try:
+    with atomic_file(path) as unfinished:
         if path.suffix == ".npz":
-            np.savez(temporary, **arrays, keys=np.array(keys, dtype=np.str_))  # pyright: ignore[reportArgumentType]
+            np.savez(unfinished, **arrays, keys=np.array(keys, dtype=np.str_))  # pyright: ignore[reportArgumentType]
         else:
-            save_file(dict(arrays), temporary, metadata={"keys": json.dumps(list(keys), ensure_ascii=False)})
-        grant_usual_rights(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+            save_file(dict(arrays), unfinished, metadata={"keys": json.dumps(list(keys), ensure_ascii=False)})
 
 
 def read_arrays(path: Path) -> Arrays:

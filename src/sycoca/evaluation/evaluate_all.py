@@ -12,6 +12,7 @@ from sycoca.evaluation.tasks.inputs import OpenSources, SharedModel, TaskInputs
 from sycoca.evaluation.tasks.task import EvaluationTask
 from sycoca.inference.model_options import ModelOptions
 from sycoca.keywords import suggests_keywords
+from sycoca.outputs.output import Output, claimed
 from sycoca.plain_data import write_text
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def evaluate_all(
     tasks: Sections | str | Path,
     *,
     out: str | Path | None = None,
+    overwrite: bool = False,
     model: ModelOptions | None = None,
     console: "Console | None" = None,
 ) -> "dict[str, Report]":
@@ -41,27 +43,26 @@ def evaluate_all(
     evaluation, as a mapping or a YAML file of one. A section is named after its task, or says its ``"task"``; its
     options are those of ``sycoca evaluate TASK`` with underscores: ``{"retrieval": {"data": "coco.json", "re_rank":
     16}}``. It may name ``"weights"`` of its own. ``out``: a folder that gets SECTION.json as soon as a report is there,
-    and summary.json at the end. ``model``: device, precision and batch size. ``console``: where progress bars are
-    shown; None shows none.
+    and summary.json at the end. ``overwrite``: replace reports and predictions that are there already. ``model``:
+    device, precision and batch size. ``console``: where progress bars are shown; None shows none.
 
-    Raises ValueError before anything runs where a section is wrong, data or weights are missing, or a model cannot do
-    its task; and where an evaluation fails, which keeps the reports written before.
+    Raises OutputError (a ValueError) before anything runs where a report is there already or cannot be written, or
+    another process writes it; ValueError, before anything runs too, where a section is wrong, data or weights are
+    missing, or a model cannot do its task; and where an evaluation fails, which keeps the reports written before.
     """
     sections = read_sections(tasks, weights, ModelOptions() if model is None else model)
     folder = None if out is None else Path(out)
-    if folder is not None and folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file; name a folder for the reports")
-    inputs = _open(sections, console)
-    reports: dict[str, Report] = {}
-    for number, (name, section) in enumerate(sections.items(), start=1):
-        logger.info("%s (%d of %d)", name, number, len(sections))
-        with _naming(name):
-            reports[name] = section.task.evaluate(inputs[name])
+    with claimed(*_outputs(folder, sections, overwrite=overwrite)):
+        inputs = _open(sections, console)
+        reports: dict[str, Report] = {}
+        for number, (name, section) in enumerate(sections.items(), start=1):
+            logger.info("%s (%d of %d)", name, number, len(sections))
+            with _naming(name):
+                reports[name] = section.task.evaluate(inputs[name])
+            if folder is not None:
+                reports[name].save(folder / f"{name}.json")
         if folder is not None:
-            reports[name].save(folder / f"{name}.json")
-    if folder is not None:
-        write_text(folder / SUMMARY, summary_json(reports) + "\n")
-        logger.info("reports in %s", folder)
+            write_text(folder / SUMMARY, summary_json(reports) + "\n")
     return reports
 
 
@@ -70,23 +71,38 @@ def evaluate_task(
     weights: "str | Path | Predictor",
     task: EvaluationTask,
     *,
+    overwrite: bool = False,
     model: ModelOptions | None = None,
     console: "Console | None" = None,
 ) -> "Report":
     """Evaluate a model on one task and return the report; arguments and errors as in `evaluate_all`."""
     section = Section(task=task, weights=weights, model=ModelOptions() if model is None else model)
     sources, batch_size = OpenSources(console), section.model.batch_size
-    task.open_data(sources)
-    predictor = section.load()
-    task.check_model(predictor)
-    shared = SharedModel(predictor, batch_size=batch_size, console=console)
-    return task.evaluate(TaskInputs(model=shared, sources=sources, batch_size=batch_size, console=console))
+    with claimed(_predictions(section, overwrite=overwrite)):
+        task.open_data(sources)
+        predictor = section.load()
+        task.check_model(predictor)
+        shared = SharedModel(predictor, batch_size=batch_size, console=console)
+        return task.evaluate(TaskInputs(model=shared, sources=sources, batch_size=batch_size, console=console))
 
 
 def summary_json(reports: "Mapping[str, Report]") -> str:
     """Return all reports as one JSON text, without their items."""
     summary = {"task": "all", "reports": {name: report.to_plain() for name, report in reports.items()}}
     return json.dumps(summary, indent=2, allow_nan=False)
+
+
+def _outputs(folder: Path | None, sections: Mapping[str, Section], *, overwrite: bool) -> Iterator[Output | None]:
+    if folder is not None:
+        names = [*(f"{name}.json" for name in sections), SUMMARY]
+        yield Output(path=folder, kind="files in a folder", names=names, overwrite=overwrite)
+    for section in sections.values():
+        yield _predictions(section, overwrite=overwrite)
+
+
+def _predictions(section: Section, *, overwrite: bool) -> Output | None:
+    path = section.task.predictions_file
+    return None if path is None else Output(path=path, overwrite=overwrite)
 
 
 def _open(sections: Mapping[str, Section], console: "Console | None") -> dict[str, TaskInputs]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
@@ -18,6 +19,7 @@ from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
 from sycoca.json_lines import ResumableLines, write_records
 from sycoca.keywords import suggests_keywords
+from sycoca.outputs.output import Output, claimed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -71,6 +73,7 @@ def filter_pairs(
     out: str | Path | None = None,
     scores: str | Path | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     **options: Unpack[FilterRunOptions],
 ) -> FilterResult:
     """Score every caption of a source against its image, and keep those that reach the minimum.
@@ -80,35 +83,37 @@ def filter_pairs(
     caption's tokens, natural logarithm. Without either all pairs are kept, and the quantiles show which minimum to
     choose. ``out``: a *.jsonl file of the images that keep captions, which data SPECs read. ``scores``: a file of every
     pair's scores, a JSON line each, written batch by batch. ``resume``: continue ``scores`` with the pairs that it does
-    not have yet, of the same data. ``max_skipped_ratio``: largest fraction of the samples that may be left out because
-    they cannot be read; 0 by default. ``model``: device, precision and batch size. ``console``: where progress bars are
-    shown; none by default.
+    not have yet, of the same data. ``overwrite``: replace ``out``, and ``scores`` unless they are resumed.
+    ``max_skipped_ratio``: largest fraction of the samples that may be left out because they cannot be read; 0 by
+    default. ``model``: device, precision and batch size. ``console``: where progress bars are shown; none by default.
 
-    Raises ValueError where arguments contradict each other, a file is there already or was written for other data, the
-    source has no captions, no caption reaches the minimum, or images have no file that ``out`` could name; and for a
-    likelihood from a model without text decoder.
+    Raises OutputError (a ValueError) before anything runs where a file is there already or cannot be written, or
+    another process writes it; ValueError where arguments contradict each other, ``scores`` were written for other data,
+    the source has no captions, no caption reaches the minimum, or images have no file that ``out`` could name; and for
+    a likelihood from a model without text decoder.
     """
     threshold = Threshold(similarity=min_similarity, log_likelihood=min_log_likelihood)
     kept_file, scores_file = _path(out), _path(scores)
-    _check_files(threshold, kept_file, scores_file, resume=resume)
+    _check_arguments(threshold, kept_file, scores_file, resume=resume)
     model, console = options.get("model", ModelOptions()), options.get("console")
-    source = open_source(data) if isinstance(data, str) else data
-    source = usable_source(source, options.get("max_skipped_ratio", 0.0), console=console)
-    if kept_file is not None:
-        _image_file(source[0])  # before hours of scoring
-    predictor = predictor_of(weights, model)
-    # The likelihood takes most of the time: only where it decides, or where people look for what should decide.
-    is_looked_at = kept_file is None and predictor.model.text_decoder is not None
-    scored = _scored(
-        predictor,
-        source,
-        scores_file,
-        with_log_likelihood=min_log_likelihood is not None or is_looked_at,
-        batch_size=model.batch_size,
-        console=console,
-    )
-    predictor.warn_of_truncation([score.caption for _, own in scored for score in own], "captions")
-    result = _result(source, scored, threshold, kept_file)
+    with claimed(*_outputs(kept_file, scores_file, resume=resume, overwrite=overwrite)) as (_, lease):
+        source = open_source(data) if isinstance(data, str) else data
+        source = usable_source(source, options.get("max_skipped_ratio", 0.0), console=console)
+        if kept_file is not None:
+            _image_file(source[0])  # before hours of scoring
+        predictor = predictor_of(weights, model)
+        # The likelihood takes most of the time: only where it decides, or where people look for what should decide.
+        is_looked_at = kept_file is None and predictor.model.text_decoder is not None
+        scored = _scored(
+            predictor,
+            source,
+            None if scores_file is None else ResumableLines(scores_file, resume=resume, lease=lease),
+            with_log_likelihood=min_log_likelihood is not None or is_looked_at,
+            batch_size=model.batch_size,
+            console=console,
+        )
+        predictor.warn_of_truncation([score.caption for _, own in scored for score in own], "captions")
+        result = _result(source, scored, threshold, kept_file)
     return replace(result, source=data) if isinstance(data, str) else result
 
 
@@ -134,7 +139,7 @@ def _result(
             raise ValueError(f"no caption reaches the minimum, {kept_file} would be empty; look at --scores FILE")
         write_records(kept_file, rows)
         counts["kept_images"] = len(rows)
-        logger.info("%d images with %d captions in %s", len(rows), dropped[None], kept_file)
+        logger.info("%d images with %d captions in %s", len(rows), dropped[None], shlex.quote(str(kept_file)))
     names = ["similarity"] + ["log_likelihood"] * (scores[0].log_likelihood is not None)
     return FilterResult(
         source=source.name,
@@ -147,14 +152,13 @@ def _result(
 def _scored(
     predictor: Predictor,
     source: SampleSource,
-    path: Path | None,
+    lines: ResumableLines | None,
     *,
     with_log_likelihood: bool,
     batch_size: int,
     console: "Console | None",
 ) -> list[ScoredSample]:
     """Score what the file does not have yet; every score is in the file as soon as its batch is done."""
-    lines = None if path is None else ResumableLines(path, resume=True)
     scored = [] if lines is None else _resumed(lines, source, with_log_likelihood=with_log_likelihood)
     for sample, scores in pair_scores(
         predictor,
@@ -221,20 +225,23 @@ def _image_file(sample: ImageTextSample) -> str:
     return str((image.files.folder / image.name).resolve())
 
 
-def _check_files(threshold: Threshold, out: Path | None, scores: Path | None, *, resume: bool) -> None:
-    """Raise ValueError where arguments contradict each other, and where a file would be overwritten."""
+def _check_arguments(threshold: Threshold, out: Path | None, scores: Path | None, *, resume: bool) -> None:
+    """Raise ValueError where arguments contradict each other."""
     if resume and scores is None:
         raise ValueError("there are no scores to resume: give --scores too")
-    if scores is not None and scores.exists() and not resume:
-        raise ValueError(f"{scores} is there already; give --resume to resume it, or another name")
-    if out is None:
-        return
-    if out.exists():
-        raise ValueError(f"{out} is there already; choose another name or delete it first")
-    if threshold == Threshold():
+    if out is not None and threshold == Threshold():
         raise ValueError("--out keeps everything without --min-similarity or --min-log-likelihood: give one")
-    if out.suffix != ".jsonl":
-        raise ValueError(f"--out must end in .jsonl, so that data SPECs can read it, got {out}")
+
+
+def _outputs(
+    out: Path | None, scores: Path | None, *, resume: bool, overwrite: bool
+) -> tuple[Output | None, Output | None]:
+    return (
+        None if out is None else Output(path=out, suffixes=(".jsonl",), overwrite=overwrite),
+        None
+        if scores is None
+        else Output(path=scores, kind="growing file", overwrite=overwrite and not resume, resume=resume),
+    )
 
 
 def _path(name: str | Path | None) -> Path | None:

@@ -18,6 +18,8 @@ from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
 from sycoca.json_lines import Record, ResumableLines
 from sycoca.keywords import suggests_keywords
+from sycoca.outputs.lease import Lease
+from sycoca.outputs.output import Output, claimed
 from sycoca.progress_bar import tracked
 
 if TYPE_CHECKING:
@@ -44,13 +46,14 @@ class ImageCaption:
 
 
 @suggests_keywords
-def caption_set(
+def caption_set(  # noqa: PLR0913 (every option by its name)
     weights: Predictor | str | Path,
     images: SampleSource | str | Path | Sequence[str | Path],
     *,
     out: str | Path | None = None,
     format: CaptionFormat = "jsonl",
     resume: bool = False,
+    overwrite: bool = False,
     max_skipped_ratio: float = 0.0,
     model: ModelOptions | None = None,
     console: "Console | None" = None,
@@ -62,29 +65,31 @@ def caption_set(
     folders of them, one data SPEC, or a source. ``out``: a file for the captions. With ``format`` "jsonl" it gets a
     line {"image", "caption", "log_likelihood"} as soon as a batch is done, and data SPECs read it back; "coco" is
     COCO's result format, written at the end. ``resume``: continue the file of an interrupted call with the same
-    arguments; captions drawn at random become those of a call in one go. ``max_skipped_ratio``: largest fraction of the
-    images that may be left out because they cannot be read; each is logged and, with ``out``, named in
-    OUT.skipped.jsonl. ``model``: device, precision and batch size. ``console``: where progress bars are shown; None
-    shows none. ``options`` are the fields of `GenerationConfig`, greedy by default.
+    arguments; captions drawn at random become those of a call in one go. ``overwrite``: replace the file.
+    ``max_skipped_ratio``: largest fraction of the images that may be left out because they cannot be read; each is
+    logged and, with ``out``, named in OUT.skipped.jsonl. ``model``: device, precision and batch size. ``console``:
+    where progress bars are shown; None shows none. ``options`` are the fields of `GenerationConfig`, greedy by default.
 
-    Raises ValueError where the file is there already, or was written for other images; where an image cannot be read,
-    or too many cannot; and for a model without text decoder.
+    Raises OutputError (a ValueError) before anything runs where the file is there already or cannot be written, or
+    another process writes it; ValueError where it was written for other images, where an image cannot be read, or too
+    many cannot, and for a model without text decoder.
     """
     path, generation = None if out is None else Path(out), GenerationConfig(**options)
-    check_output(path, format, resume=resume)
-    source = _usable_images(open_images(images), path, max_skipped_ratio, resume=resume, console=console)
-    lines = _resumed_lines(source, path, format, resume=resume)
-    known = [] if lines is None else _known_captions(source, lines)
+    check_format(path, format, resume=resume)
     model = ModelOptions() if model is None else model
-    predictor = predictor_of(weights, model)
-    for caption in generate_for_set(
-        predictor, source, generation, first=len(known), batch_size=model.batch_size, console=console
-    ):
-        if lines is not None:
-            lines.append(asdict(caption) | {"image": _name_in_file(source[len(known)], lines.path)})
-        known.append(caption)
-    if path is not None and _IS_ONE_LIST[format]:
-        write_caption_results(path, [one.image for one in known], [one.caption for one in known])
+    with claimed(_output(path, format, overwrite=overwrite, resume=resume)) as (lease,):
+        source = _usable_images(open_images(images), path, max_skipped_ratio, resume=resume, console=console)
+        lines = _lines_to_write(source, path, format, lease, resume=resume)
+        known = [] if lines is None else _known_captions(source, lines)
+        predictor = predictor_of(weights, model)
+        for caption in generate_for_set(
+            predictor, source, generation, first=len(known), batch_size=model.batch_size, console=console
+        ):
+            if lines is not None:
+                lines.append(asdict(caption) | {"image": _name_in_file(source[len(known)], lines.path)})
+            known.append(caption)
+        if path is not None and _IS_ONE_LIST[format]:
+            write_caption_results(path, [one.image for one in known], [one.caption for one in known])
     return known
 
 
@@ -110,14 +115,17 @@ def generate_for_set(
         yield ImageCaption(image=sample.key, caption=text, log_likelihood=round(caption.log_likelihood, 4))
 
 
-def check_output(path: Path | None, format: CaptionFormat, *, resume: bool) -> None:
-    """Raise ValueError where the arguments contradict each other, and where a file would be overwritten."""
+def check_format(path: Path | None, format: CaptionFormat, *, resume: bool) -> None:
+    """Raise ValueError where the arguments contradict each other."""
     if resume and path is None:
         raise ValueError("there is no file to resume: give --out too")
     if _IS_ONE_LIST[format] and (path is None or resume):
         raise ValueError(f"--format {format} is one JSON list: give --out, and no --resume")
-    if path is not None and path.exists() and not resume:
-        raise ValueError(f"{path} is there already; give --resume to resume it, or another name")
+
+
+def _output(path: Path | None, format: CaptionFormat, *, overwrite: bool, resume: bool) -> Output | None:
+    kind = "file" if _IS_ONE_LIST[format] else "growing file"
+    return None if path is None else Output(path=path, kind=kind, overwrite=overwrite, resume=resume)
 
 
 def _name_in_file(sample: ImageTextSample, path: Path) -> str:
@@ -149,13 +157,13 @@ def _usable_images(
     return usable_source(source, max_skipped_ratio, path=skipped, console=console)
 
 
-def _resumed_lines(
-    source: SampleSource, path: Path | None, format: CaptionFormat, *, resume: bool
+def _lines_to_write(
+    source: SampleSource, path: Path | None, format: CaptionFormat, lease: Lease | None, *, resume: bool
 ) -> ResumableLines | None:
     """Return the file that gets a line per image, with the lines of an interrupted call; None without such a file."""
     if path is None or _IS_ONE_LIST[format]:
         return None
-    lines = ResumableLines(path, resume=resume)
+    lines = ResumableLines(path, resume=resume, lease=lease)
     lines.check([{"image": _name_in_file(source[index], path)} for index in range(len(source))])
     if len(lines):
         logger.info("%s has %d of %d captions", path, len(lines), len(source))

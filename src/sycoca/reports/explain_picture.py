@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from sycoca.inference.explanation import Explanation
+from sycoca.outputs.atomic import atomic_file
 from sycoca.reports.pictures import Picture, without_patches
 
 PICTURE_SUFFIXES = (".png", ".pdf", ".svg")
@@ -26,9 +27,9 @@ def save_explanation(explanation: Explanation, path: str | Path) -> None:
     """Save an explanation as a figure; the suffix is the format. Raises ValueError for an unknown one."""
     path = Path(path)
     check_picture_name(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     figure = explanation_figure(explanation)
-    figure.savefig(path, dpi=150, facecolor="white")
+    with atomic_file(path) as unfinished:
+        figure.savefig(unfinished, dpi=150, facecolor="white")
 
 
 def check_picture_name(path: Path) -> None:

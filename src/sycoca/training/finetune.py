@@ -10,6 +10,7 @@ from rich.console import Console
 from sycoca.data.samples import SampleSource
 from sycoca.facts.training_facts import FinetuneTask
 from sycoca.keywords import suggests_keywords
+from sycoca.training.engine.runtime import is_main_process
 from sycoca.training.in_memory_source import Pair
 from sycoca.training.recipes.classification.config import FinetuneClassificationConfig
 from sycoca.training.recipes.classification.recipe import ClassificationFinetuning
@@ -73,9 +74,12 @@ def finetune(
 
     ``source`` and ``validation`` replace the config's data where given: sources, or pairs of an image and its captions.
     Messages go to the logger ``sycoca``; a ``console`` that is a terminal gets a progress bar. Weights of the Hugging
-    Face Hub are downloaded, and the run's config records their commit. Raises ValueError where the folder already holds
-    a run, TrainingInterrupted after Ctrl-C.
+    Face Hub are downloaded, and the run's config records their commit. Raises OutputError (a ValueError) where
+    the folder already holds a run, cannot be written, or another process trains there; TrainingInterrupted after
+    Ctrl-C.
     """
+    if is_main_process():
+        RunFolder(Path(config.out)).check_new(config)
     config = replace(config, weights=pinned_weights(config.weights))
     recipe = KINDS[config.task].recipe(config)
     return start_run(recipe, recipe.open_sources(source, validation), console)

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from sycoca.data.samples import SampleSource
 from sycoca.keywords import suggests_keywords
+from sycoca.training.engine.runtime import is_main_process
 from sycoca.training.in_memory_source import Pair
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 from sycoca.training.recipes.pretraining.recipe import Pretraining
@@ -39,10 +40,12 @@ def pretrain(
     """Pretrain a model and return the run folder, whose ``weights/`` `sycoca.load` reads.
 
     ``source`` and ``validation`` replace the config's data where given: sources, or pairs of an image and its captions.
-    Messages go to the logger ``sycoca``; a ``console`` that is a terminal gets a progress bar. Raises ValueError where
-    the folder already holds a run and where the initial weights (``config.start``) are damaged or do not fit;
-    TrainingInterrupted after Ctrl-C.
+    Messages go to the logger ``sycoca``; a ``console`` that is a terminal gets a progress bar. Raises OutputError (a
+    ValueError) where the folder already holds a run, cannot be written, or another process trains there; ValueError
+    where the initial weights (``config.start``) are damaged or do not fit; TrainingInterrupted after Ctrl-C.
     """
+    if is_main_process():
+        RunFolder(Path(config.out)).check_new(config)
     recipe = Pretraining.for_new_run(config)
     return start_run(recipe, recipe.open_sources(source, validation), console)
 

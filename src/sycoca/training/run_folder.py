@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from sycoca.outputs.errors import OutputError
+from sycoca.outputs.output import Output
 from sycoca.plain_data import from_plain, read_yaml, to_plain, write_yaml
 from sycoca.training.config import RunConfig
 
@@ -77,13 +79,28 @@ class RunFolder:
         """The trained model, as a weights folder."""
         return self.path / "weights"
 
-    def create(self, config: RunConfig) -> None:
-        """Create the folder of a new run; raises ValueError where it already holds one."""
+    def output(self, config: RunConfig) -> Output:
+        """Return the folder as an output: a run is never overwritten, and resumed by its own command."""
+        return Output(
+            path=self.path,
+            kind="files in a folder",
+            names=(self.config.name,),
+            resume=True,
+            resume_command=config.resume_command(),
+        )
+
+    def check_new(self, config: RunConfig) -> None:
+        """Raise OutputError (a ValueError) where the folder already holds a run, or cannot be written."""
         if self.config.exists():
-            raise ValueError(
+            raise OutputError(
                 f"{self.path} already holds a run; resume it with: {config.resume_command()},"
                 " or choose another folder with --out"
             )
+        self.output(config).check()
+
+    def create(self, config: RunConfig) -> None:
+        """Create the folder of a new run; errors as of `check_new`."""
+        self.check_new(config)
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         write_yaml(self.config, to_plain(config))
 

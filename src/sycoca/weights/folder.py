@@ -11,9 +11,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sycoca.model.sycoca import SyCoCa
+from sycoca.outputs.atomic import atomic_folder, refuse_other_files
+from sycoca.outputs.output import Output
 from sycoca.plain_data import to_plain
 from sycoca.preprocess.tokenizer import Tokenizer
-from sycoca.weights.atomic_folder import atomic_folder, refuse_other_files
 from sycoca.weights.config import (
     CARD_NAME,
     CONFIG_NAME,
@@ -49,6 +50,13 @@ class LoadedWeights:
 
     def __repr__(self) -> str:
         return f"<LoadedWeights: {self.model.num_parameters:,} parameters, {self.tokenizer.vocab_size:,} token ids>"
+
+
+def weights_output(folder: Path, *, inputs: tuple[Path, ...] = (), overwrite: bool = False) -> Output:
+    """Return a weights folder as an output, to be claimed before the work; ``inputs`` must not be replaced by it."""
+    return Output(
+        path=folder, kind="folder", names=FILE_NAMES, noun="weights folder", inputs=inputs, overwrite=overwrite
+    )
 
 
 def save_weights(

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from sycoca.facts.head_facts import HEADS
 from sycoca.model.config import ImageEncoderConfig
 from sycoca.model.image_encoder import ImageEncoder
+from sycoca.outputs.atomic import atomic_folder
 from sycoca.plain_data import from_plain, to_plain
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.tokenizer import Tokenizer
-from sycoca.weights.atomic_folder import atomic_folder
 from sycoca.weights.config import (
     CARD_NAME,
     CONFIG_NAME,

@@ -23,6 +23,9 @@ class Arguments:
     out: Annotated[Path, arg(metavar="FOLDER")]
     """The weights folder to write."""
 
+    overwrite: bool = False
+    """Replace a weights folder that exists."""
+
     tokenizer: Path | None = None
     """The model's tokenizer.json, if its vocabulary is not CLIP's."""
 
@@ -31,7 +34,7 @@ class Arguments:
         from sycoca.model.config import SyCoCaConfig
         from sycoca.weights.conversion.convert import from_hf_clip
 
-        conversion = from_hf_clip(self.source, self.out, tokenizer_path=self.tokenizer)
+        conversion = from_hf_clip(self.source, self.out, tokenizer_path=self.tokenizer, overwrite=self.overwrite)
         out = shlex.quote(str(self.out))
         starts = f"sycoca pretrain vit_b16 --start.weights {out} --data.train captions.jsonl"
         classifies = f"sycoca classify {out} photo.jpg --class-names dog cat"

@@ -21,6 +21,9 @@ class Arguments:
     out: Annotated[Path, arg(metavar="FOLDER")]
     """The weights folder to write."""
 
+    overwrite: bool = False
+    """Replace a weights folder that exists."""
+
     config: Annotated[Path | None, arg(metavar="FILE.json")] = None
     """open_clip's JSON config of the model, which is checked against the tensors. Without it, settings that no tensor
     shape reveals are assumed to be those of open_clip's own models; the summary lists them."""
@@ -42,7 +45,12 @@ class Arguments:
 
         forms = UnseenForms(activation="quick_gelu" if self.quick_gelu else "gelu", cls_position=self.cls_position)
         conversion = from_open_clip(
-            self.source, self.out, config_path=self.config, tokenizer_path=self.tokenizer, forms=forms
+            self.source,
+            self.out,
+            config_path=self.config,
+            tokenizer_path=self.tokenizer,
+            forms=forms,
+            overwrite=self.overwrite,
         )
         out = shlex.quote(str(self.out))
         captions = f"sycoca caption {out} photo.jpg"

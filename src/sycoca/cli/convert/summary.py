@@ -4,6 +4,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sycoca.cli.shared.results import print_path
+
 if TYPE_CHECKING:
     from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig
     from sycoca.weights.conversion.convert import Conversion
@@ -11,7 +13,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def show_conversion(conversion: "Conversion", out: Path, next_commands: tuple[str, ...]) -> None:
+def show_conversion(
+    conversion: "Conversion", out: Path, next_commands: tuple[str, ...], *, noun: str = "weights"
+) -> None:
     """Print what was written on stdout; log sizes, assumptions, dropped tensors and commands to try next."""
     lines = [
         f"{conversion.num_parameters:,} parameters",
@@ -22,7 +26,7 @@ def show_conversion(conversion: "Conversion", out: Path, next_commands: tuple[st
         lines.append(f"dropped: {', '.join(conversion.dropped)}")
     lines += [f"next: {command}" for command in next_commands]
     logger.info("\n".join(f"  {line}" for line in lines))
-    print(out)
+    print_path(noun, out)
 
 
 def _sizes(model: "SyCoCaConfig | ImageEncoderConfig") -> list[str]:

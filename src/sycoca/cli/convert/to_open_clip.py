@@ -20,10 +20,14 @@ class Arguments:
     """A .safetensors or .pt file, beside which the config is written as .json; or a folder, which open_clip loads as
     local-dir:FOLDER."""
 
+    overwrite: bool = False
+    """Replace what exists there."""
+
     def run(self) -> int:
         """Convert, and print a summary."""
         from sycoca.weights.conversion.convert import to_open_clip
         from sycoca.weights.hub import local_weights
 
-        show_conversion(to_open_clip(local_weights(self.weights), self.out), self.out, ())
+        conversion = to_open_clip(local_weights(self.weights), self.out, overwrite=self.overwrite)
+        show_conversion(conversion, self.out, (), noun="checkpoint of open_clip")
         return 0

@@ -1,7 +1,6 @@
 """``sycoca data check``: find broken files, bad captions and duplicates within and across data sets."""
 
 import json
-import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,15 +10,16 @@ from tyro.conf import Positional, arg
 
 from sycoca.cli.data.inspected import NumImages, counting_tokenizer, findings_about, open_index
 from sycoca.cli.shared.logs import stderr_console
+from sycoca.cli.shared.results import tell
 from sycoca.data.inspection.check import DataCheck, check_set, duplicates_among
 from sycoca.data.inspection.check_headlines import headlines
 from sycoca.data.samples import SampleSource
 from sycoca.data.spec import open_source
+from sycoca.outputs.errors import OutputError
+from sycoca.outputs.output import Output, claimed
 from sycoca.plain_data import write_text
 from sycoca.reports.data_page import save_data_page
 from sycoca.terminal import plain, say
-
-logger = logging.getLogger(__name__)
 
 _MOST_LINES = 20
 
@@ -37,6 +37,9 @@ class Arguments:
 
     out: Annotated[Path | None, arg(metavar="FILE.html|FOLDER")] = None
     """Write a page with a contact sheet: to an .html file, or as check.html to a folder, with check.json beside it."""
+
+    overwrite: bool = False
+    """Replace the page, and check.json, if they exist."""
 
     tokenizer: Path | None = None
     """The tokenizer that counts tokens; None trains one on the captions."""
@@ -61,21 +64,40 @@ class Arguments:
 
     def run(self) -> int:
         """Check, and print what was found; exit code 1 if something is broken or two parts share an image."""
-        sources = [open_source(spec) for spec in self.specs]
-        result = _check(self, sources)
-        record = json.dumps(_record(result), indent=2)
-        if self.json:
-            print(record)
-        else:
-            _print(result)
-        if self.out is not None:
-            is_page = self.out.suffix.lower() in (".html", ".htm")
-            page = self.out if is_page else self.out / "check.html"
-            save_data_page(result, sources, page)
-            if not is_page:
-                write_text(self.out / "check.json", record)
-            logger.info(f"wrote {page}")
+        with claimed(None if self.out is None else _output(self.out, overwrite=self.overwrite)):
+            sources = [open_source(spec) for spec in self.specs]
+            result = _check(self, sources)
+            record = json.dumps(_record(result), indent=2)
+            if self.json:
+                print(record)
+            else:
+                _print(result)
+            if self.out is not None:
+                _save(result, sources, record, self.out)
         return 0 if result.is_clean else 1
+
+
+_PAGE, _RECORD = "check.html", "check.json"
+
+
+def _is_page(out: Path) -> bool:
+    return out.suffix.lower() in (".html", ".htm")
+
+
+def _output(out: Path, *, overwrite: bool) -> Output:
+    if _is_page(out):
+        return Output(path=out, overwrite=overwrite)
+    if out.suffix[1:].isalpha() and not out.is_dir():
+        raise OutputError(f"{out} is neither an .html file nor a folder; name one of them")
+    return Output(path=out, kind="files in a folder", names=(_PAGE, _RECORD), overwrite=overwrite)
+
+
+def _save(result: DataCheck, sources: list[SampleSource], record: str, out: Path) -> None:
+    page = out if _is_page(out) else out / _PAGE
+    save_data_page(result, sources, page)
+    if not _is_page(out):
+        write_text(out / _RECORD, record)
+    tell("page", page)
 
 
 def _check(command: Arguments, sources: list[SampleSource]) -> DataCheck:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from sycoca.cli.shared.logs import stderr_console
+from sycoca.cli.shared.results import tell
 from sycoca.inference.model_options import ModelOptions
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ class Arguments:
     resume: bool = False
     """Score only the pairs that --scores does not have yet; data and weights must be the same."""
 
+    overwrite: bool = False
+    """Replace --out if it exists, and --scores unless they are resumed."""
+
     max_skipped_ratio: float = 0.0
     """Largest fraction of unreadable samples to skip. 0 makes the first one an error."""
 
@@ -62,10 +66,13 @@ class Arguments:
             out=self.out,
             scores=self.scores,
             resume=self.resume,
+            overwrite=self.overwrite,
             max_skipped_ratio=self.max_skipped_ratio,
             model=self.model,
             console=stderr_console(),
         )
+        if self.scores is not None:
+            tell(f"scores of {result.counts['captions']:,} captions", self.scores)
         if self.json:
             print(result.to_json())
         else:

@@ -8,6 +8,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from sycoca.cli.shared.logs import stderr_console
+from sycoca.cli.shared.results import typed
 from sycoca.data.scenes.content import Level, Split
 from sycoca.data.scenes.source import DEFAULT_COUNT, ScenesSource
 from sycoca.data.writing.write_samples import write_samples
@@ -20,6 +21,9 @@ class Arguments:
 
     folder: Positional[Annotated[Path, arg(metavar="FOLDER")]]
     """The folder to write to; it is created if it does not exist."""
+
+    overwrite: bool = False
+    """Replace scenes that were written to the folder before."""
 
     level: Level = "easy"
     """Difficulty: number of objects, colors, shapes and relations."""
@@ -44,9 +48,10 @@ class Arguments:
         source = ScenesSource(level=self.level, count=self.count, seed=self.seed, split=self.split, size=self.size)
         samples = (source[i] for i in range(len(source)))
         console = stderr_console()
-        captions_path = write_samples(tracked(samples, len(source), "writing scenes", console=console), self.folder)
+        shown = tracked(samples, len(source), "writing scenes", console=console)
+        captions_path = write_samples(shown, self.folder, overwrite=self.overwrite)
         if self.json:
             print(json.dumps({"captions": str(captions_path), "num_images": len(source)}))
         else:
-            print(f"wrote {len(source)} scenes; use them as {captions_path}")
+            print(f"wrote {len(source)} scenes; use them as {typed(captions_path)}")
         return 0

@@ -35,6 +35,9 @@ class Arguments:
     out: Annotated[Path, arg(metavar="FOLDER")]
     """The folder to write SECTION.json (for sycoca compare) and summary.json to."""
 
+    overwrite: bool = False
+    """Replace reports and predictions that exist."""
+
     json: bool = False
     """Print the summary as JSON instead of a table."""
 
@@ -51,14 +54,23 @@ class Arguments:
         from sycoca.cli.shared.logs import stderr_console
         from sycoca.evaluation.evaluate_all import evaluate_all
 
-        return evaluate_all(self.weights, self.tasks, out=self.out, model=self.model, console=stderr_console())
+        return evaluate_all(
+            self.weights,
+            self.tasks,
+            out=self.out,
+            overwrite=self.overwrite,
+            model=self.model,
+            console=stderr_console(),
+        )
 
     def show(self, reports: "Mapping[str, Report]") -> None:
         """Print the summary."""
         from rich.console import Console
 
+        from sycoca.cli.shared.results import tell
         from sycoca.evaluation.evaluate_all import summary_json
 
+        tell(f"{len(reports):,} reports and their summary", self.out)
         if self.json:
             print(summary_json(reports))
         else:

@@ -41,4 +41,6 @@ class EvaluationArguments(ReportArguments, Generic[T]):
         from sycoca.cli.shared.logs import stderr_console
         from sycoca.evaluation.evaluate_all import evaluate_task
 
-        return evaluate_task(self.weights, self.task, model=self.model, console=stderr_console())
+        return evaluate_task(
+            self.weights, self.task, model=self.model, overwrite=self.overwrite, console=stderr_console()
+        )

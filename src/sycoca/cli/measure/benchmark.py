@@ -9,6 +9,7 @@ from tyro.conf import arg
 from sycoca.cli.shared.results import show
 from sycoca.cli.shared.usage import UsageError
 from sycoca.experiments.benchmark.settings import ROWS, BenchmarkSettings
+from sycoca.outputs.output import Output, claimed
 
 if TYPE_CHECKING:
     from sycoca.experiments.benchmark.result import BenchmarkResult
@@ -21,6 +22,9 @@ class Arguments(BenchmarkSettings):
     out: Annotated[Path | None, arg(metavar="FILE.json")] = None
     """Write the figures to this JSON file."""
 
+    overwrite: bool = False
+    """Replace --out if it exists."""
+
     json: bool = False
     """Print the figures as JSON instead of a table."""
 
@@ -32,12 +36,12 @@ class Arguments(BenchmarkSettings):
 
     def run(self) -> int:
         """Measure; the figures go to stdout, progress to stderr."""
-        _make_room(self.out)
-        # Imported here, since it imports torch: help and usage errors appear fast.
-        from sycoca.cli.shared.logs import stderr_console
-        from sycoca.experiments.benchmark.benchmark import benchmark
+        with claimed(None if self.out is None else Output(path=self.out, overwrite=self.overwrite)):
+            # Imported here, since it imports torch: help and usage errors appear fast.
+            from sycoca.cli.shared.logs import stderr_console
+            from sycoca.experiments.benchmark.benchmark import benchmark
 
-        _show(benchmark(self, console=stderr_console()), self)
+            _show(benchmark(self, console=stderr_console()), self)
         return 0
 
 
@@ -56,15 +60,6 @@ def _description() -> str:
 
 
 Arguments.__doc__ = _description()
-
-
-def _make_room(out: Path | None) -> None:
-    """Raise UsageError where the figures cannot be written, before the benchmark runs for minutes."""
-    if out is None:
-        return
-    if out.is_dir():
-        raise UsageError(f"--out {out} is a folder; name a file")
-    out.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _show(result: "BenchmarkResult", chosen: Arguments) -> None:

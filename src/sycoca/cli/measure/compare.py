@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from sycoca.cli.shared.results import show
+from sycoca.outputs.output import Output, claimed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,6 +33,9 @@ class Arguments:
     out: Annotated[Path | None, arg(metavar="FILE.json")] = None
     """Write the comparison to this JSON file."""
 
+    overwrite: bool = False
+    """Replace --out if it exists."""
+
     json: bool = False
     """Print the comparison as JSON instead of a table."""
 
@@ -47,15 +51,17 @@ class Arguments:
         if len(self.reports) < 2:
             raise ValueError("name at least two reports; sycoca evaluate ... --out FILE writes one")
         rows = _rows(self.reports)
-        reports = {name: [Report.load(path) for path in paths] for name, paths in rows.items()}
-        comparison = compare_reports(reports, seed=self.seed, console=stderr_console())
-        show(
-            comparison,
-            "comparison",
-            out=self.out,
-            as_json=self.json,
-            print_table=lambda console: _print_tables(comparison, console),
-        )
+        inputs = tuple(path for paths in rows.values() for path in paths)
+        with claimed(None if self.out is None else Output(path=self.out, inputs=inputs, overwrite=self.overwrite)):
+            reports = {name: [Report.load(path) for path in paths] for name, paths in rows.items()}
+            comparison = compare_reports(reports, seed=self.seed, console=stderr_console())
+            show(
+                comparison,
+                "comparison",
+                out=self.out,
+                as_json=self.json,
+                print_table=lambda console: _print_tables(comparison, console),
+            )
         return 0
 
 

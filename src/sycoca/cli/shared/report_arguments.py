@@ -1,6 +1,5 @@
 """Options of every command that writes a report."""
 
-import logging
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
+from sycoca.outputs.output import Output, claimed
+
 if TYPE_CHECKING:
     from sycoca.evaluation.report import Report
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,12 +20,16 @@ class ReportArguments(ABC):
     out: Annotated[Path | None, arg(metavar="FILE.json")] = None
     """Write the report to this JSON file, with the results of every item (for sycoca compare)."""
 
+    overwrite: bool = False
+    """Replace files that exist."""
+
     json: bool = False
     """Print the report as JSON instead of a table."""
 
     def run(self) -> int:
         """Compute the report, and save or print it."""
-        self.show(self.report())
+        with claimed(None if self.out is None else Output(path=self.out, overwrite=self.overwrite)):
+            self.show(self.report())
         return 0
 
     @abstractmethod
@@ -35,9 +38,11 @@ class ReportArguments(ABC):
 
     def show(self, report: "Report") -> None:
         """Save or print a report; nothing else is printed on stdout."""
+        from sycoca.cli.shared.results import tell
+
         if self.out is not None:
             report.save(self.out)
-            logger.info(f"report in {self.out}")
+            tell("report", self.out)
         if self.json:
             print(report.to_json())
         elif self.out is None:

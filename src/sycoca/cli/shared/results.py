@@ -1,6 +1,8 @@
-"""Output of a command's result: a file, JSON or a table on stdout, with nothing else."""
+"""Output of a command's result: a file, JSON or a table on stdout, with nothing else; and what was written where."""
 
 import logging
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -29,10 +31,27 @@ def show(
     from sycoca.plain_data import write_text
 
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
         write_text(out, result.to_json() + "\n")
-        logger.info(f"{noun} in {out}")
+        tell(noun, out)
     if as_json:
         print(result.to_json())
     elif out is None:
         print_table(Console())
+
+
+def tell(noun: str, path: Path) -> None:
+    """Say on stderr what was written and where, as the user can type it."""
+    logger.info("%s in %s", noun, typed(path))
+
+
+def print_path(noun: str, path: Path) -> None:
+    """Print the path of what was written on stdout, for scripts; on a terminal a line says what it is."""
+    if sys.stdout.isatty():
+        print(f"{noun} in {typed(path)}")
+    else:
+        print(path)
+
+
+def typed(path: Path) -> str:
+    """Return a path as the user can type it."""
+    return shlex.quote(str(path))

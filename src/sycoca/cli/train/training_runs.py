@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from sycoca.cli.shared.results import print_path
 from sycoca.cli.shared.usage import UsageError
 from sycoca.plain_data import read_yaml
 
@@ -31,7 +32,7 @@ def run_to_its_end(train: "Callable[[Console], Path]", prog: str) -> int:
             print(f"{prog}: {interrupted}", file=sys.stderr)
         return 130
     if is_main_process():
-        print(run_dir)
+        print_path("run", run_dir)
     return 0
 
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from sycoca.cli.shared.results import tell
 from sycoca.cli.shared.usage import UsageError
 from sycoca.inference.generation_config import GenerationConfig
 from sycoca.inference.model_options import ModelOptions
+from sycoca.outputs.output import Output, claimed
 from sycoca.terminal import for_stdout
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ class Arguments:
     out: Annotated[Path | None, arg(metavar="FILE.json")] = None
     """Write the answers to all questions of a SPEC to this file in VQA's result format: [{"question_id", "answer"}]."""
 
+    overwrite: bool = False
+    """Replace --out if it exists."""
+
     json: bool = False
     """Print [{"answer", "probability"}] instead of plain text, for several images lines of {"image", "answers"};
     generated answers have no probability."""
@@ -59,7 +64,8 @@ class Arguments:
         """Answer; answers go to stdout or to --out, progress to stderr."""
         _check(self)
         if self.out is not None:
-            _answer_all(self, self.out)
+            with claimed(Output(path=self.out, overwrite=self.overwrite)):
+                _answer_all(self, self.out)
             return 0
         _print_answers(self, str(self.question))
         return 0
@@ -137,3 +143,4 @@ def _answer_all(options: Arguments, out: Path) -> None:
         console=console,
     )
     write_results(out, [question for own in asked for question in own], answers)
+    tell(f"{len(answers):,} answers", out)

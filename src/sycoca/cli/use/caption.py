@@ -8,6 +8,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from sycoca.cli.shared.logs import stderr_console
+from sycoca.cli.shared.results import tell
 from sycoca.data.writing.caption_results import CaptionFormat
 from sycoca.inference.generation_config import GenerationConfig
 from sycoca.inference.model_options import ModelOptions
@@ -34,6 +35,9 @@ class Arguments:
     resume: bool = False
     """Caption only the images that --out does not have yet."""
 
+    overwrite: bool = False
+    """Replace --out if it exists."""
+
     max_skipped_ratio: float = 0.0
     """Largest fraction of unreadable images to skip; each is reported on stderr and, with --out, in
     FILE.skipped.jsonl. 0 makes the first one an error."""
@@ -54,17 +58,19 @@ class Arguments:
             return 0
         from sycoca.inference.caption_set import caption_set
 
-        caption_set(
+        captions = caption_set(
             self.weights,
             self.images,
             out=self.out,
             format=self.format,
             resume=self.resume,
+            overwrite=self.overwrite,
             max_skipped_ratio=self.max_skipped_ratio,
             model=self.model,
             console=stderr_console(),
             **asdict(self.generation),
         )
+        tell(f"{len(captions):,} captions", self.out)
         return 0
 
 
@@ -73,9 +79,9 @@ def _print_captions(options: Arguments) -> None:
     from sycoca.data.formats.named_images import shown_name
     from sycoca.data.loading.skipping import usable_source
     from sycoca.data.spec import open_images
-    from sycoca.inference.caption_set import check_output, generate_for_set
+    from sycoca.inference.caption_set import check_format, generate_for_set
 
-    check_output(None, options.format, resume=options.resume)
+    check_format(None, options.format, resume=options.resume)
     console = stderr_console()
     source = usable_source(open_images(options.images), options.max_skipped_ratio, console=console)
     predictor = options.model.load(options.weights)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from sycoca.cli.shared.logs import stderr_console
+from sycoca.cli.shared.results import typed
 from sycoca.inference.model_options import ModelOptions
+from sycoca.outputs.output import Output, claimed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +51,9 @@ class Arguments:
     what: Embedded = "both"
     """What to embed; texts opens no image, and both embeds images alone where there are no captions."""
 
+    overwrite: bool = False
+    """Replace --out if it exists."""
+
     limit: int | None = None
     """Embed the first N samples only."""
 
@@ -60,32 +65,38 @@ class Arguments:
 
     def run(self) -> int:
         """Embed a data set and write the file."""
-        from sycoca.data.formats.named_images import shown_name
-        from sycoca.data.samples import num_lost_samples
-        from sycoca.data.spec import is_folder
-        from sycoca.evaluation.batches import num_evaluated
-        from sycoca.evaluation.embedding_files import check_suffix, write_arrays
-        from sycoca.evaluation.embeddings import ImageEmbeddings
-        from sycoca.evaluation.tasks.inputs import OpenSources
+        from sycoca.evaluation.embedding_files import SUFFIXES
 
-        check_suffix(self.out)
-        console = stderr_console()
-        source = OpenSources(console).usable(self.data, self.max_skipped_ratio, self.limit)
-        num_samples = num_evaluated(source, self.limit)
-        predictor = self.model.load(self.weights)
-        arrays: dict[str, np.ndarray] = {}
-        if "images" in _EMBEDDED[self.what]:
-            embeddings = ImageEmbeddings(predictor, batch_size=self.model.batch_size, console=console)
-            arrays["images"] = embeddings.of(source, num_samples).contiguous().numpy()
-        if "texts" in _EMBEDDED[self.what]:
-            arrays |= _text_arrays(predictor, source, num_samples, is_optional=bool(arrays))
-        samples = (source[index] for index in range(num_samples))
-        names = [shown_name(one) if is_folder(self.data) else one.key for one in samples]
-        write_arrays(self.out, arrays, names)
-        counts = ", ".join(f"{len(arrays[name]):,} {name}" for name in ("images", "texts") if name in arrays)
-        skipped = num_lost_samples(source)
-        logger.info(f"{counts} in {self.out}" + (f"; {skipped:,} samples skipped" if skipped else ""))
+        with claimed(Output(path=self.out, suffixes=SUFFIXES, overwrite=self.overwrite)):
+            _write_embeddings(self)
         return 0
+
+
+def _write_embeddings(options: Arguments) -> None:
+    from sycoca.data.formats.named_images import shown_name
+    from sycoca.data.samples import num_lost_samples
+    from sycoca.data.spec import is_folder
+    from sycoca.evaluation.batches import num_evaluated
+    from sycoca.evaluation.embedding_files import write_arrays
+    from sycoca.evaluation.embeddings import ImageEmbeddings
+    from sycoca.evaluation.tasks.inputs import OpenSources
+
+    console = stderr_console()
+    source = OpenSources(console).usable(options.data, options.max_skipped_ratio, options.limit)
+    num_samples = num_evaluated(source, options.limit)
+    predictor = options.model.load(options.weights)
+    arrays: dict[str, np.ndarray] = {}
+    if "images" in _EMBEDDED[options.what]:
+        embeddings = ImageEmbeddings(predictor, batch_size=options.model.batch_size, console=console)
+        arrays["images"] = embeddings.of(source, num_samples).contiguous().numpy()
+    if "texts" in _EMBEDDED[options.what]:
+        arrays |= _text_arrays(predictor, source, num_samples, is_optional=bool(arrays))
+    samples = (source[index] for index in range(num_samples))
+    names = [shown_name(one) if is_folder(options.data) else one.key for one in samples]
+    write_arrays(options.out, arrays, names)
+    counts = ", ".join(f"{len(arrays[name]):,} {name}" for name in ("images", "texts") if name in arrays)
+    skipped = num_lost_samples(source)
+    logger.info(f"{counts} in {typed(options.out)}" + (f"; {skipped:,} samples skipped" if skipped else ""))
 
 
 def _text_arrays(

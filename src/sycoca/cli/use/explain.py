@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from sycoca.cli.shared.results import print_path
 from sycoca.inference.model_options import ModelOptions
+from sycoca.outputs.output import Output, claimed
 
 if TYPE_CHECKING:
     from sycoca.inference.explanation import Explanation
@@ -28,15 +30,18 @@ class Arguments:
     out: Annotated[Path, arg(metavar="FILE.png")]
     """The figure to write: .png, .pdf or .svg."""
 
+    overwrite: bool = False
+    """Replace --out if it exists."""
+
     model: ModelOptions = field(default_factory=ModelOptions)
     """Device and precision."""
 
     def run(self) -> int:
         """Draw the figure and print its path on stdout."""
-        from sycoca.reports.explain_picture import check_picture_name, save_explanation
+        from sycoca.reports.explain_picture import PICTURE_SUFFIXES, save_explanation
 
-        check_picture_name(self.out)
-        explanation: Explanation = self.model.load(self.weights).explain(self.image, self.caption)
-        save_explanation(explanation, self.out)
-        print(self.out)
+        with claimed(Output(path=self.out, suffixes=PICTURE_SUFFIXES, inputs=(self.image,), overwrite=self.overwrite)):
+            explanation: Explanation = self.model.load(self.weights).explain(self.image, self.caption)
+            save_explanation(explanation, self.out)
+        print_path("figure", self.out)
         return 0

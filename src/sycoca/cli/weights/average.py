@@ -7,6 +7,9 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from sycoca.cli.shared.results import print_path
+from sycoca.outputs.output import claimed
+
 logger = logging.getLogger(__name__)
 
 
@@ -23,6 +26,9 @@ class Arguments:
     out: Annotated[Path, arg(metavar="FOLDER")]
     """The weights folder to write."""
 
+    overwrite: bool = False
+    """Replace a weights folder that exists."""
+
     alpha: float = 0.5
     """Coefficient of AFTER: 0 gives BEFORE, 1 gives AFTER. Tensors that only one of them has are copied."""
 
@@ -30,15 +36,15 @@ class Arguments:
         """Average; the folder goes to stdout."""
         # Imported here, since they import torch: help and usage errors appear fast.
         from sycoca.weights.average import average_weights
-        from sycoca.weights.folder import save_weights
+        from sycoca.weights.folder import save_weights, weights_output
         from sycoca.weights.provenance import Provenance
 
-        if self.out.resolve() in (Path(self.start).resolve(), Path(self.end).resolve()):
-            raise ValueError(f"--out {self.out} would replace what is averaged; choose another folder")
-        averaged = average_weights(self.start, self.end, alpha=self.alpha)
-        summary = f"Weighted mean of two models (WiSE-FT, arXiv 2109.01903): {'; '.join(averaged.summary)}."
-        provenance = Provenance(summary=summary, base=self.start, is_mean=True)
-        save_weights(self.out, averaged.model, averaged.tokenizer, averaged.config, provenance=provenance)
+        inputs = (Path(self.start), Path(self.end))
+        with claimed(weights_output(self.out, inputs=inputs, overwrite=self.overwrite)):
+            averaged = average_weights(self.start, self.end, alpha=self.alpha)
+            summary = f"Weighted mean of two models (WiSE-FT, arXiv 2109.01903): {'; '.join(averaged.summary)}."
+            provenance = Provenance(summary=summary, base=self.start, is_mean=True)
+            save_weights(self.out, averaged.model, averaged.tokenizer, averaged.config, provenance=provenance)
         logger.info("\n".join(averaged.summary).replace("`", ""))
-        print(self.out)
+        print_path("weights", self.out)
         return 0

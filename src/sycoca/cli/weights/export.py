@@ -1,13 +1,12 @@
 """``sycoca export``: export a model to ONNX."""
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-logger = logging.getLogger(__name__)
+from sycoca.cli.shared.results import tell
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +22,10 @@ class Arguments:
     """A weights folder, or hf:owner/name[@revision] on the Hugging Face Hub."""
 
     out: Annotated[Path, arg(metavar="FOLDER")]
-    """The folder to write; an earlier export in it is replaced."""
+    """The folder to write."""
+
+    overwrite: bool = False
+    """Replace an earlier export."""
 
     def run(self) -> int:
         """Export the model."""
@@ -31,9 +33,10 @@ class Arguments:
         from sycoca.inference.onnx_export.requirements import check_requirements
 
         check_requirements()
-        from sycoca.inference.onnx_export.folder import export_onnx
+        from sycoca.inference.onnx_export.folder import export_onnx, export_output
 
+        export_output(self.out, overwrite=self.overwrite).check()
         model = load(self.weights, device="cpu")
-        export_onnx(model, self.out)
-        logger.info(f"ONNX graphs and sycoca_onnx.py in {self.out}")
+        export_onnx(model, self.out, overwrite=self.overwrite)
+        tell("ONNX graphs and sycoca_onnx.py", self.out)
         return 0

@@ -1,10 +1,14 @@
 """Writing of samples: image files, and a captions file that the jsonl source reads back."""
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from sycoca.data.samples import ImageTextSample, Question
+from sycoca.outputs.atomic import atomic_folder
+from sycoca.outputs.errors import OutputError
+from sycoca.outputs.output import Output
 from sycoca.plain_data import write_text
 
 CAPTIONS_FILE = "captions.jsonl"
@@ -13,24 +17,36 @@ CAPTIONS_FILE = "captions.jsonl"
 IMAGES_FOLDER = "images"
 """Name of the folder of images beside it."""
 
+_NAME = re.compile(r"\d{6,}\.png")
 
-def write_samples(samples: Iterable[ImageTextSample], folder: Path) -> Path:
-    """Write samples one by one and return the captions file.
 
-    Raises ValueError for a folder with a captions file, since two data sets would mix.
+def write_samples(samples: Iterable[ImageTextSample], folder: Path, *, overwrite: bool = False) -> Path:
+    """Write samples whole or not at all, and return the captions file.
+
+    ``overwrite`` replaces a data set that this function has written before. Raises OutputError (a ValueError) where
+    captions or images are there already, since two data sets would mix, and where the folder cannot be written.
     """
-    captions_path = folder / CAPTIONS_FILE
-    if captions_path.exists():
-        raise ValueError(f"{captions_path} exists already; choose another folder or delete it first")
-    (folder / IMAGES_FOLDER).mkdir(parents=True, exist_ok=True)
-    # Written last and atomically, so that the file never names a missing image.
-    lines = []
-    for index, sample in enumerate(samples):
-        image = f"{IMAGES_FOLDER}/{index:06d}.png"
-        sample.open_image().save(folder / image)
-        lines.append(json.dumps(_row(sample, image), ensure_ascii=False))
-    write_text(captions_path, "\n".join(lines) + "\n")
+    captions_path, images = folder / CAPTIONS_FILE, folder / IMAGES_FOLDER
+    output = Output(path=folder, kind="files in a folder", names=(CAPTIONS_FILE, IMAGES_FOLDER), overwrite=overwrite)
+    with output.claim():
+        _refuse_other_images(images)
+        lines = []
+        with atomic_folder(images) as unfinished:
+            for index, sample in enumerate(samples):
+                name = f"{index:06d}.png"
+                sample.open_image().save(unfinished / name)
+                lines.append(json.dumps(_row(sample, f"{IMAGES_FOLDER}/{name}"), ensure_ascii=False))
+            # It never names an image that is missing, nor another one.
+            captions_path.unlink(missing_ok=True)
+        write_text(captions_path, "\n".join(lines) + "\n")
     return captions_path
+
+
+def _refuse_other_images(folder: Path) -> None:
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    other = next((name for name in names if not _NAME.fullmatch(name)), None)
+    if other is not None:
+        raise OutputError(f"{folder} holds other files ({other} would be deleted); choose another folder")
 
 
 def _row(sample: ImageTextSample, image: str) -> dict[str, object]:

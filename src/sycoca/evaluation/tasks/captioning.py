@@ -29,6 +29,11 @@ class Task(EvaluationTask):
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     """Decoding."""
 
+    @property
+    def predictions_file(self) -> Path | None:
+        """The file of --predictions."""
+        return self.predictions
+
     def evaluate(self, inputs: TaskInputs) -> "Report":
         """Caption the images and compare with their references."""
         from sycoca.evaluation.captioning import CaptioningOptions, evaluate_captioning

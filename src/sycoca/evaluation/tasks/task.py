@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sycoca.evaluation.tasks.inputs import OpenSources, TaskInputs
@@ -25,6 +26,11 @@ class EvaluationTask(ABC):
 
     max_skipped_ratio: float = 0.0
     """Largest fraction of unusable samples to skip; the report counts them. 0 makes the first one an error."""
+
+    @property
+    def predictions_file(self) -> Path | None:
+        """The file that the model's outputs are written to; None where there is none."""
+        return None
 
     def open_data(self, sources: OpenSources) -> None:
         """Open all data and files that the options name. Raises ValueError where one is missing or wrong."""

@@ -30,6 +30,11 @@ class Task(EvaluationTask):
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     """How open-ended answers are generated."""
 
+    @property
+    def predictions_file(self) -> Path | None:
+        """The file of --predictions."""
+        return self.predictions
+
     def check_model(self, predictor: "Predictor") -> None:
         """Raise ValueError where the model has no list of answers and is to choose from one."""
         from sycoca.inference.vqa import listed_answers

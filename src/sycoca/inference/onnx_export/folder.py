@@ -19,7 +19,8 @@ from sycoca.inference.onnx_export.graphs import GRAPH_NAMES, Graph, Port, graphs
 from sycoca.inference.onnx_export.readme import readme
 from sycoca.inference.onnx_export.tensors import TENSORS_NAME, SharedTensors
 from sycoca.inference.onnx_export.translation import translate
-from sycoca.weights.atomic_folder import atomic_folder, refuse_other_files
+from sycoca.outputs.atomic import atomic_folder
+from sycoca.outputs.output import Output, claimed
 from sycoca.weights.config import CARD_NAME, CONFIG_NAME, TOKENIZER_NAME
 
 logger = logging.getLogger(__name__)
@@ -31,16 +32,26 @@ _FILE_NAMES = (
 )
 
 
-def export_onnx(embedder: Embedder, folder: str | Path) -> float:
-    """Write a model as ONNX graphs with a script that runs them, atomically; an earlier export is replaced.
+def export_output(folder: Path, *, overwrite: bool = False) -> Output:
+    """Return the folder of an exported model as an output, which can be checked before a model is loaded."""
+    noun = "folder of an exported model"
+    return Output(path=folder, kind="folder", names=_FILE_NAMES, noun=noun, overwrite=overwrite)
+
+
+def export_onnx(embedder: Embedder, folder: str | Path, *, overwrite: bool = False) -> float:
+    """Write a model as ONNX graphs with a script that runs them, atomically.
 
     Returns the largest difference between the outputs of PyTorch and onnxruntime for random inputs, see `check_graph`.
-    Raises ValueError where that is too large, where ``folder`` has other files, and for a model that is not on the CPU
-    in float32.
+    ``overwrite`` replaces an earlier export. Raises OutputError (a ValueError) where ``folder`` exists or cannot be
+    written; ValueError where the difference is too large, and for a model that is not on the CPU in float32.
     """
     folder = Path(folder)
-    refuse_other_files(folder, _FILE_NAMES, "folder of an exported model")
-    _check_exportable(embedder)
+    with claimed(export_output(folder, overwrite=overwrite)):
+        _check_exportable(embedder)
+        return _write_export(embedder, folder)
+
+
+def _write_export(embedder: Embedder, folder: Path) -> float:
     graphs = graphs_of(embedder.model)
     with atomic_folder(folder) as unfinished:
         tensors = SharedTensors(unfinished)

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any, Protocol, final, runtime_checkable
 
 from sycoca.json_lines import ResumableLines, read_records
+from sycoca.outputs.lease import Lease
 from sycoca.plain_data import write_text
 
 Number = int | float
@@ -30,9 +31,12 @@ class Tracker(Protocol):
 class MetricsFile:
     """``metrics.jsonl``: one line per logged step, on disk at once."""
 
-    def __init__(self, path: Path, *, first_step: int) -> None:
-        """Resume the file; lines after ``first_step`` are dropped, since those steps will be done again."""
-        self._lines = ResumableLines(path, resume=True)
+    def __init__(self, path: Path, *, first_step: int, lease: Lease | None = None) -> None:
+        """Resume the file; lines after ``first_step`` are dropped, since those steps will be done again.
+
+        ``lease`` is that of the run folder: `log` raises LeaseLostError where another process has taken it over.
+        """
+        self._lines = ResumableLines(path, resume=True, lease=lease)
         self._lines.keep(sum((record["step"] or 0) <= first_step for record in self._lines.records))
 
     def log(self, step: int, values: Mapping[str, Number]) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.model.sycoca import SyCoCa
+from sycoca.outputs.output import Output
 from sycoca.records import BatchTotals, ImageTextBatch, TrainingBatch
 from sycoca.reports.first_batch import draw_first_batch
 from sycoca.training.engine.limits import check_memory, device_bytes, explained_out_of_memory, gigabytes, state_bytes
@@ -120,10 +121,11 @@ def dry_run(config: PretrainConfig) -> DryRunReport:
     Of a large set only the texts of some samples are read. A picture of the first batch is written into the run folder,
     which remains free for the run itself. Raises ValueError in a run of several processes.
     """
+    picture = Path(config.out) / PICTURE_NAME
+    Output(path=picture, overwrite=True).check()
     recipe = Pretraining.for_new_run(config, most_read_samples=MOST_READ_SAMPLES)
     config = recipe.config
     source = recipe.open_sources().train
-    picture = Path(config.out) / PICTURE_NAME
     picture.parent.mkdir(parents=True, exist_ok=True)
     with Runtime(config.runtime) as runtime, tempfile.TemporaryDirectory() as scratch:
         if runtime.world_size > 1:

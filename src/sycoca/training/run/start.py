@@ -1,9 +1,13 @@
 """Start a run in its folder, or resume one."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
+from sycoca.outputs.lease import Lease
+from sycoca.outputs.output import claimed
 from sycoca.plain_data import changed_fields, to_plain, write_yaml
 from sycoca.training.config import RunConfig
 from sycoca.training.engine.limits import explained_full_disk
@@ -21,27 +25,34 @@ def start_run(recipe: Recipe, sources: Sources, console: Console | None) -> Path
     # First, so that a missing package does not leave an empty run folder.
     if config.training.wandb is not None:
         import_wandb()
-    with Runtime(config.runtime) as runtime:
+    with Runtime(config.runtime) as runtime, _held(folder, config, runtime) as lease:
         config.training.micro_batch_on(runtime.world_size)
         if runtime.is_main_rank:
             folder.create(config)
         runtime.barrier()
         with explained_full_disk(config), run_log(folder.log if runtime.is_main_rank else None):
-            TrainingRun(recipe, folder, runtime, sources, console).run()
+            TrainingRun(recipe, folder, runtime, sources, console, lease).run()
     return folder.path
 
 
 def resume_run(recipe: Recipe, sources: Sources, console: Console | None) -> Path:
     """Train from the newest checkpoint, or from the first step where there is none; return the run folder."""
     config, folder = recipe.config, RunFolder(Path(recipe.config.out))
-    with Runtime(config.runtime) as runtime:
+    with Runtime(config.runtime) as runtime, _held(folder, config, runtime) as lease:
         config.training.micro_batch_on(runtime.world_size)
         runtime.barrier()
         if runtime.is_main_rank:
             write_yaml(folder.config, to_plain(config))
         with explained_full_disk(config), run_log(folder.log if runtime.is_main_rank else None):
-            TrainingRun(recipe, folder, runtime, sources, console).run()
+            TrainingRun(recipe, folder, runtime, sources, console, lease).run()
     return folder.path
+
+
+@contextmanager
+def _held(folder: RunFolder, config: RunConfig, runtime: Runtime) -> Iterator[Lease | None]:
+    """Hold the run folder in the main process; raises OutputError where another process trains there."""
+    with claimed(folder.output(config) if runtime.is_main_rank else None) as (lease,):
+        yield lease
 
 
 def check_resumable(old: RunConfig, new: RunConfig, fixed: tuple[str, ...]) -> None:

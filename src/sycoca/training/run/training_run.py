@@ -8,6 +8,7 @@ from rich.console import Console
 
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.data.samples import remarks_on
+from sycoca.outputs.lease import Lease
 from sycoca.plain_data import to_plain
 from sycoca.training.engine.checkpoints.checkpoint import (
     TrainingState,
@@ -38,15 +39,25 @@ class TrainingRun:
     """A training run in its folder, from the newest checkpoint there or from the first step."""
 
     def __init__(
-        self, recipe: Recipe, folder: RunFolder, runtime: Runtime, sources: Sources, console: Console | None
+        self,
+        recipe: Recipe,
+        folder: RunFolder,
+        runtime: Runtime,
+        sources: Sources,
+        console: Console | None,
+        lease: Lease | None = None,
     ) -> None:
-        """Assemble the run. Raises ValueError where too many samples are unusable or memory cannot suffice."""
+        """Assemble the run, whose folder the main process holds by a ``lease``.
+
+        Raises ValueError where too many samples are unusable or memory cannot suffice.
+        """
         config = recipe.config
         self._recipe = recipe
         self._config = config
         self._folder = folder
         self._runtime = runtime
         self._sources = sources
+        self._lease = lease
         self._trained = recipe.build(sources.train, folder, runtime)
         skipped_file = folder.skipped if runtime.is_main_rank else None
         self._skip_log = SkipLog(sources.train, config.data.max_skipped_ratio, skipped_file)
@@ -122,6 +133,8 @@ class TrainingRun:
 
     def _save_checkpoint(self, step: int) -> None:
         training, updater = self._config.training, self._parts.updater
+        if self._lease is not None:
+            self._lease.check()
         if self._runtime.is_main_rank:
             state = TrainingState(
                 step=step, samples_seen=step * training.global_batch_size, scaler=updater.scaler_state()
@@ -142,7 +155,7 @@ class TrainingRun:
         if not self._runtime.is_main_rank:
             return
         training, folder = self._config.training, self._folder
-        yield MetricsFile(folder.metrics, first_step=self._first_step)
+        yield MetricsFile(folder.metrics, first_step=self._first_step, lease=self._lease)
         if training.tensorboard:
             yield TensorBoard(folder.tensorboard, first_step=self._first_step)
         if training.wandb is not None:

@@ -12,9 +12,12 @@ from torch import Tensor
 
 from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig
 from sycoca.model.masking_config import MaskingConfig
+from sycoca.outputs.atomic import atomic_file, atomic_folder
+from sycoca.outputs.errors import OutputError
+from sycoca.outputs.output import Output, claimed
+from sycoca.plain_data import write_text
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.tokenizer import Tokenizer
-from sycoca.weights.atomic_folder import atomic_folder, grant_usual_rights
 from sycoca.weights.config import OPEN_CLIP_CONFIG_NAME, WeightsConfig
 from sycoca.weights.conversion.hf_pixels import read_hf_pixels
 from sycoca.weights.conversion.hf_vocabulary import CLIP_VOCAB_SIZE, check_vocabulary
@@ -23,7 +26,7 @@ from sycoca.weights.conversion.open_clip import CHECKPOINT_NAMES, open_clip_tens
 from sycoca.weights.conversion.open_clip_json import open_clip_json
 from sycoca.weights.conversion.open_clip_shapes import UnseenForms
 from sycoca.weights.conversion.pixels import OPEN_CLIP_RESIZE_MODES, open_clip_pixels
-from sycoca.weights.folder import load_weights, save_weights
+from sycoca.weights.folder import load_weights, save_weights, weights_output
 from sycoca.weights.parts import save_image_encoder
 from sycoca.weights.provenance import Provenance
 
@@ -52,25 +55,35 @@ def from_open_clip(
     config_path: Path | None = None,
     tokenizer_path: Path | None = None,
     forms: UnseenForms | None = None,
+    overwrite: bool = False,
 ) -> Conversion:
     """Convert a checkpoint of open_clip into a weights folder, see `read_open_clip`.
 
-    The tokenizer is CLIP's, which pads with id 0 as open_clip does, or that of ``tokenizer_path``. Raises ValueError
-    for anything that cannot be converted completely, and where ``out`` holds other files.
+    The tokenizer is CLIP's, which pads with id 0 as open_clip does, or that of ``tokenizer_path``. ``overwrite``
+    replaces a weights folder that is there already. Raises OutputError where ``out`` cannot be written, ValueError for
+    anything that cannot be converted completely.
     """
-    read = read_open_clip(source, config_path=config_path, forms=forms)
-    transforms, notices = open_clip_pixels(read.preprocessing, str(source), read.model.config.image_encoder.image_size)
-    _save(out, read.model, tokenizer_path, transforms, f"Converted from a checkpoint of open_clip, `{source.name}`.")
+    with claimed(weights_output(out, inputs=(source,), overwrite=overwrite)):
+        read = read_open_clip(source, config_path=config_path, forms=forms)
+        image_size = read.model.config.image_encoder.image_size
+        transforms, notices = open_clip_pixels(read.preprocessing, str(source), image_size)
+        summary = f"Converted from a checkpoint of open_clip, `{source.name}`."
+        _save(out, read.model, tokenizer_path, transforms, summary)
     if not read.is_described:
         notices = (_assumed(read.model.config), *notices)
     return _conversion(read.model.config, read.model.state_dict(), read.dropped, notices)
 
 
-def from_hf_clip(source: Path, out: Path, *, tokenizer_path: Path | None = None) -> Conversion:
+def from_hf_clip(source: Path, out: Path, *, tokenizer_path: Path | None = None, overwrite: bool = False) -> Conversion:
     """Convert a CLIP of Hugging Face into a weights folder; a ViT or ViTMAE into one that holds an image encoder alone.
 
-    Raises ValueError for anything that cannot be converted completely, and where ``out`` holds other files.
+    ``overwrite`` and errors as in `from_open_clip`.
     """
+    with claimed(weights_output(out, inputs=(source,), overwrite=overwrite)):
+        return _from_hf_clip(source, out, tokenizer_path)
+
+
+def _from_hf_clip(source: Path, out: Path, tokenizer_path: Path | None) -> Conversion:
     if tokenizer_path is None:
         check_vocabulary(source)
     read = read_hugging_face(source)
@@ -85,25 +98,39 @@ def from_hf_clip(source: Path, out: Path, *, tokenizer_path: Path | None = None)
     return _conversion(read.config, read.tensors, read.dropped, notices)
 
 
-def to_open_clip(weights: Path, out: Path) -> Conversion:
+def to_open_clip(weights: Path, out: Path, *, overwrite: bool = False) -> Conversion:
     """Write a weights folder's tensors in open_clip's format, with a JSON model config beside them.
 
     ``out`` is a file that ends with .safetensors or .pt, whose config has the same name with .json; or a folder
-    for open_clip's ``local-dir:``. Raises ValueError for an architecture that open_clip does not support.
+    for open_clip's ``local-dir:``. ``overwrite`` replaces them. Raises OutputError where they cannot be written,
+    ValueError for an architecture that open_clip does not support.
     """
+    with claimed(*_open_clip_outputs(out, weights, overwrite=overwrite)):
+        return _to_open_clip(weights, out)
+
+
+def _to_open_clip(weights: Path, out: Path) -> Conversion:
     loaded = load_weights(weights)
     tensors, dropped = open_clip_tensors(loaded.model)
     described = open_clip_json(loaded.model.config)
     if out.suffix in (".safetensors", ".pt"):
         _write_file(out, tensors)
-        out.with_suffix(".json").write_text(json.dumps(described, indent=4) + "\n", encoding="utf-8")
-    elif out.suffix:
-        raise ValueError(f"{out} should end with .safetensors or .pt, or be the name of a folder")
+        write_text(out.with_suffix(".json"), json.dumps(described, indent=4) + "\n")
     else:
         _write_folder(out, tensors, described, loaded.config.transforms)
     clip_sizes = (CLIP_VOCAB_SIZE, CLIP_VOCAB_SIZE + 1)
     notices = () if loaded.tokenizer.vocab_size in clip_sizes else (_OTHER_VOCABULARY,)
     return _conversion(loaded.model.config, tensors, dropped, notices)
+
+
+def _open_clip_outputs(out: Path, weights: Path, *, overwrite: bool) -> list[Output]:
+    """Return the checkpoint and its config, or the folder of both."""
+    if out.suffix in (".safetensors", ".pt"):
+        return [Output(path=path, overwrite=overwrite) for path in (out, out.with_suffix(".json"))]
+    if out.suffix and not out.is_dir():
+        raise OutputError(f"{out} should end with .safetensors or .pt, or be the name of a folder")
+    names, noun = (CHECKPOINT_NAMES[0], OPEN_CLIP_CONFIG_NAME), "checkpoint of open_clip"
+    return [Output(path=out, kind="folder", names=names, noun=noun, inputs=(weights,), overwrite=overwrite)]
 
 
 _OTHER_VOCABULARY = "the vocabulary is not CLIP's: to use the model, open_clip needs its tokenizer.json"
@@ -150,14 +177,11 @@ def _conversion(
 
 
 def _write_file(path: Path, tensors: dict[str, Shaped[Tensor, "..."]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.partial")
-    if path.suffix == ".pt":
-        torch.save(tensors, unfinished)
-    else:
-        save_file(tensors, unfinished, metadata={"format": "pt"})
-    grant_usual_rights(unfinished)
-    unfinished.replace(path)
+    with atomic_file(path) as unfinished:
+        if path.suffix == ".pt":
+            torch.save(tensors, unfinished)
+        else:
+            save_file(tensors, unfinished, metadata={"format": "pt"})
 
 
 def _write_folder(
@@ -166,9 +190,6 @@ def _write_folder(
     described: dict[str, Any],
     transforms: ImageTransformConfig,
 ) -> None:
-    names = {CHECKPOINT_NAMES[0], OPEN_CLIP_CONFIG_NAME}
-    if folder.exists() and not {path.name for path in folder.iterdir()} <= names:
-        raise ValueError(f"{folder} exists and holds other files; choose another name")
     pixels = {
         "mean": transforms.mean,
         "std": transforms.std,

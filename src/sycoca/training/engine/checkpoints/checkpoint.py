@@ -22,8 +22,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from sycoca.outputs.atomic import atomic_folder
 from sycoca.training.engine.optimization.weight_average import WeightAverage
-from sycoca.weights.atomic_folder import atomic_folder
 from sycoca.weights.shapes import first_difference, shapes_of
 
 FORMAT_VERSION = 1

@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from sycoca.weights.atomic_folder import atomic_folder
+from sycoca.outputs.atomic import atomic_folder
 
 
 def test_appears_only_when_it_is_complete(tmp_path):

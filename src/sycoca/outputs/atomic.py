@@ -1,0 +1,116 @@
+"""Files and folders that are written atomically: readers see the old content or the new one, never a part."""
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a write, which name no file."""
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield the path of a file to write; it replaces ``path`` when the block ends without an error.
+
+    It is flushed to disk before. Missing parent folders are created. Where ``path`` is a link, the linked file is
+    replaced. An OSError names ``path``, not the temporary file, which a killed process leaves beside it.
+    """
+    target = Path(os.path.realpath(path))
+    # numpy and torch look at the suffix, and file systems limit the length of a name.
+    unfinished = target.with_name(f".{target.stem[:40]}.{os.getpid()}.partial{target.suffix[:20]}")
+    with _named(unfinished, path):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield unfinished
+            grant_usual_rights(unfinished)
+            _flush(unfinished)
+            unfinished.replace(target)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder to write into; it replaces ``folder`` when the block ends without an error.
+
+    All its files are flushed to disk before. A process that is killed leaves the old folder, or a temporary folder
+    beside it whose name begins with a dot, never a partly written ``folder``. Links and errors as in `atomic_file`.
+    """
+    target = Path(os.path.realpath(folder))
+    unfinished = _hidden_beside(target)
+    with _named(unfinished, folder):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.mkdir(mode=0o700)
+        try:
+            yield unfinished
+            for path in [*unfinished.rglob("*"), unfinished]:
+                grant_usual_rights(path)
+                _flush(path)
+            _replace(target, unfinished)
+            _flush(target.parent)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def grant_usual_rights(path: Path) -> None:
+    """Set the permissions that the umask allows: only the owner can read what mkdtemp and safetensors create."""
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())
+
+
+def refuse_other_files(folder: Path, names: Collection[str], what: str) -> None:
+    """Raise ValueError where ``folder`` exists and holds other files than ``names``, those of a ``what``."""
+    if not folder.exists():
+        return
+    others = [path.name for path in folder.iterdir() if path.name not in names] if folder.is_dir() else ["it"]
+    if others:
+        raise ValueError(
+            f"{folder} exists and is not a {what} ({sorted(others)[0]} would be deleted); choose another name"
+        )
+
+
+@contextmanager
+def _named(unfinished: Path, path: Path) -> Iterator[None]:
+    """Let errors of the system name ``path`` instead of the temporary file or folder, or of none."""
+    try:
+        yield
+    except OSError as error:
+        inside = str(error.filename or "").removeprefix(str(unfinished))
+        if error.filename is not None and inside != str(error.filename):
+            raise OSError(error.errno, error.strerror, f"{path}{inside}") from error
+        if error.errno in _FULL and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+def _replace(target: Path, new: Path) -> None:
+    if not target.exists():
+        new.rename(target)
+        return
+    old = _hidden_beside(target)
+    target.rename(old)
+    new.rename(target)
+    shutil.rmtree(old)
+
+
+def _hidden_beside(target: Path) -> Path:
+    return target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}")
+
+
+def _flush(path: Path) -> None:
+    if path.is_dir() and os.name == "nt":
+        return  # Windows cannot open folders
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
