@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
+from sycoca.outputs.atomic import errors_naming
 from sycoca.outputs.lease import Lease
 from sycoca.plain_data import write_text
 
@@ -49,7 +50,7 @@ class ResumableLines:
             self._lease.check()
         lines = [_line(record) for record in records]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("wb" if self._replaces else "ab") as file:
+        with errors_naming(self.path), self.path.open("wb" if self._replaces else "ab") as file:
             file.write(b"".join(line + b"\n" for line in lines))
         self._replaces = False
         self._lines += lines

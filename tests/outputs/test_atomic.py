@@ -1,11 +1,16 @@
 import os
+import resource
 import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from sycoca.outputs.atomic import atomic_folder
+from sycoca.json_lines import ResumableLines
+from sycoca.outputs.atomic import atomic_file, atomic_folder
 
 
 def test_appears_only_when_it_is_complete(tmp_path):
@@ -54,3 +59,86 @@ def test_permissions_follow_the_umask(tmp_path):
         os.umask(old)
     assert stat.S_IMODE((tmp_path / "folder" / "model.safetensors").stat().st_mode) == 0o644
     assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o755
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """Let no file grow beyond 10 kB, which fails as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+NUMBERS = torch.zeros(10_000)
+
+
+def save_with_torch(path: Path) -> None:
+    with path.open("wb") as file:
+        torch.save(NUMBERS, file)
+
+
+@pytest.mark.usefixtures("small_disk")
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: path.write_text("x" * 20_000),
+        lambda path: save_file({"numbers": NUMBERS}, path),
+        lambda path: np.savez(path, numbers=NUMBERS.numpy()),
+        save_with_torch,
+    ],
+)
+def test_errors_of_the_system_name_what_the_user_named(
+    write: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+
+    def fill_file() -> None:
+        with atomic_file(Path("my out.npz")) as unfinished:
+            write(unfinished)
+
+    def fill_folder() -> None:
+        with atomic_folder(Path("my out")) as unfinished:
+            write(unfinished / "part.npz")
+
+    for fill in (fill_file, fill_folder):
+        with pytest.raises(OSError, match=r"^\[Errno 27\] File too large: 'my out(/part)?(\.npz)?'$"):
+            fill()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_a_growing_file_is_named_too(tmp_path: Path):
+    lines = ResumableLines(tmp_path / "out.jsonl", resume=False)
+    with pytest.raises(OSError, match=r"File too large: '.*/out\.jsonl'$"):
+        lines.append({"text": "x" * 20_000})
+
+
+def test_errors_of_other_files_keep_their_name(tmp_path: Path):
+    def read_another() -> None:
+        with atomic_file(tmp_path / "out"):
+            (tmp_path / "missing").read_text()
+
+    with pytest.raises(FileNotFoundError, match=r"missing'$"):
+        read_another()
+
+
+def test_a_link_stays_a_link(tmp_path: Path):
+    (tmp_path / "data").mkdir()
+    for name in ("file", "folder"):
+        (tmp_path / name).symlink_to(tmp_path / "data" / name)
+    for _ in range(2):
+        with atomic_file(tmp_path / "file") as unfinished:
+            unfinished.write_text("text")
+        with atomic_folder(tmp_path / "folder") as unfinished:
+            (unfinished / "inside").write_text("text")
+    assert (tmp_path / "file").is_symlink()
+    assert (tmp_path / "folder").is_symlink()
+    assert sorted(path.name for path in (tmp_path / "data").rglob("*")) == ["file", "folder", "inside"]
+
+
+def test_a_name_as_long_as_the_system_allows_is_enough(tmp_path: Path):
+    with atomic_file(tmp_path / ("x" * 255)) as unfinished:
+        unfinished.write_text("text")
+    with atomic_folder(tmp_path / ("y" * 255)):
+        pass

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
@@ -139,7 +138,6 @@ def _result(
             raise ValueError(f"no caption reaches the minimum, {kept_file} would be empty; look at --scores FILE")
         write_records(kept_file, rows)
         counts["kept_images"] = len(rows)
-        logger.info("%d images with %d captions in %s", len(rows), dropped[None], shlex.quote(str(kept_file)))
     names = ["similarity"] + ["log_likelihood"] * (scores[0].log_likelihood is not None)
     return FilterResult(
         source=source.name,

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Collection, Iterator
@@ -22,7 +23,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     # numpy and torch look at the suffix, and file systems limit the length of a name.
     unfinished = target.with_name(f".{target.stem[:40]}.{os.getpid()}.partial{target.suffix[:20]}")
-    with _named(unfinished, path):
+    with errors_naming(path, unfinished):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield unfinished
@@ -42,7 +43,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(folder))
     unfinished = _hidden_beside(target)
-    with _named(unfinished, folder):
+    with errors_naming(folder, unfinished):
         target.parent.mkdir(parents=True, exist_ok=True)
         unfinished.mkdir(mode=0o700)
         try:
@@ -73,17 +74,30 @@ def refuse_other_files(folder: Path, names: Collection[str], what: str) -> None:
 
 
 @contextmanager
-def _named(unfinished: Path, path: Path) -> Iterator[None]:
-    """Let errors of the system name ``path`` instead of the temporary file or folder, or of none."""
+def errors_naming(path: Path, unfinished: Path | None = None) -> Iterator[None]:
+    """Context of a write: errors of the system name ``path``, not the ``unfinished`` file or folder, or no file."""
     try:
         yield
-    except OSError as error:
-        inside = str(error.filename or "").removeprefix(str(unfinished))
-        if error.filename is not None and inside != str(error.filename):
-            raise OSError(error.errno, error.strerror, f"{path}{inside}") from error
-        if error.errno in _FULL and error.filename is None:
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
+    except Exception as error:
+        found = _system_error(error)
+        if found is None:
+            raise
+        name = str(found.filename or "")
+        inside = name.removeprefix(str(unfinished)) if unfinished is not None else name
+        if name and inside == name:
+            raise  # of another file
+        raise OSError(found.errno, found.strerror, f"{path}{inside}") from error
+
+
+def _system_error(error: BaseException) -> OSError | None:
+    """Return the error of the system behind an error of a write: PyTorch and safetensors raise their own."""
+    if isinstance(error, OSError):
+        return error if error.filename is not None or error.errno in _FULL else None
+    context = error.__cause__ or error.__context__
+    if isinstance(context, OSError) and context.errno in _FULL:
+        return context
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return None if number is None else OSError(int(number[1]), os.strerror(int(number[1])))
 
 
 def _replace(target: Path, new: Path) -> None:

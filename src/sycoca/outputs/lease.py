@@ -170,9 +170,10 @@ class Lease:
     def _refusal(self, found: _Found) -> str:
         holder, own = found.holder, self._holder
         is_own = holder is not None and (holder.pid, holder.process_space) == (own.pid, own.process_space)
-        who = "this very process" if is_own else str(found)
+        if is_own:
+            return f"{self._output} is being written by this very process; choose another name"
         since = "" if holder is None else f", since {holder.since}"
-        return f"{self._output} is being written by {who}{since}; wait for it, or choose another name"
+        return f"{self._output} is being written by {found}{since}; wait for it, or choose another name"
 
     def _renew(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS) and not self._is_lost:

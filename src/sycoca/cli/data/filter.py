@@ -1,5 +1,6 @@
 """``sycoca data filter``: keep the captions that match their image."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -71,13 +72,18 @@ class Arguments:
             model=self.model,
             console=stderr_console(),
         )
-        if self.scores is not None:
-            tell(f"scores of {result.counts['captions']:,} captions", self.scores)
         if self.json:
             print(result.to_json())
         else:
             _print_tables(result)
+        self._tell(result.counts)
         return 0
+
+    def _tell(self, counts: Mapping[str, int]) -> None:
+        if self.scores is not None:
+            tell(f"scores of {counts['captions']:,} captions", self.scores)
+        if self.out is not None:
+            tell(f"{counts['kept_images']:,} images with {counts['kept_captions']:,} captions", self.out)
 
 
 def _print_tables(result: "FilterResult") -> None:

@@ -70,11 +70,11 @@ class Arguments:
         from sycoca.cli.shared.results import tell
         from sycoca.evaluation.evaluate_all import summary_json
 
-        tell(f"{len(reports):,} reports and their summary", self.out)
         if self.json:
             print(summary_json(reports))
         else:
             Console().print(_table(reports))
+        tell(f"{len(reports):,} reports and their summary", self.out)
 
 
 def _table(reports: "Mapping[str, Report]") -> "Table":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from tyro.conf import Positional
 
 from sycoca.cli.shared.report_arguments import ReportArguments
+from sycoca.cli.shared.results import tell
 from sycoca.evaluation.tasks.registry import task_class
 from sycoca.evaluation.tasks.task import EvaluationTask
 from sycoca.inference.model_options import ModelOptions
@@ -35,6 +36,12 @@ class EvaluationArguments(ReportArguments, Generic[T]):
 
     model: ModelOptions = field(default_factory=ModelOptions)
     """Device and precision."""
+
+    def show(self, report: "Report") -> None:
+        """Save or print a report, and say where the predictions are."""
+        super(EvaluationArguments, self).show(report)
+        if self.task.predictions_file is not None:
+            tell("predictions", self.task.predictions_file)
 
     def report(self) -> "Report":
         """Evaluate. Raises ValueError before anything runs where data or model is missing or does not fit."""

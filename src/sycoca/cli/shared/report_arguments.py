@@ -42,10 +42,11 @@ class ReportArguments(ABC):
 
         if self.out is not None:
             report.save(self.out)
-            tell("report", self.out)
         if self.json:
             print(report.to_json())
         elif self.out is None:
             from rich.console import Console
 
             Console().print(report.table())
+        if self.out is not None:
+            tell("report", self.out)

@@ -32,11 +32,12 @@ def show(
 
     if out is not None:
         write_text(out, result.to_json() + "\n")
-        tell(noun, out)
     if as_json:
         print(result.to_json())
     elif out is None:
         print_table(Console())
+    if out is not None:
+        tell(noun, out)
 
 
 def tell(noun: str, path: Path) -> None:

@@ -179,7 +179,8 @@ def _conversion(
 def _write_file(path: Path, tensors: dict[str, Shaped[Tensor, "..."]]) -> None:
     with atomic_file(path) as unfinished:
         if path.suffix == ".pt":
-            torch.save(tensors, unfinished)
+            with unfinished.open("wb") as file:  # of a path PyTorch does not say why a write failed
+                torch.save(tensors, file)
         else:
             save_file(tensors, unfinished, metadata={"format": "pt"})
 
