@@ -112,7 +112,7 @@ GOOD = {"data": SCENES}
         ({"retrieval": GOOD, "vqa": {**GOOD, "weights": "nowhere"}}, "vqa: nowhere is not a folder; a weights folder"),
         ({"retrieval": GOOD, "probe": {**GOOD, "train": "missing.jsonl"}}, r"probe: .*missing\.jsonl"),
         ({"retrieval": GOOD, "zero-shot": {**GOOD, "class_names": "missing.txt"}}, r"zero-shot: .*missing\.txt"),
-        ({"retrieval": GOOD, "vqa": GOOD}, "vqa: this model has no list of answers to choose from"),
+        ({"retrieval": GOOD, "vqa": GOOD}, "vqa: this model has no head for answers"),
         ({"retrieval": GOOD, "classification": GOOD}, "classification: this model has no head for classes"),
         ({"retrieval": GOOD, "few": None}, "few must be a mapping"),
         ({"retrieval": GOOD, "../few": {**GOOD, "task": "retrieval"}}, "cannot be the name of a section"),

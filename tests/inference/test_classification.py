@@ -90,7 +90,10 @@ def test_a_fine_tuned_head_names_its_classes():
 
 
 def test_what_cannot_be_classified(predictor: Predictor):
-    with pytest.raises(ValueError, match="this model has no head for classes: name the classes"):
+    with pytest.raises(
+        ValueError,
+        match="no head for classes: fine-tune it with sycoca finetune classification; or name",
+    ):
         predictor.classify(photos(1))
     with pytest.raises(ValueError, match="names the class 'cat' twice"):
         predictor.classify(photos(1), ["cat", "cat"])

@@ -130,7 +130,7 @@ def test_refuses_what_cannot_be_answered():
         next(predictor.answers(photos(1), ["is it?"]))
     with pytest.raises(ValueError, match="come in pairs"):
         next(predictor.answers(photos(1), [["is it?"], ["is it?"]]))
-    with pytest.raises(ValueError, match="no list of answers to choose from: fine-tune it with sycoca finetune vqa"):
+    with pytest.raises(ValueError, match="no head for answers: fine-tune it with sycoca finetune vqa; or let it"):
         small_predictor().ask(photos(1)[0], "is it?")
     with pytest.raises(ValueError, match="no text decoder"):
         small_predictor(model_text_decoder=None).ask(photos(1)[0], "is it?", open_ended=True)

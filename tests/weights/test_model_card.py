@@ -7,6 +7,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from builders.predictors import small_predictor
+from sycoca.facts.limit_facts import ABILITIES, ModelLimits, SpoiledAbility
 from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.inference.predictor import Predictor
 from sycoca.weights.model_card import model_card
@@ -148,19 +149,23 @@ def test_only_what_it_can_do_is_shown(
 
 
 def test_a_mean_with_a_head_keeps_the_other_tasks():
-    predictor = small_predictor(model_num_answers=2, answers=("yes", "no"))
-    card = model_card(predictor.model, predictor.config, Provenance(summary="A mean.", is_mean=True))
+    spoiled = tuple(SpoiledAbility(ability=ability, reason="averaged") for ability in ABILITIES)
+    limits = ModelLimits(spoiled=spoiled)
+    predictor = small_predictor(model_num_answers=2, answers=("yes", "no"), limits=limits)
+    card = model_card(predictor.model, predictor.config, Provenance(summary="A mean."))
     assert all(line in card for ability in ("answers", "captions", "matches", "rebuilds") for line in LINES[ability])
-    limits = " ".join(card.split())
-    assert "One of the two averaged models was fine-tuned for a head alone" in limits
-    assert "has changed the encoders" not in limits
+    text = " ".join(card.split())
+    assert "One of the averaged models was trained without the contrastive objective: similarities, retrieval" in text
+    assert "do not rely on" not in text
 
 
-def test_lost_tasks_are_among_the_limits():
+def test_spoiled_abilities_are_among_the_limits():
     _, limits = use_of({"answering": 1.0}, model_num_answers=2, answers=("yes", "no"))
-    assert "Fine-tuning for its head has changed the encoders" in " ".join(limits.split())
+    text = " ".join(limits.split())
+    assert "Fine-tuning for VQA changed this model without the captioning objective: do not rely on captions," in text
+    assert "Fine-tuning for VQA changed this model without the contrastive objective: do not rely on similari" in text
     _, limits = use_of(PAIRS | {"contrastive": 0.0})
-    assert "similarities of images and texts, and retrieval, are meaningless" in " ".join(limits.split())
+    assert "The contrastive objective was off in training: similarities, retrieval" in " ".join(limits.split())
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,8 @@ def evaluate_captioning(
         settings={"data": source.name, "limit": limit, **asdict(options.generation)},
         console=console,
     )
-    return replace(report, seconds=time.perf_counter() - started_at)
+    remarks = (*predictor.cautions("captions"), *report.remarks)
+    return replace(report, seconds=time.perf_counter() - started_at, remarks=remarks)
 
 
 def _generated(

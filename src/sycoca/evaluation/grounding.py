@@ -87,6 +87,7 @@ def evaluate_grounding(
         settings={"data": source.name, "limit": limit, "score": predictor.config.masking.score},
         seconds=time.perf_counter() - started_at,
         items=items,
+        remarks=predictor.cautions("similarities"),
     )
 
 

@@ -16,9 +16,11 @@ from sycoca.evaluation.re_ranking import candidate_likelihoods
 from sycoca.evaluation.remarks import retrieval_remarks
 from sycoca.evaluation.report import ItemScores, Report
 from sycoca.evaluation.sharding import ALONE, Sharding
+from sycoca.facts.limit_facts import AbilityName
 from sycoca.inference.predictor import Predictor
 from sycoca.metrics.retrieval import RetrievalRanks, first_candidates, per_item, retrieval_metrics, retrieval_ranks
 from sycoca.progress_bar import tracked
+from sycoca.weights.limits import why_missing
 
 _CAPTIONS_AT_ONCE = 4096
 """Captions that are sorted by length together; more would save no padding and show no progress."""
@@ -62,8 +64,9 @@ def evaluate_retrieval(
     """
     started_at = time.perf_counter()
     options = RetrievalOptions() if options is None else options
+    used: tuple[AbilityName, ...] = ("similarities",) if options.re_rank is None else ("similarities", "captions")
     if options.re_rank is not None and predictor.model.text_decoder is None:
-        raise ValueError("this model has no text decoder, so it cannot re-rank by the likelihood of captions")
+        raise ValueError(f"re-ranking needs likelihoods of captions: {why_missing(predictor.config, 'text_decoder')}")
     if embeddings is None:
         embeddings = ImageEmbeddings(predictor, batch_size=batch_size, console=console, sharding=sharding)
     num_images = num_evaluated(source, limit)
@@ -99,7 +102,7 @@ def evaluate_retrieval(
         settings={"data": source.name, "limit": limit, **asdict(options)},
         seconds=time.perf_counter() - started_at,
         items=retrieval_items(ranks, [sample.key for sample in samples], caption_keys, image_of_text.tolist()),
-        remarks=tuple(retrieval_remarks(num_images, len(captions))),
+        remarks=(*predictor.cautions(*used), *retrieval_remarks(num_images, len(captions))),
     )
 
 

@@ -65,6 +65,7 @@ def evaluate_scene_swaps(
         counts={"scenes": num_scenes, "swaps": len(swaps), "swaps_left_out": num_possible - len(swaps)},
         settings={"data": source.name, "limit": limit},
         seconds=time.perf_counter() - started_at,
+        remarks=predictor.cautions("similarities", "captions"),
         items={
             "swap": ItemScores(
                 keys=[f"{source[swap.scene].key}#{swap.place} {swap.kind}" for swap in swaps],

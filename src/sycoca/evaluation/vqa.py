@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -65,7 +65,7 @@ def evaluate_vqa(
     if options.predictions is not None and sharding.rank == 0:
         write_results(options.predictions, questions, answers)
     tokenizer, room = predictor.tokenizer, predictor.context_length
-    return vqa_report(
+    report = vqa_report(
         questions,
         answers,
         references_are=options.references_are,
@@ -79,6 +79,8 @@ def evaluate_vqa(
         settings={"data": source.name, "limit": limit, "open_ended": options.open_ended is not None},
         seconds=time.perf_counter() - started_at,
     )
+    cautions = () if options.open_ended is None else predictor.cautions("captions")
+    return replace(report, remarks=(*cautions, *report.remarks))
 
 
 def answer_questions(

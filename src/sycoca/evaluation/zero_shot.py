@@ -17,7 +17,7 @@ from sycoca.evaluation.classification import classification_report
 from sycoca.evaluation.embeddings import ImageEmbeddings
 from sycoca.evaluation.report import Report
 from sycoca.evaluation.sharding import ALONE, Sharding
-from sycoca.inference.classification import PHOTO_TEMPLATES, Scorer, class_embeds
+from sycoca.inference.classification import PHOTO_TEMPLATES, Scorer, class_embeds, scorer_ability
 from sycoca.inference.predictor import Predictor
 from sycoca.inference.prompts import all_prompts
 from sycoca.precision import precise_product
@@ -104,7 +104,8 @@ def evaluate_zero_shot(
         seconds=time.perf_counter() - started_at,
     )
     truncated = {"truncated_prompts": predictor.num_truncated(all_prompts(classes, templates))}
-    return replace(report, counts=report.counts | truncated)
+    remarks = (*predictor.cautions(scorer_ability(scorer)), *report.remarks)
+    return replace(report, counts=report.counts | truncated, remarks=remarks)
 
 
 def default_templates(source: SampleSource) -> tuple[str, ...]:

@@ -46,6 +46,7 @@ class Captioner(Embedder):
         ``first_index`` is the first image's index in a longer list: with it a list that is captioned in parts
         gets the same sampled captions as in one call.
         """
+        self._use("captions")
         for first, batch in image_batches(images, batch_size):
             with torch.no_grad():
                 captions = generate_captions(
@@ -98,6 +99,7 @@ class Captioner(Embedder):
         warns: bool = True,
     ) -> Iterator[list[str]]:
         """Yield for every image the text decoder's continuation of each of its questions."""
+        self._use("captions")
         for rows, memory, asked in self._asked(images, questions, batch_size, warns=warns):
             with torch.no_grad():
                 yield from write_answers(
@@ -122,6 +124,7 @@ class Captioner(Embedder):
         model without text decoder.
         """
         captions = listed_texts(captions, "captions")
+        self._use("captions")
         self.warn_of_truncation(captions, "captions")
 
         def score(first: int, batch: Sequence[object]) -> Tensor:
@@ -143,6 +146,7 @@ class Captioner(Embedder):
         Equals ``caption_log_likelihood(..., per_token=True)``, but every image is encoded once.
         """
         listed = listed_lists(candidates, "candidates")
+        self._use("captions")
         found = []
         for first, batch in batches_with(images, len(listed), "lists of candidates", batch_size):
             for image, captions in zip(self._memory(batch, first), listed[first : first + len(batch)], strict=True):

@@ -1,7 +1,7 @@
 """Zero-shot classification: images are compared with prompts such as "a photo of a cat."."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypedDict, assert_never, final, get_args
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sycoca.data.choices import check_choice
 from sycoca.data.class_lists import NamedClass
+from sycoca.facts.limit_facts import AbilityName
 from sycoca.inference.prompts import class_prompts
 from sycoca.model.sycoca import SyCoCa
 from sycoca.precision import precise_product
@@ -19,6 +20,7 @@ from sycoca.preprocess.token_batch import TokenBatch
 from sycoca.progress_bar import tracked
 from sycoca.records import EncodedImages
 from sycoca.weights.config import WeightsConfig
+from sycoca.weights.limits import why_missing
 
 Scorer = Literal["cosine", "likelihood"]
 """How classes are scored: by the cosine of image and prompts, or by the log-likelihood of the prompts."""
@@ -105,13 +107,20 @@ class ClassLikelihoods:
         return gains.new_zeros(is_label.shape).masked_scatter(is_label, gains).sum(1).view(num_images, -1)
 
 
+_ABILITIES: Mapping[Scorer, AbilityName] = {"cosine": "similarities", "likelihood": "captions"}
+
+
+def scorer_ability(scorer: Scorer) -> AbilityName:
+    """Return what a model must be able to do for a scorer. Raises ValueError for another scorer."""
+    check_choice("scorer", scorer, get_args(Scorer))
+    return _ABILITIES[scorer]
+
+
 def head_names(config: WeightsConfig) -> tuple[str, ...]:
     """Return the classes that a fine-tuned model's head chooses from. Raises ValueError for a model without one."""
     if config.class_names is None:
-        raise ValueError(
-            "this model has no head for classes: name the classes (--class-names cat,dog), or fine-tune it with"
-            " sycoca finetune classification"
-        )
+        missing = why_missing(config, "class_head")
+        raise ValueError(f"{missing}; or name the classes (--class-names cat,dog), for which it needs none")
     return config.class_names
 
 
@@ -129,7 +138,6 @@ def image_scorer(
     if classes is None:
         head_names(config)
         return model.class_logits
-    check_choice("scorer", scorer, get_args(Scorer))
     match scorer:
         case "cosine":
             columns = class_embeds(embed_texts, classes, templates).T

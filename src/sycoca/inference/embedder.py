@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sycoca.data.class_lists import NamedClass
+from sycoca.facts.limit_facts import ABILITIES, AbilityName, PartName
 from sycoca.inference.batches import in_length_order, joined_rows
 from sycoca.inference.inputs import Images, image_batch, image_batches
 from sycoca.inference.prompts import all_prompts, check_prompts
@@ -21,6 +22,7 @@ from sycoca.preprocess.tokenizer import Tokenizer, may_be_longer
 from sycoca.records import EncodedImages
 from sycoca.texts import listed_texts
 from sycoca.weights.config import WeightsConfig
+from sycoca.weights.limits import cautions, has_part, why_missing
 from sycoca.weights.parts import OPTIONAL_PARTS
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,27 @@ class Embedder:
         self.model = model
         self.tokenizer = tokenizer
         self.config = config
+        self._cautioned: set[AbilityName] = set()
+
+    @suggests_keywords
+    def cautions(self, *abilities: AbilityName) -> tuple[str, ...]:
+        """Return why results that build on these abilities of the model cannot be relied on; nothing where they can."""
+        return cautions(self.config, *abilities)
+
+    def _use(self, ability: AbilityName) -> None:
+        """Log once that an ability was spoiled by training. Raises ValueError where its component is missing."""
+        component = ABILITIES[ability].component
+        if component is not None:
+            self._require(component)
+        if ability not in self._cautioned:
+            self._cautioned.add(ability)
+            for caution in self.cautions(ability):
+                logger.warning(caution)
+
+    def _require(self, part: PartName) -> None:
+        """Raise ValueError with the reason where the model lacks a part."""
+        if not has_part(self.model.config, part):
+            raise ValueError(why_missing(self.config, part))
 
     def __repr__(self) -> str:
         config, weight = self.model.config, self.model.log_logit_scale
@@ -70,6 +93,7 @@ class Embedder:
     @torch.no_grad()
     def embed_images(self, images: Images, *, batch_size: int = 64) -> Float[Tensor, "images embed"]:
         """Return the embedding of each image in the joint space, L2-normalized."""
+        self._use("similarities")
         vectors = joined_rows(
             (encoded.image_embeds for encoded in self._encoded(images, batch_size)), (self.model.config.embed_dim,)
         )
@@ -136,6 +160,7 @@ class Embedder:
     ) -> Float[Tensor, "texts embed"]:
         """Return the embedding of each text in the joint space, L2-normalized."""
         texts = listed_texts(texts, "texts")
+        self._use("similarities")
         if warns:
             self.warn_of_truncation(texts)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from sycoca.data.class_lists import NamedClass, checked_templates, named_classes
 from sycoca.inference.batches import joined_rows
 from sycoca.inference.captioner import Captioner
-from sycoca.inference.classification import PHOTO_TEMPLATES, PromptOptions, head_names, image_scorer
+from sycoca.inference.classification import PHOTO_TEMPLATES, PromptOptions, head_names, image_scorer, scorer_ability
 from sycoca.inference.explanation import (
     EncodedPairs,
     Explanation,
@@ -87,6 +87,7 @@ class Predictor(Captioner):
     ) -> Iterator[Float[Tensor, "batch classes"]]:
         """Yield logits of the classes, or of the head's classes for None, batch by batch, float32 on the CPU."""
         if classes is not None:
+            self._use(scorer_ability(options.get("scorer", "cosine")))
             options["templates"] = checked_templates(options.get("templates", PHOTO_TEMPLATES))
             self.check_prompts(classes, options["templates"])
         embed_texts = partial(self.embed_texts, warns=False)
@@ -105,6 +106,7 @@ class Predictor(Captioner):
     ) -> Float[Tensor, "pairs patches"]:
         """Return how well each patch, row by row, matches the caption: the cosine that chooses masks in training."""
         captions = listed_texts(captions, "captions")
+        self._use("similarities")
         found = joined_rows(
             (
                 self._scores(self._pairs(batch, captions[first : first + len(batch)], first))
@@ -127,6 +129,7 @@ class Predictor(Captioner):
         so brightness and contrast of a reconstruction are not the model's. Raises ValueError for a model without
         image decoder, and for a mask that does not have the patches' grid or masks all or none of them.
         """
+        self._require("image_decoder")
         pair = self._pairs([image], [one_text(caption, "caption")], None)
         if is_masked is None:
             return self._reconstruct(pair, training_choice(self._scores(pair), self.config.masking).is_masked)
@@ -141,6 +144,7 @@ class Predictor(Captioner):
         For random masks in training, the result is one sample.
         """
         self.warn_of_truncation([one_text(caption, "caption")], "captions")
+        self._use("similarities")
         pair = self._pairs([image], [caption], None)
         words = self.tokenizer.word_spans(caption, self.context_length)
         scores = self._scores(pair)

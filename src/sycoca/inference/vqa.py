@@ -14,6 +14,7 @@ from sycoca.precision import check_finite
 from sycoca.preprocess.token_batch import pad_tokens
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.weights.config import WeightsConfig
+from sycoca.weights.limits import why_missing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,10 +57,8 @@ def question_blocks(num_questions: Sequence[int], max_rows: int) -> Iterator[Que
 def listed_answers(config: WeightsConfig) -> tuple[str, ...]:
     """Return the answers that a fine-tuned model chooses from. Raises ValueError for a model without a list."""
     if config.answers is None:
-        raise ValueError(
-            "this model has no list of answers to choose from: fine-tune it with sycoca finetune vqa, or let it write"
-            " answers (open_ended=True, --open-ended)"
-        )
+        missing = why_missing(config, "answer_head")
+        raise ValueError(f"{missing}; or let it write answers (open_ended=True, --open-ended)")
     return config.answers
 
 

@@ -203,7 +203,7 @@ class SyCoCa(nn.Module):
         stochastic depth.
         """
         if self.image_decoder is None:
-            raise ValueError("this model has no image decoder: it was built without the masked image objective")
+            raise ValueError("this model has no image decoder: its config.image_decoder is None")
         visible, masked = true_indices(~is_masked), true_indices(is_masked)
         if self.image_decoder.config.masks_in_image_encoder:
             _, patch_tokens = self.image_encoder(images, is_masked=is_masked, residual_factors=residual_factors)
@@ -243,7 +243,7 @@ class SyCoCa(nn.Module):
 
     def _text_decoder(self) -> TextDecoder:
         if self.text_decoder is None:
-            raise ValueError("this model has no text decoder: it was built without the captioning objective")
+            raise ValueError("this model has no text decoder: its config.text_decoder is None")
         return self.text_decoder
 
 

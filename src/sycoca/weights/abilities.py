@@ -1,11 +1,13 @@
 """The tasks that a model can be used for, as its model card lists them. Imports no torch."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 from sycoca.facts.ability_facts import FOLDER, Ability
 from sycoca.facts.head_facts import HEADS
+from sycoca.facts.limit_facts import SPOILED
+from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.weights.config import WeightsConfig
-from sycoca.weights.provenance import Provenance
+from sycoca.weights.limits import limits_of
 
 _CAPTIONS = Ability(
     name="image captioning",
@@ -45,41 +47,16 @@ _REBUILDS = Ability(
 )
 
 
-def abilities(config: WeightsConfig, provenance: Provenance) -> tuple[Ability, ...]:
+def abilities(config: WeightsConfig, objectives: Mapping[ObjectiveName, float]) -> tuple[Ability, ...]:
     """Return the tasks that the model can be used for, the one that it was last trained for first.
 
-    Similarities need the contrastive objective; where the objectives are unknown it is assumed to have been on.
+    ``objectives`` are the weights of those of its training, where they are known.
     """
-    # Fine-tuning a head degrades the other tasks; averaging with the pretrained weights restores much of them.
-    is_degraded = _has_head(config) and not provenance.is_mean
+    lost = {one.ability for one in limits_of(config, objectives).spoiled if not SPOILED[one.reason].is_usable}
     does = {
         **{HEADS[head].ability: names is not None for head, names in config.head_names.items()},
-        _CAPTIONS: config.model.text_decoder is not None and not is_degraded,
-        _MATCHES: _is_contrastive(provenance) and not is_degraded,
+        _CAPTIONS: config.model.text_decoder is not None and "captions" not in lost,
+        _MATCHES: "similarities" not in lost,
         _REBUILDS: config.model.image_decoder is not None,
     }
     return tuple(ability for ability, can in does.items() if can)
-
-
-def lost_abilities(config: WeightsConfig, provenance: Provenance) -> Iterator[str]:
-    """Yield sentences about tasks that a user may expect of such a model and that it is not good at."""
-    if _has_head(config) and provenance.is_mean:
-        yield (
-            "One of the two averaged models was fine-tuned for a head alone: captions, similarities and the head's"
-            " own task may each be worse than in the model that was trained for them. Evaluate the task you need."
-        )
-    elif _has_head(config):
-        yield (
-            "Fine-tuning for its head has changed the encoders, without training on captioning and image-text"
-            " matching: do not rely on captions and similarities."
-        )
-    elif not _is_contrastive(provenance):
-        yield "The contrastive objective was off: similarities of images and texts, and retrieval, are meaningless."
-
-
-def _has_head(config: WeightsConfig) -> bool:
-    return any(names is not None for names in config.head_names.values())
-
-
-def _is_contrastive(provenance: Provenance) -> bool:
-    return provenance.objectives.get("contrastive", 1.0) != 0

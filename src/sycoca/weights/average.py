@@ -19,6 +19,7 @@ from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.weights.config import TOKENIZER_NAME, WeightsConfig
 from sycoca.weights.folder import load_weights
 from sycoca.weights.hub import local_weights
+from sycoca.weights.limits import limits_of_average
 from sycoca.weights.parts import OPTIONAL_PARTS, PART_NAMES, part_of
 
 
@@ -58,6 +59,7 @@ def average_weights(start: str | Path, end: str | Path, *, alpha: float = 0.5) -
     for difference in _differences(before.config, after.config, *map(_plain_tokenizer, folders)):
         raise ValueError(f"{start} and {end} cannot be averaged: {difference}; take the weights that the end came from")
     config = _joined_config(before.config, after.config)
+    config = replace(config, limits=limits_of_average(before.config, after.config, config.model, alpha))
     with torch.device("meta"):
         model = SyCoCa(config.model)
     old, new = before.model.state_dict(), after.model.state_dict()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sycoca.facts.head_facts import HEADS, HeadName
+from sycoca.facts.limit_facts import ModelLimits
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.plain_data import from_plain
@@ -23,9 +24,9 @@ FILE_NAMES = (CONFIG_NAME, TENSORS_NAME, TOKENIZER_NAME, CARD_NAME)
 OPEN_CLIP_CONFIG_NAME = "open_clip_config.json"
 """The file that identifies a folder of open_clip."""
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Increases when folders change in a way that older versions cannot read. 2: the architectures of converted weights,
-and their history."""
+and their history. 3: the limits of a model."""
 
 PARTS_KEY = "parts"
 """The key of a config that lists which components a folder holds; the config of a whole model lacks it."""
@@ -58,6 +59,9 @@ class WeightsConfig:
 
     history: tuple[str, ...] = ()
     """How the weights were made, one sentence of Markdown per step in order, for the model card."""
+
+    limits: ModelLimits | None = None
+    """Abilities that training has spoiled, and why parts are missing; None in folders of earlier versions."""
 
     def __post_init__(self) -> None:
         refuse_text(self.history, "history")

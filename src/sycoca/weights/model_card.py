@@ -13,8 +13,9 @@ from sycoca.facts.ability_facts import FOLDER, Ability
 from sycoca.facts.metric_facts import metric_facts
 from sycoca.facts.objective_facts import OBJECTIVES
 from sycoca.model.sycoca import SyCoCa
-from sycoca.weights.abilities import abilities, lost_abilities
+from sycoca.weights.abilities import abilities
 from sycoca.weights.config import FORMAT_VERSION, WeightsConfig
+from sycoca.weights.limits import limit_lines
 from sycoca.weights.provenance import DataFacts, Measurement, Provenance
 
 _SMALL_VOCABULARY = 10_000
@@ -32,7 +33,7 @@ _NAMED = 12
 def model_card(model: SyCoCa, config: WeightsConfig, provenance: Provenance | None) -> str:
     """Return a model card as Markdown, with the front matter that the Hugging Face Hub reads."""
     known = Provenance(summary="") if provenance is None else provenance
-    able = abilities(config, known)
+    able = abilities(config, known.objectives)
     parts = (
         f"---\n{_yaml(_front_matter(able, known))}---",
         f"# SyCoCa for {_enumerated([ability.name for ability in able])}",
@@ -152,7 +153,7 @@ def _limits(config: WeightsConfig, provenance: Provenance) -> Iterator[str]:
         f"Its input has {image.image_size} x {image.image_size} pixels in patches of {image.patch_size}: objects"
         f" smaller than a patch are hardly recognized. Texts are truncated to {text.context_length} tokens."
     )
-    yield from lost_abilities(config, provenance)
+    yield from limit_lines(config, provenance.objectives)
     if provenance.measurements:
         yield (
             "It was evaluated only on the data above: not on other kinds of images, not in other languages, not for"

@@ -47,9 +47,6 @@ class Provenance:
     license: str | None = None
     """The Hub's name of the license, such as apache-2.0; None where the publisher has to choose one."""
 
-    is_mean: bool = False
-    """Whether they are the weighted mean of two models (WiSE-FT), one of which may lack the head."""
-
     objectives: Mapping[ObjectiveName, float] = field(default_factory=dict)
     """Weight of each objective by name; empty where that is unknown."""
 

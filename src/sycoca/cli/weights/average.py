@@ -43,7 +43,7 @@ class Arguments:
         with claimed(weights_output(self.out, inputs=inputs, overwrite=self.overwrite)):
             averaged = average_weights(self.start, self.end, alpha=self.alpha)
             summary = f"Weighted mean of two models (WiSE-FT, arXiv 2109.01903): {'; '.join(averaged.summary)}."
-            provenance = Provenance(summary=summary, base=self.start, is_mean=True)
+            provenance = Provenance(summary=summary, base=self.start)
             save_weights(self.out, averaged.model, averaged.tokenizer, averaged.config, provenance=provenance)
         logger.info("\n".join(averaged.summary).replace("`", ""))
         print_path("weights", self.out)

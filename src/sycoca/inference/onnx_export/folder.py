@@ -12,6 +12,7 @@ import onnx_ir
 import torch
 
 from sycoca._version import __version__
+from sycoca.facts.limit_facts import ABILITIES
 from sycoca.inference.embedder import Embedder
 from sycoca.inference.onnx_export import sycoca_onnx
 from sycoca.inference.onnx_export.check import TOLERANCE, check_graph
@@ -22,6 +23,7 @@ from sycoca.inference.onnx_export.translation import translate
 from sycoca.outputs.atomic import atomic_folder
 from sycoca.outputs.output import Output, claimed
 from sycoca.weights.config import CARD_NAME, CONFIG_NAME, TOKENIZER_NAME
+from sycoca.weights.limits import why_missing
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +54,8 @@ def export_onnx(embedder: Embedder, folder: str | Path, *, overwrite: bool = Fal
 
 
 def _write_export(embedder: Embedder, folder: Path) -> float:
+    for caution in cautions_of(embedder):
+        logger.warning(caution)
     graphs = graphs_of(embedder.model)
     with atomic_folder(folder) as unfinished:
         tensors = SharedTensors(unfinished)
@@ -85,7 +89,12 @@ def write_companions(embedder: Embedder, graphs: Sequence[Graph], folder: Path) 
     text = json.dumps(_config(embedder, graphs), indent=2)
     (folder / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
     shutil.copyfile(Path(__file__).with_name(SCRIPT_NAME), folder / SCRIPT_NAME)
-    (folder / CARD_NAME).write_text(readme(graphs), encoding="utf-8")
+    (folder / CARD_NAME).write_text(readme(graphs, cautions_of(embedder)), encoding="utf-8")
+
+
+def cautions_of(embedder: Embedder) -> list[str]:
+    """Return why results of the exported model cannot be relied on; nothing where they can."""
+    return list(embedder.cautions(*ABILITIES))
 
 
 def _config(embedder: Embedder, graphs: Sequence[Graph]) -> dict[str, Any]:
@@ -103,6 +112,8 @@ def _config(embedder: Embedder, graphs: Sequence[Graph]) -> dict[str, Any]:
         "eos_id": special.eos_id,
         # Tokenizers that sycoca has trained clean texts by themselves.
         "text_cleaning": "clip_ftfy" if embedder.tokenizer.is_clip else "none",
+        "cautions": cautions_of(embedder),
+        "no_captions": None if embedder.model.text_decoder else why_missing(embedder.config, "text_decoder"),
         "graphs": {graph.name: {"inputs": _ports(graph.inputs), "outputs": _ports(graph.outputs)} for graph in graphs},
     }
 

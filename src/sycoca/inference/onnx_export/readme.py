@@ -9,8 +9,10 @@ from sycoca.inference.onnx_export.tensors import TENSORS_NAME
 from sycoca.inference.onnx_export.translation import OPSET_VERSION
 
 
-def readme(graphs: Sequence[Graph]) -> str:
-    """Return as Markdown what each file is, takes and gives, and how to use them."""
+def readme(graphs: Sequence[Graph], cautions: Sequence[str] = ()) -> str:
+    """Return as Markdown what each file is, takes and gives, how to use them, and what not to rely on."""
+    limits = "".join(f"\n- {caution}" for caution in cautions)
+    limits = f"## Limits\n{limits}\n\n" if limits else ""
     described = "\n\n".join(map(_described, graphs))
     return f"""# A model of images and texts in ONNX
 
@@ -42,7 +44,7 @@ model.embed_images(["photo.jpg"]) @ model.embed_texts(["a dog", "a cat"]).T  # c
 to 1, `mean` subtracted, divided by `std`; texts as token ids between `bos_id` and `eos_id`, at most `context_length`
 with both.
 
-## Graphs
+{limits}## Graphs
 
 Axes with a name may have any length, the same wherever the name occurs in a graph.
 

@@ -81,7 +81,7 @@ class Model:
     ) -> list[str]:
         """Return one caption per image, decoded greedily, of ``min_tokens`` to ``max_tokens`` tokens."""
         if "caption_step" not in self.config["graphs"]:
-            raise ValueError("this model writes no captions: it has no text decoder")
+            raise ValueError(self.config.get("no_captions") or "this model has no text decoder")
         most = self.config["context_length"] - 2
         longest = most if max_tokens is None else max_tokens
         if not 0 <= min_tokens <= longest <= most or longest == 0:

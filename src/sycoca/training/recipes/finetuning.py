@@ -8,6 +8,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from sycoca.facts.head_facts import HEADS
+from sycoca.facts.limit_facts import ModelLimits
 from sycoca.facts.training_facts import TRAININGS, TrainingKind
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
@@ -19,6 +20,7 @@ from sycoca.training.recipes.recipe import Recipe, TrainedParts
 from sycoca.weights.config import WeightsConfig, read_weights_config
 from sycoca.weights.folder import LoadedWeights, load_weights
 from sycoca.weights.hub import local_weights
+from sycoca.weights.limits import limits_after_training
 from sycoca.weights.parts import OPTIONAL_PARTS
 
 C = TypeVar("C", bound=FinetuneConfig)
@@ -90,6 +92,16 @@ class Finetuning(Recipe[C]):
             model, {name: tensor for name, tensor in known.items() if not name.startswith(_HEAD_PREFIXES)} | heads
         )
         return model
+
+    def limits(self, loaded: LoadedWeights, model: SyCoCa) -> ModelLimits:
+        """Return what the model will not be able to do after this training."""
+        return limits_after_training(
+            None if self.config.random_weights else loaded.config,
+            model.config,
+            self.objectives,
+            training=self.training,
+            weights=self.base,
+        )
 
     def summary(self, trained: TrainedParts) -> Iterator[str]:
         """Name the components that are dropped."""

@@ -9,6 +9,7 @@ from sycoca.data.loading.batch_maker import BatchMaker
 from sycoca.data.samples import SampleSource
 from sycoca.data.spec import open_source
 from sycoca.evaluation.sharding import Sharding
+from sycoca.facts.limit_facts import ModelLimits
 from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.facts.training_facts import TrainingKind
 from sycoca.inference.predictor import Predictor
@@ -54,6 +55,9 @@ class TrainedParts:
 
     weights: WeightsConfig
     """The model's config as a weights folder stores it."""
+
+    limits: ModelLimits | None
+    """What the trained model will not be able to do; None where an old run folder does not say it."""
 
     task: TrainingTask
     """The training task: model and objectives."""

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import final
 
 from rich.console import Console
@@ -112,7 +113,8 @@ class TrainingRun:
     def _finish(self) -> None:
         folder, trained = self._folder, self._trained
         provenance = run_provenance(self._recipe, folder, self._sources, self._runtime)
-        save_weights(folder.weights, trained.model, trained.tokenizer, trained.weights, provenance=provenance)
+        config = replace(trained.weights, limits=trained.limits)
+        save_weights(folder.weights, trained.model, trained.tokenizer, config, provenance=provenance)
         logger.info(f"weights in {folder.weights}")
         if self._config.training.report:
             report = write_report(self._recipe, folder, trained, self._sources, self._runtime)

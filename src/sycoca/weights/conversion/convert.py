@@ -27,6 +27,7 @@ from sycoca.weights.conversion.open_clip_json import open_clip_json
 from sycoca.weights.conversion.open_clip_shapes import UnseenForms
 from sycoca.weights.conversion.pixels import OPEN_CLIP_RESIZE_MODES, open_clip_pixels
 from sycoca.weights.folder import load_weights, save_weights, weights_output
+from sycoca.weights.limits import limits_of_converted
 from sycoca.weights.parts import save_image_encoder
 from sycoca.weights.provenance import Provenance
 
@@ -137,7 +138,8 @@ _OTHER_VOCABULARY = "the vocabulary is not CLIP's: to use the model, open_clip n
 
 
 def _save(out: Path, model: Any, tokenizer_path: Path | None, transforms: ImageTransformConfig, summary: str) -> None:
-    config = WeightsConfig(model=model.config, masking=MaskingConfig(), transforms=transforms)
+    limits = limits_of_converted(model.config)
+    config = WeightsConfig(model=model.config, masking=MaskingConfig(), transforms=transforms, limits=limits)
     tokenizer = _tokenizer(model.config.text_encoder.vocab_size, tokenizer_path)
     save_weights(out, model, tokenizer, config, provenance=Provenance(summary=summary))
 

@@ -86,6 +86,7 @@ class ClassificationFinetuning(Finetuning[FinetuneClassificationConfig]):
             tokenizer=loaded.tokenizer,
             model=model,
             weights=weights,
+            limits=self.limits(loaded, model),
             task=ClassificationTask(model, drop_path=config.drop_path),
             validation_task=ClassificationTask(model, drop_path=None),
             batch_maker=ClassBatches(source, names, config.label_smoothing),

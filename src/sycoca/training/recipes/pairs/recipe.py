@@ -22,6 +22,8 @@ from sycoca.training.recipes.notices import KEEP_AND_AVERAGE, forgetting_notice
 from sycoca.training.recipes.pairs.config import FinetunePairsConfig
 from sycoca.training.recipes.recipe import TrainedParts
 from sycoca.training.run_folder import RunFolder
+from sycoca.weights.config import WeightsConfig
+from sycoca.weights.limits import has_part, why_missing
 
 
 class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetunePairsConfig]):
@@ -50,7 +52,7 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
         """Build the pretrained model without the decoders that no objective trains."""
         self._read_source = source
         config, loaded = self.config, self.loaded()
-        model_config = self._model_config(loaded.config.model)
+        model_config = self._model_config(loaded.config)
         masking = replace(loaded.config.masking, hides_from_captioning=config.hides_from_captioning)
         weights = self.weights_config(
             loaded,
@@ -65,6 +67,7 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
             tokenizer=loaded.tokenizer,
             model=model,
             weights=weights,
+            limits=self.limits(loaded, model),
             task=ImageTextTask(model, masking=masking, objectives=config.objectives, ranks=ranks),
             validation_task=ImageTextTask(model, masking=masking, objectives=config.objectives),
             batch_maker=CaptionBatches(source, loaded.tokenizer, context_length, config.seed),
@@ -94,14 +97,14 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
             case unknown:
                 assert_never(unknown)
 
-    def _model_config(self, old: SyCoCaConfig) -> SyCoCaConfig:
+    def _model_config(self, old: WeightsConfig) -> SyCoCaConfig:
         changes = {}
         for component, objective in WEIGHT_FIELD_OF_COMPONENT.items():
             if getattr(self.config.objectives, objective) == 0:
                 changes[component] = None
-            elif getattr(old, component) is None:
+            elif not has_part(old.model, component):
                 raise ValueError(
-                    f"{self.config.weights} has no {component.replace('_', ' ')}, which objectives.{objective} trains;"
-                    f" set --objectives.{objective.replace('_', '-')} 0"
+                    f"{self.config.weights}: {why_missing(old, component)}; objectives.{objective} trains it, set"
+                    f" --objectives.{objective.replace('_', '-')} 0"
                 )
-        return replace(old, **without_heads(changes))
+        return replace(old.model, **without_heads(changes))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sycoca.facts.limit_facts import ModelLimits
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.plain_data import changed_fields, from_plain, to_plain, write_text
@@ -40,6 +41,9 @@ class InitialWeightsRecord:
 
     history: tuple[str, ...]
     """The training history of the weights, for the model card."""
+
+    limits: ModelLimits | None = None
+    """What the trained model will not be able to do; None in run folders of earlier versions."""
 
     def save(self, path: Path) -> None:
         """Write the record as JSON."""

@@ -7,6 +7,7 @@ from sycoca.data.samples import SampleSource
 from sycoca.evaluation.grounding import evaluate_grounding
 from sycoca.evaluation.retrieval import evaluate_retrieval
 from sycoca.evaluation.sharding import Sharding
+from sycoca.facts.limit_facts import ModelLimits
 from sycoca.facts.paper_facts import deviations
 from sycoca.facts.training_facts import TrainingKind
 from sycoca.inference.predictor import Predictor
@@ -39,6 +40,7 @@ from sycoca.training.recipes.recipe import TrainedParts
 from sycoca.training.run_folder import RunFolder
 from sycoca.weights.config import WeightsConfig
 from sycoca.weights.hub import local_weights, pinned_weights
+from sycoca.weights.limits import limits_after_training
 from sycoca.weights.parts import LoadedParts, load_parts
 
 _OF_THE_DATA = frozenset(
@@ -141,6 +143,7 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
                 normalizes_patches=config.objectives.normalizes_patches,
                 history=() if self._record is None else self._record.history,
             ),
+            limits=self._limits(model, None) if self._record is None else self._record.limits,
             task=ImageTextTask(
                 model,
                 masking=config.masking,
@@ -190,8 +193,22 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
     def _start(self, model: SyCoCa, parts: LoadedParts | None, folder: RunFolder, runtime: Runtime) -> dict[str, float]:
         """Load the parts unless resuming, freeze what is configured, and return learning-rate scales by name."""
         start = self.config.start
-        self._record = InitialWeightsRecord.load(folder.start) if parts is None else fill_from_weights(model, parts)
+        record = InitialWeightsRecord.load(folder.start) if parts is None else fill_from_weights(model, parts)
+        freeze(model, start, record.loaded)
+        if parts is not None:
+            record = replace(record, limits=self._limits(model, parts.config.weights))
         if parts is not None and runtime.is_main_rank:
-            self._record.save(folder.start)
-        freeze(model, start, self._record.loaded)
-        return dict.fromkeys(self._record.loaded, start.lr_ratio)
+            record.save(folder.start)
+        self._record = record
+        return dict.fromkeys(record.loaded, start.lr_ratio)
+
+    def _limits(self, model: SyCoCa, before: WeightsConfig | None) -> ModelLimits:
+        encoders = (model.image_encoder, model.text_encoder)
+        return limits_after_training(
+            before,
+            model.config,
+            self.objectives,
+            training=self.training,
+            weights=self.base,
+            changes_encoders=any(own.requires_grad for encoder in encoders for own in encoder.parameters()),
+        )

@@ -22,6 +22,7 @@ from sycoca.training.recipes.vqa.batches import QuestionBatches
 from sycoca.training.recipes.vqa.config import FinetuneVqaConfig
 from sycoca.training.recipes.vqa.task import VqaTask
 from sycoca.training.run_folder import RunFolder
+from sycoca.weights.limits import why_missing
 
 
 class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
@@ -87,7 +88,8 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
         """Build the pretrained model with a new answer head; raises ValueError where it has no text decoder."""
         config, loaded, answer_list = self.config, self.loaded(), self._answers()
         if loaded.config.model.text_decoder is None:
-            raise ValueError(f"{config.weights} has no text decoder, which VQA needs; choose other weights")
+            missing = why_missing(loaded.config, "text_decoder")
+            raise ValueError(f"{config.weights}: {missing}; VQA needs it, choose other weights")
         changes = without_heads({"num_answers": len(answer_list.answers), "image_decoder": None})
         weights = self.weights_config(
             loaded,
@@ -106,6 +108,7 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
             tokenizer=loaded.tokenizer,
             model=model,
             weights=weights,
+            limits=self.limits(loaded, model),
             task=VqaTask(model, config.loss),
             validation_task=VqaTask(model, config.loss),
             batch_maker=QuestionBatches(source, loaded.tokenizer, context_length, answer_list),
