@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from sycoca.cli.command_line import run
+from sycoca.cli.shared.usage import UsageError
 from sycoca.evaluation.report import ItemScores, Report
 
 
@@ -51,7 +52,7 @@ def test_a_file_with_an_equals_sign_is_a_file(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_wrong_use_is_told(files: list[str], tmp_path: Path):
-    with pytest.raises(ValueError, match="name at least two reports"):
+    with pytest.raises(UsageError, match="name at least two reports"):
         run(["compare", *files[:1]])
     with pytest.raises(ValueError, match="a report is named twice"):
         run(["compare", files[0], files[0]])

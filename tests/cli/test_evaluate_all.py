@@ -109,7 +109,7 @@ GOOD = {"data": SCENES}
         ({"retrieval": GOOD, "few": {**GOOD, "task": "retrieval", "out": "x"}}, r"few\.out is no option of a section"),
         ({"retrieval": GOOD, "few": {"task": "retrieval", "data": "missing.jsonl"}}, r"few: .*missing\.jsonl"),
         ({"retrieval": GOOD, "few": {**GOOD, "task": "retrieval", "re_rank": 0}}, "few: re_rank must be at least 1"),
-        ({"retrieval": GOOD, "vqa": {**GOOD, "weights": "nowhere"}}, "vqa: nowhere is not a folder; a weights folder"),
+        ({"retrieval": GOOD, "vqa": {**GOOD, "weights": "nowhere"}}, "vqa: nowhere does not exist; a weights folder"),
         ({"retrieval": GOOD, "probe": {**GOOD, "train": "missing.jsonl"}}, r"probe: .*missing\.jsonl"),
         ({"retrieval": GOOD, "zero-shot": {**GOOD, "class_names": "missing.txt"}}, r"zero-shot: .*missing\.txt"),
         ({"retrieval": GOOD, "vqa": GOOD}, "vqa: this model has no head for answers"),

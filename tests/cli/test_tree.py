@@ -137,6 +137,8 @@ def test_what_needs_a_preset_or_task_shows_its_help_alone(name: str, capsys: pyt
         ),
         ("caption w i --batch-size 0", "sycoca caption: batch_size must be at least 1, got 0"),
         ("classify w i --top 0", "sycoca classify: top must be at least 1, got 0"),
+        ("classify w i --class-names cat dog", "sycoca classify: unexpected argument 'dog' behind a flag"),
+        ("compare a.json", "sycoca compare: name at least two reports; sycoca evaluate ... --out FILE writes one"),
         ("pretrain tiny extra", "sycoca pretrain: unexpected argument 'extra'; usage: sycoca pretrain tiny"),
         ("finetune vqq w", "sycoca finetune: there is no task 'vqq'; did you mean 'vqa'?"),
         (

@@ -129,7 +129,7 @@ def test_refuses_a_folder_that_lacks_a_file(folder, name: str):
 
 
 def test_refuses_what_is_no_folder(tmp_path):
-    with pytest.raises(ValueError, match="nowhere is not a folder; a weights folder holds"):
+    with pytest.raises(ValueError, match="nowhere does not exist; a weights folder holds"):
         load_weights(tmp_path / "nowhere")
 
 

@@ -130,7 +130,7 @@ def test_a_path_never_touches_the_network(folder: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(folder.parent)
     for path in (folder, str(folder), "weights", Path("weights")):
         assert sycoca.load(path, device="cpu").model.num_parameters > 0
-    with pytest.raises(ValueError, match="hf:me/tiny is not a folder"):
+    with pytest.raises(ValueError, match="hf:me/tiny does not exist"):
         sycoca.load(Path("hf:me") / "tiny")
 
 

@@ -150,5 +150,5 @@ def test_refuses_configs_of_other_folders(folder: Path, changes: dict[str, objec
 
 
 def test_refuses_what_is_no_folder(tmp_path: Path):
-    with pytest.raises(ValueError, match="nowhere is not a folder; name a weights folder"):
+    with pytest.raises(ValueError, match="nowhere does not exist; name a weights folder"):
         load_parts(tmp_path / "nowhere")

@@ -251,7 +251,7 @@ def _kind_by_suffix(path: str) -> SourceKind | None:
 def _file(spec: _Spec) -> Path:
     path = existing(spec.path)
     if not _is(Path.is_file, path):
-        raise ValueError(f"{spec.text}: there is no file {spec.path!r}")
+        raise ValueError(f"there is no file {spec.path!r}")
     return Path(path)
 
 

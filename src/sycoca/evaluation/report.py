@@ -109,11 +109,13 @@ class Report:
         """Read what ``save`` wrote. Raises ValueError for a file that is not a report."""
         try:
             plain = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} cannot be read as a report: {error}") from error
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read as a report: {error.strerror}") from error
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            plain = None
         names = ("task", "metrics", "counts", "settings", "seconds")
         if not isinstance(plain, Mapping) or any(name not in plain for name in names):
-            raise ValueError(f"{path} is not a report; one has {', '.join(names)}")
+            raise ValueError(f"{path} is not a report; sycoca evaluate and sycoca score write reports with --out")
         items = {unit: _composed(ItemScores(**scores)) for unit, scores in plain.get("items", {}).items()}
         return cls(**{name: plain[name] for name in names}, items=items, remarks=tuple(plain.get("remarks", ())))
 

@@ -111,9 +111,15 @@ def check_files(folder: Path, names: Sequence[str]) -> None:
     """Raise ValueError where a folder lacks one of these files."""
     for name in names:
         if not (folder / name).is_file():
-            what = f"has no {name}" if folder.is_dir() else "is not a folder"
             advice = instead(folder, f"a weights folder holds {', '.join(names)}")
-            raise ValueError(f"{folder} {what}; {advice}")
+            raise ValueError(f"{folder} {lack_of(folder, name)}; {advice}")
+
+
+def lack_of(folder: Path, name: str) -> str:
+    """Return why there is no file of this name in a folder, as part of a sentence about the folder."""
+    if folder.is_dir():
+        return f"has no {name}"
+    return "is not a folder" if folder.exists() else "does not exist"
 
 
 def _read_tokenizer(path: Path) -> Tokenizer:

@@ -31,7 +31,7 @@ from sycoca.weights.config import (
     instead,
     read_plain_config,
 )
-from sycoca.weights.folder import check_replaceable, check_tensors, load_weights, read_tensors
+from sycoca.weights.folder import check_replaceable, check_tensors, lack_of, load_weights, read_tensors
 from sycoca.weights.shapes import first_difference, shapes_of
 
 PART_NAMES = {
@@ -137,8 +137,7 @@ def read_parts_config(folder: str | Path) -> PartsConfig:
     folder = Path(folder)
     path = folder / CONFIG_NAME
     if not path.is_file():
-        what = f"has no {CONFIG_NAME}" if folder.is_dir() else "is not a folder"
-        raise ValueError(f"{folder} {what}; {instead(folder, 'name a weights folder')}")
+        raise ValueError(f"{folder} {lack_of(folder, CONFIG_NAME)}; {instead(folder, 'name a weights folder')}")
     plain = read_plain_config(folder)
     if PARTS_KEY in plain:
         own = from_plain(_ImageEncoderAlone, plain, where=str(path))

@@ -204,7 +204,7 @@ def test_before_the_first_checkpoint_the_weights_are_loaded_again(make_run_confi
     assert_same_runs(whole, cut)
     shutil.rmtree(cut / "checkpoints")
     copy.rename(tmp_path / "gone")
-    with pytest.raises(ValueError, match="copy is not a folder; name a weights folder"):
+    with pytest.raises(ValueError, match="copy does not exist; name a weights folder"):
         resume_pretraining(config)
 
 
@@ -292,7 +292,7 @@ def test_the_command_line(weights: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert main(["pretrain", "--resume", str(out), "--training.steps", "3"]) == 0
     assert "resuming after step 2" in capsys.readouterr().err
     assert main([*arguments[:3], "nowhere", "--out", str(tmp_path / "x"), *SCENES.split()]) == 1
-    assert capsys.readouterr().err == "sycoca pretrain: nowhere is not a folder; name a weights folder\n"
+    assert capsys.readouterr().err == "sycoca pretrain: nowhere does not exist; name a weights folder\n"
     assert not (tmp_path / "x").exists()
 
 

@@ -42,14 +42,16 @@ class Arguments:
     seed: int = 0
     """Seed of the bootstrap."""
 
+    def __post_init__(self) -> None:
+        if len(self.reports) < 2:
+            raise ValueError("name at least two reports; sycoca evaluate ... --out FILE writes one")
+
     def run(self) -> int:
         """Compare, and save or print the comparison."""
         from sycoca.cli.shared.logs import stderr_console
         from sycoca.evaluation.comparison import compare_reports
         from sycoca.evaluation.report import Report
 
-        if len(self.reports) < 2:
-            raise ValueError("name at least two reports; sycoca evaluate ... --out FILE writes one")
         rows = _rows(self.reports)
         inputs = tuple(path for paths in rows.values() for path in paths)
         with claimed(None if self.out is None else Output(path=self.out, inputs=inputs, overwrite=self.overwrite)):

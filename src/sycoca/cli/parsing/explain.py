@@ -22,9 +22,11 @@ def why_refused(arguments: Sequence[Argument], words: Sequence[str], prog: str) 
     flags = {argument.name: argument for argument in arguments if not argument.is_positional}
     positional = [argument for argument in arguments if argument.is_positional]
     given, seen, rest = [], set(), list(words)
+    behind_flag: list[str] = []
     while rest:
         word = rest.pop(0)
         if not _is_flag(word):
+            behind_flag += [word] if given and seen else []
             given.append(word)
             continue
         name, equals, attached = word.partition("=")
@@ -39,7 +41,8 @@ def why_refused(arguments: Sequence[Argument], words: Sequence[str], prog: str) 
             return problem
         if not equals:
             del rest[: len(values)]
-    return _problem_of_positions(positional, given, prog) or _missing(arguments, given, seen, prog)
+    problem = _problem_of_positions(positional, given, prog) or _missing(arguments, given, seen, prog)
+    return problem or (f"unexpected argument {behind_flag[0]!r} behind a flag" if behind_flag else None)
 
 
 def _is_flag(word: str) -> bool:
