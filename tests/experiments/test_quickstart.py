@@ -11,6 +11,8 @@ from sycoca.data.spec import open_source
 from sycoca.experiments.quickstart import quickstart as module
 from sycoca.experiments.quickstart import tasks as quickstart_tasks
 from sycoca.experiments.quickstart.quickstart import QuickstartResult, quickstart, remove_run
+from sycoca.outputs.errors import OutputError
+from sycoca.outputs.lease import Lease, lease_beside, lease_inside
 
 BASELINES = ("", "_no_caption", "_other_caption")
 
@@ -98,6 +100,18 @@ def test_deletes_only_run_folders(tmp_path: Path):
     (run / "config.yaml").touch()
     remove_run(run)
     assert not run.exists()
+
+
+def test_a_quickstart_that_still_runs_is_neither_joined_nor_deleted(tmp_path: Path):
+    run = tmp_path / "run"
+    (run / "vqa").mkdir(parents=True)
+    (run / "config.yaml").touch()
+    for lease in (lease_beside(run), lease_inside(run)):
+        with Lease(lease, run), pytest.raises(OutputError, match="run is being written by this very process"):
+            remove_run(run)
+    with Lease(lease_beside(run), run), pytest.raises(OutputError, match="run is being written by this very process"):
+        quickstart(run, console=Console(quiet=True))
+    assert sorted(path.name for path in run.iterdir()) == ["config.yaml", "vqa"]
 
 
 def test_an_existing_folder_is_not_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

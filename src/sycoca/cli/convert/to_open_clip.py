@@ -25,9 +25,12 @@ class Arguments:
 
     def run(self) -> int:
         """Convert, and print a summary."""
-        from sycoca.weights.conversion.convert import to_open_clip
+        from sycoca.weights.conversion.convert import open_clip_outputs, to_open_clip
         from sycoca.weights.hub import local_weights
 
+        # Before weights are downloaded.
+        for output in open_clip_outputs(self.out, Path(self.weights), overwrite=self.overwrite):
+            output.check()
         conversion = to_open_clip(local_weights(self.weights), self.out, overwrite=self.overwrite)
         show_conversion(conversion, self.out, (), noun="checkpoint of open_clip")
         return 0

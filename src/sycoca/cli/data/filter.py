@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from sycoca.cli.shared.logs import stderr_console
-from sycoca.cli.shared.results import tell
+from sycoca.cli.shared.results import counted, tell
 from sycoca.inference.model_options import ModelOptions
 
 if TYPE_CHECKING:
@@ -81,9 +81,10 @@ class Arguments:
 
     def _tell(self, counts: Mapping[str, int]) -> None:
         if self.scores is not None:
-            tell(f"scores of {counts['captions']:,} captions", self.scores)
+            tell(f"scores of {counted(counts['captions'], 'caption')}", self.scores)
         if self.out is not None:
-            tell(f"{counts['kept_images']:,} images with {counts['kept_captions']:,} captions", self.out)
+            images, captions = counted(counts["kept_images"], "image"), counted(counts["kept_captions"], "caption")
+            tell(f"{images} with {captions}", self.out)
 
 
 def _print_tables(result: "FilterResult") -> None:

@@ -67,14 +67,14 @@ class Arguments:
         """Print the summary."""
         from rich.console import Console
 
-        from sycoca.cli.shared.results import tell
-        from sycoca.evaluation.evaluate_all import summary_json
+        from sycoca.cli.shared.results import counted, tell
+        from sycoca.evaluation.evaluate_all import SUMMARY, summary_json
 
         if self.json:
             print(summary_json(reports))
         else:
             Console().print(_table(reports))
-        tell(f"{len(reports):,} reports and their summary", self.out)
+        tell(f"{counted(len(reports), 'report')} and {SUMMARY}", self.out)
 
 
 def _table(reports: "Mapping[str, Report]") -> "Table":

@@ -53,6 +53,11 @@ def print_path(noun: str, path: Path) -> None:
         print(path)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return "1 caption", "2 captions"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def typed(path: Path) -> str:
     """Return a path as the user can type it."""
     return shlex.quote(str(path))

@@ -31,6 +31,10 @@ def run_to_its_end(train: "Callable[[Console], Path]", prog: str) -> int:
         if is_main_process():
             print(f"{prog}: {interrupted}", file=sys.stderr)
         return 130
+    except KeyboardInterrupt:
+        if is_main_process():
+            raise
+        return 130
     if is_main_process():
         print_path("run", run_dir)
     return 0

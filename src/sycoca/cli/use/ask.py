@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from sycoca.cli.shared.results import tell
+from sycoca.cli.shared.results import counted, tell
 from sycoca.cli.shared.usage import UsageError
 from sycoca.inference.generation_config import GenerationConfig
 from sycoca.inference.model_options import ModelOptions
@@ -143,4 +143,4 @@ def _answer_all(options: Arguments, out: Path) -> None:
         console=console,
     )
     write_results(out, [question for own in asked for question in own], answers)
-    tell(f"{len(answers):,} answers", out)
+    tell(counted(len(answers), "answer"), out)

@@ -8,7 +8,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from sycoca.cli.shared.logs import stderr_console
-from sycoca.cli.shared.results import tell
+from sycoca.cli.shared.results import counted, tell
 from sycoca.data.writing.caption_results import CaptionFormat
 from sycoca.inference.generation_config import GenerationConfig
 from sycoca.inference.model_options import ModelOptions
@@ -70,7 +70,7 @@ class Arguments:
             console=stderr_console(),
             **asdict(self.generation),
         )
-        tell(f"{len(captions):,} captions", self.out)
+        tell(counted(len(captions), "caption"), self.out)
         return 0
 
 

@@ -15,6 +15,8 @@ from sycoca.experiments.quickstart.page import TunedModels, quickstart_page
 from sycoca.experiments.quickstart.progress import QuickstartOptions, QuickstartProgress, progress_path
 from sycoca.experiments.quickstart.tasks import measure_pretrained, tune_for_classes, tune_for_questions
 from sycoca.inference.load import load
+from sycoca.outputs.lease import Lease, lease_inside
+from sycoca.outputs.output import Output
 from sycoca.plain_data import write_text
 from sycoca.presets.pretrain import tiny
 from sycoca.reports.page import save_page
@@ -53,9 +55,19 @@ def quickstart(out: Path, *, seed: int = 0, steps: int | None = None, console: C
 
     An interrupted quickstart continues where it was; what is finished is not done again, and the figures are those of
     an uninterrupted one. ``steps`` shortens every training (the metrics then mean little). Raises ValueError where the
-    folder holds something else or a quickstart with other options, TrainingInterrupted after Ctrl-C.
+    folder holds something else or a quickstart with other options, OutputError (a ValueError) where another process
+    writes it, TrainingInterrupted after Ctrl-C.
     """
-    options = QuickstartOptions(seed=seed, steps=steps)
+    with _output(out).claim():
+        return _quickstart(out, QuickstartOptions(seed=seed, steps=steps), console)
+
+
+def _output(out: Path) -> Output:
+    """Return the folder as an output. Its lease lies beside it: each training takes the one inside its run folder."""
+    return Output(path=out, kind="folder", resume=True)
+
+
+def _quickstart(out: Path, options: QuickstartOptions, console: Console) -> QuickstartResult:
     progress = QuickstartProgress(out, options)
     config, folder = _config(out, options), progress.folder("pretraining")
     progress.train(
@@ -100,12 +112,13 @@ def commands_to_try(weights: Path) -> list[str]:
 
 
 def remove_run(out: Path) -> None:
-    """Delete an earlier quickstart's folder. Raises ValueError where it is not a run folder."""
+    """Delete an earlier quickstart's folder. Raises ValueError where it is none, or another process writes it."""
     if not out.exists():
         return
     if not RunFolder(out).config.exists() and not progress_path(out).exists():
         raise ValueError(f"{out} is not a run folder: it has no config.yaml, so nothing was deleted")
-    shutil.rmtree(out)
+    with _output(out).claim(), Lease(lease_inside(out), out):
+        shutil.rmtree(out)
 
 
 def _config(out: Path, options: QuickstartOptions) -> PretrainConfig:

@@ -106,7 +106,7 @@ def to_open_clip(weights: Path, out: Path, *, overwrite: bool = False) -> Conver
     for open_clip's ``local-dir:``. ``overwrite`` replaces them. Raises OutputError where they cannot be written,
     ValueError for an architecture that open_clip does not support.
     """
-    with claimed(*_open_clip_outputs(out, weights, overwrite=overwrite)):
+    with claimed(*open_clip_outputs(out, weights, overwrite=overwrite)):
         return _to_open_clip(weights, out)
 
 
@@ -124,7 +124,7 @@ def _to_open_clip(weights: Path, out: Path) -> Conversion:
     return _conversion(loaded.model.config, tensors, dropped, notices)
 
 
-def _open_clip_outputs(out: Path, weights: Path, *, overwrite: bool) -> list[Output]:
+def open_clip_outputs(out: Path, weights: Path, *, overwrite: bool) -> list[Output]:
     """Return the checkpoint and its config, or the folder of both."""
     if out.suffix in (".safetensors", ".pt"):
         return [Output(path=path, overwrite=overwrite) for path in (out, out.with_suffix(".json"))]

@@ -1,0 +1,224 @@
+"""The rule for outputs, for every command that writes one: told before weights and data are looked at."""
+
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from builders.predictors import save_small_weights
+from sycoca.cli.completion.table import nodes
+from sycoca.cli.main import main
+from sycoca.cli.shared.results import print_path
+from sycoca.outputs.output import Output
+
+EVALUATION = {
+    "all": ["none", "--tasks", "tasks.yaml"],
+    "classification": ["none", "--data", "none"],
+    "probe": ["none", "--data", "none", "--train", "none"],
+    "zero-shot": ["none", "--data", "none"],
+}
+COMMANDS: dict[str, list[str]] = {
+    "caption": ["caption", "none", "none", "--out"],
+    "ask": ["ask", "none", "none", "--out"],
+    "embed": ["embed", "none", "none", "--out"],
+    "explain": ["explain", "none", "none", "a dog", "--out"],
+    "compare": ["compare", "none", "nothing", "--out"],
+    "benchmark": ["benchmark", "--out"],
+    "average": ["average", "none", "nothing", "--out"],
+    "export": ["export", "none", "--out"],
+    "convert from-open-clip": ["convert", "from-open-clip", "none", "--out"],
+    "convert from-hf-clip": ["convert", "from-hf-clip", "none", "--out"],
+    "convert to-open-clip": ["convert", "to-open-clip", "none", "--out"],
+    "data check": ["data", "check", "none", "--out"],
+    "data filter": ["data", "filter", "none", "--weights", "none", "--min-similarity", "0", "--out"],
+    "data write-scenes": ["data", "write-scenes"],
+    "pretrain": ["pretrain", "tiny", "--out"],
+    "quickstart": ["quickstart", "--out"],
+    "finetune": ["finetune", "vqa", "none", "--data.train", "none", "--out"],
+    "score captioning": ["score", "captioning", "--predictions", "none", "--references", "none", "--out"],
+    "score vqa": ["score", "vqa", "--predictions", "none", "--references", "none", "--out"],
+    "score retrieval": ["score", "retrieval", "--embeddings", "none.npz", "--out"],
+    **{
+        f"evaluate {task}": ["evaluate", task, *EVALUATION.get(task, ["none", "--data", "none"]), "--out"]
+        for task in (*EVALUATION, "retrieval", "captioning", "vqa", "grounding", "scene-captions", "scene-swaps")
+    },
+}
+"""By the command's words a line that ends with the option of its output; weights and data are not there."""
+
+FOLDERS = {
+    "average": "model.safetensors",
+    "export": "config.json",
+    "convert from-open-clip": "config.json",
+    "convert from-hf-clip": "config.json",
+    "convert to-open-clip": "open_clip_config.json",
+    "data check": "check.html",
+    "data write-scenes": "captions.jsonl",
+    "evaluate all": "summary.json",
+    "pretrain": "config.yaml",
+    "finetune": "config.yaml",
+}
+"""Commands that write a folder, with a file in it that they write."""
+
+NAMES = {"embed": "out.npz", "explain": "out.png", "data filter": "out.jsonl"}
+"""The names of files whose suffix matters."""
+
+
+def outputs(name: str, flags: set[str]) -> Iterator[str]:
+    yield from sorted(flags & {"--out"})
+    if name == "data write-scenes":
+        yield "FOLDER"
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("tasks.yaml").write_text("retrieval: {data: none}\n")
+    return tmp_path
+
+
+def refusal(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the line of an error about an output, without the command."""
+    before = sorted(str(path) for path in Path.cwd().rglob("*"))
+    code, said = main(words), capsys.readouterr()
+    assert (code, said.out, said.err.count("\n")) == (2, "", 1), said
+    assert sorted(str(path) for path in Path.cwd().rglob("*")) == before
+    return said.err.rstrip("\n").partition(": ")[2]
+
+
+def test_every_command_that_writes_has_the_same_options():
+    with_output = {node.name: {flag.name for flag in node.flags} for node in nodes()}
+    with_output = {name: flags for name, flags in with_output.items() if any(outputs(name, flags))}
+    assert set(COMMANDS) == set(with_output)
+    resumed_only = {name for name, flags in with_output.items() if "--overwrite" not in flags}
+    assert resumed_only == {"pretrain", "finetune", "quickstart"}
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "quickstart"])
+def test_what_exists_is_told_before_anything_is_read(name: str, capsys: pytest.CaptureFixture[str]):
+    out = Path("folder") if name in FOLDERS else Path(NAMES.get(name, "out.json"))
+    written = out / FOLDERS[name] if name in FOLDERS else out
+    written.parent.mkdir(parents=True, exist_ok=True)
+    written.touch()
+    line = refusal([*COMMANDS[name], str(out)], capsys)
+    if name in ("pretrain", "finetune"):
+        command = f"sycoca {name} --resume {out}"
+        assert line == f"{out} already holds a run; resume it with: {command}, or choose another folder with --out"
+    else:
+        resume = "--resume continues it, " if name == "caption" else ""
+        assert line.startswith(str(out))
+        assert line.endswith(f" is there already; {resume}--overwrite replaces it, or choose another name")
+        assert main([*COMMANDS[name], str(out), "--help"]) == 0
+        assert "--overwrite" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_stands_in_the_way_is_told_before_anything_is_read(
+    name: str, place: Path, capsys: pytest.CaptureFixture[str]
+):
+    Path("file").touch()
+    below = f"file/{NAMES.get(name, 'out')}"
+    assert refusal([*COMMANDS[name], below], capsys).endswith(f"cannot be written: {place / 'file'} is not a folder")
+    if name in FOLDERS or name == "quickstart":
+        assert refusal([*COMMANDS[name], "file"], capsys) == "file is a file; name a folder"
+        return
+    folder = Path(NAMES.get(name, "out.json"))
+    folder.mkdir()
+    assert refusal([*COMMANDS[name], str(folder)], capsys) == f"{folder} is a folder; name a file"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["embed", "none", "none", "--out", "a.txt"], "a.txt must end with .safetensors or .npz"),
+        (["explain", "none", "none", "dog", "--out", "a"], "a must end with .png, .pdf or .svg"),
+        (["explain", "none", "a.png", "dog", "--out", "a.png"], "a.png would replace what it is made from"),
+        (["data", "check", "none", "--out", "a.pdf"], "a.pdf is neither an .html file nor a folder"),
+        (["convert", "to-open-clip", "none", "--out", "a.bin"], "a.bin should end with .safetensors or .pt, or"),
+        (["caption", "none", "none", "--out", "a", "--resume", "--overwrite"], "a is resumed or overwritten: give"),
+        (
+            ["evaluate", "vqa", "none", "--data", "none", "--out", "a", "--predictions", "a"],
+            "a is being written by this very process; choose another name",
+        ),
+        (
+            [
+                *[
+                    "data",
+                    "filter",
+                    "none",
+                    "--weights",
+                    "none",
+                    "--scores",
+                    "a.jsonl",
+                    "--out",
+                    "a.jsonl",
+                    "--min-similarity",
+                    "0",
+                ]
+            ],
+            "a.jsonl is named for two outputs; choose another name for one",
+        ),
+    ],
+)
+def test_wrong_names_are_told_before_anything_is_read(words: list[str], line: str, capsys: pytest.CaptureFixture[str]):
+    assert refusal(words, capsys).startswith(line)
+
+
+def test_predictions_are_an_output_too(capsys: pytest.CaptureFixture[str]):
+    Path("old.json").touch()
+    for task in ("captioning", "vqa"):
+        words = ["evaluate", task, "none", "--data", "none", "--predictions", "old.json"]
+        assert refusal(words, capsys).startswith("old.json is there already; --overwrite")
+        Path("tasks.yaml").write_text(f"{task}: {{data: none, predictions: old.json}}\n")
+        words = ["evaluate", "all", "none", "--tasks", "tasks.yaml", "--out", "reports"]
+        assert refusal(words, capsys).startswith("old.json is there already; --overwrite")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("data write-scenes 'my own' --count 3 --size 16", "wrote 3 scenes; use them as 'my own/captions.jsonl'"),
+        ("caption WEIGHTS SCENES --out 'my captions.jsonl'", "3 captions in 'my captions.jsonl'"),
+        ("embed WEIGHTS SCENES --out my.npz", "3 images, 12 texts in my.npz"),
+        ("ask WEIGHTS SCENES --open-ended --out answers.json", "25 answers in answers.json"),
+        ("evaluate retrieval WEIGHTS --data SCENES --out report.json", "report in report.json"),
+        ("evaluate captioning WEIGHTS --data SCENES --no-meteor --predictions made.json", "predictions in made.json"),
+        ("evaluate all WEIGHTS --tasks good.yaml --out reports --json", "1 report and summary.json in reports"),
+        ("average WEIGHTS WEIGHTS --out mean", "mean"),
+        ("explain WEIGHTS scenes/images/000000.png 'a circle' --out deep/figure.png", "deep/figure.png"),
+        ("data check scenes --out checked", "page in checked/check.html"),
+        (
+            "data filter scenes/captions.jsonl --weights WEIGHTS --scores scores.jsonl",
+            "scores of 12 captions in scores.jsonl",
+        ),
+        (
+            "data filter scenes/captions.jsonl --weights WEIGHTS --min-similarity -1 --out kept.jsonl --json",
+            "3 images with 12 captions in kept.jsonl",
+        ),
+    ],
+)
+def test_the_last_line_says_what_was_made_and_where(
+    words: str, line: str, place: Path, capsys: pytest.CaptureFixture[str]
+):
+    weights, scenes = str(save_small_weights(place / "weights")), "scenes:?count=3&size=16"
+    Path("good.yaml").write_text(f"retrieval: {{data: '{scenes}'}}\n")
+    assert main(["data", "write-scenes", "scenes", "--count", "3", "--size", "16"]) == 0
+    capsys.readouterr()
+    assert main(shlex.split(words.replace("WEIGHTS", weights).replace("SCENES", f"'{scenes}'"))) == 0
+    said = capsys.readouterr()
+    assert line in [stream.rstrip("\n").rpartition("\n")[2] for stream in (said.out, said.err)], said
+    assert not list(place.rglob("*.lease"))
+
+
+def test_on_a_terminal_a_path_is_said_in_words(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    print_path("weights", Path("my mean"))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    print_path("weights", Path("my mean"))
+    assert capsys.readouterr().out == "my mean\nweights in 'my mean'\n"
+
+
+def test_a_held_output_is_refused(capsys: pytest.CaptureFixture[str]):
+    with Output(path=Path("out.json")).claim():
+        line = refusal(["score", "vqa", "--predictions", "a", "--references", "b", "--out", "out.json"], capsys)
+    assert line == "out.json is being written by this very process; choose another name"
