@@ -5,11 +5,15 @@ import inspect
 import pytest
 
 import sycoca
-from builders.predictors import photos, small_predictor
+from builders.predictors import SCENES, photo, photos, small_predictor
 from builders.unchecked_shapes import without_shape_checks
+from sycoca.inference.generation_config import GenerationConfig
 from sycoca.inference.load import load
+from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
 from sycoca.keywords import suggests_fields, suggests_keywords
+from sycoca.model.config import SyCoCaConfig
+from sycoca.training.finetune import finetune
 
 PUBLIC = {
     "load": lambda: sycoca.load("weights", devise="cpu"),  # pyright: ignore[reportCallIssue]
@@ -84,3 +88,37 @@ def test_known_keywords_pass_and_classes_do_the_same():
     assert Options(size=3).size == 3
     with pytest.raises(TypeError, match=r"^Options\(\) has no option 'sizes'; did you mean 'size'\?$"):
         Options(sizes=3)  # pyright: ignore[reportCallIssue]
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda: sycoca.load(None), "weights is a weights folder or hf:owner/name.*, got NoneType None"),
+        (lambda: sycoca.caption_set(3, SCENES), "weights is .*, or a Predictor, got int 3"),
+        (lambda: sycoca.caption_set("here", [photo()]), r"images\[0\] is a path, since results name their images"),
+        (lambda: sycoca.caption_set("here", 3), "images is one or several paths, a SPEC, or a source, got int 3"),
+        (lambda: sycoca.filter_pairs("here", ["a", "b"]), "data is a SPEC or a source, got list"),
+        (
+            lambda: sycoca.pretrain("tiny"),
+            r"config is a PretrainConfig: pretrain_preset\(.*, got str 'tiny'",
+        ),
+        (lambda: finetune("vqa"), "config is a FinetuneConfig: finetune_preset"),
+        (lambda: list(small_predictor().generate(photos(1), {})), "config is a GenerationConfig, got dict {}"),
+        (
+            lambda: list(small_predictor().write_answers(photos(1), [["a"]], None)),
+            "config is a Generation",
+        ),
+    ],
+)
+def test_arguments_of_another_kind_are_named(use, message: str):
+    with without_shape_checks(), pytest.raises(ValueError, match=message):
+        use()
+
+
+def test_options_in_objects_name_the_close_one():
+    with pytest.raises(TypeError, match=r"^GenerationConfig\(\) has no option 'num_beam'; did you mean 'num_beams'\?$"):
+        GenerationConfig(num_beam=2)
+    with pytest.raises(TypeError, match=r"^ModelOptions\(\) has no option 'batchsize'; did you mean 'batch_size'\?$"):
+        ModelOptions(batchsize=2)
+    with pytest.raises(TypeError, match=r"^SyCoCaConfig\(\) has no option 'text_decode'; did you mean 'text_dec"):
+        SyCoCaConfig(text_decode=None)

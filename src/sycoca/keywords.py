@@ -35,6 +35,12 @@ def suggests_fields(kind: type[T]) -> type[T]:
     return kind
 
 
+def check_type(value: object, kinds: type | tuple[type, ...], name: str, expected: str) -> None:
+    """Raise ValueError where an argument of a user is of none of the kinds; ``expected`` says what it is."""
+    if not isinstance(value, kinds):
+        raise ValueError(f"{name} is {expected}, got {type(value).__name__} {repr(value)[:60]}")
+
+
 def _name(function: Callable[..., Any]) -> str:
     parts = function.__qualname__.split(".")
     return parts[-2] if parts[-1] == "__init__" else parts[-1]

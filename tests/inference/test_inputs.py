@@ -197,8 +197,8 @@ def test_pairs_are_counted_whether_their_number_is_known_or_not():
     ]
     with pytest.raises(ValueError, match=f"{said} 5 images and 4 captions"):
         next(batches_with(images, 4, "captions", 2))
-    with pytest.raises(ValueError, match=f"{said} more than 4 images and 4 captions"):
-        list(batches_with(iter(images), 4, "captions", 2))
+    with pytest.raises(ValueError, match=f"{said} at least 5 images and 4 captions"):
+        list(batches_with(iter(images), 4, "captions", 3))
     with pytest.raises(ValueError, match=f"{said} 5 images and 6 captions"):
         list(batches_with(iter(images), 6, "captions", 2))
     with pytest.raises(ValueError, match=f"{said} 1 images and 2 captions"):

@@ -51,6 +51,9 @@ def test_a_text_in_place_of_a_list_is_refused_with_the_remedy(use: str):
     name, called = TEXTS[use]
     with pytest.raises(ValueError, match=rf"^{name} is a list of texts, got the text 'cat'; write \['cat'\]$"):
         called(answering(), "cat")
+    two = r"\['cat', 'dog'\]" if name == "class_names" else r"\['cat,dog'\]"
+    with pytest.raises(ValueError, match=rf"^{name} is a list of texts, got the text 'cat,dog'; write {two}$"):
+        called(answering(), "cat,dog")
     with pytest.raises(ValueError, match=rf"^{name} is a list of texts, got a set, which has no order; write a list$"):
         called(answering(), {"cat", "dog"})
     with pytest.raises(ValueError, match=rf"^{name}\[1\] is a text, got NoneType None$"):

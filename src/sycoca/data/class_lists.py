@@ -31,8 +31,16 @@ class NamedClass:
 
 def named_classes(names: Iterable[str]) -> tuple[NamedClass, ...]:
     """Return classes whose labels are their names."""
-    composed = map(normal_form, listed_texts(names, "class_names"))
+    composed = map(normal_form, listed_classes(names))
     return _checked([NamedClass(label=name, wordings=(name,)) for name in composed], "the list of classes")
+
+
+def listed_classes(names: object) -> list[str]:
+    """Return names of classes as a list. Raises ValueError for a text, which may be one name or several."""
+    if isinstance(names, str):
+        split = [name.strip() for name in names.split(",")]
+        raise ValueError(f"class_names is a list of texts, got the text {names[:60]!r}; write {split!r:.80}")
+    return listed_texts(names, "class_names")
 
 
 def read_classes(text: str, *, labels_are_indices: bool = False) -> tuple[NamedClass, ...]:

@@ -1,8 +1,9 @@
 """Data SPECs: ``kind:path?option=value`` or a path whose kind is recognized, to a source."""
 
 import logging
+import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, assert_never, cast, get_args
@@ -23,6 +24,7 @@ from sycoca.data.scenes.source import DEFAULT_COUNT, ScenesSource
 from sycoca.data.selection import Selection
 from sycoca.data.table_rows import Quotes
 from sycoca.file_names import existing
+from sycoca.keywords import check_type
 from sycoca.texts import normal_form
 
 logger = logging.getLogger(__name__)
@@ -110,16 +112,22 @@ def _opened(parsed: _Spec) -> SampleSource:
             assert_never(unknown)
 
 
-def open_images(images: SampleSource | str | Path | Sequence[str | Path]) -> SampleSource:
+_NAMED_IMAGE = "a path, since results name their images (methods of Predictor take images in memory)"
+
+
+def open_images(images: SampleSource | str | Path | Iterable[str | Path]) -> SampleSource:
     """Return image files, the images in folders, or one data SPEC as a source; a source is returned as it is.
 
     Raises ValueError where there are none, and where a SPEC stands beside other things.
     """
     if isinstance(images, SampleSource) and not isinstance(images, str | list | tuple):
         return images
-    inputs = [images] if isinstance(images, str | Path) else list(images)
+    check_type(images, (str, os.PathLike, Iterable), "images", "one or several paths, a SPEC, or a source")
+    inputs = [images] if isinstance(images, str | os.PathLike) else list(images)
     if not inputs:
         raise ValueError("name at least one image, or a data SPEC")
+    for index, one in enumerate(inputs):
+        check_type(one, (str, os.PathLike), f"images[{index}]", _NAMED_IMAGE)
     found: list[StoredImage] = []
     for one in inputs:
         own = list(stored_images(one))

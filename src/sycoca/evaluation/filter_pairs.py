@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
@@ -17,7 +18,7 @@ from sycoca.inference.load import predictor_of
 from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
 from sycoca.json_lines import ResumableLines, write_records
-from sycoca.keywords import suggests_keywords
+from sycoca.keywords import check_type, suggests_keywords
 from sycoca.outputs.output import Output, claimed
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class FilterResult:
 @suggests_keywords
 def filter_pairs(
     weights: Predictor | str | Path,
-    data: SampleSource | str,
+    data: SampleSource | str | Path,
     *,
     min_similarity: float | None = None,
     min_log_likelihood: float | None = None,
@@ -96,7 +97,8 @@ def filter_pairs(
     _check_arguments(threshold, kept_file, scores_file, resume=resume)
     model, console = options.get("model", ModelOptions()), options.get("console")
     with claimed(*_outputs(kept_file, scores_file, resume=resume, overwrite=overwrite)) as (_, lease):
-        source = open_source(data) if isinstance(data, str) else data
+        source = open_source(os.fspath(data)) if isinstance(data, str | os.PathLike) else data
+        check_type(source, SampleSource, "data", "a SPEC or a source")
         source = usable_source(source, options.get("max_skipped_ratio", 0.0), console=console)
         if kept_file is not None:
             _image_file(source[0])  # before hours of scoring
@@ -113,7 +115,7 @@ def filter_pairs(
         )
         predictor.warn_of_truncation([score.caption for _, own in scored for score in own], "captions")
         result = _result(source, scored, threshold, kept_file)
-    return replace(result, source=data) if isinstance(data, str) else result
+    return replace(result, source=str(data)) if isinstance(data, str | os.PathLike) else result
 
 
 def _result(

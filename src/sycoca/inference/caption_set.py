@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -48,7 +48,7 @@ class ImageCaption:
 @suggests_keywords
 def caption_set(  # noqa: PLR0913 (every option by its name)
     weights: Predictor | str | Path,
-    images: SampleSource | str | Path | Sequence[str | Path],
+    images: SampleSource | str | Path | Iterable[str | Path],
     *,
     out: str | Path | None = None,
     format: CaptionFormat = "jsonl",

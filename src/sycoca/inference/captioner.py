@@ -14,7 +14,7 @@ from sycoca.inference.generation import GeneratedCaption
 from sycoca.inference.generation_config import GenerationConfig, GenerationOptions
 from sycoca.inference.inputs import ImageInput, Images, batches_with, image_batches, listed_lists
 from sycoca.inference.vqa import RankedAnswer, rank_answers, write_answers
-from sycoca.keywords import suggests_keywords
+from sycoca.keywords import check_type, suggests_keywords
 from sycoca.precision import check_finite
 from sycoca.texts import listed_texts, one_text
 
@@ -46,6 +46,7 @@ class Captioner(Embedder):
         ``first_index`` is the first image's index in a longer list: with it a list that is captioned in parts
         gets the same sampled captions as in one call.
         """
+        check_type(config, GenerationConfig, "config", "a GenerationConfig")
         self._use("captions")
         for first, batch in image_batches(images, batch_size):
             with torch.no_grad():
@@ -99,6 +100,7 @@ class Captioner(Embedder):
         warns: bool = True,
     ) -> Iterator[list[str]]:
         """Yield for every image the text decoder's continuation of each of its questions."""
+        check_type(config, GenerationConfig, "config", "a GenerationConfig")
         self._use("captions")
         for rows, memory, asked in self._asked(images, questions, batch_size, warns=warns):
             with torch.no_grad():

@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
+from sycoca.keywords import suggests_fields
+
 DecodingStrategy = Literal["greedy", "beam_search", "sampling"]
 """How the next token is chosen."""
 
 
+@suggests_fields
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GenerationConfig:
     """Options of decoding: greedy by default, beam search with ``num_beams`` above 1, sampling with ``temperature``."""

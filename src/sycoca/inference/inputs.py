@@ -204,7 +204,7 @@ def batches_with(images: Images, num_others: int, others: str, batch_size: int) 
     for first, batch in image_batches(images, batch_size):
         found = first + len(batch)
         if found > num_others:
-            _check_number(f"more than {num_others}", num_others, others)
+            _check_number(f"at least {found}", num_others, others)
         yield first, batch
     _check_number(found, num_others, others)
 

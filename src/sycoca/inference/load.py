@@ -11,11 +11,13 @@ import torch
 from sycoca.data.choices import check_choice
 from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
-from sycoca.keywords import suggests_keywords
+from sycoca.keywords import check_type, suggests_keywords
 from sycoca.weights.folder import load_weights
 from sycoca.weights.hub import local_weights
 
 logger = logging.getLogger(__name__)
+
+_WEIGHTS = "a weights folder or hf:owner/name[@revision]"
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 
@@ -37,6 +39,7 @@ def load(weights: str | Path, *, device: str = "auto", dtype: Dtype = "float32",
     first call with each batch size then takes minutes. Raises ValueError where the weights folder is missing or damaged
     or the device is missing, ConnectionError where the Hub cannot be reached.
     """
+    check_type(weights, (str, os.PathLike), "weights", _WEIGHTS)
     loaded = load_weights(local_weights(weights))
     model = loaded.model.to(choose_device(device), torch_dtype(dtype))
     if compile:
@@ -50,7 +53,8 @@ def load(weights: str | Path, *, device: str = "auto", dtype: Dtype = "float32",
 
 def predictor_of(weights: Predictor | str | Path, model: ModelOptions) -> Predictor:
     """Return a loaded model as it is, and load one that is named."""
-    return model.load(weights) if isinstance(weights, str | Path) else weights
+    check_type(weights, (str, os.PathLike, Predictor), "weights", f"{_WEIGHTS}, or a Predictor")
+    return weights if isinstance(weights, Predictor) else model.load(weights)
 
 
 def choose_device(name: str) -> torch.device:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from sycoca.keywords import suggests_fields
+
 if TYPE_CHECKING:
     from sycoca.inference.load import Dtype
     from sycoca.inference.predictor import Predictor
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
 _DTYPES: "dict[str, Dtype]" = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
+@suggests_fields
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelOptions:
     """Device, precision and batch size of a model at inference."""

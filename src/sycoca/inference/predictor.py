@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from sycoca.data.class_lists import NamedClass, checked_templates, named_classes
+from sycoca.data.class_lists import NamedClass, checked_templates, listed_classes, named_classes
 from sycoca.inference.batches import joined_rows
 from sycoca.inference.captioner import Captioner
 from sycoca.inference.classification import PHOTO_TEMPLATES, PromptOptions, head_names, image_scorer, scorer_ability
@@ -52,7 +52,7 @@ class Predictor(Captioner):
         **options: Unpack[PromptOptions],
     ) -> list[str]:
         """Return the name of each image's most probable class; see `class_probabilities`."""
-        names = head_names(self.config) if class_names is None else listed_texts(class_names, "class_names")
+        names = head_names(self.config) if class_names is None else listed_classes(class_names)
         given = None if class_names is None else names
         probabilities = self.class_probabilities(images, given, batch_size=batch_size, **options)
         return [names[int(index)] for index in probabilities.argmax(1)]

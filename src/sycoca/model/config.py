@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from sycoca.facts.head_facts import HEADS
+from sycoca.keywords import suggests_fields
 from sycoca.model.forms import (
     MASK_TOKENS_IN_IMAGE_ENCODER,
     POOLERS,
@@ -245,6 +246,7 @@ class ImageDecoderConfig:
         return MASK_TOKENS_IN_IMAGE_ENCODER[self.mask_tokens]
 
 
+@suggests_fields
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SyCoCaConfig:
     """The whole model."""

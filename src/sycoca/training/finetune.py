@@ -9,7 +9,7 @@ from rich.console import Console
 
 from sycoca.data.samples import SampleSource
 from sycoca.facts.training_facts import FinetuneTask
-from sycoca.keywords import suggests_keywords
+from sycoca.keywords import check_type, suggests_keywords
 from sycoca.training.engine.runtime import is_main_process
 from sycoca.training.in_memory_source import Pair
 from sycoca.training.recipes.classification.config import FinetuneClassificationConfig
@@ -43,6 +43,8 @@ KINDS: dict[FinetuneTask, FinetuneKind] = {
     "classification": FinetuneKind(config=FinetuneClassificationConfig, recipe=ClassificationFinetuning),
 }
 """All fine-tuning tasks; a test checks that none is missing."""
+
+_CONFIG = 'a FinetuneConfig: finetune_preset("vqa", weights, train) of sycoca.presets.finetune, for example'
 
 FIXED_ON_RESUME = (
     "seed",
@@ -78,6 +80,7 @@ def finetune(
     the folder already holds a run, cannot be written, or another process trains there; TrainingInterrupted after
     Ctrl-C.
     """
+    check_type(config, FinetuneConfig, "config", _CONFIG)
     if is_main_process():
         RunFolder(Path(config.out)).check_new(config)
     config = replace(config, weights=pinned_weights(config.weights))

@@ -6,13 +6,15 @@ from pathlib import Path
 from rich.console import Console
 
 from sycoca.data.samples import SampleSource
-from sycoca.keywords import suggests_keywords
+from sycoca.keywords import check_type, suggests_keywords
 from sycoca.training.engine.runtime import is_main_process
 from sycoca.training.in_memory_source import Pair
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 from sycoca.training.recipes.pretraining.recipe import Pretraining
 from sycoca.training.run.start import check_resumable, resume_run, start_run
 from sycoca.training.run_folder import RunFolder
+
+_CONFIG = 'a PretrainConfig: pretrain_preset("tiny") of sycoca.presets.pretrain, for example'
 
 FIXED_ON_RESUME = (
     "seed",
@@ -44,6 +46,7 @@ def pretrain(
     ValueError) where the folder already holds a run, cannot be written, or another process trains there; ValueError
     where the initial weights (``config.start``) are damaged or do not fit; TrainingInterrupted after Ctrl-C.
     """
+    check_type(config, PretrainConfig, "config", _CONFIG)
     if is_main_process():
         RunFolder(Path(config.out)).check_new(config)
     recipe = Pretraining.for_new_run(config)
