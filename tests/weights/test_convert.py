@@ -15,8 +15,13 @@ from safetensors.torch import load_file, save_file
 import sycoca
 from builders.models import roughened
 from sycoca.cli.main import main
+from sycoca.inference.predictor import Predictor
 from sycoca.model.config import AttentionPoolerConfig, ImageDecoderConfig, SyCoCaConfig
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
+from sycoca.preprocess.config import ImageTransformConfig
+from sycoca.preprocess.tokenizer import Tokenizer
+from sycoca.weights.config import WeightsConfig
 from sycoca.weights.conversion.convert import CLIP_VOCAB_SIZE, from_hf_clip, from_open_clip, to_open_clip
 from sycoca.weights.conversion.open_clip import open_clip_tensors
 from sycoca.weights.folder import load_weights, save_weights
@@ -143,6 +148,34 @@ def test_components_that_open_clip_lacks_are_dropped_and_named(coca: SyCoCa, tmp
     back, theirs = torch.load(tmp_path / "back.pt", weights_only=True), open_clip_tensors(coca)[0]
     assert back.keys() == theirs.keys()
     assert all(torch.equal(back[name], tensor) for name, tensor in theirs.items())
+
+
+@pytest.mark.parametrize("out", ["theirs", "theirs.safetensors"])
+def test_a_padding_token_of_its_own_is_said_and_read_back(tmp_path: Path, out: str, capsys: pytest.CaptureFixture[str]):
+    tokenizer = Tokenizer.clip(pad="own")
+    small = small_coca()
+    text = replace(small.text_encoder, vocab_size=tokenizer.vocab_size, cls_mask="correct")
+    torch.manual_seed(4)
+    model = roughened(SyCoCa(replace(small, text_encoder=text))).eval()
+    config = WeightsConfig(model=model.config, masking=MaskingConfig(), transforms=ImageTransformConfig())
+    save_weights(tmp_path / "first", model, tokenizer, config)
+    assert main(["convert", "to-open-clip", str(tmp_path / "first"), "--out", str(tmp_path / out)]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "vocabulary of 49,409 ids: CLIP's 49,408 and the model's own padding token, id 49408" in said
+    assert "pads with id 0 instead, which changes nothing, since no text attends to padding" in said
+    given = [] if out == "theirs" else ["--config", str(tmp_path / "theirs.json")]
+    words = ["convert", "from-open-clip", str(tmp_path / out), "--out", str(tmp_path / "second"), *given]
+    assert main(words) == 0
+    assert "taken for CLIP's 49,408 and a padding token, id 49408" in capsys.readouterr().err
+    first, second = load_weights(tmp_path / "first"), load_weights(tmp_path / "second")
+    assert second.config.model == first.config.model
+    assert (tmp_path / "second" / "tokenizer.json").read_bytes() == (tmp_path / "first" / "tokenizer.json").read_bytes()
+    assert all(torch.equal(a, b) for a, b in zip(first.model.parameters(), second.model.parameters(), strict=True))
+    # As open_clip's tokenizer pads, with id 0, texts have the same embeddings.
+    texts = ["a cat", "a dog on a bench"]
+    zero = Predictor(first.model, Tokenizer.clip(pad="zero"), first.config)
+    own = Predictor(first.model, first.tokenizer, first.config)
+    assert torch.equal(zero.embed_texts(texts), own.embed_texts(texts))
 
 
 @pytest.mark.parametrize("name", ["coca", "coca2_cascade", "clip_quickgelu"])

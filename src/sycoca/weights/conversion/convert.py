@@ -10,7 +10,7 @@ from jaxtyping import Shaped
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig
+from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.outputs.atomic import atomic_file, atomic_folder
 from sycoca.outputs.errors import OutputError
@@ -60,9 +60,9 @@ def from_open_clip(
 ) -> Conversion:
     """Convert a checkpoint of open_clip into a weights folder, see `read_open_clip`.
 
-    The tokenizer is CLIP's, which pads with id 0 as open_clip does, or that of ``tokenizer_path``. ``overwrite``
-    replaces a weights folder that is there already. Raises OutputError where ``out`` cannot be written, ValueError for
-    anything that cannot be converted completely.
+    The tokenizer is CLIP's, which pads with id 0 as open_clip does, or with a token of its own where the vocabulary has
+    one id more; or it is that of ``tokenizer_path``. ``overwrite`` replaces a weights folder that is there already.
+    Raises OutputError where ``out`` cannot be written, ValueError for anything that cannot be converted completely.
     """
     with claimed(weights_output(out, inputs=(source,), overwrite=overwrite)):
         read = read_open_clip(source, config_path=config_path, forms=forms)
@@ -72,6 +72,8 @@ def from_open_clip(
         _save(out, read.model, tokenizer_path, transforms, summary)
     if not read.is_described:
         notices = (_assumed(read.model.config), *notices)
+    if tokenizer_path is None and read.model.config.text_encoder.vocab_size == _WITH_PADDING_SIZE:
+        notices = (*notices, _OWN_PADDING_READ)
     return _conversion(read.model.config, read.model.state_dict(), read.dropped, notices)
 
 
@@ -113,15 +115,13 @@ def to_open_clip(weights: Path, out: Path, *, overwrite: bool = False) -> Conver
 def _to_open_clip(weights: Path, out: Path) -> Conversion:
     loaded = load_weights(weights)
     tensors, dropped = open_clip_tensors(loaded.model)
-    described = open_clip_json(loaded.model.config)
+    described, text = open_clip_json(loaded.model.config), loaded.model.config.text_encoder
     if out.suffix in (".safetensors", ".pt"):
         _write_file(out, tensors)
         write_text(out.with_suffix(".json"), json.dumps(described, indent=4) + "\n")
     else:
         _write_folder(out, tensors, described, loaded.config.transforms)
-    clip_sizes = (CLIP_VOCAB_SIZE, CLIP_VOCAB_SIZE + 1)
-    notices = () if loaded.tokenizer.vocab_size in clip_sizes else (_OTHER_VOCABULARY,)
-    return _conversion(loaded.model.config, tensors, dropped, notices)
+    return _conversion(loaded.model.config, tensors, dropped, _vocabulary_notices(loaded.tokenizer, text))
 
 
 def open_clip_outputs(out: Path, weights: Path, *, overwrite: bool) -> list[Output]:
@@ -135,6 +135,31 @@ def open_clip_outputs(out: Path, weights: Path, *, overwrite: bool) -> list[Outp
 
 
 _OTHER_VOCABULARY = "the vocabulary is not CLIP's: to use the model, open_clip needs its tokenizer.json"
+
+_WITH_PADDING_SIZE = CLIP_VOCAB_SIZE + 1
+"""Ids of CLIP's vocabulary with the padding token of our new models."""
+
+_OWN_PADDING_WRITTEN = (
+    f"vocabulary of {_WITH_PADDING_SIZE:,} ids: CLIP's {CLIP_VOCAB_SIZE:,} and the model's own padding token, id"
+    f" {CLIP_VOCAB_SIZE}, which from-open-clip restores; open_clip's tokenizer pads with id 0 instead,"
+)
+_SAME_EMBEDDINGS = "which changes nothing, since no text attends to padding"
+_OTHER_EMBEDDINGS = (
+    "which changes the embeddings of texts: with this [CLS] mask (shifted) they attend to one padding token"
+)
+_OWN_PADDING_READ = (
+    f"vocabulary of {_WITH_PADDING_SIZE:,} ids: taken for CLIP's {CLIP_VOCAB_SIZE:,} and a padding token, id"
+    f" {CLIP_VOCAB_SIZE}, as to-open-clip writes them; another vocabulary needs --tokenizer"
+)
+
+
+def _vocabulary_notices(tokenizer: Tokenizer, text: TextEncoderConfig) -> tuple[str, ...]:
+    if not tokenizer.is_clip:
+        return (_OTHER_VOCABULARY,)
+    if tokenizer.vocab_size != _WITH_PADDING_SIZE:
+        return ()
+    attends = text.has_cls_token and text.cls_mask == "shifted"
+    return (f"{_OWN_PADDING_WRITTEN} {_OTHER_EMBEDDINGS if attends else _SAME_EMBEDDINGS}",)
 
 
 def _save(out: Path, model: Any, tokenizer_path: Path | None, transforms: ImageTransformConfig, summary: str) -> None:
@@ -150,6 +175,8 @@ def _tokenizer(vocab_size: int, path: Path | None) -> Tokenizer:
         if tokenizer.vocab_size != vocab_size:
             raise ValueError(f"{path} has {tokenizer.vocab_size:,} token ids, the checkpoint has {vocab_size:,}")
         return tokenizer
+    if vocab_size == _WITH_PADDING_SIZE:
+        return Tokenizer.clip(pad="own")
     if vocab_size != CLIP_VOCAB_SIZE:
         raise ValueError(
             f"the checkpoint has a vocabulary of {vocab_size:,} ids, which is not CLIP's ({CLIP_VOCAB_SIZE:,}): give"
