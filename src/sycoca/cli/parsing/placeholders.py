@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from tyro.conf import arg
+from tyro.conf import Fixed, SuppressFixed, arg
 from tyro.constructors import (
     MISSING,
     MISSING_NONPROP,
@@ -23,6 +23,10 @@ from tyro.constructors import (
     StructTypeInfo,
     UnsupportedTypeAnnotationError,
 )
+
+from sycoca.facts.head_facts import HEADS
+from sycoca.model.config import SyCoCaConfig
+from sycoca.training.config import RunConfig
 
 OF_NAMES = {
     "weights": "WEIGHTS",
@@ -49,6 +53,12 @@ OF_NAMES = {
 }
 """Placeholders of arguments and fields by their name."""
 
+_WORDS = {"preset", "task", "weights"}
+"""Fields of a run's config that are words of its command, and so are no flags."""
+
+_HEAD_SIZES = {facts.size_field for facts in HEADS.values()}
+"""Fields of a model's config that fine-tuning sets, and so are no flags."""
+
 OF_TYPES: dict[type, str] = {int: "N", float: "X", str: "TEXT", Path: "FILE"}
 """Placeholders of all others by the type of the value."""
 
@@ -57,6 +67,13 @@ def placeholder_of(name: str, marks: tuple[Any, ...]) -> str | None:
     """Return the placeholder of a field by what it says itself and by its name; None leaves it to the type."""
     own = (mark.metavar for mark in marks if getattr(mark, "metavar", None) is not None)
     return next(own, OF_NAMES.get(name))
+
+
+def is_flag(owner: Any, name: str) -> bool:
+    """Return whether a field of a dataclass is an argument, and not what other arguments or fine-tuning decide."""
+    if not isinstance(owner, type):
+        return True
+    return not (issubclass(owner, RunConfig) and name in _WORDS) and not (owner is SyCoCaConfig and name in _HEAD_SIZES)
 
 
 def unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -94,7 +111,7 @@ class _StructRule:
             spec = ConstructorRegistry.get_struct_spec(info)
         if not isinstance(spec, StructConstructorSpec):
             return None
-        return replace(spec, fields=tuple(map(_shown, spec.fields)))
+        return replace(spec, fields=tuple(_shown(field, is_flag(info.type, field.name)) for field in spec.fields))
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
@@ -106,8 +123,10 @@ class _StructRule:
             self._is_asking = False
 
 
-def _shown(field: StructFieldSpec) -> StructFieldSpec:
+def _shown(field: StructFieldSpec, is_argument: bool) -> StructFieldSpec:
     """Return a field with its placeholder, and with its help as paragraphs without the line breaks of the source."""
+    if not is_argument:
+        return replace(field, type=SuppressFixed[Fixed[field.type]])
     plain, marks = unwrapped(field.type)
     own = placeholder_of(field.name, marks)
     kind: Any = field.type

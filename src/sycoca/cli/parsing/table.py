@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hint
 
 from tyro.conf import Positional, SuppressFixed
 
-from sycoca.cli.parsing.placeholders import OF_TYPES, placeholder_of, union_members, unwrapped
+from sycoca.cli.parsing.placeholders import OF_TYPES, is_flag, placeholder_of, union_members, unwrapped
 
 _POSITIONAL = get_args(Positional[int])[1]
 _SUPPRESSED = get_args(SuppressFixed[int])[1]
@@ -69,7 +69,7 @@ def _arguments_of(kind: Any, default: Any, prefix: str | None) -> Iterator[Argum
     for field in fields(get_origin(kind) or kind):
         hint, marks = unwrapped(hints[field.name])
         hint = parameters.get(hint, hint)
-        if _SUPPRESSED in marks:
+        if _SUPPRESSED in marks or not is_flag(get_origin(kind) or kind, field.name):
             continue
         value = _default_value(field) if default is None else getattr(default, field.name)
         name = field.name.replace("_", "-")

@@ -4,7 +4,7 @@ import json
 import logging
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 
 Training = Literal["pretraining", "vqa", "classification"]
 """The trainings of a quickstart, in order."""
+
+FOLDERS: Mapping[Training, str] = {"pretraining": ".", "vqa": "vqa", "classification": "classification"}
+"""The run folder of each, in that of the quickstart."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +92,7 @@ class QuickstartProgress:
 
     def folder(self, training: Training) -> RunFolder:
         """Return the run folder of a training."""
-        return RunFolder(self._out if training == "pretraining" else self._out / training)
+        return RunFolder(self._out / FOLDERS[training])
 
     def train(self, training: Training, *, start: Callable[[], object], resume: Callable[[], object]) -> None:
         """Start or resume a training, unless its weights are there."""

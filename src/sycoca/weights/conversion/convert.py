@@ -1,6 +1,7 @@
 """Conversion of other projects' checkpoints into weights folders, and back."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
+from sycoca.model.forms import ClsMask
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.outputs.atomic import atomic_file, atomic_folder
 from sycoca.outputs.errors import OutputError
@@ -143,6 +145,7 @@ _OWN_PADDING_WRITTEN = (
     f"vocabulary of {_WITH_PADDING_SIZE:,} ids: CLIP's {CLIP_VOCAB_SIZE:,} and the model's own padding token, id"
     f" {CLIP_VOCAB_SIZE}, which from-open-clip restores; open_clip's tokenizer pads with id 0 instead,"
 )
+_ATTENDS_TO_PADDING: Mapping[ClsMask, bool] = {"correct": False, "shifted": True}
 _SAME_EMBEDDINGS = "which changes nothing, since no text attends to padding"
 _OTHER_EMBEDDINGS = (
     "which changes the embeddings of texts: with this [CLS] mask (shifted) they attend to one padding token"
@@ -158,7 +161,7 @@ def _vocabulary_notices(tokenizer: Tokenizer, text: TextEncoderConfig) -> tuple[
         return (_OTHER_VOCABULARY,)
     if tokenizer.vocab_size != _WITH_PADDING_SIZE:
         return ()
-    attends = text.has_cls_token and text.cls_mask == "shifted"
+    attends = text.has_cls_token and _ATTENDS_TO_PADDING[text.cls_mask]
     return (f"{_OWN_PADDING_WRITTEN} {_OTHER_EMBEDDINGS if attends else _SAME_EMBEDDINGS}",)
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from sycoca.facts.head_facts import HEADS
 from sycoca.facts.objective_facts import WEIGHT_FIELD_OF_COMPONENT
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.masking_config import MaskingConfig
@@ -49,6 +50,11 @@ class PretrainConfig(RunConfig):
                 f"tokenizer.vocab_size {self.tokenizer.vocab_size} is more than the"
                 f" {self.model.text_encoder.vocab_size} of model.text_encoder.vocab_size; set both"
             )
+        for facts in HEADS.values():
+            if getattr(self.model, facts.size_field) is not None:
+                raise ValueError(
+                    f"model.{facts.size_field} is set by sycoca finetune {facts.training}, not in pretraining"
+                )
         if self.drop_path is not None and not 0 < self.drop_path < 1:
             raise ValueError(f"drop_path must lie between 0 and 1, got {self.drop_path}; leave it out for none")
         for component, objective in WEIGHT_FIELD_OF_COMPONENT.items():
