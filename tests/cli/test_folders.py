@@ -22,12 +22,19 @@ NAMES = {
 }
 
 
+MIXED = "1 of 3 images lies in no folder (0.png), so no folder is a class; move such images into class folders"
+
+
+def is_mixed() -> bool:
+    return Path("photos/0.png").exists() and Path("photos/cat").exists()
+
+
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(save_small_weights(tmp_path_factory.mktemp("model") / "weights"))
 
 
-@pytest.fixture(params=[*NAMES, "zip of flat", "zip of classes"])
+@pytest.fixture(params=[*NAMES, "zip of flat", "zip of classes", "zip of mixed"])
 def images(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return a folder or zip file of three photos, as it is called from the working directory."""
     monkeypatch.chdir(tmp_path)
@@ -96,23 +103,40 @@ def test_ask(weights: str, images: str, tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_embed(weights: str, images: str, capsys: pytest.CaptureFixture[str]):
-    if Path("photos/0.png").exists() and Path("photos/cat").exists():
-        assert main(["embed", weights, images, "--out", "e.npz", "--device", "cpu"]) == 1
-        assert "it lies in no class folder; move it into one" in capsys.readouterr().err
-        return
-    assert main(["embed", weights, images, "--out", "e.npz", "--what", "images", "--device", "cpu"]) == 0
+    assert main(["embed", weights, images, "--out", "e.npz", "--device", "cpu"]) == 0
+    assert (MIXED in capsys.readouterr().err) == is_mixed()
     arrays = np.load("e.npz")
+    assert ("texts" in arrays) == ((Path("photos/cat").exists() and not is_mixed()) or Path("photos/a").exists())
     assert len(arrays["images"]) == 3
     assert [opened(str(key)) for key in arrays["keys"]] == [0, 1, 2]
 
 
 def test_data_check_and_stats(images: str, capsys: pytest.CaptureFixture[str]):
-    is_mixed = Path("photos/0.png").exists() and Path("photos/cat").exists()
-    assert main(["data", "check", images]) == is_mixed
+    assert main(["data", "check", images]) == 0
     printed = capsys.readouterr().out
-    assert ("it lies in no class folder; move it into one" if is_mixed else "3 images read, nothing broken") in printed
+    assert "3 images read, nothing broken" in printed
+    assert (MIXED in printed) == is_mixed()
     assert main(["data", "stats", images, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["images"]["num_opened"] == 3 - is_mixed
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["images"]["num_opened"] == 3
+    assert (MIXED in printed.err) == is_mixed()
+
+
+@pytest.mark.parametrize("images", ["mixed", "zip of mixed"], indirect=True)
+def test_what_needs_classes_or_captions_says_why_a_mixed_folder_has_none(
+    weights: str, images: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "names.csv").write_text("cat,cat\ndog,dog\n")
+    for command in (
+        ["pretrain", "tiny", "--data.train", images],
+        ["finetune", "classification", weights, "--data.train", images],
+        ["finetune", "captioning", weights, "--data.train", images],
+        ["evaluate", "retrieval", weights, "--data", images],
+        ["evaluate", "zero-shot", weights, "--data", images],
+        ["data", "stats", f"folder:{images}?labels=names.csv"],
+    ):
+        assert main(command) == 1, command
+        assert MIXED in capsys.readouterr().err, command
 
 
 def test_a_flat_folder_is_embedded_without_captions(weights: str, tmp_path: Path, capsys, monkeypatch):

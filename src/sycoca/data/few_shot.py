@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import final
 
-from sycoca.data.samples import ImageTextSample, SampleSource, skipped_samples
+from sycoca.data.samples import ImageTextSample, SampleSource, skipped_samples, with_remarks
 from sycoca.randomness import derive_key
 from sycoca.texts import normal_form
 from sycoca.unusable import SkippedSample
@@ -70,7 +70,8 @@ def indices_by_class(source: SampleSource) -> dict[str, list[int]]:
     for index in range(len(source)):
         sample = source[index]
         if sample.label is None:
-            raise ValueError(f"{source.name}: {sample.key} has no label; name the column, as in ?label=class")
+            fault = f"{source.name}: {sample.key} has no label; name the column, as in ?label=class"
+            raise ValueError(with_remarks(fault, source))
         members[normal_form(sample.label)].append(index)
     return dict(sorted(members.items()))
 

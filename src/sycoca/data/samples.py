@@ -142,3 +142,8 @@ def num_lost_captions(source: SampleSource) -> int:
 def remarks_on(source: SampleSource) -> Sequence[str]:
     """Return what a source says about itself beside what it has left out."""
     return source.remarks if isinstance(source, RemarkedSource) else ()
+
+
+def with_remarks(fault: str, source: SampleSource) -> str:
+    """Return what is wrong with a source, with its remarks, which may be the reason."""
+    return "; ".join([fault, *remarks_on(source)])

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from sycoca.data.samples import SampleSource
+from sycoca.data.samples import SampleSource, with_remarks
 from sycoca.plain_data import did_you_mean
 from sycoca.texts import normal_form
 
@@ -109,7 +109,8 @@ def _leave_out(unlabeled: Unlabeled, fault: str) -> None:
 def _fault(source: SampleSource, key: str, label: str | None, class_labels: Sequence[str]) -> str:
     remedy = "leave such images out (evaluate zero-shot and classification do, and count them, with --unlabeled skip)"
     if label is None:
-        return f"{source.name}: {key} has no label; name the column, as in ?label=class, or {remedy}"
+        fault = f"{source.name}: {key} has no label; name the column, as in ?label=class, or {remedy}"
+        return with_remarks(fault, source)
     if ClassPlaces(class_labels).are_numbers:
         hint = f": they are counted from 0 to {len(class_labels) - 1}"
     else:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from rich.console import Console
 from torch import Tensor
 
-from sycoca.data.samples import SampleSource, num_lost_captions, num_lost_samples
+from sycoca.data.samples import SampleSource, num_lost_captions, num_lost_samples, with_remarks
 from sycoca.evaluation.batches import num_evaluated
 from sycoca.evaluation.embeddings import ImageEmbeddings
 from sycoca.evaluation.re_ranking import candidate_likelihoods
@@ -75,7 +75,8 @@ def evaluate_retrieval(
     captions = [caption for own in captions_of for caption in own]
     for sample, own in zip(samples, captions_of, strict=True):
         if not own:
-            raise ValueError(f"{source.name}: {sample.key} has no caption, and retrieval needs one for every image")
+            fault = f"{source.name}: {sample.key} has no caption, and retrieval needs one for every image"
+            raise ValueError(with_remarks(fault, source))
     image_of_text = torch.arange(num_images).repeat_interleave(torch.tensor([len(own) for own in captions_of]))
     image_embeds = embeddings.of(source, num_images)
     text_embeds = embed_captions(predictor, captions, console=console, sharding=sharding)

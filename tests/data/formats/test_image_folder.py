@@ -18,7 +18,6 @@ def save(path) -> None:
 def test_the_folders_name_is_label_and_caption(tmp_path):
     save(tmp_path / "hot_dog" / "b.JPG")
     save(tmp_path / "ant" / "deep" / "a.png")
-    save(tmp_path / "no_class.png")
     (tmp_path / "ant" / "notes.txt").write_text("x")
     save(tmp_path / "ant" / "._a.png")
     save(tmp_path / ".thumbnails" / "a.png")
@@ -28,11 +27,25 @@ def test_the_folders_name_is_label_and_caption(tmp_path):
     assert [sample.key for sample in samples] == ["ant/deep/a.png", "hot_dog/b.JPG"]
     assert [sample.label for sample in samples] == ["ant", "hot dog"]
     assert [sample.captions for sample in samples] == [("ant",), ("hot dog",)]
-    (skipped,) = source.skipped
-    assert (skipped.name, skipped.reason) == ("no_class.png, image 3", "malformed row")
-    assert skipped.detail == f"{tmp_path}, image 3: it lies in no class folder; move it into one"
+    assert source.skipped == []
+    assert source.remarks == ()
     assert samples[0].open_image().mode == "RGB"
     assert samples[0].open_image().size == (3, 2)
+
+
+def test_an_image_in_no_folder_takes_the_meaning_of_classes_from_all(tmp_path):
+    save(tmp_path / "ant" / "a.png")
+    save(tmp_path / "bee" / "b.png")
+    save(tmp_path / "z.png")
+    source = open_folder(tmp_path)
+    samples = [source[index] for index in range(len(source))]
+    assert [sample.key for sample in samples] == ["ant/a.png", "bee/b.png", "z.png"]
+    assert [(sample.label, sample.captions) for sample in samples] == [(None, ())] * 3
+    (remark,) = source.remarks
+    assert remark == (
+        f"{tmp_path}: 1 of 3 images lies in no folder (z.png), so no folder is a class; move such images into class"
+        " folders for labels and captions"
+    )
 
 
 def test_limit(tmp_path):

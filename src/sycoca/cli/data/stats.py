@@ -1,6 +1,7 @@
 """``sycoca data stats``: count captions, words, tokens, labels and questions, and measure images."""
 
 import json
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -19,9 +20,11 @@ from sycoca.data.inspection.statistics import (
     image_statistics,
 )
 from sycoca.data.loading.skipping import counted_reasons
-from sycoca.data.samples import skipped_samples
+from sycoca.data.samples import remarks_on, skipped_samples
 from sycoca.data.spec import open_source
 from sycoca.terminal import plain, say
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +63,8 @@ class Arguments:
         progress = stderr_console()
         with open_index(self.index, is_off=self.no_index) as index:
             pictures = image_statistics(findings_about(source, self.images, index, progress)[1])
+        for remark in remarks_on(source):
+            logger.warning(remark)
         if self.json:
             left_out = [asdict(skipped) for skipped in skipped_samples(source)]
             record = {"source": source.name, **asdict(texts), "images": asdict(pictures), "skipped": left_out}

@@ -105,15 +105,16 @@ def _text_arrays(
     """Return the captions' arrays; nothing where there are no captions and they are optional."""
     import numpy as np
 
+    from sycoca.data.samples import with_remarks
     from sycoca.evaluation.retrieval import embed_captions
 
     captions_of = [source[index].captions for index in range(num_samples)]
     captions = [caption for own in captions_of for caption in own]
     if not captions and is_optional:
-        logger.warning(f"{source.name} has no captions: images alone are embedded")
+        logger.warning(with_remarks(f"{source.name} has no captions: images alone are embedded", source))
         return {}
     if not captions:
-        raise ValueError(f"{source.name} has no captions; give --what images")
+        raise ValueError(with_remarks(f"{source.name} has no captions; give --what images", source))
     predictor.warn_of_truncation(captions, "captions")
     texts = embed_captions(predictor, captions, console=stderr_console())
     owners = np.arange(num_samples).repeat([len(own) for own in captions_of])

@@ -1,10 +1,17 @@
-"""Class folders, also in a zip file: DIR/CLASS/image.jpg; the class name is label and caption."""
+"""Images in a folder or zip file: DIR/CLASS/image.jpg, where the class is label and caption, or DIR/image.jpg."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sycoca.data.class_lists import two_columns
-from sycoca.data.formats.image_files import ImageFiles, ImageFolder, StoredImage, open_image_files, wrapping_folders
+from sycoca.data.formats.image_files import (
+    ImageFiles,
+    ImageFolder,
+    StoredImage,
+    ZippedImages,
+    open_image_files,
+    wrapping_folders,
+)
 from sycoca.data.formats.row_source import RowSource, source_from_rows
 from sycoca.data.formats.rows import Row
 from sycoca.data.samples import ImageTextSample
@@ -16,32 +23,45 @@ from sycoca.unusable import SkippedSample
 
 
 def open_folder(path: Path, *, labels: Path | None = None, wanted: Selection = EVERYTHING) -> RowSource:
-    """Open images in one folder per class, sorted by name.
+    """Open every image below a folder, sorted by name.
 
-    Outer folders that contain nothing but the class folders are skipped. ``labels`` is a file that gives the folders
-    their classes' names (see `read_class_names`); without it a folder's name is the class's, "_" being a space. Where
-    no image is in a class folder, images have neither labels nor captions.
+    Where all images are in folders, these are the classes; outer folders that contain nothing but the class folders are
+    skipped. ``labels`` is a file that gives the folders their classes' names (see `read_class_names`); without it a
+    folder's name is the class's, "_" being a space. Where any image is in no folder, no folder is a class: images have
+    neither labels nor captions, and a remark says why.
     """
     files = open_image_files(path)
     names = files.image_names()
     if isinstance(files, ImageFolder) and (wrappers := wrapping_folders(names)):
         files = ImageFolder(path / wrappers[-1])
         names = [name.removeprefix(wrappers[-1]) for name in names]
-    elif all(name.startswith(f"{path.stem}/") and name.count("/") == 1 for name in names):
-        names = [name.removeprefix(f"{path.stem}/") for name in names]  # a flat folder, packed under its own name
+    elif isinstance(files, ZippedImages) and all(name.startswith(f"{path.stem}/") for name in names):
+        names = [name.removeprefix(f"{path.stem}/") for name in names]  # a folder, packed under its own name
     if not names:
         raise ValueError(f"{path} has no images (expected {path}/CLASS/image.jpg, or {path}/image.jpg without classes)")
-    class_names = _class_names(names, labels)
-    if not class_names:
-        return _without_classes(path, names, files, labels, wanted)
-    return source_from_rows(path, _rows(names, class_names), files, wanted=wanted, can_name_columns=False)
+    outside = [name for name in names if "/" not in name]
+    if outside:
+        return _without_classes(path, names, outside, files, labels, wanted)
+    rows = _rows(names, _class_names(names, labels))
+    return source_from_rows(path, rows, files, wanted=wanted, can_name_columns=False)
 
 
 def _without_classes(
-    path: Path, names: Sequence[str], files: ImageFiles, labels: Path | None, wanted: Selection
+    path: Path,
+    names: Sequence[str],
+    outside: Sequence[str],
+    files: ImageFiles,
+    labels: Path | None,
+    wanted: Selection,
 ) -> RowSource:
+    is_flat = len(outside) == len(names)
+    number = f"{len(outside):,} of {len(names):,} images lie{'s' if len(outside) == 1 else ''} in no folder"
+    mixed = f"{path}: {number} ({outside[0]}), so no folder is a class; move such images into class folders"
+    if labels is not None and not is_flat:
+        raise ValueError(f"{mixed}, or leave out ?labels=")
     if labels is not None:
         raise ValueError(f"{path} has no class folders, so {labels} names nothing; leave out ?labels=")
+    remarks = () if is_flat else (f"{mixed} for labels and captions",)
     samples, skipped = [], []
     for name in names:
         key = name.encode("utf-8", "backslashreplace").decode()
@@ -52,7 +72,7 @@ def _without_classes(
             skipped.append(SkippedSample(name=key, reason="no image name", detail=detail))
     if not samples:
         raise ValueError(f"{path}: nothing can be used: {skipped[0].detail}")
-    return RowSource(path.name, select(samples, wanted.limit, wanted.seed), skipped)
+    return RowSource(path.name, select(samples, wanted.limit, wanted.seed), skipped, remarks)
 
 
 def read_class_names(path: Path) -> dict[str, str]:
@@ -77,16 +97,12 @@ def read_class_names(path: Path) -> dict[str, str]:
 
 def _rows(names: Sequence[str], class_names: Mapping[str, str]) -> Iterator[Row]:
     for number, name in enumerate(names, start=1):
-        folder, slash, _ = name.partition("/")
-        place = f"image {number}"
-        if slash:
-            yield Row(place=place, image=name, captions=class_names[folder], label=class_names[folder])
-        else:
-            yield Row(place=place, image=name, problem="it lies in no class folder; move it into one")
+        class_name = class_names[name.partition("/")[0]]
+        yield Row(place=f"image {number}", image=name, captions=class_name, label=class_name)
 
 
 def _class_names(names: Sequence[str], labels: Path | None) -> dict[str, str]:
-    folders = dict.fromkeys(name.split("/")[0] for name in names if "/" in name)
+    folders = dict.fromkeys(name.partition("/")[0] for name in names)
     if labels is None:
         return {folder: folder.replace("_", " ") for folder in folders}
     known = read_class_names(labels)

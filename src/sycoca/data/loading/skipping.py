@@ -8,7 +8,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
-from sycoca.data.samples import ImageTextSample, SampleSource, num_lost_samples, skipped_samples, source_repr
+from sycoca.data.samples import (
+    ImageTextSample,
+    SampleSource,
+    num_lost_samples,
+    remarks_on,
+    skipped_samples,
+    source_repr,
+)
 from sycoca.json_lines import Record, ResumableLines, read_records
 from sycoca.progress_bar import tracked
 from sycoca.unusable import SkippedSample, UnusableSampleError
@@ -108,6 +115,7 @@ class UsableSamples:
         Raises ValueError where they are more than the ``log`` allows, and where no sample is left.
         """
         self.name = source.name
+        self.remarks = remarks_on(source)
         self._source = source
         self._indices: list[int] = []
         for index, problem in enumerate(problems):

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
-from sycoca.data.samples import SampleSource
+from sycoca.data.samples import SampleSource, with_remarks
 from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.inference.predictor import Predictor
 from sycoca.objectives.config import ObjectivesConfig
@@ -42,9 +42,8 @@ class ImageTextRecipe(Recipe[C], Generic[C]):
     def check_source(self, source: SampleSource) -> None:
         """Raise ValueError where the source has no captions."""
         if not source[0].captions:
-            raise ValueError(
-                f"{source.name} has no captions, and this training needs them; name their column, as in ?caption=title"
-            )
+            fault = "has no captions, and this training needs them; name their column, as in ?caption=title"
+            raise ValueError(with_remarks(f"{source.name} {fault}", source))
 
     def notices(self, trained: TrainedParts) -> Iterator[str]:
         """Warn of truncated captions."""
