@@ -166,6 +166,16 @@ def test_embeddings_are_those_of_the_predictor(exported: Exported):
     assert images.dtype == texts.dtype == np.float32
 
 
+def test_empty_lists_and_iterators(exported: Exported):
+    script = Model(exported.folder)
+    assert script.caption([]) == []
+    for found in (script.embed_images([]), script.embed_texts([])):
+        assert (found.shape, found.dtype) == ((0, exported.predictor.model.config.embed_dim), np.float32)
+    np.testing.assert_array_equal(
+        script.embed_images(iter(pictures(exported))), script.embed_images(pictures(exported))
+    )
+
+
 def test_the_script_needs_neither_torch_nor_sycoca(exported: Exported, tmp_path: Path):
     paths = pictures(exported)
     done = run_script(exported, "caption", *paths, "--max-tokens", "9")

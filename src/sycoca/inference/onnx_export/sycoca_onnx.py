@@ -20,10 +20,10 @@ import importlib
 import json
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -33,7 +33,6 @@ from PIL import Image
 FORMAT_VERSION = 1  # of config.json
 
 ImageInput = Image.Image | str | Path
-T = TypeVar("T")
 _HERE = Path(__file__).parent
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
 _MIN_SIDE, _MAX_PIXELS = 2, 89_478_485
@@ -55,7 +54,7 @@ class Model:
 
     def __init__(self, folder: str | Path = _HERE, providers: Sequence[str] = ("CPUExecutionProvider",)) -> None:
         """Open the folder; ``providers`` are onnxruntime's, in order of preference."""
-        self._folder, self._providers = Path(folder), list(providers)
+        self._folder, self._providers = Path(folder), _listed(providers)
         self.config = json.loads((self._folder / "config.json").read_text(encoding="utf-8"))
         if (version := self.config.get("format_version")) != FORMAT_VERSION:
             raise ValueError(f"{folder} has format_version {version}, not {FORMAT_VERSION}; use its own sycoca_onnx.py")
@@ -64,20 +63,21 @@ class Model:
         self._tokenizer.encode_special_tokens = True
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
 
-    def embed_images(self, images: Sequence[ImageInput], batch_size: int = 64) -> np.ndarray:
+    def embed_images(self, images: Iterable[ImageInput], batch_size: int = 64) -> np.ndarray:
         """Return each image's vector, L2-normalized: float32 (images, embed)."""
-        return np.concatenate([self._encode(part)["image_embeds"] for part in _parts(_checked(images), batch_size)])
+        parts = [self._encode(part)["image_embeds"] for part in _parts(_listed(images), batch_size)]
+        return np.concatenate([self._no_rows("image_encoder", "image_embeds"), *parts])
 
-    def embed_texts(self, texts: Sequence[str], batch_size: int = 256) -> np.ndarray:
+    def embed_texts(self, texts: Iterable[str], batch_size: int = 256) -> np.ndarray:
         """Return each text's vector, L2-normalized: float32 (texts, embed). Texts that are too long lose their end."""
-        sequences = [self.token_ids(text) for text in _checked(texts)]
-        # Those of like length together, so that little is filled up.
+        sequences = [self.token_ids(text) for text in _listed(texts)]
+        # Those of similar length together, so that there is little padding.
         order = sorted(range(len(sequences)), key=lambda place: len(sequences[place]))
         batches = [self._embed_tokens([sequences[place] for place in part]) for part in _parts(order, batch_size)]
-        return np.concatenate(batches)[np.argsort(order)]
+        return np.concatenate([self._no_rows("text_encoder", "text_embeds"), *batches])[np.argsort(order)]
 
     def caption(
-        self, images: Sequence[ImageInput], min_tokens: int = 1, max_tokens: int | None = None, batch_size: int = 64
+        self, images: Iterable[ImageInput], min_tokens: int = 1, max_tokens: int | None = None, batch_size: int = 64
     ) -> list[str]:
         """Return one caption per image, decoded greedily, of ``min_tokens`` to ``max_tokens`` tokens."""
         if "caption_step" not in self.config["graphs"]:
@@ -86,10 +86,8 @@ class Model:
         longest = most if max_tokens is None else max_tokens
         if not 0 <= min_tokens <= longest <= most or longest == 0:
             raise ValueError(f"captions have at most {most} tokens, asked for are {min_tokens} to {longest}")
-        captions: list[str] = []
-        for part in _parts(_checked(images), batch_size):
-            captions += map(self._text, self._greedy(self._encode(part)["memory"], min_tokens, longest))
-        return captions
+        memories = (self._encode(part)["memory"] for part in _parts(_listed(images), batch_size))
+        return [self._text(ids) for memory in memories for ids in self._greedy(memory, min_tokens, longest)]
 
     def pixels(self, images: Sequence[ImageInput]) -> np.ndarray:
         """Return images as the model sees them: float32 (images, 3, size, size)."""
@@ -160,6 +158,10 @@ class Model:
         logits[:, forbidden] = -np.inf
         return logits.argmax(1)
 
+    def _no_rows(self, graph: str, name: str) -> np.ndarray:
+        (shape,) = (port["shape"] for port in self.config["graphs"][graph]["outputs"] if port["name"] == name)
+        return np.zeros((0, *shape[1:]), np.float32)
+
     def _run(self, graph: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         names = [port.name for port in self._session(graph).get_outputs()]
         return dict(zip(names, map(np.asarray, self._session(graph).run(names, inputs)), strict=True))
@@ -226,15 +228,13 @@ def clean_text(text: str, cleaning: str) -> str:
     return " ".join(html.unescape(html.unescape(text)).lower().split())
 
 
-def _checked(values: Sequence[T]) -> Sequence[T]:
+def _listed(values: Iterable[Any]) -> list[Any]:
     if isinstance(values, str | Path | Image.Image):
         raise ValueError(f"expected a list, got one {type(values).__name__}; put it in brackets")
-    if len(values) == 0:
-        raise ValueError("the list is empty")
-    return values
+    return list(values)
 
 
-def _parts(values: Sequence[T], size: int) -> list[Sequence[T]]:
+def _parts(values: list[Any], size: int) -> list[list[Any]]:
     return [values[start : start + size] for start in range(0, len(values), size)]
 
 
@@ -261,8 +261,7 @@ def _embed(model: Model, options: argparse.Namespace) -> None:
     if not options.images and not options.texts:
         raise ValueError("give --images, --texts or both")
     found: dict[str, Any] = {"images": model.embed_images(options.images)} if options.images else {}
-    if options.texts:
-        found["texts"] = model.embed_texts(options.texts)
+    found |= {"texts": model.embed_texts(options.texts)} if options.texts else {}
     with open(options.out, "wb") as file:
         np.savez(file, **found)
     print(", ".join(f"{len(rows)} {name}" for name, rows in found.items()), f"in {options.out}", file=sys.stderr)
