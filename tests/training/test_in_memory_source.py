@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from builders.unchecked_shapes import without_shape_checks
 from sycoca.data.samples import SampleSource
 from sycoca.data.spec import open_source
 from sycoca.training.in_memory_source import PairsSource, as_source
@@ -77,6 +78,12 @@ def test_refuses_what_is_no_image_and_what_leaves_nothing():
         PairsSource(unchecked([("a.png", "x"), (None, "x")]))
     with pytest.raises(ValueError, match=r"^pair 0 cannot be read as an image: shape \(3, 8, 8\) is not"):
         PairsSource([(np.zeros((3, 8, 8), np.uint8), "x")])
+    image = Image.new("RGB", (2, 2))
+    for pairs, got in (((image, "x"), "Image"), (["a.png", "x"], "str"), ([("a.png", "x", "y")], "3 values")):
+        with pytest.raises(ValueError, match=rf"^pair 0: expected \(image, caption\), got {got}"):
+            PairsSource(unchecked([*pairs]))
+    with without_shape_checks(), pytest.raises(ValueError, match=r"or a source, got 'a.csv'; a SPEC goes into"):
+        as_source("a.csv")
     with pytest.raises(ValueError, match=r"^pairs has no samples$"):
         PairsSource([])
     with pytest.raises(ValueError, match=r"^pairs: no pair is usable: pairs, pair 0: \"caption\" has nothing to read"):

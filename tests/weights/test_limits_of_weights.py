@@ -9,12 +9,14 @@ import pytest
 
 from builders.predictors import SCENES, photo, photos, small_config, small_predictor, small_tokenizer
 from sycoca.evaluation.captioning import CaptioningOptions, evaluate_captioning
+from sycoca.evaluation.class_options import ClassOptions
 from sycoca.evaluation.filter_pairs import filter_pairs
 from sycoca.evaluation.grounding import evaluate_grounding
 from sycoca.evaluation.report import Report
 from sycoca.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
 from sycoca.evaluation.scene_captions import evaluate_scene_captions
 from sycoca.evaluation.scene_swaps import evaluate_scene_swaps
+from sycoca.evaluation.tasks.registry import task_class
 from sycoca.evaluation.vqa import VqaOptions, evaluate_vqa
 from sycoca.evaluation.zero_shot import ZeroShotPrompts, evaluate_zero_shot
 from sycoca.facts.limit_facts import ABILITIES, AbsentPart, ModelLimits, SpoiledAbility
@@ -263,6 +265,23 @@ def test_reports_remark_what_was_spoiled(task: str):
     for message in said:
         assert any(remark.startswith(message) for remark in remarks)
     assert not any("changed this model" in remark for remark in evaluate(small_predictor()).remarks)
+
+
+@pytest.mark.parametrize(
+    ("task", "options"),
+    [
+        ("captioning", {}),
+        ("scene-captions", {}),
+        ("retrieval", {"re_rank": 2}),
+        ("zero-shot", {"prompts": ClassOptions(scorer="likelihood")}),
+        ("vqa", {"open_ended": True}),
+    ],
+)
+def test_tasks_refuse_models_without_decoder_before_anything_runs(task: str, options: dict[str, Any]):
+    evaluation = task_class(task)(data="scenes:?count=3&size=32", **options)
+    evaluation.check_model(small_predictor())
+    with pytest.raises(ValueError, match="this model has no text decoder: it was trained without the objective"):
+        evaluation.check_model(small_predictor(model_text_decoder=None))
 
 
 def test_exports_say_it_in_their_readme():

@@ -57,11 +57,16 @@ class Embedder:
         """Return why results that build on these abilities of the model cannot be relied on; nothing where they can."""
         return cautions(self.config, *abilities)
 
-    def _use(self, ability: AbilityName) -> None:
-        """Log once that an ability was spoiled by training. Raises ValueError where its component is missing."""
+    @suggests_keywords
+    def check_ability(self, ability: AbilityName) -> None:
+        """Raise ValueError with the reason where the model lacks the component of an ability."""
         component = ABILITIES[ability].component
         if component is not None:
             self._require(component)
+
+    def _use(self, ability: AbilityName) -> None:
+        """Log once that an ability was spoiled by training. Raises ValueError where its component is missing."""
+        self.check_ability(ability)
         if ability not in self._cautioned:
             self._cautioned.add(ability)
             for caution in self.cautions(ability):

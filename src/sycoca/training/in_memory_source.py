@@ -1,7 +1,7 @@
 """A source of image-caption pairs from memory."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import final
 
@@ -30,7 +30,7 @@ class PairsSource:
         self.skipped: Sequence[SkippedSample]
         images: dict[str, object] = {}
         validator = RowValidator(name, Columns())
-        for number, (image, captions) in enumerate(pairs):
+        for number, (image, captions) in enumerate(_unpacked(pairs)):
             key = os.fspath(image) if isinstance(image, str | os.PathLike) else f"image {number}"
             images[key] = held_image(image, f"pair {number}")
             texts = [captions] if isinstance(captions, str) else list(captions)
@@ -55,10 +55,23 @@ class PairsSource:
         return self._samples[index]
 
 
+def _unpacked(pairs: Iterable[object]) -> Iterator[tuple[object, str | Sequence[str]]]:
+    """Yield the pairs. Raises ValueError for what is no pair, such as the two members of a single one."""
+    for number, pair in enumerate(pairs):
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            got = f"{len(pair)} values" if isinstance(pair, tuple | list) else type(pair).__name__
+            raise ValueError(f"pair {number}: expected (image, caption), got {got}; pairs are a list of such tuples")
+        yield pair[0], pair[1]
+
+
 def _open(image: object, key: str, smallest_side: int | None = None, /) -> Image.Image:
     return open_image(image, smallest_side, key)
 
 
 def as_source(pairs: SampleSource | Iterable[Pair]) -> SampleSource:
-    """Return a source unchanged, and pairs as a source."""
+    """Return a source unchanged, and pairs as a source. Raises ValueError for a path or a SPEC."""
+    if isinstance(pairs, str | os.PathLike):
+        raise ValueError(
+            f"expected (image, caption) pairs or a source, got {pairs!r}; a SPEC goes into config.data"
+        )
     return pairs if isinstance(pairs, SampleSource) else PairsSource(pairs)

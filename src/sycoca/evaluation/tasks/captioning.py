@@ -10,6 +10,7 @@ from sycoca.inference.generation_config import GenerationConfig
 
 if TYPE_CHECKING:
     from sycoca.evaluation.report import Report
+    from sycoca.facts.limit_facts import AbilityName
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +34,11 @@ class Task(EvaluationTask):
     def predictions_file(self) -> Path | None:
         """The file of --predictions."""
         return self.predictions
+
+    @property
+    def abilities(self) -> "tuple[AbilityName, ...]":
+        """Captions."""
+        return ("captions",)
 
     def evaluate(self, inputs: TaskInputs) -> "Report":
         """Caption the images and compare with their references."""

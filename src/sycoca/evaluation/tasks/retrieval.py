@@ -9,6 +9,7 @@ from sycoca.evaluation.tasks.task import EvaluationTask
 if TYPE_CHECKING:
     from sycoca.evaluation.report import Report
     from sycoca.evaluation.retrieval import RetrievalOptions
+    from sycoca.facts.limit_facts import AbilityName
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +23,11 @@ class Task(EvaluationTask):
     """Also re-rank the top N candidates of every query by the captioner's log-likelihood per token, and report these
     metrics as re_ranked_... . Costs one pass through the text decoder per candidate; not comparable with dual
     encoders."""
+
+    @property
+    def abilities(self) -> "tuple[AbilityName, ...]":
+        """Captions for re-ranking."""
+        return () if self.re_rank is None else ("captions",)
 
     def open_data(self, sources: OpenSources) -> None:
         """Check the options, then open the data."""

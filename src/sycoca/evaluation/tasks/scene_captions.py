@@ -9,6 +9,7 @@ from sycoca.inference.generation_config import GenerationConfig
 
 if TYPE_CHECKING:
     from sycoca.evaluation.report import Report
+    from sycoca.facts.limit_facts import AbilityName
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,6 +18,11 @@ class Task(EvaluationTask):
 
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     """Decoding."""
+
+    @property
+    def abilities(self) -> "tuple[AbilityName, ...]":
+        """Captions."""
+        return ("captions",)
 
     def open_data(self, sources: OpenSources) -> None:
         """Open the data, which must be scenes."""

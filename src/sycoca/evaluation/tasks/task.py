@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sycoca.data.samples import SampleSource
     from sycoca.data.scenes.source import ScenesSource
     from sycoca.evaluation.report import Report
+    from sycoca.facts.limit_facts import AbilityName
     from sycoca.inference.predictor import Predictor
 
 
@@ -36,9 +37,15 @@ class EvaluationTask(ABC):
         """Open all data and files that the options name. Raises ValueError where one is missing or wrong."""
         sources.source(self.data)
 
+    @property
+    def abilities(self) -> "tuple[AbilityName, ...]":
+        """What a model must be able to do for this task; most need nothing that a model may lack."""
+        return ()
+
     def check_model(self, predictor: "Predictor") -> None:
-        """Raise ValueError where the model cannot do this task; most can be done with any model."""
-        del predictor
+        """Raise ValueError where the model cannot do this task."""
+        for ability in self.abilities:
+            predictor.check_ability(ability)
 
     @abstractmethod
     def evaluate(self, inputs: TaskInputs) -> "Report":

@@ -36,10 +36,12 @@ class Task(EvaluationTask):
         return self.predictions
 
     def check_model(self, predictor: "Predictor") -> None:
-        """Raise ValueError where the model has no list of answers and is to choose from one."""
+        """Raise ValueError where the model has no list of answers to choose from, or no decoder to write them."""
         from sycoca.inference.vqa import listed_answers
 
-        if not self.open_ended:
+        if self.open_ended:
+            predictor.check_ability("captions")
+        else:
             listed_answers(predictor.config)
             if self.generation != GenerationConfig():
                 raise ValueError("answers are generated only with --open-ended: add it, or leave out how to generate")

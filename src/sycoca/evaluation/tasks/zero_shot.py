@@ -10,6 +10,7 @@ from sycoca.evaluation.tasks.task import EvaluationTask
 if TYPE_CHECKING:
     from sycoca.evaluation.report import Report
     from sycoca.evaluation.zero_shot import ZeroShotPrompts
+    from sycoca.facts.limit_facts import AbilityName
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,6 +22,13 @@ class Task(EvaluationTask):
 
     prompts: ClassOptions = field(default_factory=ClassOptions)
     """Classes and prompts; without --class-names the classes are the labels of the data."""
+
+    @property
+    def abilities(self) -> "tuple[AbilityName, ...]":
+        """Likelihoods of captions for the scorer "likelihood"."""
+        from sycoca.inference.classification import scorer_ability
+
+        return (scorer_ability(self.prompts.scorer),)
 
     def open_data(self, sources: OpenSources) -> None:
         """Read classes and templates, then open the data."""
