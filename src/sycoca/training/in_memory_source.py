@@ -71,7 +71,5 @@ def _open(image: object, key: str, smallest_side: int | None = None, /) -> Image
 def as_source(pairs: SampleSource | Iterable[Pair]) -> SampleSource:
     """Return a source unchanged, and pairs as a source. Raises ValueError for a path or a SPEC."""
     if isinstance(pairs, str | os.PathLike):
-        raise ValueError(
-            f"expected (image, caption) pairs or a source, got {pairs!r}; a SPEC goes into config.data"
-        )
+        raise ValueError(f"expected (image, caption) pairs or a source, got {pairs!r}; a SPEC goes into config.data")
     return pairs if isinstance(pairs, SampleSource) else PairsSource(pairs)
