@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 import sycoca
 from builders.models import roughened
 from sycoca.cli.main import main
+from sycoca.facts.limit_facts import ModelLimits, SpoiledAbility
 from sycoca.inference.predictor import Predictor
 from sycoca.model.config import AttentionPoolerConfig, ImageDecoderConfig, SyCoCaConfig
 from sycoca.model.masking_config import MaskingConfig
@@ -148,6 +149,11 @@ def test_components_that_open_clip_lacks_are_dropped_and_named(coca: SyCoCa, tmp
     back, theirs = torch.load(tmp_path / "back.pt", weights_only=True), open_clip_tensors(coca)[0]
     assert back.keys() == theirs.keys()
     assert all(torch.equal(back[name], tensor) for name, tensor in theirs.items())
+    assert not any("do not rely on" in notice for notice in conversion.notices)
+    spoiled = SpoiledAbility(ability="captions", reason="other_training", training="classification")
+    save_weights(tmp_path / "spoiled", model, loaded.tokenizer, replace(config, limits=ModelLimits(spoiled=(spoiled,))))
+    conversion = to_open_clip(tmp_path / "spoiled", tmp_path / "spoiled.pt")
+    assert conversion.notices[0].startswith("fine-tuning for classification changed this model without the captioning")
 
 
 @pytest.mark.parametrize("out", ["theirs", "theirs.safetensors"])

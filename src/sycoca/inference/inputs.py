@@ -54,6 +54,9 @@ NumPy arrays are (height, width[, channels]), tensors ([channels,] height, width
 Images = ImageInput | Iterable[ImageInput] | SampleSource
 """One or many images; many are a list, a tuple, an iterator, a source, or an array with a dimension more."""
 
+_LONGEST_PATH = 4096
+"""Most letters of a path on Linux."""
+
 _KINDS = "a PIL image, a path, bytes, an open file, an array, a tensor, or a function that opens an image"
 
 
@@ -65,7 +68,7 @@ def open_image(image: object, smallest_side: int | None = None, name: str = "the
     """
     match image:
         case str() | os.PathLike():
-            return open_rgb(Path(image), str(image), smallest_side)
+            return open_rgb(_path(os.fspath(image), name), str(image), smallest_side)
         case bytes() | bytearray() | memoryview():
             return open_rgb(io.BytesIO(image), name, smallest_side)
         case ImageTextSample():
@@ -74,6 +77,18 @@ def open_image(image: object, smallest_side: int | None = None, name: str = "the
             return open_rgb(io.BytesIO(_content(image, name)), name, smallest_side)
         case _:
             return _decoded(image() if callable(image) else image, name)
+
+
+def _path(text: str, name: str) -> Path:
+    """Return the path that a text is. Raises ValueError for a text that is the image itself, or nothing."""
+    if text.startswith("data:") or len(text) > _LONGEST_PATH:
+        raise ValueError(
+            f"{name} is a text of {len(text):,} letters and no path; if it is an image in base64, pass"
+            " base64.b64decode(text)"
+        )
+    if not text:
+        raise ValueError(f"{name} is an empty text; an image is {_KINDS}")
+    return Path(text)
 
 
 def _decoded(image: object, name: str) -> Image.Image:

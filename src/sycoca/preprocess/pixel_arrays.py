@@ -20,7 +20,7 @@ _DTYPES = "uint8 (0 to 255), uint16 (0 to 65535), floats (0 to 1) or booleans"
 
 def is_batch(values: PixelArray) -> bool:
     """Return whether an array has several images, or names of files, along its first dimension."""
-    holds_objects = isinstance(values, np.ndarray) and values.dtype.kind in "OUST"
+    holds_objects = isinstance(values, np.ndarray) and values.dtype.kind in "OUST" and values.ndim > 0
     return holds_objects or values.ndim == _BATCH_DIMENSIONS
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Shaped
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sycoca.facts.limit_facts import ABILITIES
 from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
 from sycoca.model.forms import ClsMask
 from sycoca.model.masking_config import MaskingConfig
@@ -29,7 +30,7 @@ from sycoca.weights.conversion.open_clip_json import open_clip_json
 from sycoca.weights.conversion.open_clip_shapes import UnseenForms
 from sycoca.weights.conversion.pixels import OPEN_CLIP_RESIZE_MODES, open_clip_pixels
 from sycoca.weights.folder import load_weights, save_weights, weights_output
-from sycoca.weights.limits import limits_of_converted
+from sycoca.weights.limits import cautions, limits_of_converted
 from sycoca.weights.parts import save_image_encoder
 from sycoca.weights.provenance import Provenance
 
@@ -123,7 +124,8 @@ def _to_open_clip(weights: Path, out: Path) -> Conversion:
         write_text(out.with_suffix(".json"), json.dumps(described, indent=4) + "\n")
     else:
         _write_folder(out, tensors, described, loaded.config.transforms)
-    return _conversion(loaded.model.config, tensors, dropped, _vocabulary_notices(loaded.tokenizer, text))
+    notices = (*cautions(loaded.config, *ABILITIES), *_vocabulary_notices(loaded.tokenizer, text))
+    return _conversion(loaded.model.config, tensors, dropped, notices)
 
 
 def open_clip_outputs(out: Path, weights: Path, *, overwrite: bool) -> list[Output]:
