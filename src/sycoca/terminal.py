@@ -2,18 +2,25 @@
 
 import codecs
 import io
+import os
 import re
+import shutil
 import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 """What moves the cursor, changes colors or cannot be encoded."""
 
 _ESCAPE = "sycoca_escape"
+
+_ANY_WIDTH = 10_000
+"""More columns than any table has."""
 
 
 def one_line(text: str) -> str:
@@ -36,12 +43,58 @@ def plain(text: str, style: str = "") -> "Text":
     return Text("\n".join(one_line(line) for line in text.split("\n")), style=style)
 
 
-def say(console: "Console", text: str, *, style: str | None = None, soft_wrap: bool = True) -> None:
-    """Print lines as they are, without markup and colors of numbers.
+def say(console: "Console", text: str, *, style: str | None = None, width: int | None = None) -> None:
+    """Print lines without markup and colors of numbers, broken between words where the stream has a width.
 
-    With ``soft_wrap`` rich breaks no line, so that paths can be copied.
+    ``width`` breaks them there in any case. Words, such as paths, stay whole.
     """
-    console.print(plain(text), style=style, highlight=False, soft_wrap=soft_wrap)
+    lines = wrapped(text, width or line_width(console.file))
+    console.print(plain(lines), style=style, highlight=False, soft_wrap=True)
+
+
+def line_width(stream: object) -> int | None:
+    """Return the columns of a terminal, or those of COLUMNS where it is set; None for files and pipes without it."""
+    if os.environ.get("COLUMNS", "").isdecimal():
+        return int(os.environ["COLUMNS"]) or None
+    is_terminal = getattr(stream, "isatty", bool)()
+    return shutil.get_terminal_size().columns if is_terminal else None
+
+
+def wrapped(text: str, width: int | None) -> str:
+    """Return the lines of a text broken between words, none within one; commands stay whole, to be copied."""
+    return "\n".join(line if width is None else _wrapped_line(line, width) for line in text.split("\n"))
+
+
+def _wrapped_line(line: str, width: int) -> str:
+    indent = line[: len(line) - len(line.lstrip())]
+    if len(line) <= width or (indent and line.startswith("sycoca ", len(indent))):
+        return line
+    return textwrap.fill(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, expand_tabs=False
+    )
+
+
+def show_table(console: "Console", table: "Table") -> None:
+    """Print a table; where it is wider than the terminal even with broken cells, as a paragraph per row."""
+    from rich.measure import Measurement
+
+    # Within the console's own width every table fits: its words would be broken.
+    room = console.options.update(max_width=_ANY_WIDTH)
+    if Measurement.get(console, room, table).minimum <= console.width:
+        console.print(table)
+        return
+    headings = [_flat(column.header) for column in table.columns]
+    if table.title is not None:
+        say(console, _flat(table.title), width=console.width)
+    for cells in zip(*(column.cells for column in table.columns), strict=True):
+        first, *others = map(_flat, cells)
+        lines = [first, *(f"  {heading}: {cell}" for heading, cell in zip(headings[1:], others, strict=True))]
+        say(console, "\n".join(lines), width=console.width)
+
+
+def _flat(cell: object) -> str:
+    """Return a cell, its lines joined."""
+    return ", ".join(str(cell).split("\n"))
 
 
 def escape_what_cannot_be_encoded(stream: object) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sycoca.cli.command_line import find, parse
 from sycoca.cli.shared.logs import log_to_stderr
-from sycoca.cli.shared.usage import HelpRequested, UsageError
+from sycoca.cli.shared.usage import HelpRequested, UsageError, print_error
 from sycoca.outputs.errors import OutputError, OutputInterrupted
 from sycoca.terminal import escape_what_cannot_be_encoded, one_line
 
@@ -40,23 +40,23 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _run(line)
     except (UsageError, OutputError) as error:
-        print(f"{prog}: {_one_line(error)}", file=sys.stderr)
+        print_error(f"{prog}: {_one_line(error)}")
         return 2
     except BrokenPipeError:
         # The reader of stdout (head, a pager) has closed it; flushing the rest must not fail at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OutputInterrupted as interrupted:
-        print(f"{prog}: {interrupted}{_way_on(interrupted, line.words)}", file=sys.stderr)
+        print_error(f"{prog}: {interrupted}{_way_on(interrupted, line.words)}")
         return 130
     except KeyboardInterrupt:
-        print(f"{prog}: interrupted; no file was written", file=sys.stderr)
+        print_error(f"{prog}: interrupted; no file was written")
         return 130
     except Exception as error:
         # Last resort for all errors: one line, with the traceback under --debug.
         if line.is_debugging:
             raise
-        print(f"{prog}: {_one_line(error)}", file=sys.stderr)
+        print_error(f"{prog}: {_one_line(error)}")
         return 1
 
 

@@ -19,7 +19,7 @@ from sycoca.outputs.errors import OutputError
 from sycoca.outputs.output import Output, claimed
 from sycoca.plain_data import write_text
 from sycoca.reports.data_page import save_data_page
-from sycoca.terminal import plain, say
+from sycoca.terminal import line_width, plain, say, wrapped
 
 _MOST_LINES = 20
 
@@ -129,7 +129,9 @@ def _print(result: DataCheck) -> None:
     console = Console(soft_wrap=True, highlight=False)
     colors = {"bad": "red", "odd": "yellow", "good": "green"}
     for headline in headlines(result):
-        console.print(plain(f"{headline.kind:4} ", style=colors[headline.kind]), plain(headline.text), sep="")
+        text = plain(wrapped(f"{headline.kind:4} {headline.text}", line_width(console.file)))
+        text.stylize(colors[headline.kind], 0, len(headline.kind))
+        console.print(text)
     lines = [f"{p.reason}: {p.detail}" for one in result.sets for p in one.listed_problems]
     for group in result.duplicates:
         members = ", ".join(f"{place.shown} ({place.part})" for place in group.places[:6])

@@ -91,6 +91,8 @@ def _print_tables(result: "FilterResult") -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from sycoca.terminal import show_table
+
     counts = Table("count", "value", title="filter", title_justify="left")
     for name, count in result.counts.items():
         counts.add_row(name, f"{count:,}")
@@ -98,5 +100,5 @@ def _print_tables(result: "FilterResult") -> None:
     for percent in next(iter(result.quantiles.values())):
         spread.add_row(percent, *(f"{values[percent]:.3f}" for values in result.quantiles.values()))
     console = Console()
-    console.print(counts)
-    console.print(spread)
+    show_table(console, counts)
+    show_table(console, spread)

@@ -22,7 +22,7 @@ from sycoca.data.inspection.statistics import (
 from sycoca.data.loading.skipping import counted_reasons
 from sycoca.data.samples import remarks_on, skipped_samples
 from sycoca.data.spec import open_source
-from sycoca.terminal import plain, say
+from sycoca.terminal import plain, say, show_table
 
 logger = logging.getLogger(__name__)
 
@@ -71,12 +71,12 @@ class Arguments:
             print(json.dumps(record, indent=2))
         else:
             console = Console()
-            console.print(_counts_table(source.name, texts, self.context_length))
-            console.print(_spreads_table(texts, pictures))
+            show_table(console, _counts_table(source.name, texts, self.context_length))
+            show_table(console, _spreads_table(texts, pictures))
             if left_out := skipped_samples(source):
                 say(console, f"left out: {counted_reasons(left_out)}; sycoca data check names them")
             for failure in pictures.failures:
-                console.print(plain("unreadable: ", style="red"), plain(failure), sep="", soft_wrap=True)
+                say(console, f"unreadable: {failure}", style="red")
         return 1 if pictures.failures else 0
 
 

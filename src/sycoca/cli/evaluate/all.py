@@ -69,11 +69,12 @@ class Arguments:
 
         from sycoca.cli.shared.results import counted, tell
         from sycoca.evaluation.evaluate_all import SUMMARY, summary_json
+        from sycoca.terminal import show_table
 
         if self.json:
             print(summary_json(reports))
         else:
-            Console().print(_table(reports))
+            show_table(Console(), _table(reports))
         tell(f"{counted(len(reports), 'report')} and {SUMMARY}", self.out)
 
 

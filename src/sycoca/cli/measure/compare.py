@@ -69,12 +69,12 @@ class Arguments:
 
 def _print_tables(comparison: "Comparison", console: "Console") -> None:
     from sycoca.evaluation.comparison_table import comparison_tables, legend
-    from sycoca.terminal import say
+    from sycoca.terminal import say, show_table
 
     for table in comparison_tables(comparison):
-        console.print(table)
+        show_table(console, table)
     for line in legend(comparison):
-        say(console, line, style="dim", soft_wrap=False)
+        say(console, line, style="dim", width=console.width)
 
 
 def _rows(arguments: Sequence[str]) -> dict[str, list[Path]]:

@@ -3,18 +3,23 @@
 import contextlib
 import inspect
 import io
+import os
 import re
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tyro
 
 from sycoca.cli.help_text import folded
 from sycoca.cli.parsing.explain import usage, why_refused
-from sycoca.cli.parsing.placeholders import registry
+from sycoca.cli.parsing.placeholders import LongDefaults, registry
 from sycoca.cli.parsing.table import Argument, arguments_of
 from sycoca.cli.shared.usage import HelpRequested, UsageError
+
+_MOST_COLUMNS = 100
+"""Width of the list of options, on terminals that are as wide."""
 
 _HELP_FLAGS = {"-h", "--help"}
 
@@ -41,16 +46,16 @@ def parse_arguments(
     markers = [tyro.conf.FlagCreatePairsOff] if is_help else []
     markers += [tyro.conf.OmitArgPrefixes if default is None else tyro.conf.AvoidSubcommands]
     defaults: dict[str, Any] = {} if default is None else {"default": default}
-    printed = _Printed()
+    printed, long_defaults = _Printed(), LongDefaults()
     try:
-        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
+        with _one_column(), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
             parsed = tyro.cli(
                 kind,
                 prog=prog,
                 description="",
                 args=list(words),
                 config=markers,
-                registry=registry(),
+                registry=registry(long_defaults),
                 **defaults,
             )
     except ValueError as error:  # what the class says of its values, where tyro lets it through
@@ -59,11 +64,27 @@ def parse_arguments(
         table = _table(kind, default)
         if stopped.code == 0:
             about = inspect.getdoc(kind) if description is None else description
-            raise HelpRequested(_help_text(printed.getvalue(), about or "", table, prog)) from None
+            raise HelpRequested(
+                _help_text(long_defaults.put_into(printed.getvalue()), about or "", table, prog)
+            ) from None
         reason = why_refused(table, words, prog) or _refusal(stopped)
         raise UsageError(reason or "cannot be read; --help shows what is") from None
     _check_several(parsed, _table(kind, default), prog)
     return parsed
+
+
+@contextlib.contextmanager
+def _one_column() -> Iterator[None]:
+    """Limit the width of tyro's help within the context: on wide terminals it prints options in several columns."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(min(shutil.get_terminal_size((80, 24)).columns, _MOST_COLUMNS))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
 
 
 def _table(kind: Any, default: object) -> list[Argument]:
@@ -91,7 +112,7 @@ def _help_text(printed: str, about: str, table: Sequence[Argument], prog: str) -
     # Groups are named like their flags, which carry no prefix.
     rows = "\n".join(row.rstrip().replace(" task.", " ") for row in arguments.strip("\n").split("\n"))
     paragraphs = [_paragraph(text) for text in re.split(r"\n\s*\n", about)]
-    return "\n\n".join([folded(f"usage: {usage(table, prog)}", hanging=7), *paragraphs, rows.rstrip(), _COMMON])
+    return "\n\n".join([folded(f"usage: {usage(table, prog)}", hanging=7), *paragraphs, rows.rstrip(), folded(_COMMON)])
 
 
 def _paragraph(text: str) -> str:

@@ -4,6 +4,8 @@ In order of precedence: what the argument says itself (``tyro.conf.arg(metavar=.
 of that name have everywhere, what its type has.
 """
 
+import re
+import shlex
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -53,6 +55,9 @@ OF_NAMES = {
 }
 """Placeholders of arguments and fields by their name."""
 
+_LONG = 30
+"""Characters from which a default may not fit beside the indent of a narrow terminal."""
+
 _WORDS = {"preset", "task", "weights"}
 """Fields of a run's config that are words of its command, and so are no flags."""
 
@@ -89,20 +94,53 @@ def union_members(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
-def registry() -> ConstructorRegistry:
-    """Return tyro's rules with our placeholders; ``T | None`` shows that of T and takes "None" as well."""
+def registry(defaults: "LongDefaults") -> ConstructorRegistry:
+    """Return tyro's rules with our placeholders; ``T | None`` shows that of T and takes "None" as well.
+
+    Long defaults get stand-ins in the help, see `LongDefaults`.
+    """
     rules = ConstructorRegistry()
     rules.primitive_rule(_plain_rule)
     rules.primitive_rule(_optional_rule)
-    rules.struct_rule(_StructRule())
+    rules.struct_rule(_StructRule(defaults))
     return rules
+
+
+class LongDefaults:
+    """Defaults too long for a line of help: tyro would break them within, so it gets stand-ins."""
+
+    def __init__(self) -> None:
+        self._values: list[str] = []
+
+    def hint(self, default: object) -> str | None:
+        """Return the remark about a default that stands in for it; None for one that needs none."""
+        if not isinstance(default, str) or len(default) < _LONG:
+            return None
+        self._values.append(default)
+        return f"(default: {_stand_in(len(self._values) - 1)})"
+
+    def put_into(self, text: str) -> str:
+        """Return the text with the defaults, each on a line of its own."""
+        for number, value in enumerate(self._values):
+            pattern = rf"(?m)^( *)(.*?) *{re.escape(_stand_in(number))}\)"
+            text = re.sub(pattern, lambda found: _on_its_own_line(found[1], found[2], shlex.quote(value)), text)  # noqa: B023
+        return text
+
+
+def _stand_in(number: int) -> str:
+    return f"\N{LEFT WHITE SQUARE BRACKET}{number}\N{RIGHT WHITE SQUARE BRACKET}"
+
+
+def _on_its_own_line(indent: str, before: str, value: str) -> str:
+    return f"{indent}{before}\n{indent}{value})" if before else f"{indent}{value})"
 
 
 class _StructRule:
     """tyro's own rule for dataclasses, with placeholders by the names of fields."""
 
-    def __init__(self) -> None:
+    def __init__(self, defaults: LongDefaults) -> None:
         self._is_asking = False
+        self._defaults = defaults
 
     def __call__(self, info: StructTypeInfo) -> StructConstructorSpec | None:
         if self._is_asking:
@@ -111,7 +149,9 @@ class _StructRule:
             spec = ConstructorRegistry.get_struct_spec(info)
         if not isinstance(spec, StructConstructorSpec):
             return None
-        return replace(spec, fields=tuple(_shown(field, is_flag(info.type, field.name)) for field in spec.fields))
+        return replace(
+            spec, fields=tuple(_shown(field, self._defaults, is_flag(info.type, field.name)) for field in spec.fields)
+        )
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
@@ -123,7 +163,7 @@ class _StructRule:
             self._is_asking = False
 
 
-def _shown(field: StructFieldSpec, is_argument: bool) -> StructFieldSpec:
+def _shown(field: StructFieldSpec, defaults: LongDefaults, is_argument: bool) -> StructFieldSpec:
     """Return a field with its placeholder, and with its help as paragraphs without the line breaks of the source."""
     if not is_argument:
         return replace(field, type=SuppressFixed[Fixed[field.type]])
@@ -133,7 +173,8 @@ def _shown(field: StructFieldSpec, is_argument: bool) -> StructFieldSpec:
     if own is not None and bool not in union_members(plain):
         # tyro takes several values for none at least.
         is_required = own.endswith("...") and field.default in (MISSING, MISSING_NONPROP)
-        kind = Annotated[kind, arg(metavar=own, help_behavior_hint="(required)" if is_required else None)]
+        hint = "(required)" if is_required else defaults.hint(field.default)
+        kind = Annotated[kind, arg(metavar=own, help_behavior_hint=hint)]
     return replace(field, type=kind, helptext=lambda: _unbroken(field.helptext))
 
 

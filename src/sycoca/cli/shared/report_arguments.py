@@ -47,6 +47,8 @@ class ReportArguments(ABC):
         elif self.out is None:
             from rich.console import Console
 
-            Console().print(report.table())
+            from sycoca.terminal import show_table
+
+            show_table(Console(), report.table())
         if self.out is not None:
             tell("report", self.out)

@@ -1,5 +1,14 @@
 """Exceptions for usage errors and requests for help, distinct from errors at run time."""
 
+import sys
+
+from sycoca.terminal import line_width, wrapped
+
+
+def print_error(message: str) -> None:
+    """Print a message to stderr, on a terminal broken between words."""
+    print(wrapped(message, line_width(sys.stderr)), file=sys.stderr)
+
 
 class UsageError(Exception):
     """An invalid command line; exit code 2."""

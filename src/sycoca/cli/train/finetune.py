@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from sycoca.cli.help_text import rows
+from sycoca.cli.help_text import folded, rows, usage_lines
 from sycoca.cli.shared.usage import HelpRequested, UsageError
 from sycoca.cli.train.training_runs import config_file, options_table, run_to_its_end, split_options, with_flags
 from sycoca.plain_data import did_you_mean, overlay
@@ -90,17 +90,20 @@ def table() -> "list[Argument]":
 def help_text() -> str:
     """Return the help text without a task."""
     tasks = rows({name: _first_sentence(name) for name in PRESETS})
-    return (
-        f"{_USAGE}\n"
-        "       sycoca finetune --resume RUN [--flag VALUE ...]\n\n"
-        "Fine-tune the model of a weights folder. Every field of the configuration is a\n"
-        "flag, such as --training.steps; flags override the config file, and that the\n"
-        "defaults of the task.\n\n"
-        f"tasks:\n{tasks}\n\n"
-        f"options:\n{rows(_OPTIONS)}\n\n"
-        "sycoca finetune TASK --help shows every field with its value for that task.\n"
-        "Several processes:\n"
-        "  torchrun --nproc-per-node 8 -m sycoca finetune TASK WEIGHTS ..."
+    about = (
+        "Fine-tune the model of a weights folder. Every field of the configuration is a flag, such as --training.steps;"
+        " flags override the config file, and that the defaults of the task."
+    )
+    several = "  torchrun --nproc-per-node 8 -m sycoca finetune TASK WEIGHTS ..."
+    return "\n\n".join(
+        [
+            usage_lines(_USAGE.removeprefix("usage: "), "sycoca finetune --resume RUN [--flag VALUE ...]"),
+            folded(about),
+            f"tasks:\n{tasks}",
+            f"options:\n{rows(_OPTIONS)}",
+            folded("sycoca finetune TASK --help shows every field with its value for that task."),
+            f"Several processes:\n{folded(several, hanging=4)}",
+        ]
     )
 
 

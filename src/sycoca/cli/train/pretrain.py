@@ -1,11 +1,12 @@
 """``sycoca pretrain``: flags override the config file, which overrides the preset."""
 
 import inspect
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sycoca.cli.help_text import rows
+from sycoca.cli.help_text import folded, rows, usage_lines
 from sycoca.cli.shared.usage import HelpRequested, UsageError
 from sycoca.cli.train.training_runs import config_file, options_table, run_to_its_end, split_options, with_flags
 from sycoca.plain_data import from_plain, overlay
@@ -40,9 +41,10 @@ class Arguments(NamedTuple):
 
         config = self.config
         if self.is_dry_run:
+            from sycoca.terminal import line_width, wrapped
             from sycoca.training.run.dry_run import dry_run
 
-            print("\n".join(dry_run(config).lines()))
+            print(wrapped("\n".join(dry_run(config).lines()), line_width(sys.stdout)))
             return 0
         train = resume_pretraining if self.is_resuming else pretrain
         return run_to_its_end(lambda console: train(config, console=console), "sycoca pretrain")
@@ -87,17 +89,23 @@ def table() -> "list[Argument]":
 def help_text() -> str:
     """Return the help text without a preset."""
     presets = rows({name: _first_sentence(name) for name in PRESETS})
-    return (
-        "usage: sycoca pretrain PRESET --data.train SPEC [--flag VALUE ...]\n"
-        "       sycoca pretrain --config FILE.yaml [--flag VALUE ...]\n"
-        "       sycoca pretrain --resume RUN [--flag VALUE ...]\n\n"
-        "Pretrain a model. Every field of the configuration is a flag, such as\n"
-        "--training.steps; flags override the config file, and that the preset.\n\n"
-        f"presets:\n{presets}\n\n"
-        f"options:\n{rows(_OPTIONS)}\n\n"
-        "sycoca pretrain PRESET --help shows every field with its value in that preset.\n"
-        "Several processes:\n"
-        "  torchrun --nproc-per-node 8 -m sycoca pretrain PRESET ..."
+    about = (
+        "Pretrain a model. Every field of the configuration is a flag, such as --training.steps; flags override the"
+        " config file, and that the preset."
+    )
+    return "\n\n".join(
+        [
+            usage_lines(
+                "sycoca pretrain PRESET --data.train SPEC [--flag VALUE ...]",
+                "sycoca pretrain --config FILE.yaml [--flag VALUE ...]",
+                "sycoca pretrain --resume RUN [--flag VALUE ...]",
+            ),
+            folded(about),
+            f"presets:\n{presets}",
+            f"options:\n{rows(_OPTIONS)}",
+            folded("sycoca pretrain PRESET --help shows every field with its value in that preset."),
+            f"Several processes:\n{folded('  torchrun --nproc-per-node 8 -m sycoca pretrain PRESET ...', hanging=4)}",
+        ]
     )
 
 

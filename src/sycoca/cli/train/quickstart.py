@@ -2,7 +2,6 @@
 
 import json
 import logging
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +38,7 @@ class Arguments:
         """Run the quickstart; the figures go to stdout, progress to stderr."""
         # Imported here, since it imports torch: help appears fast.
         from sycoca.cli.shared.logs import stderr_console
+        from sycoca.cli.shared.usage import print_error
         from sycoca.experiments.quickstart.progress import QuickstartOptions
         from sycoca.experiments.quickstart.quickstart import commands_to_try, quickstart, remove_run
         from sycoca.training.engine.interruption import TrainingInterrupted
@@ -49,11 +49,12 @@ class Arguments:
         try:
             result = quickstart(self.out, seed=self.seed, steps=self.steps, console=stderr_console())
         except TrainingInterrupted as interrupted:
-            print(f"sycoca quickstart: stopped after step {interrupted.step}, checkpoint saved", file=sys.stderr)
-            print(f"continue with: {command}", file=sys.stderr)
+            print_error(
+                f"sycoca quickstart: stopped after step {interrupted.step}, checkpoint saved\ncontinue with: {command}"
+            )
             return 130
         except KeyboardInterrupt:
-            print(f"sycoca quickstart: interrupted; continue with: {command}", file=sys.stderr)
+            print_error(f"sycoca quickstart: interrupted\ncontinue with: {command}")
             return 130
         self._print(result.metrics)
         commands = "".join(f"\n  {command}" for command in commands_to_try(result.weights))

@@ -1,13 +1,12 @@
 """Shared by ``sycoca pretrain`` and ``sycoca finetune``: options, config file, flags of the config, end of a run."""
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from sycoca.cli.shared.results import print_path
-from sycoca.cli.shared.usage import UsageError
+from sycoca.cli.shared.usage import UsageError, print_error
 from sycoca.plain_data import read_yaml
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def run_to_its_end(train: "Callable[[Console], Path]", prog: str) -> int:
         run_dir = train(stderr_console())
     except TrainingInterrupted as interrupted:
         if is_main_process():
-            print(f"{prog}: {interrupted}", file=sys.stderr)
+            print_error(f"{prog}: {interrupted}")
         return 130
     except KeyboardInterrupt:
         if is_main_process():
