@@ -1,8 +1,12 @@
 """Images in all the forms that users have them in: what one of them gives, all give."""
 
 import io
+import threading
+import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,9 @@ from PIL import Image
 
 from builders.image_bytes import encoded
 from builders.predictors import SCENES, photo, photos, small_predictor
+from sycoca.inference.generation_config import GenerationConfig
 from sycoca.inference.inputs import batches_with, image_batch, image_batches, num_images, open_image
+from sycoca.preprocess import image_transforms
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.image_transforms import inference_image
 
@@ -98,11 +104,38 @@ def test_large_jpegs_are_reduced_alike_wherever_they_come_from(tmp_path: Path):
     assert open_image(path.read_bytes(), 64).size == open_image(path, 64).size != (800, 600)
 
 
-def test_an_image_given_twice_may_still_be_undecoded(tmp_path: Path):
-    photo(300, 300).save(tmp_path / "photo.png")
-    with Image.open(tmp_path / "photo.png") as image:
-        batch = image_batch([image] * 8, 16, ImageTransformConfig())
+class Undecoded(Image.Image):
+    """An image that is decoded when it is first used, as that of a file, and counts who does so at the same time."""
+
+    num_decoding = most_decoding = 0
+    is_decoded = False
+
+    def load(self) -> Any:
+        if not self.is_decoded:
+            Undecoded.num_decoding += 1
+            Undecoded.most_decoding = max(Undecoded.most_decoding, Undecoded.num_decoding)
+            time.sleep(0.02)
+            Undecoded.num_decoding -= 1
+            self.is_decoded = True
+        return super().load()
+
+
+class ReadAtOnce(io.BytesIO):
+    """A file whose position one thread alone may move."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        assert threading.current_thread() is threading.main_thread()
+        return super().read(size)
+
+
+def test_threads_share_neither_an_undecoded_image_nor_a_file(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(image_transforms, "image_threads", partial(ThreadPoolExecutor, 4))
+    image = photo()
+    image.__class__ = Undecoded
+    file = ReadAtOnce(encoded(photo(), "PNG").getvalue())
+    batch = image_batch([*[image] * 4, *[file] * 4], 16, ImageTransformConfig())
     torch.testing.assert_close(batch, batch[:1].expand(8, -1, -1, -1), rtol=0, atol=0)
+    assert Undecoded.most_decoding == 1
 
 
 def test_a_batch_keeps_the_order():
@@ -182,9 +215,13 @@ def test_iterators_are_consumed_once_a_batch_at_a_time():
     assert taken == []
     assert [(first, len(batch), len(taken)) for first, batch in batches] == [(0, 3, 3), (3, 3, 6), (6, 1, 7)]
     taken.clear()
-    predictor = small_predictor()
-    captions = iter(predictor.caption(images(), batch_size=3, max_tokens=2))
-    assert next(captions)
+    predictor = small_predictor(answers=("yes", "no"), model_num_answers=2)
+    captions = predictor.generate(images(), GenerationConfig(max_tokens=2), batch_size=3)
+    next(captions)
+    assert taken == [0, 1, 2]
+    assert len(list(captions)) == 6
+    taken.clear()
+    list(predictor.answers(images(), [[]] * 7, batch_size=3))
     assert taken == list(range(7))
 
 
