@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +24,10 @@ from sycoca.facts.limit_facts import ABILITIES, AbsentPart, ModelLimits, Spoiled
 from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.inference.caption_set import caption_set
 from sycoca.inference.generation_config import GenerationConfig
-from sycoca.inference.onnx_export.readme import readme
+from sycoca.inference.onnx_export import folder
+from sycoca.inference.onnx_export.folder import write_companions
+from sycoca.inference.onnx_export.graphs import graphs_of
+from sycoca.inference.onnx_export.sycoca_onnx import Model
 from sycoca.inference.predictor import Predictor
 from sycoca.weights.config import WeightsConfig
 from sycoca.weights.limits import (
@@ -284,6 +288,17 @@ def test_tasks_refuse_models_without_decoder_before_anything_runs(task: str, opt
         evaluation.check_model(small_predictor(model_text_decoder=None))
 
 
-def test_exports_say_it_in_their_readme():
-    assert f"## Limits\n\n- {ABOUT_CAPTIONS}" in readme([], spoiled_predictor().cautions(*ABILITIES))
-    assert "## Limits" not in readme([], small_predictor().cautions(*ABILITIES))
+def test_exports_say_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    predictor = spoiled_predictor(model_text_decoder=None)
+    predictor.model.float()
+    write_companions(predictor, graphs_of(predictor.model), tmp_path)
+    assert f"## Limits\n\n- {ABOUT_SIMILARITIES}" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="^this model has no text decoder$"):
+        Model(tmp_path).caption([])
+    monkeypatch.setattr(folder, "graphs_of", lambda _: [])
+    with pytest.raises(ValueError, match="max|empty"):
+        folder.export_onnx(predictor, tmp_path / "onnx")
+    assert caplog.text.count(ABOUT_SIMILARITIES) == 1
+    unspoiled = small_predictor()
+    write_companions(unspoiled, graphs_of(unspoiled.model), tmp_path)
+    assert "## Limits" not in (tmp_path / "README.md").read_text(encoding="utf-8")
