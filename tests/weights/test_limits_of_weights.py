@@ -293,10 +293,10 @@ def test_exports_say_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog:
     predictor.model.float()
     write_companions(predictor, graphs_of(predictor.model), tmp_path)
     assert f"## Limits\n\n- {ABOUT_SIMILARITIES}" in (tmp_path / "README.md").read_text(encoding="utf-8")
-    with pytest.raises(ValueError, match="^this model has no text decoder$"):
+    with pytest.raises(ValueError, match=r"^this model has no text decoder$"):
         Model(tmp_path).caption([])
     monkeypatch.setattr(folder, "graphs_of", lambda _: [])
-    with pytest.raises(ValueError, match="max|empty"):
+    with pytest.raises(ValueError, match=r"max|empty"):
         folder.export_onnx(predictor, tmp_path / "onnx")
     assert caplog.text.count(ABOUT_SIMILARITIES) == 1
     unspoiled = small_predictor()
