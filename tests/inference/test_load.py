@@ -73,6 +73,13 @@ def test_without_an_accelerator_it_is_the_cpu(monkeypatch: pytest.MonkeyPatch):
         choose_device("cuda")
 
 
+def test_devices_and_types_of_torch_are_names_too():
+    assert choose_device(torch.device("cpu")) == choose_device("cpu")
+    assert torch_dtype(torch.bfloat16) == torch_dtype("bfloat16") == torch_dtype("torch.bfloat16") == torch.bfloat16
+    with pytest.raises(ValueError, match="dtype must be one of float32, bfloat16, float16, got 'float64'"):
+        torch_dtype(torch.float64)
+
+
 def test_refuses_names_that_mean_nothing():
     with pytest.raises(ValueError, match="'gpu' is no device"):
         choose_device("gpu")

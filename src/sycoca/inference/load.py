@@ -29,12 +29,18 @@ DTYPES: Mapping[Dtype, torch.dtype] = {
 
 
 @suggests_keywords
-def load(weights: str | Path, *, device: str = "auto", dtype: Dtype = "float32", compile: bool = False) -> Predictor:
+def load(
+    weights: str | Path,
+    *,
+    device: str | torch.device = "auto",
+    dtype: Dtype | torch.dtype = "float32",
+    compile: bool = False,
+) -> Predictor:
     """Load weights as a ``Predictor``: a folder, or ``hf:owner/name[@revision]`` of the Hugging Face Hub.
 
     A path never touches the network; weights of the Hub are downloaded unless the Hub's cache has them.
 
-    ``device``: auto (an accelerator where there is one, else the CPU) or PyTorch's name of a device. ``dtype``: of
+    ``device``: auto (an accelerator where there is one, else the CPU), or PyTorch's device or its name. ``dtype``: of
     weights and activations; similarities and logits are always float32. ``compile``: torch.compile both encoders; the
     first call with each batch size then takes minutes. Raises ValueError where the weights folder is missing or damaged
     or the device is missing, ConnectionError where the Hub cannot be reached.
@@ -57,7 +63,7 @@ def predictor_of(weights: Predictor | str | Path, model: ModelOptions) -> Predic
     return weights if isinstance(weights, Predictor) else model.load(weights)
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str | torch.device) -> torch.device:
     """Return the device of that name; auto is an accelerator where there is one, else the CPU.
 
     Raises ValueError for a name that PyTorch does not know, and for a missing device.
@@ -71,12 +77,13 @@ def choose_device(name: str) -> torch.device:
         raise ValueError(f"{name!r} is no device; use auto, cpu, cuda, cuda:1 or mps") from error
     if device.type not in ("cpu", None if accelerator is None else accelerator.type):
         there = "cpu" if accelerator is None else f"cpu and {accelerator.type}"
-        raise ValueError(f"there is no device {name!r}, PyTorch finds {there}; use auto")
+        raise ValueError(f"there is no device '{name}', PyTorch finds {there}; use auto")
     return device
 
 
-def torch_dtype(name: str) -> torch.dtype:
-    """Return PyTorch's type of that name. Raises ValueError for another name."""
+def torch_dtype(name: str | torch.dtype) -> torch.dtype:
+    """Return PyTorch's type of that name, such as float16 or torch.float16. Raises ValueError for another name."""
+    name = str(name).removeprefix("torch.")
     known = {str(one): dtype for one, dtype in DTYPES.items()}
     check_choice("dtype", name, known)
     return known[name]

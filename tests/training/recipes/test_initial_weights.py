@@ -255,7 +255,12 @@ def test_parts_that_do_not_fit_are_explained(make_run_config, clip: Path):
     assert not Path(config.out).exists()
 
 
-def test_frozen_parts_must_come_from_the_weights(make_run_config, vit: Path, weights: Path):
+def test_frozen_parts_must_come_from_the_weights(make_run_config, vit: Path, clip: Path, weights: Path):
+    why = (
+        r"has no tensor of it \(this model has no text decoder: it was trained without the objective .*\); new tensors"
+    )
+    with pytest.raises(ValueError, match=why):
+        pretrain(make_run_config(start=InitialWeightsConfig(weights=str(clip), frozen=("text_decoder",))))
     with pytest.raises(ValueError, match=r"start.frozen names text_encoder, but .*vit has no tensor of it"):
         pretrain(
             make_run_config(start=InitialWeightsConfig(weights=str(vit), frozen=("image_encoder", "text_encoder")))

@@ -194,7 +194,7 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
         """Load the parts unless resuming, freeze what is configured, and return learning-rate scales by name."""
         start = self.config.start
         record = InitialWeightsRecord.load(folder.start) if parts is None else fill_from_weights(model, parts)
-        freeze(model, start, record.loaded)
+        freeze(model, start, record.loaded, None if parts is None else parts.config.weights)
         if parts is not None:
             record = replace(record, limits=self._limits(model, parts.config.weights))
         if parts is not None and runtime.is_main_rank:
