@@ -107,7 +107,7 @@ def test_weights_of_the_hub_can_be_averaged(saved: Path, tmp_path: Path, capsys:
 
 def test_help_fetches_nothing(hub: HubStandIn, capsys: pytest.CaptureFixture[str]):
     assert main(["finetune", "captioning", "hf:me/tiny", "--help"]) == 0
-    assert "hf:me/tiny" in capsys.readouterr().out
+    assert "--data.train SPEC" in capsys.readouterr().out
     assert hub.requests == []
 
 

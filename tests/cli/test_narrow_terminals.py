@@ -7,32 +7,10 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from builders.cli_pages import PAGES, help_of
 from builders.predictors import photo, save_small_weights
-from sycoca.cli.command_line import parse
 from sycoca.cli.main import main
-from sycoca.cli.shared.usage import HelpRequested
-from sycoca.cli.tree import NAMES, Group
-from sycoca.presets.finetune import PRESETS as TASKS
-from sycoca.presets.pretrain import PRESETS
 from sycoca.terminal import show_table, wrapped
-
-COMMANDS = [
-    [name, *command]
-    for name, node in NAMES.items()
-    for command in ([[], *([inner] for inner in node.commands)] if isinstance(node, Group) else [[]])
-]
-PAGES = [
-    [],
-    *COMMANDS,
-    *(["pretrain", name] for name in PRESETS),
-    *(["finetune", task, "W"] for task in TASKS),
-]
-
-
-def help_of(words: list[str]) -> str:
-    with pytest.raises(HelpRequested) as requested:
-        parse([*words, "--help"])
-    return requested.value.text
 
 
 def words_of(text: str) -> list[str]:

@@ -35,6 +35,6 @@ def test_each_image_is_encoded_once():
     embeddings.of(source, 3, "features")
     torch.testing.assert_close(embeddings.of(source, 2), first[:2], rtol=0, atol=0)
     assert sorted(opened) == [0, 1, 2]
-    assert embeddings.of(source, 5).shape == (5, 10)  # more than are known: computed anew
+    assert embeddings.of(source, 5).shape == (5, 10)  # more than are known: computed again
     assert embeddings.of(other, 2).shape == (2, 10)
     assert sorted(opened[3:]) == [0, 1, 2, 3, 4, 10, 11]

@@ -31,7 +31,7 @@ class ClassOptions:
     where captions begin with the class, worse where some class names are much more frequent than others."""
 
     labels_are: LabelKind = "names"
-    """Whether the data's labels are names of classes, or indices into the list of classes, from 0."""
+    """What the data's labels are: names of classes, or indices into the list of classes, from 0."""
 
     def __post_init__(self) -> None:
         refuse_text(self.templates, "templates")

@@ -43,7 +43,7 @@ def score_retrieval(pairs: EmbeddedPairs, similarity: Similarity = "cosine") -> 
 
 def _vectors(rows: Float[np.ndarray, "rows embed"], similarity: Similarity, what: str) -> Float[Tensor, "rows embed"]:
     vectors = at_least_float32(torch.from_numpy(rows))
-    check_finite(vectors, f"{what} embedding", "; it cannot be compared, so compute it anew or leave it out")
+    check_finite(vectors, f"{what} embedding", "; it cannot be compared, so compute it again or leave it out")
     match similarity:
         case "dot":
             return vectors

@@ -97,11 +97,11 @@ class ImageEncoderConfig:
     """Epsilon of the LayerNorms: 1e-5 in CLIP and CoCa, 1e-12 in Hugging Face's ViT."""
 
     has_norm_pre: bool = True
-    """Whether there is a LayerNorm before the blocks, as in CLIP and CoCa; ViT has none."""
+    """Apply a LayerNorm before the blocks, as in CLIP and CoCa; ViT has none."""
 
     norms_memory: bool = False
-    """Whether the text decoder's memory is the patch tokens after the final LayerNorm, as in open_clip's coca_base;
-    attention pooling has its own norms."""
+    """Give the text decoder the patch tokens after the final LayerNorm, as in open_clip's coca_base; attention pooling
+    has its own norms."""
 
     def __post_init__(self) -> None:
         _check_heads("model.image_encoder", self.width, self.num_heads)
@@ -231,7 +231,7 @@ class ImageDecoderConfig:
     """Attention heads."""
 
     is_text_guided: bool = True
-    """Whether it attends to the caption; without it the objective is plain masked image modeling."""
+    """Attend to the caption; without it the objective is plain masked image modeling."""
 
     mask_tokens: MaskTokenPosition = "decoder"
     """Where mask tokens replace masked patches. decoder: the image encoder sees visible patches only, as in MAE, so

@@ -24,7 +24,7 @@ class MaskingConfig:
     """Fraction of patches masked for reconstruction, between 0 and 1 (the paper's r_h)."""
 
     hides_from_captioning: bool = True
-    """Whether captioning sees only its visible patches; False lets it see all, as CoCa does."""
+    """Hide patches from captioning in training; without it the text decoder sees all patches, as in CoCa."""
 
     def __post_init__(self) -> None:
         for name in ("captioning_hidden_ratio", "reconstruction_masked_ratio"):

@@ -25,7 +25,7 @@ class ObjectivesConfig:
     """Loss per reconstructed pixel: squared error as in MAE, or absolute error as in SimMIM."""
 
     normalizes_patches: bool = True
-    """Whether the target is normalized per patch (MAE's norm_pix_loss), or plain pixels."""
+    """Normalize the target per patch (MAE's norm_pix_loss); without it the target is plain pixels."""
 
     def __post_init__(self) -> None:
         weights = tuple(self.weights.values())

@@ -36,7 +36,7 @@ class ImageTransformConfig:
     the image's own aspect ratio. Exceeded where a crop of the drawn area would not fit into the image."""
 
     flips: bool = False
-    """Whether half of the training images are flipped horizontally; only where left and right carry no meaning."""
+    """Flip half of the training images horizontally; only where left and right carry no meaning."""
 
     def __post_init__(self) -> None:
         if min(self.std) <= 0:
@@ -58,7 +58,7 @@ class TokenizerConfig:
     """Maximum size of a trained vocabulary, the 256 bytes and 3 special tokens included; few captions give fewer."""
 
     lowercase: bool = True
-    """Whether captions are lower-cased before training; CLIP's always are."""
+    """Lower-case captions before training the tokenizer and encoding; CLIP's always does."""
 
     def __post_init__(self) -> None:
         least = NUM_BYTES + NUM_SPECIAL_TOKENS

@@ -1,5 +1,6 @@
 """HTML pages from the templates beside this file, with a common style, self-contained."""
 
+import math
 from importlib import resources
 
 import jinja2
@@ -20,8 +21,15 @@ def render(template: str, **values: object) -> str:
     environment.filters["readable"] = lambda item: readable(*item)
     environment.filters["words"] = lambda name: str(name).replace("_", " ")
     environment.filters["metric_title"] = metric_title
+    environment.filters["columns"] = lambda cards, most: balanced_columns(len(cards), most)
     # The style sheet is trusted and must not be escaped.
     return environment.get_template(template).render(style=Markup(_template("style.css")), **values)
+
+
+def balanced_columns(number: int, most: int) -> int:
+    """Return the columns of so many cards, at most ``most``, in rows that differ by one card at most where they can."""
+    rows = max(1, math.ceil(number / most))
+    return math.ceil(number / rows)
 
 
 def _template(name: str) -> str:

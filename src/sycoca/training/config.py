@@ -37,7 +37,7 @@ class DataConfig:
     """Loader worker processes, at most one per core; 0 loads images in the training process."""
 
     cache_images: bool = False
-    """Whether decoded images are cached in memory (in each worker); for data sets that fit."""
+    """Cache decoded images in memory (in each worker); for data sets that fit."""
 
     max_skipped_ratio: float = 0.2
     """Largest fraction of the samples that may be skipped as unusable; one more fails the run. Each is listed in
@@ -141,13 +141,13 @@ class TrainingConfig:
     """Number of newest checkpoints to keep."""
 
     tensorboard: bool = True
-    """Whether the logged values also go to TensorBoard files in the run folder."""
+    """Also write the logged values to TensorBoard files in the run folder."""
 
     wandb: str | None = None
     """Weights & Biases project to log to as well (pip install 'sycoca[wandb]'); None for none."""
 
     report: bool = True
-    """Whether the run writes ``report.html`` at its end."""
+    """Write ``report.html`` at the end of the run."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "global_batch_size", "log_every", "evaluation_samples", "keep_checkpoints"):
@@ -189,10 +189,10 @@ class RuntimeConfig:
     devices."""
 
     compile: bool = False
-    """Whether to compile the components with torch.compile; the first steps then take minutes."""
+    """Compile the components with torch.compile; the first steps then take minutes."""
 
     activation_checkpointing: bool = False
-    """Whether transformer blocks save only their inputs and recompute the rest in the backward pass: a fraction of the
+    """Save only the inputs of transformer blocks and recompute the rest in the backward pass: a fraction of the
     memory for a third more time."""
 
 

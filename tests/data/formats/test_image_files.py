@@ -254,5 +254,7 @@ def test_a_missing_member_may_be_close(tmp_path, monkeypatch):
         zipfile.ZipInfo, "_encodeFilenameFlags", lambda info: (info.filename.encode("gbk"), info.flag_bits)
     )
     images = open_image_files(zip_of(tmp_path / "old.zip", "\u732b.png"))
-    with pytest.raises(UnusableSampleError, match="its names are in an old encoding; pack it anew with names in UTF-8"):
+    with pytest.raises(
+        UnusableSampleError, match="its names are in an old encoding; pack it again with names in UTF-8"
+    ):
         images.open("\u732b.png")

@@ -96,7 +96,7 @@ def test_without_a_path_nothing_is_kept():
     assert said == []
 
 
-def test_a_damaged_file_is_built_anew(tmp_path):
+def test_a_damaged_file_is_rebuilt(tmp_path):
     path = tmp_path / "i.sqlite"
     path.write_bytes(b"no database" * 1000)
     index, said = opened(path)

@@ -58,7 +58,7 @@ def test_a_mixture_does_not_depend_on_its_batch():
     torch.testing.assert_close(torch.cat([part.targets for part in parts]), whole.targets)
 
 
-def test_every_epoch_mixes_anew():
+def test_every_epoch_mixes_differently():
     steps = batches().from_step(0)
     assert not torch.equal(next(steps)[0].targets.sort(0).values, next(steps)[0].targets.sort(0).values)
 

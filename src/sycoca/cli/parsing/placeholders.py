@@ -52,6 +52,7 @@ OF_NAMES = {
     "frozen": "PART...",
     "out": "RUN",
     "wandb": "PROJECT",
+    "message": "MESSAGE",
 }
 """Placeholders of arguments and fields by their name."""
 
@@ -175,7 +176,11 @@ def _shown(field: StructFieldSpec, defaults: LongDefaults, is_argument: bool) ->
         is_required = own.endswith("...") and field.default in (MISSING, MISSING_NONPROP)
         hint = "(required)" if is_required else defaults.hint(field.default)
         kind = Annotated[kind, arg(metavar=own, help_behavior_hint=hint)]
-    return replace(field, type=kind, helptext=lambda: _unbroken(field.helptext))
+    text = _unbroken(field.helptext)
+    # Where the text does not say what None means, the argument is one that may be left out.
+    if field.default is None and "None" not in (text or ""):
+        kind = Annotated[kind, arg(metavar=own, help_behavior_hint="")]
+    return replace(field, type=kind, helptext=text)
 
 
 def _unbroken(text: str | Callable[[], str | None] | None) -> str | None:

@@ -228,7 +228,7 @@ class ZippedImages:
     def _missing_hint(self, name: str) -> str:
         is_old = any(not one.filename.isascii() and not one.flag_bits & _IS_UTF8 for one in self._members.values())
         if not name.isascii() and is_old:
-            return "its names are in an old encoding; pack it anew with names in UTF-8"
+            return "its names are in an old encoding; pack it again with names in UTF-8"
         alike = [other for other in self._names if other.casefold() == name.casefold()]
         if len(alike) == 1:
             return f"there is {alike[0]!r}, which differs in upper and lower case; name it so"

@@ -70,7 +70,7 @@ class BenchmarkSettings:
     """Precision of training and embedding; captioning and scoring stay in float32."""
 
     compile: bool = False
-    """Whether the components are compiled with torch.compile; warm-up then takes minutes."""
+    """Compile the components with torch.compile; warm-up then takes minutes."""
 
     def __post_init__(self) -> None:
         pretrain_preset(self.preset)

@@ -17,7 +17,7 @@ class FinetuneClassificationConfig(FinetuneConfig):
     """Few-shot learning: the number of training samples per class, chosen by the seed; None takes all."""
 
     head_from_prompts: bool = False
-    """Whether the head is initialized as the zero-shot classifier; not with max pooling."""
+    """Initialize the head as the zero-shot classifier; not with max pooling."""
 
     label_smoothing: float | None = None
     """Label smoothing, between 0 and 1; None for none."""

@@ -18,4 +18,4 @@ class FinetunePairsConfig(FinetuneConfig):
     """The objectives and their weights; a decoder whose objective has weight zero is dropped."""
 
     hides_from_captioning: bool = False
-    """Whether patches are hidden from captioning, as in pretraining; by default all are visible, as at inference."""
+    """Hide patches from captioning, as in pretraining; without it all are visible, as at inference."""

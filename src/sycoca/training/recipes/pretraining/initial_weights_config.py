@@ -16,7 +16,7 @@ class InitialWeightsConfig:
     weights: str | None = None
     """A weights folder of a whole model or of an image encoder alone, or hf:owner/name[@revision] at the Hugging Face
     Hub. Its parts are loaded with their sizes and options, and its tokenizer, if any, as well as the pixel mean and
-    standard deviation unless transforms sets others."""
+    standard deviation unless transforms sets others. None trains from scratch."""
 
     image_size: int | None = None
     """Image resolution in pixels; position embeddings are interpolated. None keeps the resolution of the weights."""
