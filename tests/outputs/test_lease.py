@@ -257,6 +257,31 @@ def test_without_hard_links_a_lease_is_as_exclusive(path: Path, monkeypatch: pyt
     take(path)
 
 
+def test_a_released_lease_is_not_created_again_by_a_last_heartbeat(path: Path):
+    with Lease(path, Path("out.jsonl")) as held:
+        pass
+    held._look()
+    assert not path.exists()
+
+
+@pytest.mark.usefixtures("fast")
+def test_a_holder_that_is_back_before_its_lease_is_taken_over_keeps_it(path: Path, monkeypatch: pytest.MonkeyPatch):
+    left_behind(path)
+    age(path, 10)
+    enter = Lease.__enter__
+
+    def enter_late(lease: Lease) -> Lease:
+        entered = enter(lease)
+        if lease.path != path:  # the lease under which the first one is taken over
+            age(path, -0.5)
+            threading.Timer(0.3, lambda: age(path, -1)).start()
+        return entered
+
+    monkeypatch.setattr(Lease, "__enter__", enter_late)
+    with pytest.raises(OutputError, match="is being written by process 7 on other"):
+        take(path)
+
+
 def test_an_error_releases_the_lease(path: Path):
     with pytest.raises(RuntimeError), Lease(path, Path("out.jsonl")):
         raise RuntimeError("of the work")

@@ -106,6 +106,7 @@ class Lease:
         self._holder = _this_process()
         self._text = json.dumps(asdict(self._holder), indent=1).encode() + b"\n"
         self._ended = threading.Event()
+        self._lock = threading.Lock()
         self._seen_at = time.time()
         self._is_lost = False
 
@@ -118,7 +119,7 @@ class Lease:
         self._ended.set()
         if os.getpid() != self._holder.pid:
             return  # a forked process holds nothing
-        with contextlib.suppress(OSError):
+        with self._lock, contextlib.suppress(OSError):
             found = _read(self.path)
             # Near its end it is left to expire: another process may be taking it over at this moment.
             if found is not None and found.token == self._holder.token and abs(found.age) < OLD_SECONDS / 2:
@@ -161,8 +162,8 @@ class Lease:
     def _take_over(self, old: _Found) -> bool:
         with Lease(self.path.with_name(f"{self.path.name}.{old.token}"), self._output):
             found = _read(self.path)
-            if found is None or found.token != old.token:
-                return False  # another process was faster
+            if found is None or found.token != old.token or found.end is None:
+                return False  # another process was faster, or the holder is back
             _written_beside(self.path, self._text).replace(self.path)
         logger.warning("%s: taken over from %s, which %s", self._output, old, old.end)
         return True
@@ -181,7 +182,9 @@ class Lease:
 
     def _look(self) -> None:
         """Renew the heartbeat if the lease is still this process's; create it again if somebody has deleted it."""
-        with contextlib.suppress(OSError):  # such as a network that is down for a moment
+        with self._lock, contextlib.suppress(OSError):  # such as a network that is down for a moment
+            if self._ended.is_set():
+                return
             found = _read(self.path)
             is_own = found.token == self._holder.token if found else _create(self.path, self._text)
             if is_own:
