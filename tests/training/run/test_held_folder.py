@@ -1,5 +1,6 @@
 """Run folders are held by the process that trains there."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,12 @@ def test_a_folder_that_cannot_be_a_run_is_told_before_data_is_opened(make_run_co
             pretrain(config)
 
 
-def test_a_run_that_another_process_has_taken_over_saves_nothing_more(make_run_config, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("log_every", [1, 3])
+def test_a_run_that_another_process_has_taken_over_saves_nothing_more(
+    make_run_config, monkeypatch: pytest.MonkeyPatch, log_every: int
+):
     config, update = make_run_config(), Updater.update
+    config = replace(config, training=replace(config.training, log_every=log_every, save_every=1))
 
     def lose(self: Updater, *arguments: object) -> object:
         monkeypatch.setattr(Lease, "check", lost)
