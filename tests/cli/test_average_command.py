@@ -56,5 +56,5 @@ def test_mistakes_are_one_line(folders: tuple[Path, Path], tmp_path: Path, capsy
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith("sycoca average: alpha must lie between 0")
-    assert lines[1].startswith("sycoca average: nowhere is not a folder")
+    assert lines[1].startswith("sycoca average: nowhere does not exist")
     assert not (tmp_path / "x").exists()
