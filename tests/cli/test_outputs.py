@@ -11,6 +11,7 @@ from builders.predictors import save_small_weights
 from sycoca.cli.completion.table import nodes
 from sycoca.cli.main import main
 from sycoca.cli.shared.results import print_path
+from sycoca.cli.tree import EVALUATE
 from sycoca.outputs.output import Output
 
 EVALUATION = {
@@ -42,7 +43,7 @@ COMMANDS: dict[str, list[str]] = {
     "score retrieval": ["score", "retrieval", "--embeddings", "none.npz", "--out"],
     **{
         f"evaluate {task}": ["evaluate", task, *EVALUATION.get(task, ["none", "--data", "none"]), "--out"]
-        for task in (*EVALUATION, "retrieval", "captioning", "vqa", "grounding", "scene-captions", "scene-swaps")
+        for task in EVALUATE.commands
     },
 }
 """By the command's words a line that ends with the option of its output; weights and data are not there."""
