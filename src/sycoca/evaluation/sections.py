@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_type_hints
 
-from sycoca.evaluation.tasks.registry import task_class
+from sycoca.evaluation.tasks.registry import TASKS, task_class
 from sycoca.evaluation.tasks.task import EvaluationTask
 from sycoca.inference.model_options import ModelOptions
 from sycoca.plain_data import Plain, did_you_mean, from_plain, read_yaml, to_plain
@@ -53,6 +53,8 @@ def read_sections(
 
     Raises ValueError that says where what is wrong.
     """
+    if isinstance(tasks, str) and tasks in TASKS and not Path(tasks).exists():
+        raise ValueError(f"{tasks!r} is a task and no file of tasks; write {{{tasks!r}: {{'data': SPEC}}}}")
     where = str(tasks) if isinstance(tasks, str | Path) else "tasks"
     plain = read_yaml(Path(tasks)) if isinstance(tasks, str | Path) else tasks
     if not isinstance(plain, Mapping) or not plain:
