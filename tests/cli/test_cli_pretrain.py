@@ -103,7 +103,7 @@ def test_interrupted_run_says_how_to_go_on(tmp_path: Path, capsys, monkeypatch: 
     monkeypatch.setattr("sycoca.training.engine.loop._is_stopping", lambda *_, **__: True)
     run_dir = tmp_path / "run"
     assert main(["pretrain", "tiny", "--out", str(run_dir), *SHORT]) == 130
-    assert f"resume with: sycoca pretrain --resume {run_dir}" in capsys.readouterr().err
+    assert f"resume with:\n  sycoca pretrain --resume {run_dir}\n" in capsys.readouterr().err
     monkeypatch.undo()
     assert main(["pretrain", "--resume", str(run_dir)]) == 0
     assert [line["step"] for line in read_metrics(run_dir / "metrics.jsonl")] == [1, 2]

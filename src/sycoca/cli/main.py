@@ -66,7 +66,8 @@ def _way_on(interrupted: OutputInterrupted, words: list[str]) -> str:
     command = interrupted.command
     if interrupted.can_resume:
         command = shlex.join(["sycoca", *again, "--resume"])
-    return "" if command is None else f"; resume with: {command}"
+    # On a line of its own a narrow terminal does not break it.
+    return "" if command is None else f"; resume with:\n  {command}"
 
 
 def _split(arguments: list[str]) -> _Line:

@@ -17,7 +17,6 @@ import json
 import logging
 import os
 import secrets
-import socket
 import tempfile
 import threading
 import time
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import final
 
 from sycoca.outputs.errors import LeaseLostError, OutputError
+from sycoca.outputs.holder import Holder, is_running, parsed_holder, this_process
 
 logger = logging.getLogger(__name__)
 
@@ -37,32 +37,6 @@ OLD_SECONDS = 120.0
 
 _POLL_SECONDS = 0.5
 _MAX_ATTEMPTS = 10
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Holder:
-    """The process that holds a lease."""
-
-    host: str
-    """Name of the host."""
-
-    process_space: str
-    """Where process ids can be compared: the boot of the host and the namespace of a container."""
-
-    pid: int
-    """Process id."""
-
-    process_start: str
-    """When the process started, as the system counts it; tells apart two processes with one id. Empty if unknown."""
-
-    since: str
-    """When the lease was taken, on the clock of the host."""
-
-    token: str
-    """Random name of this lease."""
-
-    def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +57,7 @@ class _Found:
     @property
     def is_running(self) -> bool | None:
         """Whether the holder runs; None where that cannot be known from here."""
-        return None if self.holder is None else _is_running(self.holder)
+        return None if self.holder is None else is_running(self.holder)
 
     @property
     def end(self) -> str | None:
@@ -103,7 +77,7 @@ class Lease:
         """Name the lease file and the ``output`` that it is for, which messages name."""
         self.path = path
         self._output = output
-        self._holder = _this_process()
+        self._holder = this_process()
         self._text = json.dumps(asdict(self._holder), indent=1).encode() + b"\n"
         self._ended = threading.Event()
         self._lock = threading.Lock()
@@ -206,48 +180,6 @@ def lease_inside(folder: Path) -> Path:
     return folder / ".lease"
 
 
-def _this_process() -> Holder:
-    return Holder(
-        host=socket.gethostname(),
-        process_space=_process_space(),
-        pid=os.getpid(),
-        process_start=_process_start(os.getpid()),
-        since=time.strftime("%Y-%m-%d %H:%M:%S"),
-        token=secrets.token_hex(6),
-    )
-
-
-def _process_space() -> str:
-    parts = [socket.gethostname()]
-    with contextlib.suppress(OSError):  # systems other than Linux
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
-        parts.append(os.readlink("/proc/self/ns/pid"))
-    return " ".join(parts)
-
-
-def _process_start(pid: int) -> str:
-    """Return when a process started; empty where the system does not say, "ended" for a zombie."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return ""
-    return "ended" if fields[0] in (b"Z", b"X") else fields[19].decode("ascii")
-
-
-def _is_running(holder: Holder) -> bool | None:
-    """Return whether the process runs; None where that cannot be known."""
-    if holder.process_space != _process_space() or os.name == "nt":
-        return None
-    try:
-        os.kill(holder.pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        pass  # of another user
-    start = _process_start(holder.pid)
-    return start == holder.process_start if start and holder.process_start else None
-
-
 def _read(path: Path) -> _Found | None:
     """Read a lease file and its age; None where there is none."""
     try:
@@ -255,20 +187,11 @@ def _read(path: Path) -> _Found | None:
             text, renewed_at = file.read(10_000), os.fstat(file.fileno()).st_mtime
     except FileNotFoundError:
         return None
-    holder = _parsed(text)
+    holder = parsed_holder(text)
     token = hashlib.sha256(text).hexdigest()[:12] if holder is None else holder.token
     with tempfile.TemporaryFile(dir=path.parent) as probe:
         age = os.fstat(probe.fileno()).st_mtime - renewed_at
     return _Found(holder=holder, token=token, renewed_at=renewed_at, age=age)
-
-
-def _parsed(text: bytes) -> Holder | None:
-    try:
-        holder = Holder(**json.loads(text))
-    except (ValueError, TypeError):
-        return None
-    is_sound = type(holder.pid) is int and holder.pid > 0 and str(holder.token).isalnum() and len(holder.token) < 50
-    return holder if is_sound else None
 
 
 def _create(path: Path, text: bytes) -> bool:
@@ -286,12 +209,10 @@ def _create(path: Path, text: bytes) -> bool:
 
 
 def _create_without_links(path: Path, text: bytes) -> bool:
-    try:
-        with path.open("xb") as file:
-            file.write(text)
-    except FileExistsError:
-        return False
-    return True
+    with contextlib.suppress(FileExistsError), path.open("xb") as file:
+        file.write(text)
+        return True
+    return False
 
 
 def _written_beside(path: Path, text: bytes) -> Path:

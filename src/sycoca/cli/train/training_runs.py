@@ -28,7 +28,8 @@ def run_to_its_end(train: "Callable[[Console], Path]", prog: str) -> int:
         run_dir = train(stderr_console())
     except TrainingInterrupted as interrupted:
         if is_main_process():
-            print_error(f"{prog}: {interrupted}")
+            stopped = f"{prog}: stopped after step {interrupted.step}, checkpoint saved; resume with:"
+            print_error(f"{stopped}\n  {interrupted.resume_command}")
         return 130
     except KeyboardInterrupt:
         if is_main_process():

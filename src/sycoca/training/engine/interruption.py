@@ -12,6 +12,7 @@ class TrainingInterrupted(Exception):
     def __init__(self, resume_command: str, step: int) -> None:
         super().__init__(f"stopped after step {step}, checkpoint saved; resume with: {resume_command}")
         self.step = step
+        self.resume_command = resume_command
 
 
 @final
