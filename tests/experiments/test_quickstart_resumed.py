@@ -65,7 +65,9 @@ INTERRUPTED = {
 }
 
 
-def test_continues_wherever_it_was_interrupted(uninterrupted: QuickstartResult, tmp_path: Path):
+def test_continues_wherever_it_was_interrupted(
+    uninterrupted: QuickstartResult, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
     calls: dict[str, int] = {}
 
     def counted(name: str, function: Callable[..., object]) -> Callable[..., object]:
@@ -89,7 +91,9 @@ def test_continues_wherever_it_was_interrupted(uninterrupted: QuickstartResult, 
         assert all(seconds > 0 for seconds in times_of(result))
         # Finished: nothing is done again, the page is not written again.
         patch.setattr(module, "save_page", _interrupt)
-        assert run(tmp_path).metrics == result.metrics
+        with caplog.at_level("INFO", "sycoca"):
+            assert run(tmp_path).metrics == result.metrics
+        assert f"the quickstart in {tmp_path} is finished; --restart begins it from scratch" in caplog.text
 
 
 def _interrupt(*_: object, **__: object) -> object:

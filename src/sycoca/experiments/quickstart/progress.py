@@ -108,7 +108,7 @@ class QuickstartProgress:
         """Return a report: that of an earlier evaluation where there is one."""
         path = self._out / "reports" / f"{name}.json"
         if path.exists():
-            logger.info(f"{name} is evaluated: report in {path}")
+            logger.debug(f"report of {name} in {path}")
         else:
             evaluate().save(path)
         # Loaded in any case, so that a resumed quickstart and an uninterrupted one compute with the same.

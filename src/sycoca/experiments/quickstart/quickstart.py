@@ -88,7 +88,9 @@ def _quickstart(out: Path, options: QuickstartOptions, console: Console) -> Quic
     reports |= {"vqa": tuned.vqa.report, "classification": tuned.classification.report}
     metrics = _summary(reports, progress)
     # The page is written last: where there is one, everything is finished.
-    if not folder.report.exists():
+    if folder.report.exists():
+        logger.info(f"the quickstart in {out} is finished; --restart begins it from scratch")
+    else:
         plain = {"task": "quickstart", "metrics": metrics, "reports": {n: r.to_plain() for n, r in reports.items()}}
         write_text(folder.path / "report.json", json.dumps(plain, indent=2) + "\n")
         page = quickstart_page(config, folder, predictor, source, tuned, reports, metrics)
