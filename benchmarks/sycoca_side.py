@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from inputs import Inputs, retrieval_inputs
-from sycoca.inference.beam_search import BeamLimits, beam_search
 from sycoca.inference.captioning import generate_captions
-from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.decoding.beam_search import BeamLimits, beam_search
+from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.inputs import image_batch
 from sycoca.metrics.retrieval import retrieval_metrics, retrieval_ranks
 from sycoca.model.config import (

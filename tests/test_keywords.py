@@ -7,7 +7,7 @@ import pytest
 import sycoca
 from builders.predictors import SCENES, photo, photos, small_predictor
 from builders.unchecked_shapes import without_shape_checks
-from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.load import load
 from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor

@@ -139,17 +139,19 @@ EXTENSIONS: Mapping[str, tuple[Step, ...]] = {
         Step("docs/data.md", "`listing:photos.txt` names images.\n\n", ""),
     ),
     "A decoding strategy": (
-        Step("inference/generation_config.py", '"worst", ', '"greedy", "beam_search"'),
-        Step("inference/generation_config.py", "    takes_worst: bool = False\n\n", "    num_beams: int = 1\n"),
+        Step("inference/decoding/generation_config.py", '"worst", ', '"greedy", "beam_search"'),
         Step(
-            "inference/generation_config.py",
+            "inference/decoding/generation_config.py", "    takes_worst: bool = False\n\n", "    num_beams: int = 1\n"
+        ),
+        Step(
+            "inference/decoding/generation_config.py",
             '        if self.takes_worst:\n            return "worst"\n',
             '        if self.num_beams > 1:\n            return "beam_search"',
         ),
-        Step("inference/generation_config.py", "    takes_worst: bool\n", "    num_beams: int\n"),
+        Step("inference/decoding/generation_config.py", "    takes_worst: bool\n", "    num_beams: int\n"),
         Step(
             "inference/worst.py",
-            "from sycoca.inference.generation import GeneratedCaption, NextTokens\n\n\n"
+            "from sycoca.inference.decoding.generation import GeneratedCaption, NextTokens\n\n\n"
             "def worst_captions(rows: NextTokens, num_rows: int) -> list[GeneratedCaption]:\n"
             "    del rows\n"
             "    return [GeneratedCaption(tokens=(), log_likelihood=0.0, is_complete=True)] * num_rows\n",
@@ -162,7 +164,7 @@ EXTENSIONS: Mapping[str, tuple[Step, ...]] = {
             "        case unknown:\n",
         ),
         Step(
-            "tests/inference/test_generation_config.py",
+            "tests/inference/decoding/test_generation_config.py",
             '    "worst": {"takes_worst": True},\n',
             '    "greedy": {},\n',
         ),

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.predictor import Predictor
 from sycoca.model.config import (
     AttentionPoolerConfig,

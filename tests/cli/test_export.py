@@ -19,7 +19,7 @@ from builders.predictors import photos, small_predictor
 from builders.unchecked_shapes import without_shape_checks
 from sycoca.cli.command_line import run
 from sycoca.cli.main import main
-from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.load import load
 from sycoca.inference.onnx_export import folder as folder_module
 from sycoca.inference.onnx_export import requirements

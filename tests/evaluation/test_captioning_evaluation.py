@@ -7,7 +7,7 @@ from builders.predictors import SCENES, photo_source, small_predictor
 from sycoca.evaluation.caption_scores import caption_report
 from sycoca.evaluation.captioning import CaptioningOptions, evaluate_captioning
 from sycoca.evaluation.sharding import Sharding
-from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.decoding.generation_config import GenerationConfig
 
 PLAIN = CaptioningOptions(with_meteor=False)
 

@@ -21,7 +21,7 @@ from sycoca.evaluation.scene_captions import evaluate_scene_captions
 from sycoca.evaluation.scene_swaps import evaluate_scene_swaps
 from sycoca.evaluation.vqa import VqaOptions, evaluate_vqa
 from sycoca.evaluation.zero_shot import evaluate_zero_shot
-from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.metrics.intervals import t_interval, welch_interval
 from sycoca.metrics.retrieval import RetrievalRanks
 

@@ -5,8 +5,8 @@ from sycoca.data.scenes.language import ceiling_text_to_image, most_frequent_cap
 from sycoca.data.scenes.source import ScenesSource
 from sycoca.evaluation.scene_baselines import evaluate_scene_baselines
 from sycoca.evaluation.scene_captions import evaluate_scene_captions, scene_caption_metrics, scene_caption_values
-from sycoca.inference.generation import GeneratedCaption
-from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.decoding.generation import GeneratedCaption
+from sycoca.inference.decoding.generation_config import GenerationConfig
 
 
 def test_metrics_worked_out_by_hand():

@@ -12,7 +12,7 @@ from sycoca.data.writing.vqa_results import read_results
 from sycoca.evaluation.sharding import Sharding
 from sycoca.evaluation.vqa import VqaOptions, evaluate_vqa
 from sycoca.evaluation.vqa_scores import score_vqa, vqa_report
-from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.decoding.generation_config import GenerationConfig
 
 ANSWERS = ("yes", "red", "table, cup")
 

@@ -7,10 +7,10 @@ import torch
 
 from builders.predictors import CONTEXT_LENGTH, photos, small_predictor
 from reference.uncached_rows import UncachedRows
-from sycoca.inference.beam_search import BeamLimits, beam_search
 from sycoca.inference.captioning import caption_log_likelihoods, generate_captions, most_new_tokens
-from sycoca.inference.generation import GeneratedCaption
-from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.decoding.beam_search import BeamLimits, beam_search
+from sycoca.inference.decoding.generation import GeneratedCaption
+from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.predictor import Predictor
 from sycoca.model.attention import Memory
 from sycoca.preprocess.token_batch import TokenBatch, encode_batch, pad_tokens

@@ -17,7 +17,7 @@ from PIL import Image
 
 from builders.image_bytes import encoded
 from builders.predictors import SCENES, photo, photos, small_predictor
-from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.inputs import batches_with, image_batch, image_batches, num_images, open_image
 from sycoca.preprocess import image_transforms
 from sycoca.preprocess.config import ImageTransformConfig

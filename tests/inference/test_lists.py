@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from builders.predictors import photos, small_predictor
-from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.predictor import Predictor
 
 Use = Callable[[Predictor, Any], object]

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from builders.predictors import photos, small_predictor
-from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.predictor import Predictor
 from sycoca.inference.vqa import question_blocks
 

@@ -56,6 +56,18 @@ def test_paper_and_its_sizes():
     assert (objectives.contrastive_weight, objectives.captioning_weight, objectives.masked_image_weight) == (1, 2, 1)
 
 
+@pytest.mark.parametrize("name", ["tiny", "small", "flickr8k"])
+def test_presets_for_own_data_have_the_masks_that_measured_best(name: str):
+    masking = pretrain_preset(name).masking
+    assert (masking.score, masking.captioning_hidden_ratio) == ("caption", 0.125)
+
+
+@pytest.mark.parametrize("name", ["vit_b16", "vit_b32", "vit_l14", "coca_base"])
+def test_presets_of_the_paper_have_its_masks(name: str):
+    masking = pretrain_preset(name).masking
+    assert (masking.score, masking.captioning_hidden_ratio) == ("token_max", 0.5)
+
+
 def test_scenes_are_not_mirrored_or_cropped():
     """Left and right carry meaning there."""
     assert not pretrain_preset("tiny").transforms.flips

@@ -23,7 +23,7 @@ from sycoca.evaluation.zero_shot import ZeroShotPrompts, evaluate_zero_shot
 from sycoca.facts.limit_facts import ABILITIES, AbsentPart, ModelLimits, SpoiledAbility
 from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.inference.caption_set import caption_set
-from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.onnx_export import folder
 from sycoca.inference.onnx_export.folder import write_companions
 from sycoca.inference.onnx_export.graphs import graphs_of

@@ -13,7 +13,7 @@ from sycoca.evaluation.batches import num_evaluated
 from sycoca.evaluation.caption_scores import caption_report
 from sycoca.evaluation.report import Report
 from sycoca.evaluation.sharding import ALONE, Sharding
-from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.predictor import Predictor
 from sycoca.progress_bar import tracked
 

@@ -14,7 +14,7 @@ from sycoca.evaluation.batches import num_evaluated, sample_batches
 from sycoca.evaluation.report import Report
 from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.evaluation.vqa_scores import vqa_report
-from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.predictor import Predictor
 from sycoca.metrics.vqa import References
 

@@ -12,7 +12,7 @@ from sycoca.data.loading.skipping import usable_source
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.data.spec import open_images
 from sycoca.data.writing.caption_results import CaptionFormat, write_caption_results
-from sycoca.inference.generation_config import GenerationConfig, GenerationOptions
+from sycoca.inference.decoding.generation_config import GenerationConfig, GenerationOptions
 from sycoca.inference.load import predictor_of
 from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from sycoca.inference.batches import in_length_order, joined_rows
 from sycoca.inference.captioning import caption_log_likelihoods, generate_captions
+from sycoca.inference.decoding.generation import GeneratedCaption
+from sycoca.inference.decoding.generation_config import GenerationConfig, GenerationOptions
 from sycoca.inference.embedder import Embedder
-from sycoca.inference.generation import GeneratedCaption
-from sycoca.inference.generation_config import GenerationConfig, GenerationOptions
 from sycoca.inference.inputs import ImageInput, Images, batches_with, image_batches, listed_lists
 from sycoca.inference.vqa import RankedAnswer, rank_answers, write_answers
 from sycoca.keywords import check_type, suggests_keywords

@@ -6,10 +6,10 @@ from typing import assert_never, final
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sycoca.inference.beam_search import BeamLimits, beam_search
-from sycoca.inference.generation import GeneratedCaption, generate
-from sycoca.inference.generation_config import GenerationConfig
-from sycoca.inference.sampling import Sampling
+from sycoca.inference.decoding.beam_search import BeamLimits, beam_search
+from sycoca.inference.decoding.generation import GeneratedCaption, generate
+from sycoca.inference.decoding.generation_config import GenerationConfig
+from sycoca.inference.decoding.sampling import Sampling
 from sycoca.model.sycoca import SyCoCa
 from sycoca.preprocess.token_batch import TokenBatch
 from sycoca.preprocess.tokenizer import SpecialTokens

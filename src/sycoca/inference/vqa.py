@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sycoca.inference.captioning import continue_prompts
-from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.precision import check_finite
 from sycoca.preprocess.token_batch import pad_tokens

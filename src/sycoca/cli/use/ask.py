@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 
 from sycoca.cli.shared.results import counted, tell
 from sycoca.cli.shared.usage import UsageError
-from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.model_options import ModelOptions
 from sycoca.outputs.output import Output, claimed
 from sycoca.terminal import for_stdout

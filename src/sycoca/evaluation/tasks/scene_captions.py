@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from sycoca.evaluation.tasks.inputs import OpenSources, TaskInputs
 from sycoca.evaluation.tasks.task import EvaluationTask
-from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.decoding.generation_config import GenerationConfig
 
 if TYPE_CHECKING:
     from sycoca.evaluation.report import Report

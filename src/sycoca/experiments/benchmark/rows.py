@@ -15,7 +15,7 @@ from sycoca.experiments.benchmark.timing import BenchmarkRow
 from sycoca.facts.objective_facts import OBJECTIVES, ObjectiveName
 from sycoca.facts.training_facts import TRAININGS
 from sycoca.inference.captioning import generate_captions
-from sycoca.inference.generation_config import GenerationConfig
+from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.metrics.retrieval import retrieval_ranks
 from sycoca.model.sycoca import SyCoCa
 from sycoca.preprocess.decoding import open_rgb

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sycoca.inference.beam_search import BeamLimits, beam_search
-from sycoca.inference.generation import GeneratedCaption, generate
+from sycoca.inference.decoding.beam_search import BeamLimits, beam_search
+from sycoca.inference.decoding.generation import GeneratedCaption, generate
 from sycoca.preprocess.tokenizer import SpecialTokens
 from sycoca.randomness import derive_generator
 

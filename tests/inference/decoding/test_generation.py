@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sycoca.inference.generation import generate
-from sycoca.inference.sampling import Sampling, choose_tokens
+from sycoca.inference.decoding.generation import generate
+from sycoca.inference.decoding.sampling import Sampling, choose_tokens
 from sycoca.preprocess.tokenizer import SpecialTokens
 from sycoca.randomness import derive_generator
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sycoca.inference.generation import GeneratedCaption, NextTokens, finished_caption, next_log_probs
+from sycoca.inference.decoding.generation import GeneratedCaption, NextTokens, finished_caption, next_log_probs
 from sycoca.preprocess.tokenizer import SpecialTokens
 
 

@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from builders.predictors import SCENES, small_predictor
-from sycoca.inference.generation_config import DecodingStrategy, GenerationConfig, GenerationOptions
+from sycoca.inference.decoding.generation_config import DecodingStrategy, GenerationConfig, GenerationOptions
 
 
 @pytest.mark.parametrize(

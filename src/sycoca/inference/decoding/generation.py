@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sycoca.inference.sampling import Sampling
+from sycoca.inference.decoding.sampling import Sampling
 from sycoca.preprocess.tokenizer import SpecialTokens
 
 
