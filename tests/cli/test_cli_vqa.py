@@ -96,7 +96,7 @@ def test_a_whole_set_is_answered_scored_and_evaluated(weights: str, spec: str, t
         (["ask", "{weights}", "{photo}", "is it?", "--num-beams", "2"], 2, "with --open-ended only"),
         (["ask", "{weights}", "none.png", "is it?"], 1, "none.png"),
         (["ask", "{weights}", "scenes:?cuont=2", "is it?"], 1, "did you mean count?"),
-        (["evaluate", "vqa", "{weights}", "--data", "{spec}", "--num-beams", "2"], 1, "only with --open-ended"),
+        (["evaluate", "vqa", "{weights}", "--data", "{spec}", "--num-beams", "2"], 1, "with --open-ended only"),
         (
             ["evaluate", "vqa", "{weights}", "--data", "{spec}", "--references-are", "annotators"],
             1,

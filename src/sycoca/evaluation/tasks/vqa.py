@@ -18,17 +18,17 @@ class Task(EvaluationTask):
     """Visual question answering: the official VQA accuracy, or equality with one reference answer or a set."""
 
     open_ended: bool = False
-    """Let the text decoder write answers after the question, instead of choosing from the fine-tuned model's list."""
+    """Generate answers with the text decoder, instead of choosing from the fine-tuned model's answer list."""
 
     references_are: Literal["annotators", "members"] | None = None
-    """What several reference answers are: annotators' opinions (vqa_accuracy, at least 4 each) or the members of a set
-    (answer_accuracy). None takes annotators where every question has at least 4 answers."""
+    """What several reference answers of a question are: one per annotator (vqa_accuracy, at least 4 each) or the
+    members of a set (answer_accuracy). None: annotators if every question has at least 4 answers."""
 
     predictions: Path | None = None
     """Write the answers to this file in VQA's result format, [{"question_id", "answer"}]."""
 
     generation: GenerationConfig = field(default_factory=GenerationConfig)
-    """How open-ended answers are generated."""
+    """Decoding of open-ended answers."""
 
     @property
     def predictions_file(self) -> Path | None:
@@ -44,7 +44,9 @@ class Task(EvaluationTask):
         else:
             listed_answers(predictor.config)
             if self.generation != GenerationConfig():
-                raise ValueError("answers are generated only with --open-ended: add it, or leave out how to generate")
+                raise ValueError(
+                    "answers are generated with --open-ended only: add it, or leave out the decoding options"
+                )
 
     def evaluate(self, inputs: TaskInputs) -> "Report":
         """Answer the questions and compare with the reference answers."""
