@@ -19,6 +19,9 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 _ESCAPE = "sycoca_escape"
 
+_BEFORE_COMMAND = " with: sycoca "
+"""What stands before a command that ends a message."""
+
 _ANY_WIDTH = 10_000
 """More columns than any table has."""
 
@@ -69,6 +72,10 @@ def _wrapped_line(line: str, width: int) -> str:
     indent = line[: len(line) - len(line.lstrip())]
     if len(line) <= width or (indent and line.startswith("sycoca ", len(indent))):
         return line
+    text, _, command = line.partition(_BEFORE_COMMAND)
+    if command:
+        last = f"{_BEFORE_COMMAND}{command}"
+        return f"{_wrapped_line(f'{text} with:', width)}\n{indent}  {last.removeprefix(' with: ')}"
     return textwrap.fill(
         line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, expand_tabs=False
     )

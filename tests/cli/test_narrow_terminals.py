@@ -102,3 +102,11 @@ def test_commands_stay_whole_and_other_lines_are_broken():
         "  are too long",
     ]
     assert wrapped(text, None) == text
+    assert wrapped(
+        "stopped after step 3, checkpoint saved; continue with: sycoca quickstart --out q", 30
+    ).splitlines() == [
+        "stopped after step 3,",
+        "checkpoint saved; continue",
+        "with:",
+        "  sycoca quickstart --out q",
+    ]

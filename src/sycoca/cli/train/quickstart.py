@@ -50,11 +50,11 @@ class Arguments:
             result = quickstart(self.out, seed=self.seed, steps=self.steps, console=stderr_console())
         except TrainingInterrupted as interrupted:
             print_error(
-                f"sycoca quickstart: stopped after step {interrupted.step}, checkpoint saved\ncontinue with: {command}"
+                f"sycoca quickstart: stopped after step {interrupted.step}, checkpoint saved; continue with: {command}"
             )
             return 130
         except KeyboardInterrupt:
-            print_error(f"sycoca quickstart: interrupted\ncontinue with: {command}")
+            print_error(f"sycoca quickstart: interrupted; continue with: {command}")
             return 130
         self._print(result.metrics)
         commands = "".join(f"\n  {command}" for command in commands_to_try(result.weights))

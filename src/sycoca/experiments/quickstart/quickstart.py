@@ -13,7 +13,7 @@ from sycoca.data.spec import open_source
 from sycoca.evaluation.report import Report
 from sycoca.experiments.quickstart.page import TunedModels, quickstart_page
 from sycoca.experiments.quickstart.progress import QuickstartOptions, QuickstartProgress, progress_path
-from sycoca.experiments.quickstart.tasks import measure_pretrained, tune_for_classes, tune_for_questions
+from sycoca.experiments.quickstart.tasks import SAVE_EVERY, measure_pretrained, tune_for_classes, tune_for_questions
 from sycoca.inference.load import load
 from sycoca.outputs.lease import Lease, lease_inside
 from sycoca.outputs.output import Output
@@ -126,7 +126,12 @@ def remove_run(out: Path) -> None:
 def _config(out: Path, options: QuickstartOptions) -> PretrainConfig:
     preset = tiny()
     # The quickstart writes the report itself, with the results of all tasks.
-    training = replace(preset.training, steps=options.steps_of(preset.training.steps), report=False)
+    training = replace(
+        preset.training,
+        steps=options.steps_of(preset.training.steps),
+        save_every=min(SAVE_EVERY, preset.training.save_every or SAVE_EVERY),
+        report=False,
+    )
     return replace(preset, out=str(out), seed=options.seed, training=training)
 
 

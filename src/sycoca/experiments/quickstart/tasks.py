@@ -29,6 +29,9 @@ from sycoca.training.recipes.finetune_config import FinetuneConfig
 TRAIN_SCENES = "scenes:?level=easy&count=8000&seed=0"
 """Training data of the fine-tunings: scenes of the pretraining, with questions and classes."""
 
+SAVE_EVERY = 100
+"""Steps between two checkpoints: what a killed quickstart repeats takes half a minute at most."""
+
 FIRST_WORDS = (
     *("a {}", "there is a {}", "a picture of a {}"),
     *("an {}", "there is an {}", "a picture of an {}"),  # an orange circle
@@ -76,7 +79,9 @@ def tune_for_questions(
         vqa(str(weights), TRAIN_SCENES),
         loss="cross_entropy",  # every question has one answer
         optimizer=OptimizerConfig(peak_lr=7e-4, betas=(0.9, 0.98), weight_decay=0.05),
-        training=TrainingConfig(steps=options.steps_of(550), global_batch_size=32, log_every=20, report=False),
+        training=TrainingConfig(
+            steps=options.steps_of(550), global_batch_size=32, log_every=20, save_every=SAVE_EVERY, report=False
+        ),
         seed=options.seed,
     )
     return _tuned("vqa", config, lambda model: evaluate_vqa(model, source, console=console), progress, console)
@@ -93,7 +98,9 @@ def tune_for_classes(
         drop_path=None,
         label_smoothing=None,
         optimizer=OptimizerConfig(peak_lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05),
-        training=TrainingConfig(steps=options.steps_of(200), global_batch_size=128, log_every=20, report=False),
+        training=TrainingConfig(
+            steps=options.steps_of(200), global_batch_size=128, log_every=20, save_every=SAVE_EVERY, report=False
+        ),
         seed=options.seed,
     )
     return _tuned(
