@@ -150,7 +150,7 @@ EXTENSIONS: Mapping[str, tuple[Step, ...]] = {
         ),
         Step("inference/decoding/generation_config.py", "    takes_worst: bool\n", "    num_beams: int\n"),
         Step(
-            "inference/worst.py",
+            "inference/decoding/worst.py",
             "from sycoca.inference.decoding.generation import GeneratedCaption, NextTokens\n\n\n"
             "def worst_captions(rows: NextTokens, num_rows: int) -> list[GeneratedCaption]:\n"
             "    del rows\n"
@@ -159,7 +159,7 @@ EXTENSIONS: Mapping[str, tuple[Step, ...]] = {
         Step(
             "inference/captioning.py",
             '        case "worst":\n'
-            "            from sycoca.inference.worst import worst_captions\n\n"
+            "            from sycoca.inference.decoding.worst import worst_captions\n\n"
             "            return worst_captions(rows, len(indices))\n",
             "        case unknown:\n",
         ),
