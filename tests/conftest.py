@@ -1,5 +1,6 @@
 """Small models with random weights and batches to feed them, in float64 where equality is meant."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from sycoca.model.config import (
 )
 from sycoca.model.sycoca import SyCoCa
 from sycoca.records import BatchTotals, ImageTextBatch
+
+# No test depends on the terminal in which the suite was started; workers of pytest-xdist inherit its width.
+os.environ.pop("COLUMNS", None)
 
 # On a shared machine a case may take any time.
 hypothesis.settings.register_profile("no deadline", deadline=None)
