@@ -177,3 +177,8 @@ def test_skipped_samples_of_run_and_examples_are_shown_once():
     other = SkippedSample(name="c.jpg", reason="no caption", detail="no caption")
     examples = gather_gallery(small_predictor(), WITH_BROKEN, "held-out images")
     assert run_page(record(skipped=[other, one]), examples).skipped == [other, one]
+
+
+def test_examples_do_not_repeat_what_training_has_said_of_truncated_captions(caplog):
+    gather_gallery(small_predictor(), photo_source([("well then " * 30,)] * 4), "held-out images")
+    assert "not read" not in caplog.text

@@ -138,12 +138,15 @@ class Predictor(Captioner):
 
     @suggests_keywords
     @torch.no_grad()
-    def explain(self, image: ImageInput, caption: str) -> Explanation:
+    def explain(self, image: ImageInput, caption: str, *, warns: bool = True) -> Explanation:
         """Return which patches match the caption and each of its words, and which training would mask and reconstruct.
 
-        For random masks in training, the result is one sample.
+        For random masks in training, the result is one sample. With ``warns`` a warning about a truncated caption is
+        logged.
         """
-        self.warn_of_truncation([one_text(caption, "caption")], "captions")
+        one_text(caption, "caption")
+        if warns:
+            self.warn_of_truncation([caption], "captions")
         self._use("similarities")
         pair = self._pairs([image], [caption], None)
         words = self.tokenizer.word_spans(caption, self.context_length)

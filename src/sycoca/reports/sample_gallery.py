@@ -154,7 +154,7 @@ def retrieval_examples(
     """Return retrieval examples: the first captions of some evenly spread samples as queries over all images."""
     image_embeds = predictor.embed_images(samples)
     chosen = _spread(len(samples), num_examples)
-    text_embeds = predictor.embed_texts([samples[i].captions[0] for i in chosen])
+    text_embeds = predictor.embed_texts([samples[i].captions[0] for i in chosen], warns=False)
     examples = []
     for i, similarities in zip(chosen, text_embeds @ image_embeds.T, strict=True):
         order = similarities.argsort(descending=True, stable=True).tolist()
@@ -194,7 +194,7 @@ def mask_examples(predictor: Predictor, samples: Sequence[ImageTextSample], num_
 
 
 def _mask_example(predictor: Predictor, sample: ImageTextSample) -> MaskExample:
-    explained = predictor.explain(sample, sample.captions[0])
+    explained = predictor.explain(sample, sample.captions[0], warns=False)  # training has counted truncated captions
     original = explained.original
     panels: list[tuple[str, Picture]] = [
         ("image", original),
