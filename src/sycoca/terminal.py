@@ -2,7 +2,6 @@
 
 import codecs
 import io
-import os
 import re
 import shutil
 import sys
@@ -56,11 +55,12 @@ def say(console: "Console", text: str, *, style: str | None = None, width: int |
 
 
 def line_width(stream: object) -> int | None:
-    """Return the columns of a terminal, or those of COLUMNS where it is set; None for files and pipes without it."""
-    if os.environ.get("COLUMNS", "").isdecimal():
-        return int(os.environ["COLUMNS"]) or None
-    is_terminal = getattr(stream, "isatty", bool)()
-    return shutil.get_terminal_size().columns if is_terminal else None
+    """Return the columns of a terminal; None for files and pipes, where programs expect a message in one line."""
+    return shutil.get_terminal_size().columns if _is_terminal(stream) else None
+
+
+def _is_terminal(stream: object) -> bool:
+    return getattr(stream, "isatty", bool)()
 
 
 def wrapped(text: str, width: int | None) -> str:

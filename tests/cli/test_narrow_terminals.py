@@ -36,6 +36,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def outputs(command: list[str], columns: int, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> str:
     patch.setenv("COLUMNS", str(columns))
+    patch.setattr("sycoca.terminal._is_terminal", lambda _: True)
     main(command)
     printed = capsys.readouterr()
     return printed.out + printed.err
@@ -110,3 +111,9 @@ def test_commands_stay_whole_and_other_lines_are_broken():
         "with:",
         "  sycoca quickstart --out q",
     ]
+
+
+def test_messages_in_files_and_pipes_are_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    assert main(["caption", "no-such-folder-of-weights-anywhere", "photos-of-somebody-else"]) != 0
+    assert len(capsys.readouterr().err.splitlines()) == 1
