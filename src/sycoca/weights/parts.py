@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sycoca.facts.head_facts import HEADS
+from sycoca.facts.limit_facts import PARTS
 from sycoca.model.config import ImageEncoderConfig
 from sycoca.model.image_encoder import ImageEncoder
 from sycoca.outputs.atomic import atomic_folder
@@ -37,18 +38,14 @@ from sycoca.weights.shapes import first_difference, shapes_of
 PART_NAMES = {
     "image_encoder": "image encoder",
     "text_encoder": "text encoder",
-    "text_decoder": "text decoder",
-    "image_decoder": "image decoder",
+    "text_decoder": PARTS["text_decoder"].title,
+    "image_decoder": PARTS["image_decoder"].title,
     "log_logit_scale": "temperature",
-    **{head: facts.title for head, facts in HEADS.items()},
+    **{head: PARTS[head].title for head in HEADS},
 }
 """Readable names of the components of a model; the keys are the prefixes of their tensors' names."""
 
-OPTIONAL_PARTS = {
-    "text_decoder": PART_NAMES["text_decoder"],
-    "image_decoder": PART_NAMES["image_decoder"],
-    **{facts.size_field: facts.title for facts in HEADS.values()},
-}
+OPTIONAL_PARTS = {facts.field: facts.title for facts in PARTS.values()}
 """The same for optional components; the keys are the fields of a model's config that are None without them."""
 
 _PREFIX = "image_encoder."

@@ -6,6 +6,7 @@ from typing import final
 
 from sycoca.data.inspection.statistics import all_texts, evenly_spread
 from sycoca.data.samples import ImageTextSample, SampleSource
+from sycoca.outputs.atomic import atomic_file
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.recipes.pretraining.config import PretrainConfig
@@ -90,10 +91,9 @@ def shared_tokenizer(
     It is the tokenizer of the ``parts`` where they have one, and otherwise trained on the source.
     """
     if runtime.is_main_rank and not path.exists():
-        unfinished = path.with_name(f".{path.name}.partial")
         own = None if parts is None else parts.tokenizer
         tokenizer = Tokenizer.build(all_texts(source), config.tokenizer) if own is None else own
-        tokenizer.save(unfinished)
-        unfinished.replace(path)
+        with atomic_file(path) as unfinished:
+            tokenizer.save(unfinished)
     runtime.barrier()
     return Tokenizer.load(path)
