@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -6,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sycoca.outputs.errors import OutputError, OutputInterrupted
+from sycoca.outputs.disk_full import REASONS
+from sycoca.outputs.errors import DiskFullError, OutputError, OutputInterrupted
 from sycoca.outputs.lease import Lease, lease_beside
 from sycoca.outputs.output import Output, OutputKind, claimed
 
@@ -202,11 +204,33 @@ def test_an_interruption_says_what_is_left(tmp_path: Path):
     path.write_text("old")
     output = Output(path=path, kind="growing file", overwrite=True)
     before = interrupted(output, None)
-    assert (str(before), before.can_resume) == (f"interrupted; {path} is as it was before", False)
+    assert (str(before), before.remains.can_resume) == (f"interrupted; {path} is as it was before", False)
     after = interrupted(output, path)
-    assert (str(after), after.can_resume) == (f"interrupted; {path} has what was done", True)
+    assert (str(after), after.remains.can_resume) == (f"interrupted; {path} has what was done", True)
     reports = Output(path=tmp_path / "reports", kind="files in a folder", names=("a",))
     left = interrupted(reports, reports.path / "a")
     assert str(left) == f"interrupted; {reports.path} has the files that were complete"
     run = Output(path=reports.path, kind="files in a folder", names=("a",), resume=True, resume_command="resume it")
-    assert interrupted(run, None).command == "resume it"
+    assert interrupted(run, None).remains.command == "resume it"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_says_why_and_what_is_left(tmp_path: Path, number: int):
+    output = Output(path=tmp_path / "lines", kind="growing file")
+
+    def write_until_full() -> None:
+        with output.claim():
+            output.path.write_text("a line")
+            raise OSError(number, os.strerror(number))
+
+    with pytest.raises(DiskFullError) as caught:
+        write_until_full()
+    assert str(caught.value) == f"{REASONS[number]}; {output.path} has what was done"
+    assert caught.value.remains.can_resume
+
+
+def test_other_errors_are_not_taken_for_a_full_disk(tmp_path: Path):
+    with pytest.raises(PermissionError), Output(path=tmp_path / "new").claim():
+        raise PermissionError(errno.EACCES, "Permission denied", "elsewhere")
+    with pytest.raises(RuntimeError), Output(path=tmp_path / "new").claim():
+        raise RuntimeError("some other error (os error 13)")

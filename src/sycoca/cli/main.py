@@ -9,7 +9,8 @@ from typing import NamedTuple
 from sycoca.cli.command_line import find, parse
 from sycoca.cli.shared.logs import log_to_stderr
 from sycoca.cli.shared.usage import HelpRequested, UsageError, print_error
-from sycoca.outputs.errors import OutputError, OutputInterrupted
+from sycoca.outputs.disk_full import disk_full_reason
+from sycoca.outputs.errors import DiskFullError, OutputError, OutputInterrupted, Remains
 from sycoca.terminal import escape_what_cannot_be_encoded, one_line
 
 SPIN_COUNT = "10000"
@@ -47,8 +48,11 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OutputInterrupted as interrupted:
-        print_error(f"{prog}: {interrupted}{_way_on(interrupted, line.words)}")
+        print_error(f"{prog}: {interrupted}{_way_on(interrupted.remains, line.words)}")
         return 130
+    except DiskFullError as full:
+        print_error(f"{prog}: {full}{_way_on(full.remains, line.words, 'free some space and ')}")
+        return 1
     except KeyboardInterrupt:
         print_error(f"{prog}: interrupted; no file was written")
         return 130
@@ -60,14 +64,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def _way_on(interrupted: OutputInterrupted, words: list[str]) -> str:
-    """Return the end of a message: the command that resumes what was interrupted, where there is one."""
+def _way_on(remains: Remains, words: list[str], first: str = "") -> str:
+    """Return the end of a message: the command that resumes what was cut short, where there is one."""
     again = [word for word in words if word not in ("--resume", "--overwrite")]
-    command = interrupted.command
-    if interrupted.can_resume:
-        command = shlex.join(["sycoca", *again, "--resume"])
+    command = shlex.join(["sycoca", *again, "--resume"]) if remains.can_resume else remains.command
     # On a line of its own a narrow terminal does not break it.
-    return "" if command is None else f"; resume with:\n  {command}"
+    return "" if command is None else f"; {first}resume with:\n  {command}"
 
 
 def _split(arguments: list[str]) -> _Line:
@@ -109,6 +111,9 @@ def _limit_spinning() -> str:
 
 
 def _one_line(error: Exception) -> str:
+    reason = disk_full_reason(error)
+    if reason is not None:
+        return f"{getattr(error, 'filename', None) or 'stdout'} cannot be written: {reason}"
     text = one_line(" ".join(str(error).split()))
     # Our own errors have clear messages; for others the name of the class is added.
     ours = isinstance(error, UsageError | ValueError | OSError | FloatingPointError | MemoryError)

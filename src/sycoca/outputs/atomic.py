@@ -1,16 +1,13 @@
 """Files and folders that are written atomically: readers see the old content or the new one, never a part."""
 
-import errno
 import os
-import re
 import secrets
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors of a write, which name no file."""
+from sycoca.outputs.disk_full import system_error
 
 
 @contextmanager
@@ -79,7 +76,7 @@ def errors_naming(path: Path, unfinished: Path | None = None) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        found = _system_error(error)
+        found = system_error(error)
         if found is None:
             raise
         name = str(found.filename or "")
@@ -87,17 +84,6 @@ def errors_naming(path: Path, unfinished: Path | None = None) -> Iterator[None]:
         if name and inside == name:
             raise  # of another file
         raise OSError(found.errno, found.strerror, f"{path}{inside}") from error
-
-
-def _system_error(error: BaseException) -> OSError | None:
-    """Return the error of the system behind an error of a write: PyTorch and safetensors raise their own."""
-    if isinstance(error, OSError):
-        return error if error.filename is not None or error.errno in _FULL else None
-    context = error.__cause__ or error.__context__
-    if isinstance(context, OSError) and context.errno in _FULL:
-        return context
-    number = re.search(r"\(os error (\d+)\)", str(error))
-    return None if number is None else OSError(int(number[1]), os.strerror(int(number[1])))
 
 
 def _replace(target: Path, new: Path) -> None:

@@ -1,5 +1,6 @@
 """Errors about outputs: those before the work begins are wrong usage for the command line (exit code 2)."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -11,15 +12,37 @@ class LeaseLostError(OSError):
     """Another process has taken an output over, since this one was not heard of for too long."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Remains:
+    """What is left of an output whose writing was cut short."""
+
+    path: Path
+    """The output."""
+
+    state: str
+    """What is there now, as the rest of a sentence about the path."""
+
+    can_resume: bool = False
+    """Whether the same call resumes the output with ``resume=True`` (``--resume``)."""
+
+    command: str | None = None
+    """Another command that resumes it."""
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.state}"
+
+
 class OutputInterrupted(KeyboardInterrupt):
     """Ctrl-C while an output was written; says what is left of it."""
 
-    def __init__(self, path: Path, state: str, *, can_resume: bool = False, command: str | None = None) -> None:
-        """Keep what a message needs.
+    def __init__(self, remains: Remains) -> None:
+        super().__init__(f"interrupted; {remains}")
+        self.remains = remains
 
-        ``can_resume``: the same call resumes the output with ``resume=True`` (``--resume``). ``command``: another
-        command that does.
-        """
-        super().__init__(f"interrupted; {path} {state}")
-        self.can_resume = can_resume
-        self.command = command
+
+class DiskFullError(OSError):
+    """No space for an output: a full disk, a quota or a limit on the size of files; says what is left of it."""
+
+    def __init__(self, reason: str, remains: Remains) -> None:
+        super().__init__(f"{reason}; {remains}")
+        self.remains = remains

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, assert_never, final
 
-from sycoca.outputs.errors import OutputError, OutputInterrupted
+from sycoca.outputs.disk_full import disk_full_reason
+from sycoca.outputs.errors import DiskFullError, OutputError, OutputInterrupted, Remains
 from sycoca.outputs.lease import Lease, lease_beside, lease_inside
 
 OutputKind = Literal["file", "growing file", "folder", "files in a folder"]
@@ -84,7 +85,8 @@ class Output:
         """Context for the work: check the output, and hold it against other processes until the block ends.
 
         Missing parent folders are created, and removed again where nothing was written. Raises OutputError as `check`
-        does, and where another process holds the output; after Ctrl-C OutputInterrupted, which says what is left.
+        does, and where another process holds the output; after Ctrl-C OutputInterrupted, and DiskFullError where there
+        is no space for the output or for a file beside it; both say what is left.
         """
         self.check()
         is_inside = self._traits.is_folder and not self._traits.is_whole
@@ -103,7 +105,12 @@ class Output:
             except OutputInterrupted:
                 raise
             except KeyboardInterrupt:
-                raise self._interrupted(before) from None
+                raise OutputInterrupted(self._remains(before)) from None
+            except Exception as error:
+                reason = disk_full_reason(error)
+                if reason is None:
+                    raise
+                raise DiskFullError(reason, self._remains(before)) from error
 
     def existing(self) -> Path | None:
         """Return what would be overwritten; None where nothing is."""
@@ -155,20 +162,20 @@ class Output:
             resume = "" if is_folder or is_whole else "--resume continues it, "
             raise OutputError(f"{found} is there already; {resume}--overwrite replaces it, or choose another name")
 
-    def _interrupted(self, before: tuple[int, ...] | None) -> OutputInterrupted:
+    def _remains(self, before: tuple[int, ...] | None) -> Remains:
         if self.existing() is None:
-            return OutputInterrupted(self.path, "was not written")
+            return Remains(path=self.path, state="was not written")
         if self.resume_command is not None:
-            return OutputInterrupted(self.path, "has what was done", command=self.resume_command)
+            return Remains(path=self.path, state="has what was done", command=self.resume_command)
         if _state(self.path) == before:
-            return OutputInterrupted(self.path, "is as it was before")
+            return Remains(path=self.path, state="is as it was before")
         match self.kind:
             case "file" | "folder":
-                return OutputInterrupted(self.path, "was written")
+                return Remains(path=self.path, state="was written")
             case "growing file":
-                return OutputInterrupted(self.path, "has what was done", can_resume=True)
+                return Remains(path=self.path, state="has what was done", can_resume=True)
             case "files in a folder":
-                return OutputInterrupted(self.path, "has the files that were complete")
+                return Remains(path=self.path, state="has the files that were complete")
             case unknown:
                 assert_never(unknown)
 

@@ -1,8 +1,6 @@
 """Too little memory and full disks, with the errors of the command line."""
 
 import errno
-import os
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from sycoca.data.loading.skipping import SkipLog
 from sycoca.training.config import DataConfig, TrainingConfig
 from sycoca.training.engine import limits
 from sycoca.training.engine.checkpoints.checkpoint import newest_checkpoint
-from sycoca.training.engine.limits import explained_full_disk, explained_out_of_memory
+from sycoca.training.engine.limits import explained_out_of_memory
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.engine.update import Updater
 from sycoca.training.pretrain import pretrain
@@ -77,11 +75,9 @@ def test_running_out_of_memory_names_the_batch_and_half_of_it(tmp_path, capsys, 
         )
 
 
-def test_other_errors_are_not_taken_for_it(make_run_config):
+def test_other_errors_are_not_taken_for_it():
     with pytest.raises(RuntimeError, match="shapes differ"), explained_out_of_memory(4, torch.device("cpu")):
         raise RuntimeError("shapes differ")
-    with pytest.raises(FileNotFoundError), explained_full_disk(make_run_config()):
-        Path("no such file").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -106,35 +102,16 @@ def test_a_full_disk_leaves_the_previous_checkpoint_and_says_how_to_go_on(tmp_pa
     monkeypatch.setattr(checkpoint, "_save_tensors", save)
     run = tmp_path / "run"
     assert main(short(run)) == 1
-    assert capsys.readouterr().err.splitlines()[-1] == (
-        f"sycoca pretrain: the disk of {run} is full; checkpoints written before are intact: free some space and"
-        f" resume with sycoca pretrain --resume {run}"
-    )
+    assert capsys.readouterr().err.splitlines()[-2:] == [
+        f"sycoca pretrain: the disk is full; {run} has what was done; free some space and resume with:",
+        f"  sycoca pretrain --resume {run}",
+    ]
     left = newest_checkpoint(RunFolder(run).checkpoints)
     assert [path.name for path in (run / "checkpoints").iterdir()] == ["step-00000002"]
     assert left is not None
     monkeypatch.undo()
     assert main(["pretrain", "--resume", str(run)]) == 0
     assert newest_checkpoint(RunFolder(run).checkpoints) != left
-
-
-@pytest.mark.slow
-def test_a_disk_that_is_really_full(tmp_path: Path, capsys):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", str(disk)]
-    if os.name != "posix" or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("needs the right to mount a small disk")
-    try:
-        run = disk / "run"
-        assert main([*short(run), "--training.keep-checkpoints", "9", "--training.save-every", "1"]) == 1
-        assert "is full; checkpoints written before are intact" in capsys.readouterr().err
-        names = sorted(path.name for path in (run / "checkpoints").iterdir())
-        assert names
-        assert all(name.startswith("step-") for name in names)
-        assert all((run / "checkpoints" / name / "state.json").stat().st_size for name in names)
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 @pytest.mark.parametrize(("wanted", "got"), [(64, 3), (2, 2), (0, 0)])

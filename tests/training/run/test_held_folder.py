@@ -72,7 +72,7 @@ def test_an_interruption_names_the_command_that_resumes(make_run_config, monkeyp
     monkeypatch.setattr(Updater, "update", interrupt)
     with pytest.raises(OutputInterrupted, match="run has what was done") as caught:
         pretrain(config)
-    assert caught.value.command == f"sycoca pretrain --resume {config.out}"
+    assert caught.value.remains.command == f"sycoca pretrain --resume {config.out}"
     assert not lease_inside(Path(config.out)).exists()
     monkeypatch.undo()
     assert (resume_pretraining(config) / "weights").is_dir()

@@ -1,13 +1,11 @@
-"""Limits of the machine, as errors with a remedy: memory for a batch, space on the disk."""
+"""The limits of memory, as errors with a remedy."""
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from sycoca.facts.optimizer_facts import BYTES_PER_FROZEN_PARAMETER
@@ -49,20 +47,6 @@ def explained_out_of_memory(micro_batch_size: int, device: torch.device) -> Iter
         raise MemoryError(
             f"out of memory on {device} with {micro_batch_size:,} pairs per forward pass; try"
             f" --training.micro-batch-size {max(micro_batch_size // 2, 1)} and measure it with --dry-run"
-        ) from error
-
-
-@contextmanager
-def explained_full_disk(config: RunConfig) -> Iterator[None]:
-    """Context that turns errors of a full disk into an OSError with the command that resumes the run."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        if not _is_full_disk(error):
-            raise
-        raise OSError(
-            f"the disk of {config.out} is full; checkpoints written before are intact: free some space and resume with"
-            f" {config.resume_command()}",
         ) from error
 
 
@@ -113,9 +97,3 @@ def _learns(module: nn.Module | None) -> bool:
 def _is_out_of_memory(error: Exception) -> bool:
     # On CPUs PyTorch raises a RuntimeError like any other.
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
-
-
-def _is_full_disk(error: Exception) -> bool:
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOSPC
-    return "No space left on device" in str(error)

@@ -1,13 +1,25 @@
 """A run's ``log.txt``: a handler of the library's logger while the run lasts."""
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sycoca.outputs.disk_full import disk_full_reason
+
 _LIBRARY = logging.getLogger("sycoca")
 
 _FORMAT = logging.Formatter("%(asctime)s  %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
+
+
+class _LogFile(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Raise where the disk is full, which ends the run with one line; logging would print a traceback instead."""
+        error = sys.exc_info()[1]
+        if error is not None and disk_full_reason(error) is not None:
+            raise error
+        super().handleError(record)
 
 
 @contextmanager
@@ -19,7 +31,7 @@ def run_log(path: Path | None) -> Iterator[None]:
     if path is None:
         yield
         return
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8")
     handler.setLevel(logging.INFO)
     handler.setFormatter(_FORMAT)
     with _informative():

@@ -10,7 +10,6 @@ from sycoca.outputs.lease import Lease
 from sycoca.outputs.output import claimed
 from sycoca.plain_data import changed_fields, to_plain, write_yaml
 from sycoca.training.config import RunConfig
-from sycoca.training.engine.limits import explained_full_disk
 from sycoca.training.engine.run_log import run_log
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.engine.tracking import import_wandb
@@ -30,7 +29,7 @@ def start_run(recipe: Recipe, sources: Sources, console: Console | None) -> Path
         if runtime.is_main_rank:
             folder.create(config)
         runtime.barrier()
-        with explained_full_disk(config), run_log(folder.log if runtime.is_main_rank else None):
+        with run_log(folder.log if runtime.is_main_rank else None):
             TrainingRun(recipe, folder, runtime, sources, console, lease).run()
     return folder.path
 
@@ -43,7 +42,7 @@ def resume_run(recipe: Recipe, sources: Sources, console: Console | None) -> Pat
         runtime.barrier()
         if runtime.is_main_rank:
             write_yaml(folder.config, to_plain(config))
-        with explained_full_disk(config), run_log(folder.log if runtime.is_main_rank else None):
+        with run_log(folder.log if runtime.is_main_rank else None):
             TrainingRun(recipe, folder, runtime, sources, console, lease).run()
     return folder.path
 
