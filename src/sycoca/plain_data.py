@@ -14,10 +14,15 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import yaml
 
+from sycoca.facts.input_limits import InputLimitError, at_most, input_limit
 from sycoca.outputs.atomic import atomic_file
-from sycoca.texts import read_utf8
+from sycoca.texts import read_utf8, shortened
 
 Plain = dict[str, Any]
+
+_LARGEST_FLOAT = 10**308
+_LONGEST_WORD = 100
+"""Letters up to which a mistyped word is compared with others; comparing takes quadratic time."""
 T = TypeVar("T")
 
 
@@ -39,7 +44,7 @@ def from_plain(cls: type[T], data: object, where: str = "config") -> T:
     known = {field.name: field for field in fields(cls)}  # pyright: ignore[reportArgumentType]
     for key in data:
         if key not in known:
-            raise ValueError(f"{where}.{key} is not a known key{did_you_mean(str(key), known)}")
+            raise ValueError(f"{where}.{shortened(str(key))} is not a known key{did_you_mean(str(key), known)}")
     hints = get_type_hints(cls)
     values = {name: _typed_value(hints[name], value, f"{where}.{name}") for name, value in data.items()}
     for name, field in known.items():
@@ -68,19 +73,35 @@ def did_you_mean(word: str, allowed: Collection[str]) -> str:
 
 def closest(word: str, allowed: Iterable[str]) -> str | None:
     """Return the allowed word that is closest to a mistyped one; None where none is similar."""
+    if len(word) > _LONGEST_WORD:
+        return None
     return next(iter(difflib.get_close_matches(word, list(allowed), n=1)), None)
 
 
 def read_yaml(path: Path) -> object:
     """Return the plain data of a YAML file; ValueError where it cannot be read, or with the line that is not YAML."""
     try:
-        text = read_utf8(path)
+        text = read_utf8(path, "yaml_bytes")
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}; name a YAML file") from error
     try:
-        return yaml.load(text, Loader=_Loader)
+        return _yaml_content(text)
+    except InputLimitError as error:
+        raise InputLimitError(f"{path}, {error}") from error
     except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
+        raise ValueError(f"{path} is not a YAML file: {shortened(' '.join(str(error).split()))}") from error
+    # Dates like 2020-13-01, numbers of thousands of digits, unhashable keys.
+    except (ValueError, TypeError, ArithmeticError, LookupError, RecursionError) as error:
+        raise ValueError(f"{path} is not a YAML file: {shortened(str(error))}") from error
+
+
+def _yaml_content(text: str) -> object:
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 def write_yaml(path: Path, data: object) -> None:
@@ -95,7 +116,43 @@ def write_text(path: Path, text: str) -> None:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads numbers as YAML 1.2 does (5e-4 is a string in 1.1, without a decimal point) and rejects duplicate keys."""
+    """Reads numbers as YAML 1.2 does (5e-4 is a string in 1.1, without a decimal point) and rejects duplicate keys.
+
+    Depth, and the number of values with every alias replaced, are limited before anything is built.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+        self._num_values: dict[int, int] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Return the next node. Raises InputLimitError with its line where it exceeds a limit."""
+        self._depth += 1
+        line = self.peek_event().start_mark.line + 1
+        if self._depth > input_limit("yaml_depth"):
+            raise InputLimitError(f"line {line} is nested too deeply: of its levels {at_most('yaml_depth')}")
+        is_alias = self.check_event(yaml.AliasEvent)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if is_alias and id(node) not in self._num_values:
+            raise InputLimitError(f"line {line} is an alias of what it is part of")
+        if node is not None and self._count(node) > input_limit("yaml_values"):
+            raise InputLimitError(f"line {line} holds too much: of its values {at_most('yaml_values')}")
+        return node
+
+    def _count(self, node: yaml.Node) -> int:
+        """Return the number of values below a node; an alias counts as often as it stands."""
+        known = self._num_values.get(id(node))
+        if known is not None:
+            return known
+        children: list[yaml.Node] = []
+        if isinstance(node, yaml.SequenceNode):
+            children = node.value
+        elif isinstance(node, yaml.MappingNode):
+            children = [child for pair in node.value for child in pair]
+        self._num_values[id(node)] = 1 + sum(map(self._count, children))
+        return self._num_values[id(node)]
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Return a mapping; a duplicate key is an error, since its first value would be lost silently."""
@@ -104,7 +161,7 @@ class _Loader(yaml.SafeLoader):
         for key, count in keys.items():
             if count > 1:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} occurs {count} times", node.start_mark
+                    None, None, f"the key {shortened(repr(key))} occurs {count} times", node.start_mark
                 )
         return super().construct_mapping(node, deep)
 
@@ -143,7 +200,9 @@ def _member(members: tuple[Any, ...], value: object, where: str) -> Any:
     for member in members:
         if type(member) is type(value) and member == value:
             return member
-    raise ValueError(f"{where} is {value!r}{did_you_mean(str(value), [str(member) for member in members])}")
+    shown = _representation(value)
+    hint = did_you_mean(value if isinstance(value, str) else shown, [str(member) for member in members])
+    raise ValueError(f"{where} is {shortened(shown)}{hint}")
 
 
 def _union_value(members: tuple[Any, ...], value: object, where: str) -> Any:
@@ -172,14 +231,21 @@ def _scalar(expected: Any, value: object, where: str) -> Any:
     # True is an int in Python, but "steps: yes" is a mistake; an integer is accepted as a float.
     if type(value) is expected:
         return value
-    if expected is float and type(value) is int:
+    if expected is float and type(value) is int and abs(value) < _LARGEST_FLOAT:
         return float(value)
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
     raise ValueError(f"{where} must be {names[expected]}, got {_describe(value)}")
 
 
 def _describe(value: object) -> str:
-    return "nothing" if value is None else f"{type(value).__name__} {value!r}"
+    return "nothing" if value is None else f"{type(value).__name__} {shortened(_representation(value))}"
+
+
+def _representation(value: object) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # a number of thousands of digits
+        return "of thousands of digits"
 
 
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Plain:

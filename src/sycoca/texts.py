@@ -1,9 +1,13 @@
 """Text as people store and give it: one Unicode form for whatever is compared, one error for what is not UTF-8."""
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from sycoca.facts.input_limits import InputLimitError, LimitName, at_most, input_limit
 
 _OTHER_ENCODINGS = (b"\xff\xfe", b"\xfe\xff")
 """Byte-order marks of UTF-16."""
@@ -62,9 +66,26 @@ def one_text(value: object, name: str) -> str:
     raise ValueError(f"{name} is a text, got {type(value).__name__} {_shown(value)}")
 
 
+def shortened(text: str) -> str:
+    """Return a text for an error message: one of more than 300 letters without its middle."""
+    return text if len(text) <= 300 else f"{text[:200]}...{text[-80:]}"
+
+
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def has_surrogates(text: str) -> bool:
+    """Return whether a text contains lone surrogates, which JSON allows and UTF-8 does not."""
+    return not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def is_visible(text: str) -> bool:
+    """Return whether a text has anything but spaces and control characters."""
+    # The first test is much faster and true for nearly every text.
+    is_plain = text.isprintable() and not text.isspace() and text != ""
+    return is_plain or any(letter.isprintable() and not letter.isspace() for letter in text)
 
 
 def has_no_word_spaces(text: str) -> bool:
@@ -103,9 +124,31 @@ def decoded(data: bytes, path: Path, first_line: int = 1) -> str:
     return text
 
 
-def read_utf8(path: Path) -> str:
-    """Return a whole text file, without a byte-order mark. Raises ValueError as `decoded` does, and OSError."""
-    return decoded(without_mark(Path(path).read_bytes(), path), path)
+def read_utf8(path: Path, limit: LimitName = "model_json_bytes") -> str:
+    """Return a whole text file, without a byte-order mark.
+
+    Raises ValueError as `decoded` does and where the file exceeds the ``limit``, and OSError.
+    """
+    with Path(path).open("rb") as file:
+        data = file.read(input_limit(limit) + 1)
+    if len(data) > input_limit(limit):
+        raise InputLimitError(f"{path} is too large: of its bytes {at_most(limit)}")
+    return decoded(without_mark(data, path), path)
+
+
+def read_small_json(path: Path) -> Any:
+    """Return the content of a JSON file of a model. Raises ValueError where it is too large or not JSON, and OSError.
+
+    A number that Python does not convert and brackets nested deeper than its parser allows are no JSON, either.
+    """
+    try:
+        return json.loads(read_utf8(path))
+    except RecursionError as error:
+        raise ValueError(f"{path} is not JSON: it is nested too deeply") from error
+    except ValueError as error:
+        if str(path) in str(error):
+            raise
+        raise ValueError(f"{path} is not JSON: {error}") from error
 
 
 def _place(data: bytes, position: int) -> tuple[int, int]:

@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from sycoca.texts import shortened
+
+_LONGEST_PATH = 4096
+"""Letters of a name that may be that of a file; a longer one is cut in messages."""
+
 SkipReason = Literal[
     "malformed row",
     "no image name",
@@ -53,4 +58,6 @@ class UnusableSampleError(ValueError):
 
 def unusable(name: str, reason: SkipReason, detail: str) -> UnusableSampleError:
     """Return the error to raise for a sample."""
+    if len(name) > _LONGEST_PATH:
+        detail = detail.replace(name, shortened(name))
     return UnusableSampleError(SkippedSample(name=name, reason=reason, detail=detail))

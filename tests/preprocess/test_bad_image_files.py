@@ -66,15 +66,19 @@ def test_empty_small_and_large(tmp_path, monkeypatch):
         assert reason(encoded(Image.new("RGB", size), "PNG"), "x") == "image too small"
     assert open_rgb(encoded(Image.new("RGB", (2, 2)), "PNG"), "x").size == (2, 2)
     file = encoded(Image.new("RGB", (30, 40)), "PNG")
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 1199)
-    assert "it has 30 x 40 pixels, at most 1,199 are decoded; store it smaller" in str(refused(file, "x"))
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 1200)
+    monkeypatch.setenv("SYCOCA_MAX_DECODED_BYTES", "4799")
+    assert str(refused(file, "x")) == (
+        "x cannot be read as an image: it has 30 x 40 pixels (RGB), which take 4,800 bytes to decode; store it smaller;"
+        " of the bytes of memory to decode one image at most 4,799 are read; SYCOCA_MAX_DECODED_BYTES sets another"
+        " limit"
+    )
+    monkeypatch.setenv("SYCOCA_MAX_DECODED_BYTES", "4800")
     assert open_rgb(file, "x").size == (30, 40)
     with (tmp_path / "sparse.jpg").open("wb") as sparse:
-        sparse.truncate(decoding.MAX_FILE_BYTES + 1)
+        sparse.truncate(256 * 2**20 + 1)
     assert reason(tmp_path / "sparse.jpg") == "file too large"
-    assert "it has 256 MiB, at most 256 MiB are read" in str(refused(tmp_path / "sparse.jpg"))
-    monkeypatch.setattr(decoding, "MAX_FILE_BYTES", 10)
+    assert "it has 268,435,457 bytes, at most 268,435,456 are read" in str(refused(tmp_path / "sparse.jpg"))
+    monkeypatch.setenv("SYCOCA_MAX_IMAGE_FILE_BYTES", "10")
     assert reason(file, "x") == "file too large"
 
 

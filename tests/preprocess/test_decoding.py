@@ -8,7 +8,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from builders.image_bytes import encoded, png
-from sycoca.preprocess.decoding import open_rgb, to_rgb
+from sycoca.preprocess.decoding import open_rgb
+from sycoca.preprocess.rgb import to_rgb
 from sycoca.unusable import UnusableSampleError
 
 COLORS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[0, 0, 0], [255, 255, 255], [51, 102, 204]]], np.uint8)

@@ -6,8 +6,9 @@ import torch
 from PIL import Image
 
 from builders.image_bytes import encoded, png
-from sycoca.preprocess.decoding import open_rgb, to_rgb
+from sycoca.preprocess.decoding import open_rgb
 from sycoca.preprocess.pixel_arrays import array_image, is_batch
+from sycoca.preprocess.rgb import to_rgb
 
 RANDOM = np.random.default_rng(3)
 

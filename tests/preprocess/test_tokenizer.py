@@ -215,3 +215,21 @@ def test_a_tokenizer_from_before_composing_keeps_its_ids(tmp_path):
 @pytest.mark.parametrize("tokenizer", [TRAINED, Tokenizer.clip(pad="own")], ids=["trained", "clip"])
 def test_no_text_is_longer_than_it_may_be(text, tokenizer):
     assert may_be_longer(text, tokenizer.num_tokens(text) - 1)
+
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=300)
+
+
+@given(text=TEXTS)
+def test_merging_word_by_word_gives_the_ids_of_merging_the_text(text):
+    at_once = TRAINED._backend.encode(text, add_special_tokens=False).ids
+    assert list(TRAINED._words._ids_of_words(text, 1024)) == at_once
+
+
+def test_long_texts_keep_their_ids_and_only_longer_words_are_split(monkeypatch):
+    text = " ".join(["A red\tcircle", "kreis" * 200, "left, of", "caf\u00e9" * 250] * 4)
+    assert TRAINED.encode(text, 10**6)[1:-1] == TRAINED._backend.encode(text, add_special_tokens=False).ids
+    long = "redcircle" * 1000
+    assert TRAINED.decode(TRAINED.encode(long, 10**6)) == long
+    monkeypatch.setenv("SYCOCA_MAX_WORD_LETTERS", "10")
+    assert TRAINED.decode(TRAINED.encode(text, 10**6)) == TRAINED.decode(TRAINED._backend.encode(text).ids)

@@ -5,10 +5,17 @@ import json
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from sycoca.facts.input_limits import InputLimitError, at_most, input_limit
 from sycoca.texts import decoded, without_mark
+
+_PIECE = 2**20
+_EMPTY = (b"\n", b"\r\n", b"\r")
+_UNPACKED_FREELY = 8 * 2**20
+"""Bytes that any compressed file may unpack to."""
 
 
 @contextmanager
@@ -28,10 +35,47 @@ def read_lines(path: Path) -> Iterator[bytes]:
 
     A line ends with LF, CR LF, or CR alone, as in files of old Macs.
     """
+    most, number, rest = input_limit("line_bytes"), 0, b""
+    num_empty, most_empty = 0, input_limit("unusable_rows")
     with opened(path) as file:
-        for number, line in enumerate(file):
-            # Without a CR in it this returns the line itself.
-            yield from (without_mark(line, path) if number == 0 else line).splitlines(keepends=True)
+        ratio = _RatioCheck(path)
+        while read := file.readline(most + 1):
+            ratio.add(len(read))
+            lines = (rest + read).splitlines(keepends=True)
+            # A CR at the end may be the first byte of a CR LF.
+            rest = b"" if read.endswith(b"\n") else lines.pop()
+            for offset, line in enumerate([*lines, rest], start=1):
+                if len(line) > most + len(b"\r\n"):
+                    at = f"{path}, line {number + offset}"
+                    raise InputLimitError(f"{at} is too long: of the bytes of a line {at_most('line_bytes')}")
+            for line in lines:
+                number += 1
+                num_empty += line in _EMPTY
+                if num_empty > most_empty:
+                    at = f"{path}, line {number}"
+                    raise InputLimitError(f"{at} is empty: of unusable and of empty rows {at_most('unusable_rows')}")
+                yield without_mark(line, path) if number == 1 else line
+    if rest:
+        yield without_mark(rest, path) if number == 0 else rest
+
+
+class _RatioCheck:
+    """Counts what a compressed file unpacks to; a file of repetitions is refused before it fills the memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._num_bytes = 0
+        packed = path.stat().st_size if path.suffix == ".gz" else None
+        most = None if packed is None else max(_UNPACKED_FREELY, packed * input_limit("unpacked_ratio"))
+        self._most = most
+
+    def add(self, num_bytes: int) -> None:
+        self._num_bytes += num_bytes
+        if self._most is not None and self._num_bytes > self._most:
+            raise InputLimitError(
+                f"{self._path} unpacks to more than {self._most:,} bytes: of the bytes that one byte unpacks to"
+                f" {at_most('unpacked_ratio')}"
+            )
 
 
 def read_text_lines(path: Path) -> Iterator[str]:
@@ -48,7 +92,7 @@ def read_any_json(path: Path) -> Any:
 def read_json_text(path: Path) -> str:
     """Return the text of a JSON file, which may also be UTF-16 or UTF-32. Raises ValueError where it cannot be read."""
     with opened(path) as file:
-        data = file.read()
+        data = _all_bytes(cast(BufferedIOBase, file), path)
     encoding = json.detect_encoding(data)
     if encoding.startswith("utf-8"):
         return decoded(without_mark(data, path), path)
@@ -56,6 +100,17 @@ def read_json_text(path: Path) -> str:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no JSON file: {error}") from error
+
+
+def _all_bytes(file: BufferedIOBase, path: Path) -> bytes:
+    most, ratio, pieces, total = input_limit("json_bytes"), _RatioCheck(path), [], 0
+    while piece := file.read(_PIECE):
+        ratio.add(len(piece))
+        total += len(piece)
+        if total > most:
+            raise InputLimitError(f"{path} is too large: of the bytes of a JSON file {at_most('json_bytes')}")
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def parsed_json(text: str, path: Path) -> Any:

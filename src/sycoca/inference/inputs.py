@@ -17,9 +17,10 @@ from torch import Tensor
 
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.preprocess.config import ImageTransformConfig
-from sycoca.preprocess.decoding import open_rgb, to_rgb
+from sycoca.preprocess.decoding import open_rgb
 from sycoca.preprocess.image_transforms import inference_batch
 from sycoca.preprocess.pixel_arrays import array_image, is_batch
+from sycoca.preprocess.rgb import to_rgb
 from sycoca.texts import listed_texts
 from sycoca.unusable import UnusableSampleError
 

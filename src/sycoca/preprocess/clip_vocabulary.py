@@ -7,6 +7,7 @@ each.
 
 import gzip
 import html
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
@@ -28,6 +29,12 @@ _WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|\p{L}+|\p{N}|[^\s\p{L}\p{N}" + "\u0345]+
 
 _MAX_CACHED_WORDS = 2**15
 """Words whose ids are cached, some 10 MB; the captions of Flickr8k have 9,000 distinct words."""
+
+
+_LONGEST_CACHED_WORD = 100
+_LETTERS_OF_SLICE = 100_000
+
+_LONG_NUMBER = re.compile(r"&#0*[1-9][0-9]{7,};?")
 
 
 def clip_backend(pad: ClipPad) -> tokenizers.Tokenizer:
@@ -73,7 +80,8 @@ class ClipWords:
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text."""
         # No token crosses a space, so a word has the same ids in every caption and can be cached.
-        return list(chain.from_iterable(map(self._cached_ids, clean_words(text))))
+        words = chain.from_iterable(map(_slices, clean_words(text)))
+        return list(chain.from_iterable(map(self._ids_of_word, words)))
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids, with a space between any two words, digits or runs of punctuation."""
@@ -84,10 +92,21 @@ class ClipWords:
         before = self._backend.id_to_token(ids[position - 1])
         return before is not None and before.endswith((CLIP_BOS, _WORD_END))
 
+    def _ids_of_word(self, word: str) -> tuple[int, ...]:
+        # The cache holds words, not megabytes.
+        return self._cached_ids(word) if len(word) <= _LONGEST_CACHED_WORD else self._ids(word)
+
     def _ids(self, word: str) -> tuple[int, ...]:
         # The backend's normalizer serves only users of the saved file: its Unicode version differs from Python's.
         pieces = self._backend.pre_tokenizer.pre_tokenize_str(word)
         return tuple(token.id for piece, _ in pieces for token in self._backend.model.tokenize(piece))
+
+
+def _slices(word: str) -> Sequence[str]:
+    """Return a word as it is; one that is a book without spaces in slices, which take less memory."""
+    if len(word) <= _LETTERS_OF_SLICE:
+        return (word,)
+    return [word[begin : begin + _LETTERS_OF_SLICE] for begin in range(0, len(word), _LETTERS_OF_SLICE)]
 
 
 def clean_words(text: str) -> list[str]:
@@ -97,7 +116,9 @@ def clean_words(text: str) -> list[str]:
         return text.lower().split()
     import ftfy  # the import takes a tenth of a second, and most data never needs it
 
-    return html.unescape(html.unescape(ftfy.fix_text(text))).lower().split()
+    # Python converts no number of more than 4,300 digits; no character has more than 7.
+    readable = _LONG_NUMBER.sub("&#1114112;", text)
+    return html.unescape(html.unescape(ftfy.fix_text(readable))).lower().split()
 
 
 def clip_merges() -> list[tuple[str, str]]:

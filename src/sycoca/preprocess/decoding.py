@@ -11,21 +11,18 @@ import stat
 import warnings
 import zipfile
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
 from PIL import Image
 
+from sycoca.facts.input_limits import INPUT_LIMITS, LimitName, at_most, input_limit
 from sycoca.file_names import in_other_case, spelled_otherwise
+from sycoca.preprocess.decoding_cost import decoded_bytes, num_scans
+from sycoca.preprocess.rgb import to_rgb
 from sycoca.unusable import SkipReason, UnusableSampleError, unusable
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
 """Supported formats, by PIL's names; no other decoder is tried."""
-
-MAX_PIXELS = 89_478_485
-"""Maximum pixels of an image: 256 MiB of RGB, PIL's threshold for a decompression bomb."""
-
-MAX_FILE_BYTES = 256 * 2**20
-"""Maximum bytes of an image file, or of an archive member once unpacked."""
 
 MIN_SIDE = 2
 """Minimum width and height in pixels; images of one pixel are tracking pixels of web pages."""
@@ -35,6 +32,9 @@ ImageFile = str | Path | io.BytesIO
 # PIL's warnings about odd metadata and large images do not name the file; what matters raises an error below.
 # catch_warnings is no alternative: it is not thread-safe, and several threads decode.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+
+_PIECE = 2**20
+"""Bytes that are unpacked at a time."""
 
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _OTHER_KINDS = (
@@ -46,17 +46,6 @@ _OTHER_KINDS = (
     (b"pk\x03\x04", "a zip file"),
     (b"version https://git-lfs", "a Git LFS pointer, whose file was not fetched"),
 )
-_ORIENTATION_TAG = 0x0112
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_WITH_ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 
 
 def open_rgb(file: ImageFile, name: str | None = None, smallest_side: int | None = None) -> Image.Image:
@@ -76,21 +65,18 @@ def open_rgb(file: ImageFile, name: str | None = None, smallest_side: int | None
         raise _explained(file, name, error) from error
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Return the image turned upright (as its EXIF tag says) in RGB.
-
-    Transparent pixels become white, as on a page; the colors stored behind them are arbitrary. 16 bits are scaled to 8.
-    Float images with values up to 1 are scaled by 255, others are taken as 8-bit values; ValueError where values lie
-    outside these ranges, because then it is unknown which value is white.
-    """
-    image.load()
-    turn = _TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1))
-    upright = image if turn is None else image.transpose(turn)
-    if upright.mode == "F" or upright.mode.startswith("I"):
-        upright = _eight_bits(upright)
-    if upright.mode in _WITH_ALPHA or "transparency" in upright.info:
-        upright = _over_white(upright.convert("RGBA"))
-    return upright if upright.mode == "RGB" else upright.convert("RGB")
+def check_decoding(image: Image.Image, name: str) -> None:
+    """Raise UnusableSampleError where decoding an image, of which only the header is read, takes too much."""
+    width, height = image.size
+    if max(width, height) > input_limit("image_side"):
+        raise _too_large(name, f"a side of {max(width, height):,} pixels", "image_side")
+    num_bytes = decoded_bytes(image)
+    if num_bytes > input_limit("decoded_bytes"):
+        size = f"{width:,} x {height:,} pixels ({image.mode}), which take {num_bytes:,} bytes to decode"
+        raise _too_large(name, size, "decoded_bytes")
+    scans = num_scans(image)
+    if scans > input_limit("image_scans"):
+        raise _too_large(name, f"{scans:,} scans", "image_scans")
 
 
 def found_file(file: ImageFile, name: str) -> ImageFile:
@@ -126,8 +112,7 @@ def _zip_member(path: Path, name: str) -> io.BytesIO | None:
         member = opened.NameToInfo.get(path.relative_to(archive).as_posix())
         if member is None:
             return None
-        check_size(member.file_size, name)
-        return io.BytesIO(opened.read(member))
+        return unpacked(opened, member, name)
 
 
 def check_file(file: ImageFile, name: str) -> None:
@@ -157,20 +142,35 @@ def _missing_hint(file: str | Path) -> str:
     return "there is no such file; check the name and the images folder"
 
 
-def check_size(num_bytes: int, name: str) -> None:
+def check_size(
+    num_bytes: int, name: str, limit: Literal["image_file_bytes", "member_bytes"] = "image_file_bytes"
+) -> None:
     """Raise UnusableSampleError for a file, or for an archive member before unpacking, that is empty or too large."""
     if num_bytes == 0:
         raise _refusal(name, "empty file", "it is empty (0 bytes); fetch it again or leave it out")
-    if num_bytes > MAX_FILE_BYTES:
-        most = f"at most {MAX_FILE_BYTES // 2**20} MiB are read"
-        raise _refusal(name, "file too large", f"it has {num_bytes / 2**20:,.0f} MiB, {most}; store it smaller")
+    if num_bytes > input_limit(limit):
+        raise _refusal(name, "file too large", f"it has {num_bytes:,} bytes, {at_most(limit)}")
+
+
+def unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> io.BytesIO:
+    """Return the bytes of an archive's member, which may hold more than its size in the archive's index says.
+
+    Raises UnusableSampleError as `check_size` does, and whatever damaged data makes zipfile raise.
+    """
+    check_size(member.file_size, name, "member_bytes")
+    data = io.BytesIO()
+    with archive.open(member) as packed:
+        # Without a size, zipfile would unpack everything that follows, up to 2 GiB, before it compares sizes.
+        while piece := packed.read(_PIECE):
+            data.write(piece)
+    data.seek(0)
+    return data
 
 
 def _decode(file: ImageFile, name: str, smallest_side: int | None) -> Image.Image:
     with Image.open(file, formats=FORMATS) as image:
         width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise _too_large(name, f"{width:,} x {height:,} pixels")
+        check_decoding(image, name)
         if min(width, height) < MIN_SIDE:
             hint = f"both sides must have at least {MIN_SIDE}; leave it out"
             raise _refusal(name, "image too small", f"it has {width:,} x {height:,} pixels, {hint}")
@@ -179,37 +179,14 @@ def _decode(file: ImageFile, name: str, smallest_side: int | None) -> Image.Imag
         return to_rgb(image)
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    # PIL clips instead of scaling, which turns most 16-bit pixels white and most float pixels black.
-    values = np.asarray(image, dtype=np.float64)
-    key = image.info.get("transparency")
-    if image.mode == "F":
-        scale, largest = (255.0, 1.0) if values.max() <= 1 else (1.0, 255.0)
-    else:
-        scale, largest = 1 / 257, 65535.0
-    if not (values.min() >= 0 and values.max() <= largest):  # written so that NaN is refused as well
-        raise ValueError(
-            f"its values range from {values.min():g} to {values.max():g} instead of 0 to {largest:g}; save it with"
-            " 8 bits"
-        )
-    if isinstance(key, int):
-        values = np.where(values == key, largest, values)
-    return Image.fromarray((values * scale).round().astype(np.uint8))
-
-
-def _over_white(image: Image.Image) -> Image.Image:
-    if image.getchannel("A").getextrema() == (255, 255):
-        return image
-    return Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
-
-
 def _explained(file: ImageFile, name: str, error: Exception) -> UnusableSampleError:
     """Return the error to raise for an exception of PIL's."""
     match error:
         case Image.DecompressionBombError() | Image.DecompressionBombWarning():
             # Only PIL's message has the size: it is raised before an image object exists.
             counted = re.search(r"\((\d+) pixels\)", str(error))
-            return _too_large(name, f"{int(counted[1]):,} pixels" if counted else "far more pixels")
+            pixels = f"{int(counted[1]):,} pixels" if counted else "far more pixels"
+            return _too_large(name, pixels, "decoded_bytes")
         case MemoryError():
             return _refusal(name, "image too large", "it does not fit into memory; store it smaller")
         case OSError(errno=int()):  # from the operating system; PIL's own have no errno
@@ -238,8 +215,9 @@ def _first_bytes(path: Path) -> bytes:
         return file.read(64)
 
 
-def _too_large(name: str, what: str) -> UnusableSampleError:
-    return _refusal(name, "image too large", f"it has {what}, at most {MAX_PIXELS:,} are decoded; store it smaller")
+def _too_large(name: str, what: str, limit: LimitName) -> UnusableSampleError:
+    of = INPUT_LIMITS[limit].title
+    return _refusal(name, "image too large", f"it has {what}; store it smaller; of the {of} {at_most(limit)}")
 
 
 def _refusal(name: str, reason: SkipReason, what: str) -> UnusableSampleError:

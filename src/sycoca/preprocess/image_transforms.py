@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from sycoca.preprocess.config import ImageTransformConfig, ResizeKind
-from sycoca.preprocess.decoding import to_rgb
+from sycoca.preprocess.rgb import to_rgb
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels."""

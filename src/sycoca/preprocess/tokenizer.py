@@ -10,6 +10,7 @@ from typing import assert_never, final
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
+from sycoca.facts.input_limits import input_limit
 from sycoca.preprocess.clip_vocabulary import (
     CLIP_BOS,
     CLIP_EOS,
@@ -188,7 +189,19 @@ class _SpacedWords:
         self._backend = backend
 
     def encode(self, text: str) -> list[int]:
-        return self._backend.encode(text, add_special_tokens=False).ids
+        most = input_limit("word_letters")
+        if len(text) <= most:
+            return self._backend.encode(text, add_special_tokens=False).ids
+        return list(self._ids_of_words(text, most))
+
+    def _ids_of_words(self, text: str, most: int) -> Iterator[int]:
+        """Yield the ids word by word; the time that merging takes grows with the square of a word's letters."""
+        backend = self._backend
+        normalized = text if backend.normalizer is None else backend.normalizer.normalize_str(text)
+        for word, (start, stop) in backend.pre_tokenizer.pre_tokenize_str(normalized):
+            size = len(word) if stop - start <= most else most
+            for begin in range(0, len(word), size or 1):
+                yield from (token.id for token in backend.model.tokenize(word[begin : begin + size]))
 
     def decode(self, ids: Sequence[int]) -> str:
         return self._backend.decode(ids, skip_special_tokens=True).removeprefix(" ")

@@ -1,6 +1,5 @@
 """The configuration in a weights folder. Imports no torch."""
 
-import json
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from sycoca.model.config import SyCoCaConfig
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.plain_data import from_plain
 from sycoca.preprocess.config import ImageTransformConfig
-from sycoca.texts import refuse_text
+from sycoca.texts import read_small_json, refuse_text
 
 CONFIG_NAME = "config.json"
 TENSORS_NAME = "model.safetensors"
@@ -113,9 +112,9 @@ def read_plain_config(folder: Path) -> dict[str, Any]:
     """Read a folder's config without its format_version; ValueError where it is damaged or newer than this version."""
     path = folder / CONFIG_NAME
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
+        plain = read_small_json(path)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
     version = plain.pop("format_version", None) if isinstance(plain, dict) else None
     if version is None and isinstance(plain, dict) and "model_type" in plain:
         raise ValueError(f"{folder} is a model of Hugging Face's transformers; {_convert_with('from-hf-clip', folder)}")

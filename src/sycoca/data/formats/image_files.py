@@ -15,7 +15,7 @@ from PIL import Image
 
 from sycoca.data.content_keys import content_key
 from sycoca.file_names import existing, meant_name, spelled_otherwise
-from sycoca.preprocess.decoding import check_size, found_file, open_rgb
+from sycoca.preprocess.decoding import found_file, open_rgb, unpacked
 from sycoca.unusable import UnusableSampleError, unusable
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
@@ -213,8 +213,7 @@ class ZippedImages:
                 raise unusable(
                     where, "missing image", f"{self._path} has no member {name!r}; {self._missing_hint(name)}"
                 )
-            check_size(member.file_size, where)
-            return self._opened().read(member)
+            return unpacked(self._opened(), member, where).getvalue()
         except UnusableSampleError:
             raise
         # Encrypted, or compressed by an unsupported method.

@@ -3,6 +3,9 @@
 from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
 
+_MOST_DIGITS = 4300
+"""Digits of a number that Python converts."""
+
 
 def entry_id(entry: object, name: str) -> int | str | None:
     """Return the id that an entry of a JSON list has under that name; None where it has none."""
@@ -28,7 +31,8 @@ def ids_of_several_images(images: Sequence[object]) -> dict[int | str, list[int]
 
 def same_id_of_other_type(key: int | str, others: Container[int | str]) -> int | str | None:
     """Return the id among others that is the same number as a text, or the same text as a number."""
-    other = int(key) if isinstance(key, str) and key.isdecimal() else str(key)
+    is_number = isinstance(key, str) and key.isdecimal() and len(key) <= _MOST_DIGITS
+    other = int(key) if is_number else str(key)
     return other if other != key and other in others else None
 
 

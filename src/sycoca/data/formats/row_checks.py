@@ -7,8 +7,9 @@ from typing import final
 from sycoca.data.formats.list_cells import is_list_of_texts
 from sycoca.data.formats.rows import Columns, QuestionRow, Row
 from sycoca.data.samples import Question
+from sycoca.facts.input_limits import InputLimitError, at_most, input_limit
 from sycoca.file_names import meant_name
-from sycoca.texts import normal_form
+from sycoca.texts import has_surrogates, is_visible, normal_form
 from sycoca.unusable import SkippedSample, SkipReason
 
 
@@ -177,7 +178,7 @@ class RowValidator:
 
     def _has_good_label(self, row: Row, known: Known, label: str | None, image: str) -> bool:
         column = self.columns.label
-        if row.label is not None and (label is None or not _is_visible(label)):
+        if row.label is not None and (label is None or not is_visible(label)):
             detail = f'"{column}" must be a text or a whole number, got {_shown(row.label)}'
         elif label is not None and known.label not in (None, label):
             detail = f'"{column}" is {label!r}, but an earlier row of the image says {known.label!r}; keep one of them'
@@ -193,10 +194,10 @@ class RowValidator:
         if text is None:
             detail = f'"{name}" is null; write a text or remove it'
             self._skip("no caption", row.place, detail, image, is_caption=True)
-        elif not isinstance(text, str) or _has_surrogates(text):
+        elif not isinstance(text, str) or has_surrogates(text):
             detail = f'"{name}" must be a text, got {_shown(text)}'
             self._skip("caption is no text", row.place, detail, image, is_caption=True)
-        elif not _is_visible(text):
+        elif not is_visible(text):
             detail = f'"{name}" has nothing to read in it; write a text or remove it'
             self._skip("empty caption", row.place, detail, image, is_caption=True)
         elif is_list_of_texts(text):
@@ -212,16 +213,16 @@ class RowValidator:
         if entry.question is None or entry.question == "":
             detail = f'an answer, but no "{columns.question}"; ask one{self._hint("question")}'
             return self._skip("no question", row.place, detail, image)
-        if not isinstance(entry.question, str) or _has_surrogates(entry.question):
+        if not isinstance(entry.question, str) or has_surrogates(entry.question):
             detail = f'"{columns.question}" must be a text, got {_shown(entry.question)}'
             return self._skip("malformed row", row.place, detail, image)
-        if not _is_visible(entry.question):
+        if not is_visible(entry.question):
             detail = f'"{columns.question}" has nothing to read in it; ask something or remove it'
             return self._skip("no question", row.place, detail, image)
         answers = _listed(entry.answers)
-        texts = [text for answer in answers if (text := _as_text(answer)) is not None and _is_visible(text)]
+        texts = [text for answer in answers if (text := _as_text(answer)) is not None and is_visible(text)]
         if len(texts) < len(answers):
-            bad = next(answer for answer in answers if (text := _as_text(answer)) is None or not _is_visible(text))
+            bad = next(answer for answer in answers if (text := _as_text(answer)) is None or not is_visible(text))
             detail = f'"{columns.answer}" must be a text that can be read, got {_shown(bad)}'
             return self._skip("no answer", row.place, detail, image)
         if any(map(is_list_of_texts, texts)):
@@ -256,6 +257,8 @@ class RowValidator:
         """Record what is wrong, under the image's name where it has one."""
         name = f"{self._file if image is None else image}, {place}"
         skipped = SkippedSample(name=name, reason=reason, detail=f"{self._file}, {place}: {detail}")
+        if len(self._skipped) >= input_limit("unusable_rows"):
+            raise InputLimitError(f"{skipped.detail}; of the unusable rows {at_most('unusable_rows')}")
         self._skipped.append(_Skip(self._number if number is None else number, skipped, image if is_caption else None))
 
 
@@ -267,7 +270,7 @@ def _listed(value: object) -> list[object]:
 
 def _as_text(value: object) -> str | None:
     """Return a text or whole number as text (5 in JSON is "5" in a table), None for all else."""
-    if isinstance(value, str) and not _has_surrogates(value):
+    if isinstance(value, str) and not has_surrogates(value):
         return value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
@@ -279,19 +282,7 @@ def _as_label(value: object) -> str | None:
 
 
 def _as_name(value: object) -> str | None:
-    return value if isinstance(value, str) and _is_visible(value) and not _has_surrogates(value) else None
-
-
-def _has_surrogates(text: str) -> bool:
-    """Return whether a text contains lone surrogates, which JSON allows and UTF-8 does not."""
-    return not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text)
-
-
-def _is_visible(text: str) -> bool:
-    """Return whether a text has anything but spaces and control characters."""
-    # The first test is much faster and true for nearly every text.
-    is_plain = text.isprintable() and not text.isspace() and text != ""
-    return is_plain or any(letter.isprintable() and not letter.isspace() for letter in text)
+    return value if isinstance(value, str) and is_visible(value) and not has_surrogates(value) else None
 
 
 def _shown(value: object) -> str:

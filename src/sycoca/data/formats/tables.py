@@ -1,6 +1,7 @@
 """Tables (csv, tsv or another separator): a header, and one image, caption or question per row."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from sycoca.data.formats.row_source import RowSource, source_from_rows
 from sycoca.data.formats.rows import Columns, Row, row_from_fields
 from sycoca.data.selection import EVERYTHING, Selection
 from sycoca.data.table_rows import Quotes, TableRow, table_rows
-from sycoca.texts import normal_form
+from sycoca.texts import normal_form, shortened
 
 
 def open_table(
@@ -79,7 +80,8 @@ def _parse_row(row: TableRow, header: Sequence[str], columns: Columns) -> Row:
 
 def _check_header(path: Path, header: Sequence[str], columns: Columns) -> None:
     has = f"(it has {', '.join(filter(None, header))})"
-    twice = next((name for name in header if name and header.count(name) > 1), None)
+    has = shortened(has)
+    twice = next((name for name, times in Counter(header).items() if name and times > 1), None)
     if twice is not None:
         raise ValueError(f"{path} has two columns {twice!r} {has}; rename one")
     for field, name in columns.renamed():

@@ -1,6 +1,5 @@
 """Safe reading of other projects' checkpoints: no code in them is executed."""
 
-import json
 import pickle
 import re
 import zipfile
@@ -13,6 +12,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+
+from sycoca.texts import read_small_json
 
 _PICKLED_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 _SUFFIXES = (".safetensors", *_PICKLED_SUFFIXES)
@@ -60,11 +61,9 @@ def read_checkpoint(path: Path, preferred_names: tuple[str, ...] = ()) -> Checkp
 def read_json(path: Path) -> dict[str, Any]:
     """Read a file that holds a JSON object; ValueError otherwise."""
     try:
-        plain = json.loads(Path(path).read_text(encoding="utf-8"))
+        plain = read_small_json(Path(path))
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(plain, dict):
         raise ValueError(f"{path} holds no JSON object")
     return plain
