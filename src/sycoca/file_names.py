@@ -45,6 +45,15 @@ def existing(path: str | os.PathLike[str]) -> str:
     return os.fspath(path) if is_there else spelled_otherwise(path) or os.fspath(path)
 
 
+def is_inside(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> bool:
+    """Return whether the file that a path means is in a folder or below it, all symbolic links resolved."""
+    root = os.path.realpath(folder)
+    try:
+        return os.path.commonpath([root, os.path.realpath(existing(path))]) == root
+    except (OSError, ValueError):  # ValueError: a NUL in the name, or another drive
+        return False
+
+
 def _in_any_form(path: str) -> str | None:
     if os.path.exists(path):
         return path

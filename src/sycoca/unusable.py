@@ -17,6 +17,7 @@ SkipReason = Literal[
     "no question",
     "no answer",
     "missing image",
+    "image outside",
     "empty file",
     "not an image",
     "broken image",

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from sycoca.data.choices import check_choice
 from sycoca.data.formats.coco import Restval, open_coco, open_karpathy
-from sycoca.data.formats.image_files import StoredImage
+from sycoca.data.formats.image_files import Names, StoredImage
 from sycoca.data.formats.image_folder import open_folder
 from sycoca.data.formats.jsonl import open_jsonl
 from sycoca.data.formats.named_images import NamedImages, stored_images
@@ -36,12 +36,12 @@ _COLUMNS = ("image", "caption", "captions", "question", "answer", "answers", "la
 
 OPTIONS: dict[SourceKind, tuple[str, ...]] = {
     "scenes": ("level", "count", "seed", "split", "size", "distractors", "limit"),
-    "jsonl": ("images", "split", "limit", "seed", *_COLUMNS),
-    "csv": ("images", "split", "limit", "seed", "separator", "quotes", *_COLUMNS),
-    "tsv": ("images", "split", "limit", "seed", "separator", "quotes", *_COLUMNS),
-    "coco": ("images", "limit", "seed"),
-    "karpathy": ("images", "split", "restval", "limit", "seed"),
-    "vqa": ("images", "annotations", "name", "limit", "seed"),
+    "jsonl": ("images", "names", "split", "limit", "seed", *_COLUMNS),
+    "csv": ("images", "names", "split", "limit", "seed", "separator", "quotes", *_COLUMNS),
+    "tsv": ("images", "names", "split", "limit", "seed", "separator", "quotes", *_COLUMNS),
+    "coco": ("images", "names", "limit", "seed"),
+    "karpathy": ("images", "names", "split", "restval", "limit", "seed"),
+    "vqa": ("images", "names", "annotations", "name", "limit", "seed"),
     "folder": ("labels", "limit", "seed"),
 }
 """The options of each kind."""
@@ -76,6 +76,11 @@ class _Spec:
         value = self.options.get(option)
         return None if value is None else Path(existing(value))
 
+    @property
+    def names(self) -> Names:
+        """Where the images are that the file may name."""
+        return cast(Names, self.choice("names", get_args(Names)))
+
     def choice(self, option: str, allowed: tuple[str, ...]) -> str:
         """Return the value of an option with a closed set of values; the first where it is not given."""
         value = self.options.get(option, allowed[0])
@@ -96,12 +101,16 @@ def _opened(parsed: _Spec) -> SampleSource:
             return _open_scenes(parsed)
         case "jsonl":
             return open_jsonl(
-                _file(parsed), images=parsed.file("images"), columns=_columns(parsed), wanted=_wanted(parsed)
+                _file(parsed),
+                images=parsed.file("images"),
+                columns=_columns(parsed),
+                wanted=_wanted(parsed),
+                names=parsed.names,
             )
         case "csv" | "tsv":
             return _open_table(parsed)
         case "coco":
-            return open_coco(_file(parsed), images=parsed.file("images"), wanted=_wanted(parsed))
+            return open_coco(_file(parsed), images=parsed.file("images"), wanted=_wanted(parsed), names=parsed.names)
         case "karpathy":
             return _open_karpathy(parsed)
         case "vqa":
@@ -186,12 +195,15 @@ def _open_table(spec: _Spec) -> SampleSource:
         images=spec.file("images"),
         columns=_columns(spec),
         wanted=_wanted(spec),
+        names=spec.names,
     )
 
 
 def _open_karpathy(spec: _Spec) -> SampleSource:
     restval = cast(Restval, spec.choice("restval", get_args(Restval)))
-    return open_karpathy(_file(spec), images=spec.file("images"), restval=restval, wanted=_wanted(spec))
+    return open_karpathy(
+        _file(spec), images=spec.file("images"), restval=restval, wanted=_wanted(spec), names=spec.names
+    )
 
 
 def _open_vqa(spec: _Spec) -> SampleSource:
@@ -201,6 +213,7 @@ def _open_vqa(spec: _Spec) -> SampleSource:
         images=spec.file("images"),
         name=spec.options.get("name"),
         wanted=_wanted(spec),
+        names=spec.names,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, assert_never
 
-from sycoca.data.formats.image_files import open_image_files
+from sycoca.data.formats.image_files import Names, open_image_files
 from sycoca.data.formats.repeated_ids import (
     entry_id,
     ids_of_several_images,
@@ -24,9 +24,11 @@ Restval = Literal["train", "separate"]
 _RESTVAL = "restval"
 
 
-def open_coco(path: Path, *, images: Path | None = None, wanted: Selection = EVERYTHING) -> RowSource:
+def open_coco(
+    path: Path, *, images: Path | None = None, wanted: Selection = EVERYTHING, names: Names = "anywhere"
+) -> RowSource:
     """Open captions of COCO: {"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}."""
-    files = open_image_files(path.parent if images is None else images)
+    files = open_image_files(path.parent if images is None else images, names)
     columns = Columns(image="file_name")
     return source_from_rows(
         path, _coco_rows(path), files, columns=columns, wanted=wanted, what="images", can_name_columns=False
@@ -34,10 +36,15 @@ def open_coco(path: Path, *, images: Path | None = None, wanted: Selection = EVE
 
 
 def open_karpathy(
-    path: Path, *, images: Path | None = None, restval: Restval = "train", wanted: Selection = EVERYTHING
+    path: Path,
+    *,
+    images: Path | None = None,
+    restval: Restval = "train",
+    wanted: Selection = EVERYTHING,
+    names: Names = "anywhere",
 ) -> RowSource:
     """Open {"images": [{"filepath", "filename", "split", "sentences": [{"raw"}]}]}; "filepath" is optional."""
-    files = open_image_files(path.parent if images is None else images)
+    files = open_image_files(path.parent if images is None else images, names)
     columns = Columns(image="filename", captions="sentences")
     rows = _karpathy_rows(path, restval)
     return source_from_rows(path, rows, files, columns=columns, wanted=wanted, what="images", can_name_columns=False)

@@ -9,12 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Protocol, final, runtime_checkable
+from typing import Literal, Protocol, assert_never, final, runtime_checkable
 
 from PIL import Image
 
 from sycoca.data.content_keys import content_key
-from sycoca.file_names import existing, meant_name, spelled_otherwise
+from sycoca.file_names import existing, is_inside, meant_name, spelled_otherwise
 from sycoca.preprocess.decoding import found_file, open_rgb, unpacked
 from sycoca.unusable import UnusableSampleError, unusable
 
@@ -23,6 +23,9 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".
 
 _IS_UTF8 = 0x800
 """The flag of a zip file's member whose name is UTF-8."""
+
+Names = Literal["anywhere", "inside"]
+"""Where the image files are that a data file may name: anywhere on the disk, or inside the folder of images alone."""
 
 Fingerprint = tuple[str, int, int]
 """An image file's absolute path, its size in bytes, and its modification time in ns, or its CRC in a zip file."""
@@ -81,12 +84,12 @@ class StoredImage:
         return self.files.path_of(self.name)
 
 
-def open_image_files(path: Path) -> ImageFiles:
+def open_image_files(path: Path, names: Names = "anywhere") -> ImageFiles:
     """Return the images of a folder or of a zip file. Raises ValueError where it is neither."""
     path = Path(existing(path))
     try:
         if path.is_dir():
-            return ImageFolder(path)
+            return ImageFolder(path, names)
         if path.is_file() and zipfile.is_zipfile(path):
             return ZippedImages(path)
     except OSError as error:
@@ -97,18 +100,24 @@ def open_image_files(path: Path) -> ImageFiles:
 @final
 @dataclass(frozen=True, slots=True)
 class ImageFolder:
-    """Image files below a folder; absolute names are allowed."""
+    """Image files below a folder; absolute names are allowed unless ``names`` says that images are inside."""
 
     folder: Path
     """The folder."""
 
+    names: Names = "anywhere"
+    """Where the files are that names may mean."""
+
     def open(self, name: str, smallest_side: int | None = None) -> Image.Image:
         """Read one image as RGB."""
+        self._refuse_outside(name)
         return open_rgb(self.folder / name, smallest_side=smallest_side)
 
     def fingerprint(self, name: str) -> Fingerprint | None:
         """Return absolute path, size in bytes and modification time in nanoseconds."""
         path = os.path.abspath(self.folder / name)
+        if self._is_outside(name):
+            return None
         try:
             status = os.stat(path)
         except (OSError, ValueError):  # ValueError: a NUL in the name
@@ -118,6 +127,7 @@ class ImageFolder:
 
     def content_key(self, name: str) -> int:
         """Return the key of the file's bytes."""
+        self._refuse_outside(name)
         path = self.folder / name
         try:
             file = found_file(path, str(path))
@@ -137,6 +147,22 @@ class ImageFolder:
     def path_of(self, name: str) -> str:
         """Return the path of the file."""
         return str(self.folder / name)
+
+    def _is_outside(self, name: str) -> bool:
+        """Return whether the file that a name means, symbolic links resolved, is outside the folder and must not be."""
+        match self.names:
+            case "anywhere":
+                return False
+            case "inside":
+                return not is_inside(self.folder / name, self.folder)
+            case unknown:
+                assert_never(unknown)
+
+    def _refuse_outside(self, name: str) -> None:
+        if self._is_outside(name):
+            path = self.path_of(name)
+            detail = f"{path} is outside {self.folder}, symbolic links resolved; ?names=anywhere allows it"
+            raise unusable(path, "image outside", detail)
 
 
 @final
@@ -166,12 +192,9 @@ class ZippedImages:
 
     def fingerprint(self, name: str) -> Fingerprint | None:
         """Return the archive's absolute path with the member's name, size in bytes and CRC."""
-        member = self._member(name)
-        return (
-            None
-            if member is None
-            else (f"{os.path.abspath(self._path)}/{member.filename}", member.file_size, member.CRC)
-        )
+        if (member := self._member(name)) is None:
+            return None
+        return f"{os.path.abspath(self._path)}/{member.filename}", member.file_size, member.CRC
 
     def content_key(self, name: str) -> int:
         """Return the key of the member's bytes, unpacked."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sycoca.data.choices import check_choice
-from sycoca.data.formats.image_files import open_image_files
+from sycoca.data.formats.image_files import Names, open_image_files
 from sycoca.data.formats.row_source import RowSource, source_from_rows
 from sycoca.data.formats.rows import Columns, Row, row_from_fields
 from sycoca.data.selection import EVERYTHING, Selection
@@ -19,6 +19,7 @@ def open_jsonl(
     images: Path | None = None,
     columns: Columns | None = None,
     wanted: Selection = EVERYTHING,
+    names: Names = "anywhere",
 ) -> RowSource:
     """Open a JSON Lines file, optionally compressed (``.gz``).
 
@@ -26,7 +27,7 @@ def open_jsonl(
     fields with other names; lists and single values are both fine for captions and for answers.
     """
     columns = Columns() if columns is None else columns
-    files = open_image_files(path.parent if images is None else images)
+    files = open_image_files(path.parent if images is None else images, names)
     return source_from_rows(path, _read_rows(path, columns), files, columns=columns, wanted=wanted)
 
 

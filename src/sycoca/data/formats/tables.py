@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sycoca.data.choices import check_choice
-from sycoca.data.formats.image_files import IMAGE_SUFFIXES, ImageFiles, open_image_files
+from sycoca.data.formats.image_files import IMAGE_SUFFIXES, ImageFiles, Names, open_image_files
 from sycoca.data.formats.row_source import RowSource, source_from_rows
 from sycoca.data.formats.rows import Columns, Row, row_from_fields
 from sycoca.data.selection import EVERYTHING, Selection
@@ -22,6 +22,7 @@ def open_table(
     images: Path | None = None,
     columns: Columns | None = None,
     wanted: Selection = EVERYTHING,
+    names: Names = "anywhere",
 ) -> RowSource:
     """Open a table in UTF-8, optionally compressed (``.gz``), whose first row names the columns.
 
@@ -30,7 +31,7 @@ def open_table(
     relative to ``images``, a folder or zip file, or else to the file's own folder.
     """
     columns = Columns() if columns is None else columns
-    files = open_image_files(path.parent if images is None else images)
+    files = open_image_files(path.parent if images is None else images, names)
     header = _read_header(path, separator, quotes, columns)
     place = header.index(columns.image)
 

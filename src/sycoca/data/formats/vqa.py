@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sycoca.data.formats.image_files import open_image_files
+from sycoca.data.formats.image_files import Names, open_image_files
 from sycoca.data.formats.repeated_ids import entry_id, places_by_id, repeated, same_id_of_other_type, typed
 from sycoca.data.formats.row_source import RowSource, source_from_rows
 from sycoca.data.formats.rows import Columns, QuestionRow, Row, answer_texts
@@ -22,6 +22,7 @@ def open_vqa(
     images: Path | None = None,
     name: str | None = None,
     wanted: Selection = EVERYTHING,
+    names: Names = "anywhere",
 ) -> RowSource:
     """Open questions with their answers: {"questions": [{"image_id", "question", "question_id"}]} and annotations.
 
@@ -33,8 +34,9 @@ def open_vqa(
         name: What an image is called, with ``{}`` or ``{:012}`` for its id; COCO's names where it is not given, after
             the file's "data_subtype".
         wanted: Which part.
+        names: Where the images are that the file may name.
     """
-    files = open_image_files(path.parent if images is None else images)
+    files = open_image_files(path.parent if images is None else images, names)
     data = read_json(path)
     questions = read_list(data, "questions", path)
     answers = {} if annotations is None else read_annotations(annotations)
