@@ -5,6 +5,7 @@ import pytest
 from sycoca.cli.main import main
 from sycoca.plain_data import to_plain, write_yaml
 from sycoca.presets.pretrain import PRESETS, pretrain_preset
+from sycoca.training.engine.interruption import StopSignal
 from sycoca.training.engine.tracking import read_metrics
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 from sycoca.training.run_folder import RunFolder
@@ -99,8 +100,13 @@ def test_dry_run_reports_and_trains_nothing(tmp_path: Path, capsys):
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["first_batch.png"]
 
 
+def stopped(self: StopSignal) -> None:
+    self.is_raised = True
+    self._old_handlers = {}
+
+
 def test_interrupted_run_says_how_to_go_on(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("sycoca.training.engine.loop._is_stopping", lambda *_, **__: True)
+    monkeypatch.setattr(StopSignal, "__init__", stopped)
     run_dir = tmp_path / "run"
     assert main(["pretrain", "tiny", "--out", str(run_dir), *SHORT]) == 130
     assert f"resume with:\n  sycoca pretrain --resume {run_dir}\n" in capsys.readouterr().err

@@ -34,6 +34,7 @@ def test_an_old_run_goes_on_as_it_would_have(
     resumed = lines(folder.metrics)[2:]
     for line in resumed:
         del line["images_per_second"]
+        assert line.pop("skipped_steps") == 0  # not logged when the runs were written
     expected = lines(Path(run) / "expected.jsonl")
     assert len(expected) == 2
     # Other processors sum in another order; a lost optimizer state would change the third digit.

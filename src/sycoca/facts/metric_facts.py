@@ -101,6 +101,7 @@ TRAINING_VALUES: Mapping[str, MetricFacts] = {
     "gradient_norm": MetricFacts(title="gradient norm", unit="number", is_better_higher=None),
     "images_per_second": MetricFacts(title="images per second", unit="count"),
     "samples_seen": MetricFacts(title="samples seen", unit="count", is_better_higher=None),
+    "skipped_steps": MetricFacts(title="skipped steps (not finite)", unit="count", is_better_higher=False),
     "training_seconds": MetricFacts(
         title="time of pretraining, validation included", unit="seconds", is_better_higher=False
     ),

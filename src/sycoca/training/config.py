@@ -121,6 +121,10 @@ class TrainingConfig:
     gradient_clip_norm: float | None = 1.0
     """Gradient clipping: the largest global norm; None does not clip."""
 
+    max_skipped_steps: int = 5
+    """Steps in a row with a loss or gradient that is not finite, whose updates are skipped, after which the run ends.
+    Each is listed in skipped_steps.jsonl."""
+
     average_decay: float | None = None
     """Decay of an exponential moving average (EMA) of the weights, between 0 and 1, which validation and the saved
     weights use; it is lower in the first steps. None keeps no average."""
@@ -138,7 +142,7 @@ class TrainingConfig:
     """Steps between two checkpoints; None saves after the last step and when interrupted."""
 
     keep_checkpoints: int = 2
-    """Number of newest checkpoints to keep."""
+    """Number of newest checkpoints to keep; the one before them stays, too, until a finite step has confirmed them."""
 
     tensorboard: bool = True
     """Also write the logged values to TensorBoard files in the run folder."""
@@ -150,7 +154,14 @@ class TrainingConfig:
     """Write ``report.html`` at the end of the run."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "global_batch_size", "log_every", "evaluation_samples", "keep_checkpoints"):
+        for name in (
+            "steps",
+            "global_batch_size",
+            "log_every",
+            "evaluation_samples",
+            "keep_checkpoints",
+            "max_skipped_steps",
+        ):
             _check_at_least(f"training.{name}", getattr(self, name), 1)
         for name in ("micro_batch_size", "evaluate_every", "save_every"):
             value = getattr(self, name)

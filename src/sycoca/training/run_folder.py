@@ -45,6 +45,11 @@ class RunFolder:
         return self.path / "skipped_validation.jsonl"
 
     @property
+    def skipped_steps(self) -> Path:
+        """One JSON line per skipped step and per loss spike, with the names of its samples; absent without any."""
+        return self.path / "skipped_steps.jsonl"
+
+    @property
     def tensorboard(self) -> Path:
         """TensorBoard's event files."""
         return self.path / "tensorboard"

@@ -9,9 +9,11 @@ from torch import nn
 from sycoca.training.config import OptimizerConfig
 from sycoca.training.engine.checkpoints.checkpoint import (
     TrainingState,
+    delete_checkpoints,
     load_checkpoint,
     newest_checkpoint,
     save_checkpoint,
+    set_aside_checkpoints,
 )
 from sycoca.training.engine.optimization.optimizer import build_optimizer
 
@@ -33,7 +35,7 @@ def update(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
 def test_restored_run_goes_on_with_the_same_bits(tmp_path: Path):
     model, optimizer = trained(3)
     state = TrainingState(step=3, samples_seen=12, scaler={"scale": 1024.0})
-    path = save_checkpoint(tmp_path, state, model, optimizer, num_kept=1)
+    path = save_checkpoint(tmp_path, state, model, optimizer)
     other, other_optimizer = trained(0)
     assert load_checkpoint(path, other, other_optimizer) == state
     update(model, optimizer)
@@ -43,7 +45,7 @@ def test_restored_run_goes_on_with_the_same_bits(tmp_path: Path):
 
 
 def test_holds_tensors_and_plain_data_only(tmp_path: Path):
-    path = save_checkpoint(tmp_path, TrainingState(step=7, samples_seen=28), *trained(1), num_kept=1)
+    path = save_checkpoint(tmp_path, TrainingState(step=7, samples_seen=28), *trained(1))
     assert path == tmp_path / "step-00000007"
     assert sorted(file.name for file in path.iterdir()) == [
         "model.safetensors",
@@ -58,9 +60,21 @@ def test_holds_tensors_and_plain_data_only(tmp_path: Path):
 def test_keeps_the_newest(tmp_path: Path):
     model, optimizer = trained(1)
     for step in (5, 900, 10, 1_000_000_000):
-        save_checkpoint(tmp_path, TrainingState(step=step, samples_seen=0), model, optimizer, num_kept=2)
+        save_checkpoint(tmp_path, TrainingState(step=step, samples_seen=0), model, optimizer)
+    delete_checkpoints(tmp_path, num_kept=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000900", "step-1000000000"]
     assert newest_checkpoint(tmp_path) == tmp_path / "step-1000000000"
+
+
+def test_unsound_ones_are_renamed_and_not_taken(tmp_path: Path):
+    model, optimizer = trained(1)
+    for step in (1, 2, 2):
+        save_checkpoint(tmp_path, TrainingState(step=step, samples_seen=0), model, optimizer)
+        if step == 2:
+            set_aside_checkpoints(tmp_path, after_step=1)
+    names = ["step-00000001", "step-00000002.unsound", "step-00000002.unsound-2"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert newest_checkpoint(tmp_path) == tmp_path / "step-00000001"
 
 
 def test_without_checkpoint_there_is_no_newest(tmp_path: Path):
@@ -70,7 +84,7 @@ def test_without_checkpoint_there_is_no_newest(tmp_path: Path):
 
 def test_killed_while_saving_leaves_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     model, optimizer = trained(1)
-    first = save_checkpoint(tmp_path, TrainingState(step=1, samples_seen=0), model, optimizer, num_kept=1)
+    first = save_checkpoint(tmp_path, TrainingState(step=1, samples_seen=0), model, optimizer)
 
     def die(*_: object) -> None:
         (tmp_path / ".step-00000002.cut").mkdir()  # a process that is killed cannot clean up
@@ -78,22 +92,22 @@ def test_killed_while_saving_leaves_the_last_one(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr("sycoca.training.engine.checkpoints.checkpoint._optimizer_tensors", die)
     with pytest.raises(SystemExit):
-        save_checkpoint(tmp_path, TrainingState(step=2, samples_seen=0), model, optimizer, num_kept=1)
+        save_checkpoint(tmp_path, TrainingState(step=2, samples_seen=0), model, optimizer)
     assert newest_checkpoint(tmp_path) == first
     monkeypatch.undo()
-    save_checkpoint(tmp_path, TrainingState(step=2, samples_seen=0), model, optimizer, num_kept=1)
-    assert [path.name for path in tmp_path.iterdir()] == ["step-00000002"]
+    save_checkpoint(tmp_path, TrainingState(step=2, samples_seen=0), model, optimizer)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000001", "step-00000002"]
 
 
 def test_same_step_again_is_left_alone(tmp_path: Path):
-    path = save_checkpoint(tmp_path, TrainingState(step=1, samples_seen=4), *trained(1), num_kept=1)
+    path = save_checkpoint(tmp_path, TrainingState(step=1, samples_seen=4), *trained(1))
     before = (path / "state.json").stat().st_mtime_ns
-    save_checkpoint(tmp_path, TrainingState(step=1, samples_seen=4), *trained(1), num_kept=1)
+    save_checkpoint(tmp_path, TrainingState(step=1, samples_seen=4), *trained(1))
     assert (path / "state.json").stat().st_mtime_ns == before
 
 
 def test_newer_format_is_refused(tmp_path: Path):
-    path = save_checkpoint(tmp_path, TrainingState(step=1, samples_seen=4), *trained(1), num_kept=1)
+    path = save_checkpoint(tmp_path, TrainingState(step=1, samples_seen=4), *trained(1))
     state = json.loads((path / "state.json").read_text(encoding="utf-8"))
     (path / "state.json").write_text(json.dumps({**state, "format_version": 2}), encoding="utf-8")
     with pytest.raises(ValueError, match=r"step-00000001 has checkpoint format 2, this version reads up to 1"):
@@ -115,7 +129,7 @@ def test_newer_format_is_refused(tmp_path: Path):
     ],
 )
 def test_checkpoint_of_another_model_is_refused(tmp_path: Path, change, message: str):
-    path = save_checkpoint(tmp_path, TrainingState(step=1, samples_seen=4), *trained(1), num_kept=1)
+    path = save_checkpoint(tmp_path, TrainingState(step=1, samples_seen=4), *trained(1))
     save_file(change(load_file(path / "model.safetensors")), path / "model.safetensors")
     with pytest.raises(ValueError, match=message):
         load_checkpoint(path, *trained(0))

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.records import ImageTextBatch, LossTerms
 from sycoca.training.config import OptimizerConfig, RuntimeConfig
+from sycoca.training.engine import update
 from sycoca.training.engine.optimization.optimizer import build_optimizer
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.engine.update import Updater, named_terms
@@ -235,3 +237,36 @@ def test_named_terms_leave_out_what_is_off_and_carry_no_gradient():
     named = named_terms(LossTerms(captioning=torch.tensor(2.0, requires_grad=True)))
     assert list(named) == ["captioning"]
     assert not named["captioning"].requires_grad
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_skipped_update_leaves_weights_and_moments(
+    model: SyCoCa, make_batch, fused: bool, monkeypatch: pytest.MonkeyPatch
+):
+    updater = updater_of(model, ObjectivesConfig())
+    for group in updater.optimizer.param_groups:
+        group["fused"] = fused
+    updater.update([make_batch()], lr=1e-2)
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    states = [
+        {name: tensor.clone() for name, tensor in state.items()}
+        for state in updater.optimizer.state_dict()["state"].values()
+    ]
+    monkeypatch.setattr(update, "clip_gradients", lambda *_: torch.tensor(math.nan))
+    assert not updater.update([make_batch()], lr=1e-2).gradient_norm.isfinite()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
+    after = updater.optimizer.state_dict()["state"].values()
+    assert all(torch.equal(new[name], old[name]) for old, new in zip(states, after, strict=True) for name in old)
+    monkeypatch.undo()
+    updater.update([make_batch()], lr=1e-2)
+    assert not any(torch.equal(parameter, weights[name]) for name, parameter in model.named_parameters())
+
+
+def test_fp16_that_lowers_its_scale_is_no_failure():
+    updater = Updater.__new__(Updater)
+    updater.scaler = torch.amp.GradScaler("cpu", enabled=True, init_scale=4.0)
+    assert not updater.is_failure(1.0, math.inf)
+    assert updater.is_failure(math.nan, math.inf)
+    updater.scaler = torch.amp.GradScaler("cpu", enabled=True, init_scale=0.5)
+    assert updater.is_failure(1.0, math.inf)
+    assert not updater.is_failure(1.0, 3.0)

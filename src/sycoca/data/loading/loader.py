@@ -118,6 +118,10 @@ class TrainingBatches:
             # The traceback of an error would keep the workers alive, whose late shutdown takes seconds.
             del crops
 
+    def sample_names(self, step: int) -> list[str]:
+        """Return the names of the samples that all ranks draw for a step (the first is 1), without replacements."""
+        return [self.source[index].key for _, index in self._positions(step - 1)]
+
     @property
     def _own_pairs(self) -> int:
         return self.global_batch_size // self.world_size

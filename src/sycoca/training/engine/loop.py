@@ -1,18 +1,21 @@
-"""The training loop that every recipe uses: batches -> updates -> log, validate, save."""
+"""The training loop that every recipe uses: batches -> updates -> review, log, validate, save."""
 
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, final, runtime_checkable
+from typing import NoReturn, Protocol, final, runtime_checkable
 
 from sycoca.records import TrainingBatch
 from sycoca.training.config import OptimizerConfig, ScheduleConfig, TrainingConfig
+from sycoca.training.engine.checkpoints.run_checkpoints import RunCheckpoints
 from sycoca.training.engine.interruption import StopSignal, TrainingInterrupted
 from sycoca.training.engine.optimization.schedule import learning_rate
 from sycoca.training.engine.optimization.weight_average import WeightAverage
 from sycoca.training.engine.run_progress import RunProgress
+from sycoca.training.engine.step_review import StepReview
+from sycoca.training.engine.step_watch import StepWatch
 from sycoca.training.engine.tracking import Number, Tracker
 from sycoca.training.engine.update import Updater, UpdateResult
 
@@ -42,8 +45,11 @@ class LoopParts:
     validate: Callable[[], dict[str, float]] | None
     """Returns the validation metrics; called by all processes. None without validation."""
 
-    save: Callable[[int], None]
-    """Saves the checkpoint of a step; called by all processes."""
+    checkpoints: RunCheckpoints
+    """Saves the checkpoints; called by all processes."""
+
+    review: StepReview
+    """Judges every step."""
 
     count_skipped: Callable[[], int]
     """Returns how many samples all processes have skipped; called by all processes."""
@@ -63,9 +69,12 @@ def train(
 ) -> None:
     """Train from ``step`` (updates done) to the last step; log, validate and save after whole steps only.
 
-    Raises TrainingInterrupted after a signal to stop, and FloatingPointError where a loss is not finite.
+    An update whose gradient is not finite is skipped. Raises TrainingInterrupted after a signal to stop, and
+    FloatingPointError after too many skipped steps in a row and where the final weights are not usable.
     """
     throughput = _Throughput()
+    watch = StepWatch(parts.updater, parts.review)
+    is_saving = False
     with StopSignal() as stop:
         for micro_batches in itertools.islice(parts.batches.from_step(step), training.steps - step):
             lr = learning_rate(step, steps=training.steps, peak_lr=optimizer.peak_lr, schedule=schedule)
@@ -75,22 +84,21 @@ def train(
                 parts.average.update(step)
             throughput.count(training.global_batch_size)
             parts.progress.advance(step)
+            watch.add(step, result, wants_stop=stop.is_raised)
             is_logged = is_due(training.log_every, step, training.steps)
-            values: dict[str, Number] = {}
-            if is_logged:
-                values |= _training_values(parts, training, result, step, lr, throughput)
-            if parts.validate is not None and is_due(training.evaluate_every, step, training.steps):
-                values |= parts.validate()
-                throughput.restart()
-            if values:
-                parts.tracker.log(step, values)
-            is_stopping = _is_stopping(parts, stop, is_logged=is_logged)
-            if is_stopping or is_due(training.save_every, step, training.steps):
-                _finite_terms(parts, result, step)  # a model with NaN must not replace the last good checkpoint
-                parts.save(step)
-                throughput.restart()
-            if is_stopping and step < training.steps:
+            is_saving = is_saving or watch.is_stopping or is_due(training.save_every, step, training.steps)
+            if is_logged or is_saving:
+                watch.read()
+            _end_where_hopeless(parts, training, micro_batches, step)
+            values = _training_values(parts, training, result, step, lr, throughput) if is_logged else {}
+            _validate_and_log(parts, training, values, step, throughput)
+            # After a skipped step a checkpoint that is due waits for the next finite one.
+            if is_saving and (watch.is_stopping or not parts.review.skipped_in_a_row):
+                is_saving = False
+                _save(parts, step, throughput)
+            if watch.is_stopping and step < training.steps:
                 raise TrainingInterrupted(parts.resume_command, step)
+    parts.checkpoints.confirm(step)
 
 
 def is_due(every: int | None, step: int, steps: int) -> bool:
@@ -102,35 +110,64 @@ def _training_values(
     parts: LoopParts, training: TrainingConfig, result: UpdateResult, step: int, lr: float, throughput: "_Throughput"
 ) -> dict[str, Number]:
     values: dict[str, Number] = {
-        **_finite_terms(parts, result, step),
+        **parts.updater.runtime.sum_over_ranks(result.terms),
         "lr": lr,
         **parts.updater.task.logged_values(),
         "gradient_norm": float(result.gradient_norm),
         "images_per_second": throughput.samples_per_second(),
         "samples_seen": step * training.global_batch_size,
         "skipped_samples": parts.count_skipped(),
+        "skipped_steps": parts.review.num_skipped,
     }
     throughput.restart()
     return values
 
 
-def _finite_terms(parts: LoopParts, result: UpdateResult, step: int) -> dict[str, float]:
-    terms = parts.updater.runtime.sum_over_ranks(result.terms)
-    for name, value in terms.items():
-        if not math.isfinite(value):
-            raise FloatingPointError(
-                f"the {name} loss is {value} at step {step}; resume from the last checkpoint with a lower"
-                f" optimizer.peak_lr or another runtime.precision: {parts.resume_command}"
-            )
-    return terms
+def _validate_and_log(
+    parts: LoopParts, training: TrainingConfig, values: dict[str, Number], step: int, throughput: "_Throughput"
+) -> None:
+    if parts.validate is not None and is_due(training.evaluate_every, step, training.steps):
+        values |= parts.validate()
+        throughput.restart()
+    if values:
+        parts.tracker.log(step, values)
 
 
-def _is_stopping(parts: LoopParts, stop: StopSignal, *, is_logged: bool) -> bool:
-    """Return whether to stop now; several processes decide together at logged steps, where they synchronize anyway."""
-    runtime = parts.updater.runtime
-    if runtime.world_size == 1:
-        return stop.is_raised
-    return is_logged and runtime.any_rank(stop.is_raised)
+def _end_where_hopeless(
+    parts: LoopParts, training: TrainingConfig, micro_batches: Sequence[TrainingBatch], step: int
+) -> None:
+    """Raise FloatingPointError after too many skipped steps in a row, or where the last weights cannot be used."""
+    review, updater = parts.review, parts.updater
+    parts.checkpoints.confirm(review.confirmed_step)
+    if review.skipped_in_a_row and (review.is_over or step == training.steps):
+        count = review.skipped_in_a_row
+        _fail(
+            parts,
+            f"the last {count} steps had a loss or gradient that is not finite"
+            if count > 1
+            else f"step {step:,}, the last, had a loss or gradient that is not finite",
+        )
+    if step == training.steps:
+        # No later step will show whether the last update has left weights that compute anything.
+        loss = updater.runtime.sum_over_ranks({"loss": updater.loss(micro_batches)})["loss"]
+        if not math.isfinite(loss):
+            _fail(parts, f"after step {step:,}, the last, the loss of the same batch is {loss:g}")
+
+
+def _save(parts: LoopParts, step: int, throughput: "_Throughput") -> None:
+    if not parts.checkpoints.are_weights_finite():
+        _fail(parts, f"the weights after step {step:,} are not finite")
+    parts.checkpoints.save(step)
+    throughput.restart()
+
+
+def _fail(parts: LoopParts, what: str) -> NoReturn:
+    aside = parts.checkpoints.set_aside(parts.review.confirmed_step)
+    renamed = f"; set aside as unsound: {', '.join(path.name for path in aside)}" if aside else ""
+    raise FloatingPointError(
+        f"{what}{renamed}; resume from the last sound checkpoint with a lower optimizer.peak_lr or another"
+        f" runtime.precision: {parts.resume_command}"
+    )
 
 
 @final

@@ -8,7 +8,7 @@ factor ``world_size`` in ``backward``.
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from datetime import timedelta
 from typing import Any, TypeVar, assert_never, final
@@ -137,6 +137,14 @@ class Runtime:
             dist.all_reduce(stacked)
         return dict(zip(values, stacked.tolist(), strict=True))
 
+    def gather_numbers(self, values: Sequence[Tensor | float]) -> "GatheredNumbers":
+        """Start to gather numbers of all processes; neither the host nor the device waits for them before `rows`."""
+        own = torch.stack([torch.as_tensor(value, device=self.device).detach().double() for value in values])
+        if self.world_size == 1:
+            return GatheredNumbers([own], None)
+        parts = [torch.empty_like(own) for _ in range(self.world_size)]
+        return GatheredNumbers(parts, dist.all_gather(parts, own, async_op=True))
+
     def any_rank(self, flag: bool) -> bool:
         """Return whether the flag is set in any process."""
         return self.sum_over_ranks({"flag": torch.tensor(float(flag))})["flag"] > 0
@@ -207,6 +215,21 @@ class Runtime:
                 f"WORLD_SIZE is {self.world_size} but the process group has {group_size} processes;"
                 " start all processes with torchrun, or none"
             )
+
+
+@final
+class GatheredNumbers:
+    """Numbers of all processes that may still be on their way."""
+
+    def __init__(self, parts: list[Tensor], work: "dist.Work | None") -> None:
+        self._parts = parts
+        self._work = work
+
+    def rows(self) -> list[list[float]]:
+        """Wait for the numbers and return them, a row per process."""
+        if self._work is not None:
+            self._work.wait()
+        return torch.stack(self._parts).tolist()
 
 
 class _Gather(torch.autograd.Function):

@@ -1,5 +1,6 @@
 """One optimizer update: accumulate the micro-batches' gradients, clip, step."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sycoca.records import LossTerms, TrainingBatch
+from sycoca.training.engine.optimization.finite_step import step_if_finite
 from sycoca.training.engine.optimization.gradients import clip_gradients
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.engine.task import TrainingTask
@@ -20,8 +22,12 @@ class UpdateResult:
     terms: dict[str, Tensor]
     """This process's part of every unweighted loss term, summed over its micro-batches."""
 
+    loss: Tensor
+    """This process's part of the weighted sum of the terms."""
+
     gradient_norm: Tensor
-    """Norm of the whole gradient before clipping; not finite where fp16 overflowed and the update was skipped."""
+    """Norm of the whole gradient before clipping, the same on all processes; where it is not finite, the update was
+    skipped."""
 
 
 @final
@@ -46,12 +52,32 @@ class Updater:
         with torch.no_grad(), self.runtime.autocast():
             micro_batches = self.task.with_global_contrast(micro_batches, self.runtime.to_device)
         terms: dict[str, Tensor] = {}
+        losses: list[Tensor] = []
         for number, batch in enumerate(micro_batches, start=1):
-            batch_terms = self._accumulate(batch, is_last=number == len(micro_batches))
+            batch_terms, loss = self._accumulate(batch, is_last=number == len(micro_batches))
             terms = {name: terms.get(name, 0) + term for name, term in batch_terms.items()}
+            losses.append(loss)
         gradient_norm = self._step()
         self.task.after_update()
-        return UpdateResult(terms=terms, gradient_norm=gradient_norm)
+        return UpdateResult(terms=terms, loss=torch.stack(losses).sum(), gradient_norm=gradient_norm)
+
+    @torch.no_grad()
+    def loss(self, micro_batches: Sequence[TrainingBatch]) -> Tensor:
+        """Return this process's part of the loss of a step's micro-batches with the present weights."""
+        with self.runtime.autocast():
+            micro_batches = self.task.with_global_contrast(micro_batches, self.runtime.to_device)
+            terms = [self.task(self.runtime.to_device(batch)) for batch in micro_batches]
+        return torch.stack([self.task.total_loss(one) for one in terms]).sum()
+
+    def is_failure(self, loss: float, gradient_norm: float) -> bool:
+        """Return whether a step failed: its loss or its gradient is not finite.
+
+        A gradient that overflowed in fp16 is none as long as the scale of the loss can be lowered.
+        """
+        if not math.isfinite(loss):
+            return True
+        can_lower_scale = self.scaler.is_enabled() and self.scaler.get_scale() >= 1
+        return not math.isfinite(gradient_norm) and not can_lower_scale
 
     def scaler_state(self) -> dict[str, Any]:
         """Return the loss scaler's state as plain data; empty unless the precision is fp16."""
@@ -62,19 +88,23 @@ class Updater:
         if self.scaler.is_enabled() and state:
             self.scaler.load_state_dict(state)
 
-    def _accumulate(self, batch: TrainingBatch, *, is_last: bool) -> dict[str, Tensor]:
+    def _accumulate(self, batch: TrainingBatch, *, is_last: bool) -> tuple[dict[str, Tensor], Tensor]:
         with self.runtime.accumulating(self._wrapped, is_last=is_last):
             with self.runtime.autocast():
                 terms = self._wrapped(self.runtime.to_device(batch))
-            self.runtime.backward(self.scaler.scale(self.task.total_loss(terms)))
-        return named_terms(terms)
+            loss = self.task.total_loss(terms)
+            self.runtime.backward(self.scaler.scale(loss))
+        return named_terms(terms), loss.detach()
 
     def _step(self) -> Tensor:
         self.scaler.unscale_(self.optimizer)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         norm = clip_gradients(parameters, self._clip_norm)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        if self.scaler.is_enabled():
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        else:
+            step_if_finite(self.optimizer, norm)
         return norm
 
 

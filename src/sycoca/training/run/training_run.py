@@ -11,17 +11,13 @@ from sycoca.data.loading.skipping import SkipLog
 from sycoca.data.samples import remarks_on
 from sycoca.outputs.lease import Lease
 from sycoca.plain_data import to_plain
-from sycoca.training.engine.checkpoints.checkpoint import (
-    TrainingState,
-    load_checkpoint,
-    newest_checkpoint,
-    save_checkpoint,
-)
+from sycoca.training.engine.checkpoints.run_checkpoints import RunCheckpoints
 from sycoca.training.engine.interruption import TrainingInterrupted
 from sycoca.training.engine.limits import check_memory, explained_out_of_memory
 from sycoca.training.engine.loop import LoopParts, train
 from sycoca.training.engine.run_progress import RunProgress
 from sycoca.training.engine.runtime import Runtime
+from sycoca.training.engine.step_review import StepReview
 from sycoca.training.engine.tracking import MetricsFile, TensorBoard, Tracker, Trackers, WeightsAndBiases
 from sycoca.training.recipes.notices import repeated_samples_notice
 from sycoca.training.recipes.recipe import Recipe, Sources
@@ -65,7 +61,15 @@ class TrainingRun:
         self._parts = assemble(config, sources.train, self._trained, runtime, self._skip_log)
         self._micro_batch_size = config.training.micro_batch_on(runtime.world_size)
         check_memory(config, self._trained.model, runtime.device, self._micro_batch_size)
-        self._first_step = self._restore()
+        self._checkpoints = RunCheckpoints(
+            folder.checkpoints,
+            config.training,
+            self._trained.model,
+            self._parts.updater,
+            self._parts.average,
+            lease,
+        )
+        self._first_step = self._checkpoints.restore()
         self._progress = RunProgress(
             steps=config.training.steps,
             first_step=self._first_step,
@@ -95,7 +99,8 @@ class TrainingRun:
             updater=parts.updater,
             validate=build_validation(self._recipe, parts, self._sources.validation, validation_file),
             average=parts.average,
-            save=self._save_checkpoint,
+            checkpoints=self._checkpoints,
+            review=self._step_review(),
             count_skipped=lambda: runtime.share_skipped(self._skip_log),
             tracker=tracker,
             progress=self._progress,
@@ -110,7 +115,22 @@ class TrainingRun:
                     write_report(self._recipe, self._folder, self._trained, self._sources, runtime, interrupted.step)
             raise
 
+    def _step_review(self) -> StepReview:
+        runtime = self._runtime
+        return StepReview(
+            self._parts.batches.sample_names,
+            first_step=self._first_step,
+            max_skipped_in_a_row=self._config.training.max_skipped_steps,
+            skipped_file=self._folder.skipped_steps if runtime.is_main_rank else None,
+            level=logging.WARNING if runtime.is_main_rank else logging.DEBUG,
+        )
+
     def _finish(self) -> None:
+        if not self._checkpoints.are_weights_finite():
+            raise FloatingPointError(
+                f"the weights of the newest checkpoint are not finite and are not written to {self._folder.weights};"
+                f" delete it and resume from the one before: {self._config.resume_command()}"
+            )
         folder, trained = self._folder, self._trained
         provenance = run_provenance(self._recipe, folder, self._sources, self._runtime)
         config = replace(trained.weights, limits=trained.limits)
@@ -121,36 +141,6 @@ class TrainingRun:
             logger.info(f"report in {report}")
         if len(self._skip_log):
             logger.warning(f"{self._skip_log.summary()}; their names are in {folder.skipped}")
-
-    def _restore(self) -> int:
-        """Load the newest checkpoint and return its step; 0 where there is none."""
-        checkpoint = newest_checkpoint(self._folder.checkpoints)
-        if checkpoint is None:
-            return 0
-        updater = self._parts.updater
-        state = load_checkpoint(checkpoint, self._trained.model, updater.optimizer, self._parts.average)
-        updater.load_scaler_state(state.scaler)
-        logger.debug("restored %s", checkpoint)
-        return state.step
-
-    def _save_checkpoint(self, step: int) -> None:
-        training, updater = self._config.training, self._parts.updater
-        if self._lease is not None:
-            self._lease.check()
-        if self._runtime.is_main_rank:
-            state = TrainingState(
-                step=step, samples_seen=step * training.global_batch_size, scaler=updater.scaler_state()
-            )
-            folder, num_kept = self._folder.checkpoints, training.keep_checkpoints
-            save_checkpoint(
-                folder,
-                state,
-                self._trained.model,
-                updater.optimizer,
-                num_kept=num_kept,
-                average=self._parts.average,
-            )
-        self._runtime.barrier()
 
     def _trackers(self) -> Iterator[Tracker]:
         """Open the trackers, in the main process only."""

@@ -15,6 +15,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ from sycoca.training.engine.optimization.weight_average import WeightAverage
 from sycoca.weights.shapes import first_difference, shapes_of
 
 FORMAT_VERSION = 1
+SET_ASIDE = ".unsound"
+"""Suffix of checkpoints after which no step had a finite gradient."""
+
 AVERAGE_NAME = "average.safetensors"
 _FOLDER_NAME = re.compile(r"step-(\d{8,})")
 
@@ -56,10 +60,9 @@ def save_checkpoint(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     *,
-    num_kept: int,
     average: WeightAverage | None = None,
 ) -> Path:
-    """Write the checkpoint of a step below ``folder`` and delete all but the ``num_kept`` newest.
+    """Write the checkpoint of a step below ``folder`` and return its path.
 
     The folder gets its name only once it is complete and on disk. An existing checkpoint of the step is kept.
     """
@@ -74,14 +77,32 @@ def save_checkpoint(
                 _save_tensors(new / AVERAGE_NAME, average.tensors())
             plain = {"format_version": FORMAT_VERSION, **dataclasses.asdict(state)}
             (new / "state.json").write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
-    for old in _checkpoints(folder)[:-num_kept]:
-        shutil.rmtree(old)
     return path
+
+
+def delete_checkpoints(folder: Path, *, num_kept: int) -> None:
+    """Delete all checkpoints but the ``num_kept`` newest."""
+    for _, old in _checkpoints(folder)[:-num_kept]:
+        shutil.rmtree(old)
+
+
+def set_aside_checkpoints(folder: Path, *, after_step: int) -> list[Path]:
+    """Rename the checkpoints of later steps, so that no resume takes them, and return their new paths."""
+    return [
+        path.rename(_free_name(path.with_name(f"{path.name}{SET_ASIDE}")))
+        for step, path in _checkpoints(folder)
+        if step > after_step
+    ]
+
+
+def _free_name(path: Path) -> Path:
+    others = (path.with_name(f"{path.name}-{number}") for number in count(2))
+    return next(one for one in chain([path], others) if not one.exists())
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
     """Return the checkpoint of the largest step, or None where there is none."""
-    return next(reversed(_checkpoints(folder)), None)
+    return next((path for _, path in reversed(_checkpoints(folder))), None)
 
 
 def load_checkpoint(
@@ -108,11 +129,12 @@ def load_checkpoint(
     return TrainingState(step=plain["step"], samples_seen=plain["samples_seen"], scaler=plain["scaler"])
 
 
-def _checkpoints(folder: Path) -> list[Path]:
+def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
+    """Return the checkpoints with their steps, the oldest first."""
     if not folder.is_dir():
         return []
     found = [(int(match[1]), path) for path in folder.iterdir() if (match := _FOLDER_NAME.fullmatch(path.name))]
-    return [path for _, path in sorted(found)]
+    return sorted(found)
 
 
 def _check_tensors(path: Path, tensors: dict[str, Tensor], model: nn.Module) -> None:

@@ -1,0 +1,93 @@
+"""The checkpoints of a run: saved after finite steps, deleted only when a newer one has proved sound."""
+
+import logging
+from pathlib import Path
+from typing import final
+
+from torch import nn
+
+from sycoca.outputs.lease import Lease
+from sycoca.training.config import TrainingConfig
+from sycoca.training.engine.checkpoints.checkpoint import (
+    TrainingState,
+    delete_checkpoints,
+    load_checkpoint,
+    newest_checkpoint,
+    save_checkpoint,
+    set_aside_checkpoints,
+)
+from sycoca.training.engine.optimization.finite_step import all_finite
+from sycoca.training.engine.optimization.weight_average import WeightAverage
+from sycoca.training.engine.update import Updater
+
+logger = logging.getLogger(__name__)
+
+
+@final
+class RunCheckpoints:
+    """Saves, restores and deletes the checkpoints of a run; the main process alone writes.
+
+    Finite weights prove little: after a step of a far too large learning rate they are finite and useless. A checkpoint
+    is *confirmed* once the next step's gradient was finite. Until then the one before it stays, whatever
+    ``training.keep_checkpoints`` says.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        training: TrainingConfig,
+        model: nn.Module,
+        updater: Updater,
+        average: WeightAverage | None,
+        lease: Lease | None,
+    ) -> None:
+        """``lease``: that of the run, which is checked before each write; only the main process has one."""
+        self._folder = folder
+        self._training = training
+        self._model = model
+        self._updater = updater
+        self._average = average
+        self._lease = lease
+        self._unconfirmed: int | None = None
+
+    def restore(self) -> int:
+        """Load the newest checkpoint and return its step; 0 where there is none."""
+        checkpoint = newest_checkpoint(self._folder)
+        if checkpoint is None:
+            return 0
+        state = load_checkpoint(checkpoint, self._model, self._updater.optimizer, self._average)
+        self._updater.load_scaler_state(state.scaler)
+        logger.debug("restored %s", checkpoint)
+        self._unconfirmed = state.step
+        return state.step
+
+    def are_weights_finite(self) -> bool:
+        """Return whether no weight and no average of one is NaN or infinite; one pass over them."""
+        tensors = list(self._model.state_dict().values())
+        return all_finite(tensors + ([] if self._average is None else list(self._average.tensors().values())))
+
+    def save(self, step: int) -> None:
+        """Write the checkpoint of a step; called by all processes. Nothing is deleted yet, see `confirm`."""
+        if self._lease is not None:
+            self._lease.check()
+        runtime = self._updater.runtime
+        if runtime.is_main_rank:
+            num_samples = step * self._training.global_batch_size
+            state = TrainingState(step=step, samples_seen=num_samples, scaler=self._updater.scaler_state())
+            save_checkpoint(self._folder, state, self._model, self._updater.optimizer, average=self._average)
+        self._unconfirmed = step
+        runtime.barrier()
+
+    def confirm(self, step: int | None) -> None:
+        """Delete old checkpoints once the newest is of ``step``, the last that proved sound, or of one before it."""
+        if self._unconfirmed is None or step is None or step < self._unconfirmed:
+            return
+        self._unconfirmed = None
+        if self._updater.runtime.is_main_rank:
+            delete_checkpoints(self._folder, num_kept=self._training.keep_checkpoints)
+
+    def set_aside(self, confirmed_step: int | None) -> list[Path]:
+        """Rename the checkpoints that did not prove sound, so that no resume takes them; return their new names."""
+        if not self._updater.runtime.is_main_rank:
+            return []
+        return set_aside_checkpoints(self._folder, after_step=-1 if confirmed_step is None else confirmed_step)
