@@ -111,6 +111,19 @@ def test_many_in_a_row_end_the_run_and_the_sound_checkpoint_stays(make_run_confi
     assert skipped_steps(run) == [], "those steps were done again"
 
 
+def test_a_resume_that_fails_at_once_sets_aside_only_the_checkpoint_that_it_started_from(
+    make_run_config, poison: Poison
+):
+    config = make_run_config(training=replace(STEPS, keep_checkpoints=9))
+    poison(*range(4, 9))
+    with pytest.raises(FloatingPointError):
+        pretrain(config)
+    poison(*range(1, 6))
+    with pytest.raises(FloatingPointError, match=r"set aside as unsound: step-00000002\.unsound;"):
+        resume_pretraining(config)
+    assert checkpoints_of(Path(config.out)) == ["step-00000001", "step-00000002.unsound", "step-00000003.unsound"]
+
+
 def test_skipped_steps_that_are_not_in_a_row_do_not_end_it(make_run_config, poison: Poison):
     config = make_run_config(training=replace(STEPS, max_skipped_steps=2))
     poison(2, 4, 6)

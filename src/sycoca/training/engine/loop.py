@@ -162,7 +162,7 @@ def _save(parts: LoopParts, step: int, throughput: "_Throughput") -> None:
 
 
 def _fail(parts: LoopParts, what: str) -> NoReturn:
-    aside = parts.checkpoints.set_aside(parts.review.confirmed_step)
+    aside = parts.checkpoints.set_aside()
     renamed = f"; set aside as unsound: {', '.join(path.name for path in aside)}" if aside else ""
     raise FloatingPointError(
         f"{what}{renamed}; resume from the last sound checkpoint with a lower optimizer.peak_lr or another"

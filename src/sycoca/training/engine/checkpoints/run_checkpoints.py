@@ -86,8 +86,11 @@ class RunCheckpoints:
         if self._updater.runtime.is_main_rank:
             delete_checkpoints(self._folder, num_kept=self._training.keep_checkpoints)
 
-    def set_aside(self, confirmed_step: int | None) -> list[Path]:
-        """Rename the checkpoints that did not prove sound, so that no resume takes them; return their new names."""
-        if not self._updater.runtime.is_main_rank:
+    def set_aside(self) -> list[Path]:
+        """Rename the newest checkpoint unless it is confirmed, so that no resume takes it; return its new name.
+
+        Those before it are confirmed: a checkpoint is saved only after a finite step.
+        """
+        if self._unconfirmed is None or not self._updater.runtime.is_main_rank:
             return []
-        return set_aside_checkpoints(self._folder, after_step=-1 if confirmed_step is None else confirmed_step)
+        return set_aside_checkpoints(self._folder, after_step=self._unconfirmed - 1)
