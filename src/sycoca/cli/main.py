@@ -11,6 +11,7 @@ from sycoca.cli.shared.logs import log_to_stderr
 from sycoca.cli.shared.usage import HelpRequested, UsageError, print_error
 from sycoca.outputs.disk_full import disk_full_reason
 from sycoca.outputs.errors import DiskFullError, OutputError, OutputInterrupted, Remains
+from sycoca.stop_signals import STOP_SIGNALS, handled, number_of, raise_stopped
 from sycoca.terminal import escape_what_cannot_be_encoded, one_line
 
 SPIN_COUNT = "10000"
@@ -33,13 +34,15 @@ class _Line(NamedTuple):
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; return 0, 1 after an error (one line; with --debug its traceback), 2 after wrong usage.
 
-    An output that is refused before the work begins is wrong usage too. After Ctrl-C the code is 130.
+    An output that is refused before the work begins is wrong usage too. After a signal to stop the code is
+    that of `STOP_SIGNALS`: 130 after Ctrl-C.
     """
     escape_what_cannot_be_encoded(sys.stdout)
     line = _split(sys.argv[1:] if arguments is None else arguments)
     prog = find(line.words).prog
     try:
-        return _run(line)
+        with handled(raise_stopped):
+            return _run(line)
     except (UsageError, OutputError) as error:
         print_error(f"{prog}: {_one_line(error)}")
         return 2
@@ -49,13 +52,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except OutputInterrupted as interrupted:
         print_error(f"{prog}: {interrupted}{_way_on(interrupted.remains, line.words)}")
-        return 130
+        return STOP_SIGNALS[interrupted.number].exit_code
     except DiskFullError as full:
         print_error(f"{prog}: {full}{_way_on(full.remains, line.words, 'free some space and ')}")
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print_error(f"{prog}: interrupted; no file was written")
-        return 130
+        return STOP_SIGNALS[number_of(interrupt)].exit_code
     except Exception as error:
         # Last resort for all errors: one line, with the traceback under --debug.
         if line.is_debugging:

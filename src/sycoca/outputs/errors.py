@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from sycoca.stop_signals import INTERRUPT
+
 
 class OutputError(ValueError):
     """An output that is refused before the work begins: it exists, cannot be written, or another process writes it."""
@@ -33,11 +35,13 @@ class Remains:
 
 
 class OutputInterrupted(KeyboardInterrupt):
-    """Ctrl-C while an output was written; says what is left of it."""
+    """Ctrl-C, or another signal to stop, while an output was written; says what is left of it."""
 
-    def __init__(self, remains: Remains) -> None:
+    def __init__(self, remains: Remains, number: int = INTERRUPT) -> None:
+        """``number``: that of the signal."""
         super().__init__(f"interrupted; {remains}")
         self.remains = remains
+        self.number = number
 
 
 class DiskFullError(OSError):

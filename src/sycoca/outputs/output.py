@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, assert_never, final
 from sycoca.outputs.disk_full import disk_full_reason
 from sycoca.outputs.errors import DiskFullError, OutputError, OutputInterrupted, Remains
 from sycoca.outputs.lease import Lease, lease_beside, lease_inside
+from sycoca.stop_signals import number_of
 
 OutputKind = Literal["file", "growing file", "folder", "files in a folder"]
 """A file or folder that appears at the end, as a whole; a file of lines, which ``resume`` continues; or files that are
@@ -104,8 +105,8 @@ class Output:
                 yield held
             except OutputInterrupted:
                 raise
-            except KeyboardInterrupt:
-                raise OutputInterrupted(self._remains(before)) from None
+            except KeyboardInterrupt as interrupt:
+                raise OutputInterrupted(self._remains(before), number_of(interrupt)) from None
             except Exception as error:
                 reason = disk_full_reason(error)
                 if reason is None:

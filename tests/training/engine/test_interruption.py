@@ -6,7 +6,7 @@ import pytest
 from sycoca.training.engine.interruption import StopSignal, TrainingInterrupted
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_signal_raises_the_flag_only(number: signal.Signals):
     before = signal.getsignal(number)
     with StopSignal() as stop:

@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -71,8 +72,8 @@ def test_a_report_that_fails_does_not_lose_the_run(make_run_config, monkeypatch:
 
 
 def raised(signal: StopSignal) -> StopSignal:
-    signal._old_handlers = {}
-    signal.is_raised = True
+    signal._handled = nullcontext()
+    signal.number = 2
     return signal
 
 

@@ -41,6 +41,7 @@ class Arguments:
         from sycoca.cli.shared.usage import print_error
         from sycoca.experiments.quickstart.progress import QuickstartOptions
         from sycoca.experiments.quickstart.quickstart import commands_to_try, quickstart, remove_run
+        from sycoca.stop_signals import STOP_SIGNALS, number_of
         from sycoca.training.engine.interruption import TrainingInterrupted
 
         if self.restart:
@@ -52,10 +53,10 @@ class Arguments:
             print_error(
                 f"sycoca quickstart: stopped after step {interrupted.step}, checkpoint saved; continue with: {command}"
             )
-            return 130
-        except KeyboardInterrupt:
+            return interrupted.exit_code
+        except KeyboardInterrupt as interrupt:
             print_error(f"sycoca quickstart: interrupted; continue with: {command}")
-            return 130
+            return STOP_SIGNALS[number_of(interrupt)].exit_code
         self._print(result.metrics)
         commands = "".join(f"\n  {command}" for command in commands_to_try(result.weights))
         logger.info(f"\nreport   {result.page}\nweights  {result.weights}\n\nTry next:{commands}")

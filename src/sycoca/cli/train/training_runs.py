@@ -19,8 +19,9 @@ C = TypeVar("C")
 
 
 def run_to_its_end(train: "Callable[[Console], Path]", prog: str) -> int:
-    """Train; the run folder goes to stdout, everything else to stderr. Return the exit code, 130 after Ctrl-C."""
+    """Train; the run folder goes to stdout, everything else to stderr. Return the exit code, see `STOP_SIGNALS`."""
     from sycoca.cli.shared.logs import stderr_console
+    from sycoca.stop_signals import STOP_SIGNALS, number_of
     from sycoca.training.engine.interruption import TrainingInterrupted
     from sycoca.training.engine.runtime import is_main_process
 
@@ -30,11 +31,11 @@ def run_to_its_end(train: "Callable[[Console], Path]", prog: str) -> int:
         if is_main_process():
             stopped = f"{prog}: stopped after step {interrupted.step}, checkpoint saved; resume with:"
             print_error(f"{stopped}\n  {interrupted.resume_command}")
-        return 130
-    except KeyboardInterrupt:
+        return interrupted.exit_code
+    except KeyboardInterrupt as interrupt:
         if is_main_process():
             raise
-        return 130
+        return STOP_SIGNALS[number_of(interrupt)].exit_code
     if is_main_process():
         print_path("run", run_dir)
     return 0

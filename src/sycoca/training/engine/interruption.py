@@ -1,41 +1,49 @@
-"""Ctrl-C in a training run: finish the step, save a checkpoint, name the command that resumes."""
+"""Signals to stop a training run: finish the step, save a checkpoint, name the command that resumes."""
 
-import signal
-import threading
+from contextlib import AbstractContextManager
 from types import FrameType
-from typing import Any, final
+from typing import final
+
+from sycoca.stop_signals import INTERRUPT, STOP_SIGNALS, Stopped, handled
 
 
 class TrainingInterrupted(Exception):
     """Raised when a run stops early on request, after its checkpoint has been saved."""
 
-    def __init__(self, resume_command: str, step: int) -> None:
+    def __init__(self, resume_command: str, step: int, number: int = INTERRUPT) -> None:
+        """``number``: that of the signal, a key of `STOP_SIGNALS`."""
         super().__init__(f"stopped after step {step}, checkpoint saved; resume with: {resume_command}")
         self.step = step
         self.resume_command = resume_command
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a command that was stopped so."""
+        return STOP_SIGNALS[self.number].exit_code
 
 
 @final
 class StopSignal:
-    """Context in which SIGINT (Ctrl-C) and SIGTERM only set a flag; a second signal interrupts at once."""
+    """Context in which the signals to stop only set a flag; a second signal interrupts at once."""
 
     def __init__(self) -> None:
-        self.is_raised = False
-        self._old_handlers: dict[int, Any] = {}
+        self.number = 0
+        self._handled: AbstractContextManager[None] = handled(self._set)
+
+    @property
+    def is_raised(self) -> bool:
+        """Whether a signal has come."""
+        return self.number > 0
 
     def __enter__(self) -> "StopSignal":
-        # Python allows signal handlers in the main thread only; other threads keep the default behavior.
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._old_handlers[number] = signal.signal(number, self._raise_flag)
+        self._handled.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._old_handlers.items():
-            signal.signal(number, handler)
-        self._old_handlers.clear()
+        self._handled.__exit__(None, None, None)
 
-    def _raise_flag(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 (the handler's interface)
+    def _set(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 (the handler's interface)
         if self.is_raised:
-            raise KeyboardInterrupt
-        self.is_raised = True
+            raise Stopped(number)
+        self.number = number

@@ -84,7 +84,7 @@ def train(
                 parts.average.update(step)
             throughput.count(training.global_batch_size)
             parts.progress.advance(step)
-            watch.add(step, result, wants_stop=stop.is_raised)
+            watch.add(step, result, stop_number=stop.number)
             is_logged = is_due(training.log_every, step, training.steps)
             is_saving = is_saving or watch.is_stopping or is_due(training.save_every, step, training.steps)
             if is_logged or is_saving:
@@ -97,7 +97,7 @@ def train(
                 is_saving = False
                 _save(parts, step, throughput)
             if watch.is_stopping and step < training.steps:
-                raise TrainingInterrupted(parts.resume_command, step)
+                raise TrainingInterrupted(parts.resume_command, step, watch.stop_number)
     parts.checkpoints.confirm(step)
 
 

@@ -17,18 +17,23 @@ class StepWatch:
 
     def __init__(self, updater: Updater, review: StepReview) -> None:
         self.review = review
-        self.is_stopping = False
+        self.stop_number = 0
         self._updater = updater
         self._reads_late = updater.runtime.world_size > 1 or updater.runtime.device.type != "cpu"
         self._pending: tuple[int, GatheredNumbers] | None = None
 
-    def add(self, step: int, result: UpdateResult, *, wants_stop: bool) -> None:
-        """Take in the result of a step; ``wants_stop``: whether this process has got a signal to stop."""
+    @property
+    def is_stopping(self) -> bool:
+        """Whether any process has got a signal to stop, known to all of them."""
+        return self.stop_number > 0
+
+    def add(self, step: int, result: UpdateResult, *, stop_number: int) -> None:
+        """Take in the result of a step; ``stop_number``: the signal to stop that this process has got, 0 for none."""
         self.read()
         runtime = self._updater.runtime
-        self._pending = step, runtime.gather_numbers([result.loss, result.gradient_norm, float(wants_stop)])
+        self._pending = step, runtime.gather_numbers([result.loss, result.gradient_norm, float(stop_number)])
         if runtime.world_size == 1:
-            self.is_stopping = wants_stop
+            self.stop_number = stop_number
         if not self._reads_late:
             self.read()
 
@@ -40,6 +45,6 @@ class StepWatch:
         self._pending = None
         rows = gathered.rows()
         loss, norm = sum(row[0] for row in rows), rows[0][1]
-        self.is_stopping = self.is_stopping or any(row[2] > 0 for row in rows)
+        self.stop_number = max(self.stop_number, *(int(row[2]) for row in rows))
         is_skipped = self._updater.is_failure(loss, norm)
         self.review.add(StepOutcome(step=step, loss=loss, gradient_norm=norm, is_skipped=is_skipped))

@@ -11,6 +11,7 @@ from sycoca.data.loading.skipping import SkipLog
 from sycoca.data.samples import remarks_on
 from sycoca.outputs.lease import Lease
 from sycoca.plain_data import to_plain
+from sycoca.stop_signals import INTERRUPT
 from sycoca.training.engine.checkpoints.run_checkpoints import RunCheckpoints
 from sycoca.training.engine.interruption import TrainingInterrupted
 from sycoca.training.engine.limits import check_memory, explained_out_of_memory
@@ -78,7 +79,7 @@ class TrainingRun:
         )
 
     def run(self) -> None:
-        """Train to the end, save the weights and write the report. Raises TrainingInterrupted after Ctrl-C."""
+        """Train to the end, save the weights and write the report; TrainingInterrupted after a signal to stop."""
         tracker = Trackers([self._progress, *self._trackers()])
         try:
             if self._runtime.is_main_rank:
@@ -110,7 +111,8 @@ class TrainingRun:
             with explained_out_of_memory(self._micro_batch_size, runtime.device):
                 train(loop_parts, config.training, config.optimizer, config.schedule, step=self._first_step)
         except TrainingInterrupted as interrupted:
-            if config.training.report and runtime.is_main_rank:
+            # Whoever sends another signal than Ctrl-C waits for the end, and kills soon.
+            if interrupted.number == INTERRUPT and config.training.report and runtime.is_main_rank:
                 with parts.averaged_weights():
                     write_report(self._recipe, self._folder, self._trained, self._sources, runtime, interrupted.step)
             raise
