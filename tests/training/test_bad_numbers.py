@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +15,14 @@ from safetensors.torch import load_file
 from torch import nn
 
 from sycoca.cli.main import main
+from sycoca.records import LossTerms
 from sycoca.training.config import OptimizerConfig, ScheduleConfig, TrainingConfig
 from sycoca.training.engine import update
+from sycoca.training.engine.interruption import StopSignal, TrainingInterrupted
 from sycoca.training.engine.tracking import read_metrics
 from sycoca.training.engine.update import Updater
 from sycoca.training.pretrain import pretrain, resume_pretraining
+from sycoca.training.recipes.image_text.task import ImageTextTask
 from sycoca.training.run_folder import RunFolder
 
 STEPS = TrainingConfig(steps=8, global_batch_size=4, log_every=1, save_every=1, tensorboard=False, report=False)
@@ -130,21 +134,53 @@ def test_skipped_steps_that_are_not_in_a_row_do_not_end_it(make_run_config, pois
     assert [record["step"] for record in skipped_steps(pretrain(config))] == [2, 4, 6]
 
 
-def test_a_last_step_that_is_not_finite_writes_no_weights(make_run_config, poison: Poison):
+def test_a_last_step_that_is_skipped_does_not_fail_a_sound_run(make_run_config, poison: Poison):
     config = make_run_config(training=STEPS)
-    poison(8)
-    with pytest.raises(
-        FloatingPointError, match=r"step 8, the last, had .* set aside as unsound: step-00000007\.unsound"
-    ):
+    poison(7, 8)
+    run = pretrain(config)
+    assert [record["step"] for record in skipped_steps(run)] == [7, 8]
+    assert checkpoints_of(run) == ["step-00000006", "step-00000008"]
+    before, after = (tensors_of(RunFolder(run).checkpoints / f"step-0000000{step}") for step in (6, 8))
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items() if name.startswith("model"))
+
+
+def test_a_loss_that_is_not_finite_skips_the_update_though_its_gradient_is(make_run_config, monkeypatch):
+    real, calls = ImageTextTask.total_loss, []
+
+    def infinite(self: ImageTextTask, terms: LossTerms) -> torch.Tensor:
+        calls.append(None)
+        return real(self, terms) + (math.inf if len(calls) == 4 else 0.0)
+
+    monkeypatch.setattr(ImageTextTask, "total_loss", infinite)
+    run = pretrain(make_run_config(training=replace(STEPS, keep_checkpoints=9)))
+    assert [(record["step"], record["loss"]) for record in skipped_steps(run)] == [(4, "inf")]
+    assert "step-00000004" not in checkpoints_of(run)
+
+
+def test_a_stop_waits_for_a_finite_step(make_run_config, poison: Poison, monkeypatch: pytest.MonkeyPatch):
+    config = make_run_config(training=replace(STEPS, save_every=None))
+    poison(2, 3)
+    monkeypatch.setattr(StopSignal, "_set", lambda *_: None)
+    monkeypatch.setattr(StopSignal, "__enter__", stopping)
+    config = replace(config, training=replace(config.training, log_every=100))
+    with pytest.raises(TrainingInterrupted, match="stopped after step 1"):
         pretrain(config)
-    assert not RunFolder(Path(config.out)).weights.exists()
-    assert checkpoints_of(Path(config.out)) == ["step-00000005", "step-00000006", "step-00000007.unsound"]
+    poison(1, 2)
+    with pytest.raises(TrainingInterrupted, match="stopped after step 4"):
+        resume_pretraining(config)
+    assert checkpoints_of(Path(config.out)) == ["step-00000001", "step-00000004"]
+
+
+def stopping(signal: StopSignal) -> StopSignal:
+    signal.number = 15
+    signal._handled = nullcontext()
+    return signal
 
 
 def test_last_weights_that_compute_nothing_are_not_written(make_run_config, monkeypatch: pytest.MonkeyPatch):
     config = make_run_config(training=STEPS)
     monkeypatch.setattr(Updater, "loss", lambda *_: torch.tensor(math.nan))
-    with pytest.raises(FloatingPointError, match="after step 8, the last, the loss of the same batch is nan"):
+    with pytest.raises(FloatingPointError, match="with the final weights, the loss of the batch of step 8 is nan"):
         pretrain(config)
     assert not RunFolder(Path(config.out)).weights.exists()
     assert checkpoints_of(Path(config.out)) == ["step-00000006", "step-00000007"]

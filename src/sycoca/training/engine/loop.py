@@ -3,7 +3,7 @@
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, Protocol, final, runtime_checkable
 
@@ -74,6 +74,7 @@ def train(
     """
     throughput = _Throughput()
     watch = StepWatch(parts.updater, parts.review)
+    unreviewed: dict[int, Sequence[TrainingBatch]] = {}
     is_saving = False
     with StopSignal() as stop:
         for micro_batches in itertools.islice(parts.batches.from_step(step), training.steps - step):
@@ -89,15 +90,16 @@ def train(
             is_saving = is_saving or watch.is_stopping or is_due(training.save_every, step, training.steps)
             if is_logged or is_saving:
                 watch.read()
-            _end_where_hopeless(parts, training, micro_batches, step)
+            unreviewed = {step: micro_batches, **_from_last_finite(unreviewed, parts.review)}
+            _end_where_hopeless(parts, training, unreviewed, step)
             values = _training_values(parts, training, result, step, lr, throughput) if is_logged else {}
             _validate_and_log(parts, training, values, step, throughput)
-            # After a skipped step a checkpoint that is due waits for the next finite one.
-            if is_saving and (watch.is_stopping or not parts.review.skipped_in_a_row):
+            # After a skipped step a checkpoint that is due, or a stop, waits for the next finite one.
+            if is_saving and (not parts.review.skipped_in_a_row or step == training.steps):
                 is_saving = False
                 _save(parts, step, throughput)
-            if watch.is_stopping and step < training.steps:
-                raise TrainingInterrupted(parts.resume_command, step, watch.stop_number)
+                if watch.is_stopping and step < training.steps:
+                    raise TrainingInterrupted(parts.resume_command, step, watch.stop_number)
     parts.checkpoints.confirm(step)
 
 
@@ -133,25 +135,31 @@ def _validate_and_log(
         parts.tracker.log(step, values)
 
 
+def _from_last_finite(
+    batches: Mapping[int, Sequence[TrainingBatch]], review: StepReview
+) -> dict[int, Sequence[TrainingBatch]]:
+    """Return the batches of the steps since the last that is known to be finite, that step included."""
+    last = 0 if review.confirmed_step is None else review.confirmed_step + 1
+    return {step: micro_batches for step, micro_batches in batches.items() if step >= last}
+
+
 def _end_where_hopeless(
-    parts: LoopParts, training: TrainingConfig, micro_batches: Sequence[TrainingBatch], step: int
+    parts: LoopParts, training: TrainingConfig, batches: Mapping[int, Sequence[TrainingBatch]], step: int
 ) -> None:
     """Raise FloatingPointError after too many skipped steps in a row, or where the last weights cannot be used."""
     review, updater = parts.review, parts.updater
     parts.checkpoints.confirm(review.confirmed_step)
-    if review.skipped_in_a_row and (review.is_over or step == training.steps):
-        count = review.skipped_in_a_row
-        _fail(
-            parts,
-            f"the last {count} steps had a loss or gradient that is not finite"
-            if count > 1
-            else f"step {step:,}, the last, had a loss or gradient that is not finite",
-        )
-    if step == training.steps:
-        # No later step will show whether the last update has left weights that compute anything.
-        loss = updater.runtime.sum_over_ranks({"loss": updater.loss(micro_batches)})["loss"]
-        if not math.isfinite(loss):
-            _fail(parts, f"after step {step:,}, the last, the loss of the same batch is {loss:g}")
+    if review.is_over:
+        _fail(parts, f"the last {review.skipped_in_a_row} steps had a loss or gradient that is not finite")
+    if step < training.steps:
+        return
+    # No later step will show whether the last update has left weights that compute anything.
+    last = None if review.confirmed_step is None else review.confirmed_step + 1
+    if last is None:
+        _fail(parts, "no step had a finite loss and gradient")
+    loss = updater.runtime.sum_over_ranks({"loss": updater.loss(batches[last])})["loss"]
+    if not math.isfinite(loss):
+        _fail(parts, f"with the final weights, the loss of the batch of step {last:,} is {loss:g}")
 
 
 def _save(parts: LoopParts, step: int, throughput: "_Throughput") -> None:

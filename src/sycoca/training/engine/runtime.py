@@ -139,7 +139,7 @@ class Runtime:
 
     def gather_numbers(self, values: Sequence[Tensor | float]) -> "GatheredNumbers":
         """Start to gather numbers of all processes; neither the host nor the device waits for them before `rows`."""
-        own = torch.stack([torch.as_tensor(value, device=self.device).detach().double() for value in values])
+        own = torch.stack([torch.as_tensor(value, device=self.device).detach().float() for value in values])
         if self.world_size == 1:
             return GatheredNumbers([own], None)
         parts = [torch.empty_like(own) for _ in range(self.world_size)]
@@ -224,12 +224,28 @@ class GatheredNumbers:
     def __init__(self, parts: list[Tensor], work: "dist.Work | None") -> None:
         self._parts = parts
         self._work = work
+        self._copied: torch.cuda.Event | None = None
+        if parts[0].device.type == "cuda":
+            self._copy_to_host()
 
     def rows(self) -> list[list[float]]:
         """Wait for the numbers and return them, a row per process."""
         if self._work is not None:
             self._work.wait()
+        if self._copied is not None:
+            self._copied.synchronize()
         return torch.stack(self._parts).tolist()
+
+    def _copy_to_host(self) -> None:
+        """Copy the numbers behind the work that is queued now, so that reading them does not wait for later work."""
+        if self._work is not None:
+            self._work.wait()  # on a GPU only the stream waits
+            self._work = None
+        self._parts = [
+            torch.empty_like(part, device="cpu", pin_memory=True).copy_(part, non_blocking=True) for part in self._parts
+        ]
+        self._copied = torch.cuda.Event()
+        self._copied.record()
 
 
 class _Gather(torch.autograd.Function):

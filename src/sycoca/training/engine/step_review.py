@@ -18,7 +18,7 @@ from sycoca.json_lines import ResumableLines
 logger = logging.getLogger(__name__)
 
 SPIKE_WINDOW = 50
-"""Number of last losses among which a spike is looked for."""
+"""Number of recent losses whose median a spike is measured against."""
 
 LEAST_BEFORE_SPIKE = 20
 """Number of losses without which the spread is unknown."""
@@ -81,7 +81,7 @@ class StepReview:
         self._last_spike = -SPIKE_WINDOW
 
     def add(self, outcome: StepOutcome) -> None:
-        """Take the next step in; warn of a skipped one and of a loss spike."""
+        """Record the next step; warn if it was skipped or if its loss is a spike."""
         if outcome.is_skipped:
             self._add_skipped(outcome)
             return

@@ -72,7 +72,7 @@ class Updater:
     def is_failure(self, loss: float, gradient_norm: float) -> bool:
         """Return whether a step failed: its loss or its gradient is not finite.
 
-        A gradient that overflowed in fp16 is none as long as the scale of the loss can be lowered.
+        An fp16 gradient that overflows is not a failure while the loss scale can still be lowered.
         """
         if not math.isfinite(loss):
             return True
@@ -93,7 +93,9 @@ class Updater:
             with self.runtime.autocast():
                 terms = self._wrapped(self.runtime.to_device(batch))
             loss = self.task.total_loss(terms)
-            self.runtime.backward(self.scaler.scale(loss))
+            # A loss that is not finite may have finite gradients; then the update must be skipped as well.
+            factor = torch.where(loss.detach().isfinite(), 1.0, math.nan)
+            self.runtime.backward(self.scaler.scale(loss * factor))
         return named_terms(terms), loss.detach()
 
     def _step(self) -> Tensor:
