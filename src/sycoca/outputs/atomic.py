@@ -25,7 +25,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         try:
             yield unfinished
             grant_usual_rights(unfinished)
-            _flush(unfinished)
+            flush(unfinished)
             unfinished.replace(target)
         finally:
             unfinished.unlink(missing_ok=True)
@@ -47,9 +47,9 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
             yield unfinished
             for path in [*unfinished.rglob("*"), unfinished]:
                 grant_usual_rights(path)
-                _flush(path)
+                flush(path)
             _replace(target, unfinished)
-            _flush(target.parent)
+            flush(target.parent)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -100,7 +100,8 @@ def _hidden_beside(target: Path) -> Path:
     return target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}")
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Wait until a file or folder is on disk."""
     if path.is_dir() and os.name == "nt":
         return  # Windows cannot open folders
     descriptor = os.open(path, os.O_RDONLY)

@@ -48,12 +48,13 @@ def test_holds_tensors_and_plain_data_only(tmp_path: Path):
     path = save_checkpoint(tmp_path, TrainingState(step=7, samples_seen=28), *trained(1))
     assert path == tmp_path / "step-00000007"
     assert sorted(file.name for file in path.iterdir()) == [
+        "manifest.json",
         "model.safetensors",
         "optimizer.safetensors",
         "state.json",
     ]
     state = json.loads((path / "state.json").read_text(encoding="utf-8"))
-    assert state == {"format_version": 1, "step": 7, "samples_seen": 28, "scaler": {}}
+    assert state == {"format_version": 2, "step": 7, "samples_seen": 28, "scaler": {}}
     assert "exp_avg_sq/2.weight" in load_file(path / "optimizer.safetensors")
 
 
@@ -109,8 +110,8 @@ def test_same_step_again_is_left_alone(tmp_path: Path):
 def test_newer_format_is_refused(tmp_path: Path):
     path = save_checkpoint(tmp_path, TrainingState(step=1, samples_seen=4), *trained(1))
     state = json.loads((path / "state.json").read_text(encoding="utf-8"))
-    (path / "state.json").write_text(json.dumps({**state, "format_version": 2}), encoding="utf-8")
-    with pytest.raises(ValueError, match=r"step-00000001 has checkpoint format 2, this version reads up to 1"):
+    (path / "state.json").write_text(json.dumps({**state, "format_version": 3}), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"step-00000001 has checkpoint format 3, this version reads up to 2"):
         load_checkpoint(path, *trained(0))
 
 

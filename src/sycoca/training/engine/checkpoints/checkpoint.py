@@ -5,6 +5,7 @@
         optimizer.safetensors    the optimizer's state
         average.safetensors      exponential moving average of the weights, where one is kept
         state.json               step, samples seen, loss scaler of fp16
+        manifest.json            size and SHA-256 of each file, written last
 
 All randomness derives from the seed and the step, so no generator state is saved.
 """
@@ -23,11 +24,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from sycoca.outputs.atomic import atomic_folder
+from sycoca.outputs.manifest import folder_with_manifest
 from sycoca.training.engine.optimization.weight_average import WeightAverage
 from sycoca.weights.shapes import first_difference, shapes_of
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Increases when checkpoints change in a way that older versions cannot read. 2: with a manifest."""
+
 SET_ASIDE = ".unsound"
 """Suffix of checkpoints after which no step had a finite gradient."""
 
@@ -70,7 +73,7 @@ def save_checkpoint(
     if not path.exists():
         for unfinished in folder.glob(".step-*"):
             shutil.rmtree(unfinished)  # left by a killed run
-        with atomic_folder(path) as new:
+        with folder_with_manifest(path, "checkpoint", step=state.step) as new:
             _save_tensors(new / "model.safetensors", model.state_dict())
             _save_tensors(new / "optimizer.safetensors", _optimizer_tensors(model, optimizer))
             if average is not None:
@@ -82,27 +85,28 @@ def save_checkpoint(
 
 def delete_checkpoints(folder: Path, *, num_kept: int) -> None:
     """Delete all checkpoints but the ``num_kept`` newest."""
-    for _, old in _checkpoints(folder)[:-num_kept]:
+    for _, old in checkpoints_in(folder)[:-num_kept]:
         shutil.rmtree(old)
 
 
 def set_aside_checkpoints(folder: Path, *, after_step: int) -> list[Path]:
     """Rename the checkpoints of later steps, so that no resume takes them, and return their new paths."""
     return [
-        path.rename(_free_name(path.with_name(f"{path.name}{SET_ASIDE}")))
-        for step, path in _checkpoints(folder)
+        path.rename(free_name(path.with_name(f"{path.name}{SET_ASIDE}")))
+        for step, path in checkpoints_in(folder)
         if step > after_step
     ]
 
 
-def _free_name(path: Path) -> Path:
+def free_name(path: Path) -> Path:
+    """Return the path, or the first with a number at its end that does not exist."""
     others = (path.with_name(f"{path.name}-{number}") for number in count(2))
     return next(one for one in chain([path], others) if not one.exists())
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
     """Return the checkpoint of the largest step, or None where there is none."""
-    return next((path for _, path in reversed(_checkpoints(folder))), None)
+    return next((path for _, path in reversed(checkpoints_in(folder))), None)
 
 
 def load_checkpoint(
@@ -129,7 +133,7 @@ def load_checkpoint(
     return TrainingState(step=plain["step"], samples_seen=plain["samples_seen"], scaler=plain["scaler"])
 
 
-def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
+def checkpoints_in(folder: Path) -> list[tuple[int, Path]]:
     """Return the checkpoints with their steps, the oldest first."""
     if not folder.is_dir():
         return []

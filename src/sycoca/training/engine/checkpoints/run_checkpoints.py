@@ -10,12 +10,13 @@ from sycoca.outputs.lease import Lease
 from sycoca.training.config import TrainingConfig
 from sycoca.training.engine.checkpoints.checkpoint import (
     TrainingState,
+    checkpoint_path,
     delete_checkpoints,
     load_checkpoint,
-    newest_checkpoint,
     save_checkpoint,
     set_aside_checkpoints,
 )
+from sycoca.training.engine.checkpoints.soundness import newest_sound_step
 from sycoca.training.engine.optimization.finite_step import all_finite
 from sycoca.training.engine.optimization.weight_average import WeightAverage
 from sycoca.training.engine.update import Updater
@@ -51,10 +52,17 @@ class RunCheckpoints:
         self._unconfirmed: int | None = None
 
     def restore(self) -> int:
-        """Load the newest checkpoint and return its step; 0 where there is none."""
-        checkpoint = newest_checkpoint(self._folder)
-        if checkpoint is None:
+        """Load the newest checkpoint that is not damaged and return its step; 0 where there is none.
+
+        Called by all processes; the main process checks and chooses. Raises ValueError where all are damaged.
+        """
+        runtime = self._updater.runtime
+        step, refusal = runtime.gather_plain([_choice(self._folder)] if runtime.is_main_rank else [])[0]
+        if refusal is not None:
+            raise ValueError(refusal)
+        if step is None:
             return 0
+        checkpoint = checkpoint_path(self._folder, step)
         state = load_checkpoint(checkpoint, self._model, self._updater.optimizer, self._average)
         self._updater.load_scaler_state(state.scaler)
         logger.debug("restored %s", checkpoint)
@@ -94,3 +102,11 @@ class RunCheckpoints:
         if self._unconfirmed is None or not self._updater.runtime.is_main_rank:
             return []
         return set_aside_checkpoints(self._folder, after_step=self._unconfirmed - 1)
+
+
+def _choice(folder: Path) -> tuple[int | None, str | None]:
+    """Return the step to resume after, None without a checkpoint, and why none can be used: all ranks must know it."""
+    try:
+        return newest_sound_step(folder), None
+    except ValueError as error:
+        return None, str(error)

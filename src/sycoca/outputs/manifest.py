@@ -1,0 +1,179 @@
+"""Manifests: ``manifest.json`` in a folder lists size and SHA-256 of its files, so that damage is found by name.
+
+    {"format_version": 1, "kind": "checkpoint", "step": 1000,
+     "files": {"model.safetensors": {"bytes": 1234, "sha256": "9f86d0..."}, ...}}
+
+It is made for many writers: each makes the entries of its own files (`flushed_entries`), which are plain data that
+processes can gather; one of them writes the manifest, last.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sycoca.outputs.atomic import atomic_folder, flush
+
+MANIFEST_NAME = "manifest.json"
+
+FORMAT_VERSION = 1
+"""Increases when manifests change in a way that older versions cannot read."""
+
+ManifestKind = Literal["checkpoint"]
+
+Entries = dict[str, dict[str, Any]]
+"""Bytes and SHA-256 of files by name."""
+
+_SHA256_DIGITS = 64
+
+
+class DamageError(ValueError):
+    """A folder differs from its manifest, or a file of it cannot be read."""
+
+    def __init__(self, path: Path, damage: str, remedy: str = "") -> None:
+        """Name the file or folder, what is wrong with it, and what to do."""
+        super().__init__(f"{path} {damage}{remedy and f'; {remedy}'}")
+        self.path = path
+        self.damage = damage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """What a folder holds."""
+
+    kind: ManifestKind
+    """What the folder is."""
+
+    files: Entries
+    """Bytes and SHA-256 of each file by name."""
+
+    step: int | None = None
+    """The optimizer updates after which a checkpoint was written."""
+
+    def write(self, folder: Path) -> None:
+        """Write ``manifest.json`` and flush it to disk; the files that it lists must have been flushed before."""
+        step = {} if self.step is None else {"step": self.step}
+        plain = {"format_version": FORMAT_VERSION, "kind": self.kind, **step, "files": dict(sorted(self.files.items()))}
+        path = folder / MANIFEST_NAME
+        path.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+        flush(path)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """Read ``manifest.json``; raises DamageError where it is missing, unreadable or of a newer format."""
+        path = folder / MANIFEST_NAME
+        try:
+            plain = json.loads(path.read_bytes())
+        except FileNotFoundError as error:
+            raise DamageError(path, "is missing") from error
+        except OSError as error:
+            raise DamageError(path, f"cannot be read: {error.strerror}") from error
+        except (ValueError, RecursionError) as error:  # no JSON, or no UTF-8
+            raise DamageError(path, "is emptied" if path.stat().st_size == 0 else "is not JSON") from error
+        version = plain.get("format_version") if isinstance(plain, dict) else None
+        if type(version) is int and version > FORMAT_VERSION:
+            raise DamageError(path, f"has format {version}, this version reads up to {FORMAT_VERSION}", "update sycoca")
+        if not _is_manifest(plain):
+            raise DamageError(path, "is not a manifest")
+        return cls(kind=plain["kind"], step=plain.get("step"), files=plain["files"])
+
+
+@contextmanager
+def folder_with_manifest(
+    folder: Path, kind: ManifestKind, *, names: Collection[str] | None = None, step: int | None = None
+) -> Iterator[Path]:
+    """Yield an empty folder to write into, as `atomic_folder` does, which also gets a manifest.
+
+    It lists the files ``names``, those that exist, or all files. They reach the disk before the manifest does, and all
+    of it before the folder has its name.
+    """
+    with atomic_folder(folder) as unfinished:
+        yield unfinished
+        listed = [path.name for path in unfinished.iterdir() if names is None or path.name in names]
+        Manifest(kind=kind, step=step, files=flushed_entries(unfinished, listed)).write(unfinished)
+
+
+def flushed_entries(folder: Path, names: Collection[str]) -> Entries:
+    """Flush files to disk and return their entries for a manifest.
+
+    They are hashed while they are flushed; neither holds Python's lock.
+    """
+    paths = [folder / name for name in sorted(names)]
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        flushed = [pool.submit(flush, path) for path in paths]
+        entries = list(pool.map(_entry, paths))
+        for one in flushed:
+            one.result()
+    return {path.name: entry for path, entry in zip(paths, entries, strict=True)}
+
+
+def check_manifest(folder: Path, kind: ManifestKind, names: Collection[str], *, step: int | None = None) -> None:
+    """Raise DamageError where a folder is not what its manifest says.
+
+    Args:
+        folder: the folder, which has a manifest.
+        kind: what the folder is.
+        names: the files that are read where they exist; one of them that the manifest does not list is a damage.
+        step: the step of a checkpoint.
+    """
+    manifest = Manifest.read(folder)
+    path = folder / MANIFEST_NAME
+    if manifest.kind != kind:
+        raise DamageError(path, f"is that of a {manifest.kind}, not of a {kind}")
+    if manifest.step != step:
+        raise DamageError(path, f"is that of step {manifest.step}, not of step {step}")
+    for name in names:
+        if name not in manifest.files and (folder / name).exists():
+            raise DamageError(folder / name, f"is not listed in {MANIFEST_NAME}")
+    for name, entry in manifest.files.items():
+        _check_file(folder / name, entry)
+
+
+def _is_manifest(plain: object) -> bool:
+    match plain:
+        case {"format_version": 1, "kind": "checkpoint", "step": int(), "files": dict() as files}:
+            return all(map(_is_entry, files.items()))
+        case _:
+            return False
+
+
+def _is_entry(item: tuple[str, object]) -> bool:
+    match item:
+        case (name, {"bytes": int(), "sha256": str() as digest}):
+            # A name that leads out of the folder would have other files read.
+            return os.path.basename(name) == name and len(digest) == _SHA256_DIGITS
+        case _:
+            return False
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _check_file(path: Path, entry: Mapping[str, Any]) -> None:
+    try:
+        size = path.stat().st_size
+        if size == entry["bytes"] and _entry(path) != entry:
+            raise DamageError(path, f"differs from its SHA-256 in {MANIFEST_NAME}")
+    except FileNotFoundError as error:
+        raise DamageError(path, "is missing") from error
+    except OSError as error:
+        raise DamageError(path, f"cannot be read: {error.strerror}") from error
+    if size != entry["bytes"]:
+        raise DamageError(path, _size_damage(size, entry["bytes"]))
+
+
+def _size_damage(size: int, expected: int) -> str:
+    if size == 0:
+        return "is emptied"
+    return (
+        f"is truncated: {size:,} of {expected:,} bytes"
+        if size < expected
+        else f"has {size - expected:,} bytes too many"
+    )

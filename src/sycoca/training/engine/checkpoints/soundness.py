@@ -1,0 +1,101 @@
+"""Find the newest checkpoint that is what its manifest says; broken ones are reported by name."""
+
+import json
+import logging
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from sycoca.outputs.manifest import MANIFEST_NAME, DamageError, check_manifest
+from sycoca.training.engine.checkpoints.checkpoint import AVERAGE_NAME, FORMAT_VERSION, checkpoints_in, free_name
+
+logger = logging.getLogger(__name__)
+
+DAMAGED = ".damaged"
+"""Suffix of checkpoints that were set aside because a file of them is damaged."""
+
+_TENSOR_FILES = ("model.safetensors", "optimizer.safetensors")
+
+_FIRST_FORMAT_WITH_MANIFEST = 2
+
+
+def newest_sound_step(folder: Path) -> int | None:
+    """Return the step of the newest checkpoint without damage, or None where there is no checkpoint at all.
+
+    Broken ones that are newer are logged as warnings and renamed, so that the resumed run can write those steps again.
+    Raises ValueError, and renames nothing, where all are broken.
+    """
+    broken: list[tuple[Path, str]] = []
+    for step, path in reversed(checkpoints_in(folder)):
+        damage = damage_of(path, step)
+        if damage is None:
+            for one, why in broken:
+                aside = one.rename(free_name(one.with_name(f"{one.name}{DAMAGED}")))
+                logger.warning(f"{why}; the checkpoint is now {aside.name}, and the run resumes after step {step}")
+            return step
+        broken.append((path, damage))
+    if broken:
+        raise ValueError(
+            f"no checkpoint in {folder} can be used: {'; '.join(why for _, why in broken)}; copy one from a backup, or"
+            " start a new run with another --out"
+        )
+    return None
+
+
+def damage_of(path: Path, step: int) -> str | None:
+    """Return what is wrong with a checkpoint, beginning with the file's path; None where nothing is.
+
+    Checkpoints of format 1 have no manifest: only their structure is checked.
+    """
+    try:
+        _check(path, step)
+    except DamageError as error:
+        return str(error)
+    return None
+
+
+def _check(path: Path, step: int) -> None:
+    if not path.is_dir():
+        raise DamageError(path, "is not a folder")
+    if (path / MANIFEST_NAME).exists():
+        check_manifest(path, "checkpoint", (*_TENSOR_FILES, AVERAGE_NAME, "state.json"), step=step)
+    state = _read_state(path / "state.json")
+    if state["format_version"] >= _FIRST_FORMAT_WITH_MANIFEST and not (path / MANIFEST_NAME).exists():
+        raise DamageError(path / MANIFEST_NAME, "is missing")
+    if state["step"] != step:
+        raise DamageError(path / "state.json", f"is that of step {state['step']}, not of step {step}")
+    names = [*_TENSOR_FILES, *([AVERAGE_NAME] if (path / AVERAGE_NAME).exists() else [])]
+    for name in names:
+        _check_tensor_file(path / name)
+
+
+def _read_state(path: Path) -> dict[str, int]:
+    try:
+        plain = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise DamageError(path, "is missing") from error
+    except OSError as error:
+        raise DamageError(path, f"cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # no JSON, or no UTF-8
+        raise DamageError(path, "is not JSON") from error
+    match plain:
+        case {"format_version": int() as version} if version > FORMAT_VERSION:
+            # Not a damage: an older checkpoint in its place would throw away work of the newer version.
+            raise ValueError(
+                f"{path.parent} has checkpoint format {version}, this version reads up to {FORMAT_VERSION};"
+                " update sycoca"
+            )
+        case {"format_version": int(), "step": int(), "samples_seen": int(), "scaler": dict()}:
+            return plain
+        case _:
+            raise DamageError(path, "is not the state of a checkpoint")
+
+
+def _check_tensor_file(path: Path) -> None:
+    try:
+        with safe_open(path, framework="pt"):
+            pass
+    except FileNotFoundError as error:
+        raise DamageError(path, "is missing") from error
+    except (OSError, SafetensorError) as error:
+        raise DamageError(path, f"is damaged: {' '.join(str(error).split())}") from error
