@@ -3,6 +3,7 @@ import threading
 
 import pytest
 
+from sycoca.training.engine import interruption
 from sycoca.training.engine.interruption import StopSignal, TrainingInterrupted
 
 
@@ -16,7 +17,15 @@ def test_signal_raises_the_flag_only(number: signal.Signals):
     assert signal.getsignal(number) is before
 
 
-def test_second_signal_interrupts_at_once():
+def test_two_signals_in_a_row_are_one_request():
+    with StopSignal() as stop:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.number == signal.SIGTERM
+
+
+def test_a_later_signal_interrupts_at_once(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(interruption, "REPEATED_WITHIN_SECONDS", 0.0)
     with StopSignal() as stop:
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):

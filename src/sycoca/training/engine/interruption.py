@@ -1,10 +1,15 @@
 """Signals to stop a training run: finish the step, save a checkpoint, name the command that resumes."""
 
+import time
 from contextlib import AbstractContextManager
 from types import FrameType
 from typing import final
 
 from sycoca.stop_signals import INTERRUPT, STOP_SIGNALS, Stopped, handled
+
+REPEATED_WITHIN_SECONDS = 1.0
+"""A signal that follows another one within this time is the same request: some senders, such as ``timeout``, signal a
+process and then its group."""
 
 
 class TrainingInterrupted(Exception):
@@ -25,10 +30,11 @@ class TrainingInterrupted(Exception):
 
 @final
 class StopSignal:
-    """Context in which the signals to stop only set a flag; a second signal interrupts at once."""
+    """Context in which the signals to stop only set a flag; a second signal, a second later, interrupts at once."""
 
     def __init__(self) -> None:
         self.number = 0
+        self._came_at = 0.0
         self._handled: AbstractContextManager[None] = handled(self._set)
 
     @property
@@ -44,6 +50,8 @@ class StopSignal:
         self._handled.__exit__(None, None, None)
 
     def _set(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 (the handler's interface)
-        if self.is_raised:
+        now = time.monotonic()
+        if not self.is_raised:
+            self.number, self._came_at = number, now
+        elif now - self._came_at >= REPEATED_WITHIN_SECONDS:
             raise Stopped(number)
-        self.number = number
