@@ -32,6 +32,7 @@ class ResumableLines:
         self._replaces = not resume
         self._lines, is_cut = _whole_lines(path) if resume else ([], False)
         self.records: list[Record] = _parsed(self._lines, path)
+        """What an interrupted program has written; appended records are not kept, which are many in a long run."""
         if is_cut:
             self.keep(len(self._lines))
 
@@ -48,13 +49,11 @@ class ResumableLines:
         """Write records at once. Raises LeaseLostError where another process writes the file now."""
         if self._lease is not None:
             self._lease.check()
-        lines = [_line(record) for record in records]
+        lines = b"".join(_line(record) + b"\n" for record in records)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with errors_naming(self.path), self.path.open("wb" if self._replaces else "ab") as file:
-            file.write(b"".join(line + b"\n" for line in lines))
+            file.write(lines)
         self._replaces = False
-        self._lines += lines
-        self.records += (dict(record) for record in records)
 
     def check(self, expected: Sequence[Mapping[str, object]]) -> None:
         """Raise ValueError unless the records are the first of those that are ``expected``, in the same order.

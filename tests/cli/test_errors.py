@@ -90,10 +90,9 @@ def test_an_image_of_30000_by_30000_pixels(fails, weights: Path, tmp_path: Path)
     path = tmp_path / "large.png"
     Image.new("1", (30_000, 30_000)).save(path)
     assert path.stat().st_size < 2**20
-    assert fails("caption", weights, path) == (
-        f"{path} cannot be read as an image: it has 900,000,000 pixels, at most 89,478,485 are decoded; store it"
-        " smaller"
-    )
+    message = fails("caption", weights, path)
+    assert message.startswith(f"{path} cannot be read as an image: it has 900,000,000 pixels; store it smaller")
+    assert message.endswith("SYCOCA_MAX_DECODED_BYTES sets another limit")
 
 
 def test_an_empty_caption(fails, tmp_path: Path):
