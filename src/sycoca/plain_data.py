@@ -20,6 +20,9 @@ from sycoca.texts import read_utf8, shortened
 
 Plain = dict[str, Any]
 
+_NO_FILE = "config"
+"""Where data is that comes from no file, in errors."""
+
 _LARGEST_FLOAT = 10**308
 _LONGEST_WORD = 100
 """Letters up to which a mistyped word is compared with others; comparing takes quadratic time."""
@@ -33,7 +36,7 @@ def to_plain(config: object) -> Plain:
     return {field.name: _plain_value(getattr(config, field.name)) for field in fields(config)}
 
 
-def from_plain(cls: type[T], data: object, where: str = "config") -> T:
+def from_plain(cls: type[T], data: object, where: str = _NO_FILE) -> T:
     """Build a config dataclass from plain data; missing keys take the defaults.
 
     Raises ValueError with the full dotted name for unknown keys (with the closest known one), missing keys without a
@@ -50,7 +53,13 @@ def from_plain(cls: type[T], data: object, where: str = "config") -> T:
     for name, field in known.items():
         if name not in values and field.default is MISSING and field.default_factory is MISSING:
             raise ValueError(f"{where}.{name} is missing and has no default")
-    return cls(**values)
+    try:
+        return cls(**values)
+    except ValueError as error:
+        # What a class says of its own fields names them, but not the file.
+        if where.partition(".")[0] == _NO_FILE or where in str(error):
+            raise
+        raise ValueError(f"{where}: {error}") from error
 
 
 def overlay(config: T, changes: object, where: str = "config") -> T:

@@ -80,8 +80,7 @@ def _parse_row(row: TableRow, header: Sequence[str], columns: Columns) -> Row:
 
 
 def _check_header(path: Path, header: Sequence[str], columns: Columns) -> None:
-    has = f"(it has {', '.join(filter(None, header))})"
-    has = shortened(has)
+    has = shortened(" ".join(f"(it has {', '.join(filter(None, header))})".split()))
     twice = next((name for name, times in Counter(header).items() if name and times > 1), None)
     if twice is not None:
         raise ValueError(f"{path} has two columns {twice!r} {has}; rename one")

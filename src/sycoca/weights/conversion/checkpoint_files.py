@@ -115,7 +115,17 @@ def _read(path: Path) -> object:
         raise ValueError(
             f"{path} is refused and nothing of it was executed: {what}; ask its makers for safetensors"
         ) from error
-    except (RuntimeError, EOFError, OSError, KeyError) as error:
+    # Damaged bytes make the unpickler raise any of these.
+    except (
+        RuntimeError,
+        EOFError,
+        OSError,
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+    ) as error:
         raise ValueError(f"{path} is damaged or not a PyTorch checkpoint: {_first_line(error)}") from error
 
 
@@ -126,8 +136,11 @@ def _first_line(error: Exception) -> str:
 def _is_program(path: Path) -> bool:
     if not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise ValueError(f"{path} is damaged or not a PyTorch checkpoint: {error}") from error
 
 
 def _without_wrappers(path: Path, content: object) -> dict[str, Tensor]:
