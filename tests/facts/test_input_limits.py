@@ -6,6 +6,7 @@ import pytest
 
 from sycoca.facts.input_limits import INPUT_LIMITS, LimitName, at_most, input_limit, variable_of
 
+SOURCES = Path(__file__).parents[2] / "src" / "sycoca"
 DATA = Path(__file__).parents[2] / "docs" / "data.md"
 
 
@@ -30,3 +31,9 @@ def test_other_values_are_errors(text, monkeypatch):
     monkeypatch.setenv("SYCOCA_MAX_LINE_BYTES", text)
     with pytest.raises(ValueError, match="SYCOCA_MAX_LINE_BYTES must be a whole number of at least 1, got"):
         input_limit("line_bytes")
+
+
+def test_every_limit_is_applied_somewhere():
+    table = SOURCES / "facts" / "input_limits.py"
+    text = "".join(path.read_text(encoding="utf-8") for path in SOURCES.rglob("*.py") if path != table)
+    assert [name for name in INPUT_LIMITS if not re.search(rf"[\"']{name}[\"']", text)] == []

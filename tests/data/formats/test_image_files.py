@@ -258,3 +258,14 @@ def test_a_missing_member_may_be_close(tmp_path, monkeypatch):
         UnusableSampleError, match="its names are in an old encoding; pack it again with names in UTF-8"
     ):
         images.open("\u732b.png")
+
+
+def test_a_zip_file_of_too_many_members_is_refused_by_name(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as file:
+        for name in "abc":
+            file.writestr(f"{name}.png", b"x")
+    monkeypatch.setenv("SYCOCA_MAX_ZIP_MEMBERS", "3")
+    assert open_image_files(tmp_path / "all.zip").image_names() == ["a.png", "b.png", "c.png"]
+    monkeypatch.setenv("SYCOCA_MAX_ZIP_MEMBERS", "2")
+    with pytest.raises(ValueError, match=r"all\.zip has 3 members: at most 2 are read; SYCOCA_MAX_ZIP_MEMBERS"):
+        open_image_files(tmp_path / "all.zip")

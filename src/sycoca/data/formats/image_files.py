@@ -14,6 +14,7 @@ from typing import Literal, Protocol, assert_never, final, runtime_checkable
 from PIL import Image
 
 from sycoca.data.content_keys import content_key
+from sycoca.facts.input_limits import InputLimitError, at_most, input_limit
 from sycoca.file_names import existing, is_inside, meant_name, spelled_otherwise
 from sycoca.preprocess.decoding import found_file, open_rgb, unpacked
 from sycoca.unusable import UnusableSampleError, unusable
@@ -160,9 +161,8 @@ class ImageFolder:
 
     def _refuse_outside(self, name: str) -> None:
         if self._is_outside(name):
-            path = self.path_of(name)
-            detail = f"{path} is outside {self.folder}, symbolic links resolved; ?names=anywhere allows it"
-            raise unusable(path, "image outside", detail)
+            hint = f"is outside {self.folder}, symbolic links resolved; ?names=anywhere allows it"
+            raise unusable(self.path_of(name), "image outside", f"{self.path_of(name)} {hint}")
 
 
 @final
@@ -181,6 +181,8 @@ class ZippedImages:
             members = self._opened().infolist()
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise ValueError(f"{path} is a broken zip file: {error}") from error
+        if len(members) > input_limit("zip_members"):
+            raise InputLimitError(f"{path} has {len(members):,} members: {at_most('zip_members')}")
         self._members = {_member_name(member): member for member in members}
         self._names = [name for name in self._members if _is_image_name(name)]
         self._wrappers = ["", *wrapping_folders(self._names, levels_left=0)]
