@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from builders.predictors import save_small_weights
 from sycoca.outputs.disk_full import REASONS
-from sycoca.training.engine.checkpoints.checkpoint import newest_checkpoint
+from sycoca.training.engine.checkpoints.checkpoint import checkpoints_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="needs limits on the size of files")]
 
@@ -99,8 +99,7 @@ def same_weights(first: Path, second: Path) -> bool:
 
 
 def checkpoint_bytes(folder: Path) -> int:
-    newest = newest_checkpoint(folder / "checkpoints")
-    assert newest is not None
+    _, newest = checkpoints_in(folder / "checkpoints")[-1]
     return sum(path.stat().st_size for path in newest.iterdir())
 
 

@@ -67,14 +67,7 @@ class Manifest:
     def read(cls, folder: Path) -> "Manifest":
         """Read ``manifest.json``; raises DamageError where it is missing, unreadable or of a newer format."""
         path = folder / MANIFEST_NAME
-        try:
-            plain = json.loads(path.read_bytes())
-        except FileNotFoundError as error:
-            raise DamageError(path, "is missing") from error
-        except OSError as error:
-            raise DamageError(path, f"cannot be read: {error.strerror}") from error
-        except (ValueError, RecursionError) as error:  # no JSON, or no UTF-8
-            raise DamageError(path, "is emptied" if path.stat().st_size == 0 else "is not JSON") from error
+        plain = read_sound_json(path)
         version = plain.get("format_version") if isinstance(plain, dict) else None
         if type(version) is int and version > FORMAT_VERSION:
             raise DamageError(path, f"has format {version}, this version reads up to {FORMAT_VERSION}", "update sycoca")
@@ -132,6 +125,20 @@ def check_manifest(folder: Path, kind: ManifestKind, names: Collection[str], *, 
             raise DamageError(folder / name, f"is not listed in {MANIFEST_NAME}")
     for name, entry in manifest.files.items():
         _check_file(folder / name, entry)
+
+
+def read_sound_json(path: Path) -> Any:
+    """Return the content of a JSON file; raises DamageError where it is missing, emptied, unreadable or not JSON."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise DamageError(path, "is missing") from error
+    except OSError as error:
+        raise DamageError(path, f"cannot be read: {error.strerror}") from error
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:  # no JSON, or no UTF-8
+        raise DamageError(path, "is not JSON" if data else "is emptied") from error
 
 
 def _is_manifest(plain: object) -> bool:

@@ -1,6 +1,9 @@
 """Every damage of the newest checkpoint is reported by name, and the one before it is used."""
 
+import errno
+import json
 import logging
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -10,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from sycoca.outputs.manifest import Manifest, flushed_entries
 from sycoca.training.config import OptimizerConfig
 from sycoca.training.engine.checkpoints.checkpoint import TrainingState, save_checkpoint
 from sycoca.training.engine.checkpoints.soundness import newest_sound_step
@@ -118,6 +122,29 @@ def test_a_sound_one_is_taken_silently(folder: Path, caplog: pytest.LogCaptureFi
     assert newest_sound_step(folder) == 4
     assert caplog.text == ""
     assert newest_sound_step(folder / "nothing") is None
+
+
+def test_newer_format_is_refused(folder: Path):
+    path = folder / "step-00000004"
+    state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    (path / "state.json").write_text(json.dumps({**state, "format_version": 3}), encoding="utf-8")
+    Manifest(kind="checkpoint", step=4, files=flushed_entries(path, set(NAMES) - {"manifest.json"})).write(path)
+    with pytest.raises(ValueError, match=r"step-00000004 has checkpoint format 3, this version reads up to 2"):
+        newest_sound_step(folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["step-00000002", "step-00000004"]
+
+
+def test_a_folder_that_may_not_be_read_is_named(folder: Path, caplog, monkeypatch: pytest.MonkeyPatch):
+    real = Path.exists
+
+    def exists(path: Path) -> bool:
+        if path.parent.name == "step-00000004":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))  # as Python 3.11 does
+        return real(path)
+
+    monkeypatch.setattr(Path, "exists", exists)
+    assert newest_sound_step(folder) == 2
+    assert "step-00000004 cannot be read: Permission denied; the checkpoint is now step-00000004.damaged" in caplog.text
 
 
 def test_where_all_are_broken_each_is_named_and_none_is_renamed(folder: Path):

@@ -16,7 +16,6 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +24,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sycoca.outputs.manifest import folder_with_manifest
+from sycoca.outputs.set_aside import set_aside
 from sycoca.training.engine.optimization.weight_average import WeightAverage
 from sycoca.weights.shapes import first_difference, shapes_of
 
 FORMAT_VERSION = 2
 """Increases when checkpoints change in a way that older versions cannot read. 2: with a manifest."""
-
-SET_ASIDE = ".unsound"
-"""Suffix of checkpoints after which no step had a finite gradient."""
 
 AVERAGE_NAME = "average.safetensors"
 _FOLDER_NAME = re.compile(r"step-(\d{8,})")
@@ -91,37 +88,17 @@ def delete_checkpoints(folder: Path, *, num_kept: int) -> None:
 
 def set_aside_checkpoints(folder: Path, *, after_step: int) -> list[Path]:
     """Rename the checkpoints of later steps, so that no resume takes them, and return their new paths."""
-    return [
-        path.rename(free_name(path.with_name(f"{path.name}{SET_ASIDE}")))
-        for step, path in checkpoints_in(folder)
-        if step > after_step
-    ]
-
-
-def free_name(path: Path) -> Path:
-    """Return the path, or the first with a number at its end that does not exist."""
-    others = (path.with_name(f"{path.name}-{number}") for number in count(2))
-    return next(one for one in chain([path], others) if not one.exists())
-
-
-def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the checkpoint of the largest step, or None where there is none."""
-    return next((path for _, path in reversed(checkpoints_in(folder))), None)
+    return [set_aside(path, ".unsound") for step, path in checkpoints_in(folder) if step > after_step]
 
 
 def load_checkpoint(
     path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage | None = None
 ) -> TrainingState:
-    """Load model, optimizer and the average of the weights from a checkpoint, and return its state.
+    """Load model, optimizer and the average of the weights from a sound checkpoint, and return its state.
 
-    Raises ValueError where a newer version wrote it, where it belongs to another model, or where it lacks the average.
+    Raises ValueError where it belongs to another model, or where it lacks the average.
     """
     plain = json.loads((path / "state.json").read_text(encoding="utf-8"))
-    if plain["format_version"] > FORMAT_VERSION:
-        raise ValueError(
-            f"{path} has checkpoint format {plain['format_version']}, this version reads up to {FORMAT_VERSION};"
-            " update sycoca"
-        )
     tensors = load_file(path / "model.safetensors")
     _check_tensors(path, tensors, model)
     model.load_state_dict(tensors)

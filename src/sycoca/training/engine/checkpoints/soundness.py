@@ -1,18 +1,15 @@
 """Find the newest checkpoint that is what its manifest says; broken ones are reported by name."""
 
-import json
 import logging
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from sycoca.outputs.manifest import MANIFEST_NAME, DamageError, check_manifest
-from sycoca.training.engine.checkpoints.checkpoint import AVERAGE_NAME, FORMAT_VERSION, checkpoints_in, free_name
+from sycoca.outputs.manifest import MANIFEST_NAME, DamageError, check_manifest, read_sound_json
+from sycoca.outputs.set_aside import set_aside
+from sycoca.training.engine.checkpoints.checkpoint import AVERAGE_NAME, FORMAT_VERSION, checkpoints_in
 
 logger = logging.getLogger(__name__)
-
-DAMAGED = ".damaged"
-"""Suffix of checkpoints that were set aside because a file of them is damaged."""
 
 _TENSOR_FILES = ("model.safetensors", "optimizer.safetensors")
 
@@ -30,7 +27,7 @@ def newest_sound_step(folder: Path) -> int | None:
         damage = damage_of(path, step)
         if damage is None:
             for one, why in broken:
-                aside = one.rename(free_name(one.with_name(f"{one.name}{DAMAGED}")))
+                aside = set_aside(one, ".damaged")
                 logger.warning(f"{why}; the checkpoint is now {aside.name}, and the run resumes after step {step}")
             return step
         broken.append((path, damage))
@@ -51,6 +48,8 @@ def damage_of(path: Path, step: int) -> str | None:
         _check(path, step)
     except DamageError as error:
         return str(error)
+    except OSError as error:  # a folder that may not be read
+        return f"{path} cannot be read: {error.strerror}"
     return None
 
 
@@ -70,15 +69,7 @@ def _check(path: Path, step: int) -> None:
 
 
 def _read_state(path: Path) -> dict[str, int]:
-    try:
-        plain = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise DamageError(path, "is missing") from error
-    except OSError as error:
-        raise DamageError(path, f"cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # no JSON, or no UTF-8
-        raise DamageError(path, "is not JSON") from error
-    match plain:
+    match plain := read_sound_json(path):
         case {"format_version": int() as version} if version > FORMAT_VERSION:
             # Not a damage: an older checkpoint in its place would throw away work of the newer version.
             raise ValueError(

@@ -14,7 +14,7 @@ from sycoca.inference.predictor import Predictor
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks
-from sycoca.training.engine.checkpoints.checkpoint import newest_checkpoint
+from sycoca.training.engine.checkpoints.checkpoint import checkpoints_in
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.recipes.image_text.batches import CaptionBatches
 from sycoca.training.recipes.image_text.recipe import ImageTextRecipe
@@ -123,7 +123,7 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
         config = self.config
         self._read_source = readable_texts(source, self._most_read_samples)
         # A checkpoint holds all tensors: a resumed run does not need the weights.
-        is_new = newest_checkpoint(folder.checkpoints) is None
+        is_new = not checkpoints_in(folder.checkpoints)
         weights = config.start.weights if is_new else None
         parts = None if weights is None else load_parts(local_weights(weights))
         tokenizer = shared_tokenizer(config, self._read_source, runtime, folder.tokenizer, parts)
