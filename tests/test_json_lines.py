@@ -5,6 +5,7 @@ import pytest
 from sycoca.json_lines import ResumableLines, read_records, write_records
 from sycoca.outputs.lease import Lease
 
+FIRST = b'{"name": "a"}\n'
 NAMES = ["a", "b", "\u00e9"]
 
 
@@ -78,12 +79,54 @@ def test_records_must_be_those_that_are_expected(tmp_path: Path):
         lines.check([{"name": "a"}])
 
 
-@pytest.mark.parametrize("line", [b"[]", b"no json", b"\xff"])
-def test_other_files_are_refused(line: bytes, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("rest", "said"),
+    [
+        (b"[]\n", "is not a JSON object, so the file was not written by sycoca"),
+        (b"no json\n", "is not a JSON object"),
+        (b"\xff\n", "is not a JSON object"),
+        (b"\xff\xd8 a photo", "is not a JSON object"),
+        (b"a text without a newline", "is not a JSON object"),
+        (b'{"name": \0\0\n{"name": "c"}\n', "holds NUL bytes, as after a power failure"),
+        (b'{"name": "' + b"b" * 100 + b'"}\n', "is too long: .* at most 90 are read; SYCOCA_MAX_RECORD_BYTES sets"),
+        (b"[" * 99, "is too long"),
+    ],
+)
+def test_other_files_that_somebody_named_are_refused_and_stay(
+    rest: bytes, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SYCOCA_MAX_RECORD_BYTES", "90")
     path = tmp_path / "lines.jsonl"
-    path.write_bytes(b'{"name": "a"}\n' + line + b"\n")
-    with pytest.raises(ValueError, match=r"lines\.jsonl, line 2 is not a JSON object"):
+    path.write_bytes(FIRST + rest)
+    with pytest.raises(ValueError, match=rf"lines\.jsonl, line 2 {said}"):
         ResumableLines(path, resume=True)
+    assert path.read_bytes() == FIRST + rest
+
+
+@pytest.mark.parametrize("tail", [b"\0" * 5000, b'{"na', b'{"na\0\0\0', b'{"name": "\xc3'])
+def test_what_a_power_failure_leaves_is_cut_once_the_file_is_known_to_be_ours(tail: bytes, tmp_path: Path):
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(FIRST + tail)
+    lines = ResumableLines(path, resume=True)
+    with pytest.raises(ValueError, match="written for other data"):
+        lines.check([{"name": "other"}])
+    assert path.read_bytes() == FIRST + tail
+    lines.check([{"name": "a"}])
+    assert path.read_bytes() == FIRST
+    lines.append({"name": "b"})
+    assert read_records(path) == [{"name": "a"}, {"name": "b"}]
+    path.write_bytes(FIRST + tail)
+    ResumableLines(path, resume=True).append({"name": "b"})
+    assert read_records(path) == [{"name": "a"}, {"name": "b"}]
+
+
+def test_records_in_the_middle_can_be_dropped(tmp_path: Path):
+    path = tmp_path / "lines.jsonl"
+    write_records(path, [{"name": name} for name in NAMES])
+    lines = ResumableLines(path, resume=True)
+    lines.keep_if(lambda record: record["name"] != "a")
+    lines.append({"name": "d"})
+    assert read_records(path) == [{"name": "b"}, {"name": "\u00e9"}, {"name": "d"}]
 
 
 def test_a_file_is_written_at_once(tmp_path: Path):

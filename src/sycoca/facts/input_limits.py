@@ -10,6 +10,7 @@ from typing import Literal
 
 LimitName = Literal[
     "line_bytes",
+    "record_bytes",
     "json_bytes",
     "model_json_bytes",
     "yaml_bytes",
@@ -47,6 +48,11 @@ _MIB = 2**20
 INPUT_LIMITS: Mapping[LimitName, InputLimit] = {
     "line_bytes": InputLimit(
         default=_MIB, title="bytes of a line of a text file", why="parsed JSON takes up to 24 times its size"
+    ),
+    "record_bytes": InputLimit(
+        default=16 * _MIB,
+        title="bytes of a line of a file that `--resume` continues",
+        why="the names of 100,000 samples, those of a large batch",
     ),
     "json_bytes": InputLimit(
         default=1024 * _MIB, title="bytes of a JSON file of data", why="the largest annotations of COCO have 450 MB"

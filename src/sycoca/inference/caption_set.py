@@ -16,10 +16,11 @@ from sycoca.inference.decoding.generation_config import GenerationConfig, Genera
 from sycoca.inference.load import predictor_of
 from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
-from sycoca.json_lines import Record, ResumableLines
+from sycoca.json_lines import ResumableLines
 from sycoca.keywords import suggests_keywords
 from sycoca.outputs.lease import Lease
 from sycoca.outputs.output import Output, claimed
+from sycoca.outputs.record_lines import Record
 from sycoca.progress_bar import tracked
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
@@ -16,8 +16,10 @@ from sycoca.data.samples import (
     skipped_samples,
     source_repr,
 )
-from sycoca.json_lines import Record, ResumableLines, read_records
+from sycoca.json_lines import ResumableLines, read_records
+from sycoca.outputs.record_lines import Record
 from sycoca.progress_bar import tracked
+from sycoca.texts import has_surrogates
 from sycoca.unusable import SkippedSample, UnusableSampleError
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ class SkipLog:
         in_source = skipped_samples(source)
         self._num_samples = len(source) + num_lost_samples(source)
         self._max_ratio = max_ratio
-        self._file = None if path is None else ResumableLines(path, resume=True)
+        self._file = None if path is None else ResumableLines(path, resume=True, accepts=_is_record)
         self._by_name = {} if self._file is None else _by_name(self._file.records)
         self._num_lost = sum(not skipped.image_stays for skipped in self._by_name.values())
         self._num_taken = 0
@@ -101,8 +103,8 @@ def counted_reasons(skipped: Iterable[SkippedSample]) -> str:
 
 
 def read_skipped(path: Path) -> list[SkippedSample]:
-    """Return the samples of a ``skipped.jsonl``; none where there is no such file."""
-    return list(_by_name(read_records(path)).values())
+    """Return the samples of a ``skipped.jsonl``, without damaged lines; none where there is no such file."""
+    return list(_by_name(read_records(path, _is_record)).values())
 
 
 @final
@@ -188,3 +190,11 @@ def named(error: UnusableSampleError, sample: ImageTextSample) -> SkippedSample:
 
 def _by_name(records: Iterable[Record]) -> dict[str, SkippedSample]:
     return {record["name"]: SkippedSample(**record) for record in records}
+
+
+def _is_record(record: Record) -> bool:
+    stays = record.get("image_stays", False)
+    names = {field.name for field in fields(SkippedSample)}
+    texts = [record.get(name) for name in names - {"image_stays"}]
+    is_text = all(isinstance(text, str) and not has_surrogates(text) for text in texts)
+    return is_text and isinstance(stays, bool) and record.keys() <= names

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import final
 
 from sycoca.json_lines import ResumableLines
+from sycoca.outputs.record_lines import Record
 
 logger = logging.getLogger(__name__)
 
@@ -65,16 +66,16 @@ class StepReview:
         """Start after ``first_step``; ``sample_names`` returns the names of the samples of a step (the first is 1).
 
         Skipped steps and spikes are written to ``skipped_file`` where there is one; lines of later steps, which will be
-        done again, are dropped from it.
+        done again, are dropped from it, and damaged lines are moved to a file beside it.
         """
         self._names = sample_names
         self._max_in_a_row = max_skipped_in_a_row
         self._level = level
-        self._file = None if skipped_file is None else ResumableLines(skipped_file, resume=True)
+        self._file = None if skipped_file is None else ResumableLines(skipped_file, resume=True, accepts=_is_record)
         if self._file is not None:
-            self._file.keep(sum(record.get("step", 0) <= first_step for record in self._file.records))
+            self._file.keep_if(lambda record: record["step"] <= first_step)
         records = [] if self._file is None else self._file.records
-        self.num_skipped = sum(record.get("reason") == "not finite" for record in records)
+        self.num_skipped = sum(record["reason"] == "not finite" for record in records)
         self.skipped_in_a_row = 0
         self.confirmed_step: int | None = None
         self._losses: deque[float] = deque(maxlen=SPIKE_WINDOW)
@@ -128,6 +129,10 @@ class StepReview:
         numbers = {"loss": outcome.loss, "gradient_norm": outcome.gradient_norm}
         finite = {name: value if math.isfinite(value) else str(value) for name, value in numbers.items()}
         self._file.append({"step": outcome.step, "reason": reason, **finite, "samples": names})
+
+
+def _is_record(record: Record) -> bool:
+    return type(record.get("step")) is int and isinstance(record.get("reason"), str)
 
 
 def _spike_limit(losses: Collection[float]) -> float:

@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +10,7 @@ from typing import Any, Protocol, final, runtime_checkable
 
 from sycoca.json_lines import ResumableLines, read_records
 from sycoca.outputs.lease import Lease
+from sycoca.outputs.record_lines import Record
 from sycoca.plain_data import write_text
 
 Number = int | float
@@ -34,10 +36,11 @@ class MetricsFile:
     def __init__(self, path: Path, *, first_step: int, lease: Lease | None = None) -> None:
         """Resume the file; lines after ``first_step`` are dropped, since those steps will be done again.
 
+        Damaged lines are moved to ``metrics.jsonl.damaged``, with a warning.
         ``lease`` is that of the run folder: `log` raises LeaseLostError where another process has taken it over.
         """
-        self._lines = ResumableLines(path, resume=True, lease=lease)
-        self._lines.keep(sum((record["step"] or 0) <= first_step for record in self._lines.records))
+        self._lines = ResumableLines(path, resume=True, accepts=_is_record, lease=lease)
+        self._lines.keep_if(lambda record: record["step"] <= first_step)
 
     def log(self, step: int, values: Mapping[str, Number]) -> None:
         """Append one line; a number that is not finite becomes null, since JSON has no NaN."""
@@ -128,5 +131,15 @@ class Trackers:
 
 
 def read_metrics(path: Path) -> list[dict[str, Number | None]]:
-    """Return the lines of a ``metrics.jsonl``, without a last line that a killed run has cut; none without a file."""
-    return read_records(path)
+    """Return the lines of a ``metrics.jsonl``, without damaged ones; none without a file."""
+    return read_records(path, _is_record)
+
+
+def _is_record(record: Record) -> bool:
+    """Return whether an object is a line of ``metrics.jsonl``: a step and finite numbers."""
+    step = record.get("step")
+    return type(step) is int and step >= 0 and all(map(_is_number, record.values()))
+
+
+def _is_number(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and abs(value) <= sys.float_info.max)

@@ -105,9 +105,10 @@ def _validated(source: SampleSource, number: int | None) -> str:
 
 def training_seconds(lines: Lines) -> float:
     """Return the time spent in steps, from the logged throughput; also right for resumed runs."""
+    pace = {"samples_seen", "images_per_second"}
     seen = [
         (0.0, 0.0),
-        *((line["samples_seen"], line["images_per_second"]) for line in lines if "samples_seen" in line),
+        *((line["samples_seen"], line["images_per_second"]) for line in lines if pace <= line.keys()),
     ]
     return math.fsum((after[0] - before[0]) / after[1] for before, after in pairwise(seen) if after[0] and after[1])
 
