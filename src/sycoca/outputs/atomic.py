@@ -3,11 +3,16 @@
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 from sycoca.outputs.disk_full import system_error
+
+_UMASK_LOCK = Lock()
+"""The umask can only be read by setting it; two threads at once would leave it at 0."""
 
 
 @contextmanager
@@ -56,7 +61,10 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 def grant_usual_rights(path: Path) -> None:
     """Set the permissions that the umask allows: only the owner can read what mkdtemp and safetensors create."""
-    path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())
+    usual = (0o777 if path.is_dir() else 0o666) & ~_umask()
+    # A change of permissions, even to the same ones, would have to reach the disk once more.
+    if stat.S_IMODE(path.stat().st_mode) != usual:
+        path.chmod(usual)
 
 
 def refuse_other_files(folder: Path, names: Collection[str], what: str) -> None:
@@ -112,6 +120,7 @@ def flush(path: Path) -> None:
 
 
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    with _UMASK_LOCK:
+        mask = os.umask(0)
+        os.umask(mask)
     return mask

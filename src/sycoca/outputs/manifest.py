@@ -10,14 +10,14 @@ processes can gather; one of them writes the manifest, last.
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sycoca.outputs.atomic import atomic_folder, flush
+from sycoca.outputs.atomic import atomic_folder, flush, grant_usual_rights
 
 MANIFEST_NAME = "manifest.json"
 
@@ -56,12 +56,11 @@ class Manifest:
     """The optimizer updates after which a checkpoint was written."""
 
     def write(self, folder: Path) -> None:
-        """Write ``manifest.json`` and flush it to disk; the files that it lists must have been flushed before."""
+        """Write ``manifest.json``."""
         step = {} if self.step is None else {"step": self.step}
         plain = {"format_version": FORMAT_VERSION, "kind": self.kind, **step, "files": dict(sorted(self.files.items()))}
         path = folder / MANIFEST_NAME
         path.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
-        flush(path)
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
@@ -91,18 +90,31 @@ def folder_with_manifest(
         Manifest(kind=kind, step=step, files=flushed_entries(unfinished, listed)).write(unfinished)
 
 
-def flushed_entries(folder: Path, names: Collection[str]) -> Entries:
-    """Flush files to disk and return their entries for a manifest.
+def written_entries(folder: Path, files: Mapping[str, Callable[[Path], object]]) -> Entries:
+    """Write files, all at once, flush them to disk, and return their entries for a manifest.
 
-    They are hashed while they are flushed; neither holds Python's lock.
+    Args:
+        folder: the folder that exists.
+        files: for each name a function that writes the file at a path.
     """
-    paths = [folder / name for name in sorted(names)]
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        flushed = [pool.submit(flush, path) for path in paths]
-        entries = list(pool.map(_entry, paths))
-        for one in flushed:
-            one.result()
-    return {path.name: entry for path, entry in zip(paths, entries, strict=True)}
+
+    def write(name: str) -> dict[str, Any]:
+        path = folder / name
+        files[name](path)
+        grant_usual_rights(path)
+        flushed = flushing.submit(flush, path)
+        entry = _entry(path)
+        flushed.result()
+        return entry
+
+    # Writing, hashing and flushing of large files do not hold Python's lock.
+    with ThreadPoolExecutor(len(files)) as flushing, ThreadPoolExecutor(len(files)) as writing:
+        return dict(zip(files, writing.map(write, files), strict=True))
+
+
+def flushed_entries(folder: Path, names: Collection[str]) -> Entries:
+    """Flush files that are there to disk, and return their entries for a manifest."""
+    return written_entries(folder, dict.fromkeys(sorted(names), _leave))
 
 
 def check_manifest(folder: Path, kind: ManifestKind, names: Collection[str], *, step: int | None = None) -> None:
@@ -156,6 +168,10 @@ def _is_entry(item: tuple[str, object]) -> bool:
             return os.path.basename(name) == name and len(digest) == _SHA256_DIGITS
         case _:
             return False
+
+
+def _leave(_: Path) -> None:
+    """Write nothing: the file is there."""
 
 
 def _entry(path: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from sycoca.outputs.manifest import folder_with_manifest
+from sycoca.outputs.atomic import atomic_folder
+from sycoca.outputs.manifest import Manifest, written_entries
 from sycoca.outputs.set_aside import set_aside
 from sycoca.training.engine.optimization.weight_average import WeightAverage
 from sycoca.weights.shapes import first_difference, shapes_of
@@ -70,13 +72,14 @@ def save_checkpoint(
     if not path.exists():
         for unfinished in folder.glob(".step-*"):
             shutil.rmtree(unfinished)  # left by a killed run
-        with folder_with_manifest(path, "checkpoint", step=state.step) as new:
-            _save_tensors(new / "model.safetensors", model.state_dict())
-            _save_tensors(new / "optimizer.safetensors", _optimizer_tensors(model, optimizer))
-            if average is not None:
-                _save_tensors(new / AVERAGE_NAME, average.tensors())
-            plain = {"format_version": FORMAT_VERSION, **dataclasses.asdict(state)}
-            (new / "state.json").write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+        with atomic_folder(path) as new:
+            files = {
+                "model.safetensors": partial(_save_tensors, model.state_dict()),
+                "optimizer.safetensors": partial(_save_tensors, _optimizer_tensors(model, optimizer)),
+                **({} if average is None else {AVERAGE_NAME: partial(_save_tensors, average.tensors())}),
+                "state.json": partial(_save_state, state),
+            }
+            Manifest(kind="checkpoint", step=state.step, files=written_entries(new, files)).write(new)
     return path
 
 
@@ -148,5 +151,10 @@ def _load_optimizer(path: Path, model: nn.Module, optimizer: torch.optim.Optimiz
     optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path)
+
+
+def _save_state(state: TrainingState, path: Path) -> None:
+    plain = {"format_version": FORMAT_VERSION, **dataclasses.asdict(state)}
+    path.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
