@@ -28,7 +28,6 @@ WITHOUT_A_CHOICE = {
     "ComponentName": "is a column of the table of objectives",
     "StartPart": "begins the names of the tensors that it stands for",
     "Split": "is what a hash of a scene's content becomes",
-    "ManifestKind": "is written into a manifest and compared with what a reader expects",
     "Size": "is a row of each level's radii, and levels have different ones",
 }
 """Literals among which no code chooses, with the reason."""

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from builders.manifests import renew_manifest
 from builders.predictors import photo, save_small_weights
 from sycoca.cli.main import main
 from sycoca.weights.config import FORMAT_VERSION
@@ -126,6 +127,7 @@ def change_tensors(weights: Path, change: Callable[[dict[str, torch.Tensor]], ob
     tensors = load_file(weights / "model.safetensors")
     change(tensors)
     save_file(tensors, weights / "model.safetensors")
+    renew_manifest(weights)
     return weights / "model.safetensors"
 
 
@@ -142,6 +144,7 @@ def test_weights_with_a_missing_an_extra_and_a_misshapen_tensor(fails, weights: 
         f"{path} has in another shape log_logit_scale (2,) instead of (1,); {remedy}"
     )
     (weights / "model.safetensors").write_bytes(b"half")
+    renew_manifest(weights)
     assert fails("caption", weights, tmp_path / "a.png").startswith(f"{path} is damaged or not a safetensors file: ")
 
 
@@ -149,6 +152,7 @@ def test_weights_of_a_newer_version(fails, weights: Path, tmp_path: Path):
     config = json.loads((weights / "config.json").read_text(encoding="utf-8"))
     config["format_version"] = 99
     (weights / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    renew_manifest(weights)
     photo().save(tmp_path / "a.png")
     assert fails("caption", weights, tmp_path / "a.png") == (
         f"{weights / 'config.json'} has format_version 99, this version of sycoca reads up to {FORMAT_VERSION};"

@@ -234,7 +234,7 @@ def test_what_cannot_be_exported_is_told(exported: Exported, tmp_path: Path, mon
     weights = exported.folder.parent / "weights"
     with pytest.raises(
         ValueError,
-        match=r"is not a folder of an exported model \(model.safetensors would be deleted\); choose another name",
+        match=r"is not a folder of an exported model \(manifest.json would be deleted\); choose another name",
     ):
         run(["export", str(weights), "--out", str(weights)])
     with pytest.raises(ValueError, match=r"only models in float32 on the CPU are exported, \w+ is torch.bfloat16"):

@@ -24,7 +24,7 @@ from sycoca.plain_data import did_you_mean, from_plain, read_yaml
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
 from sycoca.preprocess.decoding import open_rgb
 from sycoca.preprocess.tokenizer import Tokenizer
-from sycoca.weights.config import read_weights_config
+from sycoca.weights.config_file import read_weights_config
 
 SECONDS, BYTES = 2.0, 300 * MIB
 

@@ -30,13 +30,15 @@ from builders.predictors import save_small_weights
 from sycoca.data.class_lists import read_classes
 from sycoca.data.samples import SampleSource, skipped_samples
 from sycoca.data.spec import open_source
+from sycoca.outputs.manifest import MANIFEST_NAME, verification
 from sycoca.plain_data import from_plain, read_yaml, to_plain, write_yaml
 from sycoca.preprocess.decoding import open_rgb
 from sycoca.presets.pretrain import PRESETS
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 from sycoca.unusable import UnusableSampleError
+from sycoca.weights.config import MODEL_FILES
 from sycoca.weights.conversion.checkpoint_files import read_checkpoint
-from sycoca.weights.folder import load_weights
+from sycoca.weights.folder import LoadedWeights, load_weights
 
 SEED = int(os.environ.get("SYCOCA_FUZZ_SEED", "0"))
 SECONDS, BYTES = 10.0, 1024 * MIB
@@ -174,10 +176,29 @@ def image_kinds() -> dict[str, Kind]:
     }
 
 
+def refused_unless_harmless(sound: dict[str, bytes]) -> Callable[[Path], object]:
+    def read(path: Path) -> object:
+        loaded = load_weights(path.parent)
+        changed = [name for name in MODEL_FILES if (path.parent / name).read_bytes() != sound[name]]
+        assert not changed, f"a change of {changed} has gone through"
+        return len(loaded.config.history)
+
+    return read
+
+
+def without_verification(load: Callable[[Path], LoadedWeights]) -> Callable[[Path], object]:
+    """What checks of the structure find by themselves, as in folders that have no manifest."""
+
+    def read(path: Path) -> object:
+        with verification(False):
+            return len(load(path.parent).config.history)
+
+    return read
+
+
 def model_kinds(folder: Path) -> dict[str, Kind]:
     weights = save_small_weights(folder / "weights")
-    needed = ("config.json", "model.safetensors", "tokenizer.json")
-    files = {name: (weights / name).read_bytes() for name in needed}
+    files = {name: (weights / name).read_bytes() for name in (*MODEL_FILES, MANIFEST_NAME)}
     write_yaml(folder / "config.yaml", to_plain(PRESETS["tiny"]()))
     tensors = io.BytesIO()
     torch.save({"a.weight": torch.ones(3, 4), "state": torch.ones(2)}, tensors)
@@ -186,7 +207,8 @@ def model_kinds(folder: Path) -> dict[str, Kind]:
             files={"config.yaml": (folder / "config.yaml").read_bytes()},
             read=lambda path: from_plain(PretrainConfig, read_yaml(path), str(path)),
         ),
-        "weights": Kind(files=files, read=lambda path: len(load_weights(path.parent).config.history), beside=files),
+        "weights": Kind(files=files, read=refused_unless_harmless(files), beside=files),
+        "unverified weights": Kind(files=files, read=without_verification(load_weights), beside=files),
         "checkpoint": Kind(
             files={"a.safetensors": files["model.safetensors"], "a.pt": tensors.getvalue()},
             read=lambda path: len(read_checkpoint(path).tensors),
@@ -227,8 +249,9 @@ def run_case(kind: Kind, seed: str, folder: Path) -> str | None:
 
 
 def fault_of(message: str, path: Path) -> str | None:
-    # Answers that fit no question are missing in the questions' file; what fits no config concerns the whole folder.
-    names = {"y.json": path.parent / "q.json", "model.safetensors": path.parent}
+    # Answers that fit no question are missing in the questions' file; what fits no config or manifest concerns the
+    # whole folder.
+    names = {"y.json": path.parent / "q.json", "model.safetensors": path.parent, MANIFEST_NAME: path.parent}
     if str(path) not in message and str(names.get(path.name, path)) not in message:
         return f"does not name the file: {message[:200]}"
     if "\n" in message or len(message) > 5000:

@@ -22,7 +22,7 @@ from sycoca.training.pretrain import pretrain
 from sycoca.training.recipes.pairs.config import FinetunePairsConfig
 from sycoca.training.recipes.pairs.recipe import PairsFinetuning
 from sycoca.training.run_folder import RunFolder
-from sycoca.weights.config import read_weights_config
+from sycoca.weights.config_file import read_weights_config
 
 DATA = "scenes:?count=10&size=16"
 

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+from builders.manifests import renew_manifest
 from builders.predictors import small_predictor
 from sycoca.inference.predictor import Predictor
 from sycoca.model.masking_config import MaskingConfig
@@ -33,7 +34,12 @@ def folder(tmp_path, predictor: Predictor):
 
 def change_config(folder, **changes: object) -> None:
     path = folder / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    write_config(folder, {**json.loads(path.read_text()), **changes})
+
+
+def write_config(folder, plain: object) -> None:
+    (folder / "config.json").write_text(json.dumps(plain))
+    renew_manifest(folder)
 
 
 def test_loading_restores_everything(tmp_path):
@@ -63,13 +69,11 @@ def test_a_model_without_decoders_can_be_loaded(tmp_path):
     assert loaded.model.image_decoder is None
 
 
-def test_the_folder_holds_four_readable_files(folder):
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "README.md",
-        "config.json",
-        "model.safetensors",
-        "tokenizer.json",
-    ]
+def test_the_folder_holds_a_model_a_card_and_a_manifest(folder):
+    model = ["config.json", "model.safetensors", "tokenizer.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.json", "manifest.json", *model[1:]]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert (manifest["kind"], sorted(manifest["files"])) == ("weights", model)
     plain = json.loads((folder / "config.json").read_text())
     assert plain["format_version"] == FORMAT_VERSION
     assert plain["masking"]["captioning_hidden_ratio"] == 0.25
@@ -124,6 +128,7 @@ def test_refuses_to_save_mismatched_model_and_config(tmp_path, predictor: Predic
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
 def test_refuses_a_folder_that_lacks_a_file(folder, name: str):
     (folder / name).unlink()
+    renew_manifest(folder)
     with pytest.raises(ValueError, match=f"weights has no {re.escape(name)}; a weights folder holds"):
         load_weights(folder)
 
@@ -142,12 +147,12 @@ def test_refuses_a_newer_format(folder):
 
 
 def test_older_formats_load_with_defaults_for_newer_fields(folder, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("sycoca.weights.config.FORMAT_VERSION", FORMAT_VERSION + 1)
+    monkeypatch.setattr("sycoca.weights.config_file.FORMAT_VERSION", FORMAT_VERSION + 1)
     path = folder / "config.json"
     plain = json.loads(path.read_text())
     del plain["answers_exclude_each_other"]
     del plain["model"]["num_classes"]
-    path.write_text(json.dumps(plain))
+    write_config(folder, plain)
     config = load_weights(folder).config
     assert config.answers_exclude_each_other is False
     assert config.model.num_classes is None
@@ -159,6 +164,7 @@ NO_FORMAT = ['{"model": {}}', '{"format_version": "1"}', '{"format_version": 0}'
 @pytest.mark.parametrize("text", ["{", "[1]", "[" * 100_000, *NO_FORMAT])
 def test_refuses_a_config_of_something_else(folder, text: str):
     (folder / "config.json").write_text(text)
+    renew_manifest(folder)
     with pytest.raises(ValueError, match=r"config\.json is not (JSON|the config of a weights folder)"):
         load_weights(folder)
 
@@ -168,7 +174,7 @@ def test_refuses_sizes_that_no_model_has(folder, part: str, size: int):
     path = folder / "config.json"
     plain = json.loads(path.read_text())
     plain["model"]["image_encoder"][part] = size
-    path.write_text(json.dumps(plain))
+    write_config(folder, plain)
     with pytest.raises(ValueError, match=rf"config\.json\.model\.image_encoder\.{part} must be at least 1, got {size}"):
         load_weights(folder)
 
@@ -177,7 +183,7 @@ def test_refuses_sizes_that_cannot_be_counted(folder):
     path = folder / "config.json"
     plain = json.loads(path.read_text())
     plain["model"]["image_encoder"]["width"] = 3 * 10**12
-    path.write_text(json.dumps(plain))
+    write_config(folder, plain)
     with pytest.raises(ValueError, match=r"config\.json describes a model that cannot be built"):
         load_weights(folder)
 
@@ -192,6 +198,7 @@ def change_tensors(folder, change) -> None:
     tensors = load_file(folder / "model.safetensors")
     change(tensors)
     save_file(tensors, folder / "model.safetensors")
+    renew_manifest(folder)
 
 
 def test_refuses_missing_tensors_by_name(folder):
@@ -229,6 +236,7 @@ def test_weights_in_half_precision_load(folder):
 def test_refuses_damaged_tensors(folder):
     data = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(data[: len(data) // 2])
+    renew_manifest(folder)
     with pytest.raises(ValueError, match=r"model\.safetensors is damaged"):
         load_weights(folder)
 
@@ -240,6 +248,7 @@ def test_refuses_damaged_tensors(folder):
 )
 def test_refuses_a_damaged_tokenizer(folder, data: bytes, said: str):
     (folder / "tokenizer.json").write_bytes(data)
+    renew_manifest(folder)
     with pytest.raises(ValueError, match=rf"tokenizer\.json is {said}"):
         load_weights(folder)
 
@@ -253,6 +262,7 @@ def test_damage_anywhere_is_named_or_does_no_harm(folder, name: str, data: st.Da
     place = data.draw(st.integers(0, min(len(sound), 4000) - 1))
     damage = data.draw(st.binary(min_size=1, max_size=9))
     path.write_bytes(sound[:place] + damage + sound[place + len(damage) :])
+    renew_manifest(folder)  # what checks of the structure find by themselves
     said = ""
     try:
         load_weights(folder)
@@ -267,7 +277,7 @@ def test_refuses_the_tokenizer_of_another_model(folder):
     path = folder / "config.json"
     plain = json.loads(path.read_text())
     plain["model"]["text_encoder"]["vocab_size"] = 77
-    path.write_text(json.dumps(plain))
+    write_config(folder, plain)
     with pytest.raises(ValueError, match=r"weights: the tokenizer has \d+ token ids, the model was built for 77"):
         load_weights(folder)
 

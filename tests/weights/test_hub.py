@@ -16,8 +16,10 @@ from safetensors.torch import load_file, save_file
 
 import sycoca
 from builders.hub_stand_in import READ_ONLY_TOKEN, TOKEN, HubStandIn, go_offline
+from builders.manifests import renew_manifest
 from builders.predictors import photos, save_small_weights
-from sycoca.weights.config import FILE_NAMES, FORMAT_VERSION, read_weights_config
+from sycoca.weights.config import FILE_NAMES, FORMAT_VERSION
+from sycoca.weights.config_file import read_weights_config
 from sycoca.weights.hub import HubRepository, local_weights, pinned_weights, upload
 from sycoca.weights.parts import load_parts, save_image_encoder
 
@@ -113,7 +115,7 @@ def test_what_is_fetched_is_said_first(
     local_weights("hf:me/tiny@main")
     line = (
         f"fetching hf:me/tiny@main from {hub.url}, unless the cache has it:"
-        " config.json, model.safetensors, tokenizer.json, README.md"
+        " config.json, model.safetensors, tokenizer.json, README.md, manifest.json"
     )
     assert said == [("INFO", line, 0)]
     local_weights("hf:me/tiny@main")
@@ -295,6 +297,7 @@ def test_invalid_weights_are_not_pushed(hub: HubStandIn, folder: Path):
     tensors = load_file(folder / "model.safetensors")
     tensors["log_logit_scale"].fill_(torch.nan)
     save_file(tensors, folder / "model.safetensors")
+    renew_manifest(folder)
     with pytest.raises(ValueError, match="1 of the 1 values of log_logit_scale are not finite"):
         sycoca.push_to_hub(folder, "me/tiny", token=TOKEN)
     assert hub.requests == []

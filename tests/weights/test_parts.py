@@ -10,12 +10,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import sycoca
+from builders.manifests import renew_manifest
 from builders.predictors import save_small_weights
 from sycoca.cli.main import main
 from sycoca.model.config import AttentionPoolerConfig, ImageEncoderConfig
 from sycoca.model.image_encoder import ImageEncoder
 from sycoca.preprocess.config import ImageTransformConfig
-from sycoca.weights.config import read_weights_config
+from sycoca.weights.config_file import read_weights_config
 from sycoca.weights.folder import load_weights
 from sycoca.weights.parts import PartsConfig, load_parts, read_parts_config, save_image_encoder
 
@@ -71,7 +72,8 @@ def test_a_whole_model_is_read_by_the_same_function(tmp_path: Path):
 
 
 def test_the_folder_says_what_it_holds(folder: Path):
-    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    names = ["README.md", "config.json", "manifest.json", "model.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == names
     plain = json.loads((folder / "config.json").read_text("utf-8"))
     assert list(plain) == ["format_version", "parts", "image_encoder", "transforms", "embed_dim"]
     assert plain["parts"] == ["image_encoder"]
@@ -127,9 +129,11 @@ def test_refuses_damaged_folders(folder: Path):
     tensors = load_file(folder / "model.safetensors")
     del tensors["image_encoder.positions"]
     save_file(tensors, folder / "model.safetensors")
+    renew_manifest(folder)
     with pytest.raises(ValueError, match=r"model\.safetensors lacks image_encoder\.positions;"):
         load_parts(folder)
     (folder / "model.safetensors").unlink()
+    renew_manifest(folder)
     with pytest.raises(ValueError, match=r"vit has no model\.safetensors; copy the whole folder again"):
         load_parts(folder)
 
@@ -145,6 +149,7 @@ def test_refuses_damaged_folders(folder: Path):
 def test_refuses_configs_of_other_folders(folder: Path, changes: dict[str, object], said: str):
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **changes}), encoding="utf-8")
+    renew_manifest(folder)
     with pytest.raises(ValueError, match=said):
         load_parts(folder)
 

@@ -12,6 +12,7 @@ _WIDTH = 80
 COMMON_OPTIONS = {
     "--verbose": "show messages meant for debugging, too",
     "--quiet": "show warnings and errors only, and no progress bars",
+    "--no-verify": "use weights and checkpoints without comparing them with their manifests",
     "--debug": "show the traceback of an error",
 }
 """Options of every command, anywhere on its line."""

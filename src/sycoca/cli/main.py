@@ -7,10 +7,12 @@ import sys
 from typing import NamedTuple
 
 from sycoca.cli.command_line import find, parse
+from sycoca.cli.help_text import COMMON_OPTIONS
 from sycoca.cli.shared.logs import log_to_stderr
 from sycoca.cli.shared.usage import HelpRequested, UsageError, print_error
 from sycoca.outputs.disk_full import disk_full_reason
 from sycoca.outputs.errors import DiskFullError, OutputError, OutputInterrupted, Remains
+from sycoca.outputs.manifest import verification
 from sycoca.stop_signals import STOP_SIGNALS, handled, number_of, raise_stopped
 from sycoca.terminal import escape_what_cannot_be_encoded, one_line
 
@@ -29,6 +31,7 @@ class _Line(NamedTuple):
     is_debugging: bool
     is_verbose: bool
     is_quiet: bool
+    is_verifying: bool
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -78,10 +81,15 @@ def _way_on(remains: Remains, words: list[str], first: str = "") -> str:
 def _split(arguments: list[str]) -> _Line:
     """Take the options of every command off the line; what follows ``--`` is left alone."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    common = ("--debug", "--verbose", "--quiet")
-    found = {word for word in arguments[:end] if word in common}
-    words = [word for word in arguments[:end] if word not in common] + list(arguments[end:])
-    return _Line(words, *(option in found for option in common))
+    found = {word for word in arguments[:end] if word in COMMON_OPTIONS}
+    words = [word for word in arguments[:end] if word not in COMMON_OPTIONS] + list(arguments[end:])
+    return _Line(
+        words,
+        is_debugging="--debug" in found,
+        is_verbose="--verbose" in found,
+        is_quiet="--quiet" in found,
+        is_verifying="--no-verify" not in found,
+    )
 
 
 def _run(line: _Line) -> int:
@@ -96,7 +104,8 @@ def _run_command(line: _Line) -> int:
     if line.is_verbose and line.is_quiet:
         raise UsageError("give --verbose or --quiet, not both")
     spin_count = _limit_spinning()
-    with log_to_stderr(logging.DEBUG if line.is_verbose else logging.WARNING if line.is_quiet else logging.INFO):
+    level = logging.DEBUG if line.is_verbose else logging.WARNING if line.is_quiet else logging.INFO
+    with log_to_stderr(level), verification(line.is_verifying):
         arguments = parse(line.words)
         logging.getLogger(__name__).debug(spin_count)
         return arguments.run()

@@ -12,6 +12,7 @@ from sycoca.data.choices import check_choice
 from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
 from sycoca.keywords import check_type, suggests_keywords
+from sycoca.outputs.manifest import is_verification_on, verification
 from sycoca.weights.folder import load_weights
 from sycoca.weights.hub import local_weights
 
@@ -35,6 +36,7 @@ def load(
     device: str | torch.device = "auto",
     dtype: Dtype | torch.dtype = "float32",
     compile: bool = False,
+    verify: bool = True,
 ) -> Predictor:
     """Load weights as a ``Predictor``: a folder, or ``hf:owner/name[@revision]`` of the Hugging Face Hub.
 
@@ -42,11 +44,13 @@ def load(
 
     ``device``: auto (an accelerator where there is one, else the CPU), or PyTorch's device or its name. ``dtype``: of
     weights and activations; similarities and logits are always float32. ``compile``: torch.compile both encoders; the
-    first call with each batch size then takes minutes. Raises ValueError where the weights folder is missing or damaged
-    or the device is missing, ConnectionError where the Hub cannot be reached.
+    first call with each batch size then takes minutes. ``verify``: compare all files with the folder's manifest first
+    (SHA-256). Raises ValueError where the weights folder is missing or damaged or the device is missing,
+    ConnectionError where the Hub cannot be reached.
     """
     check_type(weights, (str, os.PathLike), "weights", _WEIGHTS)
-    loaded = load_weights(local_weights(weights))
+    with verification(verify and is_verification_on()):
+        loaded = load_weights(local_weights(weights))
     model = loaded.model.to(choose_device(device), torch_dtype(dtype))
     if compile:
         # In place, so that names of weights do not change.

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,12 +25,17 @@ MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = 1
 """Increases when manifests change in a way that older versions cannot read."""
 
-ManifestKind = Literal["checkpoint"]
+ManifestKind = Literal["checkpoint", "weights"]
+
+_NOUNS: Mapping[ManifestKind, str] = {"checkpoint": "a checkpoint", "weights": "a weights folder"}
 
 Entries = dict[str, dict[str, Any]]
 """Bytes and SHA-256 of files by name."""
 
 _SHA256_DIGITS = 64
+
+_is_comparing: ContextVar[bool] = ContextVar("is_comparing", default=True)
+"""Whether folders are compared with their manifests."""
 
 
 class DamageError(ValueError):
@@ -40,6 +46,7 @@ class DamageError(ValueError):
         super().__init__(f"{path} {damage}{remedy and f'; {remedy}'}")
         self.path = path
         self.damage = damage
+        self.remedy = remedy
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,7 +124,29 @@ def flushed_entries(folder: Path, names: Collection[str]) -> Entries:
     return written_entries(folder, dict.fromkeys(sorted(names), _leave))
 
 
-def check_manifest(folder: Path, kind: ManifestKind, names: Collection[str], *, step: int | None = None) -> None:
+@contextmanager
+def verification(is_on: bool) -> Iterator[None]:
+    """Context in which folders are compared with their manifests, or are not."""
+    token = _is_comparing.set(is_on)
+    try:
+        yield
+    finally:
+        _is_comparing.reset(token)
+
+
+def is_verification_on() -> bool:
+    """Return whether folders are compared with their manifests, as they are outside of `verification`."""
+    return _is_comparing.get()
+
+
+def check_manifest(
+    folder: Path,
+    kind: ManifestKind,
+    names: Collection[str],
+    *,
+    step: int | None = None,
+    includes_others: bool = True,
+) -> None:
     """Raise DamageError where a folder is not what its manifest says.
 
     Args:
@@ -125,18 +154,20 @@ def check_manifest(folder: Path, kind: ManifestKind, names: Collection[str], *, 
         kind: what the folder is.
         names: the files that are read where they exist; one of them that the manifest does not list is a damage.
         step: the step of a checkpoint.
+        includes_others: whether other files that the manifest lists are compared, too.
     """
     manifest = Manifest.read(folder)
     path = folder / MANIFEST_NAME
     if manifest.kind != kind:
-        raise DamageError(path, f"is that of a {manifest.kind}, not of a {kind}")
+        raise DamageError(path, f"is that of {_NOUNS[manifest.kind]}, not of {_NOUNS[kind]}", f"name {_NOUNS[kind]}")
     if manifest.step != step:
         raise DamageError(path, f"is that of step {manifest.step}, not of step {step}")
     for name in names:
         if name not in manifest.files and (folder / name).exists():
             raise DamageError(folder / name, f"is not listed in {MANIFEST_NAME}")
     for name, entry in manifest.files.items():
-        _check_file(folder / name, entry)
+        if includes_others or name in names:
+            _check_file(folder / name, entry)
 
 
 def read_sound_json(path: Path) -> Any:
@@ -157,6 +188,8 @@ def _is_manifest(plain: object) -> bool:
     match plain:
         case {"format_version": 1, "kind": "checkpoint", "step": int(), "files": dict() as files}:
             return all(map(_is_entry, files.items()))
+        case {"format_version": 1, "kind": "weights", "files": dict() as files, **others}:
+            return "step" not in others and all(map(_is_entry, files.items()))
         case _:
             return False
 

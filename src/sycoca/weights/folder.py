@@ -1,4 +1,4 @@
-"""Weights folders: config.json, model.safetensors, tokenizer.json and a model card. Nothing is pickled."""
+"""Weights folders: config.json, model.safetensors, tokenizer.json, a model card and a manifest. Nothing is pickled."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sycoca.model.sycoca import SyCoCa
-from sycoca.outputs.atomic import atomic_folder, refuse_other_files
+from sycoca.outputs.atomic import refuse_other_files
+from sycoca.outputs.manifest import folder_with_manifest
 from sycoca.outputs.output import Output
 from sycoca.plain_data import to_plain
 from sycoca.preprocess.tokenizer import Tokenizer
@@ -20,19 +21,16 @@ from sycoca.weights.config import (
     CONFIG_NAME,
     FILE_NAMES,
     FORMAT_VERSION,
+    MODEL_FILES,
     TENSORS_NAME,
     TOKENIZER_NAME,
     WeightsConfig,
-    instead,
-    read_weights_config,
-    refuse_parts,
 )
+from sycoca.weights.config_file import instead, read_weights_config, refuse_parts
+from sycoca.weights.integrity import check_integrity
 from sycoca.weights.model_card import model_card
 from sycoca.weights.provenance import Provenance
 from sycoca.weights.shapes import shapes_of
-
-_NEEDED = (CONFIG_NAME, TENSORS_NAME, TOKENIZER_NAME)
-"""Files without which a model cannot be loaded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +79,7 @@ def save_weights(
     if provenance is not None:
         config = replace(config, history=(*config.history, provenance.summary))
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    with atomic_folder(folder) as unfinished:
+    with folder_with_manifest(folder, "weights", names=MODEL_FILES) as unfinished:
         save_file(tensors, unfinished / TENSORS_NAME, metadata={"format": "pt"})
         tokenizer.save(unfinished / TOKENIZER_NAME)
         plain = {"format_version": FORMAT_VERSION, **to_plain(config)}
@@ -92,11 +90,13 @@ def save_weights(
 def load_weights(folder: str | Path) -> LoadedWeights:
     """Read a weights folder.
 
-    Raises ValueError where a file or tensor is missing, damaged, unexpected, of another shape or of a newer version.
+    Raises ValueError where a file differs from the manifest (a DamageError), and where a file or tensor is missing,
+    damaged, unexpected, of another shape or of a newer version.
     """
     folder = Path(folder)
+    check_integrity(folder)
     refuse_parts(folder)
-    check_files(folder, _NEEDED)
+    check_files(folder, MODEL_FILES)
     config = read_weights_config(folder)
     tokenizer = _read_tokenizer(folder / TOKENIZER_NAME)
     _check_vocabulary(folder, tokenizer, config)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sycoca._version import __version__
-from sycoca.weights.config import CONFIG_NAME, FILE_NAMES, OPEN_CLIP_CONFIG_NAME, read_plain_config
+from sycoca.weights.config import CONFIG_NAME, FILE_NAMES, OPEN_CLIP_CONFIG_NAME
+from sycoca.weights.config_file import read_plain_config
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ def upload(
 ) -> str:
     """Commit files of a folder to a repository, which is created if it does not exist; return the commit's URL.
 
+    Other files of a weights folder that the repository has, such as the manifest of earlier weights, are deleted.
     Raises ValueError for anything but owner/name, without a token, without permission to write, and where ``private``
     files would go to a public repository; ConnectionError where the Hub cannot be reached.
     """
@@ -94,7 +96,11 @@ def upload(
         if private and not api.model_info(target.name).private:
             raise ValueError(f"{target} already exists and is public; make it private, or choose another name")
         commit = api.upload_folder(
-            repo_id=target.name, folder_path=folder, allow_patterns=list(names), commit_message=message
+            repo_id=target.name,
+            folder_path=folder,
+            allow_patterns=list(names),
+            delete_patterns=[name for name in FILE_NAMES if name not in names],
+            commit_message=message,
         )
     return str(commit.commit_url)
 

@@ -1,7 +1,7 @@
 """Initial weights of components: from a weights folder, or from a folder that holds an image encoder alone.
 
-The latter has config.json with ``"parts": ["image_encoder"]``, model.safetensors and a model card; without text
-encoder and tokenizer it is usable only to initialize training.
+The latter has config.json with ``"parts": ["image_encoder"]``, model.safetensors, a model card and a manifest; without
+text encoder and tokenizer it is usable only to initialize training.
 """
 
 import json
@@ -18,7 +18,7 @@ from sycoca.facts.head_facts import HEADS
 from sycoca.facts.limit_facts import PARTS
 from sycoca.model.config import ImageEncoderConfig
 from sycoca.model.image_encoder import ImageEncoder
-from sycoca.outputs.atomic import atomic_folder
+from sycoca.outputs.manifest import folder_with_manifest
 from sycoca.plain_data import from_plain, to_plain
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.tokenizer import Tokenizer
@@ -26,13 +26,14 @@ from sycoca.weights.config import (
     CARD_NAME,
     CONFIG_NAME,
     FORMAT_VERSION,
+    MODEL_FILES,
     PARTS_KEY,
     TENSORS_NAME,
     WeightsConfig,
-    instead,
-    read_plain_config,
 )
+from sycoca.weights.config_file import instead, read_plain_config
 from sycoca.weights.folder import check_replaceable, check_tensors, lack_of, load_weights, read_tensors
+from sycoca.weights.integrity import check_integrity
 from sycoca.weights.shapes import first_difference, shapes_of
 
 PART_NAMES = {
@@ -118,7 +119,7 @@ def save_image_encoder(
     check_replaceable(folder)
     saved = {_PREFIX + name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     own = _ImageEncoderAlone(parts=("image_encoder",), image_encoder=config, transforms=transforms, embed_dim=embed_dim)
-    with atomic_folder(folder) as unfinished:
+    with folder_with_manifest(folder, "weights", names=MODEL_FILES) as unfinished:
         save_file(saved, unfinished / TENSORS_NAME, metadata={"format": "pt"})
         text = json.dumps({"format_version": FORMAT_VERSION, **to_plain(own)}, indent=2)
         (unfinished / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
@@ -129,10 +130,11 @@ def save_image_encoder(
 def read_parts_config(folder: str | Path) -> PartsConfig:
     """Read the config of a weights folder, or of one that holds an image encoder alone.
 
-    Raises ValueError where it is missing, damaged or written by a newer version.
+    Raises ValueError where it is missing, damaged, written by a newer version or not the one of the manifest.
     """
     folder = Path(folder)
     path = folder / CONFIG_NAME
+    check_integrity(folder, (CONFIG_NAME,), includes_others=False)
     if not path.is_file():
         raise ValueError(f"{folder} {lack_of(folder, CONFIG_NAME)}; {instead(folder, 'name a weights folder')}")
     plain = read_plain_config(folder)
@@ -151,15 +153,13 @@ def read_parts_config(folder: str | Path) -> PartsConfig:
 
 
 def load_parts(folder: str | Path) -> LoadedParts:
-    """Read a weights folder, or one that holds an image encoder alone.
-
-    Raises ValueError where a file or tensor is missing, damaged, unexpected, of another shape or of a newer version.
-    """
+    """Read a weights folder, or one that holds an image encoder alone; raises as `load_weights` does."""
     folder = Path(folder)
     config = read_parts_config(folder)
     if config.weights is not None:
         loaded = load_weights(folder)
         return LoadedParts(config=config, tensors=loaded.model.state_dict(), tokenizer=loaded.tokenizer)
+    check_integrity(folder, (CONFIG_NAME, TENSORS_NAME))
     if not (folder / TENSORS_NAME).is_file():
         raise ValueError(f"{folder} has no {TENSORS_NAME}; copy the whole folder again")
     tensors = read_tensors(folder / TENSORS_NAME)

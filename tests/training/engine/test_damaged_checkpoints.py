@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from sycoca.outputs.manifest import Manifest, flushed_entries
+from sycoca.outputs.manifest import Manifest, flushed_entries, verification
 from sycoca.training.config import OptimizerConfig
 from sycoca.training.engine.checkpoints.checkpoint import TrainingState, save_checkpoint
 from sycoca.training.engine.checkpoints.soundness import newest_sound_step
@@ -155,3 +155,12 @@ def test_where_all_are_broken_each_is_named_and_none_is_renamed(folder: Path):
     ):
         newest_sound_step(folder)
     assert sorted(path.name for path in folder.iterdir()) == ["step-00000002", "step-00000004"]
+
+
+def test_without_verification_only_the_structure_is_checked(folder: Path):
+    newest = folder / "step-00000004"
+    flip(newest / "model.safetensors")
+    (newest / "manifest.json").unlink()
+    with verification(False):
+        assert newest_sound_step(folder) == 4
+    assert newest_sound_step(folder) == 2

@@ -27,7 +27,7 @@ from sycoca.training.recipes.pretraining.recipe import Pretraining
 from sycoca.training.run.dry_run import dry_run
 from sycoca.training.run.start import check_resumable
 from sycoca.training.run_folder import RunFolder
-from sycoca.weights.config import read_weights_config
+from sycoca.weights.config_file import read_weights_config
 from sycoca.weights.folder import load_weights, save_weights
 
 SHORT = "--training.steps 2 --training.global-batch-size 4 --training.no-report --training.no-tensorboard"

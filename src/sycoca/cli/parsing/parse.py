@@ -23,7 +23,7 @@ _MOST_COLUMNS = 100
 
 _HELP_FLAGS = {"-h", "--help"}
 
-_COMMON = "--verbose, --quiet and --debug go with every command: see sycoca --help."
+_COMMON = "--verbose, --quiet, --no-verify and --debug go with every command: see sycoca --help."
 
 
 def parse_arguments(

@@ -11,7 +11,8 @@ from sycoca.cli.train.training_runs import config_file, options_table, run_to_it
 from sycoca.plain_data import did_you_mean, overlay
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.presets.finetune import PRESETS, finetune_preset
-from sycoca.weights.config import CONFIG_NAME, read_weights_config
+from sycoca.weights.config import CONFIG_NAME
+from sycoca.weights.config_file import read_weights_config
 from sycoca.weights.hub import is_at_hub, local_weights
 
 if TYPE_CHECKING:

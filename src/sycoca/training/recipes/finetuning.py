@@ -17,7 +17,8 @@ from sycoca.training.recipes.finetune_config import FinetuneConfig
 from sycoca.training.recipes.initial_model import build_model, fill_model
 from sycoca.training.recipes.notices import high_rate_notice
 from sycoca.training.recipes.recipe import Recipe, TrainedParts
-from sycoca.weights.config import WeightsConfig, read_weights_config
+from sycoca.weights.config import WeightsConfig
+from sycoca.weights.config_file import read_weights_config
 from sycoca.weights.folder import LoadedWeights, load_weights
 from sycoca.weights.hub import local_weights
 from sycoca.weights.limits import limits_after_training

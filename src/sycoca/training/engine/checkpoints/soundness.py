@@ -5,7 +5,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from sycoca.outputs.manifest import MANIFEST_NAME, DamageError, check_manifest, read_sound_json
+from sycoca.outputs.manifest import MANIFEST_NAME, DamageError, check_manifest, is_verification_on, read_sound_json
 from sycoca.outputs.set_aside import set_aside
 from sycoca.training.engine.checkpoints.checkpoint import AVERAGE_NAME, FORMAT_VERSION, checkpoints_in
 
@@ -56,16 +56,21 @@ def damage_of(path: Path, step: int) -> str | None:
 def _check(path: Path, step: int) -> None:
     if not path.is_dir():
         raise DamageError(path, "is not a folder")
-    if (path / MANIFEST_NAME).exists():
-        check_manifest(path, "checkpoint", (*_TENSOR_FILES, AVERAGE_NAME, "state.json"), step=step)
+    if is_verification_on():
+        _check_manifest(path, step)
     state = _read_state(path / "state.json")
-    if state["format_version"] >= _FIRST_FORMAT_WITH_MANIFEST and not (path / MANIFEST_NAME).exists():
-        raise DamageError(path / MANIFEST_NAME, "is missing")
     if state["step"] != step:
         raise DamageError(path / "state.json", f"is that of step {state['step']}, not of step {step}")
     names = [*_TENSOR_FILES, *([AVERAGE_NAME] if (path / AVERAGE_NAME).exists() else [])]
     for name in names:
         _check_tensor_file(path / name)
+
+
+def _check_manifest(path: Path, step: int) -> None:
+    if (path / MANIFEST_NAME).exists():
+        check_manifest(path, "checkpoint", (*_TENSOR_FILES, AVERAGE_NAME, "state.json"), step=step)
+    elif _read_state(path / "state.json")["format_version"] >= _FIRST_FORMAT_WITH_MANIFEST:
+        raise DamageError(path / MANIFEST_NAME, "is missing")
 
 
 def _read_state(path: Path) -> dict[str, int]:

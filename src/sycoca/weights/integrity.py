@@ -1,0 +1,57 @@
+"""Integrity of weights folders: their files are compared with ``manifest.json`` before anything is used.
+
+Folders of formats 1 to 3 have none, and damage that leaves their structure intact is not found. Imports no torch.
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from sycoca.outputs.manifest import (
+    MANIFEST_NAME,
+    DamageError,
+    check_manifest,
+    is_verification_on,
+)
+from sycoca.texts import read_small_json
+from sycoca.weights.config import CONFIG_NAME, MODEL_FILES
+
+_FIRST_FORMAT_WITH_MANIFEST = 4
+
+
+def check_integrity(folder: Path, names: Collection[str] = MODEL_FILES, *, includes_others: bool = True) -> None:
+    """Raise DamageError where a weights folder is not what its manifest says; do nothing while verification is off.
+
+    ``names`` are the files that will be read, ``includes_others`` says whether the others are compared too.
+    """
+    if not is_verification_on():
+        return
+    try:
+        if (folder / MANIFEST_NAME).exists():
+            check_manifest(folder, "weights", names, includes_others=includes_others)
+        elif _format_of(folder) >= _FIRST_FORMAT_WITH_MANIFEST:
+            raise DamageError(folder / MANIFEST_NAME, "is missing")
+    except DamageError as error:
+        raise DamageError(error.path, error.damage, error.remedy or _remedy(folder, error.path)) from error
+
+
+def _format_of(folder: Path) -> int:
+    """Return the format of a folder, 0 where its config cannot be read: whoever reads it says why."""
+    try:
+        plain = read_small_json(folder / CONFIG_NAME)
+    except (OSError, ValueError):
+        return 0
+    version = plain.get("format_version") if isinstance(plain, dict) else None
+    return version if type(version) is int else 0
+
+
+def _remedy(folder: Path, path: Path) -> str:
+    again = _again(folder)
+    if path.name != MANIFEST_NAME and not path.exists():
+        return again
+    return f"{again}, or load it as it is with --no-verify (in Python verify=False)"
+
+
+def _again(folder: Path) -> str:
+    repository = folder.parent.parent
+    is_cached = folder.parent.name == "snapshots" and repository.name.startswith("models--")
+    return f"delete {repository}, then it is fetched again" if is_cached else "copy the whole folder again"
