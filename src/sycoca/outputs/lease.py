@@ -90,6 +90,10 @@ class Lease:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Give the output up; any thread may call this, when nothing more will be written."""
         self._ended.set()
         if os.getpid() != self._holder.pid:
             return  # a forked process holds nothing

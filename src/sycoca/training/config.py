@@ -206,6 +206,18 @@ class RuntimeConfig:
     """Save only the inputs of transformer blocks and recompute the rest in the backward pass: a fraction of the
     memory for a third more time."""
 
+    rendezvous_seconds: float = 300.0
+    """Of several processes: how long each waits at the start until all have arrived."""
+
+    heartbeat_seconds: float | None = 20.0
+    """Of several processes: silence after which one counts as lost and the others end. Each sends a heartbeat from a
+    thread of its own, so slow steps are not silence. None does not watch the processes."""
+
+    def __post_init__(self) -> None:
+        _check_positive("runtime.rendezvous_seconds", self.rendezvous_seconds)
+        if self.heartbeat_seconds is not None:
+            _check_positive("runtime.heartbeat_seconds", self.heartbeat_seconds)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunConfig:

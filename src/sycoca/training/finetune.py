@@ -10,7 +10,7 @@ from rich.console import Console
 from sycoca.data.samples import SampleSource
 from sycoca.facts.training_facts import FinetuneTask
 from sycoca.keywords import check_type, suggests_keywords
-from sycoca.training.engine.runtime import is_main_process
+from sycoca.training.engine.distributed.launch import is_main_process
 from sycoca.training.in_memory_source import Pair
 from sycoca.training.recipes.classification.config import FinetuneClassificationConfig
 from sycoca.training.recipes.classification.recipe import ClassificationFinetuning

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from sycoca.data.samples import SampleSource
 from sycoca.keywords import check_type, suggests_keywords
-from sycoca.training.engine.runtime import is_main_process
+from sycoca.training.engine.distributed.launch import is_main_process
 from sycoca.training.in_memory_source import Pair
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 from sycoca.training.recipes.pretraining.recipe import Pretraining

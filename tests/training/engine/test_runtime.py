@@ -7,7 +7,7 @@ from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.training.config import RuntimeConfig
-from sycoca.training.engine.runtime import Runtime, choose_precision, is_main_process
+from sycoca.training.engine.runtime import Runtime, choose_precision
 from sycoca.training.engine.update import named_terms
 from sycoca.training.recipes.image_text.task import ImageTextTask
 
@@ -29,7 +29,9 @@ def test_process_group_of_another_size_is_refused(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("torch.distributed.get_world_size", lambda: 4)
     with pytest.raises(ValueError, match="WORLD_SIZE is 1 but the process group has 4 processes"):
         Runtime(CPU)
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    place = {"RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+    for name, value in {**place, "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match="WORLD_SIZE is 2 but the process group has 4 processes"):
         Runtime(CPU)
 
@@ -83,9 +85,3 @@ def test_a_compiled_step_has_the_losses_and_gradients_of_a_plain_one(config, mak
         gradients = {name: parameter.grad.clone() for name, parameter in task.named_parameters()}
         results.append((named_terms(terms), gradients))
     torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-5)
-
-
-def test_main_process_is_rank_0(monkeypatch: pytest.MonkeyPatch):
-    assert is_main_process()
-    monkeypatch.setenv("RANK", "1")
-    assert not is_main_process()

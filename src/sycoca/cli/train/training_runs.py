@@ -22,21 +22,27 @@ def run_to_its_end(train: "Callable[[Console], Path]", prog: str) -> int:
     """Train; the run folder goes to stdout, everything else to stderr. Return the exit code, see `STOP_SIGNALS`."""
     from sycoca.cli.shared.logs import stderr_console
     from sycoca.stop_signals import STOP_SIGNALS, number_of
+    from sycoca.training.engine.distributed.errors import LostProcessError
+    from sycoca.training.engine.distributed.launch import is_main_process
     from sycoca.training.engine.interruption import TrainingInterrupted
-    from sycoca.training.engine.runtime import is_main_process
 
+    is_main = is_main_process()
     try:
         run_dir = train(stderr_console())
+    except LostProcessError as lost:
+        if lost.is_reporter:
+            raise
+        return 1
     except TrainingInterrupted as interrupted:
-        if is_main_process():
+        if is_main:
             stopped = f"{prog}: stopped after step {interrupted.step}, checkpoint saved; resume with:"
             print_error(f"{stopped}\n  {interrupted.resume_command}")
         return interrupted.exit_code
     except KeyboardInterrupt as interrupt:
-        if is_main_process():
+        if is_main:
             raise
         return STOP_SIGNALS[number_of(interrupt)].exit_code
-    if is_main_process():
+    if is_main:
         print_path("run", run_dir)
     return 0
 

@@ -1,4 +1,4 @@
-"""Device, precision and processes: the only module that uses torch.distributed.
+"""Device, precision and processes: with ``distributed/``, all that uses torch.distributed.
 
 Under ``torchrun`` the runtime joins the process group; otherwise it is a single process with the same methods. Losses
 are divided by counts of the global batch and therefore sum over processes, while DDP averages gradients: hence the
@@ -6,8 +6,8 @@ factor ``world_size`` in ``backward``.
 """
 
 import contextlib
+import itertools
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from datetime import timedelta
@@ -23,8 +23,15 @@ from sycoca.data.loading.skipping import SkipLog
 from sycoca.evaluation.sharding import Sharding
 from sycoca.inference.load import choose_device
 from sycoca.records import TrainingBatch
+from sycoca.terminal import one_line
 from sycoca.training.config import FixedPrecision, Precision, RuntimeConfig
 from sycoca.training.engine.allocator import keep_freed_memory
+from sycoca.training.engine.distributed.collectives import DifferentiableGather, GatheredNumbers, is_of_collective
+from sycoca.training.engine.distributed.ending import Ending, RunInFolder
+from sycoca.training.engine.distributed.heartbeat import Heartbeat
+from sycoca.training.engine.distributed.launch import read_launch
+from sycoca.training.engine.distributed.rendezvous import Rendezvous, host_of
+from sycoca.training.engine.interruption import TrainingInterrupted
 from sycoca.training.engine.recomputation import recompute_blocks
 from sycoca.training.engine.task import TrainingTask
 from sycoca.unusable import SkippedSample
@@ -35,12 +42,11 @@ B = TypeVar("B", bound=TrainingBatch)
 _TIMEOUT = timedelta(hours=2)
 
 
+_LONGEST_REASON = 300
+
+_rendezvous_of_this_process = itertools.count()
+
 _NO_BYTES = torch.empty(0, dtype=torch.uint8)
-
-
-def is_main_process() -> bool:
-    """Return whether this is rank 0, which alone prints; works before a runtime has been started."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 @final
@@ -48,16 +54,19 @@ class Runtime:
     """One process of a run: its device, its precision and its communication with the other processes."""
 
     def __init__(self, config: RuntimeConfig) -> None:
-        self.world_size = int(os.environ.get("WORLD_SIZE", "1"))
-        self.rank = int(os.environ.get("RANK", "0"))
-        self.device = _local_device(choose_device(config.device))
+        self._launch = read_launch()
+        self.world_size = self._launch.world_size
+        self.rank = self._launch.rank
+        self.device = _local_device(choose_device(config.device), self._launch.local_rank)
         self.precision: FixedPrecision = choose_precision(config.precision, self.device)
         self._compiles = config.compile
         self._checkpoints_activations = config.activation_checkpointing
         self._owns_process_group = False
+        self._ending = Ending()
+        self._heartbeat: Heartbeat | None = None
         if self.device.type == "cpu":
             keep_freed_memory()
-        self._init_process_group()
+        self._init_process_group(config)
 
     @property
     def is_main_rank(self) -> bool:
@@ -67,9 +76,24 @@ class Runtime:
     def __enter__(self) -> "Runtime":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        self._say_goodbye(error)
         if self._owns_process_group:
             dist.destroy_process_group()
+
+    @contextlib.contextmanager
+    def training(self, run: RunInFolder) -> Iterator[None]:
+        """Context for the run, which is named when another process is lost.
+
+        An error of a collective that follows from such a loss is not raised: this process ends within the context.
+        """
+        self._ending.run = run
+        try:
+            yield
+        except RuntimeError as error:
+            if is_of_collective(error):
+                self._say_goodbye(error)
+            raise
 
     def wrap(self, task: TrainingTask) -> nn.Module:
         """Return the module to call in training: with activation checkpointing, torch.compile and DDP as configured."""
@@ -127,7 +151,7 @@ class Runtime:
         """Concatenate a tensor over processes in order of rank, differentiably; the shapes must be equal."""
         if self.world_size == 1:
             return tensor
-        return _Gather.apply(tensor, self.rank, self.world_size)  # pyright: ignore[reportReturnType]
+        return DifferentiableGather.apply(tensor, self.rank, self.world_size)  # pyright: ignore[reportReturnType]
 
     def sum_over_ranks(self, values: Mapping[str, Tensor]) -> dict[str, float]:
         """Return each scalar's sum over processes."""
@@ -202,13 +226,11 @@ class Runtime:
         tensors = {name: value for name, value in values.items() if isinstance(value, Tensor) and name != "draw_keys"}
         return replace(batch, **{name: value.to(self.device, non_blocking=True) for name, value in tensors.items()})
 
-    def _init_process_group(self) -> None:
+    def _init_process_group(self, config: RuntimeConfig) -> None:
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
         if self.world_size > 1 and not dist.is_initialized():
-            backend = "nccl" if self.device.type == "cuda" else "gloo"
-            dist.init_process_group(backend, timeout=_TIMEOUT)
-            self._owns_process_group = True
+            self._join(config)
         group_size = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
         if group_size != self.world_size:
             raise ValueError(
@@ -216,63 +238,50 @@ class Runtime:
                 " start all processes with torchrun, or none"
             )
 
+    def _join(self, config: RuntimeConfig) -> None:
+        """Meet the other processes, watch them, and form a process group with them."""
+        launch = self._launch
+        store = Rendezvous(launch, config.rendezvous_seconds, number=next(_rendezvous_of_this_process)).join()
+        store.set_timeout(_TIMEOUT)
+        if config.heartbeat_seconds is not None:
+            hosts = [host_of(store, rank) for rank in range(launch.world_size)]
+            self._heartbeat = Heartbeat(launch, store, hosts, config.heartbeat_seconds, self._ending)
+        backend = "nccl" if self.device.type == "cuda" else "gloo"
+        try:
+            dist.init_process_group(
+                backend, store=store, rank=launch.rank, world_size=launch.world_size, timeout=_TIMEOUT
+            )
+        except BaseException as error:
+            self._say_goodbye(error)
+            raise
+        self._owns_process_group = True
 
-@final
-class GatheredNumbers:
-    """Numbers of all processes that may still be on their way."""
-
-    def __init__(self, parts: list[Tensor], work: "dist.Work | None") -> None:
-        self._parts = parts
-        self._work = work
-        self._copied: torch.cuda.Event | None = None
-        if parts[0].device.type == "cuda":
-            self._copy_to_host()
-
-    def rows(self) -> list[list[float]]:
-        """Wait for the numbers and return them, a row per process."""
-        if self._work is not None:
-            self._work.wait()
-        if self._copied is not None:
-            self._copied.synchronize()
-        return torch.stack(self._parts).tolist()
-
-    def _copy_to_host(self) -> None:
-        """Copy the numbers behind the work that is queued now, so that reading them does not wait for later work."""
-        if self._work is not None:
-            self._work.wait()  # on a GPU only the stream waits
-            self._work = None
-        self._parts = [
-            torch.empty_like(part, device="cpu", pin_memory=True).copy_(part, non_blocking=True) for part in self._parts
-        ]
-        self._copied = torch.cuda.Event()
-        self._copied.record()
-
-
-class _Gather(torch.autograd.Function):
-    """Differentiable all_gather: the backward pass returns the gradient of the sum of all processes' losses.
-
-    Both public functions for this are deprecated in torch 2.13.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, tensor: Tensor, rank: int, world_size: int) -> Tensor:
-        ctx.rows = slice(rank * len(tensor), (rank + 1) * len(tensor))
-        parts = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(world_size)]
-        dist.all_gather(parts, tensor.contiguous())
-        return torch.cat(parts)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        total = gradients[0].clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total)
-        return total[ctx.rows], None, None
+    def _say_goodbye(self, error: BaseException | None) -> None:
+        """Tell the other processes why this one leaves; does not return where an error comes from a lost process."""
+        if self._heartbeat is None:
+            return
+        match error:
+            case None | TrainingInterrupted():
+                self._heartbeat.leave("clean")
+            case KeyboardInterrupt():
+                self._heartbeat.leave("interrupted", "it was interrupted")
+            case RuntimeError() if is_of_collective(error):
+                self._heartbeat.leave("broken", _reason(error))
+            case _:
+                self._heartbeat.leave("failed", _reason(error))
 
 
-def _local_device(device: torch.device) -> torch.device:
+def _local_device(device: torch.device, local_rank: int) -> torch.device:
     """Return the GPU of this local rank where none was named."""
     if device.type != "cuda" or device.index is not None:
         return device
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("cuda", local_rank)
+
+
+def _reason(error: BaseException) -> str:
+    """Return an error as a reason for the other processes."""
+    text = one_line(" ".join(str(error).split())) or type(error).__name__
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} ..."
 
 
 def choose_precision(precision: Precision, device: torch.device) -> FixedPrecision:

@@ -2,7 +2,7 @@
 
 from typing import final
 
-from sycoca.training.engine.runtime import GatheredNumbers
+from sycoca.training.engine.distributed.collectives import GatheredNumbers
 from sycoca.training.engine.step_review import StepOutcome, StepReview
 from sycoca.training.engine.update import Updater, UpdateResult
 

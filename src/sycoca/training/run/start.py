@@ -10,6 +10,7 @@ from sycoca.outputs.lease import Lease
 from sycoca.outputs.output import claimed
 from sycoca.plain_data import changed_fields, to_plain, write_yaml
 from sycoca.training.config import RunConfig
+from sycoca.training.engine.distributed.ending import RunInFolder
 from sycoca.training.engine.run_log import run_log
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.engine.tracking import import_wandb
@@ -29,7 +30,7 @@ def start_run(recipe: Recipe, sources: Sources, console: Console | None) -> Path
         if runtime.is_main_rank:
             folder.create(config)
         runtime.barrier()
-        with run_log(folder.log if runtime.is_main_rank else None):
+        with _logged(folder, config, runtime, lease):
             TrainingRun(recipe, folder, runtime, sources, console, lease).run()
     return folder.path
 
@@ -42,7 +43,7 @@ def resume_run(recipe: Recipe, sources: Sources, console: Console | None) -> Pat
         runtime.barrier()
         if runtime.is_main_rank:
             write_yaml(folder.config, to_plain(config))
-        with run_log(folder.log if runtime.is_main_rank else None):
+        with _logged(folder, config, runtime, lease):
             TrainingRun(recipe, folder, runtime, sources, console, lease).run()
     return folder.path
 
@@ -52,6 +53,16 @@ def _held(folder: RunFolder, config: RunConfig, runtime: Runtime) -> Iterator[Le
     """Hold the run folder in the main process; raises OutputError where another process trains there."""
     with claimed(folder.output(config) if runtime.is_main_rank else None) as (lease,):
         yield lease
+
+
+@contextmanager
+def _logged(folder: RunFolder, config: RunConfig, runtime: Runtime, lease: Lease | None) -> Iterator[None]:
+    """Write the log of the run, including why it ends when another process is lost."""
+    run = RunInFolder(
+        resume_command=config.resume_command(), release=(lambda: None) if lease is None else lease.release
+    )
+    with run_log(folder.log if runtime.is_main_rank else None), runtime.training(run):
+        yield
 
 
 def check_resumable(old: RunConfig, new: RunConfig, fixed: tuple[str, ...]) -> None:

@@ -1,0 +1,94 @@
+"""Processes that arrive late, or never."""
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from sycoca.training.engine.distributed import rendezvous
+from sycoca.training.engine.distributed.errors import LostProcessError
+from sycoca.training.engine.distributed.launch import Launch
+from sycoca.training.engine.distributed.rendezvous import Rendezvous, host_of
+
+RUN = ["pretrain", "tiny", "--data.train", "scenes:?count=8&size=16", "--runtime.device", "cpu"]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def launch(rank: int, world_size: int, port: int) -> Launch:
+    return Launch(rank=rank, world_size=world_size, local_rank=rank, address="127.0.0.1", port=port)
+
+
+def test_who_is_missing_is_said_once_and_then_given_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(rendezvous, "NOTICE_SECONDS", 0.3)
+    port = free_port()
+    errors: list[LostProcessError] = []
+
+    def arrive(rank: int) -> None:
+        with pytest.raises(LostProcessError) as caught:
+            Rendezvous(launch(rank, 4, port), 1.5 + rank).join()
+        errors.append(caught.value)
+
+    threads = [threading.Thread(target=arrive, args=(rank,)) for rank in (0, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    here = f"2 of 4 processes have arrived at 127.0.0.1:{port}, missing: ranks 1, 3"
+    (notice,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert notice == f"{here}; giving up after 1.5 seconds (runtime.rendezvous_seconds)"
+    expected = f"{here} after 1.5 seconds (runtime.rendezvous_seconds); start all processes with torchrun"
+    assert [str(error) for error in errors] == [expected, expected]
+    assert sorted(error.is_reporter for error in errors) == [False, True]
+
+
+def test_without_rank_0_each_says_so():
+    port = free_port()
+    with pytest.raises(LostProcessError, match=rf"^rank 1 waits for rank 0 at 127.0.0.1:{port} \(.+\) after") as caught:
+        Rendezvous(launch(1, 2, port), 0.6).join()
+    assert caught.value.is_reporter
+
+
+def test_a_port_that_is_taken_is_named():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ValueError, match=f"^rank 0 cannot listen at 127.0.0.1:{port}: another program does"):
+            Rendezvous(launch(0, 2, port), 5.0).join()
+
+
+def test_late_processes_are_waited_for():
+    port = free_port()
+    stores = {}
+
+    def arrive(rank: int, delay: float) -> None:
+        time.sleep(delay)
+        stores[rank] = Rendezvous(launch(rank, 2, port), 20.0).join()
+
+    threads = [threading.Thread(target=arrive, args=one) for one in ((1, 0.0), (0, 0.7))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert host_of(stores[1], 0) == socket.gethostname()
+
+
+def test_the_command_ends_with_one_line():
+    place = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    place["MASTER_PORT"] = str(free_port())
+    words = [sys.executable, "-m", "sycoca", *RUN, "--runtime.rendezvous-seconds", "0.5"]
+    done = subprocess.run(words, env={**os.environ, **place}, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("sycoca pretrain: 1 of 2 processes have arrived at 127.0.0.1:")
+    assert "missing: rank 1 after 0.5 seconds" in line
