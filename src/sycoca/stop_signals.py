@@ -25,6 +25,8 @@ REQUEUE_CODE = 75
 
 INTERRUPT = int(signal.SIGINT)
 
+TERMINATE = int(signal.SIGTERM)
+
 STOP_SIGNALS: Mapping[int, StopFacts] = {
     int(getattr(signal, name)): StopFacts(name=title, exit_code=code)
     for name, title, code in (

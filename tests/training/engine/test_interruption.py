@@ -1,3 +1,4 @@
+import os
 import signal
 import threading
 
@@ -31,6 +32,21 @@ def test_a_later_signal_interrupts_at_once(monkeypatch: pytest.MonkeyPatch):
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         assert stop.is_raised
+
+
+def test_the_end_of_torchrun_is_a_sigterm(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    parent = os.getppid()
+    assert StopSignal().number == 0
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "run")
+    with StopSignal() as stop:
+        assert stop.number == 0
+        monkeypatch.setattr(os, "getppid", lambda: 1)
+        assert [stop.number, stop.number] == [signal.SIGTERM] * 2
+    assert caplog.messages == ["torchrun has ended without its processes; stopping as after a SIGTERM"]
+    # A process that was forked since has this one as its parent.
+    monkeypatch.setattr(interruption, "_STARTED_AS", (parent, 0))
+    assert StopSignal().number == 0
 
 
 def test_other_threads_leave_signals_alone():

@@ -1,15 +1,23 @@
 """Signals to stop a training run: finish the step, save a checkpoint, name the command that resumes."""
 
+import logging
+import os
 import time
 from contextlib import AbstractContextManager
 from types import FrameType
 from typing import final
 
-from sycoca.stop_signals import INTERRUPT, STOP_SIGNALS, Stopped, handled
+from sycoca.stop_signals import INTERRUPT, STOP_SIGNALS, TERMINATE, Stopped, handled
+
+logger = logging.getLogger(__name__)
 
 REPEATED_WITHIN_SECONDS = 1.0
 """A signal that follows another one within this time is the same request: some senders, such as ``timeout``, signal a
 process and then its group."""
+
+
+_STARTED_AS = os.getpid(), os.getppid()
+"""This process and its parent, which is torchrun where that has launched it."""
 
 
 class TrainingInterrupted(Exception):
@@ -30,17 +38,32 @@ class TrainingInterrupted(Exception):
 
 @final
 class StopSignal:
-    """Context in which the signals to stop only set a flag; a second signal, a second later, interrupts at once."""
+    """Context in which the signals to stop only set a flag; a second signal, a second later, interrupts at once.
+
+    When torchrun is killed its processes run on, and nobody could stop them any more; so that counts as a SIGTERM.
+    """
 
     def __init__(self) -> None:
-        self.number = 0
+        self._number = 0
         self._came_at = 0.0
         self._handled: AbstractContextManager[None] = handled(self._set)
+        own, parent = _STARTED_AS
+        is_launched = "TORCHELASTIC_RUN_ID" in os.environ
+        self._launcher = None if not is_launched else parent if own == os.getpid() else os.getppid()
+
+    @property
+    def number(self) -> int:
+        """The number of the signal that has come; 0 for none."""
+        if not self._number and self._launcher not in (None, os.getppid()):
+            self._number = TERMINATE
+            level = logging.WARNING if os.environ.get("LOCAL_RANK") == "0" else logging.DEBUG
+            logger.log(level, "torchrun has ended without its processes; stopping as after a SIGTERM")
+        return self._number
 
     @property
     def is_raised(self) -> bool:
         """Whether a signal has come."""
-        return self.number > 0
+        return self._number > 0
 
     def __enter__(self) -> "StopSignal":
         self._handled.__enter__()
@@ -51,7 +74,7 @@ class StopSignal:
 
     def _set(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 (the handler's interface)
         now = time.monotonic()
-        if not self.is_raised:
-            self.number, self._came_at = number, now
+        if not self._number:
+            self._number, self._came_at = number, now
         elif now - self._came_at >= REPEATED_WITHIN_SECONDS:
             raise Stopped(number)
