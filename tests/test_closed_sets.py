@@ -27,6 +27,7 @@ WITHOUT_A_CHOICE = {
     "SkipReason": "is counted and shown under its own name",
     "ComponentName": "is a column of the table of objectives",
     "StartPart": "begins the names of the tensors that it stands for",
+    "Suffix": "is appended to the name of what is set aside",
     "Split": "is what a hash of a scene's content becomes",
     "Size": "is a row of each level's radii, and levels have different ones",
 }
