@@ -9,6 +9,7 @@ next: batch, losses, gradients, review. Checkpoints are timed by the clock, sinc
 
 import inspect
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -66,7 +67,7 @@ def _serve_checkpoints(out: TextIO, preset: str, folder: Path) -> None:
         options: dict[str, Any] = {"num_kept": 1} if deletes else {}
         checkpoint.save_checkpoint(folder, state, model, optimizer, **options)
         if not deletes:
-            checkpoint.delete_checkpoints(folder, num_kept=1)
+            shutil.rmtree(checkpoint.checkpoint_path(folder, step - 1), ignore_errors=True)
         _report(out, time.perf_counter() - started)
 
 

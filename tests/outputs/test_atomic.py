@@ -1,7 +1,10 @@
 import os
 import resource
 import stat
+import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +35,54 @@ def test_replaces_an_existing_folder(tmp_path):
         assert (target / "old").exists()
     assert [path.name for path in target.iterdir()] == ["new"]
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def write(folder: Path, text: str) -> None:
+    with atomic_folder(folder) as unfinished:
+        (unfinished / "file").write_text(text)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems need two renames")
+def test_no_moment_is_without_the_folder(tmp_path: Path):
+    """A process that is killed at any moment leaves a whole folder of that name."""
+    target = tmp_path / "folder"
+    write(target, "0")
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(lambda: [write(target, str(number)) for number in range(100)])
+        seen = set()
+        while not writing.done():
+            seen.add(target.exists())
+        writing.result()
+    assert seen == {True}
+    assert (target / "file").read_text() == "99"
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_without_an_exchange_of_names_the_folder_is_replaced_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sycoca.outputs.atomic._exchange", lambda *_: False)
+    write(tmp_path / "folder", "old")
+    write(tmp_path / "folder", "new")
+    assert (tmp_path / "folder" / "file").read_text() == "new"
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_threads_do_not_change_the_umask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    umask = os.umask
+    before = umask(0o27)
+
+    def slow_umask(mask: int) -> int:
+        old = umask(mask)
+        time.sleep(0.001)  # another thread's turn
+        return old
+
+    monkeypatch.setattr(os, "umask", slow_umask)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda number: write(tmp_path / str(number), ""), range(16)))
+        assert umask(0o27) == 0o27
+        assert {stat.S_IMODE((tmp_path / str(number) / "file").stat().st_mode) for number in range(16)} == {0o640}
+    finally:
+        umask(before)
 
 
 def test_an_error_changes_nothing(tmp_path):

@@ -1,9 +1,11 @@
 """Files and folders that are written atomically: readers see the old content or the new one, never a part."""
 
+import ctypes
 import os
 import secrets
 import shutil
 import stat
+import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,10 @@ from sycoca.outputs.disk_full import system_error
 
 _UMASK_LOCK = Lock()
 """The umask can only be read by setting it; two threads at once would leave it at 0."""
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+"""Constants of renameat2(2)."""
 
 
 @contextmanager
@@ -95,13 +101,31 @@ def errors_naming(path: Path, unfinished: Path | None = None) -> Iterator[None]:
 
 
 def _replace(target: Path, new: Path) -> None:
+    """Give a new folder its name; an old one of that name gets the new one's, or is deleted."""
     if not target.exists():
         new.rename(target)
+        return
+    if _exchange(target, new):
         return
     old = _hidden_beside(target)
     target.rename(old)
     new.rename(target)
     shutil.rmtree(old)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange the names of two paths in one step; return False where system or file system cannot.
+
+    Without it, a process that is killed between two renames leaves no folder of that name, and its old content in a
+    folder whose name begins with a dot.
+    """
+    if sys.platform != "linux":
+        return False
+    system = ctypes.CDLL(None)
+    if not hasattr(system, "renameat2"):  # glibc before 2.28
+        return False
+    paths = [ctypes.c_char_p(os.fsencode(path.absolute())) for path in (one, other)]
+    return system.renameat2(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE) == 0
 
 
 def _hidden_beside(target: Path) -> Path:

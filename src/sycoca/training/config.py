@@ -4,7 +4,9 @@ import shlex
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from sycoca.facts.metric_facts import METRICS, TRAINING_VALUES, VALIDATION, metric_facts
 from sycoca.facts.optimizer_facts import OPTIMIZERS, OptimizerFacts, OptimizerKind
+from sycoca.plain_data import closest
 
 FixedPrecision = Literal["fp32", "bf16", "fp16"]
 """What a forward pass is computed in."""
@@ -144,6 +146,13 @@ class TrainingConfig:
     keep_checkpoints: int = 2
     """Number of newest checkpoints to keep; the one before them stays, too, until a finite step has confirmed them."""
 
+    keep_every: int | None = None
+    """Steps between checkpoints that are never deleted, a multiple of save_every; None: only the newest stay."""
+
+    keep_best: str | None = None
+    """A logged metric, such as validation_mean_text_recall: the checkpoint with its best value is kept, and the end
+    of the run writes its weights to weights-best. None: none is chosen."""
+
     tensorboard: bool = True
     """Also write the logged values to TensorBoard files in the run folder."""
 
@@ -163,7 +172,7 @@ class TrainingConfig:
             "max_skipped_steps",
         ):
             _check_at_least(f"training.{name}", getattr(self, name), 1)
-        for name in ("micro_batch_size", "evaluate_every", "save_every"):
+        for name in ("micro_batch_size", "evaluate_every", "save_every", "keep_every"):
             value = getattr(self, name)
             if value is not None:
                 _check_at_least(f"training.{name}", value, 1)
@@ -175,6 +184,39 @@ class TrainingConfig:
             raise ValueError(
                 f"training.global_batch_size {self.global_batch_size} is not a multiple of"
                 f" micro_batch_size {self.micro_batch_size}"
+            )
+        self._check_kept_checkpoints()
+
+    def _check_kept_checkpoints(self) -> None:
+        if self.keep_every is not None and (self.save_every is None or self.keep_every % self.save_every):
+            raise ValueError(
+                f"training.keep_every {self.keep_every} is not a multiple of save_every, which is {self.save_every}"
+            )
+        if self.keep_best is not None:
+            self._check_best(self.keep_best)
+
+    def _check_best(self, metric: str) -> None:
+        """Raise ValueError where no checkpoint could be the best: its step must log the metric."""
+        facts = metric_facts(metric)
+        if facts is None:
+            known = [*TRAINING_VALUES, *METRICS]
+            meant = closest(metric, [*known, *(f"{VALIDATION}{name}" for name in known)])
+            raise ValueError(
+                f"training.keep_best: no metric is called '{metric}'; "
+                + ("metrics.jsonl of a run lists the logged ones" if meant is None else f"did you mean '{meant}'?")
+            )
+        if facts.is_better_higher is None:
+            raise ValueError(f"training.keep_best: neither high nor low values of {metric} are better")
+        if metric.startswith(VALIDATION):
+            self._check_logged_when_saved(metric, "evaluate_every", self.evaluate_every)
+        else:
+            self._check_logged_when_saved(metric, "log_every", self.log_every)
+
+    def _check_logged_when_saved(self, metric: str, name: str, every: int | None) -> None:
+        if every is None or self.save_every is None or self.save_every % every:
+            raise ValueError(
+                f"training.keep_best needs {metric} at each checkpoint: set save_every to a multiple of {name}, got"
+                f" save_every {self.save_every} and {name} {every}"
             )
 
     def micro_batch_on(self, world_size: int) -> int:

@@ -84,6 +84,11 @@ class RunFolder:
         """The trained model, as a weights folder."""
         return self.path / "weights"
 
+    @property
+    def best_weights(self) -> Path:
+        """The weights of the checkpoint with the best value of ``training.keep_best``, where that is set."""
+        return self.path / "weights-best"
+
     def output(self, config: RunConfig) -> Output:
         """Return the folder as an output: a run is never overwritten, and resumed by its own command."""
         return Output(

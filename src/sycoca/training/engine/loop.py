@@ -97,7 +97,7 @@ def train(
             # After a skipped step a checkpoint that is due, or a stop, waits for the next finite one.
             if is_saving and (not parts.review.skipped_in_a_row or step == training.steps):
                 is_saving = False
-                _save(parts, step, throughput)
+                _save(parts, step, values, throughput)
                 if watch.is_stopping and step < training.steps:
                     raise TrainingInterrupted(parts.resume_command, step, watch.stop_number)
     parts.checkpoints.confirm(step)
@@ -162,10 +162,10 @@ def _end_where_hopeless(
         _fail(parts, f"with the final weights, the loss of the batch of step {last:,} is {loss:g}")
 
 
-def _save(parts: LoopParts, step: int, throughput: "_Throughput") -> None:
+def _save(parts: LoopParts, step: int, logged: Mapping[str, Number], throughput: "_Throughput") -> None:
     if not parts.checkpoints.are_weights_finite():
         _fail(parts, f"the weights after step {step:,} are not finite")
-    parts.checkpoints.save(step)
+    parts.checkpoints.save(step, logged)
     throughput.restart()
 
 

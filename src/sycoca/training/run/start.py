@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from sycoca.facts.metric_facts import VALIDATION
 from sycoca.outputs.lease import Lease
 from sycoca.outputs.output import claimed
 from sycoca.plain_data import changed_fields, to_plain, write_yaml
@@ -22,6 +23,7 @@ from sycoca.training.run_folder import RunFolder
 def start_run(recipe: Recipe, sources: Sources, console: Console | None) -> Path:
     """Train from the first step and return the run folder; raises ValueError where it already holds a run."""
     config, folder = recipe.config, RunFolder(Path(recipe.config.out))
+    _check_best(config, sources)
     # First, so that a missing package does not leave an empty run folder.
     if config.training.wandb is not None:
         import_wandb()
@@ -38,6 +40,7 @@ def start_run(recipe: Recipe, sources: Sources, console: Console | None) -> Path
 def resume_run(recipe: Recipe, sources: Sources, console: Console | None) -> Path:
     """Train from the newest checkpoint, or from the first step where there is none; return the run folder."""
     config, folder = recipe.config, RunFolder(Path(recipe.config.out))
+    _check_best(config, sources)
     with Runtime(config.runtime) as runtime, _held(folder, config, runtime) as lease:
         config.training.micro_batch_on(runtime.world_size)
         runtime.barrier()
@@ -63,6 +66,13 @@ def _logged(folder: RunFolder, config: RunConfig, runtime: Runtime, lease: Lease
     )
     with run_log(folder.log if runtime.is_main_rank else None), runtime.training(run):
         yield
+
+
+def _check_best(config: RunConfig, sources: Sources) -> None:
+    """Raise ValueError where the best checkpoint is chosen by validation without data for it."""
+    metric = config.training.keep_best
+    if metric is not None and metric.startswith(VALIDATION) and sources.validation is None:
+        raise ValueError(f"training.keep_best {metric} needs validation data; set them with --data.validation")
 
 
 def check_resumable(old: RunConfig, new: RunConfig, fixed: tuple[str, ...]) -> None:

@@ -3,16 +3,20 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import final
 
 from rich.console import Console
 
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.data.samples import remarks_on
+from sycoca.facts.metric_facts import metric_title, readable
 from sycoca.outputs.lease import Lease
 from sycoca.plain_data import to_plain
 from sycoca.stop_signals import INTERRUPT
+from sycoca.training.engine.checkpoints.checkpoint import checkpoint_weights
 from sycoca.training.engine.checkpoints.run_checkpoints import RunCheckpoints
+from sycoca.training.engine.checkpoints.soundness import damage_of
 from sycoca.training.engine.interruption import TrainingInterrupted
 from sycoca.training.engine.limits import check_memory, explained_out_of_memory
 from sycoca.training.engine.loop import LoopParts, train
@@ -134,15 +138,36 @@ class TrainingRun:
                 f" delete it and resume from the one before: {self._config.resume_command()}"
             )
         folder, trained = self._folder, self._trained
-        provenance = run_provenance(self._recipe, folder, self._sources, self._runtime)
-        config = replace(trained.weights, limits=trained.limits)
-        save_weights(folder.weights, trained.model, trained.tokenizer, config, provenance=provenance)
+        self._save_weights(folder.weights, self._config.training.steps)
         logger.info(f"weights in {folder.weights}")
+        self._finish_best()
         if self._config.training.report:
             report = write_report(self._recipe, folder, trained, self._sources, self._runtime)
             logger.info(f"report in {report}")
         if len(self._skip_log):
             logger.warning(f"{self._skip_log.summary()}; their names are in {folder.skipped}")
+
+    def _finish_best(self) -> None:
+        """Write the weights of the best checkpoint, where ``training.keep_best`` asks for them."""
+        best, metric = self._checkpoints.best(), self._config.training.keep_best
+        if best is None or metric is None:
+            return
+        damage = damage_of(best.path, best.step)
+        if damage is not None:
+            logger.warning(f"no weights of the best checkpoint are written: {damage}")
+            return
+        with checkpoint_weights(best.path, self._trained.model):
+            self._save_weights(self._folder.best_weights, best.step)
+        logger.info(
+            f"best {metric_title(metric)}, {readable(metric, best.value)} after step {best.step:,}:"
+            f" weights in {self._folder.best_weights}"
+        )
+
+    def _save_weights(self, path: Path, step: int) -> None:
+        trained = self._trained
+        provenance = run_provenance(self._recipe, self._folder, self._sources, self._runtime, step)
+        config = replace(trained.weights, limits=trained.limits)
+        save_weights(path, trained.model, trained.tokenizer, config, provenance=provenance)
 
     def _trackers(self) -> Iterator[Tracker]:
         """Open the trackers, in the main process only."""

@@ -4,7 +4,7 @@
         model.safetensors        weights
         optimizer.safetensors    the optimizer's state
         average.safetensors      exponential moving average of the weights, where one is kept
-        state.json               step, samples seen, loss scaler of fp16
+        state.json               step, samples seen, loss scaler of fp16, value of training.keep_best
         manifest.json            size and SHA-256 of each file, written last
 
 All randomness derives from the seed and the step, so no generator state is saved.
@@ -14,7 +14,8 @@ import dataclasses
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -50,6 +51,9 @@ class TrainingState:
     scaler: dict[str, Any] = field(default_factory=dict)
     """State of the loss scaler; empty unless the precision is fp16."""
 
+    metrics: dict[str, float] = field(default_factory=dict)
+    """The value of ``training.keep_best`` after the step, where it was logged."""
+
 
 def checkpoint_path(folder: Path, step: int) -> Path:
     """Return the folder of a step's checkpoint."""
@@ -83,12 +87,6 @@ def save_checkpoint(
     return path
 
 
-def delete_checkpoints(folder: Path, *, num_kept: int) -> None:
-    """Delete all checkpoints but the ``num_kept`` newest."""
-    for _, old in checkpoints_in(folder)[:-num_kept]:
-        shutil.rmtree(old)
-
-
 def set_aside_checkpoints(folder: Path, *, after_step: int) -> list[Path]:
     """Rename the checkpoints of later steps, so that no resume takes them, and return their new paths."""
     return [set_aside(path, ".unsound") for step, path in checkpoints_in(folder) if step > after_step]
@@ -110,7 +108,24 @@ def load_checkpoint(
         if not (path / AVERAGE_NAME).is_file():
             raise ValueError(f"{path} has no average of the weights; resume without training.average_decay")
         average.load(load_file(path / AVERAGE_NAME))
-    return TrainingState(step=plain["step"], samples_seen=plain["samples_seen"], scaler=plain["scaler"])
+    return TrainingState(
+        step=plain["step"],
+        samples_seen=plain["samples_seen"],
+        scaler=plain["scaler"],
+        metrics=plain.get("metrics", {}),
+    )
+
+
+@contextmanager
+def checkpoint_weights(path: Path, model: nn.Module) -> Iterator[None]:
+    """Context in which the model holds the weights of a checkpoint, averaged ones where it has any."""
+    own = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    average = path / AVERAGE_NAME
+    model.load_state_dict(load_file(path / "model.safetensors") | (load_file(average) if average.exists() else {}))
+    try:
+        yield
+    finally:
+        model.load_state_dict(own)
 
 
 def checkpoints_in(folder: Path) -> list[tuple[int, Path]]:

@@ -1,21 +1,23 @@
 """The checkpoints of a run: saved after finite steps, deleted only when a newer one has proved sound."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import final
 
 from torch import nn
 
+from sycoca.facts.metric_facts import metric_facts
 from sycoca.outputs.lease import Lease
 from sycoca.training.config import TrainingConfig
 from sycoca.training.engine.checkpoints.checkpoint import (
     TrainingState,
     checkpoint_path,
-    delete_checkpoints,
     load_checkpoint,
     save_checkpoint,
     set_aside_checkpoints,
 )
+from sycoca.training.engine.checkpoints.retention import Scored, best_checkpoint, delete_checkpoints
 from sycoca.training.engine.checkpoints.soundness import newest_sound_step
 from sycoca.training.engine.optimization.finite_step import all_finite
 from sycoca.training.engine.optimization.weight_average import WeightAverage
@@ -50,6 +52,7 @@ class RunCheckpoints:
         self._average = average
         self._lease = lease
         self._unconfirmed: int | None = None
+        self._has_warned = False
 
     def restore(self) -> int:
         """Load the newest checkpoint that is not damaged and return its step; 0 where there is none.
@@ -74,14 +77,21 @@ class RunCheckpoints:
         tensors = list(self._model.state_dict().values())
         return all_finite(tensors + ([] if self._average is None else list(self._average.tensors().values())))
 
-    def save(self, step: int) -> None:
-        """Write the checkpoint of a step; called by all processes. Nothing is deleted yet, see `confirm`."""
+    def save(self, step: int, logged: Mapping[str, float]) -> None:
+        """Write the checkpoint of a step; called by all processes. Nothing is deleted yet, see `confirm`.
+
+        ``logged``: the values that the step has logged, if any.
+        """
         if self._lease is not None:
             self._lease.check()
         runtime = self._updater.runtime
         if runtime.is_main_rank:
-            num_samples = step * self._training.global_batch_size
-            state = TrainingState(step=step, samples_seen=num_samples, scaler=self._updater.scaler_state())
+            state = TrainingState(
+                step=step,
+                samples_seen=step * self._training.global_batch_size,
+                scaler=self._updater.scaler_state(),
+                metrics=self._value_of_best(step, logged),
+            )
             save_checkpoint(self._folder, state, self._model, self._updater.optimizer, average=self._average)
         self._unconfirmed = step
         runtime.barrier()
@@ -92,7 +102,12 @@ class RunCheckpoints:
             return
         self._unconfirmed = None
         if self._updater.runtime.is_main_rank:
-            delete_checkpoints(self._folder, num_kept=self._training.keep_checkpoints)
+            delete_checkpoints(self._folder, self._training)
+
+    def best(self) -> Scored | None:
+        """Return the checkpoint with the best value of ``training.keep_best``; None without that or without a value."""
+        metric = self._training.keep_best
+        return None if metric is None else best_checkpoint(self._folder, metric)
 
     def set_aside(self) -> list[Path]:
         """Rename the newest checkpoint unless it is confirmed, so that no resume takes it; return its new name.
@@ -102,6 +117,21 @@ class RunCheckpoints:
         if self._unconfirmed is None or not self._updater.runtime.is_main_rank:
             return []
         return set_aside_checkpoints(self._folder, after_step=self._unconfirmed - 1)
+
+    def _value_of_best(self, step: int, logged: Mapping[str, float]) -> dict[str, float]:
+        metric = self._training.keep_best
+        if metric is None:
+            return {}
+        if metric in logged:
+            return {metric: logged[metric]}
+        if logged and not self._has_warned:
+            self._has_warned = True
+            others = [name for name in logged if (facts := metric_facts(name)) and facts.is_better_higher is not None]
+            logger.warning(
+                f"training.keep_best: step {step:,} has logged no {metric}, so its checkpoint cannot be the best;"
+                f" it has logged {', '.join(others)}"
+            )
+        return {}
 
 
 def _choice(folder: Path) -> tuple[int | None, str | None]:
