@@ -18,7 +18,11 @@ def test_one_of_two():
     assert read_launch({**OF_TWO, "TORCHELASTIC_USE_AGENT_STORE": "True"}) == Launch(**expected, uses_agent_store=True)
 
 
-@pytest.mark.parametrize("name", OF_TWO)
+def test_without_a_local_rank_it_is_0():
+    assert read_launch({name: value for name, value in OF_TWO.items() if name != "LOCAL_RANK"}).local_rank == 0
+
+
+@pytest.mark.parametrize("name", sorted(OF_TWO.keys() - {"LOCAL_RANK"}))
 def test_what_is_missing_is_named(name: str):
     for wrong in ({**OF_TWO, name: ""}, {one: value for one, value in OF_TWO.items() if one != name}):
         with pytest.raises(ValueError, match=rf"^{name} is not set beside .*start all processes with torchrun"):

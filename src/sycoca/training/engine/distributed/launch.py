@@ -19,7 +19,8 @@ class Launch:
     """Number of processes."""
 
     local_rank: int = 0
-    """Number of this process on its host, which is that of its GPU."""
+    """Number of this process on its host, which is that of its GPU; 0 where LOCAL_RANK is not set, as with a launcher
+    that shows each process one GPU."""
 
     address: str = ""
     """Host of rank 0; empty for a single process."""
@@ -51,7 +52,7 @@ def read_launch(environment: Mapping[str, str] = os.environ) -> Launch:
     return Launch(
         rank=rank,
         world_size=world_size,
-        local_rank=_number("LOCAL_RANK", environment),
+        local_rank=local_rank,
         address=_value("MASTER_ADDR", environment),
         port=port,
         uses_agent_store=environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True",
