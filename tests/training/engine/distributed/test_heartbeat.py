@@ -202,7 +202,13 @@ def test_after_a_broken_collective_the_cause_is_awaited(
 def test_a_stranger_is_sent_away(launched: Callable[..., list[Process]]):
     first, _ = launched("a", "a")
     port = json.loads(first.store.get("heartbeat"))["port"]
-    for words in (b'{"hello": "x", "rank": 1}\n', b"GET / HTTP/1.1\r\n\r\n", b"[1]\n", b"x" * 100_000):
+    for words in (
+        b'{"hello": "x", "rank": 1}\n',
+        '{"hello": "é", "rank": []}\n'.encode(),
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"[1]\n",
+        b"x" * 100_000,
+    ):
         with socket.create_connection(("127.0.0.1", port), 5) as stranger:
             stranger.sendall(words)
             with contextlib.suppress(ConnectionResetError):

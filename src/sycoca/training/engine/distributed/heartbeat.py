@@ -169,13 +169,22 @@ class Heartbeat:
         self._selector.unregister(link)
         self._sockets.remove(link)
         first = messages[0] if messages else {}
-        peer = self._peers.get(first.get("rank", -1))
-        if peer is None or not secrets.compare_digest(str(first.get("hello")), self._token):
+        peer = self._peer_of(first)
+        if peer is None:
             link.close()
             return
         peer.pid = first.get("pid")
         self._add(link, peer)
         self._take(messages[1:], peer)
+
+    def _peer_of(self, first: Message) -> Peer | None:
+        """Return the process whose first message this is; None for anybody else, who may send any JSON."""
+        match first:
+            case {"hello": str() as token, "rank": int() as rank}:
+                is_ours = secrets.compare_digest(token.encode(), self._token.encode())
+                return self._peers.get(rank) if is_ours else None
+            case _:
+                return None
 
     def _add(self, link: MessageSocket, peer: Peer) -> None:
         peer.hear()
