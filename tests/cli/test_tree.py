@@ -63,6 +63,7 @@ def test_help_names_what_stands_for_a_value(words: list[str], capsys: pytest.Cap
         (["evaluate", "vqa"], "sycoca evaluate vqa WEIGHTS --data SPEC [--flag VALUE ...]"),
         (["average"], "sycoca average BEFORE AFTER --out FOLDER [--flag VALUE ...]"),
         (["data", "check"], "sycoca data check SPEC... [--flag VALUE ...]"),
+        (["verify"], "sycoca verify WEIGHTS [--flag VALUE ...]"),
         (["push"], "sycoca push WEIGHTS OWNER/NAME [--flag VALUE ...]"),
         (["convert", "to-open-clip"], "sycoca convert to-open-clip WEIGHTS --out FILE|FOLDER [--flag VALUE ...]"),
         (["data", "write-scenes"], "sycoca data write-scenes FOLDER [--flag VALUE ...]"),

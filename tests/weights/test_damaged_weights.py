@@ -96,7 +96,9 @@ def test_a_damaged_file_is_refused_by_name(weights: Path, saved: Path, name: str
     # A manifest with another name or hash in it speaks of another file.
     is_vague = name == "manifest.json" and (damage == "swapped" or "flipped" in damage)
     assert str(error.value).startswith(str(weights if is_vague else weights / name))
-    assert re.search("; copy the whole folder again(, or load it as it is with --no-verify .*)?$", str(error.value))
+    assert re.search(
+        "; copy the whole folder again(, or load it as it is with --no-verify .* --renew)?$", str(error.value)
+    )
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -270,6 +272,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "average AFTER": ("average", "OTHER", "WEIGHTS", "--out", "OUT"),
     "convert to-open-clip WEIGHTS": ("convert", "to-open-clip", "WEIGHTS", "--out", "OUT"),
     "export WEIGHTS": ("export", "WEIGHTS", "--out", "OUT"),
+    "verify WEIGHTS": ("verify", "WEIGHTS"),
     "push WEIGHTS": ("push", "WEIGHTS", "me/tiny"),
     "data filter --weights": ("data", "filter", SCENES, "--weights", "WEIGHTS", "--scores", "OUT.jsonl"),
 }

@@ -83,6 +83,7 @@ TREE: Mapping[str, Mapping[str, Command | Group]] = {
         "average": Command("average the weights before and after a fine-tuning (WiSE-FT)", "weights.average"),
         "convert": CONVERT,
         "export": Command("export a model to ONNX, to run it without PyTorch", "weights.export"),
+        "verify": Command("compare a weights folder with its manifest, or renew that", "weights.verify"),
         "push": Command("publish a weights folder on the Hugging Face Hub", "weights.push"),
     },
     "data": {"data": DATA},

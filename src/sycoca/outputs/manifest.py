@@ -62,12 +62,16 @@ class Manifest:
     step: int | None = None
     """The optimizer updates after which a checkpoint was written."""
 
-    def write(self, folder: Path) -> None:
-        """Write ``manifest.json``."""
+    @property
+    def text(self) -> str:
+        """The content of ``manifest.json``."""
         step = {} if self.step is None else {"step": self.step}
         plain = {"format_version": FORMAT_VERSION, "kind": self.kind, **step, "files": dict(sorted(self.files.items()))}
-        path = folder / MANIFEST_NAME
-        path.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+        return json.dumps(plain, indent=2) + "\n"
+
+    def write(self, folder: Path) -> None:
+        """Write ``manifest.json``."""
+        (folder / MANIFEST_NAME).write_text(self.text, encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":

@@ -3,6 +3,7 @@
 Folders of formats 1 to 3 have none, and damage that leaves their structure intact is not found. Imports no torch.
 """
 
+import shlex
 from collections.abc import Collection
 from pathlib import Path
 
@@ -48,10 +49,21 @@ def _remedy(folder: Path, path: Path) -> str:
     again = _again(folder)
     if path.name != MANIFEST_NAME and not path.exists():
         return again
-    return f"{again}, or load it as it is with --no-verify (in Python verify=False)"
+    return f"{again}, or load it as it is with --no-verify (in Python verify=False){_renewal(folder)}"
 
 
 def _again(folder: Path) -> str:
-    repository = folder.parent.parent
-    is_cached = folder.parent.name == "snapshots" and repository.name.startswith("models--")
-    return f"delete {repository}, then it is fetched again" if is_cached else "copy the whole folder again"
+    if _is_cached(folder):
+        return f"delete {folder.parent.parent}, then it is fetched again"
+    return "copy the whole folder again"
+
+
+def _renewal(folder: Path) -> str:
+    if _is_cached(folder):
+        return ""
+    return f"; after an edit on purpose: sycoca verify {shlex.quote(str(folder))} --renew"
+
+
+def _is_cached(folder: Path) -> bool:
+    """Return whether a folder lies in the Hugging Face Hub's cache."""
+    return folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--")

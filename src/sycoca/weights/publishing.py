@@ -27,5 +27,5 @@ def push_to_hub(
     reached.
     """
     folder = Path(weights)
-    names = verify_weights(folder)
+    names = verify_weights(folder).names
     return upload(folder, names, repository, private=private, message=commit_message, token=token)
