@@ -36,7 +36,8 @@ class DataConfig:
     """Validation data as a SPEC; None trains without validation."""
 
     num_workers: int = 0
-    """Loader worker processes, at most one per core; 0 loads images in the training process."""
+    """Loader worker processes, at most one per core; 0 loads images in the training process. A worker that dies is
+    replaced; after three the run saves and ends."""
 
     cache_images: bool = False
     """Cache decoded images in memory (in each worker); for data sets that fit."""

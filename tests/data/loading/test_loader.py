@@ -178,7 +178,7 @@ def test_images_wait_in_pinned_memory_where_that_is_asked_for(make, monkeypatch,
             asked.append(options.pop("pin_memory"))  # there is no GPU to pin for
             super().__init__(*args, **options)
 
-    monkeypatch.setattr("sycoca.data.loading.loader.DataLoader", Watched)
+    monkeypatch.setattr("sycoca.data.loading.workers.DataLoader", Watched)
     steps(make(pin_memory=pin_memory), 1)
     assert asked == [pin_memory]
 

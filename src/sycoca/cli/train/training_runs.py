@@ -24,7 +24,7 @@ def run_to_its_end(train: "Callable[[Console], Path]", prog: str) -> int:
     from sycoca.stop_signals import STOP_SIGNALS, number_of
     from sycoca.training.engine.distributed.errors import LostProcessError
     from sycoca.training.engine.distributed.launch import is_main_process
-    from sycoca.training.engine.interruption import TrainingInterrupted
+    from sycoca.training.engine.interruption import LoaderWorkersDiedError, TrainingInterrupted
 
     is_main = is_main_process()
     try:
@@ -33,11 +33,10 @@ def run_to_its_end(train: "Callable[[Console], Path]", prog: str) -> int:
         if lost.is_reporter:
             raise
         return 1
-    except TrainingInterrupted as interrupted:
+    except (TrainingInterrupted, LoaderWorkersDiedError) as stopped:
         if is_main:
-            stopped = f"{prog}: stopped after step {interrupted.step}, checkpoint saved; resume with:"
-            print_error(f"{stopped}\n  {interrupted.resume_command}")
-        return interrupted.exit_code
+            print_error(f"{prog}: {stopped.reason}\n  {stopped.resume_command}")
+        return stopped.exit_code
     except KeyboardInterrupt as interrupt:
         if is_main:
             raise

@@ -9,11 +9,11 @@ from typing import final
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from sycoca.data.loading.batch_maker import BatchMaker
-from sycoca.data.loading.crops import CropBatch, SamplePosition, TrainingCrops, stack_crops
+from sycoca.data.loading.crops import CropBatch, SamplePosition, TrainingCrops
 from sycoca.data.loading.skipping import SkipLog
+from sycoca.data.loading.workers import CropReader, WorkerDeaths
 from sycoca.data.samples import SampleSource
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.image_transforms import inference_batch
@@ -52,7 +52,7 @@ class TrainingBatches:
     """Pairs per forward pass on one rank; None for all of the rank's pairs."""
 
     num_workers: int = 0
-    """Worker processes that read images; 0 reads them in threads of this process."""
+    """Worker processes that read images; 0 reads them in threads of this process. Those that die are replaced."""
 
     pin_memory: bool = False
     """Whether images are in pinned memory, from which a GPU copies while it computes."""
@@ -73,6 +73,7 @@ class TrainingBatches:
 
     _crops: TrainingCrops = field(init=False, repr=False)
     _skip_log: SkipLog = field(init=False, repr=False)
+    _worker_deaths: WorkerDeaths = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.source) == 0:
@@ -96,19 +97,23 @@ class TrainingBatches:
             mixup_alpha=self.mixup_alpha,
             with_image_keys=self.with_image_keys,
         )
+        self._worker_deaths = WorkerDeaths(f"process {self.rank}: " if self.world_size > 1 else "")
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether so many workers have died that the run should save and end; later batches are read without them."""
+        return self._worker_deaths.are_too_many
 
     def from_step(self, step: int) -> Iterator[list[TrainingBatch]]:
         """Yield the micro-batches of this rank for that step (the first is 0) and all that follow."""
-        loader = DataLoader(
+        crops = CropReader(
             self._crops,
-            batch_sampler=self._micro_batches(step),  # pyright: ignore[reportArgumentType]
-            collate_fn=stack_crops,
+            self._micro_batches,
+            step * self._micro_batches_per_step,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
-            # Without its own generator the loader would use PyTorch's global one.
-            generator=torch.Generator(),
+            deaths=self._worker_deaths,
         )
-        crops = iter(loader)
         try:
             for current in count(step):
                 global_batch = self._positions(current)
@@ -116,7 +121,7 @@ class TrainingBatches:
                 yield [self._batch(next(crops), totals) for _ in self._split(global_batch)]
         finally:
             # The traceback of an error would keep the workers alive, whose late shutdown takes seconds.
-            del crops
+            crops.close()
 
     def sample_names(self, step: int) -> list[str]:
         """Return the names of the samples that all ranks draw for a step (the first is 1), without replacements."""
@@ -126,13 +131,20 @@ class TrainingBatches:
     def _own_pairs(self) -> int:
         return self.global_batch_size // self.world_size
 
-    def _micro_batches(self, step: int) -> Iterator[list[SamplePosition]]:
-        for current in count(step):
+    @property
+    def _micro_batches_per_step(self) -> int:
+        return 1 if self.micro_batch_size is None else self._own_pairs // self.micro_batch_size
+
+    def _micro_batches(self, first: int) -> Iterator[list[SamplePosition]]:
+        """Yield this rank's micro-batches from number ``first`` on; number 0 is the first of step 0."""
+        step, part = divmod(first, self._micro_batches_per_step)
+        yield from self._split(self._positions(step))[part:]
+        for current in count(step + 1):
             yield from self._split(self._positions(current))
 
     def _split(self, global_batch: list[SamplePosition]) -> list[list[SamplePosition]]:
         """Cut this rank's slice of a global batch into micro-batches."""
-        size = self._own_pairs if self.micro_batch_size is None else self.micro_batch_size
+        size = self._own_pairs // self._micro_batches_per_step
         own = global_batch[self.rank * self._own_pairs : (self.rank + 1) * self._own_pairs]
         return [own[start : start + size] for start in range(0, len(own), size)]
 

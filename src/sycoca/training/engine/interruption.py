@@ -1,4 +1,4 @@
-"""Signals to stop a training run: finish the step, save a checkpoint, name the command that resumes."""
+"""Reasons to stop a training run early: finish the step, save a checkpoint, name the command that resumes."""
 
 import logging
 import os
@@ -15,6 +15,9 @@ REPEATED_WITHIN_SECONDS = 1.0
 """A signal that follows another one within this time is the same request: some senders, such as ``timeout``, signal a
 process and then its group."""
 
+WORKERS_DIED = 1000
+"""Stands for dead loader workers where processes tell each other the number of the signal that stops them."""
+
 
 _STARTED_AS = os.getpid(), os.getppid()
 """This process and its parent, which is torchrun where that has launched it."""
@@ -25,7 +28,8 @@ class TrainingInterrupted(Exception):
 
     def __init__(self, resume_command: str, step: int, number: int = INTERRUPT) -> None:
         """``number``: that of the signal, a key of `STOP_SIGNALS`."""
-        super().__init__(f"stopped after step {step}, checkpoint saved; resume with: {resume_command}")
+        self.reason = f"stopped after step {step}, checkpoint saved; resume with:"
+        super().__init__(f"{self.reason} {resume_command}")
         self.step = step
         self.resume_command = resume_command
         self.number = number
@@ -34,6 +38,22 @@ class TrainingInterrupted(Exception):
     def exit_code(self) -> int:
         """The exit code of a command that was stopped so."""
         return STOP_SIGNALS[self.number].exit_code
+
+
+class LoaderWorkersDiedError(ChildProcessError):
+    """Raised when a run stops early since its loader workers die, after its checkpoint has been saved."""
+
+    exit_code = 1
+
+    def __init__(self, resume_command: str, step: int) -> None:
+        """``resume_command``: with fewer workers."""
+        self.reason = (
+            "loader workers died again and again, mostly because memory is short; stopped after step"
+            f" {step}, checkpoint saved; resume with fewer workers:"
+        )
+        super().__init__(f"{self.reason} {resume_command}")
+        self.step = step
+        self.resume_command = resume_command
 
 
 @final

@@ -10,7 +10,12 @@ from typing import NoReturn, Protocol, final, runtime_checkable
 from sycoca.records import TrainingBatch
 from sycoca.training.config import OptimizerConfig, ScheduleConfig, TrainingConfig
 from sycoca.training.engine.checkpoints.run_checkpoints import RunCheckpoints
-from sycoca.training.engine.interruption import StopSignal, TrainingInterrupted
+from sycoca.training.engine.interruption import (
+    WORKERS_DIED,
+    LoaderWorkersDiedError,
+    StopSignal,
+    TrainingInterrupted,
+)
 from sycoca.training.engine.optimization.schedule import learning_rate
 from sycoca.training.engine.optimization.weight_average import WeightAverage
 from sycoca.training.engine.run_progress import RunProgress
@@ -26,6 +31,11 @@ class StepBatches(Protocol):
 
     def from_step(self, step: int) -> Iterator[list[TrainingBatch]]:
         """Yield each step's micro-batches, starting with those of ``step`` (from 0)."""
+        ...
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the run should save and end, since reading fails again and again."""
         ...
 
 
@@ -63,14 +73,18 @@ class LoopParts:
     resume_command: str
     """The command that resumes the run, for messages when it stops."""
 
+    fewer_workers_command: str
+    """The same with fewer loader workers."""
+
 
 def train(
     parts: LoopParts, training: TrainingConfig, optimizer: OptimizerConfig, schedule: ScheduleConfig, *, step: int
 ) -> None:
     """Train from ``step`` (updates done) to the last step; log, validate and save after whole steps only.
 
-    An update whose gradient is not finite is skipped. Raises TrainingInterrupted after a signal to stop, and
-    FloatingPointError after too many skipped steps in a row and where the final weights are not usable.
+    An update whose gradient is not finite is skipped. Raises TrainingInterrupted after a signal to stop,
+    LoaderWorkersDiedError after too many deaths of loader workers, and FloatingPointError after too many skipped steps
+    in a row and where the final weights are not usable.
     """
     throughput = _Throughput()
     watch = StepWatch(parts.updater, parts.review)
@@ -85,7 +99,7 @@ def train(
                 parts.average.update(step)
             throughput.count(training.global_batch_size)
             parts.progress.advance(step)
-            watch.add(step, result, stop_number=stop.number)
+            watch.add(step, result, stop_number=stop.number or (WORKERS_DIED if parts.batches.has_failed else 0))
             is_logged = is_due(training.log_every, step, training.steps)
             is_saving = is_saving or watch.is_stopping or is_due(training.save_every, step, training.steps)
             if is_logged or is_saving:
@@ -99,7 +113,7 @@ def train(
                 is_saving = False
                 _save(parts, step, values, throughput)
                 if watch.is_stopping and step < training.steps:
-                    raise TrainingInterrupted(parts.resume_command, step, watch.stop_number)
+                    _stop(parts, step, watch.stop_number)
     parts.checkpoints.confirm(step)
 
 
@@ -167,6 +181,12 @@ def _save(parts: LoopParts, step: int, logged: Mapping[str, Number], throughput:
         _fail(parts, f"the weights after step {step:,} are not finite")
     parts.checkpoints.save(step, logged)
     throughput.restart()
+
+
+def _stop(parts: LoopParts, step: int, number: int) -> NoReturn:
+    if number == WORKERS_DIED:
+        raise LoaderWorkersDiedError(parts.fewer_workers_command, step)
+    raise TrainingInterrupted(parts.resume_command, step, number)
 
 
 def _fail(parts: LoopParts, what: str) -> NoReturn:

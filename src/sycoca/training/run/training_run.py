@@ -83,7 +83,10 @@ class TrainingRun:
         )
 
     def run(self) -> None:
-        """Train to the end, save the weights and write the report; TrainingInterrupted after a signal to stop."""
+        """Train to the end, save the weights and write the report.
+
+        Raises TrainingInterrupted after a signal to stop, LoaderWorkersDiedError after too many deaths of workers.
+        """
         tracker = Trackers([self._progress, *self._trackers()])
         try:
             if self._runtime.is_main_rank:
@@ -110,6 +113,7 @@ class TrainingRun:
             tracker=tracker,
             progress=self._progress,
             resume_command=config.resume_command(),
+            fewer_workers_command=f"{config.resume_command()} --data.num-workers {parts.batches.num_workers // 2}",
         )
         try:
             with explained_out_of_memory(self._micro_batch_size, runtime.device):
