@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from builders.predictors import save_small_weights
 from sycoca.outputs.disk_full import REASONS
-from sycoca.training.engine.checkpoints.checkpoint import checkpoints_in
+from sycoca.training.checkpoint_copies import checkpoints_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="needs limits on the size of files")]
 

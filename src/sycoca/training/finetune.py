@@ -101,7 +101,8 @@ def resume_finetuning(
     Raises ValueError for a changed field of ``FIXED_ON_RESUME``. The pretrained weights must still exist: sizes and
     tokenizer come from them.
     """
-    check_resumable(read_finetune_config(RunFolder(Path(config.out))), config, FIXED_ON_RESUME)
+    folder = RunFolder(Path(config.out))
+    check_resumable(folder.read_saved_config(type(config)) or read_finetune_config(folder), config, FIXED_ON_RESUME)
     recipe = KINDS[config.task].recipe(config)
     return resume_run(recipe, recipe.open_sources(source, validation), console)
 

@@ -66,6 +66,8 @@ def resume_pretraining(
     The config is the run's own (``RunFolder.read_config``), possibly with changes; raises ValueError for a changed
     field of ``FIXED_ON_RESUME``. Without a checkpoint the run restarts from its first step.
     """
-    check_resumable(RunFolder(Path(config.out)).read_config(PretrainConfig), config, FIXED_ON_RESUME)
+    folder = RunFolder(Path(config.out))
+    started = folder.read_saved_config(PretrainConfig) or folder.read_config(PretrainConfig)
+    check_resumable(started, config, FIXED_ON_RESUME)
     recipe = Pretraining(config)
     return resume_run(recipe, recipe.open_sources(source, validation), console)

@@ -7,6 +7,18 @@ from typing import TypeVar
 from sycoca.outputs.errors import OutputError
 from sycoca.outputs.output import Output
 from sycoca.plain_data import from_plain, read_yaml, to_plain, write_yaml
+from sycoca.training.checkpoint_copies import (
+    CONFIG_NAME,
+    DIFFERS,
+    START_NAME,
+    TOKENIZER_NAME,
+    Copy,
+    checkpoints_in,
+    difference,
+    newest_copy,
+    replace_damaged,
+    restore_from_copy,
+)
 from sycoca.training.config import RunConfig
 
 C = TypeVar("C", bound=RunConfig)
@@ -22,7 +34,7 @@ class RunFolder:
     @property
     def config(self) -> Path:
         """The complete configuration; it can start the same run again."""
-        return self.path / "config.yaml"
+        return self.path / CONFIG_NAME
 
     @property
     def metrics(self) -> Path:
@@ -67,12 +79,12 @@ class RunFolder:
     @property
     def tokenizer(self) -> Path:
         """The run's tokenizer."""
-        return self.path / "tokenizer.json"
+        return self.path / TOKENIZER_NAME
 
     @property
     def start(self) -> Path:
         """The names of the tensors loaded from initial weights; absent where training starts from scratch."""
-        return self.path / "start.json"
+        return self.path / START_NAME
 
     @property
     def checkpoints(self) -> Path:
@@ -101,7 +113,7 @@ class RunFolder:
 
     def check_new(self, config: RunConfig) -> None:
         """Raise OutputError (a ValueError) where the folder already holds a run, or cannot be written."""
-        if self.config.exists():
+        if self.holds_run():
             raise OutputError(
                 f"{self.path} already holds a run; resume it with: {config.resume_command()},"
                 " or choose another folder with --out"
@@ -114,9 +126,34 @@ class RunFolder:
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         write_yaml(self.config, to_plain(config))
 
+    def holds_run(self) -> bool:
+        """Return whether the folder holds a run, even one that has lost its ``config.yaml``."""
+        return self.config.exists() or len(checkpoints_in(self.checkpoints)) > 0
+
     def read_config(self, kind: type[C]) -> C:
         """Return the config that the run was started with; raises ValueError where there is none of this class."""
-        return from_plain(kind, self.read_plain_config())
+        plain = self.read_plain_config()
+        try:
+            return from_plain(kind, plain)
+        except ValueError as error:
+            raise ValueError(f"{self.config}: {error}") from error
+
+    def read_saved_config(self, kind: type[C]) -> C | None:
+        """Return the config that the newest checkpoint was written with; None where there is no checkpoint with one."""
+        copy = self._saved_config()
+        return None if copy is None else from_plain(kind, read_yaml(copy.checkpoint / CONFIG_NAME))
+
+    def restore(self) -> None:
+        """Restore config, tokenizer and record of the initial weights from the newest checkpoint where damaged.
+
+        Damaged files are renamed, each with a warning. Only the process that holds the folder may call it.
+        """
+        copy = self._saved_config()
+        why = None if copy is None else self._damage_of_config(copy)
+        if copy is not None and why is not None:
+            replace_damaged(self.config, why, copy)
+        for path in (self.tokenizer, self.start):
+            restore_from_copy(path, self.checkpoints)
 
     def holds_finetuning(self) -> bool:
         """Return whether the run is a fine-tuning; raises ValueError where there is no run."""
@@ -124,7 +161,48 @@ class RunFolder:
         return isinstance(plain, dict) and "task" in plain
 
     def read_plain_config(self) -> object:
-        """Return the content of ``config.yaml``; raises ValueError where it is missing."""
+        """Return the content of ``config.yaml``, or of its copy in the newest checkpoint where it is damaged.
+
+        Raises ValueError where both are missing, and where it is damaged and has no copy.
+        """
+        copy = self._saved_config()
+        if copy is not None and self._damage_of_config(copy) is not None:
+            return read_yaml(copy.checkpoint / CONFIG_NAME)
         if not self.config.exists():
             raise ValueError(f"{self.path} is not a run folder: it has no config.yaml")
-        return read_yaml(self.config)
+        plain = read_yaml(self.config)
+        if not isinstance(plain, dict):
+            why = "is emptied" if plain is None else "is no run's config"
+            raise ValueError(
+                f"{self.config} {why}, and no checkpoint has a copy of it; restore it from a backup, or start a new run"
+                " with another --out"
+            )
+        return plain
+
+    def _saved_config(self) -> Copy | None:
+        return newest_copy(self.checkpoints, CONFIG_NAME)
+
+    def _damage_of_config(self, copy: Copy) -> str | None:
+        """Return what is wrong with ``config.yaml``; None also where only values differ, which people may change."""
+        why = difference(self.config, copy)
+        if why != DIFFERS:
+            return why
+        try:
+            own = read_yaml(self.config)
+        except ValueError:
+            return "is not a YAML file"
+        lacking = _missing_keys(own, read_yaml(copy.checkpoint / CONFIG_NAME))
+        return f"has no {lacking[0]}" if lacking else None
+
+
+def _missing_keys(plain: object, expected: object, prefix: str = "") -> list[str]:
+    """Return the dotted keys of nested mappings that are expected and missing."""
+    if not isinstance(expected, dict):
+        return []
+    if not isinstance(plain, dict):
+        return [f"{prefix}{key}" for key in expected]
+    return [
+        missing
+        for key, value in expected.items()
+        for missing in (_missing_keys(plain[key], value, f"{prefix}{key}.") if key in plain else [f"{prefix}{key}"])
+    ]

@@ -6,10 +6,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from sycoca.training.checkpoint_copies import checkpoints_in
 from sycoca.training.config import OptimizerConfig
 from sycoca.training.engine.checkpoints.checkpoint import (
     TrainingState,
-    checkpoints_in,
     load_checkpoint,
     save_checkpoint,
     set_aside_checkpoints,

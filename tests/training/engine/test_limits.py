@@ -10,9 +10,9 @@ from safetensors import SafetensorError
 
 from sycoca.cli.main import main
 from sycoca.data.loading.skipping import SkipLog
+from sycoca.training.checkpoint_copies import checkpoints_in
 from sycoca.training.config import DataConfig, TrainingConfig
 from sycoca.training.engine import limits
-from sycoca.training.engine.checkpoints.checkpoint import checkpoints_in
 from sycoca.training.engine.limits import explained_out_of_memory
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.engine.update import Updater

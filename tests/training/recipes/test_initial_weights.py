@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 import sycoca
 from builders.hub_stand_in import HubStandIn
+from builders.old_checkpoints import make_format_1
 from builders.starts import MODEL, PARTS, PIXELS, VIT, VOCAB_SIZE, built, count_of, log_of, notices, tensors_in
 from sycoca.cli.main import main
 from sycoca.model.config import TextDecoderConfig
@@ -277,11 +278,20 @@ def test_weights_of_which_nothing_can_be_loaded_are_an_error():
         fill_model(model, {"log_logit_scale": torch.ones(2)})
 
 
-def test_a_run_folder_without_its_record_is_refused(make_run_config, weights: Path):
+def test_a_run_folder_without_its_record_takes_the_copy_and_without_one_is_refused(make_run_config, weights: Path):
     run = pretrain(make_run_config(start=InitialWeightsConfig(weights=str(weights))))
-    (run / "start.json").unlink()
-    with pytest.raises(ValueError, match=r"start\.json is missing; a run that started from weights cannot"):
-        resume_pretraining(RunFolder(run).read_config(PretrainConfig))
+    config, record, tokenizer = RunFolder(run).read_config(PretrainConfig), run / "start.json", run / "tokenizer.json"
+    kept = record.read_bytes()
+    record.unlink()
+    resume_pretraining(config)
+    assert record.read_bytes() == kept
+    make_format_1(run)
+    record.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"start\.json is emptied; a run that started from weights cannot"):
+        resume_pretraining(config)
+    tokenizer.unlink()
+    with pytest.raises(ValueError, match=r"tokenizer\.json is missing or damaged, and no checkpoint has a copy"):
+        resume_pretraining(config)
 
 
 def test_the_command_line(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

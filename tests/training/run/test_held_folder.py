@@ -24,9 +24,11 @@ def test_a_run_that_is_trained_is_neither_resumed_nor_started_again(make_run_con
         with pytest.raises(OutputError, match="run is being written by this very process"):
             resume_pretraining(config)
         (run / "config.yaml").rename(run / "moved.yaml")
+        (run / "checkpoints").rename(run / "moved")
         with pytest.raises(OutputError, match="run is being written by this very process"):
             pretrain(config)
         (run / "moved.yaml").rename(run / "config.yaml")
+        (run / "moved").rename(run / "checkpoints")
     assert content(run) == before
     resume_pretraining(config)
 

@@ -102,7 +102,7 @@ class QuickstartProgress:
             return
         self._end_killed_sessions(training)
         with self._timed(training):
-            (resume if folder.config.exists() else start)()
+            (resume if folder.holds_run() else start)()
 
     def report(self, name: str, evaluate: Callable[[], Report]) -> Report:
         """Return a report: that of an earlier evaluation where there is one."""

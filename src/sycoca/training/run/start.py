@@ -1,5 +1,6 @@
 """Start a run in its folder, or resume one."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from sycoca.facts.metric_facts import VALIDATION
 from sycoca.outputs.lease import Lease
 from sycoca.outputs.output import claimed
 from sycoca.plain_data import changed_fields, to_plain, write_yaml
+from sycoca.training.checkpoint_copies import checkpoints_in
 from sycoca.training.config import RunConfig
 from sycoca.training.engine.distributed.ending import RunInFolder
 from sycoca.training.engine.run_log import run_log
@@ -18,6 +20,8 @@ from sycoca.training.engine.tracking import import_wandb
 from sycoca.training.recipes.recipe import Recipe, Sources
 from sycoca.training.run.training_run import TrainingRun
 from sycoca.training.run_folder import RunFolder
+
+logger = logging.getLogger(__name__)
 
 
 def start_run(recipe: Recipe, sources: Sources, console: Console | None) -> Path:
@@ -44,9 +48,10 @@ def resume_run(recipe: Recipe, sources: Sources, console: Console | None) -> Pat
     with Runtime(config.runtime) as runtime, _held(folder, config, runtime) as lease:
         config.training.micro_batch_on(runtime.world_size)
         runtime.barrier()
-        if runtime.is_main_rank:
-            write_yaml(folder.config, to_plain(config))
         with _logged(folder, config, runtime, lease):
+            if runtime.is_main_rank:
+                _prepare_resume(folder, config)
+            runtime.barrier()
             TrainingRun(recipe, folder, runtime, sources, console, lease).run()
     return folder.path
 
@@ -73,6 +78,18 @@ def _check_best(config: RunConfig, sources: Sources) -> None:
     metric = config.training.keep_best
     if metric is not None and metric.startswith(VALIDATION) and sources.validation is None:
         raise ValueError(f"training.keep_best {metric} needs validation data; set them with --data.validation")
+
+
+def _prepare_resume(folder: RunFolder, config: RunConfig) -> None:
+    """Restore damaged files of the run, and say where it does not resume as it was interrupted."""
+    if not checkpoints_in(folder.checkpoints):
+        logger.warning(f"there is no checkpoint in {folder.checkpoints}: the run starts from its first step")
+    folder.restore()
+    saved = folder.read_saved_config(type(config))
+    changed = [] if saved is None else [name for name in changed_fields(saved, config) if name != "out"]
+    if changed:
+        logger.info(f"settings that differ from those of the newest checkpoint: {', '.join(changed)}")
+    write_yaml(folder.config, to_plain(config))
 
 
 def check_resumable(old: RunConfig, new: RunConfig, fixed: tuple[str, ...]) -> None:

@@ -5,6 +5,9 @@
         optimizer.safetensors    the optimizer's state
         average.safetensors      exponential moving average of the weights, where one is kept
         state.json               step, samples seen, loss scaler of fp16, value of training.keep_best
+        config.yaml              copies of the run's own files, from which a resume restores damaged ones;
+        tokenizer.json           not all runs have all of them
+        start.json
         manifest.json            size and SHA-256 of each file, written last
 
 All randomness derives from the seed and the step, so no generator state is saved.
@@ -12,7 +15,6 @@ All randomness derives from the seed and the step, so no generator state is save
 
 import dataclasses
 import json
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +30,7 @@ from torch import Tensor, nn
 from sycoca.outputs.atomic import atomic_folder
 from sycoca.outputs.manifest import Manifest, written_entries
 from sycoca.outputs.set_aside import set_aside
+from sycoca.training.checkpoint_copies import checkpoint_path, checkpoints_in
 from sycoca.training.engine.optimization.weight_average import WeightAverage
 from sycoca.weights.shapes import first_difference, shapes_of
 
@@ -35,7 +38,6 @@ FORMAT_VERSION = 2
 """Increases when checkpoints change in a way that older versions cannot read. 2: with a manifest."""
 
 AVERAGE_NAME = "average.safetensors"
-_FOLDER_NAME = re.compile(r"step-(\d{8,})")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,11 +57,6 @@ class TrainingState:
     """The value of ``training.keep_best`` after the step, where it was logged."""
 
 
-def checkpoint_path(folder: Path, step: int) -> Path:
-    """Return the folder of a step's checkpoint."""
-    return folder / f"step-{step:08d}"
-
-
 def save_checkpoint(
     folder: Path,
     state: TrainingState,
@@ -67,10 +64,12 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     *,
     average: WeightAverage | None = None,
+    copies: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Write the checkpoint of a step below ``folder`` and return its path.
 
-    The folder gets its name only once it is complete and on disk. An existing checkpoint of the step is kept.
+    ``copies`` are the contents of other files of the run by name, from which a resume restores them. The folder gets
+    its name only once it is complete and on disk. An existing checkpoint of the step is kept.
     """
     path = checkpoint_path(folder, state.step)
     if not path.exists():
@@ -82,6 +81,7 @@ def save_checkpoint(
                 "optimizer.safetensors": partial(_save_tensors, _optimizer_tensors(model, optimizer)),
                 **({} if average is None else {AVERAGE_NAME: partial(_save_tensors, average.tensors())}),
                 "state.json": partial(_save_state, state),
+                **{name: partial(_save_bytes, data) for name, data in (copies or {}).items()},
             }
             Manifest(kind="checkpoint", step=state.step, files=written_entries(new, files)).write(new)
     return path
@@ -128,14 +128,6 @@ def checkpoint_weights(path: Path, model: nn.Module) -> Iterator[None]:
         model.load_state_dict(own)
 
 
-def checkpoints_in(folder: Path) -> list[tuple[int, Path]]:
-    """Return the checkpoints with their steps, the oldest first."""
-    if not folder.is_dir():
-        return []
-    found = [(int(match[1]), path) for path in folder.iterdir() if (match := _FOLDER_NAME.fullmatch(path.name))]
-    return sorted(found)
-
-
 def _check_tensors(path: Path, tensors: dict[str, Tensor], model: nn.Module) -> None:
     difference = first_difference(shapes_of(tensors), shapes_of(model.state_dict()))
     if difference is not None:
@@ -173,3 +165,7 @@ def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
 def _save_state(state: TrainingState, path: Path) -> None:
     plain = {"format_version": FORMAT_VERSION, **dataclasses.asdict(state)}
     path.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+
+
+def _save_bytes(data: bytes, path: Path) -> None:
+    path.write_bytes(data)

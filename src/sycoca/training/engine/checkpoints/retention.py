@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sycoca.facts.metric_facts import metric_facts
+from sycoca.training.checkpoint_copies import checkpoint_path, checkpoints_in
 from sycoca.training.config import TrainingConfig
-from sycoca.training.engine.checkpoints.checkpoint import checkpoint_path, checkpoints_in
 
 
 class Scored(NamedTuple):

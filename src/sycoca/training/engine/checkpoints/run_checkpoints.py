@@ -9,10 +9,10 @@ from torch import nn
 
 from sycoca.facts.metric_facts import metric_facts
 from sycoca.outputs.lease import Lease
+from sycoca.training.checkpoint_copies import checkpoint_path, contents_to_copy
 from sycoca.training.config import TrainingConfig
 from sycoca.training.engine.checkpoints.checkpoint import (
     TrainingState,
-    checkpoint_path,
     load_checkpoint,
     save_checkpoint,
     set_aside_checkpoints,
@@ -53,6 +53,7 @@ class RunCheckpoints:
         self._lease = lease
         self._unconfirmed: int | None = None
         self._has_warned = False
+        self._copies = contents_to_copy(folder.parent) if updater.runtime.is_main_rank else {}
 
     def restore(self) -> int:
         """Load the newest checkpoint that is not damaged and return its step; 0 where there is none.
@@ -92,7 +93,9 @@ class RunCheckpoints:
                 scaler=self._updater.scaler_state(),
                 metrics=self._value_of_best(step, logged),
             )
-            save_checkpoint(self._folder, state, self._model, self._updater.optimizer, average=self._average)
+            save_checkpoint(
+                self._folder, state, self._model, self._updater.optimizer, average=self._average, copies=self._copies
+            )
         self._unconfirmed = step
         runtime.barrier()
 

@@ -7,7 +7,8 @@ from safetensors import SafetensorError, safe_open
 
 from sycoca.outputs.manifest import MANIFEST_NAME, DamageError, check_manifest, is_verification_on, read_sound_json
 from sycoca.outputs.set_aside import set_aside
-from sycoca.training.engine.checkpoints.checkpoint import AVERAGE_NAME, FORMAT_VERSION, checkpoints_in
+from sycoca.training.checkpoint_copies import COPIED_NAMES, checkpoints_in
+from sycoca.training.engine.checkpoints.checkpoint import AVERAGE_NAME, FORMAT_VERSION
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def _check(path: Path, step: int) -> None:
 
 def _check_manifest(path: Path, step: int) -> None:
     if (path / MANIFEST_NAME).exists():
-        check_manifest(path, "checkpoint", (*_TENSOR_FILES, AVERAGE_NAME, "state.json"), step=step)
+        check_manifest(path, "checkpoint", (*_TENSOR_FILES, AVERAGE_NAME, "state.json", *COPIED_NAMES), step=step)
     elif _read_state(path / "state.json")["format_version"] >= _FIRST_FORMAT_WITH_MANIFEST:
         raise DamageError(path / MANIFEST_NAME, "is missing")
 

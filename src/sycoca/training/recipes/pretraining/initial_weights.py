@@ -10,6 +10,7 @@ from sycoca.facts.limit_facts import ModelLimits, PartName
 from sycoca.facts.objective_facts import WEIGHT_FIELD_OF_COMPONENT
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
+from sycoca.outputs.manifest import read_sound_json
 from sycoca.plain_data import changed_fields, from_plain, to_plain, write_text
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.training.recipes.initial_model import fill_model
@@ -54,10 +55,13 @@ class InitialWeightsRecord:
 
     @classmethod
     def load(cls, path: Path) -> "InitialWeightsRecord":
-        """Read what ``save`` wrote; raises ValueError where it is missing."""
-        if not path.is_file():
-            raise ValueError(f"{path} is missing; a run that started from weights cannot be resumed without it")
-        return from_plain(cls, json.loads(path.read_text(encoding="utf-8")), where=str(path))
+        """Read what ``save`` wrote; raises ValueError where it is missing or damaged."""
+        try:
+            return from_plain(cls, read_sound_json(path), where=str(path))
+        except ValueError as error:
+            raise ValueError(
+                f"{error}; a run that started from weights cannot be resumed without it: restore it from a backup"
+            ) from error
 
 
 def with_sizes_of_weights(config: PretrainConfig) -> AdaptedConfig:

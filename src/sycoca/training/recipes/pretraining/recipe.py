@@ -14,7 +14,7 @@ from sycoca.inference.predictor import Predictor
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks
-from sycoca.training.engine.checkpoints.checkpoint import checkpoints_in
+from sycoca.training.checkpoint_copies import checkpoints_in
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.recipes.image_text.batches import CaptionBatches
 from sycoca.training.recipes.image_text.recipe import ImageTextRecipe

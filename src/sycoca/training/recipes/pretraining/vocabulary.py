@@ -1,5 +1,6 @@
 """The tokenizer of a pretraining: trained on all texts, or in a dry run on those of some samples."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -7,10 +8,13 @@ from typing import final
 from sycoca.data.inspection.statistics import all_texts, evenly_spread
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.outputs.atomic import atomic_file
+from sycoca.outputs.set_aside import set_aside, set_aside_unusable
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 from sycoca.weights.parts import LoadedParts
+
+logger = logging.getLogger(__name__)
 
 
 @final
@@ -86,14 +90,33 @@ def vocabulary_of(config: PretrainConfig, tokenizer: Tokenizer, read: SampleSour
 def shared_tokenizer(
     config: PretrainConfig, source: SampleSource, runtime: Runtime, path: Path, parts: LoadedParts | None = None
 ) -> Tokenizer:
-    """Return the run's tokenizer at ``path``; the main process first creates it where it is missing.
+    """Return the run's tokenizer at ``path``; the main process first creates it where it is missing or damaged.
 
-    It is the tokenizer of the ``parts`` where they have one, and otherwise trained on the source.
+    It is the tokenizer of the ``parts`` where they have one, and otherwise trained on the source. Raises ValueError
+    where a resumed run, which does not load the parts, would need theirs.
     """
-    if runtime.is_main_rank and not path.exists():
+    if runtime.is_main_rank and not _is_readable(path):
+        if parts is None and config.start.weights is not None:
+            raise ValueError(
+                f"{path} is missing or damaged, and no checkpoint has a copy of it; restore it from a backup, or take"
+                f" the tokenizer.json of {config.start.weights}"
+            )
         own = None if parts is None else parts.tokenizer
         tokenizer = Tokenizer.build(all_texts(source), config.tokenizer) if own is None else own
         with atomic_file(path) as unfinished:
             tokenizer.save(unfinished)
     runtime.barrier()
     return Tokenizer.load(path)
+
+
+def _is_readable(path: Path) -> bool:
+    """Return whether there is a tokenizer at a path; what is damaged is set aside."""
+    set_aside_unusable(path)
+    if not path.exists():
+        return False
+    try:
+        Tokenizer.load(path)
+    except ValueError as error:
+        logger.warning(f"{error}; it is now {set_aside(path, '.damaged').name}, and the tokenizer is made again")
+        return False
+    return True
