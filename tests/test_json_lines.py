@@ -88,7 +88,10 @@ def test_records_must_be_those_that_are_expected(tmp_path: Path):
         (b"\xff\xd8 a photo", "is not a JSON object"),
         (b"a text without a newline", "is not a JSON object"),
         (b'{"name": \0\0\n{"name": "c"}\n', "holds NUL bytes, as after a power failure"),
-        (b'{"name": "' + b"b" * 100 + b'"}\n', "is too long: .* at most 90 are read; SYCOCA_MAX_RECORD_BYTES sets"),
+        (
+            b'{"name": "' + b"b" * 100 + b'"}\n',
+            "is too long: the limit is 90 bytes of a line of a file .*; SYCOCA_MAX_RECORD_BYTES sets",
+        ),
         (b"[" * 99, "is too long"),
     ],
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
-from sycoca.facts.input_limits import at_most
+from sycoca.facts.input_limits import stated_limit
 from sycoca.outputs.atomic import errors_naming
 from sycoca.outputs.lease import Lease
 from sycoca.outputs.record_lines import Accepts, Line, Record, heal, lines_of, rewrite, sound_records
@@ -144,7 +144,7 @@ def _is_torn(line: Line) -> bool:
 
 def _foreign(line: Line) -> str:
     if line.is_too_long:
-        return f"is too long: of the bytes of a record {at_most('record_bytes')}"
+        return f"is too long: {stated_limit('record_bytes')}"
     if b"\0" in line.begin:
         return "holds NUL bytes, as after a power failure; delete the lines from there on, and resume again"
     return "is not a JSON object, so the file was not written by sycoca"

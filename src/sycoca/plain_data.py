@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import yaml
 
-from sycoca.facts.input_limits import InputLimitError, at_most, input_limit
+from sycoca.facts.input_limits import InputLimitError, input_limit, stated_limit
 from sycoca.outputs.atomic import atomic_file
 from sycoca.texts import read_utf8, shortened
 
@@ -140,14 +140,14 @@ class _Loader(yaml.SafeLoader):
         self._depth += 1
         line = self.peek_event().start_mark.line + 1
         if self._depth > input_limit("yaml_depth"):
-            raise InputLimitError(f"line {line} is nested too deeply: of its levels {at_most('yaml_depth')}")
+            raise InputLimitError(f"line {line} is nested too deeply: {stated_limit('yaml_depth')}")
         is_alias = self.check_event(yaml.AliasEvent)
         node = super().compose_node(parent, index)
         self._depth -= 1
         if is_alias and id(node) not in self._num_values:
             raise InputLimitError(f"line {line} is an alias of what it is part of")
         if node is not None and self._count(node) > input_limit("yaml_values"):
-            raise InputLimitError(f"line {line} holds too much: of its values {at_most('yaml_values')}")
+            raise InputLimitError(f"line {line} holds too much: {stated_limit('yaml_values')}")
         return node
 
     def _count(self, node: yaml.Node) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sycoca.facts.input_limits import InputLimitError, LimitName, at_most, input_limit
+from sycoca.facts.input_limits import InputLimitError, LimitName, input_limit, stated_limit
 
 _OTHER_ENCODINGS = (b"\xff\xfe", b"\xfe\xff")
 """Byte-order marks of UTF-16."""
@@ -132,7 +132,7 @@ def read_utf8(path: Path, limit: LimitName = "model_json_bytes") -> str:
     with Path(path).open("rb") as file:
         data = file.read(input_limit(limit) + 1)
     if len(data) > input_limit(limit):
-        raise InputLimitError(f"{path} is too large: of its bytes {at_most(limit)}")
+        raise InputLimitError(f"{path} is too large: {stated_limit(limit)}")
     return decoded(without_mark(data, path), path)
 
 

@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from sycoca.facts.input_limits import INPUT_LIMITS, LimitName, at_most, input_limit, variable_of
+from sycoca.facts.input_limits import INPUT_LIMITS, LimitName, input_limit, stated_limit, variable_of
 
 SOURCES = Path(__file__).parents[2] / "src" / "sycoca"
 DATA = Path(__file__).parents[2] / "docs" / "data.md"
@@ -23,7 +23,7 @@ def test_the_environment_sets_another_value(name, monkeypatch):
     assert input_limit(name) == INPUT_LIMITS[name].default
     monkeypatch.setenv(variable_of(name), "123456")
     assert input_limit(name) == 123456
-    assert at_most(name) == f"at most 123,456 are read; {variable_of(name)} sets another limit"
+    assert stated_limit(name) == f"the limit is 123,456 {INPUT_LIMITS[name].title}; {variable_of(name)} sets another"
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "many", "9" * 30, "\u0663"])

@@ -69,15 +69,16 @@ def test_empty_small_and_large(tmp_path, monkeypatch):
     monkeypatch.setenv("SYCOCA_MAX_DECODED_BYTES", "4799")
     assert str(refused(file, "x")) == (
         "x cannot be read as an image: it has 30 x 40 pixels (RGB), which take 4,800 bytes to decode; store it smaller;"
-        " of the bytes of memory to decode one image at most 4,799 are read; SYCOCA_MAX_DECODED_BYTES sets another"
-        " limit"
+        " the limit is 4,799 bytes of memory to decode one image; SYCOCA_MAX_DECODED_BYTES sets another"
     )
     monkeypatch.setenv("SYCOCA_MAX_DECODED_BYTES", "4800")
     assert open_rgb(file, "x").size == (30, 40)
     with (tmp_path / "sparse.jpg").open("wb") as sparse:
         sparse.truncate(256 * 2**20 + 1)
     assert reason(tmp_path / "sparse.jpg") == "file too large"
-    assert "it has 268,435,457 bytes, at most 268,435,456 are read" in str(refused(tmp_path / "sparse.jpg"))
+    assert "it has 268,435,457 bytes; the limit is 268,435,456 bytes of an image file;" in str(
+        refused(tmp_path / "sparse.jpg")
+    )
     monkeypatch.setenv("SYCOCA_MAX_IMAGE_FILE_BYTES", "10")
     assert reason(file, "x") == "file too large"
 

@@ -9,7 +9,7 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from sycoca.facts.input_limits import InputLimitError, at_most, input_limit
+from sycoca.facts.input_limits import InputLimitError, input_limit, stated_limit
 from sycoca.texts import decoded, without_mark
 
 _PIECE = 2**20
@@ -47,13 +47,13 @@ def read_lines(path: Path) -> Iterator[bytes]:
             for offset, line in enumerate([*lines, rest], start=1):
                 if len(line) > most + len(b"\r\n"):
                     at = f"{path}, line {number + offset}"
-                    raise InputLimitError(f"{at} is too long: of the bytes of a line {at_most('line_bytes')}")
+                    raise InputLimitError(f"{at} is too long: {stated_limit('line_bytes')}")
             for line in lines:
                 number += 1
                 num_empty += line in _EMPTY
                 if num_empty > most_empty:
                     at = f"{path}, line {number}"
-                    raise InputLimitError(f"{at} is empty: of unusable and of empty rows {at_most('unusable_rows')}")
+                    raise InputLimitError(f"{at} is empty: {stated_limit('unusable_rows')}")
                 yield without_mark(line, path) if number == 1 else line
     if rest:
         yield without_mark(rest, path) if number == 0 else rest
@@ -73,8 +73,7 @@ class _RatioCheck:
         self._num_bytes += num_bytes
         if self._most is not None and self._num_bytes > self._most:
             raise InputLimitError(
-                f"{self._path} unpacks to more than {self._most:,} bytes: of the bytes that one byte unpacks to"
-                f" {at_most('unpacked_ratio')}"
+                f"{self._path} unpacks to more than {self._most:,} bytes; {stated_limit('unpacked_ratio')}"
             )
 
 
@@ -108,7 +107,7 @@ def _all_bytes(file: BufferedIOBase, path: Path) -> bytes:
         ratio.add(len(piece))
         total += len(piece)
         if total > most:
-            raise InputLimitError(f"{path} is too large: of the bytes of a JSON file {at_most('json_bytes')}")
+            raise InputLimitError(f"{path} is too large: {stated_limit('json_bytes')}")
         pieces.append(piece)
     return b"".join(pieces)
 

@@ -121,9 +121,9 @@ def input_limit(name: LimitName) -> int:
     return int(text)
 
 
-def at_most(name: LimitName) -> str:
-    """Return the end of an error message about a limit: its value, and the variable that raises it."""
-    return f"at most {input_limit(name):,} are read; {variable_of(name)} sets another limit"
+def stated_limit(name: LimitName) -> str:
+    """Return the end of an error message about a limit: its value, and the variable that sets it."""
+    return f"the limit is {input_limit(name):,} {INPUT_LIMITS[name].title}; {variable_of(name)} sets another"
 
 
 class InputLimitError(ValueError):

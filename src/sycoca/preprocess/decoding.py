@@ -15,7 +15,7 @@ from typing import Literal
 
 from PIL import Image
 
-from sycoca.facts.input_limits import INPUT_LIMITS, LimitName, at_most, input_limit
+from sycoca.facts.input_limits import LimitName, input_limit, stated_limit
 from sycoca.file_names import in_other_case, spelled_otherwise
 from sycoca.preprocess.decoding_cost import decoded_bytes, num_scans
 from sycoca.preprocess.rgb import to_rgb
@@ -149,7 +149,7 @@ def check_size(
     if num_bytes == 0:
         raise _refusal(name, "empty file", "it is empty (0 bytes); fetch it again or leave it out")
     if num_bytes > input_limit(limit):
-        raise _refusal(name, "file too large", f"it has {num_bytes:,} bytes, {at_most(limit)}")
+        raise _refusal(name, "file too large", f"it has {num_bytes:,} bytes; {stated_limit(limit)}")
 
 
 def unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> io.BytesIO:
@@ -216,8 +216,7 @@ def _first_bytes(path: Path) -> bytes:
 
 
 def _too_large(name: str, what: str, limit: LimitName) -> UnusableSampleError:
-    of = INPUT_LIMITS[limit].title
-    return _refusal(name, "image too large", f"it has {what}; store it smaller; of the {of} {at_most(limit)}")
+    return _refusal(name, "image too large", f"it has {what}; store it smaller; {stated_limit(limit)}")
 
 
 def _refusal(name: str, reason: SkipReason, what: str) -> UnusableSampleError:

@@ -14,7 +14,7 @@ from typing import Literal, Protocol, assert_never, final, runtime_checkable
 from PIL import Image
 
 from sycoca.data.content_keys import content_key
-from sycoca.facts.input_limits import InputLimitError, at_most, input_limit
+from sycoca.facts.input_limits import InputLimitError, input_limit, stated_limit
 from sycoca.file_names import existing, is_inside, meant_name, spelled_otherwise
 from sycoca.preprocess.decoding import found_file, open_rgb, unpacked
 from sycoca.unusable import UnusableSampleError, unusable
@@ -182,7 +182,7 @@ class ZippedImages:
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise ValueError(f"{path} is a broken zip file: {error}") from error
         if len(members) > input_limit("zip_members"):
-            raise InputLimitError(f"{path} has {len(members):,} members: {at_most('zip_members')}")
+            raise InputLimitError(f"{path} has {len(members):,} members: {stated_limit('zip_members')}")
         self._members = {_member_name(member): member for member in members}
         self._names = [name for name in self._members if _is_image_name(name)]
         self._wrappers = ["", *wrapping_folders(self._names, levels_left=0)]

@@ -7,7 +7,7 @@ from typing import final
 from sycoca.data.formats.list_cells import is_list_of_texts
 from sycoca.data.formats.rows import Columns, QuestionRow, Row
 from sycoca.data.samples import Question
-from sycoca.facts.input_limits import InputLimitError, at_most, input_limit
+from sycoca.facts.input_limits import InputLimitError, input_limit, stated_limit
 from sycoca.file_names import meant_name
 from sycoca.texts import has_surrogates, is_visible, normal_form
 from sycoca.unusable import SkippedSample, SkipReason
@@ -258,7 +258,7 @@ class RowValidator:
         name = f"{self._file if image is None else image}, {place}"
         skipped = SkippedSample(name=name, reason=reason, detail=f"{self._file}, {place}: {detail}")
         if len(self._skipped) >= input_limit("unusable_rows"):
-            raise InputLimitError(f"{skipped.detail}; of the unusable rows {at_most('unusable_rows')}")
+            raise InputLimitError(f"{skipped.detail}; {stated_limit('unusable_rows')}")
         self._skipped.append(_Skip(self._number if number is None else number, skipped, image if is_caption else None))
 
 
