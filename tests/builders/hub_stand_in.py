@@ -7,7 +7,7 @@ import base64
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -47,11 +47,11 @@ class Repository:
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
 
-    def commit(self, files: dict[str, bytes], message: str = "") -> str:
-        """Add files to what is there; return the name of the commit."""
+    def commit(self, files: dict[str, bytes], message: str = "", deleted: Collection[str] = ()) -> str:
+        """Add files to what is there, and delete some; return the name of the commit."""
         self.messages.append(message)
         name = hashlib.sha1(f"commit {len(self.commits)}".encode()).hexdigest()
-        self.commits[name] = self.files | files
+        self.commits[name] = {path: data for path, data in (self.files | files).items() if path not in deleted}
         return name
 
     @property
@@ -165,6 +165,7 @@ class HubStandIn:
 
     def _commit(self, name: str, repository: Repository, body: bytes) -> Answer:
         files: dict[str, bytes] = {}
+        deleted: list[str] = []
         message = ""
         for line in map(json.loads, body.splitlines()):
             value = line["value"]
@@ -172,9 +173,11 @@ class HubStandIn:
                 message = value["summary"]
             elif line["key"] == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "deletedFile":
+                deleted.append(value["path"])
             elif line["key"] == "lfsFile":
                 files[value["path"]] = self.stored[value["oid"]]
-        commit = repository.commit(files, message)
+        commit = repository.commit(files, message, deleted)
         return Answer.of({"success": True, "commitOid": commit, "commitUrl": f"{self.url}/{name}/commit/{commit}"})
 
     def _place(self, wanted: dict[str, Any]) -> dict[str, Any]:

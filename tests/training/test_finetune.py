@@ -1,6 +1,7 @@
 """Fine-tuning on pairs: it starts from pretrained weights, drops untrained components, and resumes exactly."""
 
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -163,6 +164,20 @@ def test_every_task_has_a_preset_of_its_own(task: str):
     config = finetune_preset(task, "weights", "data.jsonl")
     assert (config.task, config.weights, config.data.train) == (task, "weights", "data.jsonl")
     assert config.command == "finetune"
+
+
+def test_a_resumed_run_refuses_damaged_base_weights(
+    config: FinetunePairsConfig, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    copy = Path(shutil.copytree(weights, tmp_path / "base"))
+    finetune(replace(config, weights=str(copy)))
+    data = bytearray((copy / "model.safetensors").read_bytes())
+    data[-4] ^= 1
+    (copy / "model.safetensors").write_bytes(data)
+    resume = ["finetune", "--resume", config.out, "--training.steps", "4"]
+    assert main(resume) == 1
+    assert f"{copy / 'model.safetensors'} differs from its SHA-256" in capsys.readouterr().err
+    assert main([*resume, "--no-verify"]) == 0
 
 
 def test_the_command_line(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -15,9 +16,11 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 import sycoca
+from builders.golden import GOLDEN
 from builders.hub_stand_in import READ_ONLY_TOKEN, TOKEN, HubStandIn, go_offline
 from builders.manifests import renew_manifest
 from builders.predictors import photos, save_small_weights
+from sycoca.outputs.manifest import DamageError, verification
 from sycoca.weights.config import FILE_NAMES, FORMAT_VERSION
 from sycoca.weights.config_file import read_weights_config
 from sycoca.weights.hub import HubRepository, local_weights, pinned_weights, upload
@@ -53,6 +56,42 @@ def test_what_is_pushed_comes_back(hub: HubStandIn, folder: Path):
     assert all(torch.equal(tensor, expected[name]) for name, tensor in there.model.state_dict().items())
     assert there.config == here.config
     assert there.caption(photos(2)) == here.caption(photos(2))
+
+
+def test_repositories_of_earlier_formats_have_no_manifest(hub: HubStandIn, folder: Path):
+    hub.add("me/earlier", files_of(GOLDEN / "format-3" / "paper" / "weights"))
+    sycoca.load("hf:me/earlier", device="cpu")
+    files = files_of(folder)
+    del files["manifest.json"]
+    hub.add("me/torn", files)
+    with pytest.raises(DamageError, match=r"manifest\.json is missing; delete .*models--me--torn, then it is fetched"):
+        sycoca.load("hf:me/torn")
+
+
+def test_damaged_weights_of_the_hub_are_refused_and_fetched_again(hub: HubStandIn, folder: Path):
+    hub.add("me/tiny", files_of(folder))
+    path = local_weights("hf:me/tiny") / "model.safetensors"
+    sound = path.read_bytes()
+    path.resolve().write_bytes(sound[:-4] + bytes([sound[-4] ^ 1]) + sound[-3:])
+    with pytest.raises(DamageError, match=r"model\.safetensors differs from its SHA-256 .*; delete ") as error:
+        sycoca.load("hf:me/tiny")
+    (repository,) = re.findall(r"delete (\S+), then", str(error.value))
+    shutil.rmtree(repository)
+    sycoca.load("hf:me/tiny", device="cpu")
+
+
+@pytest.mark.usefixtures("hub")
+def test_what_is_pushed_leaves_no_manifest_of_other_weights_behind(folder: Path):
+    sycoca.push_to_hub(folder, "me/tiny", token=TOKEN)
+    sycoca.push_to_hub(GOLDEN / "format-3" / "paper" / "weights", "me/tiny", token=TOKEN)
+    assert sycoca.load("hf:me/tiny", device="cpu").config.history == ()
+
+
+def test_damaged_weights_are_not_pushed(hub: HubStandIn, folder: Path):
+    (folder / "tokenizer.json").write_text((folder / "tokenizer.json").read_text() + " ")
+    with verification(False), pytest.raises(DamageError, match=r"tokenizer\.json has 1 bytes too many"):
+        sycoca.push_to_hub(folder, "me/tiny", token=TOKEN)
+    assert hub.requests == []
 
 
 def test_what_was_fetched_once_needs_no_network(hub: HubStandIn, folder: Path, monkeypatch: pytest.MonkeyPatch):
