@@ -174,7 +174,8 @@ def _check_vocabulary(folder: Path, tokenizer: Tokenizer, config: WeightsConfig)
     vocab_size = config.model.text_encoder.vocab_size
     if tokenizer.vocab_size != vocab_size:
         raise ValueError(
-            f"{folder}: the tokenizer has {tokenizer.vocab_size} token ids, the model was built for {vocab_size}"
+            f"{folder / TOKENIZER_NAME} has {tokenizer.vocab_size:,} token ids, the model of {folder / CONFIG_NAME} was"
+            f" built for {vocab_size:,}"
         )
 
 
