@@ -1,4 +1,4 @@
-"""Memory and open files of a run of 2,000 steps with loader workers: the slope over steps, with its interval."""
+"""Memory and open files over 2,000 steps of a run with loader workers: the slope over steps, with its interval."""
 
 import json
 import math
@@ -14,12 +14,12 @@ import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")]
 
-STEPS = 2000
-WARM_UP = 400
-"""Steps before caches (images, captions, the allocator's free lists) are full."""
+STEPS = 4500
+WARM_UP = 2500
+"""Steps after which memory stays: until then caches fill, and freed memory that is kept becomes fragmented."""
 
-LARGEST_GROWTH = 1.0
-"""Mebibytes per 1,000 steps: what would take a month of 100,000 steps a day 3 GiB."""
+LARGEST_GROWTH = 0.5
+"""Upper end of the interval, in mebibytes per 1,000 steps; records that were once kept in memory took 2.6."""
 
 PROGRAM = f"""
 import sys
@@ -115,5 +115,5 @@ def test_neither_memory_nor_open_files_grow(tmp_path: Path):
         print(f"{name} per 1,000 steps: {rate:+.3f} ({rate - half:+.3f} to {rate + half:+.3f})")
     for name in ("main process, MiB", "workers, MiB"):
         rate, half = found[name]
-        assert rate - half < LARGEST_GROWTH, name
+        assert rate + half < LARGEST_GROWTH, name
     assert found["open files"][0] - found["open files"][1] <= 0

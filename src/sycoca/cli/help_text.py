@@ -20,7 +20,7 @@ COMMON_OPTIONS = {
 
 def help_text() -> str:
     """Return the help of ``sycoca``."""
-    width = max(len(name) for nodes in TREE.values() for name in nodes)
+    width = max(len(name) for names in (*TREE.values(), COMMON_OPTIONS) for name in names)
     sections = [f"{heading}:\n{_table(nodes, width)}" for heading, nodes in TREE.items()]
     return "\n\n".join(
         [
