@@ -52,6 +52,7 @@ OF_NAMES = {
     "frozen": "PART...",
     "out": "RUN",
     "wandb": "PROJECT",
+    "keep_best": "METRIC",
     "message": "MESSAGE",
 }
 """Placeholders of arguments and fields by their name."""
