@@ -166,8 +166,8 @@ def test_peers_that_never_arrive(tmp_path: Path):
     (code, lines, seconds), (other_code, others, _) = [rank.end(60) for rank in ranks]
     print(f"\nrank 1 of 3 never arrived: the others ended after {seconds:.1f} s")
     assert (code, other_code, others) == (1, 1, [])
-    here = f"2 of 3 processes have arrived at 127.0.0.1:{port}, missing: rank 1"
+    here = f"2 of 3 processes have arrived at 127.0.0.1:{port} (rank 1 is missing)"
     assert lines == [
         f"{here}; giving up after 12 seconds (runtime.rendezvous_seconds)",
-        f"sycoca pretrain: {here} after 12 seconds (runtime.rendezvous_seconds); start all processes with torchrun",
+        f"sycoca pretrain: {here}, after 12 seconds (runtime.rendezvous_seconds); start all processes with torchrun",
     ]

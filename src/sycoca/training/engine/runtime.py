@@ -62,7 +62,7 @@ class Runtime:
         self._compiles = config.compile
         self._checkpoints_activations = config.activation_checkpointing
         self._owns_process_group = False
-        self._ending = Ending()
+        self.ending = Ending()
         self._heartbeat: Heartbeat | None = None
         if self.device.type == "cpu":
             keep_freed_memory()
@@ -87,7 +87,7 @@ class Runtime:
 
         An error of a collective that follows from such a loss is not raised: this process ends within the context.
         """
-        self._ending.run = run
+        self.ending.run = run
         try:
             yield
         except RuntimeError as error:
@@ -245,7 +245,7 @@ class Runtime:
         store.set_timeout(_TIMEOUT)
         if config.heartbeat_seconds is not None:
             hosts = [host_of(store, rank) for rank in range(launch.world_size)]
-            self._heartbeat = Heartbeat(launch, store, hosts, config.heartbeat_seconds, self._ending)
+            self._heartbeat = Heartbeat(launch, store, hosts, config.heartbeat_seconds, self.ending)
         backend = "nccl" if self.device.type == "cuda" else "gloo"
         try:
             dist.init_process_group(

@@ -88,6 +88,8 @@ class TrainingRun:
         Raises TrainingInterrupted after a signal to stop, LoaderWorkersDiedError after too many deaths of workers.
         """
         tracker = Trackers([self._progress, *self._trackers()])
+        ending = self._runtime.ending
+        ending.clears_terminal, ending.closes_files = self._progress.close, tracker.close
         try:
             if self._runtime.is_main_rank:
                 self._log_opening()

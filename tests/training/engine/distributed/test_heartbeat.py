@@ -23,9 +23,12 @@ class Process:
     def __init__(self, rank: int, store: "Store", hosts: list[str], local_rank: int) -> None:
         self.codes: list[int] = []
         self.released = False
+        self.done: list[str] = []
         self.store = store
         self.ending = Ending(self.codes.append)
         self.ending.run = RunInFolder(resume_command="sycoca pretrain --resume run", release=self.release)
+        self.ending.clears_terminal = lambda: self.done.append("cleared")
+        self.ending.closes_files = lambda: self.done.append("closed")
         launch = Launch(rank=rank, world_size=len(hosts), local_rank=local_rank, address="127.0.0.1", port=1)
         self.heartbeat = Heartbeat(launch, store, hosts, SECONDS, self.ending)
 
@@ -115,6 +118,7 @@ def test_a_killed_rank_ends_the_others_and_rank_0_says_so(
     second.kill()
     wait_for(lambda: first.codes and third.codes)
     assert (first.codes, third.codes, first.released) == ([LOST_CODE], [LOST_CODE], True)
+    assert first.done == ["cleared", "closed"]
     (line,) = said(caplog)
     assert line.startswith("rank 1 (process ")
     assert " on a) ended unexpectedly at " in line
@@ -186,6 +190,25 @@ def test_an_error_of_all_ends_each_by_itself(launched: Callable[..., list[Proces
     for process in processes:
         process.heartbeat.leave("failed", "too many skipped steps")
     assert (said(caplog), [process.codes for process in processes]) == ([], [[], []])
+
+
+def test_ctrl_c_is_no_failure_of_another_process(
+    launched: Callable[..., list[Process]], caplog: pytest.LogCaptureFixture
+):
+    processes = launched("a", "a")
+    for process in processes:
+        process.heartbeat.leave("interrupted", "it was interrupted")
+    assert (said(caplog), [process.codes for process in processes]) == ([], [[], []])
+
+
+def test_an_interrupt_after_a_failure_is_torchrun_s(
+    launched: Callable[..., list[Process]], caplog: pytest.LogCaptureFixture
+):
+    first, second = launched("a", "a")
+    second.heartbeat.leave("failed", "3 of 9 samples are unusable")
+    first.heartbeat.leave("interrupted", "it was interrupted")
+    assert first.codes == [FAILED_CODE]
+    assert "has failed: 3 of 9 samples are unusable" in said(caplog)[0]
 
 
 def test_after_a_broken_collective_the_cause_is_awaited(

@@ -45,17 +45,19 @@ def test_who_is_missing_is_said_once_and_then_given_up(
         thread.start()
     for thread in threads:
         thread.join()
-    here = f"2 of 4 processes have arrived at 127.0.0.1:{port}, missing: ranks 1, 3"
+    here = f"2 of 4 processes have arrived at 127.0.0.1:{port} (ranks 1, 3 are missing)"
     (notice,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert notice == f"{here}; giving up after 1.5 seconds (runtime.rendezvous_seconds)"
-    expected = f"{here} after 1.5 seconds (runtime.rendezvous_seconds); start all processes with torchrun"
+    expected = f"{here}, after 1.5 seconds (runtime.rendezvous_seconds); start all processes with torchrun"
     assert [str(error) for error in errors] == [expected, expected]
     assert sorted(error.is_reporter for error in errors) == [False, True]
 
 
 def test_without_rank_0_each_says_so():
     port = free_port()
-    with pytest.raises(LostProcessError, match=rf"^rank 1 waits for rank 0 at 127.0.0.1:{port} \(.+\) after") as caught:
+    with pytest.raises(
+        LostProcessError, match=rf"^rank 1 cannot reach rank 0 at 127.0.0.1:{port} \(.+\), after"
+    ) as caught:
         Rendezvous(launch(1, 2, port), 0.6).join()
     assert caught.value.is_reporter
 
@@ -91,4 +93,4 @@ def test_the_command_ends_with_one_line():
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("sycoca pretrain: 1 of 2 processes have arrived at 127.0.0.1:")
-    assert "missing: rank 1 after 0.5 seconds" in line
+    assert "(rank 1 is missing), after 0.5 seconds" in line

@@ -33,10 +33,15 @@ class RunInFolder:
 
 @final
 class Ending:
-    """The end of this process because of others; the main thread is not asked, since it may wait for them forever."""
+    """The end of this process because of others; the main thread is not asked, since it may wait for them forever.
+
+    ``clears_terminal`` is called before the reason is said, ``closes_files`` afterwards.
+    """
 
     def __init__(self, exit_process: Callable[[int], object] = os._exit) -> None:
         self.run: RunInFolder | None = None
+        self.clears_terminal: Callable[[], None] = _nothing
+        self.closes_files: Callable[[], None] = _nothing
         self._exit_process = exit_process
 
     def exit(self, reason: str, code: int, *, is_reporter: bool) -> None:
@@ -48,7 +53,13 @@ class Ending:
         self._exit_process(code)
 
     def _say_last_words(self, reason: str, is_reporter: bool) -> None:
+        self.clears_terminal()
         resume = "" if self.run is None else f"; resume with: {self.run.resume_command}"
         logger.log(logging.ERROR if is_reporter else logging.DEBUG, f"{reason}; all processes end{resume}")
         if self.run is not None:
             self.run.release()
+        self.closes_files()
+
+
+def _nothing() -> None:
+    pass

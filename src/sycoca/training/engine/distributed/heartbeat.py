@@ -86,7 +86,7 @@ class Heartbeat:
         self._selector = selectors.DefaultSelector()
         self._links: dict[MessageSocket, Peer] = {}
         self._leaving: tuple[Leaving, str | None, float] | None = None
-        self._failure: tuple[Peer, str, float] | None = None
+        self._failure: tuple[Peer, Message, float] | None = None
         self._is_over = False
         self._wake, woken = socket.socketpair()
         self._selector.register(woken, selectors.EVENT_READ, lambda: woken.recv(1))
@@ -226,7 +226,7 @@ class Heartbeat:
             elif "bye" in message:
                 peer.has_left = True
                 if message["bye"] is not None:
-                    self._failure = peer, str(message["bye"]), time.monotonic() + GRACE_SECONDS
+                    self._failure = peer, message, time.monotonic() + GRACE_SECONDS
 
     def _beat(self) -> None:
         for link in self._links:
@@ -240,19 +240,21 @@ class Heartbeat:
         """Exit after an error of another process, unless this one ends by itself; it may have the same error."""
         if self._failure is None:
             return
-        peer, reason, deadline = self._failure
-        is_over = time.monotonic() > deadline
-        if is_over or (self._leaving is not None and _WAYS[self._leaving[0]].is_consequence):
+        peer, message, deadline = self._failure
+        own = None if self._leaving is None else self._leaving[0]
+        # Ctrl-C interrupts all of them, and each says so itself.
+        is_consequence = own is not None and _WAYS[own].is_consequence and own != message["how"]
+        if is_consequence or time.monotonic() > deadline:
             # Rank 0 has said itself why it failed.
-            self._end(f"{peer} has failed: {reason}", FAILED_CODE, peer, is_reporter=self._launch.rank == 0)
+            self._end(f"{peer} has failed: {message['bye']}", FAILED_CODE, peer, is_reporter=self._launch.rank == 0)
 
     def _take_leave(self) -> None:
         if self._leaving is None or self._is_over:
             return
-        _, reason, deadline = self._leaving
+        how, reason, deadline = self._leaving
         if time.monotonic() >= deadline:
             for link in self._links:
-                link.send({"bye": reason})
+                link.send({"bye": reason, "how": how})
             self._is_over = True
 
     def _end_without(self, peer: Peer, what: str) -> None:

@@ -63,7 +63,7 @@ class Rendezvous:
             return self._serve()
         # Reached by a plain connection first: the store's client fills the terminal while it tries again and again.
         while (trouble := self._trouble()) is not None:
-            self._pause(f"rank {self._launch.rank} waits for rank 0 at {self._address} ({trouble})")
+            self._pause(f"rank {self._launch.rank} cannot reach rank 0 at {self._address} ({trouble})")
         return self._tcp_store(is_master=False)
 
     def _serve(self) -> dist.Store:
@@ -106,22 +106,23 @@ class Rendezvous:
                 raise LostProcessError(store.get(_GIVEN_UP).decode(), is_reporter=False)
             self._pause("")
 
-    def _pause(self, waits_for: str) -> None:
+    def _pause(self, trouble: str) -> None:
         """Wait for a moment; say once for whom, and raise LostProcessError where there is no time left."""
         if self._remaining() <= 0:
-            raise self._too_late(waits_for)
+            raise self._too_late(trouble)
         if not self._has_said and time.monotonic() - self._started_at >= NOTICE_SECONDS:
             self._has_said = True
             logger.log(
                 logging.WARNING if self._is_reporter() else logging.DEBUG,
-                f"{waits_for or self._arrived()}; giving up after {self._seconds:g} seconds"
-                " (runtime.rendezvous_seconds)",
+                f"{trouble or self._arrived()}; giving up after {self._seconds:g} seconds (runtime.rendezvous_seconds)",
             )
         time.sleep(_POLL_SECONDS)
 
-    def _too_late(self, waits_for: str) -> LostProcessError:
-        waited = f"after {self._seconds:g} seconds (runtime.rendezvous_seconds)"
-        message = f"{waits_for or self._arrived()} {waited}; start all processes with torchrun"
+    def _too_late(self, trouble: str) -> LostProcessError:
+        message = (
+            f"{trouble or self._arrived()}, after {self._seconds:g} seconds (runtime.rendezvous_seconds); start all"
+            " processes with torchrun"
+        )
         is_reporter = self._is_reporter()
         if self._store is not None and is_reporter:
             # The others end by themselves and in silence; the store must outlive their next look at it.
@@ -134,8 +135,8 @@ class Rendezvous:
         world_size = self._launch.world_size
         missing = _missing(self._store, world_size)
         return (
-            f"{world_size - len(missing)} of {world_size} processes have arrived at {self._address}, missing:"
-            f" {_shown(missing)}"
+            f"{world_size - len(missing)} of {world_size} processes have arrived at {self._address} ({_shown(missing)}"
+            f" {'is' if len(missing) == 1 else 'are'} missing)"
         )
 
     def _is_reporter(self) -> bool:
