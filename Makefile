@@ -15,7 +15,7 @@ PEERS := .venv$(SUFFIX)-peers
 # The suite fails where it runs on anything else.
 TESTED := TEST_PYTHON=$(VERSION) TEST_VENV=$(VENV) TEST_CONSTRAINTS=$(CONSTRAINTS)
 
-.PHONY: quickstart check test test-slow test-lowest test-newest format wheel versus-open-clip parity parity-captions parity-training peers-goldens peers-clip-ids clean
+.PHONY: quickstart check test test-slow test-reliability test-slow-others test-compiled test-lowest test-newest format wheel versus-open-clip parity parity-captions parity-training peers-goldens peers-clip-ids clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/sycoca quickstart
@@ -30,9 +30,17 @@ check: $(INSTALLED)
 test: $(INSTALLED)
 	$(TESTED) OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadfile -m "not slow and not compiled" $(OPTIONS)
 
-test-slow: $(INSTALLED)
-	$(TESTED) $(BIN)/pytest -q -m "slow and not compiled"
-	$(TESTED) JAXTYPING_DISABLE=1 $(BIN)/pytest -q -m compiled
+# Each part can be run alone: kills, damages, full disks and hostile files; then the others; then torch.compile.
+test-slow: test-reliability test-slow-others test-compiled
+
+test-reliability: $(INSTALLED)
+	$(TESTED) $(BIN)/pytest -q -m slow --durations 0 --durations-min 5 tests/reliability $(OPTIONS)
+
+test-slow-others: $(INSTALLED)
+	$(TESTED) $(BIN)/pytest -q -m "slow and not compiled" --ignore tests/reliability --durations 0 --durations-min 5 $(OPTIONS)
+
+test-compiled: $(INSTALLED)
+	$(TESTED) JAXTYPING_DISABLE=1 $(BIN)/pytest -q -m compiled $(OPTIONS)
 
 # The lowest versions that pyproject.toml allows.
 test-lowest:
