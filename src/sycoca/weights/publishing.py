@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from sycoca.keywords import suggests_keywords
+from sycoca.weights.config import CARD_NAME
+from sycoca.weights.folder import check_files
 from sycoca.weights.hub import upload
 from sycoca.weights.verification import verify_weights
 
@@ -19,13 +21,15 @@ def push_to_hub(
     """Publish a weights folder on the Hugging Face Hub as owner/name; return the URL of the commit.
 
     The folder is verified first, and only its own files are uploaded. The repository is created if it does not exist;
-    files of the same names are replaced. ``private``: whether only its owners can read a new repository; an existing
-    one does not change. ``token``: None takes that of ``hf auth login`` or HF_TOKEN.
+    files of the same names are replaced, and those of a weights folder that this one lacks are deleted. ``private``:
+    whether only its owners can read a new repository; an existing one does not change. ``token``: None takes that of
+    ``hf auth login`` or HF_TOKEN.
 
-    Raises ValueError where the folder is not valid (see `verify_weights`), without a token, without permission to
-    write, and where ``private`` weights would go to a public repository; ConnectionError where the Hub cannot be
-    reached.
+    Raises ValueError where the folder is not valid (see `verify_weights`) or lacks its model card, without a token,
+    without permission to write, and where ``private`` weights would go to a public repository; ConnectionError where
+    the Hub cannot be reached.
     """
     folder = Path(weights)
     names = verify_weights(folder).names
+    check_files(folder, (*names, CARD_NAME))
     return upload(folder, names, repository, private=private, message=commit_message, token=token)

@@ -7,7 +7,6 @@ from sycoca.outputs.manifest import MANIFEST_NAME, Manifest, flushed_entries, ve
 from sycoca.outputs.output import Output, claimed
 from sycoca.plain_data import write_text
 from sycoca.weights.config import FILE_NAMES, MODEL_FILES, TENSORS_NAME, TOKENIZER_NAME
-from sycoca.weights.folder import check_files
 from sycoca.weights.parts import load_parts
 
 
@@ -31,8 +30,7 @@ def verify_weights(folder: str | Path) -> VerifiedWeights:
     """Check a weights folder, or that of an image encoder alone; return what it holds.
 
     It is compared with its manifest whether or not loading does. Raises ValueError where loading would (a file damaged
-    or missing, tensors that do not match the config, another model's tokenizer), where any value is not finite, and
-    where the model card is missing.
+    or missing, tensors that do not match the config, another model's tokenizer), and where any value is not finite.
     """
     with verification(True):
         return _verified(Path(folder))
@@ -55,13 +53,9 @@ def renew_manifest(folder: str | Path) -> VerifiedWeights:
 
 def _verified(folder: Path) -> VerifiedWeights:
     parts = load_parts(folder)
-    absent = [
-        *([TOKENIZER_NAME] if parts.tokenizer is None else []),
-        # Loading refuses a folder that should have one.
-        *([] if (folder / MANIFEST_NAME).exists() else [MANIFEST_NAME]),
-    ]
-    names = tuple(name for name in FILE_NAMES if name not in absent)
-    check_files(folder, names)
+    # Loading has refused a folder that lacks a file that it needs. An image encoder alone has no tokenizer.
+    unused = () if parts.tokenizer is not None else (TOKENIZER_NAME,)
+    names = tuple(name for name in FILE_NAMES if name not in unused and (folder / name).exists())
     for name, tensor in parts.tensors.items():
         num_bad = tensor.numel() - int(tensor.isfinite().sum())
         if num_bad:

@@ -11,13 +11,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Publish a weights folder on the Hugging Face Hub. Weights with NaN or infinity are refused."""
+    """Publish a weights folder on the Hugging Face Hub. Damaged weights and those with NaN or infinity are refused."""
 
     weights: Positional[str]
     """A weights folder; its README.md becomes the model card."""
 
     repository: Positional[Annotated[str, arg(metavar="OWNER/NAME")]]
-    """The repository. It is created if it does not exist; files of the same names are replaced."""
+    """The repository. It is created if it does not exist; its files of a weights folder are replaced or deleted."""
 
     private: bool = False
     """Make a new repository private."""
