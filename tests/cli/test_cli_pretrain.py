@@ -103,8 +103,9 @@ def test_dry_run_reports_and_trains_nothing(tmp_path: Path, capsys):
 
 
 def stopped(self: StopSignal) -> None:
-    self.number = signal.SIGTERM
+    self._number = signal.SIGTERM
     self._handled = nullcontext()
+    self._launcher = None
 
 
 def test_interrupted_run_says_how_to_go_on(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
