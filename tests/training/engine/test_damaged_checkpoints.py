@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
     for step in (2, 4):
         model(torch.tensor([[0.3, -1.0, 2.0]])).square().sum().backward()
         optimizer.step()
-        average.update(step)
+        average.update(step, torch.tensor(1.0))
         save_checkpoint(tmp_path, TrainingState(step=step, samples_seen=4), model, optimizer, average=average)
     return tmp_path
 

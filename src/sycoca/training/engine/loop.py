@@ -96,7 +96,7 @@ def train(
             result = parts.updater.update(micro_batches, lr)
             step += 1
             if parts.average is not None:
-                parts.average.update(step)
+                parts.average.update(step, result.gradient_norm)
             throughput.count(training.global_batch_size)
             parts.progress.advance(step)
             watch.add(step, result, stop_number=stop.number or (WORKERS_DIED if parts.batches.has_failed else 0))

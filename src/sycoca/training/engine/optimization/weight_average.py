@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -18,14 +19,23 @@ class WeightAverage:
         self._averages = {name: parameter.detach().clone() for name, parameter in self._trainable()}
 
     @torch.no_grad()
-    def update(self, num_updates: int) -> None:
+    def update(self, num_updates: int, gradient_norm: Float[Tensor, ""]) -> None:
         """Update the average with the current parameters after ``num_updates`` optimizer updates.
 
         The decay is at most (1 + num_updates) / (10 + num_updates), so that the initial weights have little influence.
+        Where the norm of the last gradient is not finite, the update was skipped, and the average stays.
         """
-        decay = min(self._decay, (1 + num_updates) / (10 + num_updates))
+        weight = 1 - min(self._decay, (1 + num_updates) / (10 + num_updates))
+        if gradient_norm.device.type != "cpu":
+            self.move(torch.where(gradient_norm.isfinite(), weight, 0.0))  # the host does not wait
+        elif gradient_norm.isfinite():
+            self.move(weight)
+
+    @torch.no_grad()
+    def move(self, weight: Float[Tensor, ""] | float) -> None:
+        """Move the averages towards the current parameters by a fraction of the distance."""
         for name, parameter in self._trainable():
-            self._averages[name].lerp_(parameter, 1 - decay)
+            self._averages[name].lerp_(parameter, weight)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
