@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from sycoca.facts.input_limits import InputLimitError, input_limit, stated_limit
-from sycoca.texts import decoded, without_mark
+from sycoca.texts import decoded, shortened, without_mark
 
 _PIECE = 2**20
 _EMPTY = (b"\n", b"\r\n", b"\r")
@@ -132,5 +132,6 @@ def read_json(path: Path) -> dict[str, Any]:
 def read_list(data: dict[str, Any], name: str, path: Path) -> list[Any]:
     """Return one list of a JSON file. Raises ValueError with the existing keys where it is missing."""
     if not isinstance(data.get(name), list):
-        raise ValueError(f'{path} has no list "{name}" (it has {", ".join(sorted(map(str, data))[:12]) or "nothing"})')
+        has = shortened(" ".join(", ".join(sorted(map(str, data))[:12]).split()))
+        raise ValueError(f'{path} has no list "{name}" (it has {has or "nothing"})')
     return data[name]

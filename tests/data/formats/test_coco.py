@@ -48,6 +48,7 @@ def test_what_is_wrong_with_an_annotation_or_image_is_named(tmp_path):
         ("[" * 100_000, "c.json is no JSON file: "),
         ('{"images": [], "info": 1}', r'c.json has no list "annotations" \(it has images, info\)'),
         ('{"annotations": []}', r'c.json has no list "images" \(it has annotations\)'),
+        (f'{{"a\\nb{"9" * 5000}": 1}}', r'c.json has no list "annotations" \(it has a b9{197}\.\.\.9{80}\)$'),
         ('{"images": [], "annotations": []}', "c.json has no images"),
     ],
 )
