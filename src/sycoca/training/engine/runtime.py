@@ -242,10 +242,10 @@ class Runtime:
         """Meet the other processes, watch them, and form a process group with them."""
         launch = self._launch
         store = Rendezvous(launch, config.rendezvous_seconds, number=next(_rendezvous_of_this_process)).join()
-        store.set_timeout(_TIMEOUT)
         if config.heartbeat_seconds is not None:
             hosts = [host_of(store, rank) for rank in range(launch.world_size)]
             self._heartbeat = Heartbeat(launch, store, hosts, config.heartbeat_seconds, self.ending)
+        store.set_timeout(_TIMEOUT)
         backend = "nccl" if self.device.type == "cuda" else "gloo"
         try:
             dist.init_process_group(

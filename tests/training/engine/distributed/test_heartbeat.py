@@ -3,6 +3,8 @@
 import contextlib
 import json
 import logging
+import os
+import signal
 import socket
 import threading
 import time
@@ -24,6 +26,7 @@ class Process:
         self.codes: list[int] = []
         self.released = False
         self.done: list[str] = []
+        self.resume: Callable[[], None] = lambda: None
         self.store = store
         self.ending = Ending(self.codes.append)
         self.ending.run = RunInFolder(resume_command="sycoca pretrain --resume run", release=self.release)
@@ -46,7 +49,7 @@ class Process:
         """Beat no more, but keep the connections."""
         stopped = threading.Event()
         self.heartbeat._beat = lambda: wait_until(stopped)
-        self.resume = stopped.set
+        self.resume = stopped.set  # also at the end of a test that fails
 
 
 class Store:
@@ -74,6 +77,7 @@ def launched() -> Iterator[Callable[..., list[Process]]]:
     yield launch
     for process in processes:
         process.heartbeat._is_over = True
+        process.resume()
         process.heartbeat._wake.close()
         process.heartbeat._thread.join()
 
@@ -123,6 +127,26 @@ def test_a_killed_rank_ends_the_others_and_rank_0_says_so(
     assert line.startswith("rank 1 (process ")
     assert " on a) ended unexpectedly at " in line
     assert line.endswith("; all processes end; resume with: sycoca pretrain --resume run")
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_connections_are_not_kept_open_by_forked_processes(
+    launched: Callable[..., list[Process]], caplog: pytest.LogCaptureFixture
+):
+    first, second = launched("a", "a")
+    worker = os.fork()
+    if worker == 0:
+        time.sleep(60)
+        os._exit(0)
+    try:
+        second.heartbeat._is_over = True
+        for link in list(second.heartbeat._links):
+            link.close()  # which the system does for each process by itself
+        wait_for(lambda: first.codes)
+        assert "ended unexpectedly" in said(caplog)[0]
+    finally:
+        os.kill(worker, signal.SIGKILL)
+        os.waitpid(worker, 0)
 
 
 def test_a_silent_rank_ends_the_others_and_then_itself(
