@@ -115,6 +115,21 @@ def test_rank_0_may_leave_first(launched: Callable[..., list[Process]], caplog: 
     assert (said(caplog), second.codes) == ([], [])
 
 
+def test_a_thread_that_is_done_before_it_is_woken_is_no_error(launched: Callable[..., list[Process]]):
+    heartbeat = launched("a", "a")[0].heartbeat
+    wake = heartbeat._wake
+
+    class LateWake:
+        def send(self, data: bytes) -> None:
+            heartbeat._thread.join()
+            wake.send(data)
+
+        close = wake.close
+
+    heartbeat._wake = LateWake()  # pyright: ignore[reportAttributeAccessIssue]
+    heartbeat.leave("clean")
+
+
 def test_a_killed_rank_ends_the_others_and_rank_0_says_so(
     launched: Callable[..., list[Process]], caplog: pytest.LogCaptureFixture
 ):

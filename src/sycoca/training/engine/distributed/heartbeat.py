@@ -112,7 +112,8 @@ class Heartbeat:
             return
         patience = self._seconds + GRACE_SECONDS if _WAYS[how].waits else 0.0
         self._leaving = how, reason, time.monotonic() + patience
-        self._wake.send(b"\0")
+        with contextlib.suppress(OSError):  # the thread may have seen it already, and be done
+            self._wake.send(b"\0")
         while self._thread.is_alive():
             # torchrun sends SIGTERM as soon as one process has ended; the cause is said first.
             with contextlib.suppress(KeyboardInterrupt):
