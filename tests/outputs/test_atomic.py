@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from sycoca.json_lines import ResumableLines
-from sycoca.outputs.atomic import atomic_file, atomic_folder
+from sycoca.outputs.atomic import atomic_file, atomic_folder, remove_unfinished
 
 
 def test_appears_only_when_it_is_complete(tmp_path):
@@ -193,3 +193,22 @@ def test_a_name_as_long_as_the_system_allows_is_enough(tmp_path: Path):
         unfinished.write_text("text")
     with atomic_folder(tmp_path / ("y" * 255)):
         pass
+
+
+def test_what_a_killed_process_leaves_is_deleted(tmp_path: Path):
+    kept = {"a.txt", ".a.partial", ".b.123456", ".lease", "c.0123456789ab", ".d.1.partial.txt.old-folder"}
+    for name in ("a.txt", ".a.partial", ".b.123456", ".lease"):
+        (tmp_path / name).touch()
+    for name in ("c.0123456789ab", ".d.1.partial.txt.old-folder"):
+        (tmp_path / name).mkdir()
+    child = os.fork()
+    if child == 0:
+        with atomic_file(tmp_path / "page.html") as page, atomic_folder(tmp_path / "weights") as weights:
+            page.touch()
+            (weights / "model").touch()
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert len(list(tmp_path.iterdir())) == len(kept) + 2
+    remove_unfinished(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == kept
+    remove_unfinished(tmp_path / "missing")

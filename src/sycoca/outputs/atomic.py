@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -15,6 +16,10 @@ from sycoca.outputs.disk_full import system_error
 
 _UMASK_LOCK = Lock()
 """The umask can only be read by setting it; two threads at once would leave it at 0."""
+
+_UNFINISHED_FILE = re.compile(r"\..+\.\d+\.partial(\..*)?")
+_UNFINISHED_FOLDER = re.compile(r"\..+\.[0-9a-f]{12}")
+"""The names that `atomic_file` and `atomic_folder` give to what is not finished."""
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -63,6 +68,18 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
             flush(target.parent)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Delete what killed processes have left of files and folders that they were writing into ``folder``.
+
+    The caller holds a lease on the folder: nobody else writes there.
+    """
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_file() and _UNFINISHED_FILE.fullmatch(path.name):
+            path.unlink()
+        elif path.is_dir() and _UNFINISHED_FOLDER.fullmatch(path.name):
+            shutil.rmtree(path)
 
 
 def grant_usual_rights(path: Path) -> None:

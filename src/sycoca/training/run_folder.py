@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from sycoca.outputs.atomic import remove_unfinished
 from sycoca.outputs.errors import OutputError
 from sycoca.outputs.output import Output
 from sycoca.plain_data import from_plain, read_yaml, to_plain, write_yaml
@@ -129,6 +130,11 @@ class RunFolder:
     def holds_run(self) -> bool:
         """Return whether the folder holds a run, even one that has lost its ``config.yaml``."""
         return self.config.exists() or len(checkpoints_in(self.checkpoints)) > 0
+
+    def remove_unfinished(self) -> None:
+        """Delete files and folders that a killed run was writing; called while the folder is held."""
+        for folder in (self.path, self.checkpoints):
+            remove_unfinished(folder)
 
     def read_config(self, kind: type[C]) -> C:
         """Return the config that the run was started with; raises ValueError where there is none of this class."""

@@ -58,8 +58,13 @@ def resume_run(recipe: Recipe, sources: Sources, console: Console | None) -> Pat
 
 @contextmanager
 def _held(folder: RunFolder, config: RunConfig, runtime: Runtime) -> Iterator[Lease | None]:
-    """Hold the run folder in the main process; raises OutputError where another process trains there."""
+    """Hold the run folder in the main process, without what a killed one was writing there.
+
+    Raises OutputError where another process trains in it.
+    """
     with claimed(folder.output(config) if runtime.is_main_rank else None) as (lease,):
+        if runtime.is_main_rank:
+            folder.remove_unfinished()
         yield lease
 
 
