@@ -172,7 +172,7 @@ def test_a_stop_waits_for_a_finite_step(make_run_config, poison: Poison, monkeyp
 
 
 def stopping(signal: StopSignal) -> StopSignal:
-    signal.number = 15
+    signal._number = 15
     signal._handled = nullcontext()
     return signal
 

@@ -73,7 +73,7 @@ def test_a_report_that_fails_does_not_lose_the_run(make_run_config, monkeypatch:
 
 def raised(signal: StopSignal) -> StopSignal:
     signal._handled = nullcontext()
-    signal.number = 2
+    signal._number = 2
     return signal
 
 
