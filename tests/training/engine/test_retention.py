@@ -54,6 +54,22 @@ def test_a_value_that_is_not_finite_is_not_the_best(tmp_path: Path):
     assert (best.step, best.value) == (30, 0.1)
 
 
+def test_what_is_no_checkpoint_is_deleted_and_what_cannot_be_deleted_ends_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
+):
+    save(tmp_path, {step: {} for step in (20, 30)})
+    (tmp_path / "step-00000010").write_text("no folder")
+    delete_checkpoints(tmp_path, config(keep_checkpoints=2))
+    assert steps(tmp_path) == [20, 30]
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("shutil.rmtree", refuse)
+    delete_checkpoints(tmp_path, config(keep_checkpoints=1))
+    assert caplog.messages == [f"{tmp_path / 'step-00000020'} cannot be deleted: Permission denied"]
+
+
 def test_without_values_only_the_newest_stay(tmp_path: Path):
     save(tmp_path, {10: {}, 20: {}})
     assert best_checkpoint(tmp_path, RECALL) is None

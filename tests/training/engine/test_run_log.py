@@ -67,6 +67,14 @@ def test_a_resumed_run_appends_and_other_ranks_write_nothing(tmp_path: Path):
     assert texts(tmp_path / "log.txt") == ["begins", "begins"]
 
 
+def test_a_folder_in_its_place_is_renamed(tmp_path: Path):
+    (tmp_path / "log.txt").mkdir()
+    with run_log(tmp_path / "log.txt"):
+        module.warning("hello")
+    assert texts(tmp_path / "log.txt") == ["hello"]
+    assert (tmp_path / "log.txt.damaged").is_dir()
+
+
 def test_an_error_closes_the_file_too(tmp_path: Path):
     with pytest.raises(ValueError, match="broken"), run_log(tmp_path / "log.txt"):
         raise ValueError("broken")

@@ -10,6 +10,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer import event_file_writer
 
+from builders.damages import Damage, empty, make_folder, prepend, zero
 from sycoca.training.engine.tracking import MetricsFile, TensorBoard, Trackers, WeightsAndBiases, read_metrics
 from sycoca.training.pretrain import pretrain, resume_pretraining
 
@@ -135,6 +136,38 @@ def test_a_resumed_run_goes_on_under_its_id(wandb: StandInForWandb, make_run_con
     assert [step for step, _ in wandb.logged] == [2, 4, 6]
     assert {**wandb.logged[0][1], "step": 2} == read_metrics(folder / "metrics.jsonl")[0]
     assert wandb.num_finished == 2
+
+
+@pytest.mark.parametrize("damage", [empty, zero, make_folder, prepend("text", b"two words\n")])
+def test_a_damaged_id_begins_a_new_run(
+    damage: Damage, wandb: StandInForWandb, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    path = tmp_path / "wandb_id.txt"
+    path.write_text("old-id\n", encoding="utf-8")
+    damage(path)
+    WeightsAndBiases("birds", {}, id_path=path).close()
+    assert wandb.begun[0]["id"] is None
+    assert path.read_text(encoding="utf-8") == "id-of-wandb\n"
+    assert (tmp_path / "wandb_id.txt.damaged").exists()
+    assert str(path) in caplog.text
+    WeightsAndBiases("birds", {}, id_path=path).close()
+    assert wandb.begun[1]["id"] == "id-of-wandb"
+
+
+def test_a_file_in_the_place_of_tensorboards_folder_is_renamed(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    folder = tmp_path / "tensorboard"
+    folder.write_text("not a folder")
+    TensorBoard(folder, first_step=0).close()
+    assert folder.is_dir()
+    assert caplog.messages == [f"{folder} is no folder; it is now tensorboard.damaged"]
+
+
+def test_damaged_lines_and_later_ones_are_dropped_wherever_they_stand(tmp_path: Path):
+    path = tmp_path / "metrics.jsonl"
+    lines = ['{"step": 1, "a": 1}', '{"step": 9, "a": 1}', '{"step": 2, "a": NaN}', '{"step": 3, "a": "1"}']
+    path.write_text("".join(f"{line}\n" for line in [*lines, '{"step": 2, "a": null}']), encoding="utf-8")
+    MetricsFile(path, first_step=2).log(3, {"a": 2})
+    assert read_metrics(path) == [{"step": 1, "a": 1}, {"step": 2, "a": None}, {"step": 3, "a": 2}]
 
 
 def test_without_the_package_nothing_is_begun(make_run_config, monkeypatch: pytest.MonkeyPatch):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sycoca.outputs.disk_full import disk_full_reason
+from sycoca.outputs.set_aside import set_aside_unusable
 
 _LIBRARY = logging.getLogger("sycoca")
 
@@ -26,11 +27,13 @@ class _LogFile(logging.FileHandler):
 def run_log(path: Path | None) -> Iterator[None]:
     """Append the library's messages from INFO on to a file while the context is open; without a path do nothing.
 
-    The file has them whatever level the application has set, and its own handlers show no more than before.
+    The file has them whatever level the application has set, and its own handlers show no more than before. What is in
+    its place and no file is renamed.
     """
     if path is None:
         yield
         return
+    set_aside_unusable(path)
     handler = _LogFile(path, encoding="utf-8")
     handler.setLevel(logging.INFO)
     handler.setFormatter(_FORMAT)

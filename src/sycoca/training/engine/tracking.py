@@ -1,7 +1,9 @@
 """Trackers of logged values: a JSON Lines file, TensorBoard and Weights & Biases."""
 
 import importlib
+import logging
 import math
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,9 +13,14 @@ from typing import Any, Protocol, final, runtime_checkable
 from sycoca.json_lines import ResumableLines, read_records
 from sycoca.outputs.lease import Lease
 from sycoca.outputs.record_lines import Record
+from sycoca.outputs.set_aside import set_aside, set_aside_unusable
 from sycoca.plain_data import write_text
 
+logger = logging.getLogger(__name__)
+
 Number = int | float
+
+_RUN_ID = re.compile(r"[\w-]{1,128}", re.ASCII)
 
 
 @runtime_checkable
@@ -58,6 +65,8 @@ class TensorBoard:
     def __init__(self, folder: Path, *, first_step: int) -> None:
         from torch.utils.tensorboard.writer import SummaryWriter
 
+        if folder.exists() and not folder.is_dir():
+            logger.warning(f"{folder} is no folder; it is now {set_aside(folder, '.damaged').name}")
         self._writer = SummaryWriter(str(folder), purge_step=first_step + 1)
 
     def log(self, step: int, values: Mapping[str, Number]) -> None:
@@ -81,7 +90,7 @@ class WeightsAndBiases:
     def __init__(self, project: str, config: Mapping[str, Any], *, id_path: Path) -> None:
         """Start or resume; raises ValueError where wandb is not installed or cannot start (no login, no network)."""
         wandb = import_wandb()
-        run_id = id_path.read_text(encoding="utf-8").strip() if id_path.exists() else None
+        run_id = _read_id(id_path)
         folder = id_path.parent
         try:
             self._run = wandb.init(
@@ -100,6 +109,19 @@ class WeightsAndBiases:
     def close(self) -> None:
         """Send remaining values and finish the run."""
         self._run.finish()
+
+
+def _read_id(path: Path) -> str | None:
+    """Return the run's id at Weights & Biases; None, with a warning, where the file holds none."""
+    set_aside_unusable(path)
+    if not path.exists():
+        return None
+    text = path.read_bytes()[:200].decode(errors="replace").strip()
+    if _RUN_ID.fullmatch(text):
+        return text
+    aside = set_aside(path, ".damaged")
+    logger.warning(f"{path} holds no id of a run; it is now {aside.name}, and Weights & Biases begins a new run")
+    return None
 
 
 def import_wandb() -> ModuleType:

@@ -15,6 +15,7 @@ from sycoca.data.loading.skipping import read_skipped
 from sycoca.data.samples import SampleSource
 from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.inference.predictor import Predictor
+from sycoca.outputs.set_aside import set_aside_unusable
 from sycoca.reports.curves import Lines, points_of
 from sycoca.reports.page import save_page
 from sycoca.reports.run_report import Gallery, RunRecord, run_page
@@ -39,6 +40,7 @@ def write_report(
     record = run_record(recipe, folder, sources, runtime, num_parameters=num_parameters, stopped_after=stopped_after)
     predictor = Predictor(trained.model, trained.tokenizer, trained.weights)
     examples = None if stopped_after is not None else run_examples(recipe, predictor, sources)
+    set_aside_unusable(folder.report)
     save_page(run_page(record, examples), folder.report)
     return folder.report
 

@@ -1,6 +1,7 @@
 """Which checkpoints stay: the newest, one every so many steps, and the best by a metric."""
 
 import json
+import logging
 import math
 import shutil
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import NamedTuple
 from sycoca.facts.metric_facts import metric_facts
 from sycoca.training.checkpoint_copies import checkpoint_path, checkpoints_in
 from sycoca.training.config import TrainingConfig
+
+logger = logging.getLogger(__name__)
 
 
 class Scored(NamedTuple):
@@ -27,8 +30,8 @@ def delete_checkpoints(folder: Path, training: TrainingConfig) -> None:
         kept |= {step for step in steps if step % training.keep_every == 0}
     if training.keep_best is not None and (best := best_checkpoint(folder, training.keep_best)) is not None:
         kept.add(best.step)
-    for step in set(steps) - kept:
-        shutil.rmtree(checkpoint_path(folder, step))
+    for step in sorted(set(steps) - kept):
+        _delete(checkpoint_path(folder, step))
 
 
 def best_checkpoint(folder: Path, metric: str) -> Scored | None:
@@ -41,6 +44,14 @@ def best_checkpoint(folder: Path, metric: str) -> Scored | None:
         if (value := _value(path, metric)) is not None and math.isfinite(value)
     ]
     return max(scored, key=lambda one: one.value if is_better_higher else -one.value, default=None)
+
+
+def _delete(path: Path) -> None:
+    """Delete a checkpoint, or the file in its place; one that cannot be deleted is a warning, which ends no run."""
+    try:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    except OSError as error:
+        logger.warning(f"{path} cannot be deleted: {error.strerror}")
 
 
 def _value(path: Path, metric: str) -> float | None:
