@@ -29,9 +29,14 @@ COMPANIONS = {
     "--tokenizer.vocab-size": ["--model.text-encoder.vocab-size", "200000"],
     "--model.text-encoder.vocab-size": ["--tokenizer.vocab-size", "300"],
     "--model.image-encoder.patch-size": ["--model.image-encoder.image-size", "576"],
+    "--training.keep-every": ["--training.save-every", "1"],
+    "--training.keep-best": ["--training.save-every", "1", "--training.log-every", "1"],
     "--transforms.crop-max-aspect": ["--transforms.crop-max-aspect", "1"],  # half of the default is less than 1
 }
 """Options that their texts or errors tie to another one."""
+
+WORDS = {"device": "cpu", "keep-best": "captioning"}
+"""Words for options that do not take any text."""
 
 
 def values_of(argument: Argument, default: Any) -> Iterator[list[str]]:
@@ -45,7 +50,7 @@ def values_of(argument: Argument, default: Any) -> Iterator[list[str]]:
         near = [item / 2 if is_float else 2 * item for item in _as_list(default)] or [0.5 if is_float else 1]
         yield [str(number) for number in near]
     elif set(argument.kinds) & {str, Path}:
-        yield ["cpu" if argument.name.endswith("device") else "text"]
+        yield [WORDS.get(argument.name.rpartition(".")[2], "text")]
 
 
 def _as_list(default: Any) -> list[Any]:
