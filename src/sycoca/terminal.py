@@ -26,7 +26,7 @@ _ANY_WIDTH = 10_000
 
 
 def one_line(text: str) -> str:
-    r"""Return a text for one line of output: control characters and halves of characters as escapes such as ``\n``."""
+    r"""Return a text for one line of output: control characters and lone surrogates as escapes such as ``\n``."""
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 

@@ -103,7 +103,7 @@ def rows_of(batch: ImageTextBatch, rows: slice) -> ImageTextBatch:
 def update_once(
     runtime: Runtime, objectives: ObjectivesConfig, num_parts: int, frozen: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Do one update on this process's share of eight pairs; return summed terms and all gradients."""
+    """Do one update on this process's shard of eight pairs; return summed terms and all gradients."""
     with torch.random.fork_rng():
         torch.manual_seed(3)
         model = SyCoCa(MODEL).double()

@@ -38,7 +38,7 @@ from sycoca.unusable import SkippedSample
 
 B = TypeVar("B", bound=TrainingBatch)
 
-# The main process writes checkpoints and reports while the others wait; PyTorch's default of 10 minutes may not do.
+# The main process writes checkpoints and reports while the others wait; PyTorch's 10 minutes may be too short.
 _TIMEOUT = timedelta(hours=2)
 
 
