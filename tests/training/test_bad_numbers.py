@@ -77,8 +77,12 @@ def skipped_steps(run: Path) -> list[dict]:
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_step_that_is_not_finite_changes_nothing_and_is_named(make_run_config, poison: Poison, value: float, caplog):
     poison(4, value=value)
-    run = pretrain(make_run_config(training=STEPS))
+    run = pretrain(make_run_config(training=replace(STEPS, report=True)))
     (record,) = skipped_steps(run)
+    (line,) = (line for line in read_metrics(run / "metrics.jsonl") if line["step"] == 4)
+    for term in ("contrastive", "captioning", "masked_image"):
+        assert record[term] == pytest.approx(line[term], rel=1e-6)
+    assert "1, named in skipped_steps.jsonl" in (run / "report.html").read_text("utf-8")
     assert (record["step"], record["gradient_norm"]) == (4, str(value) if math.isnan(value) else "inf")
     assert len(record["samples"]) == STEPS.global_batch_size
     assert all(name.startswith("scenes-easy-train") for name in record["samples"])

@@ -50,6 +50,15 @@ def test_a_terminal_has_a_bar_with_rate_and_losses(caplog: pytest.LogCaptureFixt
     assert [getattr(record, "is_in_bar", False) for record in caplog.records] == [True, False, False]
 
 
+def test_skipped_steps_are_shown_where_there_are_any(caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, "sycoca")
+    progress = RunProgress(steps=9, first_step=0, console=None)
+    for number, shown in ((0, ""), (1, "  1 step skipped"), (2, "  2 steps skipped")):
+        progress.log(3, {**VALUES, "skipped_steps": number})
+        assert f"lr 0.00025{shown}  1,234 images/s" in caplog.messages[-1]
+    progress.close()
+
+
 def test_first_step_has_no_pace_yet(caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.INFO, "sycoca")
     progress = RunProgress(steps=9, first_step=4, console=None)

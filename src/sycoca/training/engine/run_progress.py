@@ -62,7 +62,7 @@ class RunProgress:
         """Log the values of a step, those of validation as a message of their own."""
         losses = _chosen(values, _SHOWN_IN_TRAINING)
         if losses:
-            self._show_losses(step, losses, values["images_per_second"])
+            self._show_losses(step, losses + _skipped(values), values["images_per_second"])
         validation = _chosen(values, _SHOWN_OF_VALIDATION)
         if validation:
             logger.log(self._level, f"step {step:,}  validation  {validation}")
@@ -88,6 +88,12 @@ class RunProgress:
         first_step, first_at = self._first_done
         seconds = (time.perf_counter() - first_at) / (step - first_step) * (self._steps - step)
         return str(timedelta(seconds=round(seconds)))
+
+
+def _skipped(values: Mapping[str, Number]) -> str:
+    """Return the number of skipped steps as text; empty where there are none."""
+    num_skipped = int(values.get("skipped_steps", 0))
+    return f"  {num_skipped:,} step{'' if num_skipped == 1 else 's'} skipped" if num_skipped else ""
 
 
 def _bar(console: Console) -> Progress:

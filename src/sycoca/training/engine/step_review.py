@@ -8,8 +8,8 @@ import logging
 import math
 import statistics
 from collections import deque
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
@@ -48,6 +48,9 @@ class StepOutcome:
 
     is_skipped: bool
     """Whether the update was skipped, since gradient or loss were not finite."""
+
+    terms: Mapping[str, float] = field(default_factory=dict)
+    """The unweighted loss terms by name."""
 
 
 @final
@@ -126,7 +129,7 @@ class StepReview:
     def _write(self, outcome: StepOutcome, reason: str, names: list[str]) -> None:
         if self._file is None:
             return
-        numbers = {"loss": outcome.loss, "gradient_norm": outcome.gradient_norm}
+        numbers = {"loss": outcome.loss, **outcome.terms, "gradient_norm": outcome.gradient_norm}
         finite = {name: value if math.isfinite(value) else str(value) for name, value in numbers.items()}
         self._file.append({"step": outcome.step, "reason": reason, **finite, "samples": names})
 

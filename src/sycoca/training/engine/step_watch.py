@@ -20,7 +20,7 @@ class StepWatch:
         self.stop_number = 0
         self._updater = updater
         self._reads_late = updater.runtime.world_size > 1 or updater.runtime.device.type != "cpu"
-        self._pending: tuple[int, GatheredNumbers] | None = None
+        self._pending: tuple[int, list[str], GatheredNumbers] | None = None
 
     @property
     def is_stopping(self) -> bool:
@@ -31,7 +31,8 @@ class StepWatch:
         """Take in the result of a step; ``stop_number``: the signal to stop that this process has got, 0 for none."""
         self.read()
         runtime = self._updater.runtime
-        self._pending = step, runtime.gather_numbers([result.loss, result.gradient_norm, float(stop_number)])
+        numbers = [result.gradient_norm, float(stop_number), result.loss, *result.terms.values()]
+        self._pending = step, list(result.terms), runtime.gather_numbers(numbers)
         if runtime.world_size == 1:
             self.stop_number = stop_number
         if not self._reads_late:
@@ -41,10 +42,11 @@ class StepWatch:
         """Review the last step now, if that has not happened yet."""
         if self._pending is None:
             return
-        step, gathered = self._pending
+        step, names, gathered = self._pending
         self._pending = None
-        rows = gathered.rows()
-        loss, norm = sum(row[0] for row in rows), rows[0][1]
-        self.stop_number = max(self.stop_number, *(int(row[2]) for row in rows))
-        is_skipped = self._updater.is_failure(loss, norm)
-        self.review.add(StepOutcome(step=step, loss=loss, gradient_norm=norm, is_skipped=is_skipped))
+        norms, stop_numbers, *parts = zip(*gathered.rows(), strict=True)
+        loss, *terms = map(sum, parts)
+        self.stop_number = max(self.stop_number, *map(int, stop_numbers))
+        is_skipped = self._updater.is_failure(loss, norms[0])
+        named = dict(zip(names, terms, strict=True))
+        self.review.add(StepOutcome(step=step, loss=loss, terms=named, gradient_norm=norms[0], is_skipped=is_skipped))

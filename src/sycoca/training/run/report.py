@@ -137,8 +137,16 @@ def _facts(recipe: Recipe, sources: Sources, lines: Lines, step: int, num_parame
         "epochs": f"{step * batch_size / num_train:.1f}",
         "time in steps, without validation": duration(seconds),
         "pace": f"{step * batch_size / seconds:,.0f} images/s" if pace and seconds else "not measured",
+        **_skipped_steps(lines),
         **not_the_paper(recipe),
     }
+
+
+def _skipped_steps(lines: Lines) -> dict[str, str]:
+    """Return a row about the steps that were skipped; none where all were finite."""
+    numbers = points_of(lines, "skipped_steps")
+    num_skipped = int(numbers[-1][1]) if numbers else 0
+    return {"skipped steps": f"{num_skipped:,}, named in skipped_steps.jsonl"} if num_skipped else {}
 
 
 def not_the_paper(recipe: Recipe) -> dict[str, str]:
