@@ -164,3 +164,16 @@ def test_what_a_killed_start_leaves_is_no_obstacle(tmp_path: Path):
     (tmp_path / ".quickstart.json.partial").touch()
     QuickstartProgress(tmp_path, QuickstartOptions(seed=0, steps=None))
     assert (tmp_path / "quickstart.json").exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"options": 5}', "\0\0"])
+def test_a_damaged_record_of_its_times_is_renamed(content: str, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    options = QuickstartOptions(seed=0, steps=STEPS)
+    QuickstartProgress(tmp_path / "run", options)
+    path = tmp_path / "run" / "quickstart.json"
+    path.write_text(content, encoding="utf-8")
+    assert QuickstartProgress(tmp_path / "run", options).seconds("vqa") == 0
+    QuickstartProgress(tmp_path / "run", options)
+    assert path.with_name("quickstart.json.damaged").read_text(encoding="utf-8") == content
+    assert str(path) in caplog.messages[0]
+    assert "the times of earlier sessions are lost" in caplog.messages[0]

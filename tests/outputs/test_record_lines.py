@@ -69,7 +69,7 @@ def test_line_numbers_are_bounded_and_damaged_lines_are_appended(tmp_path: Path,
         path.write_bytes(b"bad\n" * 2000 + A + b"worse\n")
         assert len(healed(path)) == 1
         assert (tmp_path / "metrics.jsonl.damaged").read_bytes() == (b"bad\n" * 2000 + b"worse\n") * round
-    assert "metrics.jsonl: lines 1, 2, 3, 4, 5 and 1,996 more are no record of this file" in caplog.messages[0]
+    assert "metrics.jsonl: lines 1, 2, 3, 4, 5 and 1,996 more are no records of this file" in caplog.messages[0]
 
 
 def test_the_damaged_lines_are_kept_where_their_file_cannot_be_appended_to(tmp_path: Path):

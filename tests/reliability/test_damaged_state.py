@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -193,17 +193,18 @@ def test_everything_damaged_at_once(finished: Path, tmp_path: Path, capsys: pyte
     assert ".damaged" not in capsys.readouterr().err, "what was healed is not reported again"
 
 
-def test_files_that_may_not_be_read(finished: Path, capsys: pytest.CaptureFixture[str]):
+def test_files_that_may_not_be_read(capsys: pytest.CaptureFixture[str]):
     parent = Path(tempfile.mkdtemp())  # pytest's own folder may not be entered by others
     try:
-        with an_ordinary_user(parent, finished) as data:
+        finished = finished_run(parent / "data")
+        with an_ordinary_user(parent):
             for number, name in enumerate(("", "model.safetensors", "state.json", "manifest.json", "config.yaml")):
-                run = interrupted_run(data, parent / str(number))
+                run = interrupted_run(finished, parent / str(number))
                 (run / "checkpoints" / NEWEST / name).chmod(0)
                 said = resumed(run, finished, capsys)
                 assert "cannot be read: Permission denied; the checkpoint is now step-00000004.damaged" in said
             for name in (*LINES, "config.yaml", "tokenizer.json", "start.json", "log.txt"):
-                run = interrupted_run(data, parent / name)
+                run = interrupted_run(finished, parent / name)
                 (run / name).chmod(0)
                 said = resumed(run, finished, capsys)
                 assert f"{name} cannot be read: Permission denied; it is now {name}.damaged" in said
@@ -212,25 +213,17 @@ def test_files_that_may_not_be_read(finished: Path, capsys: pytest.CaptureFixtur
 
 
 @contextmanager
-def an_ordinary_user(parent: Path, finished: Path) -> Iterator[Path]:
-    """Yield a finished run that this process may read as somebody who is not root, whom no permission stops."""
-    copy = parent / "finished"
-    shutil.copytree(finished, copy)
+def an_ordinary_user(folder: Path) -> Iterator[None]:
+    """Context in which this process owns a folder as somebody who is not root, whom no permission stops."""
     if os.geteuid() != 0:
-        yield copy
+        yield
         return
-    for path in (parent, *parent.rglob("*")):
+    for path in (folder, *folder.rglob("*")):
         os.chown(path, 65534, 65534)
-    private = [one for one in finished.parents if one.exists() and not one.stat().st_mode & 0o001]
-    for path in private:
-        path.chmod(0o755)
     os.setegid(65534)
     os.seteuid(65534)
     try:
-        yield copy
+        yield
     finally:
         os.seteuid(0)
         os.setegid(0)
-        for path in private:
-            with suppress(OSError):
-                path.chmod(0o700)

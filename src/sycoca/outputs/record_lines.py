@@ -92,7 +92,7 @@ def heal(path: Path, accepts: Accepts) -> list[Line]:
         aside = free_name(aside)
     _copy_lines(path, damaged, aside)
     healed = rewrite(path, sound)
-    logger.warning(f"{_named(path, damaged)} no record of this file; moved to {aside}")
+    logger.warning(f"{_named(path, damaged)} of this file; moved to {aside}")
     return healed
 
 
@@ -109,7 +109,7 @@ def sound_records(path: Path, accepts: Accepts) -> list[Record]:
     sound = [line.record for line in lines if line.record is not None and accepts(line.record)]
     damaged = [line for line in lines if line.is_whole and (line.record is None or not accepts(line.record))]
     if damaged:
-        logger.warning(f"{_named(path, damaged)} no record of this file and left out")
+        logger.warning(f"{_named(path, damaged)} of this file and left out")
     return sound
 
 
@@ -154,11 +154,11 @@ def _copy(source: BinaryIO, line: Line, target: BinaryIO) -> None:
 
 
 def _named(path: Path, lines: Sequence[Line]) -> str:
-    """Return file and line numbers as the beginning of a sentence, such as "metrics.jsonl: lines 1 and 3 are"."""
+    """Return file and line numbers as part of a sentence, such as "metrics.jsonl: lines 1 and 3 are no records"."""
     numbers = [f"{line.number:,}" for line in lines[:_MOST_NUMBERS_SHOWN]]
     more = len(lines) - len(numbers)
     if more:
         numbers.append(f"{more:,} more")
     *others, last = numbers
-    listed = f"lines {', '.join(others)} and {last} are" if others else f"line {last} is"
+    listed = f"lines {', '.join(others)} and {last} are no records" if others else f"line {last} is no record"
     return f"{path}: {listed}"

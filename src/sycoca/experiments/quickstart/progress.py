@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Literal, final
 
 from sycoca.evaluation.report import Report
+from sycoca.outputs.manifest import read_sound_json
+from sycoca.outputs.set_aside import set_aside
 from sycoca.plain_data import from_plain, to_plain, write_text
 from sycoca.training.run_folder import RunFolder
 
@@ -78,8 +81,9 @@ class QuickstartProgress:
         self._out = out
         self._path = progress_path(out)
         if self._path.exists():
-            self._record = from_plain(_Record, json.loads(self._path.read_text(encoding="utf-8")), str(self._path))
+            self._record = _read_record(self._path, options)
             _check_options(out, self._record.options, options)
+            self._save()
             return
         if out.exists() and not _is_empty(out):
             raise ValueError(
@@ -117,7 +121,8 @@ class QuickstartProgress:
     def seconds(self, training: Training) -> float:
         """Return how long a training took in all sessions; one that was killed counts up to its last logged step."""
         self._end_killed_sessions(training)
-        return sum(session.seconds or 0.0 for session in self._record.sessions if session.training == training)
+        own = [session.seconds or 0.0 for session in self._record.sessions if session.training == training]
+        return math.fsum(own)
 
     @contextmanager
     def _timed(self, training: Training) -> Iterator[None]:
@@ -154,6 +159,16 @@ class QuickstartProgress:
 def progress_path(out: Path) -> Path:
     """Return the file in a quickstart's folder that holds its options and times."""
     return out / "quickstart.json"
+
+
+def _read_record(path: Path, options: QuickstartOptions) -> _Record:
+    """Return the content of ``quickstart.json``; that of a damaged one, which is set aside, is only the options."""
+    try:
+        return from_plain(_Record, read_sound_json(path), str(path))
+    except ValueError as error:
+        aside = set_aside(path, ".damaged")
+        logger.warning(f"{error}; it is now {aside.name}, and the times of earlier sessions are lost")
+        return _Record(options=options)
 
 
 def _check_options(out: Path, old: QuickstartOptions, new: QuickstartOptions) -> None:
