@@ -14,7 +14,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -49,16 +48,6 @@ runtime: {{device: cpu}}
 Start = Callable[[list[str], Path], Running]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Undisturbed:
-    """A run that nothing has disturbed."""
-
-    run: Path
-
-    last_seconds: float
-    """From its last checkpoint to its end: weights and report are written."""
-
-
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("config") / "small.yaml"
@@ -82,16 +71,12 @@ def log_of(run: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(config: Path, forked: Start, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+def undisturbed(config: Path, forked: Start, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("undisturbed") / "run"
     started_at = time.monotonic()
-    running = forked(words_of(config, run), log_of(run))
-    wait_until(lambda: (run / "checkpoints" / f"step-{STEPS:08d}").exists(), running)
-    saved_at = time.monotonic()
-    assert running.wait() == 0, log_of(run).read_text("utf-8")
-    ended_at = time.monotonic()
-    print(f"\nundisturbed: {ended_at - started_at:.1f} s, of which {ended_at - saved_at:.1f} after the last step")
-    return Undisturbed(run=run, last_seconds=ended_at - saved_at)
+    assert forked(words_of(config, run), log_of(run)).wait() == 0, log_of(run).read_text("utf-8")
+    print(f"\nundisturbed: {time.monotonic() - started_at:.1f} s")
+    return run
 
 
 def wait_until(is_so: Callable[[], bool], running: Running) -> None:
@@ -105,14 +90,14 @@ def unfinished(run: Path) -> set[str]:
     return {path.name for path in folder.glob(".step-*")} if folder.is_dir() else set()
 
 
-Moment = Callable[[Path, Running, Undisturbed], None]
+Moment = Callable[[Path, Running], None]
 """Waits for a moment of a run."""
 
 
 def at_step(number: int, delay: float) -> Moment:
     """Wait until so many steps are logged, and a moment more."""
 
-    def wait(run: Path, running: Running, _undisturbed: Undisturbed) -> None:
+    def wait(run: Path, running: Running) -> None:
         wait_until(lambda: steps_of(run) >= number, running)
         time.sleep(delay)
 
@@ -127,7 +112,7 @@ def steps_of(run: Path) -> int:
 def at_checkpoint(number: int, delay: float) -> Moment:
     """Wait until a checkpoint, counted from 1, is being written, and a moment more."""
 
-    def wait(run: Path, running: Running, _undisturbed: Undisturbed) -> None:
+    def wait(run: Path, running: Running) -> None:
         seen: set[str] = set()
 
         def is_there() -> bool:
@@ -140,12 +125,12 @@ def at_checkpoint(number: int, delay: float) -> Moment:
     return wait
 
 
-def at_end(fraction: float) -> Moment:
-    """Wait until the last checkpoint is written, and a fraction of the time that the rest takes."""
+def at_end(name: str, delay: float) -> Moment:
+    """Wait until a file or folder that is written at the end is there, and a moment more."""
 
-    def wait(run: Path, running: Running, undisturbed: Undisturbed) -> None:
-        wait_until(lambda: (run / "checkpoints" / f"step-{STEPS:08d}").exists(), running)
-        time.sleep(fraction * undisturbed.last_seconds)
+    def wait(run: Path, running: Running) -> None:
+        wait_until(lambda: (run / name).exists(), running)
+        time.sleep(delay)
 
     return wait
 
@@ -155,7 +140,8 @@ def moments() -> list[Moment]:
     steps = [at_step(0, delay) for delay in (0.01, 0.3, 1.0)]
     steps += [at_step(generator.randrange(STEPS), generator.uniform(0, 0.02)) for _ in range(5)]
     writing = [at_checkpoint(generator.randint(1, STEPS // 5), generator.uniform(0, 0.01)) for _ in range(8)]
-    ends = [at_end(generator.uniform(0, most)) for most in (0.01, 0.05, 0.9, 0.9)]
+    ends = [at_end(f"checkpoints/step-{STEPS:08d}", generator.uniform(0, 0.02)) for _ in range(2)]
+    ends += [at_end("weights", generator.uniform(0, 0.4)) for _ in range(2)]
     return steps + writing + ends
 
 
@@ -212,42 +198,36 @@ def processes_of(run: Path) -> list[str]:
     return found
 
 
-def test_kill_at_twenty_moments(config: Path, forked: Start, undisturbed: Undisturbed, tmp_path: Path):
+def test_kill_at_twenty_moments(config: Path, forked: Start, undisturbed: Path, tmp_path: Path):
     phases: Counter[str] = Counter()
     for number, moment in enumerate(moments()):
         run = tmp_path / f"run-{number}"
         start = started if number % 4 == 0 else forked
-        phase = kill_at(moment, start, run, config, undisturbed)
+        phase = kill_at(moment, start, run, config)
         phases[phase] += 1
         started_at = time.monotonic()
         resume(start, config, run)
         print(f"kill {number}: {phase}; resumed in {time.monotonic() - started_at:.1f} s")
-        assert_same(run, undisturbed.run)
+        assert_same(run, undisturbed)
     print(", ".join(f"{count} {phase}" for phase, count in phases.most_common()))
     assert phases["writing a checkpoint"] >= 4
     assert phases["writing the weights"] + phases["writing the report"] >= 2
 
 
-def kill_at(
-    moment: Moment,
-    start: Start,
-    run: Path,
-    config: Path,
-    undisturbed: Undisturbed,
-) -> str:
+def kill_at(moment: Moment, start: Start, run: Path, config: Path) -> str:
     """Start a run and kill it at a moment; return what it was doing."""
     running = start(words_of(config, run), log_of(run))
-    moment(run, running, undisturbed)
-    was_running = killed(running)
+    moment(run, running)
+    assert killed(running), "the run had ended already"
     deadline = time.monotonic() + 3
     while processes_of(run):
         assert time.monotonic() < deadline, "workers have outlived the killed process"
-    return phase_of(run) if was_running else "after its end"
+    return phase_of(run)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_signals_at_five_moments(
-    config: Path, forked: Start, undisturbed: Undisturbed, tmp_path: Path, number: signal.Signals, code: int
+    config: Path, forked: Start, undisturbed: Path, tmp_path: Path, number: signal.Signals, code: int
 ):
     generator = random.Random(f"{SEED} {number}")
     picked = [at_step(number, generator.uniform(0, 0.02)) for number in generator.sample(range(STEPS * 3 // 4), 3)]
@@ -256,13 +236,13 @@ def test_signals_at_five_moments(
         run = tmp_path / f"run-{index}"
         start = started if index == 4 else forked
         running = start(words_of(config, run), log_of(run))
-        moment(run, running, undisturbed)
+        moment(run, running)
         seconds = signalled(running, number)
         print(f"{number.name} after step {steps_of(run)}: code {running.wait()} within {seconds:.1f} s")
         assert running.wait() == code, log_of(run).read_text("utf-8")
         assert seconds < MOST_SECONDS
         resume(start, config, run)
-        assert_same(run, undisturbed.run)
+        assert_same(run, undisturbed)
 
 
 def loader_workers(running: Running) -> list[int]:
@@ -270,28 +250,28 @@ def loader_workers(running: Running) -> list[int]:
     return [int(one) for one in children if Path(f"/proc/{one}/comm").read_text().strip() == "pt_data_worker"]
 
 
-def run_losing_workers(words: list[str], run: Path, undisturbed: Undisturbed, num_deaths: int) -> int:
+def run_losing_workers(words: list[str], run: Path, num_deaths: int) -> int:
     """Run the real command, kill a loader worker after every eighth step, and return the exit code."""
     running = started(words, log_of(run))
     for death in range(1, num_deaths + 1):
-        at_step(8 * death, 0)(run, running, undisturbed)
+        at_step(8 * death, 0)(run, running)
         os.kill(random.Random(SEED + death).choice(loader_workers(running)), signal.SIGKILL)
     return running.wait()
 
 
-def test_killed_workers(config: Path, undisturbed: Undisturbed, tmp_path: Path):
+def test_killed_workers(config: Path, undisturbed: Path, tmp_path: Path):
     run = tmp_path / "run"
     words = words_of(config, run, "--data.num-workers", "2")
-    assert run_losing_workers(words, run, undisturbed, MOST_DEATHS - 1) == 0, log_of(run).read_text("utf-8")
+    assert run_losing_workers(words, run, MOST_DEATHS - 1) == 0, log_of(run).read_text("utf-8")
     lines = log_of(run).read_text("utf-8").splitlines()
     assert sum(" died; " in line for line in lines) == MOST_DEATHS - 1
-    assert_same(run, undisturbed.run)
+    assert_same(run, undisturbed)
 
 
-def test_too_many_killed_workers(config: Path, undisturbed: Undisturbed, tmp_path: Path):
+def test_too_many_killed_workers(config: Path, undisturbed: Path, tmp_path: Path):
     run = tmp_path / "run"
     words = words_of(config, run, "--data.num-workers", "2")
-    assert run_losing_workers(words, run, undisturbed, MOST_DEATHS) == 1
+    assert run_losing_workers(words, run, MOST_DEATHS) == 1
     *_, reason, command = log_of(run).read_text("utf-8").splitlines()
     assert re.fullmatch(
         "sycoca pretrain: loader workers died again and again, mostly because memory is short; stopped after step"
@@ -300,24 +280,24 @@ def test_too_many_killed_workers(config: Path, undisturbed: Undisturbed, tmp_pat
     )
     assert command == f"  sycoca pretrain --resume {run} --data.num-workers {min(os.cpu_count() or 1, 2) // 2}"
     assert started(shlex.split(command)[1:], log_of(run)).wait() == 0
-    assert_same(run, undisturbed.run)
+    assert_same(run, undisturbed)
 
 
 TWO_PROCESSES = "--data.num-workers", "1"
 
 
 @pytest.fixture(scope="module")
-def undisturbed_pair(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+def undisturbed_pair(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("pair") / "run"
     started_at = time.monotonic()
     with two_processes(words_of(config, run, *TWO_PROCESSES)) as ranks:
         assert [rank.end(120)[0] for rank in ranks] == [0, 0]
     print(f"\nundisturbed, two processes: {time.monotonic() - started_at:.1f} s")
-    return Undisturbed(run=run, last_seconds=0)
+    return run
 
 
 @pytest.mark.parametrize("index", range(5))
-def test_kill_of_two_processes(config: Path, undisturbed_pair: Undisturbed, tmp_path: Path, index: int):
+def test_kill_of_two_processes(config: Path, undisturbed_pair: Path, tmp_path: Path, index: int):
     generator = random.Random(f"{SEED} two {index}")
     moment = (
         at_step(generator.randrange(STEPS), generator.uniform(0, 0.02))
@@ -327,14 +307,14 @@ def test_kill_of_two_processes(config: Path, undisturbed_pair: Undisturbed, tmp_
     victims = ((0,), (1,), (0, 1), (0,), (1,))[index]
     run = tmp_path / "run"
     with two_processes(words_of(config, run, *TWO_PROCESSES)) as ranks:
-        moment(run, ranks[0].process, undisturbed_pair)
+        moment(run, ranks[0].process)
         for victim in victims:
             ranks[victim].send(signal.SIGKILL)
         phase = phase_of(run)
         seconds = max(rank.end(60)[2] for rank in ranks)
     print(f"\nranks {victims} killed: {phase}; all ended within {seconds:.1f} s")
     resume_pair(config, run)
-    assert_same(run, undisturbed_pair.run)
+    assert_same(run, undisturbed_pair)
 
 
 def resume_pair(config: Path, run: Path) -> None:

@@ -1,5 +1,6 @@
 """Loader workers that die are replaced: no batch differs, and no signal interrupts the training process."""
 
+import atexit
 import logging
 import multiprocessing
 import os
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from itertools import islice
+from multiprocessing import util
 from pathlib import Path
 
 import pytest
@@ -191,6 +193,28 @@ def test_workers_end_with_a_killed_process(tmp_path: Path):
     while any(is_running(worker) for worker in workers):
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_an_error_that_nobody_handles_ends_the_process(tmp_path: Path):
+    process = os.fork()
+    if process == 0:
+        try:
+            atexit._clear()  # what pytest does at its exit
+            atexit.register(util._exit_function)
+            reader = reader_of(Pictures(tmp_path), 2)
+            next(reader)
+            atexit._run_exitfuncs()  # the reader was not closed
+            os._exit(7)
+        finally:
+            os._exit(1)
+    deadline = time.monotonic() + 5
+    status = 0, 0
+    while status == (0, 0):
+        if time.monotonic() > deadline:
+            os.kill(process, signal.SIGKILL)
+        time.sleep(0.02)
+        status = os.waitpid(process, os.WNOHANG)
+    assert os.waitstatus_to_exitcode(status[1]) == 7
 
 
 def is_running(process: int) -> bool:
