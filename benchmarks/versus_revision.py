@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
-WARM_UP = {"steps": 10, "checkpoints": 2}
+WARM_UP = {"steps": 3, "checkpoints": 2}
 RESAMPLES = 4000
 
 

@@ -69,7 +69,7 @@ def table_rows(
     while (row := _next_row(reader, lines, hint)) is not None:
         problem = row.problem or _swallowed(lines.of_row[1:], separator, is_row, remedy)
         if problem is not None:
-            # One that has failed keeps what it has begun.
+            # A reader that has failed keeps its partial row.
             reader = new_reader()
             lines.give_back_all_but_first()
             yield TableRow(row.line, (), problem)
@@ -96,14 +96,14 @@ class _Lines:
         return numbered[1]
 
     def first(self) -> str:
-        """Return the first line, which still comes; nothing where there is none."""
+        """Return the first line without consuming it; an empty text for an empty file."""
         self.of_row = []
         line = next(self, "")
         self._again.extendleft(self.of_row)
         return line
 
     def give_back_all_but_first(self) -> None:
-        """Let the lines behind the row's first come again."""
+        """Return all lines of the row but the first to the reader."""
         self._again.extendleft(reversed(self.of_row[1:]))
 
 

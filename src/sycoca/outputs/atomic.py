@@ -51,8 +51,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder to write into; it replaces ``folder`` when the block ends without an error.
 
-    All its files are flushed to disk before. A process that is killed leaves the old folder, or a temporary folder
-    beside it whose name begins with a dot, never a partly written ``folder``. Links and errors as in `atomic_file`.
+    All its files are flushed to disk before. A killed process leaves the old folder whole, and perhaps a hidden
+    temporary folder beside it, which `remove_unfinished` deletes. Links and errors as in `atomic_file`.
     """
     target = Path(os.path.realpath(folder))
     unfinished = _hidden_beside(target)

@@ -181,7 +181,7 @@ class Runtime:
         if self.world_size > 1:
             for skipped in self.gather_plain([asdict(one) for one in log.take_new()]):
                 log.add(SkippedSample(**skipped))
-            log.take_new()  # the other ranks know their own skipped samples
+            log.take_new()  # each rank has recorded its own skipped samples already
         return log.num_lost
 
     def sharding(self) -> Sharding:
