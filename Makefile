@@ -34,10 +34,10 @@ test: $(INSTALLED)
 test-slow: test-reliability test-slow-others test-compiled
 
 test-reliability: $(INSTALLED)
-	$(TESTED) $(BIN)/pytest -q -m slow --durations 0 --durations-min 5 tests/reliability $(OPTIONS)
+	$(TESTED) OMP_NUM_THREADS=1 $(BIN)/pytest -q -m slow --durations 0 --durations-min 5 tests/reliability $(OPTIONS)
 
 test-slow-others: $(INSTALLED)
-	$(TESTED) $(BIN)/pytest -q -m "slow and not compiled" --ignore tests/reliability --durations 0 --durations-min 5 $(OPTIONS)
+	$(TESTED) OMP_NUM_THREADS=1 $(BIN)/pytest -q -m "slow and not compiled" --ignore tests/reliability --durations 0 --durations-min 5 $(OPTIONS)
 
 test-compiled: $(INSTALLED)
 	$(TESTED) JAXTYPING_DISABLE=1 $(BIN)/pytest -q -m compiled $(OPTIONS)
