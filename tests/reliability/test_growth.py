@@ -15,6 +15,7 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")]
 
 STEPS = 4500
+NUM_WORKERS = 2
 WARM_UP = 2500
 """Steps after which memory stays: until then caches fill, and freed memory that is kept becomes fragmented."""
 
@@ -38,7 +39,7 @@ model = SyCoCaConfig(
 pretrain(replace(
     tiny(), out=sys.argv[1], model=model,
     tokenizer=replace(tiny().tokenizer, vocab_size=300),
-    data=DataConfig(train="scenes:?count=64&size=16", validation="scenes:?count=16&size=16", num_workers=2),
+    data=DataConfig(train="scenes:?count=64&size=16", validation="scenes:?count=16&size=16", num_workers={NUM_WORKERS}),
     training=TrainingConfig(
         steps={STEPS}, global_batch_size=8, log_every=1, evaluate_every=50, save_every=50, report=False
     ),
@@ -70,9 +71,14 @@ def steps_done(run: Path) -> int:
 
 
 def sample(pid: int, run: Path) -> tuple[int, float, float, int] | None:
-    """Return the step, the mebibytes of the main process and of its workers, and all open files."""
+    """Return the step, the mebibytes of the main process and of its workers, and all open files.
+
+    None unless all workers are there: they end before the main process does.
+    """
     try:
         workers = children_of(pid)
+        if len(workers) != NUM_WORKERS:
+            return None
         files = sum(len(os.listdir(f"/proc/{one}/fd")) for one in (pid, *workers))
         return (
             steps_done(run),
@@ -102,7 +108,7 @@ def test_neither_memory_nor_open_files_grow(tmp_path: Path):
     samples = []
     while process.poll() is None:
         found = sample(process.pid, run)
-        if found is not None and found[0] > WARM_UP:
+        if found is not None and WARM_UP < found[0] < STEPS:
             samples.append(found)
         time.sleep(0.05)
     _, error = process.communicate()
