@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from sycoca.json_lines import ResumableLines
 from sycoca.outputs.atomic import atomic_file, atomic_folder, remove_unfinished
+from sycoca.outputs.disk_full import system_error
 
 
 def test_appears_only_when_it_is_complete(tmp_path):
@@ -212,3 +213,13 @@ def test_what_a_killed_process_leaves_is_deleted(tmp_path: Path):
     remove_unfinished(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == kept
     remove_unfinished(tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["File too large (os error 27)", 'IoError(Os { code: 27, kind: FileTooLarge, message: "File too large" })'],
+)
+def test_messages_of_every_version_of_safetensors_have_the_number(message: str):
+    found = system_error(Exception(f"Error while serializing: {message}"))
+    assert found is not None
+    assert found.errno == 27

@@ -12,6 +12,9 @@ REASONS: Mapping[int, str] = {
 }
 """What each error of the system means for its user."""
 
+_OS_ERROR = re.compile(r"\(os error (\d+)\)|\bOs \{ code: (\d+),")
+"""The number in messages of safetensors, of new versions and of old ones."""
+
 
 def disk_full_reason(error: BaseException) -> str | None:
     """Return why there is no space, one of `REASONS`; None for other errors."""
@@ -26,5 +29,5 @@ def system_error(error: BaseException) -> OSError | None:
     context = error.__cause__ or error.__context__
     if isinstance(context, OSError) and context.errno in REASONS:
         return context
-    number = re.search(r"\(os error (\d+)\)", str(error))
-    return None if number is None else OSError(int(number[1]), os.strerror(int(number[1])))
+    number = _OS_ERROR.search(str(error))
+    return None if number is None else OSError(code := int(number[1] or number[2]), os.strerror(code))
