@@ -87,18 +87,16 @@ class Manifest:
 
 
 @contextmanager
-def folder_with_manifest(
-    folder: Path, kind: ManifestKind, *, names: Collection[str] | None = None, step: int | None = None
-) -> Iterator[Path]:
+def folder_with_manifest(folder: Path, kind: ManifestKind, names: Collection[str]) -> Iterator[Path]:
     """Yield an empty folder to write into, as `atomic_folder` does, which also gets a manifest.
 
-    It lists the files ``names``, those that exist, or all files. They reach the disk before the manifest does, and all
-    of it before the folder has its name.
+    It lists those of the files ``names`` that exist. All files and the manifest reach the disk before the folder has
+    its name.
     """
     with atomic_folder(folder) as unfinished:
         yield unfinished
-        listed = [path.name for path in unfinished.iterdir() if names is None or path.name in names]
-        Manifest(kind=kind, step=step, files=flushed_entries(unfinished, listed)).write(unfinished)
+        listed = [path.name for path in unfinished.iterdir() if path.name in names]
+        Manifest(kind=kind, files=flushed_entries(unfinished, listed)).write(unfinished)
 
 
 def written_entries(folder: Path, files: Mapping[str, Callable[[Path], object]]) -> Entries:

@@ -79,7 +79,7 @@ def save_weights(
     if provenance is not None:
         config = replace(config, history=(*config.history, provenance.summary))
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    with folder_with_manifest(folder, "weights", names=MODEL_FILES) as unfinished:
+    with folder_with_manifest(folder, "weights", MODEL_FILES) as unfinished:
         save_file(tensors, unfinished / TENSORS_NAME, metadata={"format": "pt"})
         tokenizer.save(unfinished / TOKENIZER_NAME)
         plain = {"format_version": FORMAT_VERSION, **to_plain(config)}

@@ -119,7 +119,7 @@ def save_image_encoder(
     check_replaceable(folder)
     saved = {_PREFIX + name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     own = _ImageEncoderAlone(parts=("image_encoder",), image_encoder=config, transforms=transforms, embed_dim=embed_dim)
-    with folder_with_manifest(folder, "weights", names=MODEL_FILES) as unfinished:
+    with folder_with_manifest(folder, "weights", MODEL_FILES) as unfinished:
         save_file(saved, unfinished / TENSORS_NAME, metadata={"format": "pt"})
         text = json.dumps({"format_version": FORMAT_VERSION, **to_plain(own)}, indent=2)
         (unfinished / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
