@@ -107,6 +107,33 @@ class IncompleteSource(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shard:
+    """Consecutive samples of a source that lie in one file."""
+
+    name: str
+    """Name of the file ("00017.tar")."""
+
+    first: int
+    """Index of its first sample."""
+
+    stop: int
+    """Index behind its last sample."""
+
+
+@runtime_checkable
+class ShardedSource(Protocol):
+    """A source whose neighboring samples are cheap to read together.
+
+    Its shards follow each other without gaps, from sample 0 to the last one.
+    """
+
+    @property
+    def shards(self) -> Sequence[Shard]:
+        """The files of the source in order; those without a usable sample are left out."""
+        ...
+
+
 @runtime_checkable
 class RemarkedSource(Protocol):
     """A source about which there is more to say."""
