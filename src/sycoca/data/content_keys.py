@@ -10,11 +10,11 @@ from sycoca.texts import normal_form
 
 
 @runtime_checkable
-class HasContentKey(Protocol):
+class HasContent(Protocol):
     """An image opener that knows the bytes of its file."""
 
-    def content_key(self) -> int:
-        """Return the key of the file's bytes; raises UnusableSampleError where they cannot be read."""
+    def content(self) -> bytes:
+        """Return the file's bytes; raises UnusableSampleError where they cannot be read."""
         ...
 
 
@@ -25,8 +25,8 @@ def content_key(content: bytes) -> int:
 
 def image_key(opener: ImageOpener, image: Image.Image) -> int:
     """Return the key of an image: of its file's bytes, or of the pixels of ``image`` where there is no file."""
-    if isinstance(opener, HasContentKey):
-        return opener.content_key()
+    if isinstance(opener, HasContent):
+        return content_key(opener.content())
     return content_key(repr(image.size).encode() + image.tobytes())
 
 

@@ -239,7 +239,7 @@ def test_a_path_goes_on_in_a_zip_file(tmp_path):
     assert np.asarray(open_rgb(images.path_of("photos/caf\u00e9.png")))[0, 0, 0] == 1
     folder = open_image_files(tmp_path)
     assert np.asarray(folder.open("all.zip/tea.png"))[0, 0, 0] == 0
-    assert folder.content_key("all.zip/tea.png") == images.content_key("tea.png")
+    assert folder.content("all.zip/tea.png") == images.content("tea.png")
     for name in ("all.zip/gone.png", "all.zip", "none.zip/tea.png"):
         with pytest.raises(UnusableSampleError, match="cannot be read as an image"):
             open_rgb(tmp_path / name)

@@ -13,7 +13,6 @@ from typing import Literal, Protocol, assert_never, final, runtime_checkable
 
 from PIL import Image
 
-from sycoca.data.content_keys import content_key
 from sycoca.facts.input_limits import InputLimitError, input_limit, stated_limit
 from sycoca.file_names import existing, is_inside, meant_name, spelled_otherwise
 from sycoca.preprocess.decoding import found_file, open_rgb, unpacked
@@ -44,8 +43,8 @@ class ImageFiles(Protocol):
         """Return what identifies the present state of a file without reading it; None where there is no such file."""
         ...
 
-    def content_key(self, name: str) -> int:
-        """Return the key of a file's bytes; raises UnusableSampleError where they cannot be read."""
+    def content(self, name: str) -> bytes:
+        """Return a file's bytes; raises UnusableSampleError where they cannot be read."""
         ...
 
     def image_names(self) -> list[str]:
@@ -75,9 +74,9 @@ class StoredImage:
         """Return what identifies the present state of the file without reading it; None where there is no such file."""
         return self.files.fingerprint(self.name)
 
-    def content_key(self) -> int:
-        """Return the key of the file's bytes; raises UnusableSampleError where they cannot be read."""
-        return self.files.content_key(self.name)
+    def content(self) -> bytes:
+        """Return the file's bytes; raises UnusableSampleError where they cannot be read."""
+        return self.files.content(self.name)
 
     @property
     def path(self) -> str:
@@ -126,13 +125,13 @@ class ImageFolder:
             return None if meant is None else self.fingerprint(meant)
         return path, status.st_size, status.st_mtime_ns
 
-    def content_key(self, name: str) -> int:
-        """Return the key of the file's bytes."""
+    def content(self, name: str) -> bytes:
+        """Return the file's bytes."""
         self._refuse_outside(name)
         path = self.folder / name
         try:
             file = found_file(path, str(path))
-            return content_key(file.getvalue() if isinstance(file, io.BytesIO) else Path(file).read_bytes())
+            return file.getvalue() if isinstance(file, io.BytesIO) else Path(file).read_bytes()
         except OSError as error:
             raise unusable(str(path), "unreadable file", f"{path} cannot be read: {error.strerror}") from error
 
@@ -198,9 +197,9 @@ class ZippedImages:
             return None
         return f"{os.path.abspath(self._path)}/{member.filename}", member.file_size, member.CRC
 
-    def content_key(self, name: str) -> int:
-        """Return the key of the member's bytes, unpacked."""
-        return content_key(self._read(name))
+    def content(self, name: str) -> bytes:
+        """Return the member's bytes, unpacked."""
+        return self._read(name)
 
     def image_names(self) -> list[str]:
         """Return the names of all images, sorted, without top folders that contain everything."""
