@@ -35,7 +35,7 @@ def test_make_test_lowest_runs_with_the_lower_bound(package: str):
     assert {pinned_versions("constraints-lowest.txt").get(package)} == LOWER_BOUNDS[package]
 
 
-@pytest.mark.parametrize("package", sorted(LOWER_BOUNDS.keys() - {"wandb"}))
+@pytest.mark.parametrize("package", sorted(LOWER_BOUNDS.keys() - {"ray", "wandb"}))
 def test_make_test_runs_with_an_allowed_version(package: str):
     (bound,) = LOWER_BOUNDS[package]
     assert Version(pinned_versions("constraints.txt")[package]) >= Version(bound)
