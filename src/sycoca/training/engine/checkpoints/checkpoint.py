@@ -3,7 +3,8 @@
     checkpoints/step-00001000/
         model.safetensors        weights
         optimizer.safetensors    the optimizer's state
-        average.safetensors      exponential moving average of the weights, where one is kept
+        average.safetensors      exponential moving average of the weights, where one is kept;
+                                 large files are cut into several, see tensor_files.py
         state.json               step, samples seen, loss scaler of fp16, value of training.keep_best
         config.yaml              copies of the run's own files, from which a resume restores damaged ones;
         tokenizer.json           not all runs have all of them
@@ -15,8 +16,7 @@ All randomness derives from the seed and the step, so no generator state is save
 
 import dataclasses
 import json
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,20 +24,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sycoca.outputs.atomic import atomic_folder
 from sycoca.outputs.manifest import Manifest, written_entries
 from sycoca.outputs.set_aside import set_aside
 from sycoca.training.checkpoint_copies import checkpoint_path, checkpoints_in
+from sycoca.training.engine.checkpoints.tensor_files import Part, load_tensors, split_into_files, tensor_files
 from sycoca.training.engine.optimization.weight_average import WeightAverage
 from sycoca.weights.shapes import first_difference, shapes_of
 
-FORMAT_VERSION = 2
-"""Increases when checkpoints change in a way that older versions cannot read. 2: with a manifest."""
-
-AVERAGE_NAME = "average.safetensors"
+FORMAT_VERSION = 3
+"""Increases when checkpoints change in a way that older versions cannot read. 2: with a manifest; 3: tensors of a
+part may lie in several files."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,13 +73,11 @@ def save_checkpoint(
     """
     path = checkpoint_path(folder, state.step)
     if not path.exists():
-        for unfinished in folder.glob(".step-*"):
-            shutil.rmtree(unfinished)  # left by a killed run
         with atomic_folder(path) as new:
             files = {
-                "model.safetensors": partial(_save_tensors, model.state_dict()),
-                "optimizer.safetensors": partial(_save_tensors, _optimizer_tensors(model, optimizer)),
-                **({} if average is None else {AVERAGE_NAME: partial(_save_tensors, average.tensors())}),
+                **_tensor_writers("model", model.state_dict()),
+                **_tensor_writers("optimizer", _optimizer_tensors(model, optimizer)),
+                **({} if average is None else _tensor_writers("average", average.tensors())),
                 "state.json": partial(_save_state, state),
                 **{name: partial(_save_bytes, data) for name, data in (copies or {}).items()},
             }
@@ -100,14 +98,14 @@ def load_checkpoint(
     Raises ValueError where it belongs to another model, or where it lacks the average.
     """
     plain = json.loads((path / "state.json").read_text(encoding="utf-8"))
-    tensors = load_file(path / "model.safetensors")
+    tensors = load_tensors(path, "model")
     _check_tensors(path, tensors, model)
     model.load_state_dict(tensors)
     _load_optimizer(path, model, optimizer)
     if average is not None:
-        if not (path / AVERAGE_NAME).is_file():
+        if not tensor_files(path, "average"):
             raise ValueError(f"{path} has no average of the weights; resume without training.average_decay")
-        average.load(load_file(path / AVERAGE_NAME))
+        average.load(load_tensors(path, "average"))
     return TrainingState(
         step=plain["step"],
         samples_seen=plain["samples_seen"],
@@ -120,8 +118,7 @@ def load_checkpoint(
 def checkpoint_weights(path: Path, model: nn.Module) -> Iterator[None]:
     """Context in which the model holds the weights of a checkpoint, averaged ones where it has any."""
     own = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    average = path / AVERAGE_NAME
-    model.load_state_dict(load_file(path / "model.safetensors") | (load_file(average) if average.exists() else {}))
+    model.load_state_dict(load_tensors(path, "model") | load_tensors(path, "average"))
     try:
         yield
     finally:
@@ -152,10 +149,14 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
 def _load_optimizer(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     index_of = {name: index for index, name in enumerate(_names_by_index(model, optimizer))}
     states: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in load_file(path / "optimizer.safetensors").items():
+    for key, tensor in load_tensors(path, "optimizer").items():
         kind, name = key.split("/", 1)
         states.setdefault(index_of[name], {})[kind] = tensor
     optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _tensor_writers(part: Part, tensors: Mapping[str, Tensor]) -> dict[str, Callable[[Path], None]]:
+    return {name: partial(_save_tensors, piece) for name, piece in split_into_files(part, tensors).items()}
 
 
 def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -3,16 +3,13 @@
 import logging
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
 from sycoca.outputs.manifest import MANIFEST_NAME, DamageError, check_manifest, is_verification_on, read_sound_json
 from sycoca.outputs.set_aside import set_aside
 from sycoca.training.checkpoint_copies import COPIED_NAMES, checkpoints_in
-from sycoca.training.engine.checkpoints.checkpoint import AVERAGE_NAME, FORMAT_VERSION
+from sycoca.training.engine.checkpoints.checkpoint import FORMAT_VERSION
+from sycoca.training.engine.checkpoints.tensor_files import IS_REQUIRED, check_tensor_files, tensor_files
 
 logger = logging.getLogger(__name__)
-
-_TENSOR_FILES = ("model.safetensors", "optimizer.safetensors")
 
 _FIRST_FORMAT_WITH_MANIFEST = 2
 
@@ -62,14 +59,15 @@ def _check(path: Path, step: int) -> None:
     state = _read_state(path / "state.json")
     if state["step"] != step:
         raise DamageError(path / "state.json", f"is that of step {state['step']}, not of step {step}")
-    names = [*_TENSOR_FILES, *([AVERAGE_NAME] if (path / AVERAGE_NAME).exists() else [])]
-    for name in names:
-        _check_tensor_file(path / name)
+    for part, is_required in IS_REQUIRED.items():
+        if is_required or tensor_files(path, part):
+            check_tensor_files(path, part)
 
 
 def _check_manifest(path: Path, step: int) -> None:
     if (path / MANIFEST_NAME).exists():
-        check_manifest(path, "checkpoint", (*_TENSOR_FILES, AVERAGE_NAME, "state.json", *COPIED_NAMES), step=step)
+        tensors = [file.name for part in IS_REQUIRED for file in tensor_files(path, part)]
+        check_manifest(path, "checkpoint", (*tensors, "state.json", *COPIED_NAMES), step=step)
     elif _read_state(path / "state.json")["format_version"] >= _FIRST_FORMAT_WITH_MANIFEST:
         raise DamageError(path / MANIFEST_NAME, "is missing")
 
@@ -86,13 +84,3 @@ def _read_state(path: Path) -> dict[str, int]:
             return plain
         case _:
             raise DamageError(path, "is not the state of a checkpoint")
-
-
-def _check_tensor_file(path: Path) -> None:
-    try:
-        with safe_open(path, framework="pt"):
-            pass
-    except FileNotFoundError as error:
-        raise DamageError(path, "is missing") from error
-    except (OSError, SafetensorError) as error:
-        raise DamageError(path, f"is damaged: {' '.join(str(error).split())}") from error

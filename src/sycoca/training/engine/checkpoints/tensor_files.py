@@ -1,0 +1,87 @@
+"""The tensor files of a checkpoint; those with more than 256 MiB are cut into several.
+
+    model.safetensors
+    optimizer-00001-of-00003.safetensors
+    optimizer-00002-of-00003.safetensors
+    optimizer-00003-of-00003.safetensors
+
+Several cores then write and hash them at once.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from sycoca.outputs.manifest import DamageError
+
+Part = Literal["model", "optimizer", "average"]
+"""What a checkpoint holds as tensors."""
+
+IS_REQUIRED: Mapping[Part, bool] = {"model": True, "optimizer": True, "average": False}
+"""Whether every checkpoint has the part."""
+
+MOST_BYTES = 256 * 2**20
+"""Bytes of tensors in a file; a larger tensor has a file of its own."""
+
+_PIECE = re.compile(r".+-(\d{5})-of-(\d{5})\.safetensors")
+
+
+def split_into_files(part: Part, tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Return the tensors of each file, by its name."""
+    pieces: list[dict[str, Tensor]] = [{}]
+    room = MOST_BYTES
+    for name, tensor in tensors.items():
+        if tensor.nbytes > room and pieces[-1]:
+            pieces.append({})
+            room = MOST_BYTES
+        pieces[-1][name] = tensor
+        room -= tensor.nbytes
+    if len(pieces) == 1:
+        return {f"{part}.safetensors": pieces[0]}
+    return {
+        f"{part}-{number:05d}-of-{len(pieces):05d}.safetensors": piece for number, piece in enumerate(pieces, start=1)
+    }
+
+
+def tensor_files(folder: Path, part: Part) -> list[Path]:
+    """Return the files of a part that are there, in order."""
+    pieces = [path for path in folder.glob(f"{part}-*.safetensors") if _PIECE.fullmatch(path.name)]
+    whole = folder / f"{part}.safetensors"
+    return sorted(pieces) + ([whole] if whole.exists() else [])
+
+
+def check_tensor_files(folder: Path, part: Part) -> None:
+    """Raise DamageError where a file of a part is missing or is no file of tensors."""
+    files = tensor_files(folder, part)
+    _check_complete(folder, part, files)
+    for path in files:
+        try:
+            with safe_open(path, framework="pt"):
+                pass
+        except (OSError, SafetensorError) as error:
+            raise DamageError(path, f"is damaged: {' '.join(str(error).split())}") from error
+
+
+def load_tensors(folder: Path, part: Part) -> dict[str, Tensor]:
+    """Return the tensors of a part; none where it has no file."""
+    return {name: tensor for path in tensor_files(folder, part) for name, tensor in load_file(path).items()}
+
+
+def _check_complete(folder: Path, part: Part, files: list[Path]) -> None:
+    whole = folder / f"{part}.safetensors"
+    if files == [whole]:
+        return
+    found = {path.name for path in files}
+    pieces = [match for path in files if (match := _PIECE.fullmatch(path.name))]
+    if not pieces:
+        raise DamageError(whole, "is missing")
+    total = int(pieces[-1][2])
+    for number in range(1, total + 1):
+        name = f"{part}-{number:05d}-of-{total:05d}.safetensors"
+        if name not in found:
+            raise DamageError(folder / name, "is missing")
