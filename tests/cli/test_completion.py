@@ -75,7 +75,7 @@ def test_completes_commands(complete):
     assert sorted(complete("sycoca ")) == sorted(NAMES)
     assert complete("sycoca eval") == ["evaluate"]
     assert complete("sycoca evaluate zero") == ["zero-shot"]
-    assert sorted(complete("sycoca data ")) == ["check", "filter", "stats", "write-scenes"]
+    assert sorted(complete("sycoca data ")) == ["check", "filter", "stats", "write-scenes", "write-shards"]
 
 
 def test_completes_flags(complete):

@@ -35,6 +35,7 @@ COMMANDS: dict[str, list[str]] = {
     "data check": ["data", "check", "none", "--out"],
     "data filter": ["data", "filter", "none", "--weights", "none", "--min-similarity", "0", "--out"],
     "data write-scenes": ["data", "write-scenes"],
+    "data write-shards": ["data", "write-shards", "none", "--out"],
     "pretrain": ["pretrain", "tiny", "--out"],
     "quickstart": ["quickstart", "--out"],
     "finetune": ["finetune", "vqa", "none", "--data.train", "none", "--out"],
@@ -56,6 +57,7 @@ FOLDERS = {
     "convert to-open-clip": "open_clip_config.json",
     "data check": "check.html",
     "data write-scenes": "captions.jsonl",
+    "data write-shards": "00000.tar",
     "evaluate all": "summary.json",
     "pretrain": "config.yaml",
     "finetune": "config.yaml",
@@ -107,7 +109,7 @@ def test_what_exists_is_told_before_anything_is_read(name: str, capsys: pytest.C
         command = f"sycoca {name} --resume {out}"
         assert line == f"{out} already holds a run; resume it with: {command}, or choose another folder with --out"
     else:
-        resume = "--resume continues it, " if name == "caption" else ""
+        resume = "--resume continues it, " if name in ("caption", "data write-shards") else ""
         assert line.startswith(str(out))
         assert line.endswith(f" is there already; {resume}--overwrite replaces it, or choose another name")
         assert main([*COMMANDS[name], str(out), "--help"]) == 0
@@ -180,6 +182,10 @@ def test_predictions_are_an_output_too(capsys: pytest.CaptureFixture[str]):
     ("words", "line"),
     [
         ("data write-scenes 'my own' --count 3 --size 16", "wrote 3 scenes; use them as 'my own/captions.jsonl'"),
+        (
+            "data write-shards SCENES --samples-per-shard 2 --num-workers 0 --out 'my shards'",
+            "wrote 3 samples in 2 shards; use them as 'shards:my shards/{00000..00001}.tar'",
+        ),
         ("caption WEIGHTS SCENES --out 'my captions.jsonl'", "3 captions in 'my captions.jsonl'"),
         ("embed WEIGHTS SCENES --out my.npz", "3 images, 12 texts in my.npz"),
         ("ask WEIGHTS SCENES --open-ended --out answers.json", "25 answers in answers.json"),

@@ -67,6 +67,7 @@ def test_help_names_what_stands_for_a_value(words: list[str], capsys: pytest.Cap
         (["push"], "sycoca push WEIGHTS OWNER/NAME [--flag VALUE ...]"),
         (["convert", "to-open-clip"], "sycoca convert to-open-clip WEIGHTS --out FILE|FOLDER [--flag VALUE ...]"),
         (["data", "write-scenes"], "sycoca data write-scenes FOLDER [--flag VALUE ...]"),
+        (["data", "write-shards"], "sycoca data write-shards SPEC --out FOLDER [--flag VALUE ...]"),
         (["data", "filter"], "sycoca data filter SPEC --weights WEIGHTS [--flag VALUE ...]"),
         (["export"], "sycoca export WEIGHTS --out FOLDER [--flag VALUE ...]"),
     ],

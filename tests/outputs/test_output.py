@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from sycoca.outputs.lease import Lease, lease_beside
 from sycoca.outputs.output import Output, OutputKind, claimed
 
 FILE_KINDS: tuple[OutputKind, ...] = ("file", "growing file")
-FOLDER_KINDS: tuple[OutputKind, ...] = ("folder", "files in a folder")
+FOLDER_KINDS: tuple[OutputKind, ...] = ("folder", "growing folder", "files in a folder")
 
 
 def tree(folder: Path) -> list[str]:
@@ -234,3 +235,33 @@ def test_other_errors_are_not_taken_for_a_full_disk(tmp_path: Path):
         raise PermissionError(errno.EACCES, "Permission denied", "elsewhere")
     with pytest.raises(RuntimeError), Output(path=tmp_path / "new").claim():
         raise RuntimeError("some other error (os error 13)")
+
+
+def test_a_growing_folder_is_resumed_and_holds_no_other_files(tmp_path: Path):
+    folder = tmp_path / "shards"
+    output = Output(path=folder, kind="growing folder", names=("a", "b"), noun="folder of shards")
+    with output.claim():
+        (folder / "a").touch()
+    assert refusal(output) == (
+        f"{folder} is there already; --resume continues it, --overwrite replaces it, or choose another name"
+    )
+    for options in ({"resume": True}, {"overwrite": True}):
+        with replace(output, **options).claim():
+            pass
+    with pytest.raises(OutputInterrupted, match="shards has what was done") as caught:
+        _interrupt(replace(output, resume=True))
+    assert caught.value.remains.can_resume
+    (folder / ".hidden").touch()
+    replace(output, resume=True).check()
+    (folder / "precious").touch()
+    assert refusal(replace(output, overwrite=True)).endswith("(precious would be deleted); choose another name")
+    assert refusal(replace(output, resume=True)).endswith("(precious is in it); choose another name")
+    (folder / "precious").unlink()
+    inside = replace(output, inputs=(folder / "a",), overwrite=True)
+    assert refusal(inside) == f"{folder} would replace what it is made from; choose another name"
+
+
+def _interrupt(output: Output) -> None:
+    with output.claim():
+        (output.path / "b").touch()
+        raise KeyboardInterrupt

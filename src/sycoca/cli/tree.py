@@ -54,6 +54,7 @@ DATA = Group(
         "check": Command("find broken files, bad captions and duplicate images", "data.check"),
         "stats": Command("count captions, words, tokens, labels, questions, pixels", "data.stats"),
         "filter": Command("keep the captions that match their image, by a model's scores", "data.filter"),
+        "write-shards": Command("pack data into tar files in the layout of webdataset", "data.write_shards"),
         "write-scenes": Command("write the built-in scenes as image files with captions", "data.write_scenes"),
     },
 )

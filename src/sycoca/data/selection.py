@@ -35,3 +35,9 @@ def select(items: Sequence[Item], limit: int | None, seed: int | None) -> list[I
         return list(items[:limit])
     ranking = sorted(range(len(items)), key=lambda index: derive_key(seed, "limit", index))
     return [items[index] for index in sorted(ranking[:limit])]
+
+
+def evenly_spread(num_samples: int, most: int) -> list[int]:
+    """Return up to ``most`` indices of samples, spread evenly."""
+    number = min(most, num_samples)
+    return [place * num_samples // number for place in range(number)]

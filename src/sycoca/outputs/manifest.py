@@ -25,12 +25,16 @@ MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = 1
 """Increases when manifests change in a way that older versions cannot read."""
 
-ManifestKind = Literal["checkpoint", "weights"]
+ManifestKind = Literal["checkpoint", "weights", "shards"]
 
-_NOUNS: Mapping[ManifestKind, str] = {"checkpoint": "a checkpoint", "weights": "a weights folder"}
+_NOUNS: Mapping[ManifestKind, str] = {
+    "checkpoint": "a checkpoint",
+    "weights": "a weights folder",
+    "shards": "a folder of shards",
+}
 
 Entries = dict[str, dict[str, Any]]
-"""Bytes and SHA-256 of files by name."""
+"""Bytes and SHA-256 of files by name; of shards also their number of samples."""
 
 _SHA256_DIGITS = 64
 
@@ -62,11 +66,16 @@ class Manifest:
     step: int | None = None
     """The optimizer updates after which a checkpoint was written."""
 
+    made_from: Mapping[str, Any] | None = None
+    """The data and settings from which shards were written."""
+
     @property
     def text(self) -> str:
         """The content of ``manifest.json``."""
-        step = {} if self.step is None else {"step": self.step}
-        plain = {"format_version": FORMAT_VERSION, "kind": self.kind, **step, "files": dict(sorted(self.files.items()))}
+        own = {"step": self.step, "made_from": self.made_from}
+        given = {name: value for name, value in own.items() if value is not None}
+        files = dict(sorted(self.files.items()))
+        plain = {"format_version": FORMAT_VERSION, "kind": self.kind, **given, "files": files}
         return json.dumps(plain, indent=2) + "\n"
 
     def write(self, folder: Path) -> None:
@@ -83,7 +92,7 @@ class Manifest:
             raise DamageError(path, f"has format {version}, this version reads up to {FORMAT_VERSION}", "update sycoca")
         if not _is_manifest(plain):
             raise DamageError(path, "is not a manifest")
-        return cls(kind=plain["kind"], step=plain.get("step"), files=plain["files"])
+        return cls(kind=plain["kind"], step=plain.get("step"), made_from=plain.get("made_from"), files=plain["files"])
 
 
 @contextmanager
@@ -112,7 +121,7 @@ def written_entries(folder: Path, files: Mapping[str, Callable[[Path], object]])
         files[name](path)
         grant_usual_rights(path)
         flushed = flushing.submit(flush, path)
-        entry = _entry(path)
+        entry = file_entry(path)
         flushed.result()
         return entry
 
@@ -192,6 +201,8 @@ def _is_manifest(plain: object) -> bool:
             return all(map(_is_entry, files.items()))
         case {"format_version": 1, "kind": "weights", "files": dict() as files, **others}:
             return "step" not in others and all(map(_is_entry, files.items()))
+        case {"format_version": 1, "kind": "shards", "made_from": dict(), "files": dict() as files}:
+            return all(map(_is_entry, files.items()))
         case _:
             return False
 
@@ -209,7 +220,8 @@ def _leave(_: Path) -> None:
     """Write nothing: the file is there."""
 
 
-def _entry(path: Path) -> dict[str, Any]:
+def file_entry(path: Path) -> dict[str, Any]:
+    """Return the entry of a file for a manifest: its size and its SHA-256."""
     with path.open("rb") as file:
         return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
@@ -217,7 +229,7 @@ def _entry(path: Path) -> dict[str, Any]:
 def _check_file(path: Path, entry: Mapping[str, Any]) -> None:
     try:
         size = path.stat().st_size
-        if size == entry["bytes"] and _entry(path) != entry:
+        if size == entry["bytes"] and file_entry(path)["sha256"] != entry["sha256"]:
             raise DamageError(path, f"differs from its SHA-256 in {MANIFEST_NAME}")
     except FileNotFoundError as error:
         raise DamageError(path, "is missing") from error

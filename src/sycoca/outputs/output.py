@@ -14,9 +14,9 @@ from sycoca.outputs.errors import DiskFullError, OutputError, OutputInterrupted,
 from sycoca.outputs.lease import Lease, lease_beside, lease_inside
 from sycoca.stop_signals import number_of
 
-OutputKind = Literal["file", "growing file", "folder", "files in a folder"]
-"""A file or folder that appears at the end, as a whole; a file of lines, which ``resume`` continues; or files that are
-written one by one into a folder, which may hold others."""
+OutputKind = Literal["file", "growing file", "folder", "growing folder", "files in a folder"]
+"""A file or folder that appears at the end, as a whole; a file of lines, or a folder of files, which ``resume``
+continues; or files that are written one by one into a folder, which may hold others."""
 
 
 class _Traits(NamedTuple):
@@ -24,12 +24,21 @@ class _Traits(NamedTuple):
     is_whole: bool
     """Whether it appears at the end, and nothing of it before."""
 
+    can_resume: bool
+    """Whether ``resume`` continues what an interrupted program has written."""
+
+    @property
+    def holds_no_others(self) -> bool:
+        """Whether it is a folder that holds nothing but the files that are written into it."""
+        return self.is_folder and (self.is_whole or self.can_resume)
+
 
 _TRAITS: Mapping[OutputKind, _Traits] = {
-    "file": _Traits(is_folder=False, is_whole=True),
-    "growing file": _Traits(is_folder=False, is_whole=False),
-    "folder": _Traits(is_folder=True, is_whole=True),
-    "files in a folder": _Traits(is_folder=True, is_whole=False),
+    "file": _Traits(is_folder=False, is_whole=True, can_resume=False),
+    "growing file": _Traits(is_folder=False, is_whole=False, can_resume=True),
+    "folder": _Traits(is_folder=True, is_whole=True, can_resume=False),
+    "growing folder": _Traits(is_folder=True, is_whole=False, can_resume=True),
+    "files in a folder": _Traits(is_folder=True, is_whole=False, can_resume=False),
 }
 
 
@@ -45,7 +54,8 @@ class Output:
     """What appears there, and how."""
 
     names: Collection[str] = ()
-    """Of a folder: the names of the files that are written into it. A folder that is replaced may hold no others."""
+    """Of a folder: the names of the files that are written into it. A "folder" or "growing folder" may hold no others,
+    hidden ones aside."""
 
     noun: str = "file"
     """What messages call it, such as "weights folder"."""
@@ -120,6 +130,8 @@ class Output:
                 return self.path if os.path.lexists(self.path) else None
             case "folder":
                 return self.path if self.path.is_dir() and any(self.path.iterdir()) else None
+            case "growing folder":
+                return self.path if any(map(_is_shown, _listed(self.path))) else None
             case "files in a folder":
                 return next((self.path / name for name in self.names if (self.path / name).exists()), None)
             case unknown:
@@ -144,24 +156,29 @@ class Output:
         target = Path(os.path.realpath(self.path))
         for path in self.inputs:
             source = Path(os.path.realpath(path))
-            if source == target or (self._traits == (True, True) and target in source.parents):
+            if source == target or (self._traits.holds_no_others and target in source.parents):
                 raise OutputError(f"{self.path} would replace what it is made from; choose another name")
 
     def _check_existing(self) -> None:
         found = self.existing()
-        if found is None or self.resume:
+        is_continued = self.resume and not self._traits.holds_no_others
+        if found is None or is_continued:
             return
-        is_folder, is_whole = self._traits
-        if is_folder and is_whole:
-            others = sorted(one.name for one in self.path.iterdir() if one.name not in self.names)
+        if self._traits.holds_no_others:
+            others = self._others()
             if others:
+                fate = "is in it" if self.resume else "would be deleted"
                 raise OutputError(
-                    f"{self.path} is there already and is not a {self.noun} ({others[0]} would be deleted); choose"
-                    " another name"
+                    f"{self.path} is there already and is not a {self.noun} ({others[0]} {fate}); choose another name"
                 )
-        if not self.overwrite:
-            resume = "" if is_folder or is_whole else "--resume continues it, "
+        if not self.overwrite and not self.resume:
+            resume = "--resume continues it, " if self._traits.can_resume else ""
             raise OutputError(f"{found} is there already; {resume}--overwrite replaces it, or choose another name")
+
+    def _others(self) -> list[str]:
+        """Return the names of files of other kinds, in a folder that holds none."""
+        paths = _listed(self.path) if self._traits.is_whole else filter(_is_shown, _listed(self.path))
+        return sorted(path.name for path in paths if path.name not in self.names)
 
     def _remains(self, before: tuple[int, ...] | None) -> Remains:
         if self.existing() is None:
@@ -173,7 +190,7 @@ class Output:
         match self.kind:
             case "file" | "folder":
                 return Remains(path=self.path, state="was written")
-            case "growing file":
+            case "growing file" | "growing folder":
                 return Remains(path=self.path, state="has what was done", can_resume=True)
             case "files in a folder":
                 return Remains(path=self.path, state="has the files that were complete")
@@ -205,6 +222,15 @@ def _check_writable(path: Path) -> None:
         path.lstat()  # raises for a name that is too long
     with tempfile.TemporaryFile(dir=folder):
         pass
+
+
+def _listed(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _is_shown(path: Path) -> bool:
+    """Return whether a file is not hidden, as leases and unfinished files are."""
+    return not path.name.startswith(".")
 
 
 def _either(words: Sequence[str]) -> str:

@@ -10,8 +10,8 @@ from PIL import Image
 
 from sycoca.data.inspection.check import DataCheck, Duplicates, SetCheck
 from sycoca.data.inspection.check_headlines import headlines
-from sycoca.data.inspection.statistics import evenly_spread
 from sycoca.data.samples import ImageTextSample, SampleSource
+from sycoca.data.selection import evenly_spread
 from sycoca.plain_data import write_text
 from sycoca.reports.html import render
 from sycoca.unusable import UnusableSampleError

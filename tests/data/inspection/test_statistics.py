@@ -11,11 +11,11 @@ from sycoca.data.inspection.statistics import (
     all_captions,
     all_texts,
     caption_statistics,
-    evenly_spread,
     image_statistics,
     spread,
 )
 from sycoca.data.samples import ImageTextSample, Question
+from sycoca.data.selection import evenly_spread
 from sycoca.preprocess.config import TokenizerConfig
 from sycoca.preprocess.decoding import open_rgb
 from sycoca.preprocess.tokenizer import Tokenizer

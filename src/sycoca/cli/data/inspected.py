@@ -8,8 +8,9 @@ from rich.console import Console
 
 from sycoca.data.inspection.image_index import Finding, ImageIndex, default_index_path
 from sycoca.data.inspection.image_inspection import inspect_images
-from sycoca.data.inspection.statistics import all_captions, evenly_spread
+from sycoca.data.inspection.statistics import all_captions
 from sycoca.data.samples import SampleSource
+from sycoca.data.selection import evenly_spread
 from sycoca.preprocess.config import TokenizerConfig
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.progress_bar import tracked

@@ -58,6 +58,6 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def typed(path: Path) -> str:
-    """Return a path as the user can type it."""
+def typed(path: Path | str) -> str:
+    """Return a path or SPEC as the user can type it."""
     return shlex.quote(str(path))

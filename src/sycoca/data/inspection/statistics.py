@@ -104,12 +104,6 @@ def caption_statistics(source: SampleSource, tokenizer: Tokenizer, context_lengt
     )
 
 
-def evenly_spread(num_samples: int, most: int) -> list[int]:
-    """Return up to ``most`` indices of samples, spread evenly."""
-    number = min(most, num_samples)
-    return [place * num_samples // number for place in range(number)]
-
-
 def image_statistics(findings: Sequence[Finding]) -> ImageStatistics:
     """Return the statistics of images; unreadable ones are named."""
     facts = [one for one in findings if isinstance(one, ImageFacts)]

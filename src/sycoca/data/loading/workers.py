@@ -5,13 +5,10 @@ number: samples and crops depend on nothing else, so the batches are the same.
 """
 
 import atexit
-import ctypes
 import gc
 import logging
-import multiprocessing
 import os
 import signal
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +23,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data._utils import signal_handling
 
 from sycoca.data.loading.crops import CropBatch, SamplePosition, TrainingCrops, stack_crops
-from sycoca.stop_signals import STOP_SIGNALS
+from sycoca.worker_processes import leave_stopping_to, starting_process
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +31,6 @@ MOST_DEATHS = 3
 """Deaths of workers after which a run should save and end. One may be an accident; where memory is short, or an image
 crashes its decoder, every replacement dies too, and the batches that it had prefetched are read again each time."""
 
-_PR_SET_PDEATHSIG = 1
 _SECONDS_TO_END = 5.0
 _SECONDS_UNTIL_DEATH_SHOWS = 0.5
 """A dying process closes its sockets, which ends a read with an error, a moment before its end can be seen."""
@@ -132,7 +128,7 @@ class CropReader:
             pin_memory=self._pin_memory,
             # Without its own generator the loader would use PyTorch's global one.
             generator=torch.Generator(),
-            worker_init_fn=partial(_prepare_worker, self._pid if _is_in_main_thread() else None),
+            worker_init_fn=partial(_prepare_worker, starting_process()),
         )
         self._lost: list[BaseProcess] = []
         self._batches = iter(loader)
@@ -207,19 +203,8 @@ class _WorkerDied(BaseException):
 
 
 def _prepare_worker(parent: int | None, number: int) -> None:  # noqa: ARG001 (the loader's interface)
-    """Let a worker ignore signals to stop, and end with the ``parent``, where its main thread has started the worker.
-
-    A terminal or a scheduler sends such a signal to all processes, and the training process still needs batches to
-    finish its step. PyTorch's workers notice only after seconds that it was killed; Linux ends them at once, but also
-    when the thread ends that has started them.
-    """
-    for stop in STOP_SIGNALS:
-        signal.signal(stop, signal.SIG_IGN)
-    if parent is None or not sys.platform.startswith("linux") or multiprocessing.get_start_method() != "fork":
-        return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
-    if os.getppid() != parent:  # it was killed before the call
-        os._exit(1)
+    """Leave stopping to the training process, which still needs batches to finish its step."""
+    leave_stopping_to(parent)
 
 
 def _forget(batches: list[object]) -> None:
@@ -229,13 +214,9 @@ def _forget(batches: list[object]) -> None:
         gc.collect()  # an error has left a cycle, which must not be collected in a new worker
 
 
-def _is_in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
-
-
 def _can_handle_signals() -> bool:
     """Return whether Python allows a handler here; Windows lacks the signal."""
-    return hasattr(signal, "SIGCHLD") and _is_in_main_thread()
+    return hasattr(signal, "SIGCHLD") and starting_process() is not None
 
 
 def _end_of(worker: BaseProcess) -> str:

@@ -35,7 +35,8 @@ def write_samples(samples: Iterable[ImageTextSample], folder: Path, *, overwrite
             for index, sample in enumerate(samples):
                 name = f"{index:06d}.png"
                 sample.open_image().save(unfinished / name)
-                lines.append(json.dumps(_row(sample, f"{IMAGES_FOLDER}/{name}"), ensure_ascii=False))
+                row = {"image": f"{IMAGES_FOLDER}/{name}", **fields_of(sample)}
+                lines.append(json.dumps(row, ensure_ascii=False))
             # It never names an image that is missing, nor another one.
             captions_path.unlink(missing_ok=True)
         write_text(captions_path, "\n".join(lines) + "\n")
@@ -49,8 +50,9 @@ def _refuse_other_images(folder: Path) -> None:
         raise OutputError(f"{folder} holds other files ({other} would be deleted); choose another folder")
 
 
-def _row(sample: ImageTextSample, image: str) -> dict[str, object]:
-    row: dict[str, object] = {"image": image, "captions": list(sample.captions)}
+def fields_of(sample: ImageTextSample) -> dict[str, object]:
+    """Return captions, label and questions of a sample as the fields of a JSON object, which data SPECs read."""
+    row: dict[str, object] = {"captions": list(sample.captions)}
     if sample.label is not None:
         row["label"] = sample.label
     if sample.questions:

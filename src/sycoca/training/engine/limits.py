@@ -60,11 +60,6 @@ def device_bytes(device: torch.device) -> int:
     return physical if text == "max" else min(physical, int(text))
 
 
-def usable_cores() -> int:
-    """Return the number of processors that the system or its container allows this process."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def state_bytes(model: SyCoCa, optimizer: OptimizerConfig) -> int:
     """Return what weights, gradients and optimizer take."""
     trained, frozen = optimizer.facts.bytes_per_parameter, BYTES_PER_FROZEN_PARAMETER

@@ -7,12 +7,12 @@ from sycoca.data.loading.loader import TrainingBatches
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.data.samples import SampleSource
 from sycoca.training.config import RunConfig
-from sycoca.training.engine.limits import usable_cores
 from sycoca.training.engine.optimization.optimizer import build_optimizer
 from sycoca.training.engine.optimization.weight_average import WeightAverage
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.engine.update import Updater
 from sycoca.training.recipes.recipe import TrainedParts
+from sycoca.worker_processes import usable_cores
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

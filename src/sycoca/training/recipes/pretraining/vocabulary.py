@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from sycoca.data.inspection.statistics import all_texts, evenly_spread
+from sycoca.data.inspection.statistics import all_texts
 from sycoca.data.samples import ImageTextSample, SampleSource
+from sycoca.data.selection import evenly_spread
 from sycoca.outputs.atomic import atomic_file
 from sycoca.outputs.set_aside import set_aside, set_aside_unusable
 from sycoca.preprocess.tokenizer import Tokenizer
