@@ -76,6 +76,9 @@ class ImageTextBatch:
     """63-bit keys of image and caption, equal for equal ones: copies are no negatives of each other. None where samples
     are taken to be different."""
 
+    num_tokens: int | None = None
+    """Tokens that are no padding. None where unknown: then they are counted, for which the host waits on a GPU."""
+
     contrast: CachedContrastiveGradients | None = None
     """Set where this is one of several micro-batches; None computes the contrastive loss within this batch."""
 
@@ -98,6 +101,12 @@ class QuestionBatch:
 
     targets: Float[Tensor, "questions answers"]
     """Soft target of each answer in the answer list, 0 to 1."""
+
+    most_questions: int
+    """The largest number of questions of an image."""
+
+    num_tokens: int | None = None
+    """Tokens of the questions that are no padding, as in `ImageTextBatch`."""
 
     draw_keys: Int[Tensor, " batch"]
     """One 63-bit key per sample, from which all its random draws derive."""

@@ -9,7 +9,7 @@ import torch
 from builders.predictors import photo, photos, small_predictor
 from sycoca.inference.predictor import Predictor
 from sycoca.model.masking_config import MaskingConfig
-from sycoca.model.patches import patchify
+from sycoca.model.patches import PatchSplit, patchify
 from sycoca.objectives.masked_image import normalize_patches
 from sycoca.preprocess.image_transforms import inference_image, to_pictures
 
@@ -163,8 +163,8 @@ def test_reconstructs_the_patches_that_training_would_mask():
 def test_a_perfect_prediction_gives_the_original(normalizes_patches: bool, monkeypatch: pytest.MonkeyPatch):
     predictor = small_predictor(normalizes_patches=normalizes_patches)
 
-    def know_it_all(images: torch.Tensor, is_masked: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
-        patches = patchify(images, 8)[is_masked][None]
+    def know_it_all(images: torch.Tensor, masked: PatchSplit, *_: torch.Tensor) -> torch.Tensor:
+        patches = patchify(images, 8)[masked.is_chosen][None]
         return normalize_patches(patches) if normalizes_patches else patches
 
     monkeypatch.setattr(predictor.model, "reconstruct", know_it_all)

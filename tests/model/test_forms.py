@@ -13,6 +13,7 @@ from sycoca.model import forms
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.masking import choose_patches
 from sycoca.model.masking_config import MaskingConfig
+from sycoca.model.patches import split_by_mask
 from sycoca.model.sycoca import SyCoCa
 
 
@@ -28,11 +29,11 @@ def outputs(config: SyCoCaConfig, make_batch: BatchMaker) -> dict[str, Tensor]:
     torch.manual_seed(1)
     model, batch = roughened(SyCoCa(config).double()), make_batch(longest=9)
     images, texts = model.encode_images(batch.images), model.encode_texts(batch.tokens, batch.is_padding)
-    is_masked = torch.arange(16).expand(len(batch.images), 16) % 3 == 0
+    masked = split_by_mask(torch.arange(16).expand(len(batch.images), 16) % 3 == 0)
     return {
         "image_embeds": images.image_embeds,
         "text_embeds": texts.text_embeds,
-        "reconstruction": model.reconstruct(batch.images, is_masked, texts.token_states, batch.is_padding),
+        "reconstruction": model.reconstruct(batch.images, masked, texts.token_states, batch.is_padding),
     }
 
 
@@ -74,13 +75,13 @@ def test_every_patch_score_ranks_patches_in_its_own_way(model: SyCoCa, make_batc
 def test_every_strategy_hides_and_masks_other_patches():
     scores = torch.rand(4, 16)
     choices = [
-        choose_patches(scores, MaskingConfig(strategy=strategy), draw_keys=range(4))
+        choose_patches(scores, MaskingConfig(strategy=strategy), draw_keys=torch.arange(4))
         for strategy in get_args(forms.MaskingStrategy)
     ]
     assert len(choices) > 1
     for one, other in combinations(choices, 2):
-        assert not torch.equal(one.is_hidden, other.is_hidden)
-        assert not torch.equal(one.is_masked, other.is_masked)
+        assert not torch.equal(one.hidden.chosen, other.hidden.chosen)
+        assert not torch.equal(one.masked.chosen, other.masked.chosen)
 
 
 def test_poolers_need_a_query_for_the_memory(config: SyCoCaConfig):

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from reference import slow
+from sycoca.model.draws import uniform_draws
 from sycoca.model.masking import (
     caption_scores,
     choose_patches,
@@ -12,51 +13,51 @@ from sycoca.model.masking import (
     is_word,
     lowest,
     num_chosen,
-    random_scores,
     token_max_scores,
 )
 from sycoca.model.masking_config import MaskingConfig
-from sycoca.randomness import derive_generators
 
 SCORES = torch.tensor([[0.1, 0.9, 0.8, 0.2], [0.5, -0.3, 0.4, 0.6]])
 
 
 def test_captioning_hides_the_worst_patches_and_reconstruction_masks_the_best():
-    choice = choose_patches(SCORES, MaskingConfig(strategy="attentive"), [1, 2])
-    assert choice.is_hidden.tolist() == [[True, False, False, True], [False, True, True, False]]
-    assert choice.is_masked.tolist() == [[False, True, True, False], [True, False, False, True]]
+    choice = choose_patches(SCORES, MaskingConfig(strategy="attentive"), torch.tensor([1, 2]))
+    assert choice.hidden.is_chosen.tolist() == [[True, False, False, True], [False, True, True, False]]
+    assert choice.masked.is_chosen.tolist() == [[False, True, True, False], [True, False, False, True]]
 
 
 def test_inverse_reverses_the_ranking():
-    choice = choose_patches(SCORES, MaskingConfig(strategy="inverse"), [1, 2])
-    assert choice.is_hidden.tolist() == [[False, True, True, False], [True, False, False, True]]
-    assert choice.is_masked.tolist() == [[True, False, False, True], [False, True, True, False]]
+    choice = choose_patches(SCORES, MaskingConfig(strategy="inverse"), torch.tensor([1, 2]))
+    assert choice.hidden.is_chosen.tolist() == [[False, True, True, False], [True, False, False, True]]
+    assert choice.masked.is_chosen.tolist() == [[True, False, False, True], [False, True, True, False]]
 
 
 def test_random_choice_depends_on_the_sample_alone_and_differs_between_objectives():
     masking = MaskingConfig(strategy="random")
     scores = torch.zeros(3, 64)
-    together = choose_patches(scores, masking, [7, 8, 9])
-    alone = choose_patches(scores[:1], masking, [8])
-    assert torch.equal(together.is_hidden[1], alone.is_hidden[0])
-    assert torch.equal(together.is_masked[1], alone.is_masked[0])
-    assert not torch.equal(together.is_hidden[0], together.is_hidden[1])
-    assert not torch.equal(together.is_hidden, ~together.is_masked)
-    assert together.is_hidden.sum(1).tolist() == [32, 32, 32]
+    together = choose_patches(scores, masking, torch.tensor([7, 8, 9]))
+    alone = choose_patches(scores[:1], masking, torch.tensor([8]))
+    assert torch.equal(together.hidden.is_chosen[1], alone.hidden.is_chosen[0])
+    assert torch.equal(together.masked.is_chosen[1], alone.masked.is_chosen[0])
+    assert not torch.equal(together.hidden.is_chosen[0], together.hidden.is_chosen[1])
+    assert not torch.equal(together.hidden.is_chosen, ~together.masked.is_chosen)
+    assert together.hidden.is_chosen.sum(1).tolist() == [32, 32, 32]
 
 
 def test_the_two_ratios_are_independent():
     masking = MaskingConfig(captioning_hidden_ratio=0.25, reconstruction_masked_ratio=0.75)
-    choice = choose_patches(SCORES, masking, [1, 2])
-    assert choice.is_hidden.sum(1).tolist() == [1, 1]
-    assert choice.is_masked.sum(1).tolist() == [3, 3]
+    choice = choose_patches(SCORES, masking, torch.tensor([1, 2]))
+    assert choice.hidden.is_chosen.sum(1).tolist() == [1, 1]
+    assert choice.masked.is_chosen.sum(1).tolist() == [3, 3]
 
 
 def test_of_equal_scores_the_lower_index_wins():
     equal = torch.zeros(1, 5)
-    assert lowest(equal, 0.4).tolist() == [[True, True, False, False, False]]
-    assert highest(equal, 0.4).tolist() == [[True, True, False, False, False]]
-    assert highest(torch.tensor([[0.0, 1.0, 0.0, 1.0, 1.0]]), 0.4).tolist() == [[False, True, False, True, False]]
+    assert lowest(equal, 0.4).is_chosen.tolist() == [[True, True, False, False, False]]
+    assert highest(equal, 0.4).is_chosen.tolist() == [[True, True, False, False, False]]
+    two_equal = highest(torch.tensor([[0.0, 1.0, 0.0, 1.0, 1.0]]), 0.4)
+    assert two_equal.is_chosen.tolist() == [[False, True, False, True, False]]
+    assert (two_equal.chosen.tolist(), two_equal.others.tolist()) == ([[1, 3]], [[0, 2, 4]])
 
 
 @pytest.mark.parametrize(("ratio", "expected"), [(0.5, 3), (0.49, 3), (0.01, 1), (0.99, 6), (0.25, 1)])
@@ -104,12 +105,14 @@ def test_near_duplicates_do_not_tie_in_half_precision(dtype: torch.dtype):
         assert scores[0, 0] > scores[0, 1]
 
 
-def test_random_scores_come_from_the_generators_alone():
+def test_draws_come_from_the_keys_alone():
+    keys, cpu = torch.tensor([3, 4]), torch.device("cpu")
     torch.manual_seed(1)
-    first = random_scores(5, derive_generators([3, 4], "purpose"))
+    first = uniform_draws(keys, "purpose", (5,), cpu)
     torch.manual_seed(2)
-    assert torch.equal(first, random_scores(5, derive_generators([3, 4], "purpose")))
-    assert not torch.equal(first, random_scores(5, derive_generators([3, 4], "another purpose")))
+    assert torch.equal(first, uniform_draws(keys, "purpose", (5,), cpu))
+    assert torch.equal(first[1:], uniform_draws(keys[1:], "purpose", (5,), cpu))
+    assert not torch.equal(first, uniform_draws(keys, "another purpose", (5,), cpu))
 
 
 @pytest.mark.parametrize("ratio", [0.0, 1.0, -0.5])

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from sycoca.model.packing import Packing
@@ -23,3 +24,15 @@ def test_rows_may_be_reshaped_before_packing():
     packing = Packing(torch.tensor([[True, True], [True, False]]))
     padded = torch.randn(2, 2, 3)
     assert torch.equal(packing.pack(padded.reshape(1, 4, 3)), packing.pack(padded))
+
+
+def test_a_given_number_of_real_positions_gives_the_same_packing():
+    is_real, padded = torch.tensor([[True, False], [True, True]]), torch.randn(2, 2, 3)
+    assert torch.equal(Packing(is_real, 3).pack(padded), Packing(is_real).pack(padded))
+    on_device = Packing(is_real.to("meta"), 3)
+    assert on_device.pack(padded.to("meta")).shape == (1, 3, 3)
+
+
+def test_a_wrong_number_of_real_positions_is_refused():
+    with pytest.raises(ValueError, match="the batch has 3 real positions, not 4"):
+        Packing(torch.tensor([[True, False], [True, True]]), 4)

@@ -13,6 +13,8 @@ from sycoca.model.config import (
     TextDecoderConfig,
     TextEncoderConfig,
 )
+from sycoca.model.packing import Packing
+from sycoca.model.patches import split_by_mask
 from sycoca.model.sycoca import SyCoCa
 
 
@@ -91,7 +93,7 @@ def test_masked_pixels_do_not_leak_into_their_prediction(config, make_batch: Bat
         is_masked[i, patches] = True
     states = model.encode_texts(batch.tokens, batch.is_padding).token_states
     images = batch.images.requires_grad_()
-    predicted = model.reconstruct(images, is_masked, states, batch.is_padding)
+    predicted = model.reconstruct(images, split_by_mask(is_masked), states, batch.is_padding)
     predicted.square().sum().backward()
     assert images.grad is not None
     moved = images.grad.unfold(2, 4, 4).unfold(3, 4, 4).abs().amax(dim=(1, 4, 5)).flatten(1) > 0
@@ -103,13 +105,15 @@ def test_reconstruction_depends_on_positions_and_on_the_caption(model: SyCoCa, m
     states = model.encode_texts(batch.tokens, batch.is_padding).token_states
     is_masked = torch.zeros(2, 16, dtype=torch.bool)
     is_masked[:, [3, 8]] = True
-    predicted = model.reconstruct(batch.images, is_masked, states, batch.is_padding)
+    predicted = model.reconstruct(batch.images, split_by_mask(is_masked), states, batch.is_padding)
     assert predicted.shape == (2, 2, 48)
     assert not torch.allclose(predicted[:, 0], predicted[:, 1])
-    other_caption = model.reconstruct(batch.images, is_masked, states.flip(0), batch.is_padding.flip(0))
+    other_caption = model.reconstruct(batch.images, split_by_mask(is_masked), states.flip(0), batch.is_padding.flip(0))
     assert not torch.allclose(other_caption, predicted)
     junk = torch.where(batch.is_padding.unsqueeze(-1), 9.0, states)
-    torch.testing.assert_close(model.reconstruct(batch.images, is_masked, junk, batch.is_padding), predicted)
+    torch.testing.assert_close(
+        model.reconstruct(batch.images, split_by_mask(is_masked), junk, batch.is_padding), predicted
+    )
 
 
 def test_without_text_guidance_the_caption_does_not_matter(config: SyCoCaConfig, make_batch: BatchMaker):
@@ -117,9 +121,10 @@ def test_without_text_guidance_the_caption_does_not_matter(config: SyCoCaConfig,
     model, batch = roughened(SyCoCa(unguided).double()), make_batch(batch=2)
     states = model.encode_texts(batch.tokens, batch.is_padding).token_states
     is_masked = torch.arange(16).expand(2, 16) < 4
-    with_caption = model.reconstruct(batch.images, is_masked, states, batch.is_padding)
+    with_caption = model.reconstruct(batch.images, split_by_mask(is_masked), states, batch.is_padding)
     torch.testing.assert_close(
-        model.reconstruct(batch.images, is_masked, states.flip(0), batch.is_padding.flip(0)), with_caption
+        model.reconstruct(batch.images, split_by_mask(is_masked), states.flip(0), batch.is_padding.flip(0)),
+        with_caption,
     )
 
 
@@ -155,7 +160,7 @@ def test_every_parameter_is_used_and_explicitly_initialized(config, make_batch: 
     images, texts = model.encode_images(batch.images), model.encode_texts(batch.tokens, batch.is_padding)
     logits = model.vocabulary_logits(model.caption_states(texts.token_states, model.memory(images)))
     is_masked = torch.arange(16).expand(6, 16) < 8
-    pixels = model.reconstruct(batch.images, is_masked, texts.token_states, batch.is_padding)
+    pixels = model.reconstruct(batch.images, split_by_mask(is_masked), texts.token_states, batch.is_padding)
     similarity = model.logit_scale() * (images.image_embeds * texts.text_embeds).sum(1)
     (similarity.sum() + logits.square().sum() + pixels.square().sum()).backward()
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
@@ -193,7 +198,9 @@ def test_errors_name_the_missing_component(config: SyCoCaConfig, make_batch: Bat
     with pytest.raises(ValueError, match=r"no text decoder: its config.text_decoder is None"):
         clip.caption_states(texts.token_states, torch.zeros(6, 2, 24))
     with pytest.raises(ValueError, match=r"no image decoder: its config.image_decoder is None"):
-        clip.reconstruct(batch.images, batch.images.new_ones(6, 16).bool(), texts.token_states, batch.is_padding)
+        clip.reconstruct(
+            batch.images, split_by_mask(batch.images.new_ones(6, 16).bool()), texts.token_states, batch.is_padding
+        )
 
 
 def test_captions_longer_than_the_context_are_refused(model: SyCoCa):
@@ -226,5 +233,7 @@ def test_padding_is_not_computed(model: SyCoCa, make_batch: BatchMaker):
     ):
         component.mlp.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[:2].numel()))
     texts = model.encode_texts(batch.tokens, batch.is_padding)
-    model.caption_states(texts.token_states, model.memory(model.encode_images(batch.images)), batch.is_padding)
+    model.caption_states(
+        texts.token_states, model.memory(model.encode_images(batch.images)), Packing(~batch.is_padding)
+    )
     assert seen == [num_real + len(batch.tokens), num_real, num_real]  # the text encoder has a [CLS] per caption

@@ -5,9 +5,11 @@ from sycoca.model.image_encoder import ImageEncoder
 from sycoca.objectives.classification import classification_loss
 from sycoca.objectives.drop_path import residual_factors
 
+CPU = torch.device("cpu")
+
 
 def test_blocks_are_dropped_at_the_given_rate_and_the_mean_is_kept():
-    factors = residual_factors(torch.arange(4000), depth=3, rate=0.4)
+    factors = residual_factors(torch.arange(4000), depth=3, rate=0.4, device=CPU)
     assert factors.shape == (4000, 3, 2)
     assert (factors[:, 0] == 1).all()
     for place, rate in ((1, 0.2), (2, 0.4)):
@@ -19,8 +21,8 @@ def test_blocks_are_dropped_at_the_given_rate_and_the_mean_is_kept():
 
 def test_factors_depend_on_the_images_key_alone():
     keys = torch.tensor([5, 9, 2])
-    whole = residual_factors(keys, depth=4, rate=0.5)
-    assert torch.equal(whole[1:2], residual_factors(keys[1:2], depth=4, rate=0.5))
+    whole = residual_factors(keys, depth=4, rate=0.5, device=CPU)
+    assert torch.equal(whole[1:2], residual_factors(keys[1:2], depth=4, rate=0.5, device=CPU))
 
 
 def test_factors_of_one_change_nothing_and_of_zero_drop_all_blocks(config):

@@ -8,7 +8,6 @@ from reference import slow
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.masking import choose_patches
 from sycoca.model.masking_config import MaskingConfig
-from sycoca.model.patches import true_indices
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks
@@ -28,14 +27,14 @@ def test_all_three_equal_their_slow_versions(model: SyCoCa, make_batch: BatchMak
     terms = losses(model, batch, masking, ObjectivesConfig(normalizes_patches=normalizes))
     images, texts = model.encode_images(batch.images), model.encode_texts(batch.tokens, batch.is_padding)
     scores = model.patch_scores(images, texts, batch.is_padding, score)
-    choice = choose_patches(scores, masking, batch.draw_keys.tolist())
+    choice = choose_patches(scores, masking, batch.draw_keys)
     scale = model.logit_scale().item()
     assert terms.contrastive.item() == pytest.approx(slow.contrastive(images.image_embeds, texts.text_embeds, scale))
-    memory = model.memory(images, true_indices(~choice.is_hidden))
+    memory = model.memory(images, choice.hidden.others)
     logits = model.vocabulary_logits(model.caption_states(texts.token_states, memory))
     assert terms.captioning.item() == pytest.approx(slow.captioning(logits, batch.tokens, batch.is_padding))
-    predicted = model.reconstruct(batch.images, choice.is_masked, texts.token_states, batch.is_padding)
-    expected = slow.masked_image(predicted, batch.images, choice.is_masked, 4, normalizes=normalizes)
+    predicted = model.reconstruct(batch.images, choice.masked, texts.token_states, batch.is_padding)
+    expected = slow.masked_image(predicted, batch.images, choice.masked.is_chosen, 4, normalizes=normalizes)
     assert terms.masked_image.item() == pytest.approx(expected)
 
 

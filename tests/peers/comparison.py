@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sycoca.model.packing import Packing
 from sycoca.model.sycoca import SyCoCa
 
 
@@ -15,7 +16,7 @@ def our_outputs(model: SyCoCa, images: Tensor, tokens: Tensor, lengths: Sequence
     encoded, texts = model.encode_images(images), model.encode_texts(tokens, is_padding)
     outputs = {"image_embeds": encoded.image_embeds, "text_embeds": texts.text_embeds}
     if model.text_decoder is not None:
-        states = model.caption_states(texts.token_states, model.memory(encoded), is_padding)
+        states = model.caption_states(texts.token_states, model.memory(encoded), Packing(~is_padding))
         outputs["logits"] = model.vocabulary_logits(states)[~is_padding]
     return outputs
 

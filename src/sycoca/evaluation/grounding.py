@@ -95,7 +95,7 @@ def grounding_values(
     scores: Float[Tensor, "samples patches"], described: Float[Tensor, "samples patches"]
 ) -> dict[str, Float[Tensor, " samples"]]:
     """Return every sample's metrics; ``described`` is the described fraction of each patch."""
-    is_better = ~lowest(scores, 0.5)
+    is_better = ~lowest(scores, 0.5).is_chosen
     num_better = int(is_better[0].sum())
     values = {
         "mask_coverage": mask_coverage(is_better, described),
@@ -159,7 +159,7 @@ def _patch_maps(
 def _coverage_values(maps: _PatchMaps) -> dict[str, Float[Tensor, " samples"]]:
     values = grounding_values(maps.scores, maps.described)
     for suffix, scores in maps.baselines().items():
-        values[f"mask_coverage{suffix}"] = mask_coverage(~lowest(scores, 0.5), maps.described).double()
+        values[f"mask_coverage{suffix}"] = mask_coverage(~lowest(scores, 0.5).is_chosen, maps.described).double()
     return values
 
 

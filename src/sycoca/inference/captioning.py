@@ -10,6 +10,7 @@ from sycoca.inference.decoding.beam_search import BeamLimits, beam_search
 from sycoca.inference.decoding.generation import GeneratedCaption, generate
 from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.decoding.sampling import Sampling
+from sycoca.model.packing import Packing
 from sycoca.model.sycoca import SyCoCa
 from sycoca.preprocess.token_batch import TokenBatch
 from sycoca.preprocess.tokenizer import SpecialTokens
@@ -145,9 +146,10 @@ def caption_log_likelihoods(
     """
     token_states = model.encode_texts(texts.tokens, texts.is_padding).token_states
     has_label = ~texts.is_padding[:, 1:]
-    states = model.caption_states(token_states[:, :-1], memory, ~has_label)[has_label]
+    with_label = Packing(has_label)
+    states = with_label.values(model.caption_states(token_states[:, :-1], memory, with_label))
     log_probs = model.vocabulary_logits(states).log_softmax(-1)
-    gains = log_probs.gather(1, texts.tokens[:, 1:][has_label][:, None]).squeeze(1)
+    gains = log_probs.gather(1, with_label.values(texts.tokens[:, 1:])[:, None]).squeeze(1)
     totals = gains.new_zeros(has_label.shape).masked_scatter(has_label, gains).sum(1)
     return totals / has_label.sum(1) if per_token else totals
 

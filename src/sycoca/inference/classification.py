@@ -14,6 +14,7 @@ from sycoca.data.choices import check_choice
 from sycoca.data.class_lists import NamedClass
 from sycoca.facts.limit_facts import AbilityName
 from sycoca.inference.prompts import class_prompts
+from sycoca.model.packing import Packing
 from sycoca.model.sycoca import SyCoCa
 from sycoca.precision import precise_product
 from sycoca.preprocess.token_batch import TokenBatch
@@ -100,8 +101,9 @@ class ClassLikelihoods:
         num_images = len(memory)
         token_states = self._token_states[prompts, :-1].repeat(num_images, 1, 1)
         is_label = self._is_label[prompts].repeat(num_images, 1)
-        labels = self._texts.tokens[prompts, 1:].repeat(num_images, 1)[is_label]
-        states = self._model.caption_states(token_states, memory, ~is_label)[is_label]
+        with_label = Packing(is_label)
+        labels = with_label.values(self._texts.tokens[prompts, 1:].repeat(num_images, 1))
+        states = with_label.values(self._model.caption_states(token_states, memory, with_label))
         log_probs = self._model.vocabulary_logits(states).log_softmax(-1)
         gains = log_probs.gather(1, labels[:, None]).squeeze(1)
         return gains.new_zeros(is_label.shape).masked_scatter(is_label, gains).sum(1).view(num_images, -1)

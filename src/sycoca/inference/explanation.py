@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sycoca.model.masking import PatchChoice, choose_patches, token_max_scores
 from sycoca.model.masking_config import MaskingConfig
-from sycoca.model.patches import gather_patches, patchify, true_indices, unpatchify
+from sycoca.model.patches import gather_patches, patchify, split_by_mask, unpatchify
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.masked_image import patch_statistics
 from sycoca.preprocess.config import ImageTransformConfig
@@ -119,8 +119,10 @@ def training_choice(scores: Float[Tensor, "batch patches"], masking: MaskingConf
 
     None are hidden where the config switches that off; random masks are those of draw key 0.
     """
-    choice = choose_patches(scores, masking, [0] * len(scores))
-    return choice if masking.hides_from_captioning else replace(choice, is_hidden=torch.zeros_like(choice.is_hidden))
+    choice = choose_patches(scores, masking, torch.zeros(len(scores), dtype=torch.int64))
+    if masking.hides_from_captioning:
+        return choice
+    return replace(choice, hidden=split_by_mask(torch.zeros_like(choice.hidden.is_chosen)))
 
 
 def word_relevance(model: SyCoCa, pair: EncodedPairs, words: Sequence[WordSpan]) -> Float[Tensor, "words patches"]:
@@ -147,14 +149,14 @@ def reconstruct_pair(
     predicted patch gets the mean and standard deviation of the true one, as in the figures of MAE (arXiv 2111.06377).
     Raises ValueError for a model without image decoder.
     """
-    predicted = model.reconstruct(pair.pixels, is_masked, pair.captions.token_states, pair.texts.is_padding).float()
+    split = split_by_mask(is_masked)
+    predicted = model.reconstruct(pair.pixels, split, pair.captions.token_states, pair.texts.is_padding).float()
     patch_size = model.config.image_encoder.patch_size
     patches = patchify(pair.pixels.float(), patch_size)
-    masked = true_indices(is_masked)
     if normalizes_patches:
-        mean, deviation = patch_statistics(gather_patches(patches, masked))
+        mean, deviation = patch_statistics(gather_patches(patches, split.chosen))
         predicted = predicted * deviation + mean
-    indices = masked[:, :, None].expand_as(predicted)
+    indices = split.chosen[:, :, None].expand_as(predicted)
     # Zero is the mean color, since pixels are normalized.
     versions = torch.cat([patches, patches.scatter(1, indices, 0.0), patches.scatter(1, indices, predicted)])
     original, left, reconstructed = to_pictures(unpatchify(versions, patch_size), transforms)

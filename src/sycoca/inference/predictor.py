@@ -132,7 +132,7 @@ class Predictor(Captioner):
         self._require("image_decoder")
         pair = self._pairs([image], [one_text(caption, "caption")], None)
         if is_masked is None:
-            return self._reconstruct(pair, training_choice(self._scores(pair), self.config.masking).is_masked)
+            return self._reconstruct(pair, training_choice(self._scores(pair), self.config.masking).masked.is_chosen)
         mask = checked_mask(is_masked, self.model.config.image_encoder.num_patches)
         return self._reconstruct(pair, mask.to(pair.pixels.device))
 
@@ -152,15 +152,16 @@ class Predictor(Captioner):
         words = self.tokenizer.word_spans(caption, self.context_length)
         scores = self._scores(pair)
         choice = training_choice(scores, self.config.masking)
+        is_masked = choice.masked.is_chosen
         return Explanation(
             caption=caption,
             words=tuple(word.word for word in words),
             original=to_pictures(pair.pixels.float(), self.config.transforms)[0],
             patch_scores=to_grid(scores[0]),
             relevance=word_relevance(self.model, pair, words).cpu().numpy(),
-            is_hidden_from_captioner=to_grid(choice.is_hidden[0]),
-            is_masked=to_grid(choice.is_masked[0]),
-            reconstruction=None if self.model.image_decoder is None else self._reconstruct(pair, choice.is_masked),
+            is_hidden_from_captioner=to_grid(choice.hidden.is_chosen[0]),
+            is_masked=to_grid(is_masked[0]),
+            reconstruction=None if self.model.image_decoder is None else self._reconstruct(pair, is_masked),
         )
 
     def _reconstruct(self, pair: EncodedPairs, is_masked: Bool[Tensor, "1 patches"]) -> Reconstruction:

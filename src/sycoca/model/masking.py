@@ -4,28 +4,28 @@ Source: SyCoCa, arXiv 2401.02137, attentive masking. Captioning sees the patches
 masks the patches that match best, since the caption helps to reconstruct them.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sycoca.model.draws import uniform_draws
 from sycoca.model.masking_config import MaskingConfig
+from sycoca.model.patches import PatchSplit
 from sycoca.precision import precise_product
-from sycoca.randomness import derive_generators
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PatchChoice:
     """The patches that the two objectives hide; the same number in every image."""
 
-    is_hidden: Bool[Tensor, "batch patches"]
-    """True where the text decoder may not attend."""
+    hidden: PatchSplit
+    """Chosen are the patches to which the text decoder may not attend."""
 
-    is_masked: Bool[Tensor, "batch patches"]
-    """True where the image decoder has to reconstruct."""
+    masked: PatchSplit
+    """Chosen are the patches that the image decoder has to reconstruct."""
 
 
 def is_word(is_padding: Bool[Tensor, "batch tokens"]) -> Bool[Tensor, "batch tokens"]:
@@ -55,33 +55,28 @@ def caption_scores(
     return precise_product(patch_embeds, text_embeds.unsqueeze(2)).squeeze(2)
 
 
-def random_scores(num_patches: int, generators: Sequence[torch.Generator]) -> Float[Tensor, "batch patches"]:
-    """Return uniform random scores on the CPU, with one generator per image."""
-    return torch.stack([torch.rand(num_patches, generator=generator) for generator in generators])
-
-
 def num_chosen(num_patches: int, ratio: float) -> int:
     """Return the number of patches for a ratio: rounded down, at least 1 and at most all but one."""
     return min(max(int(num_patches * ratio), 1), num_patches - 1)
 
 
-def lowest(scores: Float[Tensor, "batch patches"], ratio: float) -> Bool[Tensor, "batch patches"]:
-    """Return True for the fraction of patches with the lowest scores; of equal scores the lower index wins."""
+def lowest(scores: Float[Tensor, "batch patches"], ratio: float) -> PatchSplit:
+    """Choose the fraction of patches with the lowest scores; of equal scores the lower index wins."""
     return _first(scores.argsort(dim=1, stable=True), ratio)
 
 
-def highest(scores: Float[Tensor, "batch patches"], ratio: float) -> Bool[Tensor, "batch patches"]:
-    """Return True for the fraction of patches with the highest scores; of equal scores the lower index wins."""
+def highest(scores: Float[Tensor, "batch patches"], ratio: float) -> PatchSplit:
+    """Choose the fraction of patches with the highest scores; of equal scores the lower index wins."""
     return _first(scores.argsort(dim=1, descending=True, stable=True), ratio)
 
 
 def choose_patches(
-    scores: Float[Tensor, "batch patches"], masking: MaskingConfig, draw_keys: Sequence[int]
+    scores: Float[Tensor, "batch patches"], masking: MaskingConfig, draw_keys: Int[Tensor, " batch"]
 ) -> PatchChoice:
     """Choose the patches to hide from captioning and to mask for reconstruction.
 
-    ``draw_keys`` hold one key per image, which seeds the random strategy: the same keys give the same choice, whatever
-    the batch, the device or the rank. The two objectives draw independently.
+    ``draw_keys`` hold one key per image, on the CPU, which seeds the random strategy: the same keys give the same
+    choice, whatever the batch, the device or the rank. The two objectives draw independently.
     """
     match masking.strategy:
         case "attentive":
@@ -89,19 +84,20 @@ def choose_patches(
         case "inverse":
             for_captioning = for_reconstruction = -scores
         case "random":
-            num_patches = scores.shape[1]
             for_captioning, for_reconstruction = (
-                random_scores(num_patches, derive_generators(draw_keys, purpose)).to(scores.device)
+                uniform_draws(draw_keys, purpose, scores.shape[1:], scores.device)
                 for purpose in ("hidden from captioning", "masked for reconstruction")
             )
         case unknown:
             assert_never(unknown)
     return PatchChoice(
-        is_hidden=lowest(for_captioning, masking.captioning_hidden_ratio),
-        is_masked=highest(for_reconstruction, masking.reconstruction_masked_ratio),
+        hidden=lowest(for_captioning, masking.captioning_hidden_ratio),
+        masked=highest(for_reconstruction, masking.reconstruction_masked_ratio),
     )
 
 
-def _first(ranking: Tensor, ratio: float) -> Bool[Tensor, "batch patches"]:
-    chosen = ranking[:, : num_chosen(ranking.shape[1], ratio)]
-    return torch.zeros_like(ranking, dtype=torch.bool).scatter(1, chosen, True)
+def _first(ranking: Int[Tensor, "batch patches"], ratio: float) -> PatchSplit:
+    num_patches = ranking.shape[1]
+    count = num_chosen(num_patches, ratio)
+    chosen, others = (part.sort(dim=1).values for part in ranking.split([count, num_patches - count], dim=1))
+    return PatchSplit(chosen=chosen, others=others)

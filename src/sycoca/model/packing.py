@@ -2,7 +2,8 @@
 
 from typing import final
 
-from jaxtyping import Bool, Float
+import torch
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 
@@ -13,13 +14,27 @@ class Packing:
     Captions are padded to the longest of their batch; in large batches more than half of all positions are padding.
     """
 
-    def __init__(self, is_real: Bool[Tensor, "rows length"]) -> None:
+    def __init__(self, is_real: Bool[Tensor, "rows length"], num_real: int | None = None) -> None:
+        """Count the real positions unless ``num_real`` gives their number: on a GPU the host waits for the count.
+
+        Raises ValueError for a wrong number, on a CPU, where counting costs nothing.
+        """
         self._shape = is_real.shape
-        self._indices = is_real.flatten().nonzero().squeeze(1)
+        flat = is_real.flatten()
+        if num_real is not None and (flat.device.type != "cpu" or torch.compiler.is_compiling()):
+            self._indices = torch.nonzero_static(flat, size=num_real).squeeze(1)
+            return
+        self._indices = flat.nonzero().squeeze(1)
+        if num_real is not None and num_real != len(self._indices):
+            raise ValueError(f"the batch has {len(self._indices)} real positions, not {num_real}")
+
+    def values(self, padded: Shaped[Tensor, "outer inner *features"]) -> Shaped[Tensor, "real *features"]:
+        """Return the real positions of all rows, one after another."""
+        return padded.flatten(0, 1).index_select(0, self._indices)
 
     def pack(self, padded: Float[Tensor, "outer inner width"]) -> Float[Tensor, "1 real width"]:
         """Return the real positions of all rows as one packed row."""
-        return padded.flatten(0, 1).index_select(0, self._indices).unsqueeze(0)
+        return self.values(padded).unsqueeze(0)
 
     def unpack(self, packed: Float[Tensor, "1 real width"]) -> Float[Tensor, "rows length width"]:
         """Return the padded rows again, with zeros for padding."""

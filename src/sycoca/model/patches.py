@@ -1,11 +1,38 @@
 """Conversion between images and patches, and interpolation of position embeddings."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PatchSplit:
+    """The patches of every image in two parts, by index in ascending order; all images have equally large parts."""
+
+    chosen: Int[Tensor, "batch chosen"]
+    """The patches that were chosen, such as those to mask."""
+
+    others: Int[Tensor, "batch others"]
+    """All other patches."""
+
+    @property
+    def is_chosen(self) -> Bool[Tensor, "batch patches"]:
+        """True for the patches that were chosen."""
+        num_patches = self.chosen.shape[1] + self.others.shape[1]
+        is_chosen = torch.zeros(len(self.chosen), num_patches, dtype=torch.bool, device=self.chosen.device)
+        return is_chosen.scatter(1, self.chosen, True)
+
+
+def split_by_mask(is_chosen: Bool[Tensor, "batch patches"]) -> PatchSplit:
+    """Return the two parts of a mask; on a GPU the host waits for it.
+
+    Raises ValueError where the images have different numbers of chosen patches.
+    """
+    return PatchSplit(chosen=true_indices(is_chosen), others=true_indices(~is_chosen))
 
 
 def patchify(images: Float[Tensor, "batch 3 height width"], patch_size: int) -> Float[Tensor, "batch patches pixels"]:

@@ -16,7 +16,8 @@ from sycoca.model.heads import AnswerHead, ClassHead
 from sycoca.model.image_decoder import ImageDecoder
 from sycoca.model.image_encoder import ImageEncoder
 from sycoca.model.masking import caption_scores, is_word, token_max_scores
-from sycoca.model.patches import gather_patches, true_indices
+from sycoca.model.packing import Packing
+from sycoca.model.patches import PatchSplit, gather_patches
 from sycoca.model.text_decoder import KeysValues, TextDecoder
 from sycoca.model.text_encoder import TextEncoder
 from sycoca.precision import at_least_float32
@@ -107,10 +108,16 @@ class SyCoCa(nn.Module):
         return EncodedImages(patch_tokens=patch_tokens, cls_tokens=cls_tokens, image_embeds=_normalize(pooled))
 
     def encode_texts(
-        self, tokens: Int[Tensor, "batch tokens"], is_padding: Bool[Tensor, "batch tokens"]
+        self,
+        tokens: Int[Tensor, "batch tokens"],
+        is_padding: Bool[Tensor, "batch tokens"],
+        num_tokens: int | None = None,
     ) -> EncodedTexts:
-        """Encode captions, padded on the right; a caption's embedding does not depend on the others."""
-        token_states, pooled = self.text_encoder(tokens, is_padding)
+        """Encode captions, padded on the right; a caption's embedding does not depend on the others.
+
+        ``num_tokens`` is the number of tokens that are no padding: with it the host does not wait for a GPU to count.
+        """
+        token_states, pooled = self.text_encoder(tokens, is_padding, num_tokens=num_tokens)
         return EncodedTexts(token_states=token_states, text_embeds=_normalize(pooled))
 
     def patch_embeds(self, patch_tokens: Float[Tensor, "batch patches width"]) -> Float[Tensor, "batch patches embed"]:
@@ -150,28 +157,30 @@ class SyCoCa(nn.Module):
         self,
         token_states: Float[Tensor, "rows tokens width"],
         memory: Float[Tensor, "images memory memory_width"],
-        is_padding: Bool[Tensor, "rows tokens"] | None = None,
+        packing: Packing | None = None,
     ) -> Float[Tensor, "rows tokens width"]:
         """Return the text decoder's states, from which ``vocabulary_logits`` predicts the next token.
 
         Several captions of one image are consecutive rows, the same number for every image. States of padding have no
-        meaning; with ``is_padding`` they are not computed.
+        meaning; with ``packing`` they are not computed.
         """
-        return self._text_decoder()(token_states, memory, is_padding)
+        return self._text_decoder()(token_states, memory, packing)
 
     def answer_logits(
         self,
         questions: EncodedTexts,
         is_padding: Bool[Tensor, "batch tokens"],
         memory: Float[Tensor, "images memory memory_width"],
+        num_tokens: int | None = None,
     ) -> Float[Tensor, "batch answers"]:
         """Return a logit per answer from the text decoder's state at the question's end, at least float32.
 
-        Several questions about one image are consecutive rows, the same number for every image.
+        Several questions about one image are consecutive rows, the same number for every image. ``num_tokens`` is as in
+        ``encode_texts``.
         """
         if self.answer_head is None:
             raise ValueError(HEADS["answer_head"].missing)
-        states = self.caption_states(questions.token_states, memory, is_padding)
+        states = self.caption_states(questions.token_states, memory, Packing(~is_padding, num_tokens))
         return self.answer_head(states, is_padding)
 
     def class_logits(self, images: EncodedImages) -> Float[Tensor, "batch classes"]:
@@ -191,25 +200,25 @@ class SyCoCa(nn.Module):
     def reconstruct(
         self,
         images: Float[Tensor, "batch 3 height width"],
-        is_masked: Bool[Tensor, "batch patches"],
+        masked: PatchSplit,
         token_states: Float[Tensor, "batch tokens text_width"],
         is_padding: Bool[Tensor, "batch tokens"],
         residual_factors: Float[Tensor, "batch depth 2"] | None = None,
     ) -> Float[Tensor, "batch masked pixels"]:
         """Predict the masked patches (in ascending order) from the visible ones and the caption.
 
-        The images are encoded a second time without the masked patches' pixels, so nothing of them can leak. The
-        values are those of the training target, by default normalized per patch. ``residual_factors`` are for
-        stochastic depth.
+        ``masked`` are the patches of `choose_patches`, or a mask's by `split_by_mask`. The images are encoded a second
+        time without the masked patches' pixels, so nothing of them can leak. The values are those of the training
+        target, by default normalized per patch. ``residual_factors`` are for stochastic depth.
         """
         if self.image_decoder is None:
             raise ValueError("this model has no image decoder: its config.image_decoder is None")
-        visible, masked = true_indices(~is_masked), true_indices(is_masked)
+        visible = masked.others
         if self.image_decoder.config.masks_in_image_encoder:
-            _, patch_tokens = self.image_encoder(images, is_masked=is_masked, residual_factors=residual_factors)
+            _, patch_tokens = self.image_encoder(images, is_masked=masked.is_chosen, residual_factors=residual_factors)
         else:
             _, patch_tokens = self.image_encoder(images, visible=visible, residual_factors=residual_factors)
-        return self.image_decoder(patch_tokens, visible, masked, token_states, is_padding)
+        return self.image_decoder(patch_tokens, visible, masked.chosen, token_states, is_padding)
 
     def logit_scale(self) -> Float[Tensor, " 1"]:
         """Return the factor by which cosine similarities are multiplied, the inverse temperature."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import cast, final
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from sycoca.model.attention import Memory, TokenCache
@@ -48,14 +48,13 @@ class TextDecoder(nn.Module):
         self,
         token_states: Float[Tensor, "rows tokens width"],
         memory: Float[Tensor, "images memory memory_width"],
-        is_padding: Bool[Tensor, "rows tokens"] | None = None,
+        packing: Packing | None = None,
     ) -> Float[Tensor, "rows tokens width"]:
         """Return normalized states; ``logits`` turns them into logits of the next token.
 
-        Images may have several rows, the same number for each: see ``decode_step``. Padding must be on the right; its
-        states have no meaning.
+        Images may have several rows, the same number for each: see ``decode_step``. With ``packing`` the states of
+        padding, which must be on the right, are not computed and have no meaning.
         """
-        packing = None if is_padding is None else Packing(~is_padding)
         x = token_states if packing is None else packing.pack(token_states)
         shared_memory = Memory(memory)
         for self_block, cross_block in self._layers():

@@ -50,12 +50,18 @@ class TextEncoder(nn.Module):
         nn.init.normal_(self.projection.weight, std=self.config.width**-0.5)
 
     def forward(
-        self, tokens: Int[Tensor, "batch tokens"], is_padding: Bool[Tensor, "batch tokens"], *, is_packed: bool = True
+        self,
+        tokens: Int[Tensor, "batch tokens"],
+        is_padding: Bool[Tensor, "batch tokens"],
+        *,
+        is_packed: bool = True,
+        num_tokens: int | None = None,
     ) -> tuple[Float[Tensor, "batch tokens width"], Float[Tensor, "batch embed"]]:
         """Return token states before the final norm, and the caption's vector in the joint space, not normalized.
 
         Padding must be on the right; states of padding have no meaning. ``is_packed`` skips padding, with shapes that
-        depend on the captions' lengths, which exported graphs do not allow. Raises ValueError for captions longer than
+        depend on the captions' lengths, which exported graphs do not allow; with ``num_tokens``, the number of tokens
+        that are no padding, the host does not wait for a GPU to count them. Raises ValueError for captions longer than
         the context.
         """
         x = self._embed(tokens, start=0)
@@ -63,7 +69,7 @@ class TextEncoder(nn.Module):
         last, may_attend = lengths - 1, None
         if self.cls_token is not None:
             x, last, may_attend = self._with_cls(x, lengths)
-        packing = Packing(torch.arange(x.shape[1], device=x.device) <= last.unsqueeze(1)) if is_packed else None
+        packing = _packing(lengths, tokens.shape[1], x.shape[1], num_tokens) if is_packed else None
         x = x if packing is None else packing.pack(x)
         for block in self.blocks:
             x = block(x, is_causal=True, packing=packing, may_attend=may_attend)
@@ -152,6 +158,13 @@ class TextEncoder(nn.Module):
                 return states.sum(dim=1) / (last + 1).unsqueeze(1)
             case unknown:
                 assert_never(unknown)
+
+
+def _packing(lengths: Int[Tensor, " batch"], num_positions: int, num_extended: int, num_tokens: int | None) -> Packing:
+    """Return the positions of tokens and of what was inserted after them: the same number of positions in every row."""
+    num_inserted = num_extended - num_positions
+    is_real = torch.arange(num_extended, device=lengths.device) < (lengths + num_inserted).unsqueeze(1)
+    return Packing(is_real, None if num_tokens is None else num_tokens + len(lengths) * num_inserted)
 
 
 def _extended(x: Float[Tensor, "batch length width"], num_more: int) -> Float[Tensor, "batch longer width"]:

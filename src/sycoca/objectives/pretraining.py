@@ -16,7 +16,8 @@ from torch.utils.checkpoint import checkpoint
 from sycoca.facts.objective_facts import MASKED_CAPTIONING
 from sycoca.model.masking import PatchChoice, choose_patches
 from sycoca.model.masking_config import MaskingConfig
-from sycoca.model.patches import gather_patches, patchify, true_indices
+from sycoca.model.packing import Packing
+from sycoca.model.patches import gather_patches, patchify
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.captioning import captioning_loss
 from sycoca.objectives.config import ObjectivesConfig
@@ -46,7 +47,7 @@ def pretraining_losses(
     """
     factors = _drop_path_factors(model, batch, drop_path)
     images = model.encode_images(batch.images, factors)
-    texts = model.encode_texts(batch.tokens, batch.is_padding)
+    texts = model.encode_texts(batch.tokens, batch.is_padding, batch.num_tokens)
     hides = objectives.captioning_weight > 0 and masking.hides_from_captioning
     masks = objectives.masked_image_weight > 0
     choice = _choose(model, images, texts, batch, masking) if hides or masks else None
@@ -83,7 +84,7 @@ def embed_pairs(
 ) -> tuple[Float[Tensor, "batch embed"], Float[Tensor, "batch embed"]]:
     """Return the embeddings of images and captions that `pretraining_losses` compares, to the last bit."""
     images = model.encode_images(batch.images, _drop_path_factors(model, batch, drop_path))
-    return images.image_embeds, model.encode_texts(batch.tokens, batch.is_padding).text_embeds
+    return images.image_embeds, model.encode_texts(batch.tokens, batch.is_padding, batch.num_tokens).text_embeds
 
 
 def _drop_path_factors(
@@ -91,14 +92,14 @@ def _drop_path_factors(
 ) -> Float[Tensor, "batch depth 2"] | None:
     if rate is None:
         return None
-    return residual_factors(batch.draw_keys, model.config.image_encoder.depth, rate)
+    return residual_factors(batch.draw_keys, model.config.image_encoder.depth, rate, batch.images.device)
 
 
 def _choose(
     model: SyCoCa, images: EncodedImages, texts: EncodedTexts, batch: ImageTextBatch, masking: MaskingConfig
 ) -> PatchChoice:
     scores = model.patch_scores(images, texts, batch.is_padding, masking.score)
-    return choose_patches(scores, masking, batch.draw_keys.tolist())
+    return choose_patches(scores, masking, batch.draw_keys)
 
 
 def _contrastive(
@@ -118,10 +119,11 @@ def _captioning(
     batch: ImageTextBatch,
     choice: PatchChoice | None,
 ) -> Float[Tensor, ""]:
-    kept = None if choice is None else true_indices(~choice.is_hidden)
-    has_label = ~batch.is_padding[:, 1:]
-    states = model.caption_states(texts.token_states[:, :-1], model.memory(images, kept), ~has_label)
-    states, labels = states[has_label], batch.tokens[:, 1:][has_label]
+    kept = None if choice is None else choice.hidden.others
+    num_labels = None if batch.num_tokens is None else batch.num_tokens - len(batch.tokens)
+    with_label = Packing(~batch.is_padding[:, 1:], num_labels)
+    padded = model.caption_states(texts.token_states[:, :-1], model.memory(images, kept), with_label)
+    states, labels = with_label.values(padded), with_label.values(batch.tokens[:, 1:])
     at_once = max(1, MOST_LOGITS // model.config.text_encoder.vocab_size)
     if len(labels) <= at_once:
         return _next_token_loss(model, states, labels, batch.totals.num_labels)
@@ -149,9 +151,9 @@ def _masked_image(
     objectives: ObjectivesConfig,
     factors: Float[Tensor, "batch depth 2"] | None,
 ) -> Float[Tensor, ""]:
-    predicted = model.reconstruct(batch.images, choice.is_masked, texts.token_states, batch.is_padding, factors)
+    predicted = model.reconstruct(batch.images, choice.masked, texts.token_states, batch.is_padding, factors)
     patches = patchify(batch.images, model.config.image_encoder.patch_size)
-    target = gather_patches(patches, true_indices(choice.is_masked))
+    target = gather_patches(patches, choice.masked.chosen)
     if objectives.normalizes_patches:
         target = normalize_patches(target)
     return masked_image_loss(predicted, target, objectives.pixel_error, batch.totals.num_samples)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from sycoca.data.loading.skipping import SkipLog
+from sycoca.device_copies import copied_to
 from sycoca.evaluation.sharding import Sharding
 from sycoca.inference.load import choose_device
 from sycoca.records import TrainingBatch
@@ -163,11 +164,7 @@ class Runtime:
 
     def gather_numbers(self, values: Sequence[Tensor | float]) -> "GatheredNumbers":
         """Start to gather numbers of all processes; neither the host nor the device waits for them before `rows`."""
-        own = torch.stack([torch.as_tensor(value, device=self.device).detach().float() for value in values])
-        if self.world_size == 1:
-            return GatheredNumbers([own], None)
-        parts = [torch.empty_like(own) for _ in range(self.world_size)]
-        return GatheredNumbers(parts, dist.all_gather(parts, own, async_op=True))
+        return GatheredNumbers.start(values, self.device, self.world_size)
 
     def any_rank(self, flag: bool) -> bool:
         """Return whether the flag is set in any process."""
@@ -224,7 +221,7 @@ class Runtime:
         """Move a batch to the device, except its draw keys: random numbers are generated on the CPU."""
         values = {field.name: getattr(batch, field.name) for field in fields(batch)}
         tensors = {name: value for name, value in values.items() if isinstance(value, Tensor) and name != "draw_keys"}
-        return replace(batch, **{name: value.to(self.device, non_blocking=True) for name, value in tensors.items()})
+        return replace(batch, **{name: copied_to(value, self.device) for name, value in tensors.items()})
 
     def _init_process_group(self, config: RuntimeConfig) -> None:
         if self.device.type == "cuda":

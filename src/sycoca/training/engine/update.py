@@ -76,8 +76,10 @@ class Updater:
         """
         if not math.isfinite(loss):
             return True
+        if math.isfinite(gradient_norm):
+            return False
         can_lower_scale = self.scaler.is_enabled() and self.scaler.get_scale() >= 1
-        return not math.isfinite(gradient_norm) and not can_lower_scale
+        return not can_lower_scale
 
     def scaler_state(self) -> dict[str, Any]:
         """Return the loss scaler's state as plain data; empty unless the precision is fp16."""

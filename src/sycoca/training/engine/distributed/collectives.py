@@ -1,5 +1,6 @@
 """Collectives beyond those of torch.distributed, and how to tell their errors."""
 
+from collections.abc import Sequence
 from typing import Any, final
 
 import torch
@@ -17,6 +18,17 @@ class GatheredNumbers:
         self._copied: torch.cuda.Event | None = None
         if parts[0].device.type == "cuda":
             self._copy_to_host()
+
+    @classmethod
+    def start(cls, values: Sequence[Tensor | float], device: torch.device, world_size: int) -> "GatheredNumbers":
+        """Start to gather numbers of all processes, which are tensors of the device or numbers of the host."""
+        # A number that is copied from the CPU would wait for the device.
+        tensors = [value if isinstance(value, Tensor) else torch.full((), value, device=device) for value in values]
+        own = torch.stack([value.detach().float() for value in tensors])
+        if world_size == 1:
+            return cls([own], None)
+        parts = [torch.empty_like(own) for _ in range(world_size)]
+        return cls(parts, dist.all_gather(parts, own, async_op=True))
 
     def rows(self) -> list[list[float]]:
         """Wait for the numbers and return them, a row per process."""

@@ -2,7 +2,8 @@
 
 from typing import final
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.model.sycoca import SyCoCa
@@ -23,10 +24,14 @@ class ClassificationTask(TrainingTask[ClassBatch]):
 
     def forward(self, batch: ClassBatch) -> LossTerms:
         """Return this micro-batch's part of the mean cross-entropy."""
-        depth = self.model.config.image_encoder.depth
-        factors = None if self.drop_path is None else residual_factors(batch.draw_keys, depth, self.drop_path)
-        logits = self.model.class_logits(self.model.encode_images(batch.images, factors))
+        logits = self.model.class_logits(self.model.encode_images(batch.images, self._residual_factors(batch)))
         return LossTerms(classification=classification_loss(logits, batch.targets, batch.totals.num_samples))
+
+    def _residual_factors(self, batch: ClassBatch) -> Float[Tensor, "batch depth 2"] | None:
+        if self.drop_path is None:
+            return None
+        depth = self.model.config.image_encoder.depth
+        return residual_factors(batch.draw_keys, depth, self.drop_path, batch.images.device)
 
     def components(self) -> list[nn.Module]:
         """Return the image encoder; the other components are not trained."""

@@ -82,6 +82,7 @@ class CaptionBatches:
             is_padding=tokens.is_padding,
             draw_keys=draw_keys,
             totals=totals,
+            num_tokens=sum(len(caption.tokens) for caption in captions),
             sample_keys=torch.tensor([keys, [caption.key for caption in captions]]).T if has_keys else None,
         )
 

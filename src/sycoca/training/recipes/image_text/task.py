@@ -51,8 +51,11 @@ class ImageTextTask(TrainingTask[ImageTextBatch]):
         """Embed all micro-batches first, so that the contrastive loss compares the whole global batch (GradCache)."""
         if len(micro_batches) == 1 or self.objectives.contrastive_weight == 0:
             return micro_batches
-        embeds = [embed_pairs(self.model, to_device(batch), self.drop_path) for batch in micro_batches]
-        keys = [batch.sample_keys for batch in micro_batches if batch.sample_keys is not None]
+        embeds: list[tuple[Tensor, Tensor]] = []
+        keys: list[Tensor] = []
+        for batch in map(to_device, micro_batches):
+            embeds.append(embed_pairs(self.model, batch, self.drop_path))
+            keys += [] if batch.sample_keys is None else [batch.sample_keys]
         num_samples = micro_batches[0].totals.num_samples
         gradients = cached_contrastive_gradients(
             [images for images, _ in embeds],
@@ -60,7 +63,7 @@ class ImageTextTask(TrainingTask[ImageTextBatch]):
             self.model.logit_scale(),
             num_samples,
             self.ranks,
-            torch.cat(keys).to(embeds[0][0].device) if keys else None,
+            torch.cat(keys) if keys else None,
         )
         return [replace(batch, contrast=gradient) for batch, gradient in zip(micro_batches, gradients, strict=True)]
 

@@ -75,6 +75,8 @@ class QuestionBatches:
             is_padding=texts.is_padding,
             image_of_question=torch.tensor([row for row, own in enumerate(questions) for _ in own]),
             targets=self._answer_list.rows([question.targets for question in asked]),
+            most_questions=max(map(len, questions)),
+            num_tokens=sum(len(question.tokens) for question in asked),
             draw_keys=draw_keys,
             totals=totals,
         )

@@ -27,11 +27,12 @@ class VqaTask(TrainingTask[QuestionBatch]):
         model = self.model
         memory = model.memory(model.encode_images(batch.images))
         # As many rows for every image, so that its questions share keys and values; rows of padding alone cost nothing.
-        rows, num_rows = _rows_by_image(batch.image_of_question, len(memory))
-        tokens = batch.tokens.new_zeros(num_rows, batch.tokens.shape[1])
+        rows = _rows_by_image(batch.image_of_question, len(memory), batch.most_questions)
+        tokens = batch.tokens.new_zeros(len(memory) * batch.most_questions, batch.tokens.shape[1])
         is_padding = batch.is_padding.new_ones(tokens.shape)
         tokens[rows], is_padding[rows] = batch.tokens, batch.is_padding
-        logits = model.answer_logits(model.encode_texts(tokens, is_padding), is_padding, memory)[rows]
+        texts = model.encode_texts(tokens, is_padding, batch.num_tokens)
+        logits = model.answer_logits(texts, is_padding, memory, batch.num_tokens)[rows]
         return LossTerms(answering=vqa_loss(logits, batch.targets, batch.totals.num_labels, self.loss))
 
     def components(self) -> list[nn.Module]:
@@ -55,10 +56,9 @@ class VqaTask(TrainingTask[QuestionBatch]):
 
 
 def _rows_by_image(
-    image_of_question: Int[Tensor, " questions"], num_images: int
-) -> tuple[Int[Tensor, " questions"], int]:
-    """Return each question's row, with the same number of rows for every image, and the number of all rows."""
-    of_image = torch.nn.functional.one_hot(image_of_question, num_images)
+    image_of_question: Int[Tensor, " questions"], num_images: int, rows_per_image: int
+) -> Int[Tensor, " questions"]:
+    """Return each question's row among ``rows_per_image`` consecutive rows for every image."""
+    of_image = (image_of_question[:, None] == torch.arange(num_images, device=image_of_question.device)).long()
     before = (of_image.cumsum(0) - of_image).gather(1, image_of_question[:, None]).squeeze(1)
-    rows_per_image = int(of_image.sum(0).max())
-    return image_of_question * rows_per_image + before, num_images * rows_per_image
+    return image_of_question * rows_per_image + before
