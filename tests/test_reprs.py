@@ -4,7 +4,8 @@ import torch
 
 from builders.predictors import SCENES, photo, photo_source, photos, save_small_weights, small_predictor
 from sycoca.data.formats.named_images import NamedImages
-from sycoca.data.spec import open_images, open_source
+from sycoca.data.image_arguments import open_images
+from sycoca.data.spec import open_source
 from sycoca.evaluation.comparison import compare_reports
 from sycoca.evaluation.filter_pairs import filter_pairs
 from sycoca.evaluation.report import ItemScores, Report

@@ -25,6 +25,8 @@ SkipReason = Literal[
     "image too large",
     "file too large",
     "unreadable file",
+    "duplicate key",
+    "damaged shard",
 ]
 """Why a sample is skipped; every skipped sample is counted under one of these."""
 

@@ -131,11 +131,12 @@ EXTENSIONS: Mapping[str, tuple[Step, ...]] = {
         ),
         Step(
             "data/spec.py",
-            '        case "listing":\n'
-            "            from sycoca.data.formats.listing import open_listing\n\n"
-            "            return open_listing(_file(parsed), _wanted(parsed))\n",
-            "        case unknown:\n",
+            "def _open_listing(spec: _Spec) -> SampleSource:\n"
+            "    from sycoca.data.formats.listing import open_listing\n\n"
+            "    return open_listing(_file(spec), _wanted(spec))\n\n\n",
+            "_OPENERS: ",
         ),
+        Step("data/spec.py", '    "listing": _open_listing,\n', '    "scenes": _open_scenes'),
         Step("docs/data.md", "`listing:photos.txt` names images.\n\n", ""),
     ),
     "A decoding strategy": (

@@ -9,7 +9,8 @@ import pytest
 import sycoca
 from builders.predictors import save_small_weights
 from builders.twelve_pictures import caption_lines, write_lines, write_pictures
-from sycoca.data.spec import open_images, open_source
+from sycoca.data.image_arguments import open_images
+from sycoca.data.spec import open_source
 from sycoca.inference.caption_set import ImageCaption
 from sycoca.inference.load import load
 from sycoca.inference.model_options import ModelOptions

@@ -1,21 +1,20 @@
 """Data SPECs: ``kind:path?option=value`` or a path whose kind is recognized, to a source."""
 
 import logging
-import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, assert_never, cast, get_args
+from typing import Literal, cast, get_args
 from urllib.parse import unquote
 
 from sycoca.data.choices import check_choice
 from sycoca.data.formats.coco import Restval, open_coco, open_karpathy
-from sycoca.data.formats.image_files import Names, StoredImage
+from sycoca.data.formats.image_files import Names
 from sycoca.data.formats.image_folder import open_folder
 from sycoca.data.formats.jsonl import open_jsonl
-from sycoca.data.formats.named_images import NamedImages, stored_images
 from sycoca.data.formats.rows import Columns
+from sycoca.data.formats.shards.source import open_shards
 from sycoca.data.formats.tables import open_table
 from sycoca.data.formats.vqa import open_vqa
 from sycoca.data.samples import SampleSource, skipped_samples
@@ -24,12 +23,11 @@ from sycoca.data.scenes.source import DEFAULT_COUNT, ScenesSource
 from sycoca.data.selection import Selection
 from sycoca.data.table_rows import Quotes
 from sycoca.file_names import existing
-from sycoca.keywords import check_type
 from sycoca.texts import normal_form
 
 logger = logging.getLogger(__name__)
 
-SourceKind = Literal["scenes", "jsonl", "csv", "tsv", "coco", "karpathy", "vqa", "folder"]
+SourceKind = Literal["scenes", "jsonl", "csv", "tsv", "coco", "karpathy", "vqa", "folder", "shards"]
 """Kinds of sources."""
 
 _COLUMNS = ("image", "caption", "captions", "question", "answer", "answers", "label", "split_column")
@@ -43,6 +41,7 @@ OPTIONS: dict[SourceKind, tuple[str, ...]] = {
     "karpathy": ("images", "names", "split", "restval", "limit", "seed"),
     "vqa": ("images", "names", "annotations", "name", "limit", "seed"),
     "folder": ("labels", "limit", "seed"),
+    "shards": ("index", "split", "limit", "seed", *(name for name in _COLUMNS if name != "image")),
 }
 """The options of each kind."""
 
@@ -90,62 +89,10 @@ class _Spec:
 
 def open_source(spec: str) -> SampleSource:
     """Open the source that a SPEC names, such as ``scenes:?level=easy`` or ``photos.jsonl?split=train``."""
-    source = _opened(_parse(spec))
+    parsed = _parse(spec)
+    source = _OPENERS[parsed.kind](parsed)
     logger.debug("%s: %d samples, %d left out", spec, len(source), len(skipped_samples(source)))
     return source
-
-
-def _opened(parsed: _Spec) -> SampleSource:
-    match parsed.kind:
-        case "scenes":
-            return _open_scenes(parsed)
-        case "jsonl":
-            return open_jsonl(
-                _file(parsed),
-                images=parsed.file("images"),
-                columns=_columns(parsed),
-                wanted=_wanted(parsed),
-                names=parsed.names,
-            )
-        case "csv" | "tsv":
-            return _open_table(parsed)
-        case "coco":
-            return open_coco(_file(parsed), images=parsed.file("images"), wanted=_wanted(parsed), names=parsed.names)
-        case "karpathy":
-            return _open_karpathy(parsed)
-        case "vqa":
-            return _open_vqa(parsed)
-        case "folder":
-            return open_folder(_folder(parsed), labels=parsed.file("labels"), wanted=_wanted(parsed))
-        case unknown:
-            assert_never(unknown)
-
-
-_NAMED_IMAGE = "a path, since results name their images (methods of Predictor take images in memory)"
-
-
-def open_images(images: SampleSource | str | Path | Iterable[str | Path]) -> SampleSource:
-    """Return image files, the images in folders, or one data SPEC as a source; a source is returned as it is.
-
-    Raises ValueError where there are none, and where a SPEC stands beside other things.
-    """
-    if isinstance(images, SampleSource) and not isinstance(images, str | list | tuple):
-        return images
-    check_type(images, (str, os.PathLike, Iterable), "images", "one or several paths, a SPEC, or a source")
-    inputs = [images] if isinstance(images, str | os.PathLike) else list(images)
-    if not inputs:
-        raise ValueError("name at least one image, or a data SPEC")
-    for index, one in enumerate(inputs):
-        check_type(one, (str, os.PathLike), f"images[{index}]", _NAMED_IMAGE)
-    found: list[StoredImage] = []
-    for one in inputs:
-        own = list(stored_images(one))
-        if not own and len(inputs) > 1:
-            raise ValueError(f"{one} is neither an image file nor a folder of them; a data SPEC must stand alone")
-        if not own:
-            return _images_of_spec(str(one))
-        found += own
-    return NamedImages(images=found)
 
 
 def is_folder(spec: str) -> bool:
@@ -153,13 +100,22 @@ def is_folder(spec: str) -> bool:
     return _parse(spec).kind in _FOLDERS
 
 
-def _images_of_spec(spec: str) -> SampleSource:
-    """Open a SPEC; images of a folder are called by their paths, as they are without options."""
-    source = open_source(spec)
-    if not is_folder(spec):
-        return source
-    openers = [source[index].open_image for index in range(len(source))]
-    return NamedImages(images=[opener for opener in openers if isinstance(opener, StoredImage)], name=source.name)
+def _open_jsonl(spec: _Spec) -> SampleSource:
+    return open_jsonl(
+        _file(spec), images=spec.file("images"), columns=_columns(spec), wanted=_wanted(spec), names=spec.names
+    )
+
+
+def _open_coco(spec: _Spec) -> SampleSource:
+    return open_coco(_file(spec), images=spec.file("images"), wanted=_wanted(spec), names=spec.names)
+
+
+def _open_folder(spec: _Spec) -> SampleSource:
+    return open_folder(_folder(spec), labels=spec.file("labels"), wanted=_wanted(spec))
+
+
+def _open_shards(spec: _Spec) -> SampleSource:
+    return open_shards(spec.path, columns=_columns(spec), wanted=_wanted(spec), index=spec.file("index"))
 
 
 def _open_scenes(spec: _Spec) -> ScenesSource:
@@ -217,6 +173,20 @@ def _open_vqa(spec: _Spec) -> SampleSource:
     )
 
 
+_OPENERS: Mapping[SourceKind, Callable[[_Spec], SampleSource]] = {
+    "scenes": _open_scenes,
+    "jsonl": _open_jsonl,
+    "csv": _open_table,
+    "tsv": _open_table,
+    "coco": _open_coco,
+    "karpathy": _open_karpathy,
+    "vqa": _open_vqa,
+    "folder": _open_folder,
+    "shards": _open_shards,
+}
+"""What opens a source of each kind."""
+
+
 def _wanted(spec: _Spec) -> Selection:
     return Selection(split=spec.options.get("split"), limit=spec.number("limit", 1), seed=spec.number("seed", 0))
 
@@ -257,8 +227,8 @@ def _recognize(path: str) -> SourceKind:
     if path.endswith((".json", ".json.gz")):
         hint = f"; JSON needs its kind in front: coco:{path}, karpathy:{path} or vqa:{path}"
     raise ValueError(
-        f"{path!r} is no data source: expected a *.jsonl, *.csv or *.tsv file, a folder (or zip file) of class"
-        f" folders, or kind:path with kind one of {', '.join(get_args(SourceKind))}{hint}"
+        f"{path!r} is no data source: expected a *.jsonl, *.csv, *.tsv or *.tar file, a folder (or zip file) of"
+        f" class folders, or kind:path with kind one of {', '.join(get_args(SourceKind))}{hint}"
     )
 
 
@@ -266,6 +236,8 @@ def _kind_by_suffix(path: str) -> SourceKind | None:
     for kind in ("jsonl", "csv", "tsv"):
         if path.endswith((f".{kind}", f".{kind}.gz")):
             return kind
+    if path.endswith(".tar"):
+        return "shards"
     return "folder" if path.endswith(".zip") else None
 
 

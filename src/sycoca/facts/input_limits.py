@@ -25,6 +25,7 @@ LimitName = Literal[
     "image_file_bytes",
     "member_bytes",
     "zip_members",
+    "shards",
 ]
 """What is limited."""
 
@@ -102,6 +103,9 @@ INPUT_LIMITS: Mapping[LimitName, InputLimit] = {
         default=128 * _MIB, title="bytes of an image in a zip file, once unpacked", why="it is unpacked into memory"
     ),
     "zip_members": InputLimit(default=2_000_000, title="members of a zip file", why="ImageNet has 1.28 million images"),
+    "shards": InputLimit(
+        default=1_000_000, title="files of a source of shards", why="a billion samples in shards of 10,000 have 100,000"
+    ),
 }
 """All limits on what is read."""
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from sycoca.data.formats.named_images import image_path
+from sycoca.data.image_arguments import open_images
 from sycoca.data.loading.skipping import usable_source
 from sycoca.data.samples import ImageTextSample, SampleSource
-from sycoca.data.spec import open_images
 from sycoca.data.writing.caption_results import CaptionFormat, write_caption_results
 from sycoca.inference.decoding.generation_config import GenerationConfig, GenerationOptions
 from sycoca.inference.load import predictor_of

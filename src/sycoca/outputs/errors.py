@@ -10,6 +10,10 @@ class OutputError(ValueError):
     """An output that is refused before the work begins: it exists, cannot be written, or another process writes it."""
 
 
+class LeaseHeldError(OutputError):
+    """An output that another process, or another thread of this one, is writing."""
+
+
 class LeaseLostError(OSError):
     """Another process has taken an output over, since this one was not heard of for too long."""
 

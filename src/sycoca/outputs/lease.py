@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import final
 
-from sycoca.outputs.errors import LeaseLostError, OutputError
+from sycoca.outputs.errors import LeaseHeldError, LeaseLostError
 from sycoca.outputs.holder import Holder, is_running, parsed_holder, this_process
 
 logger = logging.getLogger(__name__)
@@ -121,10 +121,10 @@ class Lease:
             if found is None:
                 continue  # released a moment ago
             if found.end is None and (found.is_running or self._beats(found)):
-                raise OutputError(self._refusal(found))
+                raise LeaseHeldError(self._refusal(found))
             if found.end is not None and self._take_over(found):
                 return
-        raise OutputError(f"{self._output} is being written by other processes; choose another name")
+        raise LeaseHeldError(f"{self._output} is being written by other processes; choose another name")
 
     def _beats(self, old: _Found) -> bool:
         """Wait for the next heartbeat; return whether there was one before the lease became old or another one."""

@@ -88,8 +88,8 @@ def _print_answers(options: Arguments, question: str) -> None:
     """Print the answers about an image, or about each of several images below its name."""
     from sycoca.cli.shared.logs import stderr_console
     from sycoca.data.formats.named_images import shown_name
+    from sycoca.data.image_arguments import open_images
     from sycoca.data.loading.skipping import usable_source
-    from sycoca.data.spec import open_images
 
     source = usable_source(open_images(options.image), options.max_skipped_ratio, console=stderr_console())
     samples = [source[index] for index in range(len(source))]

@@ -77,8 +77,8 @@ class Arguments:
 def _print_captions(options: Arguments) -> None:
     """Print each caption as soon as its batch is done."""
     from sycoca.data.formats.named_images import shown_name
+    from sycoca.data.image_arguments import open_images
     from sycoca.data.loading.skipping import usable_source
-    from sycoca.data.spec import open_images
     from sycoca.inference.caption_set import check_format, generate_for_set
 
     check_format(None, options.format, resume=options.resume)

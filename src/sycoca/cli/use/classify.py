@@ -43,8 +43,8 @@ class Arguments:
         """Classify images; a line per image on stdout, progress on stderr."""
         from sycoca.cli.shared.logs import stderr_console
         from sycoca.data.formats.named_images import shown_name
+        from sycoca.data.image_arguments import open_images
         from sycoca.data.loading.skipping import usable_source
-        from sycoca.data.spec import open_images
         from sycoca.inference.classification import PHOTO_TEMPLATES, head_names
         from sycoca.progress_bar import tracked
 

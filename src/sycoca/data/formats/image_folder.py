@@ -38,12 +38,18 @@ def open_folder(path: Path, *, labels: Path | None = None, wanted: Selection = E
     elif isinstance(files, ZippedImages) and all(name.startswith(f"{path.stem}/") for name in names):
         names = [name.removeprefix(f"{path.stem}/") for name in names]  # a folder, packed under its own name
     if not names:
-        raise ValueError(f"{path} has no images (expected {path}/CLASS/image.jpg, or {path}/image.jpg without classes)")
+        raise ValueError(f"{path} has no images ({_expected(path)})")
     outside = [name for name in names if "/" not in name]
     if outside:
         return _without_classes(path, names, outside, files, labels, wanted)
     rows = _rows(names, _class_names(names, labels))
     return source_from_rows(path, rows, files, wanted=wanted, can_name_columns=False)
+
+
+def _expected(path: Path) -> str:
+    if path.is_dir() and next(path.glob("*.tar"), None) is not None:
+        return f"it has tar files; their samples are shards:{path}"
+    return f"expected {path}/CLASS/image.jpg, or {path}/image.jpg without classes"
 
 
 def _without_classes(

@@ -1,0 +1,129 @@
+"""Bytes of shards: the files of a source, what tells that one has changed, and reads at any offset."""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol, final, runtime_checkable
+
+_MOST_OPEN = 64
+"""Files that a process keeps open."""
+
+
+class ShardState(NamedTuple):
+    """What identifies the content of a shard without reading it."""
+
+    size: int
+    """Bytes of the file."""
+
+    version: int
+    """Its modification time in nanoseconds, or another number that changes with its content."""
+
+
+@runtime_checkable
+class ShardFiles(Protocol):
+    """The files of a source of shards, numbered in order; threads and forked processes may use one object."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names that tell the files of a source apart ("00017.tar")."""
+        ...
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """Paths or addresses of the files, for messages."""
+        ...
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that contains all files, in which their index may be; None where they are not on the disk."""
+        ...
+
+    def states(self) -> Sequence[ShardState]:
+        """Return the present state of all files. Raises ValueError, naming it, where one cannot be reached."""
+        ...
+
+    def read(self, shard: int, offset: int, size: int) -> bytes:
+        """Return so many bytes of a file from an offset on, or fewer at its end. Raises OSError."""
+        ...
+
+
+@final
+class LocalShards:
+    """Shards on the disk."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.paths = tuple(paths)
+        self.folder = Path(os.path.commonpath(sorted({os.path.dirname(os.path.abspath(path)) for path in paths})))
+        self.names = names_inside(self.paths)
+        self._forget()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LocalShards) and self.paths == other.paths
+
+    def __hash__(self) -> int:
+        return hash((self.paths[:1], len(self.paths)))
+
+    def __reduce__(self) -> tuple[type["LocalShards"], tuple[Sequence[str]]]:
+        return LocalShards, (self.paths,)
+
+    def states(self) -> Sequence[ShardState]:
+        """Return size and modification time of all files."""
+        return [_state(path) for path in self.paths]
+
+    def read(self, shard: int, offset: int, size: int) -> bytes:
+        """Return so many bytes of a file from an offset on."""
+        file = self._file(shard)
+        data = os.pread(file.descriptor, size, offset)
+        # The system returns at most 2 GiB at once, and less where a signal arrives.
+        while len(data) < size and (more := os.pread(file.descriptor, size - len(data), offset + len(data))):
+            data += more
+        return data
+
+    def _file(self, shard: int) -> "_OpenFile":
+        if self._owner != os.getpid():
+            self._forget()  # a thread of the parent may have held the lock when this process was forked
+        with self._lock:
+            file = self._open.pop(shard, None)
+            if file is None:
+                file = _OpenFile(self.paths[shard])
+                while len(self._open) >= _MOST_OPEN:
+                    self._open.popitem(last=False)
+            self._open[shard] = file
+            return file
+
+    def _forget(self) -> None:
+        self._owner = os.getpid()
+        self._lock = threading.Lock()
+        self._open: OrderedDict[int, _OpenFile] = OrderedDict()
+
+
+@final
+class _OpenFile:
+    """A file that is closed when nobody, in any thread, reads from it any more."""
+
+    def __init__(self, path: str) -> None:
+        self.descriptor = -1
+        self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+
+    def __del__(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+
+
+def names_inside(paths: Sequence[str]) -> tuple[str, ...]:
+    """Return the paths without the folder that contains all files."""
+    folders = {os.path.dirname(path) for path in paths}
+    if len(folders) == 1:
+        return tuple(os.path.basename(path) for path in paths)
+    common = os.path.commonpath(sorted(folders))
+    return tuple(Path(os.path.relpath(path, common)).as_posix() for path in paths)
+
+
+def _state(path: str) -> ShardState:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    return ShardState(status.st_size, status.st_mtime_ns)
