@@ -8,7 +8,27 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+
+import torch
+
+from sycoca.model.config import (
+    ImageDecoderConfig,
+    ImageEncoderConfig,
+    SyCoCaConfig,
+    TextDecoderConfig,
+    TextEncoderConfig,
+)
+from sycoca.records import BatchTotals, ImageTextBatch
+
+MODEL = SyCoCaConfig(
+    image_encoder=ImageEncoderConfig(image_size=16, patch_size=4, width=16, depth=2, num_heads=2),
+    text_encoder=TextEncoderConfig(vocab_size=300, context_length=24, width=16, depth=2, num_heads=2),
+    text_decoder=TextDecoderConfig(depth=2, num_heads=2),
+    image_decoder=ImageDecoderConfig(width=16, depth=2, num_heads=2),
+    embed_dim=8,
+)
 
 RUN = [
     *("pretrain", "tiny", "--data.train", "scenes:?count=32&size=16", "--data.validation", "None"),
@@ -76,3 +96,33 @@ def wait_for_steps(run: Path, num_steps: int, process: "subprocess.Popen[str]", 
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def batch_of(num_samples: int) -> ImageTextBatch:
+    """Return up to eight pairs in float64, of which two are copies."""
+    generator = torch.Generator().manual_seed(5)
+    lengths = torch.tensor([7, 4, 9, 5, 6, 8, 3, 9])[:num_samples]
+    positions = torch.arange(9)
+    is_padding = positions >= lengths.unsqueeze(1)
+    sample_keys = torch.arange(16).reshape(8, 2)
+    sample_keys[6] = sample_keys[1]  # copies on different ranks
+    return ImageTextBatch(
+        images=torch.randn(num_samples, 3, 16, 16, generator=generator, dtype=torch.float64),
+        tokens=torch.randint(3, 300, (num_samples, 9), generator=generator).masked_fill(is_padding, 0),
+        is_padding=is_padding,
+        draw_keys=torch.arange(num_samples) + 77,
+        totals=BatchTotals(num_samples=num_samples, num_labels=int(lengths.sum()) - num_samples),
+        sample_keys=sample_keys[:num_samples],
+    )
+
+
+def rows_of(batch: ImageTextBatch, rows: slice) -> ImageTextBatch:
+    """Return some pairs of a batch, whose totals stay those of the whole."""
+    return replace(
+        batch,
+        images=batch.images[rows],
+        tokens=batch.tokens[rows],
+        is_padding=batch.is_padding[rows],
+        draw_keys=batch.draw_keys[rows],
+        sample_keys=None if batch.sample_keys is None else batch.sample_keys[rows],
+    )

@@ -29,6 +29,7 @@ COMPANIONS = {
     "--tokenizer.vocab-size": ["--model.text-encoder.vocab-size", "200000"],
     "--model.text-encoder.vocab-size": ["--tokenizer.vocab-size", "300"],
     "--model.image-encoder.patch-size": ["--model.image-encoder.image-size", "576"],
+    "--runtime.shard-size": ["--runtime.sharding", "hybrid"],
     "--training.keep-every": ["--training.save-every", "1"],
     "--training.keep-best": ["--training.save-every", "1", "--training.log-every", "1"],
     "--transforms.crop-max-aspect": ["--transforms.crop-max-aspect", "1"],  # half of the default is less than 1

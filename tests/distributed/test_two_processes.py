@@ -16,22 +16,16 @@ from safetensors.torch import load_file
 from torch import multiprocessing
 
 import sycoca
+from builders import sharded_updates
 from builders.predictors import photo
+from builders.two_processes import MODEL, batch_of, rows_of
 from sycoca.data.loading.skipping import read_skipped
 from sycoca.facts.training_facts import FinetuneTask
-from sycoca.model.config import (
-    ImageDecoderConfig,
-    ImageEncoderConfig,
-    SyCoCaConfig,
-    TextDecoderConfig,
-    TextEncoderConfig,
-)
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks
 from sycoca.preprocess.config import TokenizerConfig
-from sycoca.records import BatchTotals, ImageTextBatch
 from sycoca.training.config import DataConfig, OptimizerConfig, RuntimeConfig, ScheduleConfig, TrainingConfig
 from sycoca.training.engine.optimization.optimizer import build_optimizer
 from sycoca.training.engine.runtime import Runtime
@@ -47,14 +41,10 @@ from sycoca.training.recipes.pretraining.initial_weights_config import InitialWe
 from sycoca.training.recipes.vqa.config import FinetuneVqaConfig
 
 CPU = RuntimeConfig(device="cpu")
+SHARDED = RuntimeConfig(device="cpu", sharding="full")
 
-MODEL = SyCoCaConfig(
-    image_encoder=ImageEncoderConfig(image_size=16, patch_size=4, width=16, depth=2, num_heads=2),
-    text_encoder=TextEncoderConfig(vocab_size=300, context_length=24, width=16, depth=2, num_heads=2),
-    text_decoder=TextDecoderConfig(depth=2, num_heads=2),
-    image_decoder=ImageDecoderConfig(width=16, depth=2, num_heads=2),
-    embed_dim=8,
-)
+QUICK_SHARDED = ("gradient caching", "accumulation", "bf16")
+"""The others are tested with four processes (tests/reliability)."""
 
 CASES = {
     # Objectives, into how many micro-batches every process cuts its half, and what is frozen.
@@ -70,34 +60,6 @@ FINETUNINGS: dict[FinetuneTask, Callable[..., FinetuneConfig]] = {
     "vqa": FinetuneVqaConfig,
     "classification": partial(FinetuneClassificationConfig, mixup_alpha=0.5, drop_path=0.2, label_smoothing=0.1),
 }
-
-
-def batch_of(num_samples: int) -> ImageTextBatch:
-    generator = torch.Generator().manual_seed(5)
-    lengths = torch.tensor([7, 4, 9, 5, 6, 8, 3, 9])[:num_samples]
-    positions = torch.arange(9)
-    is_padding = positions >= lengths.unsqueeze(1)
-    sample_keys = torch.arange(16).reshape(8, 2)
-    sample_keys[6] = sample_keys[1]  # copies on different ranks
-    return ImageTextBatch(
-        images=torch.randn(num_samples, 3, 16, 16, generator=generator, dtype=torch.float64),
-        tokens=torch.randint(3, 300, (num_samples, 9), generator=generator).masked_fill(is_padding, 0),
-        is_padding=is_padding,
-        draw_keys=torch.arange(num_samples) + 77,
-        totals=BatchTotals(num_samples=num_samples, num_labels=int(lengths.sum()) - num_samples),
-        sample_keys=sample_keys[:num_samples],
-    )
-
-
-def rows_of(batch: ImageTextBatch, rows: slice) -> ImageTextBatch:
-    return replace(
-        batch,
-        images=batch.images[rows],
-        tokens=batch.tokens[rows],
-        is_padding=batch.is_padding[rows],
-        draw_keys=batch.draw_keys[rows],
-        sample_keys=None if batch.sample_keys is None else batch.sample_keys[rows],
-    )
 
 
 def update_once(
@@ -131,8 +93,8 @@ def exchanges(runtime: Runtime) -> list[bool]:
     found = []
     for is_last in (False, True):
         with runtime.accumulating(wrapped, is_last=is_last):
-            found.append(wrapped.require_backward_grad_sync)
-    return [*found, wrapped.require_backward_grad_sync]
+            found.append(bool(wrapped.require_backward_grad_sync))
+    return [*found, bool(wrapped.require_backward_grad_sync)]
 
 
 def write_pictures(folder: Path) -> Path:
@@ -167,6 +129,12 @@ def started_config(folder: Path, name: str, weights: Path) -> PretrainConfig:
     return replace(run_config(folder, name), start=start)
 
 
+def sharded_config(folder: Path, name: str) -> PretrainConfig:
+    config = run_config(folder, name)
+    training = replace(config.training, average_decay=0.9, keep_best="contrastive", save_every=1)
+    return replace(config, runtime=SHARDED, training=training)
+
+
 def finetune_config(task: FinetuneTask, weights: Path, out: Path) -> FinetuneConfig:
     return FINETUNINGS[task](
         task=task,
@@ -180,6 +148,17 @@ def finetune_config(task: FinetuneTask, weights: Path, out: Path) -> FinetuneCon
         ),
         runtime=CPU,
     )
+
+
+def train_sharded(port: int, folder: Path) -> dict[str, Any]:
+    """Do updates and a run with sharded parameters; return the results of the updates."""
+    results: dict[str, Any] = {}
+    for number, name in enumerate(QUICK_SHARDED, start=1):
+        os.environ["MASTER_PORT"] = str(port + number)
+        results[f"sharded {name}"] = sharded_updates.update(sharded_updates.CASES[name], SHARDED)
+    os.environ["MASTER_PORT"] = str(port)
+    pretrain(sharded_config(folder, "two-sharded"))
+    return results
 
 
 def in_a_process(rank: int, world_size: int, port: int, folder: str) -> None:
@@ -215,6 +194,7 @@ def in_a_process(rank: int, world_size: int, port: int, folder: str) -> None:
     for number, task in enumerate(FINETUNINGS, start=3):
         os.environ["MASTER_PORT"] = str(port + number)
         finetune(finetune_config(task, weights, Path(folder) / f"two-{task}"))
+    results |= train_sharded(port + 5, Path(folder))
     torch.save(results, Path(folder) / f"rank-{rank}.pt")
 
 
@@ -251,6 +231,31 @@ def test_losses_gradients_and_weights_are_those_of_one_process(ranks: list[dict[
                 torch.testing.assert_close(result[name][kind][parameter], expected, msg=f"{kind} {parameter}")
 
 
+@pytest.mark.parametrize("name", QUICK_SHARDED)
+def test_sharded_updates_are_those_of_one_process(ranks: list[dict[str, Any]], name: str):
+    found = [result[f"sharded {name}"] for result in ranks]
+    assert all(0.45 < result["own"] / result["all"] < 0.55 for result in found)
+    assert sum(result["own"] for result in found) == found[0]["all"]
+    alone = sharded_updates.update(sharded_updates.CASES[name], CPU)
+    for result in found:
+        sharded_updates.assert_same_updates(result, alone, rtol=sharded_updates.tolerance(name))
+
+
+def test_a_sharded_run_is_that_of_one_process(folder: Path, ranks: list[dict[str, Any]], tmp_path: Path):
+    assert len(ranks) == 2
+    write_pictures(tmp_path)
+    alone, sharded = pretrain(sharded_config(tmp_path, "one")), folder / "two-sharded"
+    ours, theirs = (read_metrics(run / "metrics.jsonl") for run in (alone, sharded))
+    for one, two in zip(ours, theirs, strict=True):
+        del one["images_per_second"], two["images_per_second"]
+        assert two == pytest.approx(one, rel=1e-4)
+    assert any(name.startswith("validation_") for name in theirs[-1])
+    for name in ("weights", "weights-best"):
+        ours, theirs = (load_file(run / name / "model.safetensors") for run in (alone, sharded))
+        torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-6)
+    assert (sharded / "report.html").exists()
+
+
 def test_gather_is_in_order_of_rank_and_its_gradient_that_of_the_sum(ranks: list[dict[str, Any]]):
     rows = [[0.0, 1.0], [2.0, 3.0], [10.0, 11.0], [12.0, 13.0]]
     for result in ranks:
@@ -279,7 +284,7 @@ def test_gradients_are_exchanged_once_per_step(ranks: list[dict[str, Any]]):
 def test_only_the_runtime_knows_the_distributed_library():
     source = Path(sycoca.__file__).parent
     knowing = {path.name for path in source.rglob("*.py") if "import torch.distributed" in path.read_text("utf-8")}
-    assert knowing == {"runtime.py", "collectives.py", "rendezvous.py"}
+    assert knowing == {"runtime.py", "collectives.py", "rendezvous.py", "shards.py"}
 
 
 def test_wrong_world_size_is_refused(ranks: list[dict[str, Any]]):

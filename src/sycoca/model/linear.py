@@ -67,7 +67,7 @@ class _NormLinear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor, shift: Tensor, eps: float, weight: Tensor, bias: Tensor) -> Tensor:
-        x = x.to(scale.dtype)
+        x, scale, shift = (tensor.to(torch.promote_types(x.dtype, scale.dtype)) for tensor in (x, scale, shift))
         normed, mean, inverse_std = torch.native_layer_norm(x, scale.shape, scale, shift, eps)
         ctx.save_for_backward(x, mean, inverse_std, scale, shift, weight)
         ctx.eps = eps

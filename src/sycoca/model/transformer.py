@@ -6,6 +6,8 @@ are converted by renaming alone.
 
 from typing import final
 
+import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -16,9 +18,24 @@ from sycoca.model.linear import Linear
 from sycoca.model.packing import Packing
 
 
+@final
+class LayerNorm(nn.LayerNorm):
+    """PyTorch's LayerNorm, which also takes inputs of a wider type than its parameters, and then computes in theirs.
+
+    Such are parameters that are gathered in bfloat16 (FSDP2), beside a residual stream in float32.
+    """
+
+    def forward(self, input: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width"]:
+        """Return the normalized input, scaled and shifted."""
+        if torch.promote_types(input.dtype, self.weight.dtype) == self.weight.dtype:
+            return super().forward(input)
+        scale, shift = self.weight.to(input.dtype), self.bias.to(input.dtype)
+        return F.layer_norm(input, self.normalized_shape, scale, shift, self.eps)
+
+
 def layer_norm(width: int, eps: float = LAYER_NORM_EPS) -> nn.LayerNorm:
     """Return the LayerNorm that all components use, initialized to weight one and bias zero."""
-    return nn.LayerNorm(width, eps=eps)
+    return LayerNorm(width, eps=eps)
 
 
 @final

@@ -2,27 +2,12 @@
 
 import shlex
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from sycoca.facts.metric_facts import METRICS, TRAINING_VALUES, VALIDATION, metric_facts
 from sycoca.facts.optimizer_facts import OPTIMIZERS, OptimizerFacts, OptimizerKind
 from sycoca.plain_data import closest
-
-FixedPrecision = Literal["fp32", "bf16", "fp16"]
-"""What a forward pass is computed in."""
-
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
-"""The same, or what suits the device."""
-
-
-def _check_at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-
-
-def _check_positive(name: str, value: float) -> None:
-    if value <= 0:
-        raise ValueError(f"{name} must be positive, got {value}")
+from sycoca.training.runtime_config import RuntimeConfig, check_at_least, check_positive
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +32,7 @@ class DataConfig:
     skipped.jsonl. With 0 the first unusable sample fails the run."""
 
     def __post_init__(self) -> None:
-        _check_at_least("data.num_workers", self.num_workers, 0)
+        check_at_least("data.num_workers", self.num_workers, 0)
         if not 0 <= self.max_skipped_ratio < 1:
             raise ValueError(f"data.max_skipped_ratio must lie between 0 and 1, got {self.max_skipped_ratio}")
 
@@ -76,8 +61,8 @@ class OptimizerConfig:
     rate for all."""
 
     def __post_init__(self) -> None:
-        _check_positive("optimizer.peak_lr", self.peak_lr)
-        _check_positive("optimizer.eps", self.eps)
+        check_positive("optimizer.peak_lr", self.peak_lr)
+        check_positive("optimizer.eps", self.eps)
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"optimizer.betas must lie in [0, 1), got {self.betas}")
         if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
@@ -102,7 +87,7 @@ class ScheduleConfig:
     """Learning rate after the last step, as a ratio of the peak."""
 
     def __post_init__(self) -> None:
-        _check_at_least("schedule.warmup_steps", self.warmup_steps, 0)
+        check_at_least("schedule.warmup_steps", self.warmup_steps, 0)
         if not 0 <= self.final_lr_ratio <= 1:
             raise ValueError(f"schedule.final_lr_ratio must lie between 0 and 1, got {self.final_lr_ratio}")
 
@@ -172,13 +157,13 @@ class TrainingConfig:
             "keep_checkpoints",
             "max_skipped_steps",
         ):
-            _check_at_least(f"training.{name}", getattr(self, name), 1)
+            check_at_least(f"training.{name}", getattr(self, name), 1)
         for name in ("micro_batch_size", "evaluate_every", "save_every", "keep_every"):
             value = getattr(self, name)
             if value is not None:
-                _check_at_least(f"training.{name}", value, 1)
+                check_at_least(f"training.{name}", value, 1)
         if self.gradient_clip_norm is not None:
-            _check_positive("training.gradient_clip_norm", self.gradient_clip_norm)
+            check_positive("training.gradient_clip_norm", self.gradient_clip_norm)
         if self.average_decay is not None and not 0 < self.average_decay < 1:
             raise ValueError(f"training.average_decay must lie between 0 and 1, got {self.average_decay}")
         if self.global_batch_size % (self.micro_batch_size or self.global_batch_size):
@@ -229,37 +214,6 @@ class TrainingConfig:
                 f" with micro-batches of {micro_batch_size}; it must be a multiple of their product"
             )
         return micro_batch_size
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RuntimeConfig:
-    """Device, precision and memory."""
-
-    device: str = "auto"
-    """auto (a GPU where there is one, else the CPU), cpu, cuda, cuda:1, mps."""
-
-    precision: Precision = "auto"
-    """fp32, bf16 or fp16 (autocast; weights stay fp32). auto: bf16 on GPUs that support it, else fp16; fp32 on other
-    devices."""
-
-    compile: bool = False
-    """Compile the components with torch.compile; the first steps then take minutes."""
-
-    activation_checkpointing: bool = False
-    """Save only the inputs of transformer blocks and recompute the rest in the backward pass: a fraction of the
-    memory for a third more time."""
-
-    rendezvous_seconds: float = 300.0
-    """Of several processes: how long each waits at the start until all have arrived."""
-
-    heartbeat_seconds: float | None = 20.0
-    """Of several processes: silence after which one counts as lost and the others end. Each sends a heartbeat from a
-    thread of its own, so slow steps are not silence. None does not watch the processes."""
-
-    def __post_init__(self) -> None:
-        _check_positive("runtime.rendezvous_seconds", self.rendezvous_seconds)
-        if self.heartbeat_seconds is not None:
-            _check_positive("runtime.heartbeat_seconds", self.heartbeat_seconds)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

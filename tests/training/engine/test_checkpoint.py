@@ -75,7 +75,7 @@ def test_killed_while_saving_leaves_the_last_one(tmp_path: Path, monkeypatch: py
     def die(*_: object) -> None:
         raise SystemExit
 
-    monkeypatch.setattr("sycoca.training.engine.checkpoints.checkpoint._optimizer_tensors", die)
+    monkeypatch.setattr("sycoca.training.engine.checkpoints.checkpoint._tensor_writers", die)
     with pytest.raises(SystemExit):
         save_checkpoint(tmp_path, TrainingState(step=2, samples_seen=0), model, optimizer)
     assert checkpoints_in(tmp_path) == [(1, first)]

@@ -62,13 +62,3 @@ def test_averages_are_swapped_in_and_the_weights_back_to_the_last_bit():
         assert torch.equal(linear.weight, means)
     assert torch.equal(linear.weight, weights)
     assert torch.equal(average.tensors()["weight"], means)
-
-
-def test_resumes_from_saved_averages():
-    linear = line(0.0)
-    average = WeightAverage(linear, decay=0.9)
-    average.load({"weight": torch.tensor([[5.0]]).double()})
-    with average.in_place():
-        assert linear.weight.item() == 5
-    with pytest.raises(ValueError, match="belongs to another model"):
-        average.load({"bias": torch.zeros(1)})

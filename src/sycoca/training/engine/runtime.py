@@ -1,8 +1,7 @@
 """Device, precision and processes: with ``distributed/``, all that uses torch.distributed.
 
 Under ``torchrun`` the runtime joins the process group; otherwise it is a single process with the same methods. Losses
-are divided by counts of the global batch and therefore sum over processes, while DDP averages gradients: hence the
-factor ``world_size`` in ``backward``.
+are divided by counts of the global batch, and therefore they and their gradients are summed over processes.
 """
 
 import contextlib
@@ -17,7 +16,6 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Shaped
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.device_copies import copied_to
@@ -25,16 +23,16 @@ from sycoca.evaluation.sharding import Sharding
 from sycoca.inference.load import choose_device
 from sycoca.records import TrainingBatch
 from sycoca.terminal import one_line
-from sycoca.training.config import FixedPrecision, Precision, RuntimeConfig
 from sycoca.training.engine.allocator import keep_freed_memory
 from sycoca.training.engine.distributed.collectives import DifferentiableGather, GatheredNumbers, is_of_collective
+from sycoca.training.engine.distributed.data_parallel import DataParallel
 from sycoca.training.engine.distributed.ending import Ending, RunInFolder
 from sycoca.training.engine.distributed.heartbeat import Heartbeat
 from sycoca.training.engine.distributed.launch import read_launch
 from sycoca.training.engine.distributed.rendezvous import Rendezvous, host_of
 from sycoca.training.engine.interruption import TrainingInterrupted
-from sycoca.training.engine.recomputation import recompute_blocks
 from sycoca.training.engine.task import TrainingTask
+from sycoca.training.runtime_config import FixedPrecision, Precision, RuntimeConfig
 from sycoca.unusable import SkippedSample
 
 B = TypeVar("B", bound=TrainingBatch)
@@ -60,8 +58,7 @@ class Runtime:
         self.rank = self._launch.rank
         self.device = _local_device(choose_device(config.device), self._launch.local_rank)
         self.precision: FixedPrecision = choose_precision(config.precision, self.device)
-        self._compiles = config.compile
-        self._checkpoints_activations = config.activation_checkpointing
+        self._parallel = DataParallel(config, self._launch, self.device, self.precision)
         self._owns_process_group = False
         self.ending = Ending()
         self._heartbeat: Heartbeat | None = None
@@ -96,21 +93,18 @@ class Runtime:
                 self._say_goodbye(error)
             raise
 
+    @property
+    def is_sharded(self) -> bool:
+        """Whether each process holds a shard of the parameters, see `runtime.sharding`."""
+        return self._parallel.is_sharded
+
+    def shard(self, task: TrainingTask) -> None:
+        """Shard the task's parameters in place, where that is configured; before its optimizer is built."""
+        self._parallel.shard(task)
+
     def wrap(self, task: TrainingTask) -> nn.Module:
         """Return the module to call in training: with activation checkpointing, torch.compile and DDP as configured."""
-        if self._checkpoints_activations:
-            recompute_blocks(task)
-        if self._compiles:
-            # Component by component and in place: parameter names do not change, and masks are drawn outside the graph.
-            for component in task.components():
-                component.compile()
-        if self.world_size == 1:
-            return task
-        return DistributedDataParallel(
-            task,
-            device_ids=[self.device.index] if self.device.type == "cuda" else None,
-            find_unused_parameters=task.leaves_parameters_unused(),
-        )
+        return self._parallel.wrap(task)
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context of a forward pass in the run's precision."""
@@ -137,16 +131,15 @@ class Runtime:
 
     def backward(self, loss: Tensor) -> None:
         """Backpropagate this process's part of the global loss."""
-        (loss * self.world_size).backward()
+        self._parallel.backward(loss)
 
-    @contextlib.contextmanager
-    def accumulating(self, wrapped: nn.Module, *, is_last: bool) -> Iterator[None]:
-        """Synchronize gradients in the last micro-batch of a step only."""
-        if isinstance(wrapped, DistributedDataParallel) and not is_last:
-            with wrapped.no_sync():
-                yield
-        else:
-            yield
+    def accumulating(self, wrapped: nn.Module, *, is_last: bool) -> contextlib.AbstractContextManager[None]:
+        """Return a context that synchronizes gradients in the last micro-batch of a step only."""
+        return self._parallel.accumulating(wrapped, is_last=is_last)
+
+    def free_gathered(self, task: nn.Module) -> None:
+        """Free gathered parameters that a forward pass without a backward pass has left."""
+        self._parallel.free_gathered(task)
 
     def gather(self, tensor: Shaped[Tensor, "batch ..."]) -> Shaped[Tensor, "global_batch ..."]:
         """Concatenate a tensor over processes in order of rank, differentiably; the shapes must be equal."""

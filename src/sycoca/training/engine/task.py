@@ -9,13 +9,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sycoca.facts.objective_facts import ObjectiveName
+from sycoca.model.sycoca import SyCoCa
 from sycoca.records import LossTerms, TrainingBatch
 
 B = TypeVar("B", bound=TrainingBatch)
 
 
 class TrainingTask(nn.Module, ABC, Generic[B]):
-    """Model and objectives behind one ``forward``; the only module that the runtime wraps (compile, DDP) and calls."""
+    """Model and objectives behind one ``forward``; the only module that the runtime wraps (compile, DDP, FSDP2)."""
+
+    model: SyCoCa
+    """The trained model."""
 
     @abstractmethod
     def forward(self, batch: B) -> LossTerms:
@@ -62,4 +66,4 @@ class TrainingTask(nn.Module, ABC, Generic[B]):
 
     @abstractmethod
     def logged_values(self) -> dict[str, float]:
-        """Return values to log beside the losses."""
+        """Return values to log beside the losses; called by all processes."""

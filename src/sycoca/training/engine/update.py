@@ -67,6 +67,7 @@ class Updater:
         with self.runtime.autocast():
             micro_batches = self.task.with_global_contrast(micro_batches, self.runtime.to_device)
             terms = [self.task(self.runtime.to_device(batch)) for batch in micro_batches]
+        self.runtime.free_gathered(self.task)
         return torch.stack([self.task.total_loss(one) for one in terms]).sum()
 
     def is_failure(self, loss: float, gradient_norm: float) -> bool:

@@ -1,12 +1,17 @@
 """The parts that every run is assembled from."""
 
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+
+import torch
 
 from sycoca.data.loading.loader import TrainingBatches
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.data.samples import SampleSource
+from sycoca.model.sycoca import SyCoCa
 from sycoca.training.config import RunConfig
+from sycoca.training.engine.distributed.shards import whole
 from sycoca.training.engine.optimization.optimizer import build_optimizer
 from sycoca.training.engine.optimization.weight_average import WeightAverage
 from sycoca.training.engine.runtime import Runtime
@@ -34,15 +39,31 @@ class RunParts:
     average: WeightAverage | None
     """The exponential moving average of the weights; None without one."""
 
-    def averaged_weights(self) -> AbstractContextManager[None]:
-        """Return a context in which the model holds the averaged weights, if any, for validation and saving."""
-        return nullcontext() if self.average is None else self.average.in_place()
+    @contextmanager
+    def as_used(self, *, in_all_processes: bool) -> Iterator[TrainedParts]:
+        """Context with the averaged weights, if any, in models that can be called, for validation and reports.
+
+        Called by all processes. Where parameters are sharded, the model is a whole copy; without ``in_all_processes``
+        only that of the main process has its weights.
+        """
+        runtime, trained = self.updater.runtime, self.trained
+        with nullcontext() if self.average is None else self.average.in_place():
+            if not runtime.is_sharded:
+                yield trained
+                return
+            model = whole_copy(trained.model, has_values=in_all_processes or runtime.is_main_rank)
+            trained.validation_task.model = model
+            try:
+                yield replace(trained, model=model)
+            finally:
+                trained.validation_task.model = trained.model
 
 
 def assemble(
     config: RunConfig, source: SampleSource, trained: TrainedParts, runtime: Runtime, skip_log: SkipLog
 ) -> RunParts:
-    """Build the optimizer, the batches and the average of the weights."""
+    """Shard the task where that is configured; build the optimizer, the batches and the average of the weights."""
+    runtime.shard(trained.task)
     updater = Updater(
         runtime,
         trained.task,
@@ -70,3 +91,17 @@ def assemble(
     decay = config.training.average_decay
     average = None if decay is None else WeightAverage(trained.model, decay)
     return RunParts(source=source, trained=trained, updater=updater, batches=batches, average=average)
+
+
+def whole_copy(model: SyCoCa, *, has_values: bool) -> SyCoCa:
+    """Return a copy of a sharded model that is not sharded; called by all processes, one tensor at a time.
+
+    Without ``has_values`` this process only sends its shards: the copy has no values.
+    """
+    with torch.device("meta"):
+        copy = SyCoCa(model.config)
+    for name, tensor in model.state_dict().items():
+        value = whole(tensor)
+        if has_values:
+            copy.load_state_dict({name: value}, strict=False, assign=True)
+    return copy.eval()

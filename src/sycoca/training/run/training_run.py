@@ -25,7 +25,7 @@ from sycoca.training.engine.runtime import Runtime
 from sycoca.training.engine.step_review import StepReview
 from sycoca.training.engine.tracking import MetricsFile, TensorBoard, Tracker, Trackers, WeightsAndBiases
 from sycoca.training.recipes.notices import repeated_samples_notice
-from sycoca.training.recipes.recipe import Recipe, Sources
+from sycoca.training.recipes.recipe import Recipe, Sources, TrainedParts
 from sycoca.training.run.assembly import assemble
 from sycoca.training.run.provenance import run_provenance
 from sycoca.training.run.report import write_report
@@ -94,9 +94,10 @@ class TrainingRun:
             if self._runtime.is_main_rank:
                 self._log_opening()
             self._train(tracker)
-            if self._runtime.is_main_rank:
-                with self._parts.averaged_weights():
-                    self._finish()
+            self._check_weights()
+            with self._parts.as_used(in_all_processes=False) as trained:
+                if self._runtime.is_main_rank:
+                    self._finish(trained)
             self._runtime.barrier()
         finally:
             tracker.close()
@@ -122,9 +123,10 @@ class TrainingRun:
                 train(loop_parts, config.training, config.optimizer, config.schedule, step=self._first_step)
         except TrainingInterrupted as interrupted:
             # Whoever sends another signal than Ctrl-C waits for the end, and kills soon.
-            if interrupted.number == INTERRUPT and config.training.report and runtime.is_main_rank:
-                with parts.averaged_weights():
-                    write_report(self._recipe, self._folder, self._trained, self._sources, runtime, interrupted.step)
+            if interrupted.number == INTERRUPT and config.training.report:
+                with parts.as_used(in_all_processes=False) as trained:
+                    if runtime.is_main_rank:
+                        write_report(self._recipe, self._folder, trained, self._sources, runtime, interrupted.step)
             raise
 
     def _step_review(self) -> StepReview:
@@ -137,23 +139,26 @@ class TrainingRun:
             level=logging.WARNING if runtime.is_main_rank else logging.DEBUG,
         )
 
-    def _finish(self) -> None:
+    def _check_weights(self) -> None:
         if not self._checkpoints.are_weights_finite():
             raise FloatingPointError(
                 f"the weights of the newest checkpoint are not finite and are not written to {self._folder.weights};"
                 f" delete it and resume from the one before: {self._config.resume_command()}"
             )
-        folder, trained = self._folder, self._trained
-        self._save_weights(folder.weights, self._config.training.steps)
+
+    def _finish(self, trained: TrainedParts) -> None:
+        """Write the weights and the report, as the main process does alone."""
+        folder = self._folder
+        self._save_weights(trained, folder.weights, self._config.training.steps)
         logger.info(f"weights in {folder.weights}")
-        self._finish_best()
+        self._finish_best(trained)
         if self._config.training.report:
             report = write_report(self._recipe, folder, trained, self._sources, self._runtime)
             logger.info(f"report in {report}")
         if len(self._skip_log):
             logger.warning(f"{self._skip_log.summary()}; their names are in {folder.skipped}")
 
-    def _finish_best(self) -> None:
+    def _finish_best(self, trained: TrainedParts) -> None:
         """Write the weights of the best checkpoint, where ``training.keep_best`` asks for them."""
         best, metric = self._checkpoints.best(), self._config.training.keep_best
         if best is None or metric is None:
@@ -162,15 +167,14 @@ class TrainingRun:
         if damage is not None:
             logger.warning(f"no weights of the best checkpoint are written: {damage}")
             return
-        with checkpoint_weights(best.path, self._trained.model):
-            self._save_weights(self._folder.best_weights, best.step)
+        with checkpoint_weights(best.path, trained.model):
+            self._save_weights(trained, self._folder.best_weights, best.step)
         logger.info(
             f"best {metric_title(metric)}, {readable(metric, best.value)} after step {best.step:,}:"
             f" weights in {self._folder.best_weights}"
         )
 
-    def _save_weights(self, path: Path, step: int) -> None:
-        trained = self._trained
+    def _save_weights(self, trained: TrainedParts, path: Path, step: int) -> None:
         provenance = run_provenance(self._recipe, self._folder, self._sources, self._runtime, step)
         config = replace(trained.weights, limits=trained.limits)
         save_weights(path, trained.model, trained.tokenizer, config, provenance=provenance)

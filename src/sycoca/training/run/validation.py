@@ -37,9 +37,8 @@ def build_validation(
     prepared = recipe.prepared(usable)
 
     def validate() -> dict[str, float]:
-        trained = parts.trained
-        predictor = Predictor(trained.model, trained.tokenizer, trained.weights)
-        with parts.averaged_weights():
+        with parts.as_used(in_all_processes=True) as trained:
+            predictor = Predictor(trained.model, trained.tokenizer, trained.weights)
             values = validation_losses(config, parts, prepared, sharding) | recipe.measure(predictor, usable, sharding)
         return {f"{VALIDATION}{name}": value for name, value in values.items()}
 

@@ -31,9 +31,15 @@ from sycoca.outputs.atomic import atomic_folder
 from sycoca.outputs.manifest import Manifest, written_entries
 from sycoca.outputs.set_aside import set_aside
 from sycoca.training.checkpoint_copies import checkpoint_path, checkpoints_in
-from sycoca.training.engine.checkpoints.tensor_files import Part, load_tensors, split_into_files, tensor_files
+from sycoca.training.engine.checkpoints.tensor_files import Part, load_tensors, split_into_files
+from sycoca.training.engine.checkpoints.training_tensors import (
+    restore_average,
+    restore_model,
+    restore_optimizer,
+    training_tensors,
+)
+from sycoca.training.engine.distributed.shards import whole
 from sycoca.training.engine.optimization.weight_average import WeightAverage
-from sycoca.weights.shapes import first_difference, shapes_of
 
 FORMAT_VERSION = 3
 """Increases when checkpoints change in a way that older versions cannot read. 2: with a manifest; 3: tensors of a
@@ -65,19 +71,23 @@ def save_checkpoint(
     *,
     average: WeightAverage | None = None,
     copies: Mapping[str, bytes] | None = None,
+    writes: bool = True,
 ) -> Path:
     """Write the checkpoint of a step below ``folder`` and return its path.
 
+    Where parameters are sharded it is called by all processes, and all but one have ``writes`` off.
     ``copies`` are the contents of other files of the run by name, from which a resume restores them. The folder gets
     its name only once it is complete and on disk. An existing checkpoint of the step is kept.
     """
     path = checkpoint_path(folder, state.step)
-    if not path.exists():
+    tensors = {
+        part: {name: whole(tensor) for name, tensor in own.items()}
+        for part, own in training_tensors(model, optimizer, average).items()
+    }
+    if writes and not path.exists():
         with atomic_folder(path) as new:
             files = {
-                **_tensor_writers("model", model.state_dict()),
-                **_tensor_writers("optimizer", _optimizer_tensors(model, optimizer)),
-                **({} if average is None else _tensor_writers("average", average.tensors())),
+                **{name: write for part, own in tensors.items() for name, write in _tensor_writers(part, own).items()},
                 "state.json": partial(_save_state, state),
                 **{name: partial(_save_bytes, data) for name, data in (copies or {}).items()},
             }
@@ -98,14 +108,10 @@ def load_checkpoint(
     Raises ValueError where it belongs to another model, or where it lacks the average.
     """
     plain = json.loads((path / "state.json").read_text(encoding="utf-8"))
-    tensors = load_tensors(path, "model")
-    _check_tensors(path, tensors, model)
-    model.load_state_dict(tensors)
-    _load_optimizer(path, model, optimizer)
+    restore_model(path, model)
+    restore_optimizer(path, model, optimizer)
     if average is not None:
-        if not tensor_files(path, "average"):
-            raise ValueError(f"{path} has no average of the weights; resume without training.average_decay")
-        average.load(load_tensors(path, "average"))
+        restore_average(path, average)
     return TrainingState(
         step=plain["step"],
         samples_seen=plain["samples_seen"],
@@ -123,36 +129,6 @@ def checkpoint_weights(path: Path, model: nn.Module) -> Iterator[None]:
         yield
     finally:
         model.load_state_dict(own)
-
-
-def _check_tensors(path: Path, tensors: dict[str, Tensor], model: nn.Module) -> None:
-    difference = first_difference(shapes_of(tensors), shapes_of(model.state_dict()))
-    if difference is not None:
-        raise ValueError(
-            f"{path} belongs to another model: {difference.name} has shape {difference.found} there and"
-            f" {difference.expected} here; use the config.yaml that the run was started with"
-        )
-
-
-def _names_by_index(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
-    """Return the parameters' names in the order of the optimizer's indices."""
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    return [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
-
-
-def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    names = _names_by_index(model, optimizer)
-    states = optimizer.state_dict()["state"]
-    return {f"{kind}/{names[index]}": tensor for index, state in states.items() for kind, tensor in state.items()}
-
-
-def _load_optimizer(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    index_of = {name: index for index, name in enumerate(_names_by_index(model, optimizer))}
-    states: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in load_tensors(path, "optimizer").items():
-        kind, name = key.split("/", 1)
-        states.setdefault(index_of[name], {})[kind] = tensor
-    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def _tensor_writers(part: Part, tensors: Mapping[str, Tensor]) -> dict[str, Callable[[Path], None]]:

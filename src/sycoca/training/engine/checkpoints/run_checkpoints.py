@@ -74,9 +74,14 @@ class RunCheckpoints:
         return state.step
 
     def are_weights_finite(self) -> bool:
-        """Return whether no weight and no average of one is NaN or infinite; one pass over them."""
+        """Return whether no weight and no average of one is NaN or infinite; one pass over them.
+
+        Called by all processes, each of which looks at its shards.
+        """
         tensors = list(self._model.state_dict().values())
-        return all_finite(tensors + ([] if self._average is None else list(self._average.tensors().values())))
+        is_finite = all_finite(tensors + ([] if self._average is None else list(self._average.tensors().values())))
+        runtime = self._updater.runtime
+        return not runtime.any_rank(not is_finite) if runtime.is_sharded else is_finite
 
     def save(self, step: int, logged: Mapping[str, float]) -> None:
         """Write the checkpoint of a step; called by all processes. Nothing is deleted yet, see `confirm`.
@@ -86,7 +91,7 @@ class RunCheckpoints:
         if self._lease is not None:
             self._lease.check()
         runtime = self._updater.runtime
-        if runtime.is_main_rank:
+        if runtime.is_main_rank or runtime.is_sharded:
             state = TrainingState(
                 step=step,
                 samples_seen=step * self._training.global_batch_size,
@@ -94,7 +99,13 @@ class RunCheckpoints:
                 metrics=self._value_of_best(step, logged),
             )
             save_checkpoint(
-                self._folder, state, self._model, self._updater.optimizer, average=self._average, copies=self._copies
+                self._folder,
+                state,
+                self._model,
+                self._updater.optimizer,
+                average=self._average,
+                copies=self._copies,
+                writes=runtime.is_main_rank,
             )
         self._unconfirmed = step
         runtime.barrier()

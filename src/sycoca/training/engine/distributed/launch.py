@@ -22,6 +22,9 @@ class Launch:
     """Number of this process on its host, which is that of its GPU; 0 where LOCAL_RANK is not set, as with a launcher
     that shows each process one GPU."""
 
+    local_world_size: int | None = None
+    """Number of processes on its host; None where LOCAL_WORLD_SIZE is not set."""
+
     address: str = ""
     """Host of rank 0; empty for a single process."""
 
@@ -53,6 +56,7 @@ def read_launch(environment: Mapping[str, str] = os.environ) -> Launch:
         rank=rank,
         world_size=world_size,
         local_rank=local_rank,
+        local_world_size=_number("LOCAL_WORLD_SIZE", environment) if "LOCAL_WORLD_SIZE" in environment else None,
         address=_value("MASTER_ADDR", environment),
         port=port,
         uses_agent_store=environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True",

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from sycoca.training.engine.distributed.shards import own_shard
+
 
 def step_if_finite(optimizer: torch.optim.Optimizer, gradient_norm: Float[Tensor, ""]) -> None:
     """Update the parameters unless the norm of the gradient is NaN or infinite."""
@@ -30,7 +32,8 @@ def step_on_device_if(optimizer: torch.optim.Optimizer, condition: Bool[Tensor, 
 
 @torch.no_grad()
 def all_finite(tensors: list[Tensor]) -> bool:
-    """Return whether no value of the tensors is NaN or infinite, in one pass over them."""
-    floating = [tensor for tensor in tensors if tensor.is_floating_point() and tensor.numel()]
+    """Return whether no value of the tensors is NaN or infinite, in one pass over them; of shards, over one's own."""
+    shards = [own_shard(tensor) for tensor in tensors]
+    floating = [shard for shard in shards if shard.is_floating_point() and shard.numel()]
     # The largest magnitude is NaN where any value is NaN.
     return bool(torch.nn.utils.get_total_norm(floating, float("inf")).isfinite())

@@ -8,10 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sycoca.training.engine.distributed.shards import own_shard
+
 
 @final
 class WeightAverage:
-    """The exponential moving average of a model's trainable parameters."""
+    """The exponential moving average of a model's trainable parameters; sharded where they are."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._model = model
@@ -35,7 +37,7 @@ class WeightAverage:
     def move(self, weight: Float[Tensor, ""] | float) -> None:
         """Move the averages towards the current parameters by a fraction of the distance."""
         for name, parameter in self._trainable():
-            self._averages[name].lerp_(parameter, weight)  # pyright: ignore[reportCallIssue, reportArgumentType]
+            own_shard(self._averages[name]).lerp_(own_shard(parameter), weight)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
@@ -50,20 +52,13 @@ class WeightAverage:
         """Return the averages by parameter name."""
         return self._averages
 
-    @torch.no_grad()
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Restore saved averages. Raises ValueError where they belong to another model."""
-        if tensors.keys() != self._averages.keys():
-            raise ValueError("the saved average of the weights belongs to another model")
-        for name, average in self._averages.items():
-            average.copy_(tensors[name])
-
     def _trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
         return ((name, parameter) for name, parameter in self._model.named_parameters() if parameter.requires_grad)
 
     @torch.no_grad()
     def _swap(self) -> None:
         for name, parameter in self._trainable():
-            kept = parameter.clone()
-            parameter.copy_(self._averages[name])
-            self._averages[name].copy_(kept)
+            own, average = own_shard(parameter), own_shard(self._averages[name])
+            kept = own.clone()
+            own.copy_(average)
+            average.copy_(kept)

@@ -14,6 +14,7 @@ from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks, cached_contrastive_gradients
 from sycoca.objectives.pretraining import embed_pairs, held_out_losses, pretraining_losses
 from sycoca.records import ImageTextBatch, LossTerms
+from sycoca.training.engine.distributed.shards import whole
 from sycoca.training.engine.task import TrainingTask
 
 
@@ -88,4 +89,4 @@ class ImageTextTask(TrainingTask[ImageTextBatch]):
 
     def logged_values(self) -> dict[str, float]:
         """Return ``logit_scale``, the inverse temperature."""
-        return {"logit_scale": self.model.logit_scale().item()}
+        return {"logit_scale": whole(self.model.logit_scale()).item()}
