@@ -80,7 +80,7 @@ def save_checkpoint(
     its name only once it is complete and on disk. An existing checkpoint of the step is kept.
     """
     path = checkpoint_path(folder, state.step)
-    tensors = {
+    tensors: dict[Part, dict[str, Tensor]] = {
         part: {name: whole(tensor) for name, tensor in own.items()}
         for part, own in training_tensors(model, optimizer, average).items()
     }
