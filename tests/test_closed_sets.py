@@ -29,6 +29,7 @@ WITHOUT_A_CHOICE = {
     "StartPart": "begins the names of the tensors that it stands for",
     "Suffix": "is appended to the name of what is set aside",
     "Split": "is what a hash of a scene's content becomes",
+    "RowFormat": "are the members of MapFormat that have rows",
     "Size": "is a row of each level's radii, and levels have different ones",
 }
 """Literals among which no code chooses, with the reason."""

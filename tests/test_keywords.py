@@ -20,6 +20,10 @@ PUBLIC = {
     "caption_set": lambda: sycoca.caption_set("weights", "photos", devise=4),  # pyright: ignore[reportCallIssue]
     "evaluate_all": lambda: sycoca.evaluate_all("weights", {}, devise=4),  # pyright: ignore[reportCallIssue]
     "filter_pairs": lambda: sycoca.filter_pairs("weights", "a.csv", devise=4),  # pyright: ignore[reportCallIssue]
+    "map_captions": lambda: sycoca.map_captions("weights", "a", "out", devise=4),  # pyright: ignore[reportCallIssue]
+    "map_embeddings": lambda: sycoca.map_embeddings("weights", "a", "out", devise=4),  # pyright: ignore[reportCallIssue]
+    "map_filter": lambda: sycoca.map_filter("weights", "a", "out", devise=4),  # pyright: ignore[reportCallIssue]
+    "map_scores": lambda: sycoca.map_scores("weights", "a", "out", devise=4),  # pyright: ignore[reportCallIssue]
     "pretrain": lambda: sycoca.pretrain(None, devise=4),  # pyright: ignore[reportCallIssue]
     "push_to_hub": lambda: sycoca.push_to_hub("weights", "me/mine", devise=4),  # pyright: ignore[reportCallIssue]
 }

@@ -12,6 +12,7 @@ def test_every_public_name_is_there():
     from sycoca.inference.caption_set import caption_set
     from sycoca.inference.load import load
     from sycoca.inference.predictor import Predictor
+    from sycoca.mapping.functions import map_captions, map_embeddings, map_filter, map_scores
     from sycoca.model.config import SyCoCaConfig
     from sycoca.model.sycoca import SyCoCa
     from sycoca.training.pretrain import pretrain
@@ -20,6 +21,8 @@ def test_every_public_name_is_there():
     assert (sycoca.load, sycoca.Predictor, sycoca.pretrain) == (load, Predictor, pretrain)
     assert (sycoca.push_to_hub, sycoca.evaluate_all) == (push_to_hub, evaluate_all)
     assert (sycoca.caption_set, sycoca.filter_pairs) == (caption_set, filter_pairs)
+    assert (sycoca.map_captions, sycoca.map_embeddings) == (map_captions, map_embeddings)
+    assert (sycoca.map_filter, sycoca.map_scores) == (map_filter, map_scores)
     assert (sycoca.SyCoCaConfig, sycoca.SyCoCa) == (SyCoCaConfig, SyCoCa)
     assert sycoca.__version__.count(".") == 2
     assert dir(sycoca) == sorted(sycoca.__all__)

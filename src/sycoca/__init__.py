@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sycoca.inference.caption_set import caption_set
     from sycoca.inference.load import load
     from sycoca.inference.predictor import Predictor
+    from sycoca.mapping.functions import map_captions, map_embeddings, map_filter, map_scores
     from sycoca.model.config import SyCoCaConfig
     from sycoca.model.sycoca import SyCoCa
     from sycoca.training.pretrain import pretrain
@@ -26,6 +27,10 @@ __all__ = [
     "evaluate_all",
     "filter_pairs",
     "load",
+    "map_captions",
+    "map_embeddings",
+    "map_filter",
+    "map_scores",
     "pretrain",
     "push_to_hub",
 ]
@@ -38,6 +43,10 @@ _HOMES = {
     "evaluate_all": "sycoca.evaluation.evaluate_all",
     "filter_pairs": "sycoca.evaluation.filter_pairs",
     "load": "sycoca.inference.load",
+    "map_captions": "sycoca.mapping.functions",
+    "map_embeddings": "sycoca.mapping.functions",
+    "map_filter": "sycoca.mapping.functions",
+    "map_scores": "sycoca.mapping.functions",
     "pretrain": "sycoca.training.pretrain",
     "push_to_hub": "sycoca.weights.publishing",
 }

@@ -48,6 +48,16 @@ CONVERT = Group(
     },
 )
 
+MAP = Group(
+    "caption, embed, filter or score a data set of any size",
+    {
+        "caption": Command("caption every image", "map.caption"),
+        "embed": Command("embed images and captions", "map.embed"),
+        "filter": Command("keep the captions that match their image", "map.filter"),
+        "score": Command("score every caption against its image", "map.score"),
+    },
+)
+
 DATA = Group(
     "check, inspect, filter and write data",
     {
@@ -73,6 +83,7 @@ TREE: Mapping[str, Mapping[str, Command | Group]] = {
         "ask": Command("answer questions about images", "use.ask"),
         "embed": Command("write image and text embeddings to a file", "use.embed"),
         "explain": Command("draw the similarity of patches and words, and reconstructions", "use.explain"),
+        "map": MAP,
     },
     "measure": {
         "evaluate": EVALUATE,

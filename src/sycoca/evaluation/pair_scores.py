@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 
 from sycoca.data.samples import ImageTextSample, SampleSource
+from sycoca.inference.inputs import Images
 from sycoca.inference.predictor import Predictor
 from sycoca.progress_bar import tracked
 
@@ -66,32 +67,46 @@ def pair_scores(
     starts = range(first, len(source), batch_size)
     for start in tracked(starts, len(source) - first, "scoring pairs", console=console, step=batch_size):
         samples = [source[index] for index in range(start, min(start + batch_size, len(source)))]
-        captions = [sample.captions for sample in samples]
-        cosines = _cosines(predictor, samples, captions, batch_size)
-        likelihoods = (
-            [own.tolist() for own in predictor.candidate_log_likelihoods(samples, captions, batch_size=batch_size)]
-            if with_log_likelihood
-            else [[None] * len(own) for own in captions]
+        scores = score_samples(
+            predictor, samples, samples, with_log_likelihood=with_log_likelihood, batch_size=batch_size
         )
-        for sample, *scores in zip(samples, cosines, likelihoods, strict=True):
-            yield (
-                sample,
-                [
-                    PairScore(image=sample.key, caption=caption, similarity=cosine, log_likelihood=likelihood)
-                    for caption, cosine, likelihood in zip(sample.captions, *scores, strict=True)
-                ],
-            )
+        yield from zip(samples, scores, strict=True)
+
+
+def score_samples(
+    predictor: Predictor,
+    samples: Sequence[ImageTextSample],
+    images: Images,
+    *,
+    with_log_likelihood: bool,
+    batch_size: int,
+) -> list[list[PairScore]]:
+    """Return the scores of each sample's captions; ``images`` are those of the samples, opened or to be opened."""
+    captions = [sample.captions for sample in samples]
+    cosines = _cosines(predictor, images, captions, batch_size)
+    likelihoods = (
+        [own.tolist() for own in predictor.candidate_log_likelihoods(images, captions, batch_size=batch_size)]
+        if with_log_likelihood
+        else [[None] * len(own) for own in captions]
+    )
+    return [
+        [
+            PairScore(image=sample.key, caption=caption, similarity=cosine, log_likelihood=likelihood)
+            for caption, cosine, likelihood in zip(sample.captions, *scores, strict=True)
+        ]
+        for sample, *scores in zip(samples, cosines, likelihoods, strict=True)
+    ]
 
 
 def _cosines(
-    predictor: Predictor, samples: Sequence[ImageTextSample], captions: Sequence[Sequence[str]], batch_size: int
+    predictor: Predictor, images: Images, captions: Sequence[Sequence[str]], batch_size: int
 ) -> list[list[float]]:
     flat = [caption for own in captions for caption in own]
     if not flat:
-        return [[] for _ in samples]
+        return [[] for _ in captions]
     sizes = [len(own) for own in captions]
-    images = predictor.embed_images(samples, batch_size=batch_size).repeat_interleave(torch.tensor(sizes), dim=0)
-    cosines = (images * predictor.embed_texts(flat, warns=False)).sum(1)
+    embeds = predictor.embed_images(images, batch_size=batch_size).repeat_interleave(torch.tensor(sizes), dim=0)
+    cosines = (embeds * predictor.embed_texts(flat, warns=False)).sum(1)
     return [own.tolist() for own in cosines.split(sizes)]
 
 

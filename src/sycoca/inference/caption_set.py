@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -13,6 +13,7 @@ from sycoca.data.loading.skipping import usable_source
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.data.writing.caption_results import CaptionFormat, write_caption_results
 from sycoca.inference.decoding.generation_config import GenerationConfig, GenerationOptions
+from sycoca.inference.inputs import Images
 from sycoca.inference.load import predictor_of
 from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
@@ -108,10 +109,27 @@ def generate_for_set(
     Captions drawn at random depend on the seed and the sample's number, not on ``first``. Raises ValueError for a model
     without text decoder.
     """
-    samples = [source[index] for index in range(first, len(source))]
-    generated = predictor.generate(samples, generation, batch_size=batch_size, first_index=first)
-    shown = tracked(generated, len(samples), "captioning", console=console)
-    for sample, caption in zip(samples, shown, strict=True):
+    indices = range(first, len(source))
+    samples = [source[index] for index in indices]
+    captions = caption_samples(predictor, samples, samples, generation, indices=indices, batch_size=batch_size)
+    yield from tracked(captions, len(samples), "captioning", console=console)
+
+
+def caption_samples(
+    predictor: Predictor,
+    samples: Sequence[ImageTextSample],
+    images: Images,
+    generation: GenerationConfig,
+    *,
+    indices: Sequence[int],
+    batch_size: int,
+) -> Iterator[ImageCaption]:
+    """Yield the captions of samples, batch by batch; ``images`` are theirs, opened or to be opened.
+
+    ``indices`` are those of the samples in their source, from which random captions are derived.
+    """
+    generated = predictor.generate(images, generation, batch_size=batch_size, indices=indices)
+    for sample, caption in zip(samples, generated, strict=True):
         text = predictor.tokenizer.decode(caption.tokens)
         yield ImageCaption(image=sample.key, caption=text, log_likelihood=round(caption.log_likelihood, 4))
 

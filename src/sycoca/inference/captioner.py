@@ -40,11 +40,12 @@ class Captioner(Embedder):
         *,
         batch_size: int = 64,
         first_index: int = 0,
+        indices: Sequence[int] | None = None,
     ) -> Iterator[GeneratedCaption]:
         """Yield each image's caption as token ids with its log-likelihood, batch by batch.
 
         ``first_index`` is the first image's index in a longer list: with it a list that is captioned in parts
-        gets the same sampled captions as in one call.
+        gets the same sampled captions as in one call. ``indices`` are those of all images, where some are left out.
         """
         check_type(config, GenerationConfig, "config", "a GenerationConfig")
         self._use("captions")
@@ -56,6 +57,7 @@ class Captioner(Embedder):
                     self.tokenizer.special,
                     config,
                     first_index=first_index + first,
+                    indices=None if indices is None else indices[first : first + len(batch)],
                 )
             yield from captions
 

@@ -77,14 +77,17 @@ def generate_captions(
     config: GenerationConfig,
     *,
     first_index: int = 0,
+    indices: Sequence[int] | None = None,
 ) -> list[GeneratedCaption]:
     """Generate one caption per image; ``first_index`` is the first image's index in the whole list.
 
-    Sampling is seeded by the config's seed and an image's index, so captions do not depend on the batches.
+    ``indices`` are those of all images, where they do not follow each other. Sampling is seeded by the config's seed
+    and an image's index, so captions do not depend on the batches.
     """
     max_tokens = most_new_tokens(config, model.config.text_encoder.context_length)
     rows = CaptionRows(model, memory, rows_per_image=config.num_beams, max_tokens=max_tokens)
-    return _decoded(rows, special, config, range(first_index, first_index + len(memory)), max_tokens)
+    own = range(first_index, first_index + len(memory)) if indices is None else indices
+    return _decoded(rows, special, config, own, max_tokens)
 
 
 def continue_prompts(

@@ -73,9 +73,14 @@ class _Found:
 class Lease:
     """Context that holds a lease; entering raises OutputError where another process holds it."""
 
-    def __init__(self, path: Path, output: Path) -> None:
-        """Name the lease file and the ``output`` that it is for, which messages name."""
+    def __init__(self, path: Path, output: Path, *, waits: bool = True) -> None:
+        """Name the lease file and the ``output`` that it is for, which messages name.
+
+        ``waits``: a lease of another host whose heartbeat is not old is refused after its next heartbeat; without it
+        at once, for who has other work until the lease is abandoned.
+        """
         self.path = path
+        self._waits = waits
         self._output = output
         self._holder = this_process()
         self._text = json.dumps(asdict(self._holder), indent=1).encode() + b"\n"
@@ -115,12 +120,12 @@ class Lease:
 
     def _acquire(self) -> None:
         for _ in range(_MAX_ATTEMPTS):
-            if _create(self.path, self._text):
+            if create_once(self.path, self._text):
                 return
             found = _read(self.path)
             if found is None:
                 continue  # released a moment ago
-            if found.end is None and (found.is_running or self._beats(found)):
+            if found.end is None and (found.is_running or not self._waits or self._beats(found)):
                 raise LeaseHeldError(self._refusal(found))
             if found.end is not None and self._take_over(found):
                 return
@@ -164,7 +169,7 @@ class Lease:
             if self._ended.is_set():
                 return
             found = _read(self.path)
-            is_own = found.token == self._holder.token if found else _create(self.path, self._text)
+            is_own = found.token == self._holder.token if found else create_once(self.path, self._text)
             if is_own:
                 os.utime(self.path)
             self._is_lost = not is_own
@@ -198,8 +203,11 @@ def _read(path: Path) -> _Found | None:
     return _Found(holder=holder, token=token, renewed_at=renewed_at, age=age)
 
 
-def _create(path: Path, text: bytes) -> bool:
-    """Create a file with its content at once; return whether it did not exist."""
+def create_once(path: Path, text: bytes) -> bool:
+    """Create a file with its content at once; return whether it did not exist.
+
+    Of several processes one gets True, on any host.
+    """
     new = _written_beside(path, text)
     try:
         os.link(new, path)

@@ -48,6 +48,18 @@ def inference_image(
     image: Image.Image, image_size: int, config: ImageTransformConfig
 ) -> Float[Tensor, "3 height width"]:
     """Resize the central square, or the whole image, to a square and normalize it."""
+    return _normalize(_resized_whole(image, image_size, config), config)
+
+
+def inference_picture(image: Image.Image, image_size: int, config: ImageTransformConfig) -> Image.Image:
+    """Return an image as small as `inference_image` makes it, which it then only normalizes: a batch of them waits in
+    little memory."""
+    return Image.fromarray(_resized_whole(image, image_size, config))
+
+
+def _resized_whole(
+    image: Image.Image, image_size: int, config: ImageTransformConfig
+) -> UInt8[np.ndarray, "height width 3"]:
     match config.resize:
         case "crop":
             side = min(image.size)
@@ -57,7 +69,7 @@ def inference_image(
             box = (0.0, 0.0, float(image.width), float(image.height))
         case unknown:
             assert_never(unknown)
-    return _normalize(_resized(image, image_size, box), config)
+    return _resized(image, image_size, box)
 
 
 def inference_batch(

@@ -54,6 +54,7 @@ OF_NAMES = {
     "wandb": "PROJECT",
     "keep_best": "METRIC",
     "message": "MESSAGE",
+    "ray_address": "ADDRESS",
 }
 """Placeholders of arguments and fields by their name."""
 

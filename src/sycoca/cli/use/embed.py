@@ -1,15 +1,15 @@
 """``sycoca embed``: write image and text embeddings."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 from sycoca.cli.shared.logs import stderr_console
 from sycoca.cli.shared.results import typed
+from sycoca.evaluation.embedded import EMBEDDED, Embedded
 from sycoca.inference.model_options import ModelOptions
 from sycoca.outputs.output import Output, claimed
 
@@ -20,15 +20,6 @@ if TYPE_CHECKING:
     from sycoca.inference.predictor import Predictor
 
 logger = logging.getLogger(__name__)
-
-Embedded = Literal["both", "images", "texts"]
-
-_EMBEDDED: Mapping[Embedded, tuple[str, ...]] = {
-    "both": ("images", "texts"),
-    "images": ("images",),
-    "texts": ("texts",),
-}
-"""The arrays to write."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,10 +77,10 @@ def _write_embeddings(options: Arguments) -> None:
     num_samples = num_evaluated(source, options.limit)
     predictor = options.model.load(options.weights)
     arrays: dict[str, np.ndarray] = {}
-    if "images" in _EMBEDDED[options.what]:
+    if "images" in EMBEDDED[options.what]:
         embeddings = ImageEmbeddings(predictor, batch_size=options.model.batch_size, console=console)
         arrays["images"] = embeddings.of(source, num_samples).contiguous().numpy()
-    if "texts" in _EMBEDDED[options.what]:
+    if "texts" in EMBEDDED[options.what]:
         arrays |= _text_arrays(predictor, source, num_samples, is_optional=bool(arrays))
     samples = (source[index] for index in range(num_samples))
     names = [shown_name(one) if is_folder(options.data) else one.key for one in samples]

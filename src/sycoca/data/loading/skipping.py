@@ -89,12 +89,17 @@ class SkipLog:
         return "; ".join(parts)
 
     def _check(self) -> None:
-        if self.num_lost > self._max_ratio * self._num_samples:
-            last = next(skipped for skipped in reversed(self.skipped) if not skipped.image_stays)
-            raise ValueError(
-                f"{last.detail} ({self.num_lost:,} of {self._num_samples:,} samples cannot be used, more than"
-                f" max_skipped_ratio {self._max_ratio:g} allows: repair them or allow more)"
-            )
+        check_skipped(self.skipped, self.num_lost, self._num_samples, self._max_ratio)
+
+
+def check_skipped(skipped: Sequence[SkippedSample], num_lost: int, num_samples: int, max_ratio: float) -> None:
+    """Raise ValueError where more samples are lost than the ratio allows; it names the last of the ``skipped``."""
+    if num_lost > max_ratio * num_samples:
+        last = next(one for one in reversed(skipped) if not one.image_stays)
+        raise ValueError(
+            f"{last.detail} ({num_lost:,} of {num_samples:,} samples cannot be used, more than"
+            f" max_skipped_ratio {max_ratio:g} allows: repair them or allow more)"
+        )
 
 
 def counted_reasons(skipped: Iterable[SkippedSample]) -> str:
