@@ -77,7 +77,7 @@ def test_absolute_paths_and_escaped_letters(files):
         ("s3://bucket/x.jsonl", "kind must be one of scenes, jsonl, csv, tsv, coco, karpathy, vqa, folder, .*got 's3'"),
         (
             "C:\\data\\x.txt",
-            "is no data source: expected a .*jsonl, .*tsv or .*tar file, a folder .* of class folders, or kind:path",
+            "is no data source: expected a .*jsonl, .* or .*parquet file, a folder .* of class folders, or kind:path",
         ),
         ("nothing", "'nothing' is no data source"),
         ("scenes:photos", "scenes are generated and have no path; write scenes:"),

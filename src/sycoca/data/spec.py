@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from sycoca.data.choices import check_choice
 from sycoca.data.formats.coco import Restval, open_coco, open_karpathy
+from sycoca.data.formats.hugging_face.source import open_hugging_face
 from sycoca.data.formats.image_files import Names
 from sycoca.data.formats.image_folder import open_folder
 from sycoca.data.formats.jsonl import open_jsonl
@@ -27,7 +28,7 @@ from sycoca.texts import normal_form
 
 logger = logging.getLogger(__name__)
 
-SourceKind = Literal["scenes", "jsonl", "csv", "tsv", "coco", "karpathy", "vqa", "folder", "shards"]
+SourceKind = Literal["scenes", "jsonl", "csv", "tsv", "coco", "karpathy", "vqa", "folder", "shards", "hf"]
 """Kinds of sources."""
 
 _COLUMNS = ("image", "caption", "captions", "question", "answer", "answers", "label", "split_column")
@@ -42,6 +43,7 @@ OPTIONS: dict[SourceKind, tuple[str, ...]] = {
     "vqa": ("images", "names", "annotations", "name", "limit", "seed"),
     "folder": ("labels", "limit", "seed"),
     "shards": ("index", "split", "limit", "seed", *(name for name in _COLUMNS if name != "image")),
+    "hf": ("config", "split", "limit", "seed", *_COLUMNS),
 }
 """The options of each kind."""
 
@@ -118,6 +120,11 @@ def _open_shards(spec: _Spec) -> SampleSource:
     return open_shards(spec.path, columns=_columns(spec), wanted=_wanted(spec), index=spec.file("index"))
 
 
+def _open_hugging_face(spec: _Spec) -> SampleSource:
+    config = spec.options.get("config")
+    return open_hugging_face(spec.path, config=config, columns=_columns(spec), wanted=_wanted(spec))
+
+
 def _open_scenes(spec: _Spec) -> ScenesSource:
     if spec.path:
         raise ValueError(f"{spec.text}: scenes are generated and have no path; write scenes:?level=easy&count=2000")
@@ -183,6 +190,7 @@ _OPENERS: Mapping[SourceKind, Callable[[_Spec], SampleSource]] = {
     "vqa": _open_vqa,
     "folder": _open_folder,
     "shards": _open_shards,
+    "hf": _open_hugging_face,
 }
 """What opens a source of each kind."""
 
@@ -227,8 +235,8 @@ def _recognize(path: str) -> SourceKind:
     if path.endswith((".json", ".json.gz")):
         hint = f"; JSON needs its kind in front: coco:{path}, karpathy:{path} or vqa:{path}"
     raise ValueError(
-        f"{path!r} is no data source: expected a *.jsonl, *.csv, *.tsv or *.tar file, a folder (or zip file) of"
-        f" class folders, or kind:path with kind one of {', '.join(get_args(SourceKind))}{hint}"
+        f"{path!r} is no data source: expected a *.jsonl, *.csv, *.tsv, *.tar or *.parquet file, a folder (or zip file)"
+        f" of class folders, or kind:path with kind one of {', '.join(get_args(SourceKind))}{hint}"
     )
 
 
@@ -238,6 +246,8 @@ def _kind_by_suffix(path: str) -> SourceKind | None:
             return kind
     if path.endswith(".tar"):
         return "shards"
+    if path.endswith(".parquet"):
+        return "hf"
     return "folder" if path.endswith(".zip") else None
 
 

@@ -305,3 +305,30 @@ def test_a_shard_of_unreadable_samples_is_an_empty_tar(tmp_path: Path):
 
 def test_the_spec_of_one_shard_names_its_file():
     assert ShardFolder(folder=Path("x"), shards=1, samples=1, bytes=1, skipped=0).spec == "shards:x/00000.tar"
+
+
+def test_shards_read_back_are_the_source(tmp_path: Path):
+    for number, source in enumerate((open_source(photos(tmp_path, 11)), ScenesSource(level="easy", count=3))):
+        written = write_shards(source, tmp_path / f"out {number}", ShardLayout(samples_per_shard=4), num_workers=0)
+        read = open_source(written.spec)
+        assert len(read) == len(source)
+        for one, other in ((read[index], source[index]) for index in range(len(source))):
+            assert (one.captions, one.label, one.split) == (other.captions, other.label, other.split)
+            assert one.questions == other.questions
+            assert (np.asarray(one.open_image()) == np.asarray(other.open_image())).all()
+        again = write_shards(
+            written.spec, tmp_path / f"again {number}", ShardLayout(samples_per_shard=4), num_workers=0
+        )
+        own, others = members(tmp_path / f"out {number}"), members(tmp_path / f"again {number}")
+        assert own.keys() == others.keys()
+        assert all(own[name] == others[name] for name in own if not name.endswith(".json"))
+        assert again.samples == written.samples
+
+
+def test_a_shard_without_samples_is_read(tmp_path: Path):
+    spec = photos(tmp_path, 6, broken=(2, 3))
+    layout = ShardLayout(samples_per_shard=2)
+    written = write_shards(spec, tmp_path / "out", layout, num_workers=0, max_skipped_ratio=0.5)
+    assert (written.shards, written.samples) == (3, 4)
+    read = open_source(written.spec)
+    assert [read[index].captions for index in range(4)] == [open_source(spec)[i].captions for i in (0, 1, 4, 5)]

@@ -54,7 +54,7 @@ def _read_header(path: Path, separator: str, quotes: Quotes, columns: Columns) -
     if first.problem is not None:
         raise ValueError(f"{path}: the header is broken: {first.problem}")
     header = [normal_form(name.strip()) for name in first.values]
-    _check_header(path, header, columns)
+    check_header(str(path), header, columns)
     return header
 
 
@@ -79,7 +79,8 @@ def _parse_row(row: TableRow, header: Sequence[str], columns: Columns) -> Row:
     return row_from_fields(given, columns, place)
 
 
-def _check_header(path: Path, header: Sequence[str], columns: Columns) -> None:
+def check_header(path: str, header: Sequence[str], columns: Columns) -> None:
+    """Raise ValueError where the columns of a table lack what a SPEC names, images, or what is said about them."""
     has = shortened(" ".join(f"(it has {', '.join(filter(None, header))})".split()))
     twice = next((name for name, times in Counter(header).items() if name and times > 1), None)
     if twice is not None:

@@ -1,8 +1,8 @@
 from pathlib import Path
 
 import pytest
-from tests.builders.shards import write_set
 
+from builders.shards import write_set
 from sycoca.data.formats.shards.shard_names import expanded, shard_paths
 
 

@@ -5,8 +5,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from tests.builders.shards import captioned, image_bytes, member, tar_bytes, write_set, write_shard
 
+from builders.shards import captioned, image_bytes, member, tar_bytes, write_set, write_shard
 from sycoca.data.formats.rows import Columns
 from sycoca.data.formats.shards.build import open_index
 from sycoca.data.formats.shards.shard_files import LocalShards

@@ -5,8 +5,8 @@ from typing import Literal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.builders.shards import member, tar_bytes
 
+from builders.shards import member, tar_bytes
 from sycoca.data.formats.shards.tar_members import BLOCK, Damage, Member, TarBytes, tar_members
 
 
