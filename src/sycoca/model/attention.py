@@ -1,6 +1,5 @@
 """Self- and cross-attention with PyTorch's fused kernel, and the key-value cache of decoding."""
 
-from functools import cached_property
 from typing import Protocol, final, runtime_checkable
 
 import torch
@@ -156,10 +155,14 @@ class Memory:
         self.may_attend = None if may_attend is None else may_attend[:, None, None]
         """False for keys that are padding."""
 
-    @cached_property
+        self._transposed: Tensor | None = None
+
+    @property
     def transposed(self) -> Float[Tensor, "images width memory"]:
         """Return the standardized states with features first, contiguous and detached from the graph."""
-        return self.standardized.detach().mT.contiguous()
+        if self._transposed is None:  # not a cached_property, whose lock torch.compile cannot trace
+            self._transposed = self.standardized.detach().mT.contiguous()
+        return self._transposed
 
     @property
     def num_images(self) -> int:

@@ -69,6 +69,9 @@ def _per_head(
     x: Float[Tensor, "batch length heads features"], weight: Float[Tensor, "heads features out_features"]
 ) -> Float[Tensor, "batch length heads out_features"]:
     """Multiply every head's features by its weight matrix."""
+    if torch.compiler.is_compiling():  # which can trace no view as the output, and needs none
+        product = torch.bmm(x.flatten(0, 1).transpose(0, 1), weight)
+        return product.transpose(0, 1).unflatten(0, x.shape[:2])
     out = x.new_empty(*x.shape[:3], weight.shape[2])
     torch.bmm(x.flatten(0, 1).transpose(0, 1), weight, out=out.flatten(0, 1).transpose(0, 1))
     return out
