@@ -36,6 +36,11 @@ class RuntimeConfig:
     """fp32, bf16 or fp16 (autocast; weights stay fp32). auto: bf16 on GPUs that support it, else fp16; fp32 on other
     devices."""
 
+    tf32: bool = False
+    """Let NVIDIA GPUs round the factors of fp32 matrix products to TF32 (10 bits instead of 23), which is several times
+    faster. In bf16 and fp16 runs this concerns the similarities of the contrastive loss alone; on other devices nothing
+    changes."""
+
     compile: bool = False
     """Compile the components with torch.compile; the first steps then take minutes."""
 

@@ -7,7 +7,7 @@ from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.training.config import RuntimeConfig
-from sycoca.training.engine.runtime import Runtime, choose_precision
+from sycoca.training.engine.runtime import Runtime
 from sycoca.training.engine.update import named_terms
 from sycoca.training.recipes.image_text.task import ImageTextTask
 
@@ -42,12 +42,6 @@ def test_unknown_and_absent_devices_are_refused():
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="cuda"):
             Runtime(RuntimeConfig(device="cuda"))
-
-
-def test_precision_of_auto_is_safe():
-    assert choose_precision("auto", torch.device("cpu")) == "fp32"
-    assert choose_precision("auto", torch.device("mps")) == "fp32"
-    assert choose_precision("fp16", torch.device("cpu")) == "fp16"
 
 
 def test_draw_keys_stay_on_the_cpu(make_batch):

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from datetime import timedelta
-from typing import Any, TypeVar, assert_never, final
+from typing import Any, TypeVar, final
 
 import torch
 import torch.distributed as dist
@@ -31,8 +31,9 @@ from sycoca.training.engine.distributed.heartbeat import Heartbeat
 from sycoca.training.engine.distributed.launch import read_launch
 from sycoca.training.engine.distributed.rendezvous import Rendezvous, host_of
 from sycoca.training.engine.interruption import TrainingInterrupted
+from sycoca.training.engine.numerics import autocast, choose_precision, scales_loss, set_matrix_products
 from sycoca.training.engine.task import TrainingTask
-from sycoca.training.runtime_config import FixedPrecision, Precision, RuntimeConfig
+from sycoca.training.runtime_config import FixedPrecision, RuntimeConfig
 from sycoca.unusable import SkippedSample
 
 B = TypeVar("B", bound=TrainingBatch)
@@ -58,6 +59,7 @@ class Runtime:
         self.rank = self._launch.rank
         self.device = _local_device(choose_device(config.device), self._launch.local_rank)
         self.precision: FixedPrecision = choose_precision(config.precision, self.device)
+        set_matrix_products(self.device, tf32=config.tf32)
         self._parallel = DataParallel(config, self._launch, self.device, self.precision)
         self._owns_process_group = False
         self.ending = Ending()
@@ -108,26 +110,12 @@ class Runtime:
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context of a forward pass in the run's precision."""
-        match self.precision:
-            case "fp32":
-                return contextlib.nullcontext()
-            case "bf16":
-                return torch.autocast(self.device.type, dtype=torch.bfloat16)
-            case "fp16":
-                return torch.autocast(self.device.type, dtype=torch.float16)
-            case unknown:
-                assert_never(unknown)
+        return autocast(self.precision, self.device)
 
     @property
     def scales_loss(self) -> bool:
         """Whether the loss is scaled for the backward pass, since small gradients would underflow."""
-        match self.precision:
-            case "fp32" | "bf16":
-                return False
-            case "fp16":
-                return True
-            case unknown:
-                assert_never(unknown)
+        return scales_loss(self.precision)
 
     def backward(self, loss: Tensor) -> None:
         """Backpropagate this process's part of the global loss."""
@@ -272,16 +260,3 @@ def _reason(error: BaseException) -> str:
     """Return an error as a reason for the other processes."""
     text = one_line(" ".join(str(error).split())) or type(error).__name__
     return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} ..."
-
-
-def choose_precision(precision: Precision, device: torch.device) -> FixedPrecision:
-    """Return the precision, with ``auto`` resolved for the device."""
-    match precision:
-        case "auto":
-            if device.type != "cuda":
-                return "fp32"
-            return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-        case "fp32" | "bf16" | "fp16":
-            return precision
-        case unknown:
-            assert_never(unknown)

@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from sycoca.model.transformer import CrossBlock, SelfBlock
 from sycoca.training.engine.distributed.launch import Launch
+from sycoca.training.engine.numerics import half_dtype
 from sycoca.training.engine.recomputation import recompute_blocks
 from sycoca.training.engine.task import TrainingTask
 from sycoca.training.runtime_config import FixedPrecision, RuntimeConfig
@@ -121,16 +122,9 @@ class DataParallel:
         """Return in which precision the parameters of blocks are gathered and their gradients summed."""
         from torch.distributed.fsdp import MixedPrecisionPolicy
 
-        match self._precision:
-            case "fp32":
-                param_dtype = None
-            case "bf16":
-                param_dtype = torch.bfloat16
-            case "fp16":
-                param_dtype = torch.float16
-            case unknown:
-                assert_never(unknown)
-        return MixedPrecisionPolicy(param_dtype=param_dtype, reduce_dtype=torch.float32, cast_forward_inputs=False)
+        return MixedPrecisionPolicy(
+            param_dtype=half_dtype(self._precision), reduce_dtype=torch.float32, cast_forward_inputs=False
+        )
 
     def _mesh(self) -> "DeviceMesh":
         from torch.distributed.device_mesh import init_device_mesh
