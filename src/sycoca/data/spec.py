@@ -15,6 +15,7 @@ from sycoca.data.formats.image_files import Names
 from sycoca.data.formats.image_folder import open_folder
 from sycoca.data.formats.jsonl import open_jsonl
 from sycoca.data.formats.rows import Columns
+from sycoca.data.formats.shards.remote.piece_cache import CacheOptions
 from sycoca.data.formats.shards.source import open_shards
 from sycoca.data.formats.tables import open_table
 from sycoca.data.formats.vqa import open_vqa
@@ -42,7 +43,7 @@ OPTIONS: dict[SourceKind, tuple[str, ...]] = {
     "karpathy": ("images", "names", "split", "restval", "limit", "seed"),
     "vqa": ("images", "names", "annotations", "name", "limit", "seed"),
     "folder": ("labels", "limit", "seed"),
-    "shards": ("index", "split", "limit", "seed", *(name for name in _COLUMNS if name != "image")),
+    "shards": ("index", "cache", "cache_gb", "split", "limit", "seed", *(name for name in _COLUMNS if name != "image")),
     "hf": ("config", "split", "limit", "seed", *_COLUMNS),
 }
 """The options of each kind."""
@@ -117,7 +118,13 @@ def _open_folder(spec: _Spec) -> SampleSource:
 
 
 def _open_shards(spec: _Spec) -> SampleSource:
-    return open_shards(spec.path, columns=_columns(spec), wanted=_wanted(spec), index=spec.file("index"))
+    return open_shards(
+        spec.path,
+        columns=_columns(spec),
+        wanted=_wanted(spec),
+        index=spec.file("index"),
+        cache=CacheOptions(folder=spec.file("cache"), gigabytes=spec.number("cache_gb", 1)),
+    )
 
 
 def _open_hugging_face(spec: _Spec) -> SampleSource:

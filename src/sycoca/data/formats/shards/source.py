@@ -2,7 +2,7 @@
 
 import io
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,10 @@ from sycoca.data.formats.image_files import Fingerprint
 from sycoca.data.formats.rows import Columns
 from sycoca.data.formats.shards.build import open_index
 from sycoca.data.formats.shards.index import PackedIndex
+from sycoca.data.formats.shards.remote.blocks import ImageBlocks
+from sycoca.data.formats.shards.remote.piece_cache import CacheOptions
+from sycoca.data.formats.shards.remote.read_ahead import ReadAhead
+from sycoca.data.formats.shards.remote.remote_files import RemoteShards, is_remote, remote_paths
 from sycoca.data.formats.shards.shard_files import LocalShards, ShardFiles
 from sycoca.data.formats.shards.shard_names import shard_paths
 from sycoca.data.samples import ImageTextSample, Shard, source_repr
@@ -33,6 +37,7 @@ class ShardImages:
     def __init__(self, files: ShardFiles, index: PackedIndex) -> None:
         self.files = files
         self.index = index
+        self.blocks = ImageBlocks(files, index) if isinstance(files, RemoteShards) else None
         self._last = threading.local()
 
     def __reduce__(self) -> tuple[type["ShardImages"], tuple[ShardFiles, PackedIndex]]:
@@ -53,7 +58,11 @@ class ShardImages:
     def _read(self, number: int) -> bytes:
         place = self.index.image(number)
         try:
+            if self.blocks is not None:
+                return self.blocks.read(number, place)
             content = self.files.read(place.shard, place.offset, place.size)
+        except ConnectionError:
+            raise  # the sample is not to blame
         except OSError as error:
             raise self._unusable(number, "unreadable file", f"cannot be read: {error.strerror or error}") from error
         if len(content) < place.size:
@@ -130,6 +139,17 @@ class ShardSource:
             questions=texts.questions,
         )
 
+    def read_ahead(self, blocks: Iterator[range], window: int) -> ReadAhead | None:
+        """Begin to fetch blocks of samples before they are needed; None where the shards are on this machine.
+
+        ``blocks`` are ranges of samples in the order of their first use, ``window`` is how many samples are shuffled
+        together.
+        """
+        if self._images.blocks is None:
+            return None
+        numbers = ([int(self._numbers[index]) for index in block] for block in blocks)
+        return ReadAhead(self._images.blocks, numbers, window)
+
     @property
     def skipped(self) -> Sequence[SkippedSample]:
         """Unusable samples, and captions that are left out, of all shards."""
@@ -149,14 +169,20 @@ class ShardSource:
 
 
 def open_shards(
-    path: str, *, columns: Columns | None = None, wanted: Selection = EVERYTHING, index: Path | None = None
+    path: str,
+    *,
+    columns: Columns | None = None,
+    wanted: Selection = EVERYTHING,
+    index: Path | None = None,
+    cache: CacheOptions | None = None,
 ) -> ShardSource:
     """Open the samples of shards: a tar file, a brace range of them, a glob pattern, or a folder of tar files.
 
     ``columns`` names the fields of JSON members; ``index`` is the folder of the packed index, see `open_index`.
-    Raises ValueError where there are no shards, or nothing in them can be used.
+    ``cache`` is where pieces of remote shards are kept. Raises ValueError where there are no shards, or nothing in them
+    can be used, and ConnectionError where a server cannot be reached.
     """
-    files = LocalShards(shard_paths(path))
+    files = _files(path, cache)
     packed = open_index(files, Columns() if columns is None else columns, index)
     if len(packed) == 0:
         raise ValueError(_nothing(path, packed))
@@ -166,6 +192,15 @@ def open_shards(
         numbers = _of_split(packed, path, normal_form(wanted.split))
         name = f"{name} ({wanted.split})"
     return ShardSource(name, files, packed, _limited(numbers, wanted))
+
+
+def _files(path: str, cache: CacheOptions | None) -> ShardFiles:
+    given = CacheOptions() if cache is None else cache
+    if is_remote(path):
+        return RemoteShards(remote_paths(path), given.open())
+    if given != CacheOptions():
+        raise ValueError(f"{path}: shards on the disk need no cache; leave ?cache= and ?cache_gb= out")
+    return LocalShards(shard_paths(path))
 
 
 def _of_split(packed: PackedIndex, path: str, split: str) -> Int64[np.ndarray, " samples"]:
