@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sycoca.outputs import lease as leases
-from sycoca.outputs.errors import LeaseLostError, OutputError
+from sycoca.outputs.errors import LeaseHeldError, LeaseLostError, OutputError
 from sycoca.outputs.lease import OLD_SECONDS, Lease, lease_beside
 
 HOLD = """
@@ -120,6 +120,20 @@ def test_the_lease_of_another_host_is_respected_while_its_heart_beats(path: Path
     with pytest.raises(OutputError, match="process 7 on other"):
         take(path)
     beat.join()
+
+
+def test_who_does_not_wait_is_refused_at_once_and_takes_an_old_lease_over(path: Path):
+    left_behind(path)
+    started_at = time.monotonic()
+    with (
+        pytest.raises(LeaseHeldError, match="is being written by process 7 on other"),
+        Lease(path, Path("out.jsonl"), waits=False),
+    ):
+        pass
+    assert time.monotonic() - started_at < 1
+    os.utime(path, (time.time() - OLD_SECONDS - 1,) * 2)
+    with Lease(path, Path("out.jsonl"), waits=False):
+        assert json.loads(path.read_text())["pid"] == os.getpid()
 
 
 @pytest.mark.usefixtures("fast")

@@ -7,6 +7,7 @@ FOLDER/.00017.jsonl.lease   while a worker writes the block
 """
 
 import contextlib
+import glob
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -82,7 +83,8 @@ class MapFolder:
     def skipped(self) -> list[SkippedSample]:
         """Return the skipped samples of all files, the source's own included."""
         folder = self.path / SKIPPED_NAME
-        paths = sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
+        # Hidden ones are those that killed workers were writing.
+        paths = sorted(folder.glob("[!.]*.jsonl")) if folder.is_dir() else []
         return [one for path in paths for one in read_skipped(path)]
 
     def tidy(self) -> None:
@@ -106,8 +108,10 @@ class MapFolder:
             path.unlink(missing_ok=True)
 
     def _remove_unfinished(self, path: Path) -> None:
-        for left in self.path.glob(f".{path.stem[:40]}.*.partial{path.suffix}"):
-            left.unlink(missing_ok=True)
+        stem = glob.escape(path.stem[:40])
+        for folder, suffix in ((self.path, path.suffix), (self.path / SKIPPED_NAME, ".jsonl")):
+            for left in folder.glob(f".{stem}.*.partial{suffix}"):
+                left.unlink(missing_ok=True)
 
 
 class _Released:
@@ -131,7 +135,8 @@ def check_folder(path: Path, *, overwrite: bool) -> None:
         return
     plan = read_plan(path)
     if plan is None:
-        others = sorted(one.name for one in path.iterdir() if not one.name.startswith("."))
+        # Hidden files, and the beginnings of a plan, are what killed workers leave.
+        others = sorted(one.name for one in path.iterdir() if not one.name.startswith((".", f"{PLAN_NAME}.")))
         if others:
             raise OutputError(f"{path} holds {others[0]} and is no folder of sycoca map; choose another name")
         return

@@ -58,7 +58,7 @@ def map_on_ray(job: Job, folder: MapFolder, settings: MapSettings) -> Iterator[A
             runtime_env={"env_vars": {"OMP_NUM_THREADS": str(threads)}},
         )(_Actor)
         actors = [kind.remote(job, threads, os.getcwd()) for _ in range(num_actors)]
-        logger.info("%d Ray actors on %d nodes", num_actors, len([one for one in ray.nodes() if one["Alive"]]))
+        logger.info("Ray actors: %d, nodes: %d", num_actors, sum(bool(node["Alive"]) for node in ray.nodes()))
         try:
             yield from _Schedule(folder, actors).run()
         finally:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from itertools import repeat
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
@@ -133,9 +133,12 @@ def _collected(
     advances: Iterator[Advance], folder: MapFolder, work: Work, console: "Console | None"
 ) -> list[BlockReport]:
     """Consume the workers' progress and return their reports."""
-    left = sum(len(block) for block in folder.unfinished())
-    if left == 0:
+    unfinished = folder.unfinished()
+    if not unfinished:
         return []
+    if len(unfinished) < len(folder.blocks):
+        done = len(folder.blocks) - len(unfinished)
+        logger.info("%s has %d of %d files", folder.path, done, len(folder.blocks))
     reports: list[BlockReport] = []
 
     def samples() -> Generator[None, None, None]:
@@ -146,7 +149,10 @@ def _collected(
             yield from repeat(None, advance.num_samples)
 
     with closing(samples()) as each:
-        for _ in tracked(each, left, _DESCRIPTIONS[work.facts.verb], console=console):
+        # The first sample waits for the models, which would spoil the estimate of the time that is left.
+        first = list(islice(each, 1))
+        total = sum(map(len, unfinished))
+        for _ in tracked(chain(first, each), total, _DESCRIPTIONS[work.facts.verb], console=console):
             pass
     return reports
 
