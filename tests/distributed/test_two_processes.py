@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import warnings
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import multiprocessing
+from torch.distributed.checkpoint import HuggingFaceStorageReader
 
 import sycoca
 from builders import sharded_updates
@@ -25,14 +27,16 @@ from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks
+from sycoca.outputs.manifest import verification
 from sycoca.preprocess.config import TokenizerConfig
 from sycoca.training.config import DataConfig, OptimizerConfig, RuntimeConfig, ScheduleConfig, TrainingConfig
+from sycoca.training.engine.checkpoints.soundness import damage_of
 from sycoca.training.engine.optimization.optimizer import build_optimizer
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.engine.tracking import read_metrics
 from sycoca.training.engine.update import Updater
 from sycoca.training.finetune import finetune
-from sycoca.training.pretrain import pretrain
+from sycoca.training.pretrain import pretrain, resume_pretraining
 from sycoca.training.recipes.classification.config import FinetuneClassificationConfig
 from sycoca.training.recipes.finetune_config import FinetuneConfig
 from sycoca.training.recipes.image_text.task import ImageTextTask
@@ -158,6 +162,8 @@ def train_sharded(port: int, folder: Path) -> dict[str, Any]:
         results[f"sharded {name}"] = sharded_updates.update(sharded_updates.CASES[name], SHARDED)
     os.environ["MASTER_PORT"] = str(port)
     pretrain(sharded_config(folder, "two-sharded"))
+    os.environ["MASTER_PORT"] = str(port + 9)
+    resume_pretraining(replace(sharded_config(folder, "whole"), out=str(folder / "whole")))
     return results
 
 
@@ -204,11 +210,19 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def without_last_step(run: Path) -> Path:
+    """Return the run as one that was killed after its last checkpoint but one; its weights are in ``uninterrupted``."""
+    (run / "weights").rename(run / "uninterrupted")
+    shutil.rmtree(run / "checkpoints" / "step-00000003")
+    return run
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return where two processes have left their results."""
     folder = tmp_path_factory.mktemp("two")
     write_pictures(folder)
+    without_last_step(pretrain(replace(sharded_config(folder, "whole"), runtime=CPU)))
     multiprocessing.spawn(in_a_process, args=(2, free_port(), str(folder)), nprocs=2)
     return folder
 
@@ -254,6 +268,56 @@ def test_a_sharded_run_is_that_of_one_process(folder: Path, ranks: list[dict[str
         ours, theirs = (load_file(run / name / "model.safetensors") for run in (alone, sharded))
         torch.testing.assert_close(theirs, ours, rtol=1e-4, atol=1e-6)
     assert (sharded / "report.html").exists()
+
+
+def test_a_sharded_checkpoint_is_loaded_whole_and_a_whole_one_sharded(
+    folder: Path, ranks: list[dict[str, Any]], tmp_path: Path
+):
+    assert len(ranks) == 2
+    shutil.copytree(folder / "two-sharded", tmp_path / "run")
+    run = without_last_step(tmp_path / "run")
+    resume_pretraining(replace(sharded_config(folder, "run"), out=str(run), runtime=CPU))
+    for one in (run, folder / "whole"):
+        names = {path.name for path in (one / "checkpoints" / "step-00000003").iterdir()}
+        assert ("shard-00002-model-00001-of-00001.safetensors" in names) == (one != run)
+        ours, theirs = (load_file(one / name / "model.safetensors") for name in ("weights", "uninterrupted"))
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_files_of_a_sharded_checkpoint(folder: Path, ranks: list[dict[str, Any]]):
+    assert len(ranks) == 2
+    path = folder / "two-sharded" / "checkpoints" / "step-00000003"
+    shards = [f"shard-0000{number}-model-00001-of-00001.safetensors" for number in (1, 2)]
+    plain = ["config.yaml", "manifest.json", "state.json", "tokenizer.json"]
+    assert sorted(one.name for one in path.iterdir()) == sorted([*shards, *plain])
+    assert json.loads((path / "state.json").read_text())["shards"] == shards
+    sizes = [(path / name).stat().st_size for name in shards]
+    assert max(sizes) < 1.1 * min(sizes)
+    # Whoever has PyTorch alone can read it.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        stored: dict[str, Any] = HuggingFaceStorageReader(str(path)).read_metadata().state_dict_metadata
+    weights = load_file(folder / "two-sharded" / "weights" / "model.safetensors")
+    for part in ("model", "average", "optimizer/exp_avg", "optimizer/exp_avg_sq"):
+        sizes = {name: tuple(stored[f"{part}/{name}"].size) for name in weights}
+        assert sizes == {name: tuple(tensor.shape) for name, tensor in weights.items()}
+
+
+def test_damage_of_a_sharded_checkpoint_is_named(folder: Path, ranks: list[dict[str, Any]], tmp_path: Path):
+    assert len(ranks) == 2
+    path = shutil.copytree(folder / "two-sharded" / "checkpoints" / "step-00000003", tmp_path / "step-00000003")
+    assert damage_of(path, 3) is None
+    shard = path / "shard-00002-model-00001-of-00001.safetensors"
+    data = shard.read_bytes()
+    shard.write_bytes(data[:-4] + b"\0\0\0\1")
+    assert damage_of(path, 3) == f"{shard} differs from its SHA-256 in manifest.json"
+    shard.write_bytes(data[:100])
+    with verification(False):
+        assert str(damage_of(path, 3)).startswith(f"{shard} is damaged: ")
+    shard.unlink()
+    for verifies in (True, False):
+        with verification(verifies):
+            assert damage_of(path, 3) == f"{shard} is missing"
 
 
 def test_gather_is_in_order_of_rank_and_its_gradient_that_of_the_sum(ranks: list[dict[str, Any]]):

@@ -1,7 +1,7 @@
 """Weights folders: config.json, model.safetensors, tokenizer.json, a model card and a manifest. Nothing is pickled."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from sycoca.weights.integrity import check_integrity
 from sycoca.weights.model_card import model_card
 from sycoca.weights.provenance import Provenance
 from sycoca.weights.shapes import shapes_of
+from sycoca.weights.tensor_stream import write_tensor_stream
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,8 +65,12 @@ def save_weights(
     config: WeightsConfig,
     *,
     provenance: Provenance | None = None,
+    read: Callable[[str], Tensor] | None = None,
 ) -> None:
     """Write a weights folder atomically; an existing one is replaced.
+
+    ``read`` returns one of the weights by its name, as `write_tensor_stream` calls it; without it they are the model's
+    own.
 
     ``provenance`` goes into the model card: how the weights were made, and their metrics; its summary is also added to
     the config's history. Raises ValueError where config or tokenizer do not belong to the model, and where ``folder``
@@ -78,13 +83,21 @@ def save_weights(
     check_replaceable(folder)
     if provenance is not None:
         config = replace(config, history=(*config.history, provenance.summary))
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with folder_with_manifest(folder, "weights", MODEL_FILES) as unfinished:
-        save_file(tensors, unfinished / TENSORS_NAME, metadata={"format": "pt"})
+        _write_tensors(unfinished / TENSORS_NAME, model, read)
         tokenizer.save(unfinished / TOKENIZER_NAME)
         plain = {"format_version": FORMAT_VERSION, **to_plain(config)}
         (unfinished / CONFIG_NAME).write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
         (unfinished / CARD_NAME).write_text(model_card(model, config, provenance), encoding="utf-8")
+
+
+def _write_tensors(path: Path, model: nn.Module, read: Callable[[str], Tensor] | None) -> None:
+    own = model.state_dict()
+    if read is not None:
+        write_tensor_stream(path, own, read)
+        return
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in own.items()}
+    save_file(tensors, path, metadata={"format": "pt"})
 
 
 def load_weights(folder: str | Path) -> LoadedWeights:

@@ -114,6 +114,7 @@ def train(
                 _save(parts, step, values, throughput)
                 if watch.is_stopping and step < training.steps:
                     _stop(parts, step, watch.stop_number)
+    parts.checkpoints.finish()
     parts.checkpoints.confirm(step)
 
 
@@ -184,6 +185,7 @@ def _save(parts: LoopParts, step: int, logged: Mapping[str, Number], throughput:
 
 
 def _stop(parts: LoopParts, step: int, number: int) -> NoReturn:
+    parts.checkpoints.finish()
     if number == WORKERS_DIED:
         raise LoaderWorkersDiedError(parts.fewer_workers_command, step)
     raise TrainingInterrupted(parts.resume_command, step, number)

@@ -1,7 +1,7 @@
 """The parts that every run is assembled from."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -39,6 +39,10 @@ class RunParts:
     average: WeightAverage | None
     """The exponential moving average of the weights; None without one."""
 
+    def averaged_weights(self) -> AbstractContextManager[None]:
+        """Return a context in which the model holds the averaged weights, if any."""
+        return nullcontext() if self.average is None else self.average.in_place()
+
     @contextmanager
     def as_used(self, *, in_all_processes: bool) -> Iterator[TrainedParts]:
         """Context with the averaged weights, if any, in models that can be called, for validation and reports.
@@ -47,7 +51,7 @@ class RunParts:
         only that of the main process has its weights.
         """
         runtime, trained = self.updater.runtime, self.trained
-        with nullcontext() if self.average is None else self.average.in_place():
+        with self.averaged_weights():
             if not runtime.is_sharded:
                 yield trained
                 return

@@ -1,12 +1,13 @@
 """One run from its recipe to its weights: assemble, train, save, report."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import final
 
 from rich.console import Console
+from torch import Tensor
 
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.data.samples import remarks_on
@@ -17,6 +18,7 @@ from sycoca.stop_signals import INTERRUPT
 from sycoca.training.engine.checkpoints.checkpoint import checkpoint_weights
 from sycoca.training.engine.checkpoints.run_checkpoints import RunCheckpoints
 from sycoca.training.engine.checkpoints.soundness import damage_of
+from sycoca.training.engine.distributed.shards import whole
 from sycoca.training.engine.interruption import TrainingInterrupted
 from sycoca.training.engine.limits import check_memory, explained_out_of_memory
 from sycoca.training.engine.loop import LoopParts, train
@@ -25,13 +27,14 @@ from sycoca.training.engine.runtime import Runtime
 from sycoca.training.engine.step_review import StepReview
 from sycoca.training.engine.tracking import MetricsFile, TensorBoard, Tracker, Trackers, WeightsAndBiases
 from sycoca.training.recipes.notices import repeated_samples_notice
-from sycoca.training.recipes.recipe import Recipe, Sources, TrainedParts
+from sycoca.training.recipes.recipe import Recipe, Sources
 from sycoca.training.run.assembly import assemble
 from sycoca.training.run.provenance import run_provenance
 from sycoca.training.run.report import write_report
 from sycoca.training.run.validation import build_validation
 from sycoca.training.run_folder import RunFolder
 from sycoca.weights.folder import save_weights
+from sycoca.weights.tensor_stream import stream_order
 
 logger = logging.getLogger(__name__)
 
@@ -95,9 +98,7 @@ class TrainingRun:
                 self._log_opening()
             self._train(tracker)
             self._check_weights()
-            with self._parts.as_used(in_all_processes=False) as trained:
-                if self._runtime.is_main_rank:
-                    self._finish(trained)
+            self._finish()
             self._runtime.barrier()
         finally:
             tracker.close()
@@ -124,9 +125,7 @@ class TrainingRun:
         except TrainingInterrupted as interrupted:
             # Whoever sends another signal than Ctrl-C waits for the end, and kills soon.
             if interrupted.number == INTERRUPT and config.training.report:
-                with parts.as_used(in_all_processes=False) as trained:
-                    if runtime.is_main_rank:
-                        write_report(self._recipe, self._folder, trained, self._sources, runtime, interrupted.step)
+                self._write_report(stopped_after=interrupted.step)
             raise
 
     def _step_review(self) -> StepReview:
@@ -146,19 +145,40 @@ class TrainingRun:
                 f" delete it and resume from the one before: {self._config.resume_command()}"
             )
 
-    def _finish(self, trained: TrainedParts) -> None:
-        """Write the weights and the report, as the main process does alone."""
+    def _finish(self) -> None:
+        """Write the weights and the report; called by all processes, of which the main one writes."""
         folder = self._folder
-        self._save_weights(trained, folder.weights, self._config.training.steps)
-        logger.info(f"weights in {folder.weights}")
-        self._finish_best(trained)
+        with self._parts.averaged_weights():
+            self._save_last_weights()
+        if self._runtime.is_main_rank:
+            logger.info(f"weights in {folder.weights}")
+            self._finish_best()
         if self._config.training.report:
-            report = write_report(self._recipe, folder, trained, self._sources, self._runtime)
-            logger.info(f"report in {report}")
-        if len(self._skip_log):
+            self._write_report()
+        if self._runtime.is_main_rank and len(self._skip_log):
             logger.warning(f"{self._skip_log.summary()}; their names are in {folder.skipped}")
 
-    def _finish_best(self, trained: TrainedParts) -> None:
+    def _save_last_weights(self) -> None:
+        """Write the weights; sharded ones are gathered one by one, so that no process needs all of them."""
+        tensors, step = self._trained.model.state_dict(), self._config.training.steps
+        if not self._runtime.is_sharded:
+            if self._runtime.is_main_rank:
+                self._save_weights(self._folder.weights, step)
+        elif self._runtime.is_main_rank:
+            self._save_weights(self._folder.weights, step, lambda name: whole(tensors[name]))
+        else:
+            for name in stream_order(tensors):
+                whole(tensors[name])
+
+    def _write_report(self, stopped_after: int | None = None) -> None:
+        with self._parts.as_used(in_all_processes=False) as trained:
+            if self._runtime.is_main_rank:
+                args = self._recipe, self._folder, trained, self._sources, self._runtime
+                report = write_report(*args, stopped_after=stopped_after)
+                if stopped_after is None:
+                    logger.info(f"report in {report}")
+
+    def _finish_best(self) -> None:
         """Write the weights of the best checkpoint, where ``training.keep_best`` asks for them."""
         best, metric = self._checkpoints.best(), self._config.training.keep_best
         if best is None or metric is None:
@@ -167,17 +187,18 @@ class TrainingRun:
         if damage is not None:
             logger.warning(f"no weights of the best checkpoint are written: {damage}")
             return
-        with checkpoint_weights(best.path, trained.model):
-            self._save_weights(trained, self._folder.best_weights, best.step)
+        with checkpoint_weights(best.path) as read:
+            self._save_weights(self._folder.best_weights, best.step, read)
         logger.info(
             f"best {metric_title(metric)}, {readable(metric, best.value)} after step {best.step:,}:"
             f" weights in {self._folder.best_weights}"
         )
 
-    def _save_weights(self, trained: TrainedParts, path: Path, step: int) -> None:
+    def _save_weights(self, path: Path, step: int, read: Callable[[str], Tensor] | None = None) -> None:
+        trained = self._trained
         provenance = run_provenance(self._recipe, self._folder, self._sources, self._runtime, step)
         config = replace(trained.weights, limits=trained.limits)
-        save_weights(path, trained.model, trained.tokenizer, config, provenance=provenance)
+        save_weights(path, trained.model, trained.tokenizer, config, provenance=provenance, read=read)
 
     def _trackers(self) -> Iterator[Tracker]:
         """Open the trackers, in the main process only."""

@@ -4,7 +4,8 @@
         model.safetensors        weights
         optimizer.safetensors    the optimizer's state
         average.safetensors      exponential moving average of the weights, where one is kept;
-                                 large files are cut into several, see tensor_files.py
+                                 large files are cut into several, see tensor_files.py; sharded checkpoints have
+                                 those of shard_files.py instead of all three
         state.json               step, samples seen, loss scaler of fp16, value of training.keep_best
         config.yaml              copies of the run's own files, from which a resume restores damaged ones;
         tokenizer.json           not all runs have all of them
@@ -17,7 +18,7 @@ All randomness derives from the seed and the step, so no generator state is save
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -31,19 +32,26 @@ from sycoca.outputs.atomic import atomic_folder
 from sycoca.outputs.manifest import Manifest, written_entries
 from sycoca.outputs.set_aside import set_aside
 from sycoca.training.checkpoint_copies import checkpoint_path, checkpoints_in
-from sycoca.training.engine.checkpoints.tensor_files import Part, load_tensors, split_into_files
+from sycoca.training.engine.checkpoints.shard_files import staged
+from sycoca.training.engine.checkpoints.sharded_save import Conclusion, ShardedSave
+from sycoca.training.engine.checkpoints.stored_tensors import StoredTensors
+from sycoca.training.engine.checkpoints.tensor_files import Part, split_into_files
 from sycoca.training.engine.checkpoints.training_tensors import (
+    TrainingTensors,
     restore_average,
     restore_model,
     restore_optimizer,
     training_tensors,
 )
-from sycoca.training.engine.distributed.shards import whole
 from sycoca.training.engine.optimization.weight_average import WeightAverage
+from sycoca.training.engine.runtime import Runtime
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Increases when checkpoints change in a way that older versions cannot read. 2: with a manifest; 3: tensors of a
-part may lie in several files."""
+part may lie in several files; 4: sharded."""
+
+_WHOLE_FORMAT_VERSION = 3
+"""The format of checkpoints that are not sharded, which older versions can read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,28 +79,54 @@ def save_checkpoint(
     *,
     average: WeightAverage | None = None,
     copies: Mapping[str, bytes] | None = None,
-    writes: bool = True,
 ) -> Path:
     """Write the checkpoint of a step below ``folder`` and return its path.
 
-    Where parameters are sharded it is called by all processes, and all but one have ``writes`` off.
     ``copies`` are the contents of other files of the run by name, from which a resume restores them. The folder gets
     its name only once it is complete and on disk. An existing checkpoint of the step is kept.
     """
     path = checkpoint_path(folder, state.step)
-    tensors: dict[Part, dict[str, Tensor]] = {
-        part: {name: whole(tensor) for name, tensor in own.items()}
-        for part, own in training_tensors(model, optimizer, average).items()
-    }
-    if writes and not path.exists():
+    if not path.exists():
+        tensors = training_tensors(model, optimizer, average)
         with atomic_folder(path) as new:
             files = {
                 **{name: write for part, own in tensors.items() for name, write in _tensor_writers(part, own).items()},
-                "state.json": partial(_save_state, state),
-                **{name: partial(_save_bytes, data) for name, data in (copies or {}).items()},
+                **_plain_writers(state, {} if copies is None else copies, shards=None),
             }
             Manifest(kind="checkpoint", step=state.step, files=written_entries(new, files)).write(new)
     return path
+
+
+def start_sharded_save(
+    folder: Path,
+    state: TrainingState,
+    tensors: TrainingTensors,
+    runtime: Runtime,
+    *,
+    copies: Mapping[str, bytes],
+    check: Callable[[], object],
+) -> ShardedSave | None:
+    """Start to write a sharded checkpoint while training goes on; None where that of the step exists.
+
+    Called by all processes. The tensors are copied first, so they may change. ``copies`` are as in `save_checkpoint`;
+    ``check`` raises where the run folder is no longer held.
+    """
+    path, is_main_rank = checkpoint_path(folder, state.step), runtime.is_main_rank
+    with ExitStack() as naming:
+        is_new = is_main_rank and not path.exists()
+        own_name = [str(naming.enter_context(atomic_folder(path)))] if is_new else [None]
+        unfinished = runtime.gather_plain(own_name if is_main_rank else [])[0]
+        if unfinished is None:
+            return None
+        own = staged(tensors, is_main_rank=is_main_rank)
+        conclusion = Conclusion(
+            folder=naming.pop_all(),
+            num_writers=runtime.world_size,
+            step=state.step,
+            files=lambda shards: _plain_writers(state, copies, shards=shards),
+            check=check,
+        )
+        return ShardedSave(Path(unfinished), own, runtime.rank, conclusion if is_main_rank else None)
 
 
 def set_aside_checkpoints(folder: Path, *, after_step: int) -> list[Path]:
@@ -121,14 +155,11 @@ def load_checkpoint(
 
 
 @contextmanager
-def checkpoint_weights(path: Path, model: nn.Module) -> Iterator[None]:
-    """Context in which the model holds the weights of a checkpoint, averaged ones where it has any."""
-    own = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    model.load_state_dict(load_tensors(path, "model") | load_tensors(path, "average"))
-    try:
-        yield
-    finally:
-        model.load_state_dict(own)
+def checkpoint_weights(path: Path) -> Iterator[Callable[[str], Tensor]]:
+    """Context with a function that reads a weight of a checkpoint by its name, the averaged one where it has any."""
+    with StoredTensors.of(path, "model") as weights, StoredTensors.of(path, "average") as averages:
+        averaged = averages.shapes
+        yield lambda name: (averages if name in averaged else weights).read(name)
 
 
 def _tensor_writers(part: Part, tensors: Mapping[str, Tensor]) -> dict[str, Callable[[Path], None]]:
@@ -139,8 +170,20 @@ def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path)
 
 
-def _save_state(state: TrainingState, path: Path) -> None:
-    plain = {"format_version": FORMAT_VERSION, **dataclasses.asdict(state)}
+def _plain_writers(
+    state: TrainingState, copies: Mapping[str, bytes], *, shards: list[str] | None
+) -> dict[str, Callable[[Path], object]]:
+    """Return the writers of all files but those of tensors; ``shards`` are the names of those of a sharded one."""
+    return {
+        "state.json": partial(_save_state, state, shards),
+        **{name: partial(_save_bytes, data) for name, data in copies.items()},
+    }
+
+
+def _save_state(state: TrainingState, shards: list[str] | None, path: Path) -> None:
+    sharded = {} if shards is None else {"shards": shards}
+    version = _WHOLE_FORMAT_VERSION if shards is None else FORMAT_VERSION
+    plain = {"format_version": version, **dataclasses.asdict(state), **sharded}
     path.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
 
 

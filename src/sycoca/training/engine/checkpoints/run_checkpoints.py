@@ -16,9 +16,12 @@ from sycoca.training.engine.checkpoints.checkpoint import (
     load_checkpoint,
     save_checkpoint,
     set_aside_checkpoints,
+    start_sharded_save,
 )
 from sycoca.training.engine.checkpoints.retention import Scored, best_checkpoint, delete_checkpoints
+from sycoca.training.engine.checkpoints.sharded_save import ShardedSave
 from sycoca.training.engine.checkpoints.soundness import newest_sound_step
+from sycoca.training.engine.checkpoints.training_tensors import training_tensors
 from sycoca.training.engine.optimization.finite_step import all_finite
 from sycoca.training.engine.optimization.weight_average import WeightAverage
 from sycoca.training.engine.update import Updater
@@ -28,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 @final
 class RunCheckpoints:
-    """Saves, restores and deletes the checkpoints of a run; the main process alone writes.
+    """Saves, restores and deletes the checkpoints of a run; the main process alone writes, or all their shards.
 
     Finite weights prove little: after a step of a far too large learning rate they are finite and useless. A checkpoint
     is *confirmed* once the next step's gradient was finite. Until then the one before it stays, whatever
@@ -53,6 +56,7 @@ class RunCheckpoints:
         self._lease = lease
         self._unconfirmed: int | None = None
         self._has_warned = False
+        self._pending: ShardedSave | None = None
         self._copies = contents_to_copy(folder.parent) if updater.runtime.is_main_rank else {}
 
     def restore(self) -> int:
@@ -88,30 +92,34 @@ class RunCheckpoints:
 
         ``logged``: the values that the step has logged, if any.
         """
-        if self._lease is not None:
-            self._lease.check()
+        self._check_lease()
         runtime = self._updater.runtime
-        if runtime.is_main_rank or runtime.is_sharded:
-            state = TrainingState(
-                step=step,
-                samples_seen=step * self._training.global_batch_size,
-                scaler=self._updater.scaler_state(),
-                metrics=self._value_of_best(step, logged),
-            )
+        if runtime.is_sharded:
+            self.finish()
+            self._start_sharded(self._state(step, logged))
+        elif runtime.is_main_rank:
             save_checkpoint(
                 self._folder,
-                state,
+                self._state(step, logged),
                 self._model,
                 self._updater.optimizer,
                 average=self._average,
                 copies=self._copies,
-                writes=runtime.is_main_rank,
             )
         self._unconfirmed = step
         runtime.barrier()
 
+    def finish(self) -> None:
+        """Wait until the checkpoint that is being written has its name; called by all processes."""
+        if self._pending is not None:
+            self._pending.wait()
+            self._pending = None
+            self._updater.runtime.barrier()
+
     def confirm(self, step: int | None) -> None:
         """Delete old checkpoints once the newest is of ``step``, the last that proved sound, or of one before it."""
+        if self._pending is not None and not self._pending.is_done:
+            return
         if self._unconfirmed is None or step is None or step < self._unconfirmed:
             return
         self._unconfirmed = None
@@ -128,9 +136,32 @@ class RunCheckpoints:
 
         Those before it are confirmed: a checkpoint is saved only after a finite step.
         """
+        self.finish()
         if self._unconfirmed is None or not self._updater.runtime.is_main_rank:
             return []
         return set_aside_checkpoints(self._folder, after_step=self._unconfirmed - 1)
+
+    def _state(self, step: int, logged: Mapping[str, float]) -> TrainingState:
+        return TrainingState(
+            step=step,
+            samples_seen=step * self._training.global_batch_size,
+            scaler=self._updater.scaler_state(),
+            metrics=self._value_of_best(step, logged),
+        )
+
+    def _start_sharded(self, state: TrainingState) -> None:
+        self._pending = start_sharded_save(
+            self._folder,
+            state,
+            training_tensors(self._model, self._updater.optimizer, self._average),
+            self._updater.runtime,
+            copies=self._copies,
+            check=self._check_lease,
+        )
+
+    def _check_lease(self) -> None:
+        if self._lease is not None:
+            self._lease.check()
 
     def _value_of_best(self, step: int, logged: Mapping[str, float]) -> dict[str, float]:
         metric = self._training.keep_best

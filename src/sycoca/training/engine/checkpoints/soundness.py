@@ -1,13 +1,21 @@
 """Find the newest checkpoint that is what its manifest says; broken ones are reported by name."""
 
 import logging
+import os
 from pathlib import Path
+from typing import Any
 
 from sycoca.outputs.manifest import MANIFEST_NAME, DamageError, check_manifest, is_verification_on, read_sound_json
 from sycoca.outputs.set_aside import set_aside
 from sycoca.training.checkpoint_copies import COPIED_NAMES, checkpoints_in
 from sycoca.training.engine.checkpoints.checkpoint import FORMAT_VERSION
-from sycoca.training.engine.checkpoints.tensor_files import IS_REQUIRED, check_tensor_files, tensor_files
+from sycoca.training.engine.checkpoints.shard_files import shard_files
+from sycoca.training.engine.checkpoints.tensor_files import (
+    IS_REQUIRED,
+    check_tensor_file,
+    check_tensor_files,
+    tensor_files,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +67,10 @@ def _check(path: Path, step: int) -> None:
     state = _read_state(path / "state.json")
     if state["step"] != step:
         raise DamageError(path / "state.json", f"is that of step {state['step']}, not of step {step}")
+    if (shards := state.get("shards")) is not None:
+        for name in shards:
+            check_tensor_file(path / name)
+        return
     for part, is_required in IS_REQUIRED.items():
         if is_required or tensor_files(path, part):
             check_tensor_files(path, part)
@@ -66,13 +78,14 @@ def _check(path: Path, step: int) -> None:
 
 def _check_manifest(path: Path, step: int) -> None:
     if (path / MANIFEST_NAME).exists():
-        tensors = [file.name for part in IS_REQUIRED for file in tensor_files(path, part)]
+        files = [file for part in IS_REQUIRED for file in tensor_files(path, part)] + shard_files(path)
+        tensors = [file.name for file in files]
         check_manifest(path, "checkpoint", (*tensors, "state.json", *COPIED_NAMES), step=step)
     elif _read_state(path / "state.json")["format_version"] >= _FIRST_FORMAT_WITH_MANIFEST:
         raise DamageError(path / MANIFEST_NAME, "is missing")
 
 
-def _read_state(path: Path) -> dict[str, int]:
+def _read_state(path: Path) -> dict[str, Any]:
     match plain := read_sound_json(path):
         case {"format_version": int() as version} if version > FORMAT_VERSION:
             # Not a damage: an older checkpoint in its place would throw away work of the newer version.
@@ -80,7 +93,14 @@ def _read_state(path: Path) -> dict[str, int]:
                 f"{path.parent} has checkpoint format {version}, this version reads up to {FORMAT_VERSION};"
                 " update sycoca"
             )
-        case {"format_version": int(), "step": int(), "samples_seen": int(), "scaler": dict()}:
+        case {"format_version": int(), "step": int(), "samples_seen": int(), "scaler": dict(), **others}:
+            if not _are_names(others.get("shards", [])):
+                raise DamageError(path, "is not the state of a checkpoint")
             return plain
         case _:
             raise DamageError(path, "is not the state of a checkpoint")
+
+
+def _are_names(plain: object) -> bool:
+    """Return whether this is a list of names of files within a folder."""
+    return isinstance(plain, list) and all(isinstance(name, str) and os.path.basename(name) == name for name in plain)

@@ -4,6 +4,7 @@ A tensor lies in one file, or its rows are spread over the files of several proc
 hold, as `torch.distributed.checkpoint` writes them.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from sycoca.training.engine.checkpoints.shard_files import OFFSETS_KEY, shard_files
 from sycoca.training.engine.checkpoints.tensor_files import Part, tensor_files
 from sycoca.training.engine.distributed.shards import first_row, own_shard
 
@@ -61,7 +63,11 @@ class StoredTensors:
         with ExitStack() as stack:
             for path in tensor_files(folder, part):
                 file = stack.enter_context(safe_open(path, framework="pt"))
-                for name, found in _rows_in(file):
+                for key in file.keys():  # noqa: SIM118 (not a mapping)
+                    rows[key] = [Rows(file=file, key=key, first=0, shape=_shape(file, key))]
+            for path in shard_files(folder):
+                file = stack.enter_context(safe_open(path, framework="pt"))
+                for name, found in _rows_of_shard(file, f"{part}/"):
                     rows.setdefault(name, []).append(found)
             yield cls(rows)
 
@@ -85,18 +91,22 @@ class StoredTensors:
 
     def read(self, name: str) -> Tensor:
         """Return a whole tensor."""
-        rows = self._rows[name]
-        return (
-            torch.cat([one.read(one.first, one.stop) for one in rows])
-            if len(rows) > 1
-            else rows[0].read(0, rows[0].stop)
-        )
+        rows = sorted(self._rows[name], key=lambda one: one.first)
+        parts = [one.read(one.first, one.stop) for one in rows]
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
-def _rows_in(file: Any) -> Iterator[tuple[str, Rows]]:
-    """Yield the name of every tensor in a file, and its rows there."""
+def _rows_of_shard(file: Any, prefix: str) -> Iterator[tuple[str, Rows]]:
+    """Yield the name of every tensor of a part in a shard's file, and its rows there."""
+    offsets = json.loads(file.metadata()[OFFSETS_KEY])
     for key in file.keys():  # noqa: SIM118 (not a mapping)
-        yield key, Rows(file=file, key=key, first=0, shape=tuple(file.get_slice(key).get_shape()))
+        if key.startswith(prefix):
+            first = next(iter(offsets[key]["saved_offsets"]), 0)
+            yield key.removeprefix(prefix), Rows(file=file, key=key, first=first, shape=_shape(file, key))
+
+
+def _shape(file: Any, key: str) -> tuple[int, ...]:
+    return tuple(file.get_slice(key).get_shape())
 
 
 def _whole_shape(rows: list[Rows]) -> tuple[int, ...]:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 
 from sycoca.outputs.manifest import DamageError
@@ -33,19 +32,26 @@ _PIECE = re.compile(r".+-(\d{5})-of-(\d{5})\.safetensors")
 
 def split_into_files(part: Part, tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """Return the tensors of each file, by its name."""
-    pieces: list[dict[str, Tensor]] = [{}]
-    room = MOST_BYTES
-    for name, tensor in tensors.items():
-        if tensor.nbytes > room and pieces[-1]:
-            pieces.append({})
-            room = MOST_BYTES
-        pieces[-1][name] = tensor
-        room -= tensor.nbytes
+    names = pieces_of({name: tensor.nbytes for name, tensor in tensors.items()})
+    pieces = [{name: tensors[name] for name in piece} for piece in names]
     if len(pieces) == 1:
         return {f"{part}.safetensors": pieces[0]}
     return {
         f"{part}-{number:05d}-of-{len(pieces):05d}.safetensors": piece for number, piece in enumerate(pieces, start=1)
     }
+
+
+def pieces_of(sizes: Mapping[str, int]) -> list[list[str]]:
+    """Return the names of the tensors of each file, given their bytes."""
+    pieces: list[list[str]] = [[]]
+    room = MOST_BYTES
+    for name, size in sizes.items():
+        if size > room and pieces[-1]:
+            pieces.append([])
+            room = MOST_BYTES
+        pieces[-1].append(name)
+        room -= size
+    return pieces
 
 
 def tensor_files(folder: Path, part: Part) -> list[Path]:
@@ -60,16 +66,18 @@ def check_tensor_files(folder: Path, part: Part) -> None:
     files = tensor_files(folder, part)
     _check_complete(folder, part, files)
     for path in files:
-        try:
-            with safe_open(path, framework="pt"):
-                pass
-        except (OSError, SafetensorError) as error:
-            raise DamageError(path, f"is damaged: {' '.join(str(error).split())}") from error
+        check_tensor_file(path)
 
 
-def load_tensors(folder: Path, part: Part) -> dict[str, Tensor]:
-    """Return the tensors of a part; none where it has no file."""
-    return {name: tensor for path in tensor_files(folder, part) for name, tensor in load_file(path).items()}
+def check_tensor_file(path: Path) -> None:
+    """Raise DamageError where a file is missing or is no file of tensors."""
+    try:
+        with safe_open(path, framework="pt"):
+            pass
+    except FileNotFoundError as error:
+        raise DamageError(path, "is missing") from error
+    except (OSError, SafetensorError) as error:
+        raise DamageError(path, f"is damaged: {' '.join(str(error).split())}") from error
 
 
 def _check_complete(folder: Path, part: Part, files: list[Path]) -> None:

@@ -28,6 +28,13 @@ def whole(tensor: Tensor) -> Tensor:
     return tensor.full_tensor() if is_sharded(tensor) else tensor.detach()  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def is_first_replica(tensor: Tensor) -> bool:
+    """Return whether this process belongs to the first of the groups that hold replicas of a sharded tensor."""
+    mesh = tensor.device_mesh  # pyright: ignore[reportAttributeAccessIssue]
+    shards = _shard_dimension(tensor)
+    return all(mesh.get_local_rank(dimension) == 0 for dimension in range(mesh.ndim) if dimension != shards)
+
+
 def sum_over_shards(total: Tensor, tensors: Sequence[Tensor]) -> Tensor:
     """Return a sum over the shards of tensors, of which ``total`` is this process's part; equal in all processes."""
     sharded = next(filter(is_sharded, tensors), None)
