@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, final
 
+from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.randomness import derive_key
 
 Item = TypeVar("Item")
@@ -41,3 +42,44 @@ def evenly_spread(num_samples: int, most: int) -> list[int]:
     """Return up to ``most`` indices of samples, spread evenly."""
     number = min(most, num_samples)
     return [place * num_samples // number for place in range(number)]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SpreadSamples:
+    """Some samples of a source, spread evenly over it."""
+
+    whole: SampleSource
+    """The source."""
+
+    indices: list[int]
+    """Indices of its samples."""
+
+    @property
+    def name(self) -> str:
+        """Name of the source."""
+        return self.whole.name
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> ImageTextSample:
+        return self.whole[self.indices[index]]
+
+
+def spread_samples(source: SampleSource, most: int) -> SampleSource:
+    """Return a source, or at most so many of its samples, spread evenly over it."""
+    return source if len(source) <= most else SpreadSamples(source, evenly_spread(len(source), most))
+
+
+LARGE_SOURCE = 200_000
+"""Samples from which on no pass over a source is made before the first step."""
+
+
+TOKENIZER_SAMPLES = 50_000
+"""Samples of a large source whose texts a tokenizer is trained on, which takes seconds."""
+
+
+def spread_if_large(source: SampleSource, most: int) -> SampleSource:
+    """Return a source whose texts can all be read in seconds; of a large one so many samples, spread evenly over it."""
+    return source if len(source) <= LARGE_SOURCE else spread_samples(source, most)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from builders.predictors import photo_source
+from sycoca.data import selection
 from sycoca.facts.training_facts import FinetuneTask
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
@@ -19,7 +20,13 @@ from sycoca.training.engine.runtime import Runtime
 from sycoca.training.finetune import KINDS
 from sycoca.training.recipes import notices
 from sycoca.training.recipes.finetune_config import FinetuneConfig
-from sycoca.training.recipes.notices import count_truncated, forgetting_notice, high_rate_notice, truncation_notice
+from sycoca.training.recipes.notices import (
+    count_truncated,
+    forgetting_notice,
+    high_rate_notice,
+    repeated_samples_notice,
+    truncation_notice,
+)
 from sycoca.training.recipes.pairs.config import FinetunePairsConfig
 from sycoca.training.recipes.pretraining.recipe import Pretraining
 from sycoca.training.run_folder import RunFolder
@@ -103,6 +110,18 @@ def test_truncated_captions_are_counted():
         " truncated; do this"
     ]
     assert list(truncation_notice(count_truncated(said.source, said.tokenizer, number), "do this")) == []
+
+
+def test_what_rests_on_some_samples_of_a_large_source_says_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(selection, "LARGE_SOURCE", 3)
+    monkeypatch.setattr(notices, "_MOST_COUNTED_SAMPLES", 2)
+    source = photo_source([("red " * 30,), ("blue",), ("red " * 30,), ("blue",)])
+    tokenizer = Tokenizer.train(["red red"] * 3, TokenizerConfig(vocab_size=300))
+    (said,) = truncation_notice(count_truncated(source, tokenizer, 20), "do this")
+    assert said.startswith("2 of 2 sampled training captions are longer than")
+    many = photo_source([(f"caption {number % 3}",) for number in range(40)])
+    (said,) = repeated_samples_notice(many, 4)
+    assert "each of the 3 different captions (among 32 samples) 1.3 times on average" in said
 
 
 def test_pretraining_and_fine_tuning_say_it(weights: Path, tmp_path: Path):

@@ -1,5 +1,6 @@
 """Shared by ``sycoca data check`` and ``sycoca data stats``: inspection of images, counting of tokens."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -10,10 +11,12 @@ from sycoca.data.inspection.image_index import Finding, ImageIndex, default_inde
 from sycoca.data.inspection.image_inspection import inspect_images
 from sycoca.data.inspection.statistics import all_captions
 from sycoca.data.samples import SampleSource
-from sycoca.data.selection import evenly_spread
+from sycoca.data.selection import TOKENIZER_SAMPLES, evenly_spread, spread_if_large
 from sycoca.preprocess.config import TokenizerConfig
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.progress_bar import tracked
+
+logger = logging.getLogger(__name__)
 
 NumImages = Literal["all"] | int
 """Number of images to open, evenly spread."""
@@ -37,9 +40,13 @@ def open_index(path: Path | None, *, is_off: bool) -> ImageIndex:
 
 
 def counting_tokenizer(sources: Sequence[SampleSource], path: Path | None, vocab_size: int) -> Tokenizer:
-    """Return the tokenizer of a file, or one trained on the captions."""
+    """Return the tokenizer of a file, or one trained on the captions, of a large source on those of some samples."""
     if path is not None:
         return Tokenizer.load(path)
-    captions = [caption for source in sources for caption in all_captions(source)]
+    read = [spread_if_large(source, TOKENIZER_SAMPLES) for source in sources]
+    for one, source in zip(read, sources, strict=True):
+        if one is not source:
+            logger.info(f"tokens: counted by a tokenizer trained on {len(one):,} of {len(source):,} samples")
+    captions = [caption for source in read for caption in all_captions(source)]
     # With questions or labels only there are no captions to count, so any tokenizer will do.
     return Tokenizer.train(captions or [""], TokenizerConfig(vocab_size=vocab_size))

@@ -86,21 +86,28 @@ def all_texts(source: SampleSource) -> Iterator[str]:
 
 def caption_statistics(source: SampleSource, tokenizer: Tokenizer, context_length: int) -> CaptionStatistics:
     """Count captions, words, tokens, labels and questions of the whole source; opens no image."""
-    samples = [source[index] for index in range(len(source))]
-    times_said = Counter(normal_form(caption) for sample in samples for caption in sample.captions)
+    times_said, labels = Counter[str](), set[str]()
+    captions_per_sample: list[int] = []
+    num_questions = 0
+    for index in range(len(source)):  # one at a time, since a large source does not fit into memory
+        sample = source[index]
+        times_said.update(map(normal_form, sample.captions))
+        captions_per_sample.append(len(sample.captions))
+        num_questions += len(sample.questions)
+        if sample.label is not None:
+            labels.add(sample.label)
     num_tokens = {caption: tokenizer.num_tokens(caption) for caption in times_said}
-    captions = list(times_said.elements())
     return CaptionStatistics(
-        num_samples=len(samples),
-        num_captions=len(captions),
+        num_samples=len(source),
+        num_captions=times_said.total(),
         num_different_captions=len(times_said),
-        captions_per_sample=spread([len(sample.captions) for sample in samples]),
-        words_per_caption=spread([len(caption.split()) for caption in captions]),
-        tokens_per_caption=spread([num_tokens[caption] for caption in captions]),
-        num_truncated=sum(num_tokens[caption] > context_length for caption in captions),
+        captions_per_sample=spread(captions_per_sample),
+        words_per_caption=spread([len(caption.split()) for caption in times_said.elements()]),
+        tokens_per_caption=spread([num_tokens[caption] for caption in times_said.elements()]),
+        num_truncated=sum(number for caption, number in times_said.items() if num_tokens[caption] > context_length),
         num_words=len({word for caption in times_said for word in caption.lower().split()}),
-        num_labels=len({sample.label for sample in samples if sample.label is not None}),
-        num_questions=sum(len(sample.questions) for sample in samples),
+        num_labels=len(labels),
+        num_questions=num_questions,
     )
 
 

@@ -9,6 +9,7 @@ import torch
 from sycoca.data.content_keys import normalized_caption
 from sycoca.data.inspection.statistics import all_captions
 from sycoca.data.samples import SampleSource
+from sycoca.data.selection import SpreadSamples, spread_if_large
 from sycoca.model.sycoca import INITIAL_LOGIT_SCALE, SyCoCa
 from sycoca.preprocess.tokenizer import Tokenizer, may_be_longer
 from sycoca.training.config import OptimizerConfig
@@ -24,6 +25,9 @@ HIGH_RATE = 1e-4
 """Models of some hundred million parameters are fine-tuned at lower rates: at 1e-5 in BLIP's captioning, and when LAION
 fine-tuned CoCa for captions."""
 
+_MOST_COUNTED_SAMPLES = 10_000
+"""Samples of a large source whose captions are counted."""
+
 LARGE_MODEL_PARAMETERS = 20_000_000
 """Size from which that holds, that of a ViT-S/16; our presets of a hundredth of the size need 1e-3."""
 
@@ -33,11 +37,13 @@ def repeated_samples_notice(source: SampleSource, global_batch_size: int) -> Ite
 
     Copies are no negatives of each other in the contrastive loss, so it compares fewer pairs than the batch holds.
     """
-    num_images, num_captions = _num_different(source, global_batch_size)
+    read = spread_if_large(source, max(_MOST_COUNTED_SAMPLES, 8 * global_batch_size))
+    num_images, num_captions = _num_different(read, global_batch_size)
     num_different = min(num_images, num_captions)
     if num_different >= global_batch_size:
         return
     what = "image" if num_images <= num_captions else "caption"
+    among = f" (among {len(read):,} samples)" if read is not source else ""
     times = f"{global_batch_size / num_different:,.1f} times on average"
     if num_different == 1:
         yield (
@@ -46,8 +52,9 @@ def repeated_samples_notice(source: SampleSource, global_batch_size: int) -> Ite
         )
         return
     yield (
-        f"a batch of {global_batch_size:,} holds each of the {num_different:,} different {what}s {times}; copies are"
-        f" not compared with each other, so smaller batches train as well: --training.global-batch-size {num_different}"
+        f"a batch of {global_batch_size:,} holds each of the {num_different:,} different {what}s{among} {times}; copies"
+        " are not compared with each other, so smaller batches train as well: --training.global-batch-size"
+        f" {num_different}"
     )
 
 
@@ -108,6 +115,9 @@ class Truncation:
     num_captions: int
     """All captions that were read."""
 
+    is_sample: bool = False
+    """Whether the source has others that were not."""
+
     num_truncated: int
     """Those that are longer."""
 
@@ -124,9 +134,10 @@ class Truncation:
 
 
 def count_truncated(source: SampleSource, tokenizer: Tokenizer, context_length: int) -> Truncation:
-    """Count the captions of a source that are longer than the context; opens no image."""
+    """Count the captions of a source, or of some samples of a large one, that are longer than the context."""
     num_captions, too_long = 0, []
-    for caption in all_captions(source):
+    read = spread_if_large(source, _MOST_COUNTED_SAMPLES)
+    for caption in all_captions(read):
         num_captions += 1
         if may_be_longer(caption, context_length):
             num_tokens = tokenizer.num_tokens(caption)
@@ -134,6 +145,7 @@ def count_truncated(source: SampleSource, tokenizer: Tokenizer, context_length: 
                 too_long.append(num_tokens)
     return Truncation(
         num_captions=num_captions,
+        is_sample=isinstance(read, SpreadSamples),
         num_truncated=len(too_long),
         longest=max(too_long, default=0),
         context_length=context_length,
@@ -143,8 +155,9 @@ def count_truncated(source: SampleSource, tokenizer: Tokenizer, context_length: 
 def truncation_notice(truncation: Truncation, remedy: str) -> Iterator[str]:
     """Yield how many training captions are longer than the context, where some are; ``remedy`` avoids that."""
     if truncation.num_truncated:
+        sampled = "sampled " if truncation.is_sample else ""
         yield (
-            f"{truncation.num_truncated:,} of {truncation.num_captions:,} training captions are longer than the context"
-            f" of {truncation.context_length} tokens (the longest has {truncation.longest:,}) and are truncated;"
-            f" {remedy}"
+            f"{truncation.num_truncated:,} of {truncation.num_captions:,} {sampled}training captions are longer than"
+            f" the context of {truncation.context_length} tokens (the longest has {truncation.longest:,}) and are"
+            f" truncated; {remedy}"
         )

@@ -201,14 +201,15 @@ def _few_pairs(batch: TrainingBatch) -> ImageTextBatch:
     assert isinstance(batch, ImageTextBatch)
     few = slice(_WARM_UP_PAIRS)
     is_padding = batch.is_padding[few]
-    num_pairs = len(is_padding)
+    num_pairs, num_tokens = len(is_padding), int((~is_padding).sum())
     return replace(
         batch,
         images=batch.images[few],
         tokens=batch.tokens[few],
         is_padding=is_padding,
         draw_keys=batch.draw_keys[few],
-        totals=BatchTotals(num_samples=num_pairs, num_labels=int((~is_padding).sum()) - num_pairs),
+        totals=BatchTotals(num_samples=num_pairs, num_labels=num_tokens - num_pairs),
+        num_tokens=num_tokens,
         sample_keys=None if batch.sample_keys is None else batch.sample_keys[few],
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from sycoca.data.samples import SampleSource
+from sycoca.data.selection import spread_samples
 from sycoca.evaluation.grounding import evaluate_grounding
 from sycoca.evaluation.retrieval import evaluate_retrieval
 from sycoca.evaluation.sharding import Sharding
@@ -32,7 +33,6 @@ from sycoca.training.recipes.pretraining.initial_weights import (
 )
 from sycoca.training.recipes.pretraining.vocabulary import (
     Vocabulary,
-    readable_texts,
     shared_tokenizer,
     vocabulary_of,
 )
@@ -121,7 +121,8 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
     def build(self, source: SampleSource, folder: RunFolder, runtime: Runtime) -> TrainedParts:
         """Build the tokenizer and the model, and load the initial weights, if any."""
         config = self.config
-        self._read_source = readable_texts(source, self._most_read_samples)
+        most = self._most_read_samples
+        self._read_source = source if most is None else spread_samples(source, most)
         # A checkpoint holds all tensors: a resumed run does not need the weights.
         is_new = not checkpoints_in(folder.checkpoints)
         weights = config.start.weights if is_new else None

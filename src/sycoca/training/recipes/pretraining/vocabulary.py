@@ -3,11 +3,10 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
 
 from sycoca.data.inspection.statistics import all_texts
-from sycoca.data.samples import ImageTextSample, SampleSource
-from sycoca.data.selection import evenly_spread
+from sycoca.data.samples import SampleSource
+from sycoca.data.selection import TOKENIZER_SAMPLES, SpreadSamples, spread_if_large
 from sycoca.outputs.atomic import atomic_file
 from sycoca.outputs.set_aside import set_aside, set_aside_unusable
 from sycoca.preprocess.tokenizer import Tokenizer
@@ -16,29 +15,6 @@ from sycoca.training.recipes.pretraining.config import PretrainConfig
 from sycoca.weights.parts import LoadedParts
 
 logger = logging.getLogger(__name__)
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class SpreadSamples:
-    """Some samples of a source, spread evenly over it."""
-
-    whole: SampleSource
-    """The source."""
-
-    indices: list[int]
-    """Indices of its samples."""
-
-    @property
-    def name(self) -> str:
-        """Name of the source."""
-        return self.whole.name
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> ImageTextSample:
-        return self.whole[self.indices[index]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,13 +41,6 @@ class Vocabulary:
         return f"{size}, trained on {read}, half of which hold all words of the others"
 
 
-def readable_texts(source: SampleSource, most: int | None) -> SampleSource:
-    """Return the source, or at most so many of its samples."""
-    if most is None or len(source) <= most:
-        return source
-    return SpreadSamples(source, evenly_spread(len(source), most))
-
-
 def vocabulary_of(config: PretrainConfig, tokenizer: Tokenizer, read: SampleSource, *, is_trained: bool) -> Vocabulary:
     """Return the vocabulary of a run whose tokenizer has read these samples.
 
@@ -93,7 +62,8 @@ def shared_tokenizer(
 ) -> Tokenizer:
     """Return the run's tokenizer at ``path``; the main process first creates it where it is missing or damaged.
 
-    It is the tokenizer of the ``parts`` where they have one, and otherwise trained on the source. Raises ValueError
+    It is the tokenizer of the ``parts`` where they have one, and otherwise trained on the source, of a large one on
+    samples that are spread evenly over it. Raises ValueError
     where a resumed run, which does not load the parts, would need theirs.
     """
     if runtime.is_main_rank and not _is_readable(path):
@@ -103,11 +73,19 @@ def shared_tokenizer(
                 f" the tokenizer.json of {config.start.weights}"
             )
         own = None if parts is None else parts.tokenizer
-        tokenizer = Tokenizer.build(all_texts(source), config.tokenizer) if own is None else own
+        tokenizer = _built(config, source) if own is None else own
         with atomic_file(path) as unfinished:
             tokenizer.save(unfinished)
     runtime.barrier()
     return Tokenizer.load(path)
+
+
+def _built(config: PretrainConfig, source: SampleSource) -> Tokenizer:
+    """Return the configured tokenizer, trained on a source where it has to be; of a large one on some samples."""
+    read = spread_if_large(source, TOKENIZER_SAMPLES)
+    if read is not source and config.tokenizer.trained_ids > 0:
+        logger.info(f"tokenizer: trained on the texts of {len(read):,} of {len(source):,} samples, evenly spread")
+    return Tokenizer.build(all_texts(read), config.tokenizer)
 
 
 def _is_readable(path: Path) -> bool:

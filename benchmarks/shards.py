@@ -1,0 +1,134 @@
+"""Reading shards through the packed index against reading them from end to end with Python's tarfile.
+
+Both decode the same JPEG images to RGB and read the same captions, in turns, with the files in the page cache (warm)
+and dropped from it (cold). Through the index the samples are read in the order of the files, and in a random order
+within each file. Prints images per second, and the medians of the ratios of neighboring turns, as JSON.
+"""
+
+import argparse
+import io
+import json
+import os
+import random
+import statistics
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from sycoca.data.samples import ShardedSource
+from sycoca.data.spec import open_source
+from sycoca.preprocess.decoding import open_rgb
+
+Read = Callable[[], int]
+"""Reads all samples and returns their number."""
+
+
+def main() -> None:
+    """Write shards, measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shards", type=int, default=4, help="tar files")
+    parser.add_argument("--samples", type=int, default=250, help="samples of each")
+    parser.add_argument("--side", type=int, default=256, help="pixels of an image's side")
+    parser.add_argument("--turns", type=int, default=7, help="turns of each way to read")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{number:05d}.tar" for number in range(options.shards)]
+        for number, path in enumerate(paths):
+            _write(path, number, options.samples, options.side)
+        ways = _ways(folder, paths)
+        report = {
+            state: _compared(ways, paths, options.turns, is_cold=is_cold)
+            for state, is_cold in (("warm", False), ("cold", True))
+        }
+        size = sum(path.stat().st_size for path in paths) / options.shards / options.samples
+    print(json.dumps({"bytes_per_sample": round(size), **report}, indent=2))
+
+
+def _write(path: Path, shard: int, num_samples: int, side: int) -> None:
+    generator = np.random.default_rng(shard)
+    with tarfile.open(path, "w") as tar:
+        for number in range(num_samples):
+            small = generator.integers(0, 256, (side // 8, side // 8, 3), dtype=np.uint8)
+            file = io.BytesIO()
+            Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
+            key = f"{shard * 10_000 + number:09d}"
+            for name, content in ((f"{key}.jpg", file.getvalue()), (f"{key}.txt", b"a caption of some words")):
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+
+
+def _ways(folder: str, paths: Sequence[Path]) -> Mapping[str, Read]:
+    source = open_source(f"shards:{folder}")
+    assert isinstance(source, ShardedSource)
+    shuffled = list(range(len(source)))
+    for shard in source.shards:
+        part = shuffled[shard.first : shard.stop]
+        random.Random(shard.first).shuffle(part)
+        shuffled[shard.first : shard.stop] = part
+
+    def indexed(order: Sequence[int]) -> int:
+        for index in order:
+            sample = source[index]
+            assert sample.captions
+            sample.open_image()
+        return len(order)
+
+    return {
+        "tarfile": lambda: sum(map(_read_with_tarfile, paths)),
+        "in_order": lambda: indexed(range(len(source))),
+        "shuffled": lambda: indexed(shuffled),
+    }
+
+
+def _read_with_tarfile(path: Path) -> int:
+    number = 0
+    with tarfile.open(path) as tar:
+        for member in tar:
+            file = tar.extractfile(member)
+            assert file is not None
+            content = file.read()
+            if member.name.endswith(".jpg"):
+                open_rgb(io.BytesIO(content), member.name)
+                number += 1
+            else:
+                content.decode()
+    return number
+
+
+def _compared(ways: Mapping[str, Read], paths: Sequence[Path], turns: int, *, is_cold: bool) -> dict[str, float]:
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    number = 0
+    for _ in range(turns + 1):
+        for name, read in ways.items():
+            if is_cold:
+                _drop(paths)
+            started_at = time.perf_counter()
+            number = read()
+            seconds[name].append(time.perf_counter() - started_at)
+    own = {name: times[1:] for name, times in seconds.items()}  # the first turn warms up
+    rates = {f"{name}_images_per_second": number / statistics.median(times) for name, times in own.items()}
+    ratios = {
+        f"{name}_over_tarfile": statistics.median(a / b for a, b in zip(times, own["tarfile"], strict=True))
+        for name, times in own.items()
+        if name != "tarfile"
+    }
+    return {name: round(value, 3) for name, value in {**rates, **ratios}.items()}
+
+
+def _drop(paths: Sequence[Path]) -> None:
+    """Drop the files from the page cache."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
+
+
+if __name__ == "__main__":
+    main()
