@@ -29,8 +29,9 @@ class BatchTotals:
     num_samples: int
     """Pairs in the global batch."""
 
-    num_labels: int
-    """Target tokens of captioning in the global batch, or questions to be answered."""
+    num_labels: int | Int[Tensor, ""]
+    """Target tokens of captioning in the global batch, or questions to be answered. Of several processes a number on
+    their device, for which the host never waits."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

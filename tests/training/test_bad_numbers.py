@@ -214,12 +214,12 @@ def test_weights_that_are_not_finite_are_never_saved(make_run_config, monkeypatc
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_wild_learning_rate_ends_the_run_and_a_lower_one_finishes_it(tmp_path: Path, capsys, precision: str):
     run = tmp_path / "run"
-    words = [*WILD, "--training.steps", "12", "--runtime.precision", precision, "--out", str(run)]
+    words = [*WILD, "--training.steps", "20", "--runtime.precision", precision, "--out", str(run)]
     assert main(words) == 1
     line = capsys.readouterr().err.splitlines()[-1]
     assert "the last 5 steps had a loss or gradient that is not finite" in line
     assert f"sycoca pretrain --resume {run}" in line
-    assert len(skipped_steps(run)) == 5
+    assert len(skipped_steps(run)) >= 5  # before the last five, a finite step may follow some
     sound = [name for name in checkpoints_of(run) if not name.endswith(".unsound")]
     assert len(sound) in (1, 2)
     assert all(tensor.isfinite().all() for tensor in tensors_of(RunFolder(run).checkpoints / sound[-1]).values())

@@ -30,9 +30,13 @@ DATA = DataConfig(train="scenes:?count=10&size=16", validation="scenes:?count=6&
 
 @pytest.fixture
 def config(make_run_config):
-    # So high a rate that the last steps are worse than the first ones.
+    # So high a constant rate that the last steps are worse than the first ones.
     config = make_run_config(training=TRAINING, data=DATA)
-    return replace(config, optimizer=replace(config.optimizer, peak_lr=0.3))
+    return replace(
+        config,
+        optimizer=replace(config.optimizer, peak_lr=1.0),
+        schedule=replace(config.schedule, final_lr_ratio=1.0),
+    )
 
 
 def best_step(run: RunFolder) -> int:

@@ -56,7 +56,7 @@ def first_batch(spec: str, size: int, *, cache_images: bool = False) -> ImageTex
         with_image_keys=True,
         cache_images=cache_images,
     )
-    stream = batches.from_step(0)
+    stream = batches.from_position(0)
     try:
         (batch,) = next(stream)
     finally:

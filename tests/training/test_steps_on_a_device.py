@@ -195,7 +195,7 @@ def check_steps(recipe: Recipe[Any], folder: Path, monkeypatch: pytest.MonkeyPat
 
 
 def check_step(parts: RunParts, watch: StepWatch, monkeypatch: pytest.MonkeyPatch) -> None:
-    micro_batches = next(parts.batches.from_step(0))
+    micro_batches = next(parts.batches.from_position(0))
     with no_host_waits(monkeypatch) as mode:
         result = parts.updater.update(micro_batches, lr=1e-3)
         assert parts.average is not None

@@ -138,7 +138,10 @@ def _captioning(
 
 
 def _next_token_loss(
-    model: SyCoCa, states: Float[Tensor, "labels width"], labels: Int[Tensor, " labels"], num_labels: int
+    model: SyCoCa,
+    states: Float[Tensor, "labels width"],
+    labels: Int[Tensor, " labels"],
+    num_labels: int | Int[Tensor, ""],
 ) -> Float[Tensor, ""]:
     return captioning_loss(model.vocabulary_logits(states), labels, num_labels)
 

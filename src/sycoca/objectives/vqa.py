@@ -3,7 +3,7 @@
 from typing import Literal, assert_never
 
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 AnswerLoss = Literal["binary_cross_entropy", "cross_entropy"]
@@ -13,7 +13,7 @@ AnswerLoss = Literal["binary_cross_entropy", "cross_entropy"]
 def vqa_loss(
     logits: Float[Tensor, "questions answers"],
     targets: Float[Tensor, "questions answers"],
-    num_questions: int,
+    num_questions: int | Int[Tensor, ""],
     kind: AnswerLoss,
 ) -> Float[Tensor, ""]:
     """Return the loss summed over answers and questions, divided by the questions of the whole global batch.

@@ -7,34 +7,8 @@ from typing import ClassVar
 from sycoca.facts.metric_facts import METRICS, TRAINING_VALUES, VALIDATION, metric_facts
 from sycoca.facts.optimizer_facts import OPTIMIZERS, OptimizerFacts, OptimizerKind
 from sycoca.plain_data import closest
+from sycoca.training.data_config import DataConfig
 from sycoca.training.runtime_config import RuntimeConfig, check_at_least, check_positive
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DataConfig:
-    """Training and validation data."""
-
-    train: str
-    """Training data as a SPEC: a path, or kind:path?option=value."""
-
-    validation: str | None = None
-    """Validation data as a SPEC; None trains without validation."""
-
-    num_workers: int = 0
-    """Loader worker processes, at most one per core; 0 loads images in the training process. A worker that dies is
-    replaced; after three the run saves and ends."""
-
-    cache_images: bool = False
-    """Cache decoded images in memory (in each worker); for data sets that fit."""
-
-    max_skipped_ratio: float = 0.2
-    """Largest fraction of the samples that may be skipped as unusable; one more fails the run. Each is listed in
-    skipped.jsonl. With 0 the first unusable sample fails the run."""
-
-    def __post_init__(self) -> None:
-        check_at_least("data.num_workers", self.num_workers, 0)
-        if not 0 <= self.max_skipped_ratio < 1:
-            raise ValueError(f"data.max_skipped_ratio must lie between 0 and 1, got {self.max_skipped_ratio}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -54,7 +54,7 @@ FIXED_ON_RESUME = (
     "image_size",
     "transforms",
     "data.train",
-    "training.global_batch_size",
+    "data.order",
     "optimizer.kind",
     "num_answers",
     "questions_per_image",

@@ -25,7 +25,7 @@ FIXED_ON_RESUME = (
     "start.image_size",
     "start.frozen",
     "data.train",
-    "training.global_batch_size",
+    "data.order",
     "optimizer.kind",
 )
 """Fields that a resumed run must not change: the checkpoint's weights and position in the data depend on them."""

@@ -21,8 +21,12 @@ from sycoca.training.checkpoint_copies import (
     restore_from_copy,
 )
 from sycoca.training.config import RunConfig
+from sycoca.training.data_config import OrderKind
 
 C = TypeVar("C", bound=RunConfig)
+
+_OLDER_DATA: dict[str, OrderKind] = {"order": "table"}
+"""Fields of ``data`` that older configs lack, with what their runs did: other than new runs do by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +144,16 @@ class RunFolder:
         """Return the config that the run was started with; raises ValueError where there is none of this class."""
         plain = self.read_plain_config()
         try:
-            return from_plain(kind, plain)
+            return from_plain(kind, _with_older_defaults(plain))
         except ValueError as error:
             raise ValueError(f"{self.config}: {error}") from error
 
     def read_saved_config(self, kind: type[C]) -> C | None:
         """Return the config that the newest checkpoint was written with; None where there is no checkpoint with one."""
         copy = self._saved_config()
-        return None if copy is None else from_plain(kind, read_yaml(copy.checkpoint / CONFIG_NAME))
+        if copy is None:
+            return None
+        return from_plain(kind, _with_older_defaults(read_yaml(copy.checkpoint / CONFIG_NAME)))
 
     def restore(self) -> None:
         """Restore config, tokenizer and record of the initial weights from the newest checkpoint where damaged.
@@ -199,6 +205,14 @@ class RunFolder:
             return "is not a YAML file"
         lacking = _missing_keys(own, read_yaml(copy.checkpoint / CONFIG_NAME))
         return f"has no {lacking[0]}" if lacking else None
+
+
+def _with_older_defaults(plain: object) -> object:
+    """Return the config of a run with what was not yet a choice when it was started."""
+    data = plain.get("data") if isinstance(plain, dict) else None
+    if not isinstance(plain, dict) or not isinstance(data, dict):
+        return plain
+    return {**plain, "data": {**_OLDER_DATA, **data}}
 
 
 def _missing_keys(plain: object, expected: object, prefix: str = "") -> list[str]:

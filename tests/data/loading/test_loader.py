@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from sycoca.data.loading.loader import TrainingBatches, global_order, validation_batches
+from sycoca.data.loading.loader import TrainingBatches, validation_batches
+from sycoca.data.loading.order import KeyedOrder, TableOrder
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.data.samples import ImageTextSample
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
@@ -18,7 +19,7 @@ from sycoca.preprocess.decoding import open_rgb
 from sycoca.preprocess.image_transforms import inference_image
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.randomness import derive_key
-from sycoca.records import ImageTextBatch
+from sycoca.records import BatchTotals, ImageTextBatch
 from sycoca.training.recipes.image_text.batches import CaptionBatches
 
 WORDS = ["a", "red", "circle", "left", "of", "blue", "square", "and", "green", "star"]
@@ -71,7 +72,7 @@ def make(tokenizer):
 
 
 def steps(batches: TrainingBatches, count: int, start: int = 0) -> list[list[ImageTextBatch]]:
-    stream = batches.from_step(start)
+    stream = batches.from_position(start * batches.global_batch_size)
     try:
         return list(islice(stream, count))
     finally:
@@ -89,23 +90,22 @@ def rows(batches: list[ImageTextBatch]) -> list[tuple]:
     ]
 
 
-def test_an_epochs_order_is_a_permutation_of_its_own():
-    orders = [global_order(seed, epoch, 50).tolist() for seed, epoch in ((0, 0), (0, 1), (1, 0), (0, 0))]
-    assert all(sorted(order) == list(range(50)) for order in orders)
-    assert orders[0] == orders[3]
-    assert orders[0] not in (orders[1], orders[2], list(range(50)))
-
-
 def test_the_stream_is_one_epoch_after_the_other_and_drops_nothing(make):
     found = [key for step in steps(make(), 5) for batch in step for key in batch.draw_keys.tolist()]
-    places = [(epoch, int(index)) for epoch in (0, 1) for index in global_order(SEED, epoch, 10)]
-    assert found == [derive_key(SEED, "sample", epoch, index) for epoch, index in places]
+    order = KeyedOrder(seed=SEED, num_samples=10).positions(0, 20)
+    assert found == [derive_key(SEED, "sample", epoch, index) for epoch, index in order]
 
 
 def test_a_batch_larger_than_the_source_reaches_into_further_epochs(make):
     (batch,) = steps(make(Pictures(3), global_batch_size=8), 1)[0]
-    places = [(epoch, int(index)) for epoch in range(3) for index in global_order(SEED, epoch, 3)][:8]
-    assert batch.draw_keys.tolist() == [derive_key(SEED, "sample", *place) for place in places]
+    order = KeyedOrder(seed=SEED, num_samples=3).positions(0, 8)
+    assert batch.draw_keys.tolist() == [derive_key(SEED, "sample", *position) for position in order]
+
+
+def test_the_order_of_older_runs_is_kept_where_it_is_asked_for(make):
+    order = TableOrder(seed=SEED, num_samples=10)
+    found = [key for step in steps(make(order=order), 5) for batch in step for key in batch.draw_keys.tolist()]
+    assert found == [derive_key(SEED, "sample", *position) for position in order.positions(0, 20)]
 
 
 def test_each_pair_is_of_one_sample(tokenizer):
@@ -128,10 +128,21 @@ def test_each_pair_is_of_one_sample(tokenizer):
 @pytest.mark.parametrize("world_size", [2, 4])
 def test_ranks_take_contiguous_slices_of_the_same_batches(make, world_size):
     whole = steps(make(global_batch_size=8), 3)
-    ranks = [steps(make(global_batch_size=8, rank=rank, world_size=world_size), 3) for rank in range(world_size)]
+    counted: list[list[int]] = [[] for _ in range(world_size)]
+
+    def of_rank(rank: int) -> list[list[ImageTextBatch]]:
+        def sum_over_ranks(number: int) -> int:
+            counted[rank].append(number)
+            return 1000 + number
+
+        return steps(make(global_batch_size=8, rank=rank, world_size=world_size, sum_over_ranks=sum_over_ranks), 3)
+
+    ranks = [of_rank(rank) for rank in range(world_size)]
     for step, expected in enumerate(whole):
         assert [row for rank in ranks for row in rows(rank[step])] == rows(expected)
-        assert all(rank[step][0].totals == expected[0].totals for rank in ranks)
+        assert sum(numbers[step] for numbers in counted) == expected[0].totals.num_labels
+        for rank, numbers in zip(ranks, counted, strict=True):
+            assert rank[step][0].totals == BatchTotals(num_samples=8, num_labels=1000 + numbers[step])
 
 
 def test_micro_batches_change_no_sample(make):
@@ -186,6 +197,20 @@ def test_images_wait_in_pinned_memory_where_that_is_asked_for(make, monkeypatch,
 def test_a_later_start_sees_what_an_uninterrupted_run_sees(make):
     whole = steps(make(), 7)
     assert [rows(step) for step in steps(make(), 3, start=4)] == [rows(step) for step in whole[4:]]
+
+
+def test_batch_size_micro_batches_and_workers_may_change_at_any_position(make):
+    def stream(position: int, count: int, **settings) -> list[tuple]:
+        batches = make(**settings).from_position(position)
+        try:
+            return [row for _ in range(count) for row in rows(next(batches))]
+        finally:
+            batches.close()
+
+    expected = stream(0, 11, global_batch_size=4)
+    assert stream(0, 2, global_batch_size=4) == expected[:8]
+    assert stream(8, 5, global_batch_size=6, micro_batch_size=2, num_workers=2) == expected[8:38]
+    assert stream(38, 2, global_batch_size=3) == expected[38:44]
 
 
 def test_totals_count_the_labels_of_the_global_batch(make):
@@ -264,7 +289,7 @@ def test_replacements_do_not_depend_on_ranks_or_micro_batches(make):
 
     alone = keys()
     assert keys(micro_batch_size=1) == alone
-    ranks = [keys(rank=rank, world_size=2) for rank in (0, 1)]
+    ranks = [keys(rank=rank, world_size=2, sum_over_ranks=lambda number: number) for rank in (0, 1)]
     assert [key for step in range(5) for rank in ranks for key in rank[2 * step : 2 * step + 2]] == alone
 
 
@@ -292,6 +317,7 @@ def test_a_source_without_any_readable_image_does_not_loop_for_ever(make):
     [
         ({"global_batch_size": 0}, "global_batch_size must be a multiple of the 1 processes, got 0"),
         ({"global_batch_size": 6, "world_size": 4}, "global_batch_size must be a multiple of the 4 processes, got 6"),
+        ({"world_size": 2}, "batches of 2 processes need sum_over_ranks for the totals of labels"),
         ({"micro_batch_size": 3}, "micro_batch_size must divide the 4 pairs .* got 3"),
         ({"micro_batch_size": 0}, "micro_batch_size must divide the 4 pairs .* got 0"),
         ({"source": Pictures(0), "global_batch_size": 1}, "pictures has no samples to train on"),

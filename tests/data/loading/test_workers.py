@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sycoca.data.loading.crops import CropBatch, SamplePosition, TrainingCrops
+from sycoca.data.loading.crops import CropBatch, TrainingCrops
+from sycoca.data.loading.order import SamplePosition
 from sycoca.data.loading.workers import MOST_DEATHS, CropReader, WorkerDeaths
 from sycoca.data.samples import ImageTextSample
 from sycoca.preprocess.config import ImageTransformConfig

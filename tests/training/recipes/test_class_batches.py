@@ -38,7 +38,7 @@ def batches(**changes) -> TrainingBatches:
 
 
 def first_batch(**changes) -> ClassBatch:
-    (batch,) = next(batches(**changes).from_step(0))
+    (batch,) = next(batches(**changes).from_position(0))
     assert isinstance(batch, ClassBatch)
     return batch
 
@@ -53,13 +53,13 @@ def test_targets_are_the_shares_of_the_pictures():
 
 def test_a_mixture_does_not_depend_on_its_batch():
     whole = first_batch()
-    parts = next(batches(micro_batch_size=1).from_step(0))
+    parts = next(batches(micro_batch_size=1).from_position(0))
     torch.testing.assert_close(torch.cat([part.images for part in parts]), whole.images)
     torch.testing.assert_close(torch.cat([part.targets for part in parts]), whole.targets)
 
 
 def test_every_epoch_mixes_differently():
-    steps = batches().from_step(0)
+    steps = batches().from_position(0)
     assert not torch.equal(next(steps)[0].targets.sort(0).values, next(steps)[0].targets.sort(0).values)
 
 

@@ -6,7 +6,8 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sycoca.data.loading.crops import CropBatch, SamplePosition
+from sycoca.data.loading.crops import CropBatch
+from sycoca.data.loading.order import SamplePosition
 from sycoca.data.samples import ImageTextSample
 from sycoca.records import BatchTotals, TrainingBatch
 

@@ -11,15 +11,13 @@ from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from sycoca.data.content_keys import image_key
+from sycoca.data.loading.order import SamplePosition
 from sycoca.data.loading.skipping import named
 from sycoca.data.samples import ImageOpener, SampleSource
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.image_transforms import image_threads, smallest_training_side, training_image
 from sycoca.randomness import derive_generator, derive_key
 from sycoca.unusable import SkippedSample, UnusableSampleError
-
-SamplePosition = tuple[int, int]
-"""Epoch and index of a sample."""
 
 _MOST_ATTEMPTS = 100
 """Samples that are tried for one slot of a batch; more unreadable ones in a row are an error."""

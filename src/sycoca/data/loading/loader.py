@@ -1,8 +1,7 @@
 """From samples to batches: an infinite stream of samples, of which every rank takes its slice of every batch."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass, field
-from functools import lru_cache
 from itertools import count
 from typing import final
 
@@ -11,32 +10,29 @@ from jaxtyping import Int
 from torch import Tensor
 
 from sycoca.data.loading.batch_maker import BatchMaker
-from sycoca.data.loading.crops import CropBatch, SamplePosition, TrainingCrops
+from sycoca.data.loading.crops import CropBatch, TrainingCrops
+from sycoca.data.loading.order import SampleOrder, SamplePosition, keyed_order
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.data.loading.workers import CropReader, WorkerDeaths
 from sycoca.data.samples import SampleSource
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.image_transforms import inference_batch
-from sycoca.randomness import derive_generator, derive_key
+from sycoca.randomness import derive_key
 from sycoca.records import BatchTotals, TrainingBatch
-
-
-def global_order(seed: int, epoch: int, num_samples: int) -> Int[Tensor, " samples"]:
-    """Return the order in which an epoch visits the samples, the same for every rank."""
-    return torch.randperm(num_samples, generator=derive_generator(seed, "order", epoch))
 
 
 @final
 @dataclass(eq=False)
 class TrainingBatches:
-    """Infinite batches of a source; step s always gets the same pairs, crops and captions.
+    """Infinite batches of a source; the batch at a position always has the same pairs, crops and captions.
 
-    The epochs form one stream, of which step s takes the ``global_batch_size`` samples from
-    s x ``global_batch_size`` on: nothing is dropped, and a batch may reach into the next epoch.
+    The epochs form one stream, and a position is the number of samples before it. Each batch takes the next
+    ``global_batch_size`` samples: nothing is dropped, and a batch may reach into the next epoch. Batch size, ranks and
+    workers may change at any position.
 
     A sample whose image cannot be read is named in ``skip_log``, and another takes its position, drawn from seed, epoch
     and index alone, so that every rank and a resumed run draw the same. The batch's total of labels stays that of the
-    samples first drawn: the ranks know it without asking each other.
+    samples first drawn.
     """
 
     source: SampleSource
@@ -47,6 +43,9 @@ class TrainingBatches:
     seed: int
     global_batch_size: int
     """Pairs per step over all ranks."""
+
+    order: SampleOrder | None = None
+    """The order of the samples; None for that of `keyed_order`."""
 
     micro_batch_size: int | None = None
     """Pairs per forward pass on one rank; None for all of the rank's pairs."""
@@ -59,6 +58,9 @@ class TrainingBatches:
 
     rank: int = 0
     world_size: int = 1
+    sum_over_ranks: Callable[[int], int | Int[Tensor, ""]] | None = None
+    """Returns the sum of a number over all ranks, all of which call it for each batch. One rank needs none."""
+
     cache_images: bool = False
     """Whether images stay in memory after their first use; each worker has its own cache."""
 
@@ -71,6 +73,7 @@ class TrainingBatches:
     with_image_keys: bool = False
     """Whether crops carry the keys of their images, which are equal for equal images."""
 
+    _order: SampleOrder = field(init=False, repr=False)
     _crops: TrainingCrops = field(init=False, repr=False)
     _skip_log: SkipLog = field(init=False, repr=False)
     _worker_deaths: WorkerDeaths = field(init=False, repr=False)
@@ -87,6 +90,9 @@ class TrainingBatches:
                 f"micro_batch_size must divide the {self._own_pairs} pairs that each process has per step,"
                 f" got {self.micro_batch_size}"
             )
+        if self.world_size > 1 and self.sum_over_ranks is None:
+            raise ValueError(f"batches of {self.world_size} processes need sum_over_ranks for the totals of labels")
+        self._order = keyed_order(self.source, self.seed) if self.order is None else self.order
         self._skip_log = SkipLog(self.source, 0.0) if self.skip_log is None else self.skip_log
         self._crops = TrainingCrops(
             self.source,
@@ -104,28 +110,28 @@ class TrainingBatches:
         """Whether so many workers have died that the run should save and end; later batches are read without them."""
         return self._worker_deaths.are_too_many
 
-    def from_step(self, step: int) -> Iterator[list[TrainingBatch]]:
-        """Yield the micro-batches of this rank for that step (the first is 0) and all that follow."""
+    def from_position(self, position: int) -> Iterator[list[TrainingBatch]]:
+        """Yield the micro-batches of this rank for the batch after ``position`` samples, then those that follow."""
         crops = CropReader(
             self._crops,
-            self._micro_batches,
-            step * self._micro_batches_per_step,
+            lambda number: self._micro_batches(position, number),
+            0,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
             deaths=self._worker_deaths,
         )
         try:
-            for current in count(step):
-                global_batch = self._positions(current)
-                totals = self._totals(global_batch)
-                yield [self._batch(next(crops), totals) for _ in self._split(global_batch)]
+            for first in count(position, self.global_batch_size):
+                micro_batches = self._own_micro_batches(first)
+                totals = self._totals(micro_batches)
+                yield [self._batch(next(crops), totals) for _ in micro_batches]
         finally:
             # The traceback of an error would keep the workers alive, whose late shutdown takes seconds.
             crops.close()
 
-    def sample_names(self, step: int) -> list[str]:
-        """Return the names of the samples that all ranks draw for a step (the first is 1), without replacements."""
-        return [self.source[index].key for _, index in self._positions(step - 1)]
+    def sample_names(self, position: int) -> list[str]:
+        """Return the names of the samples that all ranks draw after ``position`` samples, without replacements."""
+        return [self.source[index].key for _, index in self._order.positions(position, self.global_batch_size)]
 
     @property
     def _own_pairs(self) -> int:
@@ -135,28 +141,27 @@ class TrainingBatches:
     def _micro_batches_per_step(self) -> int:
         return 1 if self.micro_batch_size is None else self._own_pairs // self.micro_batch_size
 
-    def _micro_batches(self, first: int) -> Iterator[list[SamplePosition]]:
-        """Yield this rank's micro-batches from number ``first`` on; number 0 is the first of step 0."""
-        step, part = divmod(first, self._micro_batches_per_step)
-        yield from self._split(self._positions(step))[part:]
-        for current in count(step + 1):
-            yield from self._split(self._positions(current))
+    def _micro_batches(self, position: int, number: int) -> Iterator[list[SamplePosition]]:
+        """Yield this rank's micro-batches from ``number`` on; number 0 is the first after ``position`` samples."""
+        batch, part = divmod(number, self._micro_batches_per_step)
+        position += batch * self.global_batch_size
+        yield from self._own_micro_batches(position)[part:]
+        for following in count(position + self.global_batch_size, self.global_batch_size):
+            yield from self._own_micro_batches(following)
 
-    def _split(self, global_batch: list[SamplePosition]) -> list[list[SamplePosition]]:
-        """Cut this rank's slice of a global batch into micro-batches."""
+    def _own_micro_batches(self, position: int) -> list[list[SamplePosition]]:
+        """Return this rank's slice of the global batch after ``position`` samples, cut into micro-batches."""
+        global_batch = self._order.positions(position, self.global_batch_size)
         size = self._own_pairs // self._micro_batches_per_step
         own = global_batch[self.rank * self._own_pairs : (self.rank + 1) * self._own_pairs]
         return [own[start : start + size] for start in range(0, len(own), size)]
 
-    def _positions(self, step: int) -> list[SamplePosition]:
-        num_samples = len(self.source)
-        first = step * self.global_batch_size
-        spots = [divmod(position, num_samples) for position in range(first, first + self.global_batch_size)]
-        return [(epoch, int(_kept_order(self.seed, epoch, num_samples)[spot])) for epoch, spot in spots]
-
-    def _totals(self, global_batch: list[SamplePosition]) -> BatchTotals:
-        num_labels = sum(self.batch_maker.num_labels(position) for position in global_batch)
-        return BatchTotals(num_samples=len(global_batch), num_labels=num_labels)
+    def _totals(self, micro_batches: list[list[SamplePosition]]) -> BatchTotals:
+        num_labels = sum(self.batch_maker.num_labels(sample) for samples in micro_batches for sample in samples)
+        return BatchTotals(
+            num_samples=self.global_batch_size,
+            num_labels=num_labels if self.sum_over_ranks is None else self.sum_over_ranks(num_labels),
+        )
 
     def _batch(self, crops: CropBatch, totals: BatchTotals) -> TrainingBatch:
         for skipped in crops.skipped:
@@ -189,8 +194,3 @@ def validation_batches(
         images = inference_batch([sample.open_image for sample in samples], image_size, transform_config)
         draw_keys = torch.tensor([derive_key(seed, "validation", index) for index in indices])
         yield batch_maker.in_order(samples, images, draw_keys)
-
-
-@lru_cache(maxsize=4)
-def _kept_order(seed: int, epoch: int, num_samples: int) -> Int[Tensor, " samples"]:
-    return global_order(seed, epoch, num_samples)

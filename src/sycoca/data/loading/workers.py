@@ -22,7 +22,8 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.data._utils import signal_handling
 
-from sycoca.data.loading.crops import CropBatch, SamplePosition, TrainingCrops, stack_crops
+from sycoca.data.loading.crops import CropBatch, TrainingCrops, stack_crops
+from sycoca.data.loading.order import SamplePosition
 from sycoca.worker_processes import leave_stopping_to, starting_process
 
 logger = logging.getLogger(__name__)

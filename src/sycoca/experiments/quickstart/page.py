@@ -50,7 +50,12 @@ def quickstart_page(
     recipe = Pretraining(config)
     with Runtime(config.runtime) as runtime:
         record = run_record(
-            recipe, folder, recipe.open_sources(), runtime, num_parameters=predictor.model.num_parameters
+            recipe,
+            folder,
+            recipe.open_sources(),
+            runtime,
+            num_parameters=predictor.model.num_parameters,
+            samples_seen=config.training.steps * config.training.global_batch_size,
         )
     return replace(
         run_page(record, None),

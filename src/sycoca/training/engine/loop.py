@@ -21,16 +21,17 @@ from sycoca.training.engine.optimization.weight_average import WeightAverage
 from sycoca.training.engine.run_progress import RunProgress
 from sycoca.training.engine.step_review import StepReview
 from sycoca.training.engine.step_watch import StepWatch
+from sycoca.training.engine.stream_position import StreamPosition
 from sycoca.training.engine.tracking import Number, Tracker
 from sycoca.training.engine.update import Updater, UpdateResult
 
 
 @runtime_checkable
 class StepBatches(Protocol):
-    """Yields the micro-batches of this process, starting at any step."""
+    """Yields the micro-batches of this process, starting at any sample."""
 
-    def from_step(self, step: int) -> Iterator[list[TrainingBatch]]:
-        """Yield each step's micro-batches, starting with those of ``step`` (from 0)."""
+    def from_position(self, position: int) -> Iterator[list[TrainingBatch]]:
+        """Yield each step's micro-batches, starting with those after ``position`` samples."""
         ...
 
     @property
@@ -78,9 +79,14 @@ class LoopParts:
 
 
 def train(
-    parts: LoopParts, training: TrainingConfig, optimizer: OptimizerConfig, schedule: ScheduleConfig, *, step: int
+    parts: LoopParts,
+    training: TrainingConfig,
+    optimizer: OptimizerConfig,
+    schedule: ScheduleConfig,
+    *,
+    start: StreamPosition,
 ) -> None:
-    """Train from ``step`` (updates done) to the last step; log, validate and save after whole steps only.
+    """Train from a position to the last step; log, validate and save after whole steps only.
 
     An update whose gradient is not finite is skipped. Raises TrainingInterrupted after a signal to stop,
     LoaderWorkersDiedError after too many deaths of loader workers, and FloatingPointError after too many skipped steps
@@ -90,8 +96,9 @@ def train(
     watch = StepWatch(parts.updater, parts.review)
     unreviewed: dict[int, Sequence[TrainingBatch]] = {}
     is_saving = False
+    step = start.step
     with StopSignal() as stop:
-        for micro_batches in itertools.islice(parts.batches.from_step(step), training.steps - step):
+        for micro_batches in itertools.islice(parts.batches.from_position(start.samples_seen), training.steps - step):
             lr = learning_rate(step, steps=training.steps, peak_lr=optimizer.peak_lr, schedule=schedule)
             result = parts.updater.update(micro_batches, lr)
             step += 1
@@ -106,7 +113,7 @@ def train(
                 watch.read()
             unreviewed = {step: micro_batches, **_from_last_finite(unreviewed, parts.review)}
             _end_where_hopeless(parts, training, unreviewed, step)
-            values = _training_values(parts, training, result, step, lr, throughput) if is_logged else {}
+            values = _training_values(parts, result, lr, start.samples_after(step), throughput) if is_logged else {}
             _validate_and_log(parts, training, values, step, throughput)
             # After a skipped step a checkpoint that is due, or a stop, waits for the next finite one.
             if is_saving and (not parts.review.skipped_in_a_row or step == training.steps):
@@ -124,7 +131,7 @@ def is_due(every: int | None, step: int, steps: int) -> bool:
 
 
 def _training_values(
-    parts: LoopParts, training: TrainingConfig, result: UpdateResult, step: int, lr: float, throughput: "_Throughput"
+    parts: LoopParts, result: UpdateResult, lr: float, samples_seen: int, throughput: "_Throughput"
 ) -> dict[str, Number]:
     values: dict[str, Number] = {
         **parts.updater.runtime.sum_over_ranks(result.terms),
@@ -132,7 +139,7 @@ def _training_values(
         **parts.updater.task.logged_values(),
         "gradient_norm": float(result.gradient_norm),
         "images_per_second": throughput.samples_per_second(),
-        "samples_seen": step * training.global_batch_size,
+        "samples_seen": samples_seen,
         "skipped_samples": parts.count_skipped(),
         "skipped_steps": parts.review.num_skipped,
     }

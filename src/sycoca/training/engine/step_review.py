@@ -66,7 +66,7 @@ class StepReview:
         skipped_file: Path | None,
         level: int = logging.WARNING,
     ) -> None:
-        """Start after ``first_step``; ``sample_names`` returns the names of the samples of a step (the first is 1).
+        """Start after ``first_step``; ``sample_names`` returns the names of the samples of a step after that.
 
         Skipped steps and spikes are written to ``skipped_file`` where there is one; lines of later steps, which will be
         done again, are dropped from it, and damaged lines are moved to a file beside it.

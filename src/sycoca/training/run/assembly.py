@@ -3,14 +3,19 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import assert_never
 
 import torch
 
 from sycoca.data.loading.loader import TrainingBatches
+from sycoca.data.loading.order import SampleOrder, TableOrder, keyed_order
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.data.samples import SampleSource
 from sycoca.model.sycoca import SyCoCa
 from sycoca.training.config import RunConfig
+from sycoca.training.data_config import OrderKind
+from sycoca.training.engine.distributed.collectives import sum_count
 from sycoca.training.engine.distributed.shards import whole
 from sycoca.training.engine.optimization.optimizer import build_optimizer
 from sycoca.training.engine.optimization.weight_average import WeightAverage
@@ -81,6 +86,7 @@ def assemble(
         trained.model.config.image_encoder.image_size,
         seed=config.seed,
         global_batch_size=config.training.global_batch_size,
+        order=_order(config.data.order, source, config.seed),
         micro_batch_size=config.training.micro_batch_on(runtime.world_size),
         # More workers than cores slow each other down; the batches do not depend on their number.
         num_workers=min(config.data.num_workers, usable_cores()),
@@ -91,10 +97,21 @@ def assemble(
         with_image_keys=trained.compares_samples,
         rank=runtime.rank,
         world_size=runtime.world_size,
+        sum_over_ranks=partial(sum_count, device=runtime.device) if runtime.world_size > 1 else None,
     )
     decay = config.training.average_decay
     average = None if decay is None else WeightAverage(trained.model, decay)
     return RunParts(source=source, trained=trained, updater=updater, batches=batches, average=average)
+
+
+def _order(kind: OrderKind, source: SampleSource, seed: int) -> SampleOrder:
+    match kind:
+        case "keyed":
+            return keyed_order(source, seed)
+        case "table":
+            return TableOrder(seed=seed, num_samples=len(source))
+        case unknown:
+            assert_never(unknown)
 
 
 def whole_copy(model: SyCoCa, *, has_values: bool) -> SyCoCa:

@@ -140,7 +140,7 @@ def dry_run(config: PretrainConfig) -> DryRunReport:
         parts = assemble(config, source, trained, runtime, SkipLog(source, config.data.max_skipped_ratio))
         micro_batch_size = config.training.micro_batch_on(runtime.world_size)
         check_memory(config, trained.model, runtime.device, micro_batch_size)
-        steps = parts.batches.from_step(0)
+        steps = parts.batches.from_position(0)
         first = next(steps)
         assert isinstance(first[0], ImageTextBatch)
         draw_first_batch(first[0], trained.tokenizer, config.transforms, picture)

@@ -20,7 +20,9 @@ from sycoca.training.run_folder import RunFolder
 from sycoca.weights.provenance import DataFacts, Measurement, Provenance
 
 
-def run_provenance(recipe: Recipe, folder: RunFolder, sources: Sources, runtime: Runtime, step: int) -> Provenance:
+def run_provenance(
+    recipe: Recipe, folder: RunFolder, sources: Sources, runtime: Runtime, step: int, samples_seen: int
+) -> Provenance:
     """Return the provenance of the weights of a run after a step."""
     config, validation, description = recipe.config, sources.validation, recipe.description
     lines = [line for line in read_metrics(folder.metrics) if (line["step"] or 0) <= step]
@@ -37,7 +39,7 @@ def run_provenance(recipe: Recipe, folder: RunFolder, sources: Sources, runtime:
             num_samples=len(sources.train),
             num_skipped=_num_lost(folder.skipped),
         ),
-        recipe=_recipe(config, step, lines, len(sources.train), runtime) | not_the_paper(recipe),
+        recipe=_recipe(config, step, lines, samples_seen / len(sources.train), runtime) | not_the_paper(recipe),
         measured_on=None
         if validation is None
         else DataFacts(
@@ -55,12 +57,12 @@ def _steps(step: int, config: RunConfig) -> str:
     return f"{step:,}" if step == steps else f"the first {step:,} of {steps:,}"
 
 
-def _recipe(config: RunConfig, step: int, lines: Lines, num_train: int, runtime: Runtime) -> dict[str, str]:
+def _recipe(config: RunConfig, step: int, lines: Lines, num_epochs: float, runtime: Runtime) -> dict[str, str]:
     training, optimizer, schedule = config.training, config.optimizer, config.schedule
     batch_size = training.global_batch_size
     processes = "process" if runtime.world_size == 1 else "processes"
     return {
-        "steps": f"{_steps(step, config)} of {batch_size:,} samples each ({step * batch_size / num_train:.1f} epochs)",
+        "steps": f"{_steps(step, config)} of {batch_size:,} samples each ({num_epochs:.1f} epochs)",
         "optimizer": f"{optimizer.facts.title}, weight decay {optimizer.weight_decay:g}, betas {optimizer.betas[0]:g}"
         f" and {optimizer.betas[1]:g}",
         "learning rate": f"{optimizer.peak_lr:g} after {schedule.warmup_steps:,} steps of warm-up, then cosine decay"

@@ -33,11 +33,19 @@ def write_report(
     trained: TrainedParts,
     sources: Sources,
     runtime: Runtime,
+    samples_seen: int,
     stopped_after: int | None = None,
 ) -> Path:
     """Write the run's ``report.html``; that of an interrupted run has no examples, which would take time."""
-    num_parameters = trained.model.num_parameters
-    record = run_record(recipe, folder, sources, runtime, num_parameters=num_parameters, stopped_after=stopped_after)
+    record = run_record(
+        recipe,
+        folder,
+        sources,
+        runtime,
+        num_parameters=trained.model.num_parameters,
+        samples_seen=samples_seen,
+        stopped_after=stopped_after,
+    )
     predictor = Predictor(trained.model, trained.tokenizer, trained.weights)
     examples = None if stopped_after is not None else run_examples(recipe, predictor, sources)
     set_aside_unusable(folder.report)
@@ -59,6 +67,7 @@ def run_record(
     runtime: Runtime,
     *,
     num_parameters: int,
+    samples_seen: int,
     stopped_after: int | None = None,
 ) -> RunRecord:
     """Collect the facts of a run from its folder, its data and the machine."""
@@ -78,7 +87,7 @@ def run_record(
         ),
         config=config,
         lines=lines,
-        facts=_facts(recipe, sources, lines, step, num_parameters),
+        facts=_facts(recipe, sources, lines, step, samples_seen, num_parameters),
         environment=_environment(config, runtime),
         num_validated=num_validated,
         validated=None if validation is None else _validated(validation, num_validated),
@@ -123,7 +132,9 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _facts(recipe: Recipe, sources: Sources, lines: Lines, step: int, num_parameters: int) -> dict[str, str]:
+def _facts(
+    recipe: Recipe, sources: Sources, lines: Lines, step: int, samples_seen: int, num_parameters: int
+) -> dict[str, str]:
     config = recipe.config
     batch_size, num_train = config.training.global_batch_size, len(sources.train)
     seconds, validation = training_seconds(lines), sources.validation
@@ -134,9 +145,9 @@ def _facts(recipe: Recipe, sources: Sources, lines: Lines, step: int, num_parame
         "training data": f"{num_train:,} samples of {sources.train.name}",
         "validation data": "none" if validation is None else f"{len(validation):,} samples of {validation.name}",
         "steps": f"{step:,} of {config.training.steps:,}, {batch_size:,} samples each",
-        "epochs": f"{step * batch_size / num_train:.1f}",
+        "epochs": f"{samples_seen / num_train:.1f}",
         "time in steps, without validation": duration(seconds),
-        "pace": f"{step * batch_size / seconds:,.0f} images/s" if pace and seconds else "not measured",
+        "pace": f"{samples_seen / seconds:,.0f} images/s" if pace and seconds else "not measured",
         **_skipped_steps(lines),
         **not_the_paper(recipe),
     }

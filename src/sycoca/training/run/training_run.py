@@ -15,7 +15,7 @@ from sycoca.facts.metric_facts import metric_title, readable
 from sycoca.outputs.lease import Lease
 from sycoca.plain_data import to_plain
 from sycoca.stop_signals import INTERRUPT
-from sycoca.training.engine.checkpoints.checkpoint import checkpoint_weights
+from sycoca.training.engine.checkpoints.checkpoint import checkpoint_weights, read_samples_seen
 from sycoca.training.engine.checkpoints.run_checkpoints import RunCheckpoints
 from sycoca.training.engine.checkpoints.soundness import damage_of
 from sycoca.training.engine.distributed.shards import whole
@@ -77,10 +77,10 @@ class TrainingRun:
             self._parts.average,
             lease,
         )
-        self._first_step = self._checkpoints.restore()
+        self._start = self._checkpoints.restore()
         self._progress = RunProgress(
             steps=config.training.steps,
-            first_step=self._first_step,
+            first_step=self._start.step,
             console=console if runtime.is_main_rank else None,
             is_main_rank=runtime.is_main_rank,
         )
@@ -121,7 +121,7 @@ class TrainingRun:
         )
         try:
             with explained_out_of_memory(self._micro_batch_size, runtime.device):
-                train(loop_parts, config.training, config.optimizer, config.schedule, step=self._first_step)
+                train(loop_parts, config.training, config.optimizer, config.schedule, start=self._start)
         except TrainingInterrupted as interrupted:
             # Whoever sends another signal than Ctrl-C waits for the end, and kills soon.
             if interrupted.number == INTERRUPT and config.training.report:
@@ -129,10 +129,10 @@ class TrainingRun:
             raise
 
     def _step_review(self) -> StepReview:
-        runtime = self._runtime
+        runtime, start, batches = self._runtime, self._start, self._parts.batches
         return StepReview(
-            self._parts.batches.sample_names,
-            first_step=self._first_step,
+            lambda step: batches.sample_names(start.samples_after(step - 1)),
+            first_step=start.step,
             max_skipped_in_a_row=self._config.training.max_skipped_steps,
             skipped_file=self._folder.skipped_steps if runtime.is_main_rank else None,
             level=logging.WARNING if runtime.is_main_rank else logging.DEBUG,
@@ -161,11 +161,12 @@ class TrainingRun:
     def _save_last_weights(self) -> None:
         """Write the weights; sharded ones are gathered one by one, so that no process needs all of them."""
         tensors, step = self._trained.model.state_dict(), self._config.training.steps
+        last = step, self._start.samples_after(step)
         if not self._runtime.is_sharded:
             if self._runtime.is_main_rank:
-                self._save_weights(self._folder.weights, step)
+                self._save_weights(self._folder.weights, *last)
         elif self._runtime.is_main_rank:
-            self._save_weights(self._folder.weights, step, lambda name: whole(tensors[name]))
+            self._save_weights(self._folder.weights, *last, lambda name: whole(tensors[name]))
         else:
             for name in stream_order(tensors):
                 whole(tensors[name])
@@ -173,7 +174,15 @@ class TrainingRun:
     def _write_report(self, stopped_after: int | None = None) -> None:
         with self._parts.as_used(in_all_processes=False) as trained:
             if self._runtime.is_main_rank:
-                args = self._recipe, self._folder, trained, self._sources, self._runtime
+                last = self._config.training.steps if stopped_after is None else stopped_after
+                args = (
+                    self._recipe,
+                    self._folder,
+                    trained,
+                    self._sources,
+                    self._runtime,
+                    self._start.samples_after(last),
+                )
                 report = write_report(*args, stopped_after=stopped_after)
                 if stopped_after is None:
                     logger.info(f"report in {report}")
@@ -188,15 +197,17 @@ class TrainingRun:
             logger.warning(f"no weights of the best checkpoint are written: {damage}")
             return
         with checkpoint_weights(best.path) as read:
-            self._save_weights(self._folder.best_weights, best.step, read)
+            self._save_weights(self._folder.best_weights, best.step, read_samples_seen(best.path), read)
         logger.info(
             f"best {metric_title(metric)}, {readable(metric, best.value)} after step {best.step:,}:"
             f" weights in {self._folder.best_weights}"
         )
 
-    def _save_weights(self, path: Path, step: int, read: Callable[[str], Tensor] | None = None) -> None:
+    def _save_weights(
+        self, path: Path, step: int, samples_seen: int, read: Callable[[str], Tensor] | None = None
+    ) -> None:
         trained = self._trained
-        provenance = run_provenance(self._recipe, self._folder, self._sources, self._runtime, step)
+        provenance = run_provenance(self._recipe, self._folder, self._sources, self._runtime, step, samples_seen)
         config = replace(trained.weights, limits=trained.limits)
         save_weights(path, trained.model, trained.tokenizer, config, provenance=provenance, read=read)
 
@@ -205,15 +216,15 @@ class TrainingRun:
         if not self._runtime.is_main_rank:
             return
         training, folder = self._config.training, self._folder
-        yield MetricsFile(folder.metrics, first_step=self._first_step, lease=self._lease)
+        yield MetricsFile(folder.metrics, first_step=self._start.step, lease=self._lease)
         if training.tensorboard:
-            yield TensorBoard(folder.tensorboard, first_step=self._first_step)
+            yield TensorBoard(folder.tensorboard, first_step=self._start.step)
         if training.wandb is not None:
             yield WeightsAndBiases(training.wandb, to_plain(self._config), id_path=folder.wandb_id)
 
     def _log_opening(self) -> None:
         """Log the model, the data and warnings before the first step."""
-        runtime, trained, training = self._runtime, self._trained, self._config.training
+        runtime, trained = self._runtime, self._trained
         source = self._parts.source
         logger.info(
             f"{self._recipe.title}: {trained.model.num_parameters:,} parameters on {runtime.device} in"
@@ -221,7 +232,7 @@ class TrainingRun:
         )
         logger.info(
             f"{len(source):,} samples of {source.name}, {trained.tokenizer.vocab_size:,} token ids,"
-            f" {training.steps * training.global_batch_size / len(source):.1f} epochs"
+            f" {self._start.samples_after(self._config.training.steps) / len(source):.1f} epochs"
         )
         if self._sources.validation is None:
             logger.info("no validation; set its data with --data.validation")
@@ -229,8 +240,8 @@ class TrainingRun:
             logger.info(line)
         for warning in self._warnings():
             logger.warning(warning)
-        if self._first_step > 0:
-            logger.info(f"resuming after step {self._first_step}")
+        if self._start.step > 0:
+            logger.info(f"resuming after step {self._start.step}")
 
     def _warnings(self) -> Iterator[str]:
         yield from remarks_on(self._sources.train)

@@ -154,6 +154,11 @@ def load_checkpoint(
     )
 
 
+def read_samples_seen(path: Path) -> int:
+    """Return how many samples a checkpoint's run had consumed."""
+    return json.loads((path / "state.json").read_text(encoding="utf-8"))["samples_seen"]
+
+
 @contextmanager
 def checkpoint_weights(path: Path) -> Iterator[Callable[[str], Tensor]]:
     """Context with a function that reads a weight of a checkpoint by its name, the averaged one where it has any."""

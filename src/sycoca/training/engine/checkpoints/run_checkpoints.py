@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import final
 
@@ -24,6 +25,7 @@ from sycoca.training.engine.checkpoints.soundness import newest_sound_step
 from sycoca.training.engine.checkpoints.training_tensors import training_tensors
 from sycoca.training.engine.optimization.finite_step import all_finite
 from sycoca.training.engine.optimization.weight_average import WeightAverage
+from sycoca.training.engine.stream_position import StreamPosition
 from sycoca.training.engine.update import Updater
 
 logger = logging.getLogger(__name__)
@@ -54,13 +56,14 @@ class RunCheckpoints:
         self._updater = updater
         self._average = average
         self._lease = lease
+        self._start = StreamPosition(step=0, samples_seen=0, global_batch_size=training.global_batch_size)
         self._unconfirmed: int | None = None
         self._has_warned = False
         self._pending: ShardedSave | None = None
         self._copies = contents_to_copy(folder.parent) if updater.runtime.is_main_rank else {}
 
-    def restore(self) -> int:
-        """Load the newest checkpoint that is not damaged and return its step; 0 where there is none.
+    def restore(self) -> StreamPosition:
+        """Load the newest checkpoint that is not damaged and return its position; the first where there is none.
 
         Called by all processes; the main process checks and chooses. Raises ValueError where all are damaged.
         """
@@ -69,13 +72,14 @@ class RunCheckpoints:
         if refusal is not None:
             raise ValueError(refusal)
         if step is None:
-            return 0
+            return self._start
         checkpoint = checkpoint_path(self._folder, step)
         state = load_checkpoint(checkpoint, self._model, self._updater.optimizer, self._average)
         self._updater.load_scaler_state(state.scaler)
         logger.debug("restored %s", checkpoint)
         self._unconfirmed = state.step
-        return state.step
+        self._start = replace(self._start, step=state.step, samples_seen=state.samples_seen)
+        return self._start
 
     def are_weights_finite(self) -> bool:
         """Return whether no weight and no average of one is NaN or infinite; one pass over them.
@@ -144,7 +148,7 @@ class RunCheckpoints:
     def _state(self, step: int, logged: Mapping[str, float]) -> TrainingState:
         return TrainingState(
             step=step,
-            samples_seen=step * self._training.global_batch_size,
+            samples_seen=self._start.samples_after(step),
             scaler=self._updater.scaler_state(),
             metrics=self._value_of_best(step, logged),
         )

@@ -5,6 +5,7 @@ from typing import Any, final
 
 import torch
 import torch.distributed as dist
+from jaxtyping import Int
 from torch import Tensor
 
 
@@ -71,6 +72,13 @@ class DifferentiableGather(torch.autograd.Function):
         total = gradients[0].clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         return total[ctx.rows], None, None
+
+
+def sum_count(number: int, device: torch.device) -> Int[Tensor, ""]:
+    """Return the sum of a count over processes, on the device: the host does not wait for a GPU."""
+    total = torch.full((), number, dtype=torch.long, device=device)
+    dist.all_reduce(total)
+    return total
 
 
 def is_of_collective(error: RuntimeError) -> bool:

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sycoca.data.loading.crops import CropBatch, SamplePosition
+from sycoca.data.loading.crops import CropBatch
+from sycoca.data.loading.order import SamplePosition
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.records import BatchTotals, ClassBatch
 from sycoca.texts import normal_form
