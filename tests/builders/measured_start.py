@@ -1,7 +1,8 @@
 """A pretraining run that measures its start and its memory: python -m builders.measured_start SPEC OUT STEPS.
 
-Prints a JSON object: seconds from the call to the first batch, and private MiB of the process and its loader workers in
-the last step. Pages of files that are mapped into memory count as private where no other process maps them.
+Prints a JSON object: seconds from the call to the first batch, those of the processor among them, and private MiB of
+the process and its loader workers in the last step. Pages of files that are mapped into memory count as private where
+no other process maps them.
 """
 
 import json
@@ -43,13 +44,14 @@ def main(spec: str, out: str, steps: int) -> None:
     def watched(batches: TrainingBatches, step: int) -> Iterator[list[TrainingBatch]]:
         for number, batch in enumerate(original(batches, step), start=1):
             measured.setdefault("seconds", time.perf_counter() - started_at)
+            measured.setdefault("processor_seconds", time.process_time() - processor_at)
             if number == steps:
                 pids = [os.getpid(), *(one.pid for one in multiprocessing.active_children() if one.pid is not None)]
                 measured["private_mib"] = [private_mib(pid) for pid in pids]
             yield batch
 
     TrainingBatches.from_step = watched  # pyright: ignore[reportAttributeAccessIssue]
-    started_at = time.perf_counter()
+    started_at, processor_at = time.perf_counter(), time.process_time()
     pretrain(config)
     sys.stdout.write(f"{json.dumps(measured)}\n")
 

@@ -93,10 +93,12 @@ def test_a_million_samples_cost_bytes_not_objects(shards: Path, tmp_path: Path):
     print(
         f"\nindex: {each:.2f} bytes a sample beside the captions, built in {building:.1f} s, opened in"
         f" {1000 * opening:.1f} ms; private memory of a process and its 2 workers: {sum(many['private_mib']):.0f} MiB,"
-        f" with 1,000 samples {sum(few['private_mib']):.0f} MiB; first batch after {many['seconds']:.2f} s, with 1,000"
-        f" samples {few['seconds']:.2f} s"
+        f" with 1,000 samples {sum(few['private_mib']):.0f} MiB; first batch after {many['seconds']:.2f} s, of"
+        f" which {many['processor_seconds']:.2f} s on the processor; with 1,000 samples {few['seconds']:.2f} s and"
+        f" {few['processor_seconds']:.2f} s"
     )
     assert each <= 28
     assert opening < 1
     assert more <= 300
-    assert many["seconds"] <= 5
+    # Of the processor, since other programs may take most of it while this test runs.
+    assert many["processor_seconds"] <= 5

@@ -219,8 +219,9 @@ def _image_file(sample: ImageTextSample) -> str:
     image = sample.open_image
     if not isinstance(image, StoredImage) or not isinstance(image.files, ImageFolder):
         raise ValueError(
-            f"{sample.key} is no image file of its own, so a list cannot name it; unpack the zip file, or write"
-            " built-in scenes to disk first (sycoca data write-scenes)"
+            f"{sample.key} is no image file of its own, so a list cannot name it; unpack the archive, or write"
+            " built-in scenes to disk first (sycoca data write-scenes); sycoca map filter says of samples in shards"
+            " which to keep"
         )
     return str((image.files.folder / image.name).resolve())
 

@@ -11,8 +11,8 @@ from sycoca.data.samples import ImageOpener, ImageTextSample, source_repr
 from sycoca.file_names import existing
 from sycoca.unusable import unusable
 
-_DATA_SUFFIXES = frozenset({".jsonl", ".csv", ".tsv", ".json"})
-"""Suffixes of files that list images; other files are taken for images."""
+_DATA_SUFFIXES = frozenset({".jsonl", ".csv", ".tsv", ".json", ".tar", ".parquet"})
+"""Suffixes of files that list or contain images; other files are taken for images."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

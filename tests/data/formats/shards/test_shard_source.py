@@ -10,6 +10,7 @@ from builders.shards import captioned, image_bytes, member, tar_bytes, write_set
 from sycoca.data.formats.rows import Columns
 from sycoca.data.formats.shards.build import open_index
 from sycoca.data.formats.shards.shard_files import LocalShards
+from sycoca.data.image_arguments import open_images
 from sycoca.data.samples import SampleSource, Shard, ShardedSource, skipped_samples
 from sycoca.data.spec import open_source
 from sycoca.unusable import UnusableSampleError
@@ -45,6 +46,12 @@ def test_a_set_is_a_source_of_shards(tmp_path: Path):
     )
     with pytest.raises(ValueError, match=r"has no images \(it has tar files; their samples are shards:"):
         open_source(str(tmp_path))
+
+
+def test_a_tar_is_no_image(tmp_path: Path):
+    write_set(tmp_path, num_shards=1, num_samples=2)
+    found = open_images(tmp_path / "00000.tar")
+    assert [found[index].key for index in range(2)] == ["00000.tar/000000000", "00000.tar/000000001"]
 
 
 def test_captions_come_from_all_members_each_once(tmp_path: Path):

@@ -55,9 +55,10 @@ def open_index(files: ShardFiles, columns: Columns, given: Path | None = None) -
     """
     states = files.states()
     folders = index_folders(files, columns, given)
-    found = next((index for folder in folders if (index := _present(folder, files, states))), None)
-    if found is not None:
-        return found
+    for folder in folders:
+        index = _present(folder, files, states)
+        if index is not None:
+            return index
     folder = next((folder for folder in folders if can_write(folder.root)), None)
     if folder is None:
         raise OutputError(f"{folders[-1].root} cannot be written; name a folder for the index with ?index=DIR")
@@ -77,7 +78,7 @@ def _opened(folder: Path) -> PackedIndex | None:
         return PackedIndex(folder)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         logger.warning("%s is built again: %s", folder, error)
         return None
 
@@ -94,8 +95,8 @@ def _built_by_one(
     while True:
         try:
             with _held(folder):
-                # Another process may have built it meanwhile.
-                return _present(folder, files, states) or _built(folder, files, states, columns)
+                index = _present(folder, files, states)  # another process may have built it meanwhile
+                return _built(folder, files, states, columns) if index is None else index
         except LeaseHeldError as error:
             logger.log(logging.DEBUG if is_announced else logging.INFO, "waiting for the index of shards: %s", error)
             is_announced = True
