@@ -1,6 +1,7 @@
 """From samples to batches: an infinite stream of samples, of which every rank takes its slice of every batch."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, field
 from itertools import count
 from typing import final
@@ -12,6 +13,7 @@ from torch import Tensor
 from sycoca.data.loading.batch_maker import BatchMaker
 from sycoca.data.loading.crops import CropBatch, TrainingCrops
 from sycoca.data.loading.order import SampleOrder, SamplePosition, keyed_order
+from sycoca.data.loading.reading_ahead import reading_ahead
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.data.loading.workers import CropReader, WorkerDeaths
 from sycoca.data.samples import SampleSource
@@ -120,14 +122,13 @@ class TrainingBatches:
             pin_memory=self.pin_memory,
             deaths=self._worker_deaths,
         )
-        try:
+        # The traceback of an error would keep the workers alive, whose late shutdown takes seconds.
+        with closing(crops), reading_ahead(self.source, self._order, position) as ahead:
             for first in count(position, self.global_batch_size):
+                ahead.advance(first - position)
                 micro_batches = self._own_micro_batches(first)
                 totals = self._totals(micro_batches)
                 yield [self._batch(next(crops), totals) for _ in micro_batches]
-        finally:
-            # The traceback of an error would keep the workers alive, whose late shutdown takes seconds.
-            crops.close()
 
     def sample_names(self, position: int) -> list[str]:
         """Return the names of the samples that all ranks draw after ``position`` samples, without replacements."""

@@ -1,7 +1,9 @@
 """Blocks are there before they are needed, no more of them than the window, and deleted when training is past them."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,12 @@ from builders.object_store import ObjectStore
 from builders.shards import write_set
 from sycoca.data.formats.shards.remote.piece_cache import CacheOptions, PieceCache
 from sycoca.data.formats.shards.source import ShardSource, open_shards
+from sycoca.data.loading.loader import TrainingBatches
 from sycoca.data.loading.order import KeyedOrder
 from sycoca.data.loading.reading_ahead import reading_ahead
+from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
+from sycoca.preprocess.tokenizer import Tokenizer
+from sycoca.training.recipes.image_text.batches import CaptionBatches
 
 NUM_SAMPLES = 480
 ORDER = KeyedOrder(seed=0, num_samples=NUM_SAMPLES, block_size=32, window_size=96)
@@ -104,3 +110,20 @@ def test_shards_on_the_disk_need_nothing(store: ObjectStore):
     assert source.read_ahead(iter([range(3)]), 10) is None
     with reading_ahead(source, ORDER, 0) as ahead:
         ahead.advance(3)
+
+
+def test_training_reads_each_block_once_and_sees_what_it_sees_from_the_disk(store: ObjectStore, tmp_path: Path):
+    remote, local = opened(store, tmp_path / "cache"), open_shards(str(store.folder))
+    tokenizer = Tokenizer.train([local[index].captions[0] for index in range(50)], TokenizerConfig(vocab_size=300))
+    found = []
+    for source in (remote, local):
+        maker = CaptionBatches(source, tokenizer, 9, 0)
+        settings = {"seed": 0, "global_batch_size": 96, "num_workers": 1}
+        batches = TrainingBatches(source, maker, ImageTransformConfig(), 16, **settings)
+        with closing(batches.from_position(32)) as iterator:
+            found.append([next(iterator)[0] for _ in range(6)])
+    for one, other in zip(*found, strict=True):
+        assert (one.images == other.images).all()
+        assert (one.tokens == other.tokens).all()
+    assert store.num_reads == blocks_in(tmp_path / "cache") == 15
+    assert not any(thread.name == "read-ahead of shards" for thread in threading.enumerate())

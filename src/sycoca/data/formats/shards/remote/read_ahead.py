@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import final
 
-from sycoca.data.formats.shards.remote.blocks import BLOCK_SAMPLES, ImageBlocks
+from sycoca.data.formats.shards.remote.blocks import ImageBlocks
 from sycoca.data.formats.shards.remote.piece_cache import Piece
 
 logger = logging.getLogger(__name__)
@@ -72,11 +72,13 @@ class ReadAhead:
     def _run(self) -> None:
         running: deque[Future[None]] = deque()
         with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
-            for turn, numbers in enumerate(self._upcoming):
-                if not self._wait_for(turn * BLOCK_SAMPLES):
+            turn = 0
+            for numbers in self._upcoming:
+                if not self._wait_for(turn):
                     break
                 pieces = self._blocks.pieces(numbers)
-                self._fetched.append((turn * BLOCK_SAMPLES, pieces))
+                self._fetched.append((turn, pieces))
+                turn += len(numbers)
                 self._uses.update(pieces)
                 running.extend(pool.submit(self._fetch, piece) for piece in pieces if not self._blocks.cache.has(piece))
                 while len(running) > _REQUESTS_AT_ONCE:
