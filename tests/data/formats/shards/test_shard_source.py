@@ -82,6 +82,10 @@ def test_captions_come_from_all_members_each_once(tmp_path: Path):
     ]
     assert (source[0].split, source[3].label, source[3].questions[0].answers) == ("train", "7", ("a", "b"))
     assert list(captions_of(open_source(f"{spec}?split=train"))) == ["0.tar/a"]
+    with pytest.raises(
+        ValueError, match=r"the field for caption must be one of answers, .*, got 'ulr' \(did you mean url"
+    ):
+        open_source(f"{spec}?caption=ulr")
     named = open_source(f"{spec}?caption=url")
     assert captions_of(named)["0.tar/a"] == ("x",)
     with pytest.raises(ValueError, match="split must be one of train, got 'trian'"):

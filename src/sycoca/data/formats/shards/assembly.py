@@ -53,6 +53,11 @@ class ShardPart(Protocol):
         """The most that a usable sample of the shard has beside its image."""
         ...
 
+    @property
+    def fields(self) -> Sequence[str]:
+        """Names of the fields of JSON members."""
+        ...
+
     def num_samples(self, content: Content) -> int:
         """Return the number of samples with that content."""
         ...
@@ -79,7 +84,12 @@ class OldPart:
         """That of the index, whose other samples have been left out."""
         return self.index.content
 
-    def num_samples(self, content: Content) -> int:  # noqa: ARG002 (`fits` is asked first)
+    @property
+    def fields(self) -> Sequence[str]:
+        """Those of all shards of the index."""
+        return self.index.fields
+
+    def num_samples(self, content: Content) -> int:  # noqa: ARG002 (a part with another content is scanned again)
         """Return the number of all samples."""
         return self.index.shards[self.shard].num_samples
 
@@ -110,6 +120,9 @@ class ScannedPart:
 
     skipped: int
     """Number of unusable samples, and of captions that are left out."""
+
+    fields: Sequence[str]
+    """Names of the fields of JSON members."""
 
     @property
     def most(self) -> Content:
@@ -144,7 +157,9 @@ def scanned_part(file: Path, path: str, name: str, scanned: ScannedShard) -> Sca
     """Return the part of a shard whose index is in a file."""
     kinds, numbers = np.unique(scanned.content, return_counts=True)
     samples = dict(zip(kinds.tolist(), numbers.tolist(), strict=True))
-    return ScannedPart(file=file, path=path, name=name, samples=samples, skipped=len(scanned.skipped))
+    return ScannedPart(
+        file=file, path=path, name=name, samples=samples, skipped=len(scanned.skipped), fields=scanned.fields
+    )
 
 
 def write_index(
@@ -175,6 +190,7 @@ def write_index(
     described = {
         "format_version": FORMAT_VERSION,
         "content": content,
+        "fields": sorted({field for part in parts for field in part.fields}),
         "shards": [described_shard(shard) for shard in shards],
     }
     (folder / INDEX_FILE).write_text(json.dumps(described), encoding="utf-8")

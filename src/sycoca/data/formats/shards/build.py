@@ -120,8 +120,8 @@ def _built(folder: IndexFolder, files: ShardFiles, states: Sequence[ShardState],
     job.parts.mkdir(exist_ok=True)
     parts = _old_parts(folder, files, states)
     missing = [shard for shard in range(len(states)) if shard not in parts]
-    num_bytes = sum(states[shard].size for shard in missing)
-    logger.info("indexing %d shards (%.1f GB) in %s", len(missing), num_bytes / 1e9, folder.path)
+    megabytes = sum(states[shard].size for shard in missing) / 1e6
+    logger.info(f"indexing {len(missing):,} of {len(states):,} shards ({megabytes:,.1f} MB) in {folder.path}")
     parts |= _scanned(job, missing)
     content = _most(parts.values())
     # What another index has left out for having no caption may be all there is to some of its shards.
@@ -130,7 +130,7 @@ def _built(folder: IndexFolder, files: ShardFiles, states: Sequence[ShardState],
     _write(folder, [parts[shard] for shard in range(len(states))], files, states)
     index = PackedIndex(folder.path)
     seconds = time.perf_counter() - started_at
-    logger.info("indexed %d samples in %.1f s, %d unusable", len(index), seconds, len(index.skipped))
+    logger.info(f"indexed {len(index):,} samples in {seconds:.1f} s, {len(index.skipped):,} unusable")
     return index
 
 

@@ -85,6 +85,7 @@ class PackedIndex:
         if described.get("format_version") != FORMAT_VERSION:
             raise ValueError(f"{folder} is an index of version {described.get('format_version')}")
         self.content: Content = described["content"]
+        self.fields: Sequence[str] = described["fields"]
         self.shards = [_shard(fields) for fields in described["shards"]]
         self.stops = list(accumulate(shard.num_samples for shard in self.shards))
         self._images = np.load(folder / IMAGES_FILE, mmap_mode="r").view(np.ndarray)

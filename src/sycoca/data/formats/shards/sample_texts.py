@@ -17,6 +17,9 @@ from sycoca.unusable import SkippedSample
 _MARK = b"\x01"
 """First byte of a packed object; no caption that is packed as it is begins with it."""
 
+_MOST_FIELDS = 200
+"""Names of fields that are kept for the message about one that is missing."""
+
 _FALLBACK = "txt"
 """Field of captions where a JSON member has neither of the usual ones."""
 
@@ -50,12 +53,16 @@ class _NotUtf8(bytes):
         return "bytes that are not UTF-8"
 
 
-def read_texts(group: Group, name: str, path: str, columns: Columns) -> tuple[SampleTexts | None, list[SkippedSample]]:
+def read_texts(
+    group: Group, name: str, path: str, columns: Columns, fields: set[str]
+) -> tuple[SampleTexts | None, list[SkippedSample]]:
     """Return the usable texts of a group, and the captions, or the sample as a whole, that are left out.
 
-    ``name`` is the sample's in its source, ``path`` that of its shard.
+    ``name`` is the sample's in its source, ``path`` that of its shard; the names of its fields are added to ``fields``.
     """
     row = _row(group, name, columns)
+    if len(fields) < _MOST_FIELDS:
+        fields.update(row.given)
     if row.problem is None and row.captions is None and not row.questions and row.label is None:
         split = row.split if isinstance(row.split, str) else None
         return SampleTexts(split=split), []

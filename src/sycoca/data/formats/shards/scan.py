@@ -59,6 +59,9 @@ class ScannedShard:
     skipped: Sequence[SkippedSample]
     """Unusable samples, and captions that are left out."""
 
+    fields: Sequence[str] = ()
+    """Names of the fields of its JSON members."""
+
 
 def scan_shard(files: ShardFiles, shard: int, size: int, columns: Columns) -> ScannedShard:
     """Read the headers and texts of a shard, past its images.
@@ -80,12 +83,13 @@ def scan_shard(files: ShardFiles, shard: int, size: int, columns: Columns) -> Sc
         for one in damages
     ]
     found: list[tuple[Group, SampleTexts]] = []
+    fields = set[str]()
     for group in groups:
-        texts, left_out = _read(group, f"{name}/{shown(group.key)}", path, columns)
+        texts, left_out = _read(group, f"{name}/{shown(group.key)}", path, columns, fields)
         skipped += left_out
         if texts is not None:
             found.append((group, texts))
-    return _scanned(found, skipped)
+    return replace(_scanned(found, skipped), fields=sorted(fields))
 
 
 _AGAIN = "; what it holds there is lost; fetch the shard again"
@@ -102,13 +106,15 @@ def lacks_texts(name: str, path: str, content: Content) -> SkippedSample:
     return SkippedSample(name=name, reason="no caption", detail=f"{path}: {name} has {lacks}, and other samples have")
 
 
-def _read(group: Group, name: str, path: str, columns: Columns) -> tuple[SampleTexts | None, list[SkippedSample]]:
+def _read(
+    group: Group, name: str, path: str, columns: Columns, fields: set[str]
+) -> tuple[SampleTexts | None, list[SkippedSample]]:
     fault = group.fault
     if fault is None and group.image is None:
         has = ", ".join(sorted(group.texts))
         fault = "missing image", f"it has no image beside {has}; images are .jpg, .png or .webp"
     if fault is None:
-        return read_texts(group, name, path, columns)
+        return read_texts(group, name, path, columns, fields)
     reason: SkipReason = fault[0]
     return None, [SkippedSample(name=name, reason=reason, detail=f"{path}, sample {shown(group.key)}: {fault[1]}")]
 

@@ -15,7 +15,7 @@ from sycoca.unusable import SkippedSample
 
 def save_scanned(path: Path, scanned: ScannedShard) -> None:
     """Write the index of a shard; the file is whole or not there."""
-    described = {"keys": scanned.keys, "skipped": [asdict(one) for one in scanned.skipped]}
+    described = {"keys": scanned.keys, "fields": scanned.fields, "skipped": [asdict(one) for one in scanned.skipped]}
     with atomic_file(path) as unfinished, unfinished.open("wb") as file:
         np.savez(
             file,
@@ -37,6 +37,7 @@ def load_scanned(path: Path) -> ScannedShard:
             texts=_split(arrays["texts"].tobytes(), arrays["ends"].tolist()),
             keys=KeyNumbers(*described["keys"]),
             skipped=[SkippedSample(**one) for one in described["skipped"]],
+            fields=described["fields"],
         )
 
 

@@ -104,6 +104,6 @@ def _beside(path: str) -> str:
         return f"there is no folder {folder!r}" if not any(sign in folder for sign in "*[{") else "check the folders"
     found = sorted(entry.name for entry in Path(folder).iterdir() if ".tar" in entry.name or ".tgz" in entry.name)
     if not found:
-        return f"{folder} has no tar files"
+        return f"{'this folder' if folder == '.' else folder} has no tar files"
     ends = found[0] if len(found) == 1 else f"{found[0]} to {found[-1]}"
     return f"{folder} has {len(found):,} tar file{'' if len(found) == 1 else 's'}: {ends}"

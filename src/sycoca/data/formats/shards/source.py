@@ -184,6 +184,8 @@ def open_shards(
     """
     files = _files(path, cache)
     packed = open_index(files, Columns() if columns is None else columns, index)
+    for field, name in Columns().renamed() if columns is None else columns.renamed():
+        check_choice(f"{path}: the field for {field}", name, packed.fields)
     if len(packed) == 0:
         raise ValueError(_nothing(path, packed))
     numbers: range | Int64[np.ndarray, " samples"] = range(len(packed))
