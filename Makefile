@@ -11,11 +11,12 @@ VENV := .venv$(SUFFIX)$(CONSTRAINTS:constraints%.txt=%)
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PEERS := .venv$(SUFFIX)-peers
+RAY := .venv$(SUFFIX)-ray
 
 # The suite fails where it runs on anything else.
 TESTED := TEST_PYTHON=$(VERSION) TEST_VENV=$(VENV) TEST_CONSTRAINTS=$(CONSTRAINTS)
 
-.PHONY: quickstart check test test-slow test-reliability test-slow-others test-compiled test-lowest test-newest format wheel versus-open-clip parity parity-captions parity-training peers-goldens peers-clip-ids clean
+.PHONY: quickstart check test test-slow test-reliability test-slow-others test-compiled test-ray test-lowest test-newest format wheel versus-open-clip parity parity-captions parity-training peers-goldens peers-clip-ids clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/sycoca quickstart
@@ -41,6 +42,10 @@ test-slow-others: $(INSTALLED)
 
 test-compiled: $(INSTALLED)
 	$(TESTED) JAXTYPING_DISABLE=1 $(BIN)/pytest -q -m compiled $(OPTIONS)
+
+# Maps on a local Ray cluster of which a worker or a node is killed; no other environment has Ray.
+test-ray: $(RAY)/.installed
+	OMP_NUM_THREADS=1 $(RAY)/bin/pytest -q -s -m slow --durations 0 --durations-min 5 tests/reliability/ray_maps.py $(OPTIONS)
 
 # The lowest versions that pyproject.toml allows.
 test-lowest:
@@ -92,6 +97,11 @@ $(BIN)/python$(VERSION):
 
 $(INSTALLED): pyproject.toml $(CONSTRAINTS) $(BIN)/python$(VERSION)
 	$(BIN)/pip install --quiet --upgrade --upgrade-strategy eager --constraint $(CONSTRAINTS) --editable '.[dev]'
+	touch $@
+
+$(RAY)/.installed: pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -m venv $(RAY)
+	$(RAY)/bin/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[ray]' ray==2.60.0 pytest hypothesis beartype jaxtyping
 	touch $@
 
 # The last release of open_clip, with the last version of transformers that its captioner supports.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from builders.predictors import save_small_weights
-from sycoca.stop_signals import REQUEUE_CODE, STOP_SIGNALS, Stopped, handled, raise_stopped
+from sycoca.stop_signals import REQUEUE_CODE, STOP_SIGNALS, Stopped, handled, handlers_kept, raise_stopped
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGUSR1: REQUEUE_CODE}
 
@@ -116,3 +116,11 @@ def test_nohup_is_respected(tmp_path: Path):
     process.terminate()
     process.communicate(timeout=60)
     assert process.returncode == 143
+
+
+def test_handlers_are_back_after_a_library_has_installed_its_own():
+    with handled(raise_stopped):
+        with handlers_kept():
+            signal.signal(signal.SIGTERM, lambda *_: None)
+        with pytest.raises(Stopped):
+            os.kill(os.getpid(), signal.SIGTERM)

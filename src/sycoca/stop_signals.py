@@ -74,6 +74,17 @@ def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if old_handler is None else old_handler)
 
 
+@contextmanager
+def handlers_kept() -> Iterator[None]:
+    """Context in which a library may install handlers of its own; afterwards those of before are back."""
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    yield
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in before.items():
+            if callable(handler):
+                signal.signal(number, handler)  # once more, even if it is the same: it may be replaced below Python's
+
+
 def raise_stopped(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the handler's interface)
     """Raise `Stopped`: a handler that ends the work as Ctrl-C does."""
     raise Stopped(number)

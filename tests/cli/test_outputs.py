@@ -36,6 +36,8 @@ COMMANDS: dict[str, list[str]] = {
     "data filter": ["data", "filter", "none", "--weights", "none", "--min-similarity", "0", "--out"],
     "data write-scenes": ["data", "write-scenes"],
     "data write-shards": ["data", "write-shards", "none", "--out"],
+    **{f"map {verb}": ["map", verb, "none", "none", "--out"] for verb in ("caption", "embed", "score")},
+    "map filter": ["map", "filter", "none", "none", "--min-similarity", "0", "--out"],
     "pretrain": ["pretrain", "tiny", "--out"],
     "quickstart": ["quickstart", "--out"],
     "finetune": ["finetune", "vqa", "none", "--data.train", "none", "--out"],
@@ -59,6 +61,7 @@ FOLDERS = {
     "data write-scenes": "captions.jsonl",
     "data write-shards": "00000.tar",
     "evaluate all": "summary.json",
+    **{name: "notes.txt" for name in COMMANDS if name.startswith("map ")},
     "pretrain": "config.yaml",
     "finetune": "config.yaml",
 }
@@ -108,6 +111,8 @@ def test_what_exists_is_told_before_anything_is_read(name: str, capsys: pytest.C
     if name in ("pretrain", "finetune"):
         command = f"sycoca {name} --resume {out}"
         assert line == f"{out} already holds a run; resume it with: {command}, or choose another folder with --out"
+    elif name.startswith("map "):  # which continues what is its own
+        assert line == f"{out} holds notes.txt and is no folder of sycoca map; choose another name"
     else:
         resume = "--resume continues it, " if name in ("caption", "data write-shards") else ""
         assert line.startswith(str(out))
@@ -187,6 +192,10 @@ def test_predictions_are_an_output_too(capsys: pytest.CaptureFixture[str]):
             "wrote 3 samples in 2 shards; use them as 'shards:my shards/{00000..00001}.tar'",
         ),
         ("caption WEIGHTS SCENES --out 'my captions.jsonl'", "3 captions in 'my captions.jsonl'"),
+        ("map caption WEIGHTS SCENES --out my --block-size 2", "3 captions in 2 files in my"),
+        ("map embed WEIGHTS SCENES --out 'my own'", "3 samples in 1 file in 'my own'"),
+        ("map score WEIGHTS SCENES --out my", "12 captions in 1 file in my"),
+        ("map filter WEIGHTS SCENES --min-similarity -1 --out my", "3 images in 1 file in my"),
         ("embed WEIGHTS SCENES --out my.npz", "3 images, 12 texts in my.npz"),
         ("ask WEIGHTS SCENES --open-ended --out answers.json", "25 answers in answers.json"),
         ("evaluate retrieval WEIGHTS --data SCENES --out report.json", "report in report.json"),

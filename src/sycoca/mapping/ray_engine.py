@@ -6,10 +6,11 @@ no block. What is finished is seen by its output file alone, so a cluster that i
 """
 
 import logging
+import math
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -21,6 +22,7 @@ from sycoca.mapping.blocks import Block
 from sycoca.mapping.folder import MapFolder
 from sycoca.mapping.settings import MapSettings
 from sycoca.mapping.worker import Advance, BlockReport, Job, Worker
+from sycoca.stop_signals import handlers_kept
 
 logger = logging.getLogger(__name__)
 
@@ -98,14 +100,15 @@ class _Call:
 class _Schedule:
     """Which actor maps which block."""
 
-    def __init__(self, folder: MapFolder, actors: list[Any]) -> None:
+    def __init__(self, folder: MapFolder, actors: Sequence[Any]) -> None:
         self._folder = folder
         self._left = deque(folder.unfinished())
-        self._calls: dict[Any, _Call] = {actor.ready.remote(): _Call(actor, None) for actor in actors}
+        self._calls: dict[Any, _Call] = {}
+        self._resting = deque((0.0, actor) for actor in actors)
+        """Actors that are asked at some time whether they are ready."""
         self._idle: list[Any] = []
         self._losses: Counter[str] = Counter()
-        self._started_at = time.monotonic()
-        self._has_begun = False
+        self._warns_at = time.monotonic() + _SECONDS_TO_BEGIN
 
     def run(self) -> Iterator[Advance]:
         """Yield what is finished, until nothing is left."""
@@ -113,22 +116,29 @@ class _Schedule:
 
         while self._left or any(call.block is not None for call in self._calls.values()):
             self._hand_out()
+            if not self._calls:
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
+                continue
             finished, _ = ray.wait(list(self._calls), timeout=_SECONDS_BETWEEN_LOOKS)
-            self._tell_of_waiting(bool(finished))
+            self._warn_of_waiting(is_answered=bool(finished))
             for reference in finished:
                 yield from self._taken(reference, self._calls.pop(reference))
 
-    def _tell_of_waiting(self, is_answered: bool) -> None:
-        """Warn once where no actor could be started: Ray waits for resources without an end."""
-        if not self._has_begun and not is_answered and time.monotonic() - self._started_at > _SECONDS_TO_BEGIN:
-            logger.warning("no Ray actor is ready yet: the cluster may lack the CPUs or GPUs that they ask for")
-            is_answered = True
-        self._has_begun |= is_answered
-
     def _hand_out(self) -> None:
+        while self._resting and self._resting[0][0] <= time.monotonic():
+            _, actor = self._resting.popleft()
+            self._calls[actor.ready.remote()] = _Call(actor, None)
         while self._idle and self._left:
             actor, block = self._idle.pop(), self._left.popleft()
             self._calls[actor.map_block.remote(block.name)] = _Call(actor, block)
+
+    def _warn_of_waiting(self, *, is_answered: bool) -> None:
+        """Warn once where no actor could be started: Ray waits for resources without an end."""
+        if is_answered:
+            self._warns_at = math.inf
+        elif time.monotonic() > self._warns_at:
+            self._warns_at = math.inf
+            logger.warning("no Ray actor is ready yet: the cluster may lack the CPUs or GPUs that they ask for")
 
     def _taken(self, reference: Any, call: _Call) -> Iterator[Advance]:
         """Take the answer to a call: the actor is free again, or lost, and ready again when Ray has restarted it."""
@@ -139,8 +149,7 @@ class _Schedule:
         except ray.exceptions.RayTaskError as error:
             raise error.cause if isinstance(error.cause, Exception) else error from None
         except ray.exceptions.RayActorError as error:
-            self._note_loss(call, error)
-            self._calls[call.actor.ready.remote()] = _Call(call.actor, None)
+            self._note_loss(call, error, is_final=isinstance(error, ray.exceptions.ActorDiedError))
             return
         self._idle.append(call.actor)
         if call.block is None:
@@ -149,18 +158,23 @@ class _Schedule:
             yield Advance(num_samples=report.num_samples, report=report)
         elif self._folder.output(call.block).exists():
             yield Advance(num_samples=len(call.block))
-        else:
+        else:  # a worker outside of the cluster has it, or one of a lost node whose lease is not old yet
             self._left.append(call.block)
             time.sleep(_SECONDS_BETWEEN_LOOKS / len(self._left))
 
-    def _note_loss(self, call: _Call, error: Exception) -> None:
-        name = "its model" if call.block is None else call.block.name
-        self._losses[name] += 1
-        if self._losses[name] >= MOST_LOSSES:
-            raise RuntimeError(f"{MOST_LOSSES} Ray actors were lost with {name}; the last: {error}") from error
-        logger.warning("a Ray actor was lost with %s, which is mapped again", name)
+    def _note_loss(self, call: _Call, error: Exception, *, is_final: bool) -> None:
         if call.block is not None:
             self._left.appendleft(call.block)
+            name = call.block.name
+            self._losses[name] += 1
+            if self._losses[name] >= MOST_LOSSES:
+                raise RuntimeError(f"{MOST_LOSSES} Ray actors were lost with {name}; the last: {error}") from error
+            logger.warning("a Ray actor was lost with %s, which is mapped again", name)
+        # Calls of an actor that is being restarted fail, too; those of one that is not to be restarted fail for good.
+        if call.block is not None or not is_final:
+            self._resting.append((time.monotonic() + _SECONDS_BETWEEN_LOOKS, call.actor))
+        elif not (self._calls or self._resting or self._idle):
+            raise RuntimeError(f"all Ray actors are lost; the last: {error}") from error
 
 
 @contextmanager
@@ -171,7 +185,8 @@ def _cluster(address: str | None) -> Iterator[None]:
 
     is_own = not ray.is_initialized()
     if is_own:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, include_dashboard=False)
+        with handlers_kept():  # Ray's own would end the process before it says what is left
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     try:
         yield
     finally:

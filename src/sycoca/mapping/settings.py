@@ -58,8 +58,8 @@ class MapSettings:
     """CPU threads per worker; by default the machine's cores divided by the workers, with ray 1."""
 
     ray_address: str | None = None
-    """Address of the Ray cluster, such as ray://head:10001 or auto; by default that of RAY_ADDRESS, or a new local
-    one."""
+    """Address of the Ray cluster: auto on one of its nodes, or HOST:6379; by default that of RAY_ADDRESS, or a new
+    cluster on this machine."""
 
     max_skipped_ratio: float = 0.0
     """Largest fraction of unreadable samples to skip; they are named in FOLDER/skipped. 0 makes the first one an
