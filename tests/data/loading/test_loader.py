@@ -364,3 +364,20 @@ def test_samples_of_one_image_open_it_once(make):
 
     steps(make(Twice(), cache_images=True, seed=3), 2)
     assert sum(one.opened.values()) == 1
+
+
+def test_captions_are_kept_up_to_a_number(make, monkeypatch):
+    monkeypatch.setattr("sycoca.training.recipes.image_text.batches.KEPT_CAPTIONS", 3)
+    encoded = Counter()
+    encode = Tokenizer.encode
+
+    def counted(self: Tokenizer, text: str, context_length: int) -> list[int]:
+        encoded[text] += 1
+        return encode(self, text, context_length)
+
+    monkeypatch.setattr(Tokenizer, "encode", counted)
+    bounded = [rows(step) for step in steps(make(), 10)]
+    monkeypatch.undo()
+    assert bounded == [rows(step) for step in steps(make(), 10)]
+    # Four images per step and two encodings per caption: more than three captions are encoded more than once.
+    assert sum(encoded.values()) > 2 * len(encoded)

@@ -1,6 +1,7 @@
 """Batches of image-caption pairs."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple, final
 
 import torch
@@ -15,6 +16,10 @@ from sycoca.preprocess.token_batch import pad_tokens
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.randomness import derive_key
 from sycoca.records import BatchTotals, ImageTextBatch
+
+KEPT_CAPTIONS = 32_768
+"""Images whose captions, and captions whose tokens, are kept in memory: about 30 MB. Larger sources are encoded anew in
+each epoch, one caption per image."""
 
 
 class EncodedCaption(NamedTuple):
@@ -36,7 +41,8 @@ class CaptionBatches:
         self._tokenizer = tokenizer
         self._context_length = context_length
         self._seed = seed
-        self._encoded: dict[int, tuple[EncodedCaption, ...]] = {}
+        self._encode = lru_cache(KEPT_CAPTIONS)(self._encoded)
+        self._captions = lru_cache(KEPT_CAPTIONS)(self._captions_of)
 
     def num_labels(self, position: SamplePosition) -> int:
         """Return the number of tokens to predict: all but bos."""
@@ -87,7 +93,7 @@ class CaptionBatches:
             sample_keys=torch.tensor([keys, [caption.key for caption in captions]]).T if has_keys else None,
         )
 
-    def _encode(self, caption: str) -> EncodedCaption:
+    def _encoded(self, caption: str) -> EncodedCaption:
         tokens = self._tokenizer.encode(caption, self._context_length)
         normalized = self._tokenizer.encode(normalized_caption(caption), self._context_length)
         return EncodedCaption(tokens, content_key(repr(normalized).encode()))
@@ -95,13 +101,14 @@ class CaptionBatches:
     def _caption(self, position: SamplePosition) -> EncodedCaption:
         """Return the caption that is sampled for an image in an epoch."""
         epoch, index = position
-        if index not in self._encoded:
-            captions = self._source[index].captions
-            if not captions:
-                raise ValueError(
-                    f"{self._source.name}: {self._source[index].key} has no caption, and training needs one for every"
-                    " image; remove the image or add a caption"
-                )
-            self._encoded[index] = tuple(map(self._encode, captions))
-        choices = self._encoded[index]
-        return choices[derive_key(self._seed, "caption", epoch, index) % len(choices)]
+        choices = self._captions(index)
+        return self._encode(choices[derive_key(self._seed, "caption", epoch, index) % len(choices)])
+
+    def _captions_of(self, index: int) -> tuple[str, ...]:
+        sample = self._source[index]
+        if not sample.captions:
+            raise ValueError(
+                f"{self._source.name}: {sample.key} has no caption, and training needs one for every image; remove the"
+                " image or add a caption"
+            )
+        return sample.captions

@@ -1,6 +1,7 @@
 """Batches of images with questions and soft targets."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple, final
 
 import torch
@@ -14,6 +15,9 @@ from sycoca.preprocess.token_batch import pad_tokens
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.records import BatchTotals, QuestionBatch
 from sycoca.training.recipes.vqa.answer_list import AnswerList
+
+_KEPT_SAMPLES = 32_768
+"""Samples whose encoded questions are kept in memory."""
 
 
 class _EncodedQuestion(NamedTuple):
@@ -30,8 +34,7 @@ class QuestionBatches:
     def __init__(
         self, source: SampleSource, tokenizer: Tokenizer, context_length: int, answer_list: AnswerList
     ) -> None:
-        self._source = source
-        self._encoded: dict[int, list[_EncodedQuestion]] = {}
+        self._known = lru_cache(_KEPT_SAMPLES)(lambda index: self._encode(source[index]))
         self._tokenizer = tokenizer
         self._context_length = context_length
         self._answer_list = answer_list
@@ -81,11 +84,6 @@ class QuestionBatches:
             draw_keys=draw_keys,
             totals=totals,
         )
-
-    def _known(self, index: int) -> list[_EncodedQuestion]:
-        if index not in self._encoded:
-            self._encoded[index] = self._encode(self._source[index])
-        return self._encoded[index]
 
     def _encode(self, sample: ImageTextSample) -> list[_EncodedQuestion]:
         return [
