@@ -39,10 +39,10 @@ def main(spec: str, out: str, steps: int) -> None:
         data=replace(config.data, train=spec, validation=None, num_workers=2),
         training=replace(config.training, steps=steps, report=False),
     )
-    original = TrainingBatches.from_step
+    original = TrainingBatches.from_position
 
-    def watched(batches: TrainingBatches, step: int) -> Iterator[list[TrainingBatch]]:
-        for number, batch in enumerate(original(batches, step), start=1):
+    def watched(batches: TrainingBatches, position: int) -> Iterator[list[TrainingBatch]]:
+        for number, batch in enumerate(original(batches, position), start=1):
             measured.setdefault("seconds", time.perf_counter() - started_at)
             measured.setdefault("processor_seconds", time.process_time() - processor_at)
             if number == steps:
@@ -50,7 +50,7 @@ def main(spec: str, out: str, steps: int) -> None:
                 measured["private_mib"] = [private_mib(pid) for pid in pids]
             yield batch
 
-    TrainingBatches.from_step = watched  # pyright: ignore[reportAttributeAccessIssue]
+    TrainingBatches.from_position = watched  # pyright: ignore[reportAttributeAccessIssue]
     started_at, processor_at = time.perf_counter(), time.process_time()
     pretrain(config)
     sys.stdout.write(f"{json.dumps(measured)}\n")

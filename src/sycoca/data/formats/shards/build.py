@@ -56,7 +56,7 @@ def open_index(files: ShardFiles, columns: Columns, given: Path | None = None) -
     states = files.states()
     folders = index_folders(files, columns, given)
     for folder in folders:
-        index = _present(folder, files, states)
+        index = _present(folder, files, states, logging.WARNING)
         if index is not None:
             return index
     folder = next((folder for folder in folders if can_write(folder.root)), None)
@@ -65,21 +65,23 @@ def open_index(files: ShardFiles, columns: Columns, given: Path | None = None) -
     return _built_by_one(folder, files, states, columns)
 
 
-def _present(folder: IndexFolder, files: ShardFiles, states: Sequence[ShardState]) -> PackedIndex | None:
+def _present(
+    folder: IndexFolder, files: ShardFiles, states: Sequence[ShardState], level: int = logging.DEBUG
+) -> PackedIndex | None:
     """Return the index in a folder; None where there is none, or it is not that of the shards as they are now."""
-    index = _opened(folder.path)
+    index = _opened(folder.path, level)
     if index is None:
         return None
     return index if [(shard.name, shard.state) for shard in index.shards] == list(_identified(files, states)) else None
 
 
-def _opened(folder: Path) -> PackedIndex | None:
+def _opened(folder: Path, level: int = logging.DEBUG) -> PackedIndex | None:
     try:
         return PackedIndex(folder)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        logger.warning("%s is built again: %s", folder, error)
+        logger.log(level, f"the index {folder} is built again: {error}")
         return None
 
 

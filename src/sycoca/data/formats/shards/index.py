@@ -25,7 +25,7 @@ from sycoca.data.formats.shards.scan import IMAGE_RECORD, KEY_IN_TEXTS, KeyNumbe
 from sycoca.data.formats.shards.shard_files import ShardState
 from sycoca.unusable import SkippedSample
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Version of the files of an index; others are built again."""
 
 INDEX_FILE, IMAGES_FILE, TEXTS_FILE, SKIPPED_FILE = "index.json", "images.npy", "texts.bin", "skipped.bin"
@@ -83,7 +83,7 @@ class PackedIndex:
         self.folder = folder
         described = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
         if described.get("format_version") != FORMAT_VERSION:
-            raise ValueError(f"{folder} is an index of version {described.get('format_version')}")
+            raise ValueError(f"it has version {described.get('format_version')}, not {FORMAT_VERSION}")
         self.content: Content = described["content"]
         self.fields: Sequence[str] = described["fields"]
         self.shards = [_shard(fields) for fields in described["shards"]]
@@ -94,7 +94,7 @@ class PackedIndex:
         number = self.stops[-1] if self.stops else 0
         is_whole = self._images.dtype == IMAGE_RECORD and number == len(self._images) == len(self._texts)
         if not is_whole or sum(shard.num_skipped for shard in self.shards) != len(self.skipped):
-            raise ValueError(f"{folder} is incomplete")
+            raise ValueError("its files do not fit together")
 
     def __reduce__(self) -> tuple[type["PackedIndex"], tuple[Path]]:
         return PackedIndex, (self.folder,)

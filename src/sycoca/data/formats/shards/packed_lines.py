@@ -22,7 +22,7 @@ class PackedLines:
             size = path.stat().st_size
             self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
         if self._ends.dtype != np.uint64 or self._ends.ndim != 1 or not len(self._ends) or self._ends[-1] != size:
-            raise ValueError(f"{path} does not have the size that {path.with_suffix('.npy').name} says")
+            raise ValueError(f"{path.name} does not have the size that {path.with_suffix('.npy').name} says")
 
     def __len__(self) -> int:
         return len(self._ends) - 1
