@@ -1,4 +1,4 @@
-"""How much faster two workers of ``sycoca map caption`` are than one, with a thread each: python benchmarks/map_workers.py
+"""How much faster two workers of ``sycoca map caption`` are than one, with one thread each.
 
 Random weights of the preset ``tiny`` caption generated scenes. Time is counted from the first file to the last, so
 without the loading of the model. Meaningful on a machine that does nothing else.
