@@ -1,8 +1,8 @@
 """Training of ``tiny`` from shards behind a web server with latency against the same shards on the disk.
 
-Runs of both kinds take turns; each remote run begins with an empty cache and an index, as a second run of a set does.
-The server is a process of its own that answers ranges after a pause. Prints images per second of each run after its
-first logged step, the seconds until that step, and the ratio of neighboring runs, as JSON.
+A run of each kind trains at the same time, so that whatever else the machine does slows both; each remote run begins
+with an empty cache and an index, as a second run of a set does. The server is a process of its own that answers ranges
+after a pause. Prints images per second of each run after its first logged step, and their ratios, as JSON.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from sycoca.data.spec import open_source
 from sycoca.data.writing.shard_layout import ShardLayout
 from sycoca.data.writing.write_shards import write_shards
 
@@ -39,18 +40,20 @@ def main() -> None:
         folder = Path(name)
         layout = ShardLayout(samples_per_shard=options.samples_per_shard)
         written = write_shards(options.data, folder / "set", layout)
+        os.environ["XDG_CACHE_HOME"] = str(folder / "home")
         address = _served(folder / "set", options.latency)
         specs = {"local": written.spec, "remote": written.spec.replace(str(folder / "set"), address)}
         specs["remote"] += f"?cache={folder / 'cache'}"
         runs = {kind: [] for kind in specs}
-        for turn in range(options.turns + 1):
-            for kind, spec in specs.items():
-                shutil.rmtree(folder / "cache", ignore_errors=True)
-                result = _trained(folder, spec, options)
-                if turn > 0:  # the first ones build the indexes
-                    runs[kind].append(result)
+        for spec in specs.values():
+            len(open_source(spec))  # builds the index
+        for _ in range(options.turns):
+            shutil.rmtree(folder / "cache", ignore_errors=True)
+            started = {kind: _started(folder / kind, spec, options) for kind, spec in specs.items()}
+            for kind, process in started.items():
+                runs[kind].append(_images_per_second(folder / kind, process))
     pairs = zip(runs["remote"], runs["local"], strict=True)
-    ratios = [remote["images_per_second"] / local["images_per_second"] for remote, local in pairs]
+    ratios = [remote / local for remote, local in pairs]
     report = {
         "bytes_per_sample": round(written.bytes / written.samples),
         **runs,
@@ -60,9 +63,8 @@ def main() -> None:
     print(json.dumps(report, indent=2))
 
 
-def _trained(folder: Path, spec: str, options: argparse.Namespace) -> dict[str, float]:
-    """Train in a process of its own."""
-    run = folder / "run"
+def _started(run: Path, spec: str, options: argparse.Namespace) -> subprocess.Popen[bytes]:
+    """Start to train in a process of its own."""
     shutil.rmtree(run, ignore_errors=True)
     settings = {
         "out": run,
@@ -73,15 +75,17 @@ def _trained(folder: Path, spec: str, options: argparse.Namespace) -> dict[str, 
         "training.log-every": max(1, options.steps // 6),
     }
     words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "home")}
-    started = time.time()
-    subprocess.run([sys.executable, "-m", "sycoca", "pretrain", "tiny", *words], env=environment, check=True)
+    command = [sys.executable, "-m", "sycoca", "pretrain", "tiny", *words]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+
+
+def _images_per_second(run: Path, process: subprocess.Popen[bytes]) -> float:
+    """Return the rate of a run, when it has ended, between its first and its last logged step."""
+    if process.wait() != 0:
+        raise SystemExit(f"{run.name}: training failed")
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    logged = [line for line in lines if "images_per_second" in line]
-    return {
-        "images_per_second": statistics.harmonic_mean([line["images_per_second"] for line in logged[1:]]),
-        "seconds": time.time() - started,
-    }
+    logged = [line["images_per_second"] for line in lines if "images_per_second" in line]
+    return statistics.harmonic_mean(logged[1:])
 
 
 def _served(folder: Path, latency: float) -> str:

@@ -98,6 +98,14 @@ def open_source(spec: str) -> SampleSource:
     return source
 
 
+def place_of(spec: str) -> Path | None:
+    """Return the file or folder that a SPEC names, of a pattern the folder; None where there is none on the disk."""
+    path = existing(_parse(spec).path)
+    if not path or "://" in path:
+        return None
+    return Path(path) if _is(Path.exists, path) else Path(path).parent
+
+
 def is_folder(spec: str) -> bool:
     """Return whether a SPEC names a folder or zip file of images, whose names are those of files alone."""
     return _parse(spec).kind in _FOLDERS

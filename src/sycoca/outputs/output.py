@@ -83,7 +83,7 @@ class Output:
             raise OutputError(f"{self.path} must end with {_either(self.suffixes)}")
         try:
             self._check_kind()
-            self._check_inputs()
+            self.check_inputs()
             self._check_existing()
             _check_writable(self.path)
             if self.resume and self.path.exists() and not os.access(self.path, os.W_OK):
@@ -152,7 +152,8 @@ class Output:
         if not self.path.is_file():
             raise OutputError(f"{self.path} is a device or pipe; name a file")
 
-    def _check_inputs(self) -> None:
+    def check_inputs(self) -> None:
+        """Raise OutputError where the output would replace what it is made from."""
         target = Path(os.path.realpath(self.path))
         for path in self.inputs:
             source = Path(os.path.realpath(path))

@@ -332,3 +332,12 @@ def test_a_shard_without_samples_is_read(tmp_path: Path):
     assert (written.shards, written.samples) == (3, 4)
     read = open_source(written.spec)
     assert [read[index].captions for index in range(4)] == [open_source(spec)[i].captions for i in (0, 1, 4, 5)]
+
+
+def test_shards_are_never_written_over_their_own_source(tmp_path: Path):
+    written = write_shards(photos(tmp_path, 4), tmp_path / "out", ShardLayout(samples_per_shard=2), num_workers=0)
+    before = content(tmp_path / "out")
+    for spec in (written.spec, f"shards:{tmp_path}/out", f"shards:{tmp_path}/out/*.tar", f"{tmp_path}/out/00000.tar"):
+        with pytest.raises(OutputError, match="out would replace what it is made from; choose another name"):
+            write_shards(spec, tmp_path / "out", num_workers=0, overwrite=True)
+    assert content(tmp_path / "out") == before

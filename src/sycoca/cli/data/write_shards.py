@@ -1,6 +1,7 @@
 """``sycoca data write-shards``: pack any data into tar files."""
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -58,7 +59,10 @@ class Arguments:
                 samples_per_shard=self.samples_per_shard, bytes_per_shard=self.bytes_per_shard, shuffle=self.shuffle
             )
         except ValueError as error:
-            raise UsageError(str(error)) from error
+            flags = {
+                name: f"--{name.replace('_', '-')}" for name in ("samples_per_shard", "bytes_per_shard", "shuffle")
+            }
+            raise UsageError(re.sub("|".join(flags), lambda found: flags[found[0]], str(error))) from error
         written = write_shards(
             self.spec,
             self.out,

@@ -12,13 +12,13 @@ import logging
 import re
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.data.samples import SampleSource, skipped_samples
-from sycoca.data.spec import open_source
+from sycoca.data.spec import open_source, place_of
 from sycoca.data.writing.shard_files import WrittenShard
 from sycoca.data.writing.shard_layout import Packing, ShardLayout, packed, shard_name
 from sycoca.json_lines import ResumableLines, write_records
@@ -104,8 +104,12 @@ def write_shards(
     num_workers = usable_cores() if num_workers is None else num_workers
     if num_workers < 0:
         raise ValueError(f"num_workers must be at least 0, got {num_workers}")
-    with _output(folder, resume=resume, overwrite=overwrite).claim() as lease:
-        source = open_source(source) if isinstance(source, str) else source
+    output = _output(folder, resume=resume, overwrite=overwrite)
+    with output.claim() as lease:
+        if isinstance(source, str):
+            place = place_of(source)
+            replace(output, inputs=() if place is None else (place,)).check_inputs()
+            source = open_source(source)
         packing = packed(source, layout, folder)
         made_from = packing.made_from()
         if not resume:
