@@ -87,7 +87,7 @@ class _Grouping:
     def _take_damage(self, damage: Damage) -> None:
         named = None if damage.member is None else split_name(damage.member)
         if named is not None:
-            self._group(named[0]).fault = ("damaged shard", damage.detail)
+            self._group(named[0]).fault = ("damaged shard", f"its shard {damage.detail}")
             return
         self._damage = damage
         self._damages.append(damage)
@@ -115,7 +115,7 @@ class _Grouping:
 
     def _join_damage(self, group: Group, damage: Damage) -> None:
         if group is self._last:
-            group.fault = ("damaged shard", damage.detail)
+            group.fault = ("damaged shard", f"its shard {damage.detail}")
         group.beside, self._damage = damage, None
 
     def _take_image(self, group: Group, member: Member) -> None:
@@ -198,7 +198,7 @@ def _blamed(groups: list[Group]) -> set[int]:
     known = set[int]()
     for group in groups:
         if group.beside is not None and (group.fault or group.image is None or not usual <= group.suffixes()):
-            group.fault = group.fault or ("damaged shard", group.beside.detail)
+            group.fault = group.fault or ("damaged shard", f"its shard {group.beside.detail}")
             known.add(id(group.beside))
     return known
 
