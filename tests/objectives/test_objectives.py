@@ -1,11 +1,15 @@
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from reference import slow
 from sycoca.objectives.captioning import captioning_loss
 from sycoca.objectives.config import ObjectivesConfig
-from sycoca.objectives.contrastive import Ranks, contrastive_loss
+from sycoca.objectives.contrastive import Ranks, cached_contrastive_gradients, contrastive_loss
 from sycoca.objectives.masked_image import masked_image_loss, normalize_patches
 
 
@@ -117,3 +121,37 @@ def test_weights_are_checked():
         ObjectivesConfig(captioning_weight=-1.0)
     with pytest.raises(ValueError, match="at least one objective"):
         ObjectivesConfig(contrastive_weight=0.0, captioning_weight=0.0, masked_image_weight=0.0)
+
+
+@pytest.mark.parametrize("keys", [None, torch.tensor([[1, 2], [3, 4], [1, 5], [6, 7], [8, 9], [10, 4], [11, 12]])])
+@pytest.mark.parametrize("block_size", [1, 3, 7])
+def test_contrastive_loss_in_blocks_is_that_of_the_whole(keys: torch.Tensor | None, block_size: int):
+    found = []
+    for size in (None, block_size):
+        generator = torch.Generator().manual_seed(2)
+        images, texts = (F.normalize(torch.randn(7, 4, generator=generator).double(), dim=1) for _ in range(2))
+        scale = torch.tensor([9.0], dtype=torch.float64)
+        inputs = [tensor.requires_grad_() for tensor in (images, texts, scale)]
+        loss = contrastive_loss(images, texts, scale, 7, Ranks(), keys, size)
+        cached = cached_contrastive_gradients(
+            [images[:4], images[4:]], [texts[:4], texts[4:]], scale, 7, Ranks(), keys, size
+        )
+        found.append([loss, *torch.autograd.grad(loss, inputs), cached[1].loss, cached[1].grad_text_embeds])
+    torch.testing.assert_close(found[1], found[0], rtol=1e-9, atol=1e-12)
+
+
+def test_blocks_bound_the_logits_in_memory():
+    largest = []
+
+    class Sizes(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            result = func(*args, **(kwargs or {}))
+            largest.append(
+                max((one.numel() for one in tree_leaves(result) if isinstance(one, torch.Tensor)), default=0)
+            )
+            return result
+
+    images, texts = (torch.randn(64, 2).requires_grad_() for _ in range(2))
+    with Sizes():
+        contrastive_loss(images, texts, torch.ones(1), 64, Ranks(), None, 4).backward()
+    assert max(largest) == 4 * 64

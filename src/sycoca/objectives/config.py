@@ -21,6 +21,10 @@ class ObjectivesConfig:
     masked_image_weight: float = 1.0
     """Weight of text-guided masked image modeling, TG-MIM (paper: 1); with 0 no image decoder is built."""
 
+    contrastive_block_size: int | None = None
+    """Rows of the contrastive logits that are in memory at a time, for very large batches; they are recomputed in the
+    backward pass. None: all rows of the process at once."""
+
     pixel_error: PixelError = "squared"
     """Loss per reconstructed pixel: squared error as in MAE, or absolute error as in SimMIM."""
 
@@ -33,6 +37,8 @@ class ObjectivesConfig:
             raise ValueError(f"objectives' weights must not be negative, got {weights}")
         if max(weights) == 0:
             raise ValueError("at least one objective needs a weight above 0")
+        if self.contrastive_block_size is not None and self.contrastive_block_size < 1:
+            raise ValueError(f"objectives.contrastive_block_size must be at least 1, got {self.contrastive_block_size}")
 
     @property
     def weights(self) -> dict[ObjectiveName, float]:

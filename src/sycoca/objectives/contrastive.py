@@ -1,12 +1,15 @@
 """ITC: the contrastive loss over the images and captions of a batch, in both directions."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from sycoca.precision import precise_product
 from sycoca.records import CachedContrastiveGradients
@@ -30,25 +33,70 @@ def contrastive_loss(
     num_samples: int,
     ranks: Ranks,
     sample_keys: Int[Tensor, "batch 2"] | None = None,
+    block_size: int | None = None,
 ) -> Float[Tensor, ""]:
     """Return InfoNCE over the pairs of this micro-batch on all ranks, mean of both directions (CLIP, arXiv 2103.00020).
 
     It is the sum over this rank's rows divided by ``num_samples``, the pairs of the global batch. Embeddings are
     L2-normalized; logits are at least float32. Pairs whose image or caption equals the pair's own, by ``sample_keys``,
-    are no negatives: they are left out of the softmax.
+    are no negatives: they are left out of the softmax. With ``block_size`` the logits of so many rows at a time are in
+    memory, and are recomputed in the backward pass.
     """
-    images_to_texts = logit_scale * precise_product(image_embeds, ranks.gather(text_embeds).T)
-    texts_to_images = logit_scale * precise_product(text_embeds, ranks.gather(image_embeds).T)
     batch = len(image_embeds)
     partners = torch.arange(batch, device=image_embeds.device) + ranks.rank * batch
-    if sample_keys is not None:
-        is_copy = _is_copy(sample_keys, ranks.gather(sample_keys), partners)
+    all_texts, all_images = ranks.gather(text_embeds), ranks.gather(image_embeds)
+    all_keys = None if sample_keys is None else ranks.gather(sample_keys)
+    if block_size is None or block_size >= batch:
+        own = _Rows(image_embeds, text_embeds, partners, sample_keys)
+        return _sum_of_both(own, all_images, all_texts, all_keys, logit_scale) / (2 * num_samples)
+    blocks = zip(
+        image_embeds.split(block_size),
+        text_embeds.split(block_size),
+        partners.split(block_size),
+        itertools.repeat(None) if sample_keys is None else sample_keys.split(block_size),
+        strict=False,
+    )
+    sums = [
+        checkpoint(
+            _sum_of_both,
+            _Rows(*block),
+            *(all_images, all_texts, all_keys, logit_scale),
+            use_reentrant=False,
+            preserve_rng_state=False,
+        )
+        for block in blocks
+    ]
+    return torch.stack(sums).sum() / (2 * num_samples)
+
+
+class _Rows(NamedTuple):
+    """Rows of the logits: some of this rank's pairs."""
+
+    image_embeds: Float[Tensor, "rows embed"]
+    text_embeds: Float[Tensor, "rows embed"]
+    partners: Int[Tensor, " rows"]
+    """The pair's own column."""
+
+    sample_keys: Int[Tensor, "rows 2"] | None
+
+
+def _sum_of_both(
+    rows: _Rows,
+    all_images: Float[Tensor, "global_batch embed"],
+    all_texts: Float[Tensor, "global_batch embed"],
+    all_keys: Int[Tensor, "global_batch 2"] | None,
+    logit_scale: Float[Tensor, " 1"],
+) -> Float[Tensor, ""]:
+    """Return the cross-entropy of both directions, summed over the rows."""
+    images_to_texts = logit_scale * precise_product(rows.image_embeds, all_texts.T)
+    texts_to_images = logit_scale * precise_product(rows.text_embeds, all_images.T)
+    if rows.sample_keys is not None and all_keys is not None:
+        is_copy = _is_copy(rows.sample_keys, all_keys, rows.partners)
         images_to_texts = images_to_texts.masked_fill(is_copy, -torch.inf)
         texts_to_images = texts_to_images.masked_fill(is_copy, -torch.inf)
-    both = F.cross_entropy(images_to_texts, partners, reduction="sum") + F.cross_entropy(
-        texts_to_images, partners, reduction="sum"
+    return F.cross_entropy(images_to_texts, rows.partners, reduction="sum") + F.cross_entropy(
+        texts_to_images, rows.partners, reduction="sum"
     )
-    return both / (2 * num_samples)
 
 
 def _is_copy(
@@ -66,18 +114,19 @@ def cached_contrastive_gradients(
     num_samples: int,
     ranks: Ranks,
     sample_keys: Int[Tensor, "_ 2"] | None = None,
+    block_size: int | None = None,
 ) -> list[CachedContrastiveGradients]:
     """Return, for each micro-batch, its part of the loss of all together and the gradients of its embeddings.
 
     This allows batches that do not fit into memory (GradCache, arXiv 2101.06983, section 3.3): embed all micro-batches
     without gradient, then embed each again with gradient and use `cached_contrastive_loss`. ``sample_keys`` are those
-    of all micro-batches together.
+    of all micro-batches together; ``block_size`` is that of `contrastive_loss`.
     """
     sizes = [len(embeds) for embeds in image_embeds]
     with torch.enable_grad():
         images, texts = (torch.cat(list(embeds)).requires_grad_() for embeds in (image_embeds, text_embeds))
         scale = logit_scale.detach().requires_grad_()
-        loss = contrastive_loss(images, texts, scale, num_samples, ranks, sample_keys)
+        loss = contrastive_loss(images, texts, scale, num_samples, ranks, sample_keys, block_size)
         grad_images, grad_texts, grad_scale = torch.autograd.grad(loss, (images, texts, scale))
     parts = zip(grad_images.split(sizes), grad_texts.split(sizes), strict=True)
     return [

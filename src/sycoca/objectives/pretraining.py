@@ -53,7 +53,7 @@ def pretraining_losses(
     choice = _choose(model, images, texts, batch, masking) if hides or masks else None
     contrastive = captioning = masked_image = None
     if objectives.contrastive_weight > 0:
-        contrastive = _contrastive(model, images, texts, batch, ranks)
+        contrastive = _contrastive(model, images, texts, batch, ranks, objectives.contrastive_block_size)
     if objectives.captioning_weight > 0:
         captioning = _captioning(model, images, texts, batch, choice if hides else None)
     if masks:
@@ -103,12 +103,23 @@ def _choose(
 
 
 def _contrastive(
-    model: SyCoCa, images: EncodedImages, texts: EncodedTexts, batch: ImageTextBatch, ranks: Ranks
+    model: SyCoCa,
+    images: EncodedImages,
+    texts: EncodedTexts,
+    batch: ImageTextBatch,
+    ranks: Ranks,
+    block_size: int | None,
 ) -> Float[Tensor, ""]:
     if batch.contrast is not None:
         return cached_contrastive_loss(images.image_embeds, texts.text_embeds, model.logit_scale(), batch.contrast)
     return contrastive_loss(
-        images.image_embeds, texts.text_embeds, model.logit_scale(), batch.totals.num_samples, ranks, batch.sample_keys
+        images.image_embeds,
+        texts.text_embeds,
+        model.logit_scale(),
+        batch.totals.num_samples,
+        ranks,
+        batch.sample_keys,
+        block_size,
     )
 
 

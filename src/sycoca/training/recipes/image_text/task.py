@@ -65,6 +65,7 @@ class ImageTextTask(TrainingTask[ImageTextBatch]):
             num_samples,
             self.ranks,
             torch.cat(keys) if keys else None,
+            self.objectives.contrastive_block_size,
         )
         return [replace(batch, contrast=gradient) for batch, gradient in zip(micro_batches, gradients, strict=True)]
 
