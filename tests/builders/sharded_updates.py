@@ -1,6 +1,8 @@
 """Updates of a small model by one or several processes, whole or sharded, and what is left of them as whole tensors."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -50,8 +52,9 @@ def tolerance(name: str) -> float:
     return 3e-2 if CASES[name].precision == "bf16" else 1e-5
 
 
-def update(case: Case, config: RuntimeConfig) -> dict[str, Any]:
-    """Do three updates on this process's shard of eight pairs; return sums over processes and whole tensors."""
+@contextmanager
+def assembled(case: Case, config: RuntimeConfig) -> Iterator[Updater]:
+    """Context with the updater of a small model, as it is configured."""
     config = replace(config, precision=case.precision, activation_checkpointing=case.activation_checkpointing)
     with Runtime(config) as runtime, torch.random.fork_rng():
         torch.manual_seed(3)
@@ -66,10 +69,16 @@ def update(case: Case, config: RuntimeConfig) -> dict[str, Any]:
             drop_path=case.drop_path,
         )
         runtime.shard(task)
-        updater = Updater(runtime, task, build_optimizer(model, OptimizerConfig()), clip_norm=0.5)
+        yield Updater(runtime, task, build_optimizer(model, OptimizerConfig()), clip_norm=0.5)
+
+
+def update(case: Case, config: RuntimeConfig) -> dict[str, Any]:
+    """Do three updates on this process's shard of eight pairs; return sums over processes and whole tensors."""
+    with assembled(case, config) as updater:
+        runtime, task, model = updater.runtime, updater.task, updater.task.model
         average = WeightAverage(model, 0.9)
         results = [_step(updater, average, case, number) for number in range(3)]
-        batches = _micro_batches(runtime, case)
+        batches = micro_batches_of(runtime, case)
         return {
             "steps": results,
             "loss": runtime.sum_over_ranks({"loss": updater.loss(batches)}),
@@ -104,7 +113,7 @@ def _assert_close(found: Any, expected: Any, rtol: float) -> None:
 
 def _step(updater: Updater, average: WeightAverage, case: Case, number: int) -> dict[str, Any]:
     runtime = updater.runtime
-    batches = _micro_batches(runtime, case)
+    batches = micro_batches_of(runtime, case)
     if number == 1 and runtime.rank == runtime.world_size - 1:
         batches[-1].images[0, 0, 0, 0] = torch.nan
     result = updater.update(batches, lr=1e-3)
@@ -120,7 +129,8 @@ def _step(updater: Updater, average: WeightAverage, case: Case, number: int) -> 
     }
 
 
-def _micro_batches(runtime: Runtime, case: Case) -> list[Any]:
+def micro_batches_of(runtime: Runtime, case: Case) -> list[Any]:
+    """Return this process's micro-batches of the eight pairs."""
     size = 8 // runtime.world_size // case.num_parts if runtime.world_size > 1 else 8
     num_parts = case.num_parts if runtime.world_size > 1 else 1
     first = runtime.rank * size * num_parts
