@@ -15,6 +15,7 @@ from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks
 from sycoca.training.config import OptimizerConfig
 from sycoca.training.engine.distributed.shards import own_shard, whole
+from sycoca.training.engine.limits import state_bytes
 from sycoca.training.engine.optimization.optimizer import build_optimizer
 from sycoca.training.engine.optimization.weight_average import WeightAverage
 from sycoca.training.engine.runtime import Runtime
@@ -87,6 +88,7 @@ def update(case: Case, config: RuntimeConfig) -> dict[str, Any]:
             "averages": {name: whole(one) for name, one in average.tensors().items()},
             "own": sum(own_shard(one).numel() for one in model.parameters()),
             "all": model.num_parameters,
+            "state bytes": state_bytes(model, OptimizerConfig()),
         }
 
 

@@ -250,6 +250,7 @@ def test_sharded_updates_are_those_of_one_process(ranks: list[dict[str, Any]], n
     found = [result[f"sharded {name}"] for result in ranks]
     assert all(0.45 < result["own"] / result["all"] < 0.55 for result in found)
     assert sum(result["own"] for result in found) == found[0]["all"]
+    assert all(result["state bytes"] == 16 * result["own"] for result in found)
     alone = sharded_updates.update(sharded_updates.CASES[name], CPU)
     for result in found:
         sharded_updates.assert_same_updates(result, alone, rtol=sharded_updates.tolerance(name))

@@ -11,6 +11,7 @@ from torch import nn
 from sycoca.facts.optimizer_facts import BYTES_PER_FROZEN_PARAMETER
 from sycoca.model.sycoca import SyCoCa
 from sycoca.training.config import OptimizerConfig, RunConfig
+from sycoca.training.engine.distributed.shards import own_shard
 
 _STATES_PER_BLOCK = 8
 """Lower bound on the width-sized activations that a block saves per token for its backward pass."""
@@ -61,9 +62,12 @@ def device_bytes(device: torch.device) -> int:
 
 
 def state_bytes(model: SyCoCa, optimizer: OptimizerConfig) -> int:
-    """Return what weights, gradients and optimizer take."""
+    """Return what weights, gradients and optimizer take in this process, which may hold shards of them."""
     trained, frozen = optimizer.facts.bytes_per_parameter, BYTES_PER_FROZEN_PARAMETER
-    return sum(parameter.numel() * (trained if parameter.requires_grad else frozen) for parameter in model.parameters())
+    return sum(
+        own_shard(parameter).numel() * (trained if parameter.requires_grad else frozen)
+        for parameter in model.parameters()
+    )
 
 
 def gigabytes(size: int) -> str:
