@@ -4,6 +4,7 @@ Run it alone with ``pytest -s -m slow tests/reliability/test_maps.py``. SYCOCA_K
 The cluster of Ray is in ``test_ray_maps.py``.
 """
 
+import json
 import os
 import random
 import signal
@@ -145,3 +146,18 @@ def test_the_error_of_a_worker_ends_the_command(weights: Path, tmp_path: Path):
     log = (tmp_path / "log.txt").read_text("utf-8")
     assert "sycoca map caption: the model captions with at most 26 tokens" in log
     assert "Traceback" not in log
+
+
+def test_workers_that_are_told_to_stop_do_not_pass_for_finished(weights: Path, tmp_path: Path):
+    words = words_of("caption", weights, "scenes:?count=20000&size=32", tmp_path / "out", "--workers", "2")
+    running = started(words, tmp_path / "log.txt")
+    while len(list((tmp_path / "out").glob("0*.jsonl"))) < 2:
+        time.sleep(0.05)
+    holders = {json.loads(path.read_bytes())["pid"] for path in (tmp_path / "out").glob(".0*.lease")}
+    for pid in children_of(running.pid):
+        if pid in holders or "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text():
+            os.kill(pid, signal.SIGTERM)
+    assert running.wait() == 1
+    log = (tmp_path / "log.txt").read_text("utf-8")
+    assert "ended with code 143; the others take its block over" in log
+    assert "ended with code 143, and no other worker is left; run the command again" in log

@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import os
 import pickle
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ import torch
 
 from sycoca.mapping.local import map_unclaimed
 from sycoca.mapping.worker import Advance, Job, Worker
-from sycoca.stop_signals import handled, raise_stopped
+from sycoca.stop_signals import STOP_SIGNALS, handled, number_of, raise_stopped
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ def _environment(num_threads: int) -> Iterator[None]:
 def _note_end(process: BaseProcess, *, is_last: bool) -> None:
     process.join()
     code = process.exitcode
-    if code == 0:
+    if code == 0:  # every block has its file
         return
     how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
     if is_last:
@@ -140,13 +141,23 @@ def _work(job: Job, begin: float, num_threads: int, sender: Connection) -> None:
     logger_of_all = logging.getLogger("sycoca")
     logger_of_all.setLevel(logging.INFO)
     logger_of_all.addHandler(_Sender(sender))
-    # A parent that is gone reads nothing more; when this process is told to stop, it releases its block.
-    with suppress(BrokenPipeError, KeyboardInterrupt), handled(raise_stopped):
-        try:
-            for advance in map_unclaimed(Worker.begin(job), begin=begin):
-                sender.send(advance)
-        except Exception as error:  # noqa: BLE001 (raised in the parent)
-            sender.send(_sendable(error))
+    try:
+        with handled(raise_stopped):
+            _send_advances(job, begin, sender)
+    except KeyboardInterrupt as interrupt:  # its block is released
+        sys.exit(STOP_SIGNALS[number_of(interrupt)].exit_code)
+    except BrokenPipeError:  # the parent is gone
+        sys.exit(1)
+
+
+def _send_advances(job: Job, begin: float, sender: Connection) -> None:
+    try:
+        for advance in map_unclaimed(Worker.begin(job), begin=begin):
+            sender.send(advance)
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 (raised in the parent)
+        sender.send(_sendable(error))
 
 
 class _Sender(logging.Handler):
