@@ -237,12 +237,22 @@ def test_a_shard_that_shrinks_after_it_was_indexed_breaks_its_samples_only(tmp_p
     # The copy has no open files yet: one that is open stays readable.
     source = pickle.loads(pickle.dumps(open_source(f"shards:{write_set(tmp_path)}")))
     os.truncate(tmp_path / "00001.tar", 600)
-    with pytest.raises(UnusableSampleError, match=r"00001.tar/000010001: .* is shorter than when it was indexed"):
+    with pytest.raises(UnusableSampleError, match=r"00001.tar/000010001: .* has changed since it was indexed"):
         source[5].open_image()
     (tmp_path / "00002.tar").unlink()
     assert source[0].open_image().size == (16, 16)
     with pytest.raises(UnusableSampleError, match=r"00002.tar/000020000: .* cannot be read: No such file"):
         source[8].open_image()
+
+
+def test_a_shard_that_is_overwritten_during_a_run_gives_no_other_images(tmp_path: Path):
+    source = open_source(f"shards:{write_set(tmp_path, num_shards=1, num_samples=6)}")
+    data = (tmp_path / "00000.tar").read_bytes()
+    (tmp_path / "00000.tar").write_bytes(data[512:] + bytes(512))
+    assert source[0].captions == ("a caption of image 0",)
+    for index in range(6):
+        with pytest.raises(UnusableSampleError, match="has changed since it was indexed; start again"):
+            source[index].open_image()
 
 
 def test_more_shards_than_files_may_be_open_are_read(tmp_path: Path):

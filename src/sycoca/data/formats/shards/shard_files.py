@@ -60,7 +60,7 @@ class LocalShards:
         self._forget()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, LocalShards) and self.paths == other.paths
+        return self is other or (isinstance(other, LocalShards) and self.paths == other.paths)
 
     def __hash__(self) -> int:
         return hash((self.paths[:1], len(self.paths)))

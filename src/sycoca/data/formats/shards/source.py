@@ -23,6 +23,7 @@ from sycoca.data.formats.shards.remote.read_ahead import ReadAhead
 from sycoca.data.formats.shards.remote.remote_files import RemoteShards, is_remote, remote_paths
 from sycoca.data.formats.shards.shard_files import LocalShards, ShardFiles
 from sycoca.data.formats.shards.shard_names import shard_paths
+from sycoca.data.formats.shards.tar_members import BLOCK, is_header_of
 from sycoca.data.samples import ImageTextSample, Shard, source_repr
 from sycoca.data.selection import EVERYTHING, Selection, select
 from sycoca.preprocess.decoding import open_rgb
@@ -60,14 +61,14 @@ class ShardImages:
         try:
             if self.blocks is not None:
                 return self.blocks.read(number, place)
-            content = self.files.read(place.shard, place.offset, place.size)
+            content = self.files.read(place.shard, place.offset - BLOCK, BLOCK + place.size)
         except ConnectionError:
             raise  # the sample is not to blame
         except OSError as error:
             raise self._unusable(number, "unreadable file", f"cannot be read: {error.strerror or error}") from error
-        if len(content) < place.size:
-            raise self._unusable(number, "broken image", "is shorter than when it was indexed; start again")
-        return content
+        if len(content) < BLOCK + place.size or not is_header_of(content[:BLOCK], place.size):
+            raise self._unusable(number, "damaged shard", "has changed since it was indexed; start again")
+        return content[BLOCK:]
 
     def _unusable(self, number: int, reason: SkipReason, what: str) -> UnusableSampleError:
         name, path = self.index.key(number), self.files.paths[self.index.shard_of(number)]

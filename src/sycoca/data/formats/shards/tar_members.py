@@ -125,6 +125,12 @@ def tar_members(file: TarBytes) -> Iterator[Member | Damage]:
         offset = content + -(-size // BLOCK) * BLOCK
 
 
+def is_header_of(block: bytes, size: int) -> bool:
+    """Return whether a block is the header of a member with so many bytes."""
+    header = _header(block)
+    return header is not None and header.size == size
+
+
 @dataclass(frozen=True, slots=True)
 class _Header:
     name: bytes
