@@ -127,3 +127,17 @@ def test_training_reads_each_block_once_and_sees_what_it_sees_from_the_disk(stor
         assert (one.tokens == other.tokens).all()
     assert store.num_reads == blocks_in(tmp_path / "cache") == 15
     assert not any(thread.name == "read-ahead of shards" for thread in threading.enumerate())
+
+
+def test_who_reads_in_order_finds_the_next_blocks(store: ObjectStore, tmp_path: Path):
+    source = opened(store, tmp_path / "cache")
+    for index in (0, 200, 33, 400):
+        source[index].open_image.content()
+    assert blocks_in(tmp_path / "cache") == 4
+    for index in range(3 * 32):
+        source[index].open_image.content()
+    assert eventually(lambda: blocks_in(tmp_path / "cache") == 3 + 4 + 1)
+    assert [source[i].open_image.content() for i in range(NUM_SAMPLES)] == [
+        sample.open_image.content() for sample in open_shards(str(store.folder))
+    ]
+    assert store.num_reads == 15
