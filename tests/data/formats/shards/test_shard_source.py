@@ -2,6 +2,7 @@ import json
 import os
 import pickle
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -243,6 +244,14 @@ def test_a_shard_that_shrinks_after_it_was_indexed_breaks_its_samples_only(tmp_p
     assert source[0].open_image().size == (16, 16)
     with pytest.raises(UnusableSampleError, match=r"00002.tar/000020000: .* cannot be read: No such file"):
         source[8].open_image()
+
+
+def test_images_are_read_without_pread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source = open_source(f"shards:{write_set(tmp_path)}")
+    monkeypatch.delattr(os, "pread")
+    with ThreadPoolExecutor(4) as pool:
+        images = pool.map(lambda index: source[index].open_image().getpixel((0, 0)), [*range(12)] * 20)
+        assert list(images) == [source[index].open_image().getpixel((0, 0)) for index in range(12)] * 20
 
 
 def test_a_shard_that_is_overwritten_during_a_run_gives_no_other_images(tmp_path: Path):

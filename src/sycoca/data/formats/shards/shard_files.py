@@ -75,9 +75,9 @@ class LocalShards:
     def read(self, shard: int, offset: int, size: int) -> bytes:
         """Return so many bytes of a file from an offset on."""
         file = self._file(shard)
-        data = os.pread(file.descriptor, size, offset)
+        data = file.read(size, offset)
         # The system returns at most 2 GiB at once, and less where a signal arrives.
-        while len(data) < size and (more := os.pread(file.descriptor, size - len(data), offset + len(data))):
+        while len(data) < size and (more := file.read(size - len(data), offset + len(data))):
             data += more
         return data
 
@@ -105,7 +105,16 @@ class _OpenFile:
 
     def __init__(self, path: str) -> None:
         self.descriptor = -1
-        self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+        self._lock = threading.Lock()
+
+    def read(self, size: int, offset: int) -> bytes:
+        """Return up to so many bytes from an offset on."""
+        if hasattr(os, "pread"):
+            return os.pread(self.descriptor, size, offset)
+        with self._lock:  # Windows has one position for all threads
+            os.lseek(self.descriptor, offset, os.SEEK_SET)
+            return os.read(self.descriptor, size)
 
     def __del__(self) -> None:
         if self.descriptor >= 0:
