@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 
 import sycoca
-from builders.predictors import ListSource, photo_source, save_small_weights
+from builders.predictors import ListSource, photo_source, save_small_weights, small_predictor
 from builders.twelve_pictures import caption_lines, write_lines, write_pictures
 from sycoca.data.samples import Shard
 from sycoca.data.spec import open_source
@@ -271,6 +271,17 @@ def test_what_other_processes_cannot_get_is_refused(predictor: Predictor, tmp_pa
 def test_wrong_options_are_refused(predictor: Predictor, tmp_path: Path, options: dict, message: str):
     with pytest.raises(ValueError, match=message):
         sycoca.map_captions(predictor, SCENES, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_cannot_do_it_is_told_before_a_folder_is_made(tmp_path: Path):
+    without_decoder = small_predictor(model_text_decoder=None)
+    with pytest.raises(ValueError, match="text decoder"):
+        sycoca.map_captions(without_decoder, SCENES, tmp_path / "out")
+    with pytest.raises(ValueError, match="does not exist; a weights folder holds"):
+        sycoca.map_scores(tmp_path / "nothing", SCENES, tmp_path / "out")
+    with pytest.raises(ValueError, match="captions with at most 26 tokens"):
+        sycoca.map_captions(small_predictor(), SCENES, tmp_path / "out", max_tokens=27)
     assert not (tmp_path / "out").exists()
 
 

@@ -16,6 +16,7 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from builders.predictors import save_small_weights
+from builders.twelve_pictures import caption_lines, write_pictures
 
 pytestmark = pytest.mark.slow
 
@@ -36,8 +37,8 @@ def undisturbed(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
     return files_of(folder / "out")
 
 
-def started(weights: Path, out: Path, log: Path, *more: str) -> subprocess.Popen[bytes]:
-    words = [sys.executable, "-m", "sycoca", "map", "caption", str(weights), SCENES, "--out", str(out), *COMMON, *more]
+def started(weights: Path, out: Path, log: Path, *more: str, data: str = SCENES) -> subprocess.Popen[bytes]:
+    words = [sys.executable, "-m", "sycoca", "map", "caption", str(weights), data, "--out", str(out), *COMMON, *more]
     with log.open("ab") as file:
         return subprocess.Popen(words, stdout=file, stderr=file, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
@@ -119,8 +120,11 @@ def test_a_map_on_ray_is_continued_by_another_engine(weights: Path, undisturbed:
 
 
 def test_an_error_of_an_actor_is_one_line(weights: Path, tmp_path: Path):
-    log = tmp_path / "log.txt"
-    command = started(weights, tmp_path / "out", log, "--engine", "ray", "--workers", "2", "--max-tokens", "40")
+    write_pictures(tmp_path / "images")
+    broken = tmp_path / "images" / str(caption_lines()[6]["image"])
+    broken.write_text("no picture")
+    log, engine = tmp_path / "log.txt", ("--engine", "ray", "--workers", "2")
+    command = started(weights, tmp_path / "out", log, *engine, data=str(tmp_path / "images"))
     assert command.wait(240) == 1
     (line,) = [line for line in log.read_text("utf-8").splitlines() if line.startswith("sycoca map")]
-    assert line.startswith("sycoca map caption: the model captions with at most 26 tokens")
+    assert line.startswith(f"sycoca map caption: {broken}")

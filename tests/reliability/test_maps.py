@@ -141,10 +141,13 @@ def test_processes_of_a_command_that_ends_end_too(weights: Path, tmp_path: Path,
 
 
 def test_the_error_of_a_worker_ends_the_command(weights: Path, tmp_path: Path):
-    words = words_of("caption", weights, SCENES, tmp_path / "out", "--workers", "2", "--max-tokens", "40")
+    write_pictures(tmp_path / "images")
+    broken = str(caption_lines()[6]["image"])
+    (tmp_path / "images" / broken).write_text("no picture")
+    words = words_of("caption", weights, str(tmp_path / "images"), tmp_path / "out", "--workers", "2")
     assert started(words, tmp_path / "log.txt").wait() == 1
     log = (tmp_path / "log.txt").read_text("utf-8")
-    assert "sycoca map caption: the model captions with at most 26 tokens" in log
+    assert f"sycoca map caption: {tmp_path / 'images' / broken}" in log
     assert "Traceback" not in log
 
 

@@ -34,6 +34,10 @@ from sycoca.outputs.errors import DiskFullError, OutputInterrupted
 from sycoca.outputs.manifest import is_verification_on
 from sycoca.progress_bar import tracked
 from sycoca.stop_signals import number_of
+from sycoca.weights.config import MODEL_FILES, WeightsConfig
+from sycoca.weights.config_file import read_weights_config, refuse_parts
+from sycoca.weights.folder import check_files
+from sycoca.weights.hub import local_weights
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,6 +67,7 @@ def run_map(
     check_format(format)
     _check_arguments(settings, weights, data)
     check_folder(out, overwrite=False)
+    work.facts.check(_config_of(weights))
     source = work.open(data)
     SkipLog(source, settings.max_skipped_ratio)  # raises where the source itself has left too many out
     blocks = blocks_of(source, settings.block_size)
@@ -96,6 +101,15 @@ def _check_arguments(settings: MapSettings, weights: object, data: object) -> No
         raise ValueError("several workers load model and data themselves: name a weights folder and a data SPEC")
     if USES_CLUSTER[settings.engine]:
         check_requirements()
+
+
+def _config_of(weights: Predictor | str | Path) -> WeightsConfig:
+    if isinstance(weights, Predictor):
+        return weights.config
+    folder = local_weights(weights)
+    refuse_parts(folder)
+    check_files(folder, MODEL_FILES)
+    return read_weights_config(folder)
 
 
 def _name_of(data: Data) -> str:

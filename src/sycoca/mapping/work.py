@@ -16,13 +16,16 @@ from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.data.spec import open_source
 from sycoca.evaluation.embedded import EMBEDDED, Embedded
 from sycoca.evaluation.pair_scores import PairScore, Threshold, score_samples
-from sycoca.facts.limit_facts import AbilityName
+from sycoca.facts.limit_facts import ABILITIES, AbilityName
 from sycoca.inference.caption_set import caption_samples
+from sycoca.inference.captioning import most_new_tokens
 from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.predictor import Predictor
 from sycoca.keywords import check_type
 from sycoca.mapping.settings import Verb
 from sycoca.mapping.writing import Columns, Row
+from sycoca.weights.config import WeightsConfig
+from sycoca.weights.limits import has_part, why_missing
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +65,18 @@ class WorkFacts:
     abilities: Sequence[AbilityName]
     """What the model must be able to do."""
 
+    generation: GenerationConfig | None = None
+    """How captions are written; None where none are."""
+
+    def check(self, config: WeightsConfig) -> None:
+        """Raise ValueError where a model cannot do the work."""
+        for ability in self.abilities:
+            component = ABILITIES[ability].component
+            if component is not None and not has_part(config.model, component):
+                raise ValueError(why_missing(config, component))
+        if self.generation is not None:
+            most_new_tokens(self.generation, config.model.text_encoder.context_length)
+
 
 @runtime_checkable
 class Work(Protocol):
@@ -96,7 +111,13 @@ class CaptionWork:
     def facts(self) -> WorkFacts:
         """A caption per image, which the text decoder writes."""
         columns: Columns = {**_NAMES, "caption": "text", "log_likelihood": "number"}
-        return WorkFacts(verb="caption", columns=columns, reads_captions=False, abilities=("captions",))
+        return WorkFacts(
+            verb="caption",
+            columns=columns,
+            reads_captions=False,
+            abilities=("captions",),
+            generation=self.generation,
+        )
 
     def open(self, data: Data) -> SampleSource:
         """Open images with or without captions."""

@@ -76,8 +76,7 @@ class Worker:
         check_skipped(skipped, self._num_lost, self._num_samples, job.max_skipped_ratio)
         with verification(job.is_verifying):
             self._predictor = predictor_of(job.weights, job.model)
-        for ability in job.work.facts.abilities:
-            self._predictor.check_ability(ability)
+        job.work.facts.check(self._predictor.config)
 
     @classmethod
     def begin(cls, job: Job) -> "Worker":
