@@ -97,7 +97,7 @@ class Step:
         local, parameters = self.global_batch_size // self.world_size, FP32 * self.num_parameters
         vectors = 2 * self.embed_dim * FP32  # of an image and its caption
         gathered = local * (vectors + 2 * 8) + (3 + self.num_terms) * FP32  # with two keys of 8 bytes
-        reduced = self.global_batch_size * vectors
+        reduced = self.global_batch_size * vectors + 8  # and the number of labels
         if self.shard_size == 1:
             return {"all_gather": gathered, "all_reduce": parameters + reduced}
         replicated = parameters // self.shard_size if self.shard_size < self.world_size else 0

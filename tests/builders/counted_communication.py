@@ -18,6 +18,7 @@ from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks
 from sycoca.training.config import OptimizerConfig
+from sycoca.training.engine.distributed.collectives import sum_count
 from sycoca.training.engine.distributed.shards import own_shard
 from sycoca.training.engine.optimization.optimizer import build_optimizer
 from sycoca.training.engine.runtime import Runtime
@@ -84,6 +85,7 @@ def _count_step(config: RuntimeConfig) -> dict[str, int]:
         for _ in range(2):  # in the second step DDP arranges its buckets
             updater.update([batch], lr=1e-3)
         with CountedCollectives() as counted:
+            sum_count(1, runtime.device)  # labels, as the loader does
             result = updater.update([batch], lr=1e-3)
             runtime.gather_numbers([result.gradient_norm, 0.0, result.loss, *result.terms.values()]).rows()
         states = [tensor for state in optimizer.state.values() for tensor in state.values()]

@@ -124,6 +124,19 @@ def test_a_finetuning_step_does_not_make_the_host_wait(task: Any, weights: Path,
     check_steps(KINDS[task].recipe(config), tmp_path, monkeypatch)
 
 
+def test_a_total_of_several_processes_stays_on_the_device(make_run_config, monkeypatch, tmp_path: Path):
+    config = make_run_config(training=ALL_AT_ONCE, data=DATA)
+    config = replace(config, model=shallow(config.model))
+    counts: list[int] = []
+
+    def sum_over_ranks(count: int) -> Tensor:
+        counts.append(count)
+        return torch.full((), count, device=META)
+
+    check_steps(Pretraining(config), tmp_path, monkeypatch, sum_over_ranks)
+    assert counts
+
+
 def test_large_vocabularies_are_cut_without_waiting(make_run_config, monkeypatch, tmp_path: Path):
     monkeypatch.setattr("sycoca.objectives.pretraining.MOST_LOGITS", 5 * 300)
     objectives = ObjectivesConfig(contrastive_weight=0.0, masked_image_weight=0.0)
@@ -181,7 +194,12 @@ def test_waits_are_noticed_in_the_backward_pass(monkeypatch):
         Reads.apply(torch.zeros(3, device=META, requires_grad=True)).sum().backward()
 
 
-def check_steps(recipe: Recipe[Any], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def check_steps(
+    recipe: Recipe[Any],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sum_over_ranks: Callable[[int], Tensor] | None = None,
+) -> None:
     """Do a training step with everything that belongs to it, and take in its results again for a further step."""
     monkeypatch.setattr(GatheredNumbers, "rows", lambda numbers: [[1.0] * len(part) for part in numbers._parts])
     with runtime_on_meta(recipe.config.runtime, monkeypatch) as runtime:
@@ -190,6 +208,7 @@ def check_steps(recipe: Recipe[Any], folder: Path, monkeypatch: pytest.MonkeyPat
         parts = assemble(recipe.config, source, trained, runtime, SkipLog(source, 0.0))
         review = StepReview(lambda _: [], first_step=0, max_skipped_in_a_row=1, skipped_file=None)
         watch = StepWatch(parts.updater, review)
+        parts.batches.sum_over_ranks = sum_over_ranks
         check_step(parts, watch, monkeypatch)
     assert {parameter.device for parameter in trained.model.parameters()} == {META}
 
