@@ -6,6 +6,8 @@ Run it alone with ``pytest -s -m slow tests/reliability/test_sharded_training.py
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -301,3 +303,26 @@ def _wait_until_written(run: Path, rank: Rank) -> tuple[int, int]:
                 return step, reached
         time.sleep(0.02)
     raise AssertionError("no checkpoint was written in time")
+
+
+@pytest.mark.parametrize("sharding", ["none", "hybrid"])
+def test_two_launchers_that_meet_over_loopback(tmp_path: Path, undisturbed: dict[str, torch.Tensor], sharding: str):
+    """Each stands for a host with two processes, over which ``hybrid`` shards without being told their number."""
+    run = tmp_path / "run"
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "2"]
+    meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{free_port()}", "--rdzv-id", "sycoca"]
+    words = [*RUN, *STEPS, "--out", str(run), "--runtime.sharding", sharding]
+    command = [*launcher, *meeting, "--local-addr", "127.0.0.1", "-m", "sycoca", *words]
+    hosts = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)]
+    try:
+        for host in hosts:
+            _, error = host.communicate(timeout=300)
+            assert host.returncode == 0, error.decode()
+    finally:
+        for host in hosts:
+            host.kill()
+            host.communicate()
+    state = json.loads((run / "checkpoints" / "step-00000025" / "state.json").read_text("utf-8"))
+    num_writers = {"none": 0, "hybrid": 2}[sharding]
+    assert len(state.get("shards", [])) == num_writers
+    torch.testing.assert_close(load_file(run / "weights" / "model.safetensors"), undisturbed, rtol=1e-3, atol=1e-5)
