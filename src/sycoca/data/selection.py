@@ -73,7 +73,12 @@ def spread_samples(source: SampleSource, most: int) -> SampleSource:
 
 
 LARGE_SOURCE = 200_000
-"""Samples from which on no pass over a source is made before the first step."""
+"""Samples of a source above which no pass is made over it before the first step, and no image is kept in memory."""
+
+
+def is_large(source: SampleSource) -> bool:
+    """Return whether a source is too large to be read as a whole before the first step, or to be kept in memory."""
+    return len(source) > LARGE_SOURCE
 
 
 TOKENIZER_SAMPLES = 50_000
@@ -82,4 +87,4 @@ TOKENIZER_SAMPLES = 50_000
 
 def spread_if_large(source: SampleSource, most: int) -> SampleSource:
     """Return a source whose texts can all be read in seconds; of a large one so many samples, spread evenly over it."""
-    return source if len(source) <= LARGE_SOURCE else spread_samples(source, most)
+    return spread_samples(source, most) if is_large(source) else source

@@ -24,7 +24,7 @@ class DataConfig:
     replaced; after three the run saves and ends."""
 
     cache_images: bool = False
-    """Cache decoded images in memory (in each worker); for data sets that fit."""
+    """Cache decoded images in memory (in each worker); for data sets that fit, never for more than 200,000 samples."""
 
     order: OrderKind = "keyed"
     """How each epoch is shuffled. keyed: computed from the seed where it is needed, without a table; shards are read in

@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError
 
 from sycoca.cli.main import main
+from sycoca.data import selection
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.training.checkpoint_copies import checkpoints_in
 from sycoca.training.config import DataConfig, TrainingConfig
@@ -110,6 +111,18 @@ def test_a_full_disk_leaves_the_previous_checkpoint_and_says_how_to_go_on(tmp_pa
     monkeypatch.undo()
     assert main(["pretrain", "--resume", str(run)]) == 0
     assert checkpoints_in(RunFolder(run).checkpoints)[-1][0] > 2
+
+
+def test_images_of_a_large_source_are_not_kept(make_run_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    config = make_run_config(data=DataConfig(train="scenes:?count=10&size=16", cache_images=True))
+    recipe = Pretraining(config)
+    source = recipe.open_sources().train
+    with Runtime(config.runtime) as runtime:
+        trained = recipe.build(source, RunFolder(tmp_path), runtime)
+        for largest, is_kept in ((10, True), (9, False)):
+            monkeypatch.setattr(selection, "LARGE_SOURCE", largest)
+            parts = assemble(config, source, trained, runtime, SkipLog(source, 0.0))
+            assert parts.batches.cache_images == is_kept
 
 
 @pytest.mark.parametrize(("wanted", "got"), [(64, 3), (2, 2), (0, 0)])

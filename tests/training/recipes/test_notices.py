@@ -26,6 +26,7 @@ from sycoca.training.recipes.notices import (
     high_rate_notice,
     repeated_samples_notice,
     truncation_notice,
+    uncached_notice,
 )
 from sycoca.training.recipes.pairs.config import FinetunePairsConfig
 from sycoca.training.recipes.pretraining.recipe import Pretraining
@@ -119,6 +120,9 @@ def test_what_rests_on_some_samples_of_a_large_source_says_so(monkeypatch: pytes
     tokenizer = Tokenizer.train(["red red"] * 3, TokenizerConfig(vocab_size=300))
     (said,) = truncation_notice(count_truncated(source, tokenizer, 20), "do this")
     assert said.startswith("2 of 2 sampled training captions are longer than")
+    assert list(uncached_notice(source, cache_images=False)) == []
+    (said,) = uncached_notice(source, cache_images=True)
+    assert said.startswith("data.cache_images is off for the 4 samples of ")
     many = photo_source([(f"caption {number % 3}",) for number in range(40)])
     (said,) = repeated_samples_notice(many, 4)
     assert "each of the 3 different captions (among 32 samples) 1.3 times on average" in said

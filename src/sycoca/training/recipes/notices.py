@@ -9,7 +9,7 @@ import torch
 from sycoca.data.content_keys import normalized_caption
 from sycoca.data.inspection.statistics import all_captions
 from sycoca.data.samples import SampleSource
-from sycoca.data.selection import SpreadSamples, spread_if_large
+from sycoca.data.selection import SpreadSamples, is_large, spread_if_large
 from sycoca.model.sycoca import INITIAL_LOGIT_SCALE, SyCoCa
 from sycoca.preprocess.tokenizer import Tokenizer, may_be_longer
 from sycoca.training.config import OptimizerConfig
@@ -56,6 +56,12 @@ def repeated_samples_notice(source: SampleSource, global_batch_size: int) -> Ite
         " are not compared with each other, so smaller batches train as well: --training.global-batch-size"
         f" {num_different}"
     )
+
+
+def uncached_notice(source: SampleSource, cache_images: bool) -> Iterator[str]:
+    """Yield that images are read again in every epoch, where a config asks to keep those of a large source."""
+    if cache_images and is_large(source):
+        yield f"data.cache_images is off for the {len(source):,} samples of {source.name}, which would fill the memory"
 
 
 def _num_different(source: SampleSource, most: int) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from sycoca.data.loading.loader import TrainingBatches
 from sycoca.data.loading.order import SampleOrder, TableOrder, keyed_order
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.data.samples import SampleSource
+from sycoca.data.selection import is_large
 from sycoca.model.sycoca import SyCoCa
 from sycoca.training.config import RunConfig
 from sycoca.training.data_config import OrderKind
@@ -91,7 +92,7 @@ def assemble(
         # More workers than cores slow each other down; the batches do not depend on their number.
         num_workers=min(config.data.num_workers, usable_cores()),
         pin_memory=runtime.device.type == "cuda",
-        cache_images=config.data.cache_images,
+        cache_images=config.data.cache_images and not is_large(source),
         skip_log=skip_log,
         mixup_alpha=trained.mixup_alpha,
         with_image_keys=trained.compares_samples,

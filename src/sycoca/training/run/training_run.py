@@ -26,7 +26,7 @@ from sycoca.training.engine.run_progress import RunProgress
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.engine.step_review import StepReview
 from sycoca.training.engine.tracking import MetricsFile, TensorBoard, Tracker, Trackers, WeightsAndBiases
-from sycoca.training.recipes.notices import repeated_samples_notice
+from sycoca.training.recipes.notices import repeated_samples_notice, uncached_notice
 from sycoca.training.recipes.recipe import Recipe, Sources
 from sycoca.training.run.assembly import assemble
 from sycoca.training.run.provenance import run_provenance
@@ -248,6 +248,7 @@ class TrainingRun:
         yield from self._recipe.notices(self._trained)
         if self._trained.compares_samples:
             yield from repeated_samples_notice(self._parts.source, self._config.training.global_batch_size)
+        yield from uncached_notice(self._parts.source, self._config.data.cache_images)
         if len(self._skip_log):
             yield self._skip_log.summary()
         warmup_steps, steps = self._config.schedule.warmup_steps, self._config.training.steps
