@@ -144,6 +144,27 @@ class RemarkedSource(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MixturePart:
+    """A source of a mixture."""
+
+    source: SampleSource
+    """The source."""
+
+    num_per_cycle: int
+    """How many samples of each cycle of the mixture it gives."""
+
+
+@runtime_checkable
+class MixedSource(Protocol):
+    """A source that consists of others, from which samples are drawn by weight."""
+
+    @property
+    def parts(self) -> Sequence[MixturePart]:
+        """The sources, in the order of the samples."""
+        ...
+
+
 def source_repr(source: SampleSource) -> str:
     """Return a line about a source for interactive sessions: its name, and how many samples it has and lacks."""
     skipped = len(skipped_samples(source))

@@ -14,6 +14,7 @@ from sycoca.data.formats.hugging_face.source import open_hugging_face
 from sycoca.data.formats.image_files import Names
 from sycoca.data.formats.image_folder import open_folder
 from sycoca.data.formats.jsonl import open_jsonl
+from sycoca.data.formats.mixture import open_mixture
 from sycoca.data.formats.rows import Columns
 from sycoca.data.formats.shards.remote.piece_cache import CacheOptions
 from sycoca.data.formats.shards.source import open_shards
@@ -29,7 +30,7 @@ from sycoca.texts import normal_form
 
 logger = logging.getLogger(__name__)
 
-SourceKind = Literal["scenes", "jsonl", "csv", "tsv", "coco", "karpathy", "vqa", "folder", "shards", "hf"]
+SourceKind = Literal["scenes", "jsonl", "csv", "tsv", "coco", "karpathy", "vqa", "folder", "shards", "hf", "mixture"]
 """Kinds of sources."""
 
 _COLUMNS = ("image", "caption", "captions", "question", "answer", "answers", "label", "split_column")
@@ -45,6 +46,7 @@ OPTIONS: dict[SourceKind, tuple[str, ...]] = {
     "folder": ("labels", "limit", "seed"),
     "shards": ("index", "cache", "cache_gb", "split", "limit", "seed", *(name for name in _COLUMNS if name != "image")),
     "hf": ("config", "split", "limit", "seed", *_COLUMNS),
+    "mixture": (),
 }
 """The options of each kind."""
 
@@ -206,6 +208,7 @@ _OPENERS: Mapping[SourceKind, Callable[[_Spec], SampleSource]] = {
     "folder": _open_folder,
     "shards": _open_shards,
     "hf": _open_hugging_face,
+    "mixture": lambda spec: open_mixture(_file(spec), open_source),
 }
 """What opens a source of each kind."""
 
@@ -226,6 +229,8 @@ def _parse(spec: str) -> _Spec:
     options = {}
     for part in filter(None, query.split("&")):
         name, equals, value = part.partition("=")
+        if not OPTIONS[kind]:
+            raise ValueError(f"{spec}: {kind} has no options; give {name} to the sources in its file")
         check_choice(f"{spec}: an option of {kind}", name, OPTIONS[kind])
         if not equals or not value:
             raise ValueError(f"{spec}: option {name} needs a value, as in ?{name}=VALUE")

@@ -11,7 +11,7 @@ from jaxtyping import Int, Int64
 from torch import Tensor
 
 from sycoca.data.loading.permutation import KeyedPermutation
-from sycoca.data.samples import SampleSource, ShardedSource
+from sycoca.data.samples import MixedSource, SampleSource, ShardedSource
 from sycoca.randomness import derive_generator, derive_key
 
 SamplePosition = tuple[int, int]
@@ -129,13 +129,16 @@ class KeyedOrder:
 
         So a process that takes one slice of every batch reads few of the blocks that the others read.
         """
-        positions: list[SamplePosition] = []
-        for epoch, start, stop in _by_epoch(first, count, self.num_samples):
-            indices = self.epoch_order(epoch).indices(start, stop)
-            if self.block_size > 1:
-                indices.sort()
-            positions.extend((epoch, index) for index in indices.tolist())
-        return positions
+        positions = self.shuffled(first, count)
+        return sorted(positions) if self.block_size > 1 else positions
+
+    def shuffled(self, first: int, count: int) -> list[SamplePosition]:
+        """Return the samples from position ``first`` on, each at its own position."""
+        return [
+            (epoch, index)
+            for epoch, start, stop in _by_epoch(first, count, self.num_samples)
+            for index in self.epoch_order(epoch).indices(start, stop).tolist()
+        ]
 
     def blocks(self, first: int) -> Iterator[range]:
         """Yield the blocks, as ranges of samples, that positions from ``first`` on need; without end."""
@@ -157,6 +160,54 @@ class KeyedOrder:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MixtureOrder:
+    """Samples of several sources in cycles, in each of which every source has its exact number, in a permuted order.
+
+    Each source has epochs of its own, in each of which every sample occurs once. A sample's epoch is that of its
+    source, its index that in the whole mixture.
+    """
+
+    seed: int
+    parts: tuple[KeyedOrder, ...]
+    """The orders of the sources."""
+
+    nums_per_cycle: tuple[int, ...]
+    """How many samples of a cycle each source has."""
+
+    def positions(self, first: int, count: int) -> list[SamplePosition]:
+        """Return the samples from position ``first`` on; with shards, by source in the order of their storage."""
+        numbers, positions = self._draws(first, count)
+        samples: list[SamplePosition] = [(0, 0)] * count
+        num_before = 0
+        for number, part in enumerate(self.parts):
+            slots = np.flatnonzero(numbers == number)
+            if len(slots):
+                start = int(positions[slots].min())
+                drawn = part.shuffled(start, int(positions[slots].max()) + 1 - start)
+                for slot in slots.tolist():
+                    epoch, index = drawn[int(positions[slot]) - start]
+                    samples[slot] = epoch, num_before + index
+            num_before += part.num_samples
+        is_sharded = any(part.block_size > 1 for part in self.parts)
+        return sorted(samples, key=lambda sample: sample[::-1]) if is_sharded else samples
+
+    def _draws(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the source of each position of the mixture, and the position in that source's own stream."""
+        ends = np.cumsum(self.nums_per_cycle)
+        starts = ends - self.nums_per_cycle
+        numbers: list[np.ndarray] = []
+        positions: list[np.ndarray] = []
+        for cycle, start, stop in _by_epoch(first, count, int(ends[-1])):
+            permutation = KeyedPermutation(int(ends[-1]), derive_key(self.seed, "mixture order", cycle))
+            slots = permutation(np.arange(start, stop, dtype=np.int64))
+            of_slots = np.searchsorted(ends, slots, side="right")
+            numbers.append(of_slots)
+            positions.append(cycle * np.array(self.nums_per_cycle)[of_slots] + slots - starts[of_slots])
+        return np.concatenate(numbers), np.concatenate(positions)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TableOrder:
     """Epoch after epoch, each permuted as a whole in memory (8 bytes a sample): the order of older runs."""
 
@@ -172,8 +223,31 @@ class TableOrder:
         ]
 
 
-def keyed_order(source: SampleSource, seed: int) -> KeyedOrder:
-    """Return the order of a source: blocks in windows for shards, one permutation of all samples for others."""
+def keyed_order(source: SampleSource, seed: int) -> KeyedOrder | MixtureOrder:
+    """Return the order of a source: blocks in windows for shards, one permutation of all samples for others.
+
+    Of a mixture, each source has an order of its own.
+    """
+    if not isinstance(source, MixedSource):
+        return _order_of_one(source, seed)
+    return MixtureOrder(
+        seed=seed,
+        parts=tuple(
+            _order_of_one(part.source, derive_key(seed, "mixture source", number))
+            for number, part in enumerate(source.parts)
+        ),
+        nums_per_cycle=tuple(part.num_per_cycle for part in source.parts),
+    )
+
+
+def table_order(source: SampleSource, seed: int) -> TableOrder:
+    """Return the order of older runs, which knew no mixtures: raises ValueError for one."""
+    if isinstance(source, MixedSource):
+        raise ValueError(f"{source.name} is a mixture, which data.order table cannot draw from; take keyed")
+    return TableOrder(seed=seed, num_samples=len(source))
+
+
+def _order_of_one(source: SampleSource, seed: int) -> KeyedOrder:
     if isinstance(source, ShardedSource):
         return KeyedOrder(seed=seed, num_samples=len(source), block_size=BLOCK_SIZE, window_size=WINDOW_SIZE)
     return KeyedOrder(seed=seed, num_samples=len(source))

@@ -9,7 +9,7 @@ from typing import assert_never
 import torch
 
 from sycoca.data.loading.loader import TrainingBatches
-from sycoca.data.loading.order import SampleOrder, TableOrder, keyed_order
+from sycoca.data.loading.order import SampleOrder, keyed_order, table_order
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.data.samples import SampleSource
 from sycoca.data.selection import is_large
@@ -110,7 +110,7 @@ def _order(kind: OrderKind, source: SampleSource, seed: int) -> SampleOrder:
         case "keyed":
             return keyed_order(source, seed)
         case "table":
-            return TableOrder(seed=seed, num_samples=len(source))
+            return table_order(source, seed)
         case unknown:
             assert_never(unknown)
 
