@@ -19,8 +19,8 @@ class ImageOpener(Protocol):
     def __call__(self, smallest_side: int | None = None, /) -> Image.Image:
         """Return the upright image in RGB. Raises UnusableSampleError where it cannot be read.
 
-        With ``smallest_side`` a large JPEG may be decoded at a reduced size, of which neither side is smaller than
-        that: many times as fast, and enough for who resizes it to less.
+        With ``smallest_side`` a large JPEG may be decoded at a reduced size with both sides at least that long, which
+        is several times as fast and suffices where the image is resized to less.
         """
         ...
 

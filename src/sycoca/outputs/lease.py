@@ -98,7 +98,7 @@ class Lease:
         self.release()
 
     def release(self) -> None:
-        """Give the output up; any thread may call this, when nothing more will be written."""
+        """Release the output; any thread may call this once nothing more is written."""
         self._ended.set()
         if os.getpid() != self._holder.pid:
             return  # a forked process holds nothing
