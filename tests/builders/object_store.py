@@ -4,7 +4,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -44,6 +44,10 @@ class ObjectStore:
 
             def do_GET(self) -> None:
                 store.answer(self)
+
+            def handle(self) -> None:
+                with suppress(ConnectionError):  # of a client that has gone
+                    super().handle()
 
             def log_message(self, format: str, *args: object) -> None:
                 """Say nothing."""

@@ -43,6 +43,8 @@ class ImageBlocks:
 
     def read(self, number: int, place: ImagePlace) -> bytes:
         """Return the bytes of an image, whose place is given; who reads block after block finds the next ones here."""
+        if not self._files.has_ranges:
+            return self._files.read(place.shard, place.offset, place.size)
         block = number // BLOCK_SAMPLES
         if block != self._last_block:
             self._read_on(block)
@@ -55,8 +57,11 @@ class ImageBlocks:
         return [self._piece(shard, block) for shard, block in sorted(found)]
 
     def fetch(self, piece: Piece) -> None:
-        """Fetch a piece into the cache, unless it is there or being fetched."""
-        self.cache.fetch(piece, self._content)
+        """Fetch a piece into the cache, unless it is there or being fetched; of a server without ranges its shard."""
+        if self._files.has_ranges:
+            self.cache.fetch(piece, self._content)
+        else:
+            self._content(piece)
 
     def _read_on(self, block: int) -> None:
         """Begin to fetch the blocks that follow, where some before this one were read in order."""

@@ -27,6 +27,7 @@ TRIES = 6
 """Times that a request is made before it is given up, with pauses of 0.5, 1, 2, 4 and 8 seconds between them."""
 
 _FIRST_PAUSE_SECONDS = 0.5
+_SECONDS_BETWEEN_MESSAGES = 2.0
 _SECONDS_TO_CONNECT = 10.0
 _SECONDS_BETWEEN_BYTES = 30.0
 _REQUESTS_AT_ONCE = 16
@@ -35,6 +36,10 @@ _WAIT_AND_TRY_AGAIN = frozenset({408, 425, 429})
 
 _VERSION_FIELDS = ("ETag", "etag", "generation", "version_id", "LastModified", "Last-Modified", "mtime", "created")
 """What file systems say about a file that changes with its content, the best first."""
+
+
+_last_announced = [-_SECONDS_BETWEEN_MESSAGES]
+"""When a failed request was logged last, by the clock that only goes on."""
 
 
 def is_remote(path: str) -> bool:
@@ -54,7 +59,8 @@ class RemoteShards:
         self.names = names_inside(self.paths)
         self.cache = cache
         self._states: Sequence[ShardState] | None = None
-        self._has_ranges = True
+        self.has_ranges = True
+        """Whether the server sends ranges, as far as is known."""
         self._forget()
 
     def __eq__(self, other: object) -> bool:
@@ -64,7 +70,7 @@ class RemoteShards:
         return hash((self.paths[:1], len(self.paths)))
 
     def __reduce__(self) -> tuple[Callable[..., "RemoteShards"], tuple[object, ...]]:
-        return _again, (self.paths, self.cache, self._states, self._has_ranges)
+        return _again, (self.paths, self.cache, self._states, self.has_ranges)
 
     def states(self) -> Sequence[ShardState]:
         """Return size and version of all files."""
@@ -78,7 +84,7 @@ class RemoteShards:
         stop = min(offset + size, length)
         if stop <= offset:
             return b""
-        if self._has_ranges:
+        if self.has_ranges:
             content = self._content(shard, offset, stop)
             if len(content) == stop - offset:
                 return content
@@ -86,7 +92,7 @@ class RemoteShards:
                 expected = f"{len(content):,} bytes instead of {stop - offset:,} from byte {offset:,} on"
                 raise ConnectionError(f"{self.paths[shard]}: the server sent {expected}; has the file changed?")
             logger.warning("%s: the server sends whole files only; each is fetched once", self.paths[shard])
-            self._has_ranges = False
+            self.has_ranges = False
         return self.cache.read(self.piece(shard, 0, length), self._whole, offset, stop - offset)
 
     def state(self, shard: int) -> ShardState:
@@ -136,7 +142,7 @@ def _again(
 ) -> RemoteShards:
     """Return the shards in another process, without asking for their states again."""
     shards = RemoteShards(paths, cache)
-    shards._states, shards._has_ranges = states, has_ranges
+    shards._states, shards.has_ranges = states, has_ranges
     return shards
 
 
@@ -164,8 +170,9 @@ def file_system(address: str) -> Any:
 
         return url_to_fs(address, **(_web_options() if address.startswith(_WEB) else {}))[0]
     except ImportError as error:
-        needed = f"pip install 'sycoca[remote]' ({_reason(error)})"
-        raise ValueError(f"{address} needs more packages: {needed}") from error
+        missing = getattr(error.__cause__ or error, "name", None)
+        package = "'sycoca[remote]'" if missing in (None, "fsspec", "aiohttp") else missing
+        raise ValueError(f"{address} needs more packages ({_reason(error)}): pip install {package}") from error
     except ValueError as error:
         raise ValueError(f"{address} cannot be opened: {error}") from error
 
@@ -193,9 +200,18 @@ def retried(address: str, request: Callable[[], T]) -> T:
             if attempt == TRIES - 1:
                 raise ConnectionError(f"{address} cannot be reached, tried {TRIES} times: {reason}") from error
             pause = _FIRST_PAUSE_SECONDS * 2**attempt
-            logger.info("%s: %s; next try in %g s", address, reason, pause)
+            _announced(f"{address}: {reason}; next try in {pause:g} s")
             time.sleep(pause)
     raise AssertionError("the last try returns or raises")
+
+
+def _announced(message: str) -> None:
+    """Log a message, but not one for each of many files that a server fails to send."""
+    now = time.monotonic()
+    is_soon = now - _last_announced[0] < _SECONDS_BETWEEN_MESSAGES
+    logger.log(logging.DEBUG if is_soon else logging.INFO, message)
+    if not is_soon:
+        _last_announced[0] = now
 
 
 def _is_final(error: BaseException) -> bool:
