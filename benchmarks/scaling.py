@@ -69,12 +69,15 @@ class ModelSize:
     gflop_per_pair: float
     """Forward and backward pass with all objectives, a multiply-add as 2."""
 
+    num_gathered: int
+    """Parameters that are gathered in a step of sharded training."""
+
 
 MODELS = (
-    ModelSize(preset="tiny", num_parameters=2_767_361, gflop_per_pair=0.30140),
-    ModelSize(preset="vit_b32", num_parameters=280_779_521, gflop_per_pair=73.13452),
-    ModelSize(preset="vit_b16", num_parameters=279_853_313, gflop_per_pair=204.06621),
-    ModelSize(preset="coca_base", num_parameters=498_583_501, gflop_per_pair=327.10675),
+    ModelSize(preset="tiny", num_parameters=2_767_361, gflop_per_pair=0.30140, num_gathered=6_733_569),
+    ModelSize(preset="vit_b32", num_parameters=280_779_521, gflop_per_pair=73.13452, num_gathered=674_664_193),
+    ModelSize(preset="vit_b16", num_parameters=279_853_313, gflop_per_pair=204.06621, num_gathered=676_889_857),
+    ModelSize(preset="coca_base", num_parameters=498_583_501, gflop_per_pair=327.10675, num_gathered=1_065_637_837),
 )
 
 
@@ -87,6 +90,9 @@ class Step:
     """Processes that share one copy of the parameters: 1 with none, all with full."""
 
     num_parameters: int
+    num_gathered: int
+    """Parameters that are gathered in a step where they are sharded."""
+
     global_batch_size: int
     embed_dim: int
     num_terms: int = len(ObjectivesConfig().weights)
@@ -102,7 +108,7 @@ class Step:
             return {"all_gather": gathered, "all_reduce": parameters + reduced}
         replicated = parameters // self.shard_size if self.shard_size < self.world_size else 0
         return {
-            "all_gather": 2 * parameters // self.shard_size + gathered,  # for the forward and the backward pass
+            "all_gather": FP32 * self.num_gathered // self.shard_size + gathered,
             "reduce_scatter": parameters,
             "all_reduce": replicated + reduced,
         }
@@ -114,7 +120,8 @@ class Step:
         parameters, ranks = FP32 * self.num_parameters, self.world_size
         if group == 1:
             return (ranks - 1) * own["all_gather"] + 2 * (ranks - 1) / ranks * own["all_reduce"]
-        of_parameters = 3 * (group - 1) / group * parameters + 2 * (replicas - 1) / replicas * parameters / group
+        gathered_and_summed = FP32 * self.num_gathered + parameters
+        of_parameters = (group - 1) / group * gathered_and_summed + 2 * (replicas - 1) / replicas * parameters / group
         vectors = self.global_batch_size * 2 * self.embed_dim * FP32
         return of_parameters + 3 * (ranks - 1) / ranks * vectors
 
@@ -177,6 +184,7 @@ def step_table() -> str:
             world_size=world_size,
             shard_size=shard_size,
             num_parameters=model.num_parameters,
+            num_gathered=model.num_gathered,
             global_batch_size=256 * world_size,
             embed_dim=embed_dim,
         )
@@ -208,7 +216,22 @@ def count(preset: str) -> ModelSize:
     )
     with _without_autocast():
         gflop = counted_gflop(lambda: task.total_loss(task(batch)).backward())
-    return ModelSize(preset=preset, num_parameters=model.num_parameters, gflop_per_pair=gflop / pairs)
+    return ModelSize(
+        preset=preset,
+        num_parameters=model.num_parameters,
+        gflop_per_pair=gflop / pairs,
+        num_gathered=gathered_parameters(model),
+    )
+
+
+def gathered_parameters(model: SyCoCa) -> int:
+    """Return how many parameters are gathered in a step of sharded training with all objectives.
+
+    Blocks are gathered for the forward and for the backward pass, all others once. Reconstruction encodes images again.
+    """
+    image_blocks = sum(one.numel() for one in model.image_encoder.blocks.parameters())
+    blocks = sum(one.numel() for name, one in model.named_parameters() if "blocks." in name)
+    return model.num_parameters + blocks + 2 * image_blocks
 
 
 TABLES = (model_table, data_table, step_table)

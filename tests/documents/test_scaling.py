@@ -32,4 +32,5 @@ def test_operations_and_parameters_are_counted(model: Any):
 def check_count(model: Any) -> None:
     found = scaling.count(model.preset)
     assert found.num_parameters == model.num_parameters
+    assert found.num_gathered == model.num_gathered
     assert found.gflop_per_pair == pytest.approx(model.gflop_per_pair, rel=1e-4)

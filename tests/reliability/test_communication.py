@@ -44,6 +44,7 @@ def test_formulas_give_what_four_processes_send_and_keep(counts: list[dict[str, 
         world_size=NUM_PROCESSES,
         shard_size=GROUP_SIZES[name],
         num_parameters=model.num_parameters,
+        num_gathered=scaling.gathered_parameters(model),
         global_batch_size=BATCH,
         embed_dim=MODEL.embed_dim,
     )

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -326,3 +327,16 @@ def test_two_launchers_that_meet_over_loopback(tmp_path: Path, undisturbed: dict
     num_writers = {"none": 0, "hybrid": 2}[sharding]
     assert len(state.get("shards", [])) == num_writers
     torch.testing.assert_close(load_file(run / "weights" / "model.safetensors"), undisturbed, rtol=1e-3, atol=1e-5)
+
+
+def update_compiled(rank: int, world_size: int, port: int, folder: str) -> None:
+    in_a_process(rank, world_size, port)
+    torch.compile = partial(torch.compile, backend="eager")
+    found = update(CASES["gradient caching"], replace(SHARDED["full"], compile=True))
+    torch.save(found, Path(folder) / f"rank-{rank}.pt")
+
+
+def test_blocks_are_compiled_one_by_one(tmp_path: Path):
+    alone = update(CASES["gradient caching"], WHOLE)
+    for found in launched(update_compiled, 2, tmp_path):
+        assert_same_updates(found, alone, rtol=1e-5)
