@@ -13,8 +13,9 @@ from builders.shards import write_set
 from sycoca.data.formats.shards.remote.piece_cache import CacheOptions, PieceCache
 from sycoca.data.formats.shards.source import ShardSource, open_shards
 from sycoca.data.loading.loader import TrainingBatches
-from sycoca.data.loading.order import KeyedOrder
+from sycoca.data.loading.order import KeyedOrder, keyed_order
 from sycoca.data.loading.reading_ahead import reading_ahead
+from sycoca.data.spec import open_source
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.training.recipes.image_text.batches import CaptionBatches
@@ -141,3 +142,22 @@ def test_who_reads_in_order_finds_the_next_blocks(store: ObjectStore, tmp_path: 
         sample.open_image.content() for sample in open_shards(str(store.folder))
     ]
     assert store.num_reads == 15
+
+
+def test_each_source_of_a_mixture_fetches_ahead(store: ObjectStore, tmp_path: Path):
+    lines = [
+        f"- {{data: 'shards:{store.address}/{{00000..00001}}.tar?cache={tmp_path}/cache', weight: 2}}",
+        f"- {{data: 'shards:{store.folder}/00002.tar', weight: 1}}",
+    ]
+    (tmp_path / "mixture.yaml").write_text("\n".join(["sources:", *lines]) + "\n")
+    source = open_source(f"mixture:{tmp_path / 'mixture.yaml'}")
+    order = keyed_order(source, 0)
+    store.requests.clear()
+    with reading_ahead(source, order, 0) as ahead:
+        assert eventually(lambda: blocks_in(tmp_path / "cache") == 10)
+        before = store.num_reads
+        for position in range(0, 600, 60):
+            ahead.advance(position)
+            for _, index in order.positions(position, 60):
+                source[index].open_image.content()
+    assert store.num_reads == before == 10
