@@ -240,6 +240,18 @@ def test_finished_run_can_go_on_longer(make_run_config):
     assert "resuming after step 4" in (Path(config.out) / "log.txt").read_text(encoding="utf-8")
 
 
+def test_a_resumed_run_counts_its_samples_whatever_the_batch_size(make_run_config):
+    config = make_run_config()  # four steps of four samples
+    run = RunFolder(pretrain(config))
+    resume_pretraining(replace(config, training=replace(config.training, steps=6, global_batch_size=2)))
+    lines = read_metrics(run.metrics)
+    assert [line["samples_seen"] for line in lines] == [4, 8, 12, 16, 18, 20]
+    state = json.loads((run.checkpoints / "step-00000006" / "state.json").read_text(encoding="utf-8"))
+    assert state["samples_seen"] == 20
+    num_samples = int(config.data.train.split("count=")[1].split("&")[0])
+    assert f"6 of 2 samples each ({20 / num_samples:.1f} epochs)" in (run.weights / "README.md").read_text("utf-8")
+
+
 def test_diverging_run_stops_with_its_last_sound_checkpoint(make_run_config):
     config = make_run_config(optimizer=OptimizerConfig(peak_lr=1e30))
     config = replace(config, training=replace(config.training, log_every=100, save_every=1, steps=8))
