@@ -163,7 +163,7 @@ def test_what_cannot_be_read_is_named_beside_its_block_and_moves_no_other_captio
 ):
     options = {"block_size": 5, "model": BATCHES, "temperature": 1.0, "max_tokens": 5}
     sycoca.map_captions(predictor, str(pictures), tmp_path / "whole", **options)
-    broken = str(caption_lines()[6]["image"])
+    broken = str(caption_lines()[5]["image"])
     (pictures.parent / broken).write_text("no picture")
     with pytest.raises(ValueError, match=r"1 of 12 samples cannot be used, more than max_skipped_ratio 0 allows"):
         sycoca.map_captions(predictor, str(pictures), tmp_path / "out", **options)
