@@ -13,6 +13,7 @@ from sycoca.data.selection import SpreadSamples, is_large, spread_if_large
 from sycoca.model.sycoca import INITIAL_LOGIT_SCALE, SyCoCa
 from sycoca.preprocess.tokenizer import Tokenizer, may_be_longer
 from sycoca.training.config import OptimizerConfig
+from sycoca.training.engine.distributed.shards import own_shard
 from sycoca.training.engine.optimization.optimizer import lr_scales
 
 AVERAGE = "sycoca average of the weights before and after brings much of it back"
@@ -83,7 +84,9 @@ def forgetting_notice(model: SyCoCa, remedy: str) -> Iterator[str]:
     No warning where the weights never learned retrieval (their temperature, which only the contrastive objective
     changes, still has its initial value) or where both encoders are frozen.
     """
-    has_learned = not torch.equal(model.log_logit_scale.cpu(), torch.full((1,), math.log(INITIAL_LOGIT_SCALE)))
+    # Only the main process writes notices, so nothing may be gathered; a tensor of one value lies in its shard.
+    logit_scale = own_shard(model.log_logit_scale).cpu()
+    has_learned = not torch.equal(logit_scale, torch.full((1,), math.log(INITIAL_LOGIT_SCALE)))
     encoders = (model.image_encoder, model.text_encoder)
     changes = any(parameter.requires_grad for encoder in encoders for parameter in encoder.parameters())
     if has_learned and changes:
