@@ -144,7 +144,8 @@ def compare(name: str, backend: str, lengths: Sequence[int] = (9, 7, 8)) -> None
     for longest in lengths:
         batch = make_batch(longest)
         plain, in_one_graph = (_losses_and_gradients(task, forward, batch) for forward in (task.forward, compiled))
-        torch.testing.assert_close(in_one_graph, plain, rtol=1e-4, atol=1e-5)
+        # Fused kernels sum in another order: gradients of 0.01 then differ by 2e-5.
+        torch.testing.assert_close(in_one_graph, plain, rtol=1e-4, atol=1e-5 if backend == "eager" else 1e-4)
 
 
 def _losses_and_gradients(task: TrainingTask[Any], forward: Callable[[Any], Any], batch: Any) -> dict[str, Tensor]:
