@@ -254,7 +254,7 @@ def test_reading_the_config_alone_compares_the_config_alone(weights: Path, read:
         read(weights)
 
 
-MORE_WORDS = {"probe": ("--train", SCENES)}
+MORE_WORDS = {"probe": ("--train", SCENES), "filter": ("--min-similarity", "0.1")}
 COMMANDS: dict[str, tuple[str, ...]] = {
     "pretrain --start.weights": ("pretrain", "tiny", "--start.weights", "WEIGHTS", "--data.train", SCENES),
     "finetune WEIGHTS": ("finetune", "retrieval", "WEIGHTS", "--data.train", SCENES, "--out", "RUN"),
@@ -267,6 +267,10 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     **{
         f"evaluate {task} WEIGHTS": ("evaluate", task, "WEIGHTS", "--data", SCENES, *MORE_WORDS.get(task, ()))
         for task in TASKS
+    },
+    **{
+        f"map {verb} WEIGHTS": ("map", verb, "WEIGHTS", SCENES, "--out", "OUT", *MORE_WORDS.get(verb, ()))
+        for verb in ("caption", "embed", "filter", "score")
     },
     "average BEFORE": ("average", "WEIGHTS", "OTHER", "--out", "OUT"),
     "average AFTER": ("average", "OTHER", "WEIGHTS", "--out", "OUT"),

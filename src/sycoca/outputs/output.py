@@ -162,8 +162,8 @@ class Output:
 
     def _check_existing(self) -> None:
         found = self.existing()
-        is_continued = self.resume and not self._traits.holds_no_others
-        if found is None or is_continued:
+        is_growing_folder = self._traits.is_folder and self._traits.can_resume
+        if found is None or (self.resume and not is_growing_folder):
             return
         if self._traits.holds_no_others:
             others = self._others()

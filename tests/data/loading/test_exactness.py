@@ -1,4 +1,4 @@
-"""Plans of stops and resumes; tests/reliability/test_exactness.py has a hundred, with worker processes."""
+"""Plans of stops and resumes; tests/reliability/test_random_plans.py has a hundred, with worker processes."""
 
 import pytest
 

@@ -138,7 +138,7 @@ def test_shards_sorted_by_class_are_shuffled_almost_evenly(batch_size):
 
 @pytest.mark.parametrize("layout", [{}, SHARDED])
 def test_any_position_of_a_billion_is_computed_alone(layout):
-    """In milliseconds; tests/reliability/test_order.py measures how many. A table takes many seconds."""
+    """In milliseconds; tests/reliability/test_order_speed.py measures how many. A table takes many seconds."""
     order = EpochOrder(seed=1, epoch=0, num_samples=BILLION, **layout)
     started = time.process_time()
     for first in (0, 123_456_789, BILLION - 65_536):

@@ -61,7 +61,7 @@ def test_a_stopped_run_reports_too_and_the_resumed_one_again(make_run_config, mo
 
 
 def test_a_report_that_fails_does_not_lose_the_run(make_run_config, monkeypatch: pytest.MonkeyPatch):
-    def fail(*_: object) -> Path:
+    def fail(*_: object, **__: object) -> Path:
         raise OSError("no space left")
 
     config = make_run_config()
