@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+NUM_KEYS = 2**63
+"""Keys are whole numbers from 0 to below this."""
+
 
 def derive_key(seed: int, purpose: str, *indices: int) -> int:
     """Return a 63-bit integer that depends on every argument and is the same on every machine.

@@ -64,6 +64,9 @@ class ImageTextSample:
     open_image: ImageOpener
     """Reads or renders the image when it is called."""
 
+    generated_captions: tuple[str, ...] = ()
+    """Captions that a model has written, which training draws with ``data.generated_caption_ratio``."""
+
     label: str | None = None
     """Name of the class, where there is one."""
 
@@ -81,6 +84,7 @@ class ImageTextSample:
 
     def __post_init__(self) -> None:
         refuse_text(self.captions, "captions")
+        refuse_text(self.generated_captions, "generated_captions")
 
 
 @runtime_checkable
@@ -153,6 +157,9 @@ class MixturePart:
 
     num_per_cycle: int
     """How many samples of each cycle of the mixture it gives."""
+
+    generated_caption_ratio: float | None = None
+    """Its own ``data.generated_caption_ratio``; None leaves it to the training's."""
 
 
 @runtime_checkable

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 SourceKind = Literal["scenes", "jsonl", "csv", "tsv", "coco", "karpathy", "vqa", "folder", "shards", "hf", "mixture"]
 """Kinds of sources."""
 
-_COLUMNS = ("image", "caption", "captions", "question", "answer", "answers", "label", "split_column")
+_COLUMNS = ("image", "caption", "captions", "generated", "question", "answer", "answers", "label", "split_column")
 
 OPTIONS: dict[SourceKind, tuple[str, ...]] = {
     "scenes": ("level", "count", "seed", "split", "size", "distractors", "limit"),

@@ -30,11 +30,18 @@ class DataConfig:
     """How each epoch is shuffled. keyed: computed from the seed where it is needed, without a table; shards are read in
     blocks. table: as runs of older versions, which keep it (8 bytes of memory a sample)."""
 
+    generated_caption_ratio: float | None = None
+    """Fraction of draws (0 to 1) that take a generated caption, of images that have both kinds; None draws original
+    captions only. Generated captions are in the field generated_captions, or in that of ?generated=COLUMN."""
+
     max_skipped_ratio: float = 0.2
     """Largest fraction of the samples that may be skipped as unusable; one more fails the run. Each is listed in
     skipped.jsonl. With 0 the first unusable sample fails the run."""
 
     def __post_init__(self) -> None:
         check_at_least("data.num_workers", self.num_workers, 0)
+        ratio = self.generated_caption_ratio
+        if ratio is not None and not 0 <= ratio <= 1:
+            raise ValueError(f"data.generated_caption_ratio must be 0 to 1, got {ratio:g}")
         if not 0 <= self.max_skipped_ratio < 1:
             raise ValueError(f"data.max_skipped_ratio must lie between 0 and 1, got {self.max_skipped_ratio}")

@@ -305,3 +305,9 @@ def test_refuses_what_cannot_be_learned(weights: str, tmp_path: Path):
     save_weights(folder, predictor.model.float(), predictor.tokenizer, predictor.config)
     with pytest.raises(ValueError, match=r"this model has no text decoder: .*; VQA needs it, choose other weights"):
         finetune(vqa_config(str(folder), "a", tmp_path / "other"), SOURCE)
+
+
+def test_a_ratio_of_generated_captions_is_refused(weights: str, spec: str, tmp_path: Path):
+    data = DataConfig(train=spec, generated_caption_ratio=0.5)
+    with pytest.raises(ValueError, match=r"data\.generated_caption_ratio needs training on captions; .* draws none"):
+        VqaFinetuning(vqa_config(weights, spec, tmp_path, data=data)).open_sources()

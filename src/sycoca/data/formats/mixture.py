@@ -35,7 +35,12 @@ class MixtureEntry:
     weight: float
     """How many samples are drawn from it, relative to the other sources."""
 
+    generated_caption_ratio: float | None = None
+    """Fraction of its samples that take a generated caption; None leaves it to ``data.generated_caption_ratio``."""
+
     def __post_init__(self) -> None:
+        if self.generated_caption_ratio is not None and not 0 <= self.generated_caption_ratio <= 1:
+            raise ValueError(f"generated_caption_ratio must be 0 to 1, got {self.generated_caption_ratio:g}")
         if not (isfinite(self.weight) and self.weight > 0):
             raise ValueError(f"weight must be a number above 0, got {self.weight:g}; leave out what is not wanted")
 
@@ -92,7 +97,7 @@ class MixtureSource:
 
 
 def open_mixture(path: Path, open_source: Callable[[str], SampleSource]) -> MixtureSource:
-    """Open the sources that a YAML file lists, each with ``data`` (a SPEC) and ``weight``.
+    """Open the sources that a YAML file lists, each with ``data`` (a SPEC), ``weight`` and options.
 
     Raises ValueError, which names the file and the entry, where one is wrong, empty, or too rare.
     """
@@ -103,7 +108,9 @@ def open_mixture(path: Path, open_source: Callable[[str], SampleSource]) -> Mixt
         where = f"{path}.sources[{position}]"
         if number == 0:
             raise ValueError(f"{where}: weight {entry.weight:g} is less than one sample in {_LONGEST_CYCLE:,}")
-        parts.append(MixturePart(source=_opened(entry.data, where, open_source), num_per_cycle=number))
+        source = _opened(entry.data, where, open_source)
+        ratio = entry.generated_caption_ratio
+        parts.append(MixturePart(source=source, num_per_cycle=number, generated_caption_ratio=ratio))
     return MixtureSource(path.name, parts)
 
 

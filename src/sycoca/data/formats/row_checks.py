@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import final
 
 from sycoca.data.formats.list_cells import is_list_of_texts
+from sycoca.data.formats.row_values import as_label, as_name, as_text, listed, shown
 from sycoca.data.formats.rows import Columns, QuestionRow, Row
 from sycoca.data.samples import Question
 from sycoca.facts.input_limits import InputLimitError, input_limit, stated_limit
@@ -18,6 +19,7 @@ class Known:
     """The usable content of one image so far."""
 
     captions: list[str] = field(default_factory=list)
+    generated_captions: list[str] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
     label: str | None = None
     split: str | None = None
@@ -31,6 +33,7 @@ class _Pending:
     place: str
     image: str
     has_label: bool = False
+    has_generated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +82,9 @@ class RowValidator:
 
     def split_of(self, row: Row) -> str | None:
         """Return the row's split; a value that is not text becomes the row's problem."""
-        split = _as_label(row.split)
+        split = as_label(row.split)
         if split is None and row.split is not None and row.problem is None:
-            row.problem = f'"{self.columns.split}" must be a text, got {_shown(row.split)}'
+            row.problem = f'"{self.columns.split}" must be a text, got {shown(row.split)}'
         return split
 
     def add(self, row: Row) -> None:
@@ -91,22 +94,23 @@ class RowValidator:
         if image is None:
             return
         known = self._known.setdefault(image, Known())
-        label, split = _as_label(row.label), _as_label(row.split)
+        label, split = as_label(row.label), as_label(row.split)
         if not self._has_good_label(row, known, label, image):
             return
         known.label = label or known.label
         if known.split is not None and split not in (None, known.split):
             self._in_several_splits.setdefault(image, f"{known.split} and {split}")
         known.split = known.split or split
-        captions = _listed(row.captions)
-        known.captions += [
-            caption for i, text in enumerate(captions) if (caption := self._caption(row, image, text, i)) is not None
-        ]
+        captions = listed(row.captions)
+        self._has_captions |= bool(captions)
+        known.captions += self._captions(row, image, captions, self.columns.caption)
+        generated = listed(row.generated_captions)
+        known.generated_captions += self._captions(row, image, generated, self.columns.generated)
         known.questions += [
             question for entry in row.questions if (question := self._question(row, image, entry)) is not None
         ]
         if not captions and not row.questions:
-            self._bare.append(_Pending(self._number, row.place, image, label is not None))
+            self._bare.append(_Pending(self._number, row.place, image, label is not None, bool(generated)))
 
     def result(self) -> tuple[dict[str, Known], list[SkippedSample]]:
         """Return the usable content by image, and the unusable samples in the order of the file."""
@@ -145,13 +149,15 @@ class RowValidator:
         if self._has_questions and not self._has_captions:
             detail = f'no "{columns.question}"; ask one{self._hint("question")}'
             self._skip("no question", pending.place, detail, pending.image, pending.number)
+        elif pending.has_generated and self._known[pending.image].captions:
+            return  # other rows have the image's original captions
         elif self._has_captions or not pending.has_label:
             detail = f'no "{columns.caption}" or "{columns.captions}"; write one{self._hint("caption")}'
             self._skip("no caption", pending.place, detail, pending.image, pending.number, is_caption=True)
 
     def _image_name(self, row: Row) -> str | None:
         """Return the image's name; None where it or the row is invalid, which is recorded."""
-        image = _as_name(row.image)
+        image = as_name(row.image)
         if row.problem is not None:
             self._skip("malformed row", row.place, row.problem, image)
             return None
@@ -164,7 +170,7 @@ class RowValidator:
             remedy = f"; name the field that holds it with ?image={named}" if self._can_name_columns else ""
             detail = f'no "{column}" (it has {has or "nothing"}){remedy}'
         else:
-            detail = f'"{column}" must be the name of an image file, got {_shown(row.image)}'
+            detail = f'"{column}" must be the name of an image file, got {shown(row.image)}'
         self._skip("no image name", row.place, detail, None)
         return None
 
@@ -179,7 +185,7 @@ class RowValidator:
     def _has_good_label(self, row: Row, known: Known, label: str | None, image: str) -> bool:
         column = self.columns.label
         if row.label is not None and (label is None or not is_visible(label)):
-            detail = f'"{column}" must be a text or a whole number, got {_shown(row.label)}'
+            detail = f'"{column}" must be a text or a whole number, got {shown(row.label)}'
         elif label is not None and known.label not in (None, label):
             detail = f'"{column}" is {label!r}, but an earlier row of the image says {known.label!r}; keep one of them'
         else:
@@ -187,21 +193,25 @@ class RowValidator:
         self._skip("malformed row", row.place, detail, image)
         return False
 
-    def _caption(self, row: Row, image: str, text: object, i: int) -> str | None:
-        self._has_captions = True
-        is_list = isinstance(row.captions, list) and len(row.captions) > 1
-        name = f"{self.columns.caption} {i + 1}" if is_list else self.columns.caption
+    def _captions(self, row: Row, image: str, values: list[object], column: str) -> list[str]:
+        """Return the usable captions of a kind, which is named after its column; the others are recorded."""
+        names = [f"{column} {number}" if len(values) > 1 else column for number in range(1, len(values) + 1)]
+        option = "captions" if column == self.columns.caption else None
+        checked = (self._caption(row, image, value, name, option) for value, name in zip(values, names, strict=True))
+        return [caption for caption in checked if caption is not None]
+
+    def _caption(self, row: Row, image: str, text: object, name: str, option: str | None) -> str | None:
         if text is None:
             detail = f'"{name}" is null; write a text or remove it'
             self._skip("no caption", row.place, detail, image, is_caption=True)
         elif not isinstance(text, str) or has_surrogates(text):
-            detail = f'"{name}" must be a text, got {_shown(text)}'
+            detail = f'"{name}" must be a text, got {shown(text)}'
             self._skip("caption is no text", row.place, detail, image, is_caption=True)
         elif not is_visible(text):
             detail = f'"{name}" has nothing to read in it; write a text or remove it'
             self._skip("empty caption", row.place, detail, image, is_caption=True)
         elif is_list_of_texts(text):
-            detail = self._list_instead(self.columns.caption, "captions", text)
+            detail = self._list_instead(name, option, text)
             self._skip("caption is no text", row.place, detail, image, is_caption=True)
         else:
             return text
@@ -214,16 +224,16 @@ class RowValidator:
             detail = f'an answer, but no "{columns.question}"; ask one{self._hint("question")}'
             return self._skip("no question", row.place, detail, image)
         if not isinstance(entry.question, str) or has_surrogates(entry.question):
-            detail = f'"{columns.question}" must be a text, got {_shown(entry.question)}'
+            detail = f'"{columns.question}" must be a text, got {shown(entry.question)}'
             return self._skip("malformed row", row.place, detail, image)
         if not is_visible(entry.question):
             detail = f'"{columns.question}" has nothing to read in it; ask something or remove it'
             return self._skip("no question", row.place, detail, image)
-        answers = _listed(entry.answers)
-        texts = [text for answer in answers if (text := _as_text(answer)) is not None and is_visible(text)]
+        answers = listed(entry.answers)
+        texts = [text for answer in answers if (text := as_text(answer)) is not None and is_visible(text)]
         if len(texts) < len(answers):
-            bad = next(answer for answer in answers if (text := _as_text(answer)) is None or not is_visible(text))
-            detail = f'"{columns.answer}" must be a text that can be read, got {_shown(bad)}'
+            bad = next(answer for answer in answers if (text := as_text(answer)) is None or not is_visible(text))
+            detail = f'"{columns.answer}" must be a text that can be read, got {shown(bad)}'
             return self._skip("no answer", row.place, detail, image)
         if any(map(is_list_of_texts, texts)):
             detail = self._list_instead(columns.answer, "answers", next(filter(is_list_of_texts, texts)))
@@ -235,14 +245,14 @@ class RowValidator:
         return Question(
             question=entry.question,
             answers=tuple(map(normal_form, texts)),
-            key=_as_text(entry.key),
-            question_type=_as_text(entry.question_type),
-            answer_type=_as_text(entry.answer_type),
+            key=as_text(entry.key),
+            question_type=as_text(entry.question_type),
+            answer_type=as_text(entry.answer_type),
         )
 
-    def _list_instead(self, field: str, option: str, text: str) -> str:
-        remedy = f"; ?{option}={field} reads each of them" if self._can_name_columns else ""
-        return f'"{field}" is a list written as one text, {_shown(text)}{remedy}'
+    def _list_instead(self, field: str, option: str | None, text: str) -> str:
+        remedy = f"; ?{option}={field} reads each of them" if option and self._can_name_columns else ""
+        return f'"{field}" is a list written as one text, {shown(text)}{remedy}'
 
     def _skip(
         self,
@@ -260,31 +270,3 @@ class RowValidator:
         if len(self._skipped) >= input_limit("unusable_rows"):
             raise InputLimitError(f"{skipped.detail}; {stated_limit('unusable_rows')}")
         self._skipped.append(_Skip(self._number if number is None else number, skipped, image if is_caption else None))
-
-
-def _listed(value: object) -> list[object]:
-    if value is None:
-        return []
-    return value if isinstance(value, list) else [value]
-
-
-def _as_text(value: object) -> str | None:
-    """Return a text or whole number as text (5 in JSON is "5" in a table), None for all else."""
-    if isinstance(value, str) and not has_surrogates(value):
-        return value
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _as_label(value: object) -> str | None:
-    """Return a label or the name of a split as it is compared: composed, without spaces around it."""
-    text = _as_text(value)
-    return None if text is None else normal_form(text.strip())
-
-
-def _as_name(value: object) -> str | None:
-    return value if isinstance(value, str) and is_visible(value) and not has_surrogates(value) else None
-
-
-def _shown(value: object) -> str:
-    text = ascii(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."

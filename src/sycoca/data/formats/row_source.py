@@ -82,6 +82,7 @@ def source_from_rows(
         ImageTextSample(
             key=image,
             captions=tuple(known.captions),
+            generated_captions=tuple(known.generated_captions),
             open_image=StoredImage(images, image),
             label=known.label,
             questions=tuple(known.questions),

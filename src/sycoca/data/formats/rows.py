@@ -13,6 +13,7 @@ class Columns:
     image: str = "image"
     caption: str = "caption"
     captions: str = "captions"
+    generated: str = "generated_captions"
     question: str = "question"
     answer: str = "answer"
     answers: str = "answers"
@@ -51,6 +52,9 @@ class Row:
     captions: object = None
     """A text, a list of texts, or None."""
 
+    generated_captions: object = None
+    """The same, written by a model."""
+
     questions: Sequence[QuestionRow] = ()
     label: object = None
     split: object = None
@@ -77,6 +81,7 @@ def row_from_fields(given: Mapping[str, object], columns: Columns, place: str) -
         place=place,
         image=given.get(columns.image),
         captions=_first(given, columns.captions, columns.caption),
+        generated_captions=_as_list(given.get(columns.generated)),
         questions=[row for entry in questions if (row := _question(entry, columns)) is not None],
         label=given.get(columns.label),
         split=given.get(columns.split),

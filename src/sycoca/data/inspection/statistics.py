@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sycoca.data.inspection.image_facts import ImageFacts
 from sycoca.data.inspection.image_index import Finding
-from sycoca.data.samples import SampleSource
+from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.texts import normal_form
 from sycoca.unusable import SkippedSample
@@ -67,20 +67,25 @@ class ImageStatistics:
     """One message per image that cannot be read."""
 
 
-def all_captions(source: SampleSource) -> Iterator[str]:
-    """Yield every caption of every sample."""
+def all_captions(source: SampleSource, *, with_generated: bool = False) -> Iterator[str]:
+    """Yield every caption of every sample, generated ones only where they are asked for."""
     for index in range(len(source)):
-        yield from source[index].captions
+        yield from _captions(source[index], with_generated)
 
 
-def all_texts(source: SampleSource) -> Iterator[str]:
+def _captions(sample: ImageTextSample, with_generated: bool) -> tuple[str, ...]:
+    return sample.captions + sample.generated_captions if with_generated else sample.captions
+
+
+def all_texts(source: SampleSource, *, with_generated: bool = False) -> Iterator[str]:
     """Yield every caption and question of every sample, to train a tokenizer on.
 
-    Questions, too: a model that is to be asked later must not read them letter by letter.
+    Generated captions are left out unless they are asked for. Questions are taken, too: a model that is to be asked
+    later must not read them letter by letter.
     """
     for index in range(len(source)):
         sample = source[index]
-        yield from sample.captions
+        yield from _captions(sample, with_generated)
         yield from (question.question for question in sample.questions)
 
 

@@ -2,7 +2,7 @@
 
 000010042.jpg    the image: its file's own bytes, or PNG where it was generated
 000010042.txt    the caption, where there is exactly one
-000010042.json   {"key", "captions", "label", "split", "questions"}: all that is known of the sample
+000010042.json   {"key", "captions", "generated_captions", "label", "split", "questions"}: all that is known of it
 """
 
 import io

@@ -51,8 +51,10 @@ def _refuse_other_images(folder: Path) -> None:
 
 
 def fields_of(sample: ImageTextSample) -> dict[str, object]:
-    """Return captions, label and questions of a sample as the fields of a JSON object, which data SPECs read."""
+    """Return a sample's captions, label and questions as the fields of a JSON object, which data SPECs read."""
     row: dict[str, object] = {"captions": list(sample.captions)}
+    if sample.generated_captions:
+        row["generated_captions"] = list(sample.generated_captions)
     if sample.label is not None:
         row["label"] = sample.label
     if sample.questions:

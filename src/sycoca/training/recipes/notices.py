@@ -142,11 +142,13 @@ class Truncation:
         return self.num_truncated / max(1, self.num_captions)
 
 
-def count_truncated(source: SampleSource, tokenizer: Tokenizer, context_length: int) -> Truncation:
+def count_truncated(
+    source: SampleSource, tokenizer: Tokenizer, context_length: int, *, with_generated: bool = False
+) -> Truncation:
     """Count the captions of a source, or of some samples of a large one, that are longer than the context."""
     num_captions, too_long = 0, []
     read = spread_if_large(source, _MOST_COUNTED_SAMPLES)
-    for caption in all_captions(read):
+    for caption in all_captions(read, with_generated=with_generated):
         num_captions += 1
         if may_be_longer(caption, context_length):
             num_tokens = tokenizer.num_tokens(caption)

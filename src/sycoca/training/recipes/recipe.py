@@ -118,6 +118,11 @@ class Recipe(ABC, Generic[C]):
     def check_source(self, source: SampleSource) -> None:
         """Raise ValueError where a source lacks what this training needs, such as captions."""
 
+    def check_caption_kinds(self, source: SampleSource) -> None:  # noqa: ARG002 (for training on captions)
+        """Raise ValueError where the config says which captions of the training data to draw, and none are drawn."""
+        if self.config.data.generated_caption_ratio is not None:
+            raise ValueError(f"data.generated_caption_ratio needs training on captions; {self.title} draws none")
+
     @abstractmethod
     def build(self, source: SampleSource, folder: RunFolder, runtime: Runtime) -> TrainedParts:
         """Build the model, its tokenizer and the tasks; called by all processes."""
@@ -164,6 +169,7 @@ class Recipe(ABC, Generic[C]):
             train_spec=train_spec,
             validation_spec=validation_spec,
         )
+        self.check_caption_kinds(sources.train)
         return replace(sources, train=self.prepared(sources.train))
 
     def _checked(self, source: SampleSource) -> SampleSource:

@@ -141,8 +141,9 @@ def _content(known: Known | None) -> int:
 
 
 def _text_columns(table: "Dataset", columns: Columns) -> list[str]:
-    named = {getattr(columns, field) for field in ("caption", "captions", "question", "answer", "answers", "label")}
-    others = {columns.split, "questions", "question_id", "question_type", "answer_type"}
+    fields = ("caption", "captions", "generated", "question", "answer", "answers", "label", "split")
+    named = {getattr(columns, field) for field in fields}
+    others = {"questions", "question_id", "question_type", "answer_type"}
     return [column for column in table.column_names if column in named | others and column != columns.image]
 
 

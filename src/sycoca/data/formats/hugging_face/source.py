@@ -81,6 +81,7 @@ class HuggingFaceSource:
         return ImageTextSample(
             key=key,
             captions=tuple(known.captions),
+            generated_captions=tuple(known.generated_captions),
             open_image=HuggingFaceImage(self._images, number, key),
             label=known.label,
             split=known.split,

@@ -35,6 +35,7 @@ class SampleTexts:
     label: str | None = None
     split: str | None = None
     questions: tuple[Question, ...] = ()
+    generated_captions: tuple[str, ...] = ()
     key: str | None = None
     """The sample's key in its shard, where the index does not have it as a number."""
 
@@ -81,13 +82,13 @@ def read_texts(
 
 def packed(texts: SampleTexts) -> bytes:
     """Return texts as the index stores them."""
-    is_plain = texts.label is None and texts.split is None and not texts.questions and texts.key is None
-    if is_plain and len(texts.captions) <= 1:
+    if texts == SampleTexts(captions=texts.captions[:1]):
         caption = "".join(texts.captions).encode()
         if not caption.startswith(_MARK):
             return caption
     fields: dict[str, Any] = {
         "captions": texts.captions,
+        "generated_captions": texts.generated_captions,
         "label": texts.label,
         "split": texts.split,
         "questions": [_plain_question(question) for question in texts.questions],
@@ -103,7 +104,8 @@ def unpacked_texts(data: bytes) -> SampleTexts:
         return SampleTexts(captions=(data.decode(),) if data else ())
     given = json.loads(data[1:])
     questions = (Question(**{**fields, "answers": tuple(fields["answers"])}) for fields in given.pop("questions", ()))
-    return SampleTexts(**{**given, "captions": tuple(given.get("captions", ()))}, questions=tuple(questions))
+    captions = {kind: tuple(given.get(kind, ())) for kind in ("captions", "generated_captions")}
+    return SampleTexts(**{**given, **captions}, questions=tuple(questions))
 
 
 def _plain_question(question: Question) -> dict[str, Any]:
@@ -113,7 +115,13 @@ def _plain_question(question: Question) -> dict[str, Any]:
 
 
 def _texts(known: Known) -> SampleTexts:
-    return SampleTexts(tuple(known.captions), known.label, known.split, tuple(known.questions))
+    return SampleTexts(
+        captions=tuple(known.captions),
+        label=known.label,
+        split=known.split,
+        questions=tuple(known.questions),
+        generated_captions=tuple(known.generated_captions),
+    )
 
 
 def _row(group: Group, name: str, columns: Columns) -> Row:

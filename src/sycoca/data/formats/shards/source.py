@@ -134,6 +134,7 @@ class ShardSource:
         return ImageTextSample(
             key=packed.key(number, texts),
             captions=texts.captions,
+            generated_captions=texts.generated_captions,
             open_image=ShardImage(self._images, number),
             label=texts.label,
             split=texts.split,

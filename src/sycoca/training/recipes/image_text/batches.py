@@ -14,8 +14,9 @@ from sycoca.data.loading.order import SamplePosition
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.preprocess.token_batch import pad_tokens
 from sycoca.preprocess.tokenizer import Tokenizer
-from sycoca.randomness import derive_key
+from sycoca.randomness import NUM_KEYS, derive_key
 from sycoca.records import BatchTotals, ImageTextBatch
+from sycoca.training.recipes.image_text.caption_kinds import GeneratedRatios
 
 KEPT_CAPTIONS = 32_768
 """Images whose captions, and captions whose tokens, are kept in memory: about 30 MB. Larger sources are encoded anew in
@@ -32,15 +33,31 @@ class EncodedCaption(NamedTuple):
     """Equal for captions whose normalized texts have equal tokens."""
 
 
+class _Captions(NamedTuple):
+    """The captions of an image by kind."""
+
+    original: tuple[str, ...]
+    generated: tuple[str, ...]
+
+
 @final
 class CaptionBatches:
     """Makes batches with one caption per image, sampled per epoch."""
 
-    def __init__(self, source: SampleSource, tokenizer: Tokenizer, context_length: int, seed: int) -> None:
+    def __init__(
+        self,
+        source: SampleSource,
+        tokenizer: Tokenizer,
+        context_length: int,
+        seed: int,
+        generated_ratio: float | None = None,
+    ) -> None:
+        """Take the data; ``generated_ratio`` is ``data.generated_caption_ratio``."""
         self._source = source
         self._tokenizer = tokenizer
         self._context_length = context_length
         self._seed = seed
+        self._ratios = GeneratedRatios(source, generated_ratio)
         self._encode = lru_cache(KEPT_CAPTIONS)(self._encoded)
         self._captions = lru_cache(KEPT_CAPTIONS)(self._captions_of)
 
@@ -101,14 +118,23 @@ class CaptionBatches:
     def _caption(self, position: SamplePosition) -> EncodedCaption:
         """Return the caption that is sampled for an image in an epoch."""
         epoch, index = position
-        choices = self._captions(index)
+        choices = self._choices(epoch, index)
         return self._encode(choices[derive_key(self._seed, "caption", epoch, index) % len(choices)])
 
-    def _captions_of(self, index: int) -> tuple[str, ...]:
+    def _choices(self, epoch: int, index: int) -> tuple[str, ...]:
+        """Return the captions of the kind that is sampled for an image in an epoch, or of the only kind that it has."""
+        original, generated = self._captions(index)
+        ratio = self._ratios[index]
+        if ratio is None or not (original and generated):
+            return original or generated
+        return generated if derive_key(self._seed, "caption kind", epoch, index) < ratio * NUM_KEYS else original
+
+    def _captions_of(self, index: int) -> _Captions:
         sample = self._source[index]
-        if not sample.captions:
+        generated = () if self._ratios[index] is None else sample.generated_captions
+        if not (sample.captions or generated):
             raise ValueError(
                 f"{self._source.name}: {sample.key} has no caption, and training needs one for every image; remove the"
                 " image or add a caption"
             )
-        return sample.captions
+        return _Captions(sample.captions, generated)

@@ -10,6 +10,7 @@ from sycoca.inference.predictor import Predictor
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.reports.run_report import Gallery, gather_gallery
 from sycoca.training.config import RunConfig
+from sycoca.training.recipes.image_text.caption_kinds import GeneratedRatios
 from sycoca.training.recipes.notices import Truncation, count_truncated, truncation_notice
 from sycoca.training.recipes.recipe import Recipe, TrainedParts
 
@@ -45,6 +46,13 @@ class ImageTextRecipe(Recipe[C], Generic[C]):
             fault = "has no captions, and this training needs them; name their column, as in ?caption=title"
             raise ValueError(with_remarks(f"{source.name} {fault}", source))
 
+    def check_caption_kinds(self, source: SampleSource) -> None:
+        """Raise ValueError where generated captions are to be drawn and there are none."""
+        self._ratios(source).check()
+
+    def _ratios(self, source: SampleSource) -> GeneratedRatios:
+        return GeneratedRatios(source, self.config.data.generated_caption_ratio)
+
     def notices(self, trained: TrainedParts) -> Iterator[str]:
         """Warn of truncated captions."""
         yield from truncation_notice(self.truncation(trained), self.truncation_remedy)
@@ -55,7 +63,10 @@ class ImageTextRecipe(Recipe[C], Generic[C]):
         assert self._read_source is not None, "the recipe has been built"
         if self._truncation is None:
             context_length = trained.model.config.text_encoder.context_length
-            self._truncation = count_truncated(self._read_source, trained.tokenizer, context_length)
+            with_generated = self._ratios(self._read_source).uses_generated
+            self._truncation = count_truncated(
+                self._read_source, trained.tokenizer, context_length, with_generated=with_generated
+            )
         return self._truncation
 
     def gallery(self, predictor: Predictor, source: SampleSource, taken_from: str) -> Gallery:

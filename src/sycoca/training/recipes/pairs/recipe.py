@@ -70,7 +70,9 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
             limits=self.limits(loaded, model),
             task=ImageTextTask(model, masking=masking, objectives=config.objectives, ranks=ranks),
             validation_task=ImageTextTask(model, masking=masking, objectives=config.objectives),
-            batch_maker=CaptionBatches(source, loaded.tokenizer, context_length, config.seed),
+            batch_maker=CaptionBatches(
+                source, loaded.tokenizer, context_length, config.seed, config.data.generated_caption_ratio
+            ),
             compares_samples=config.objectives.contrastive_weight > 0,
         )
 

@@ -153,7 +153,13 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
                 drop_path=config.drop_path,
             ),
             validation_task=ImageTextTask(model, masking=config.masking, objectives=config.objectives),
-            batch_maker=CaptionBatches(source, tokenizer, model.config.text_encoder.context_length, config.seed),
+            batch_maker=CaptionBatches(
+                source,
+                tokenizer,
+                model.config.text_encoder.context_length,
+                config.seed,
+                config.data.generated_caption_ratio,
+            ),
             compares_samples=config.objectives.contrastive_weight > 0,
             lr_ratios=lr_ratios,
         )

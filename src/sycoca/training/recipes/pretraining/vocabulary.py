@@ -11,6 +11,7 @@ from sycoca.outputs.atomic import atomic_file
 from sycoca.outputs.set_aside import set_aside, set_aside_unusable
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.training.engine.runtime import Runtime
+from sycoca.training.recipes.image_text.caption_kinds import GeneratedRatios
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 from sycoca.weights.parts import LoadedParts
 
@@ -85,7 +86,8 @@ def _built(config: PretrainConfig, source: SampleSource) -> Tokenizer:
     read = spread_if_large(source, TOKENIZER_SAMPLES)
     if read is not source and config.tokenizer.trained_ids > 0:
         logger.info(f"tokenizer: trained on the texts of {len(read):,} of {len(source):,} samples, evenly spread")
-    return Tokenizer.build(all_texts(read), config.tokenizer)
+    with_generated = GeneratedRatios(source, config.data.generated_caption_ratio).uses_generated
+    return Tokenizer.build(all_texts(read, with_generated=with_generated), config.tokenizer)
 
 
 def _is_readable(path: Path) -> bool:
