@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +19,7 @@ from torch.distributed.checkpoint import HuggingFaceStorageReader
 import sycoca
 from builders import sharded_updates
 from builders.predictors import photo
-from builders.two_processes import MODEL, batch_of, rows_of
+from builders.two_processes import MODEL, batch_of, free_port, rows_of
 from sycoca.data.loading.skipping import read_skipped
 from sycoca.facts.training_facts import FinetuneTask
 from sycoca.model.masking_config import MaskingConfig
@@ -202,12 +201,6 @@ def in_a_process(rank: int, world_size: int, port: int, folder: str) -> None:
         finetune(finetune_config(task, weights, Path(folder) / f"two-{task}"))
     results |= train_sharded(port + 5, Path(folder))
     torch.save(results, Path(folder) / f"rank-{rank}.pt")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def without_last_step(run: Path) -> Path:

@@ -7,10 +7,9 @@ from pathlib import Path
 from sycoca.data.choices import check_choice
 from sycoca.data.formats.image_files import Names, open_image_files
 from sycoca.data.formats.row_source import RowSource, source_from_rows
-from sycoca.data.formats.rows import Columns, Row, row_from_fields
+from sycoca.data.formats.rows import Columns, Row, row_from_json
 from sycoca.data.selection import EVERYTHING, Selection
 from sycoca.data.text_files import read_lines
-from sycoca.texts import normal_form
 
 
 def open_jsonl(
@@ -54,6 +53,4 @@ def _parse_row(line: bytes, columns: Columns, place: str) -> Row:
     if not isinstance(given, dict):
         begin = line.strip()[:80].decode(errors="replace")
         return Row(place=place, problem=f'expected {{"image": name, "captions": [..]}}, got {begin}')
-    if not all(name.isascii() for name in given):
-        given = {normal_form(name): value for name, value in given.items()}
-    return row_from_fields(given, columns, place)
+    return row_from_json(given, columns, place)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from sycoca.data.formats.list_cells import listed_text
+from sycoca.texts import normal_form
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +64,13 @@ class Row:
 
     problem: str | None = None
     """Why the row as a whole is invalid."""
+
+
+def row_from_json(given: Mapping[str, object], columns: Columns, place: str) -> Row:
+    """Return the row of a JSON object, whose names may be spelled in any normal form of Unicode."""
+    if not all(name.isascii() for name in given):
+        given = {normal_form(name): value for name, value in given.items()}
+    return row_from_fields(given, columns, place)
 
 
 def row_from_fields(given: Mapping[str, object], columns: Columns, place: str) -> Row:

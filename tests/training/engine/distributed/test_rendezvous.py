@@ -10,18 +10,13 @@ import time
 
 import pytest
 
+from builders.two_processes import free_port
 from sycoca.training.engine.distributed import rendezvous
 from sycoca.training.engine.distributed.errors import LostProcessError
 from sycoca.training.engine.distributed.launch import Launch
 from sycoca.training.engine.distributed.rendezvous import Rendezvous, host_of
 
 RUN = ["pretrain", "tiny", "--data.train", "scenes:?count=8&size=16", "--runtime.device", "cpu"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def launch(rank: int, world_size: int, port: int) -> Launch:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sycoca.data.formats.row_checks import Known, RowValidator
-from sycoca.data.formats.rows import Columns, Row, row_from_fields
+from sycoca.data.formats.rows import Columns, Row, row_from_json
 from sycoca.data.formats.shards.groups import JSON_SUFFIX, LABEL_SUFFIX, Group, captions_in_order
 from sycoca.data.samples import Question
-from sycoca.texts import normal_form
 from sycoca.unusable import SkippedSample
 
 _MARK = b"\x01"
@@ -148,9 +147,7 @@ def _row_of_json(content: bytes, columns: Columns, place: str) -> Row:
         return Row(place=place, problem=f"its JSON cannot be read: {error}")
     if not isinstance(given, dict):
         return Row(place=place, problem=f'its JSON must be an object such as {{"captions": [..]}}, got {given!r:.60}')
-    if not all(name.isascii() for name in given):
-        given = {normal_form(name): value for name, value in given.items()}
-    row = row_from_fields(given, columns, place)
+    row = row_from_json(given, columns, place)
     if row.captions is None and not _names_captions(columns) and row.problem is None:
         row.captions = given.get(_FALLBACK)
     return row
