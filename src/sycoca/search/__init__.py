@@ -1,0 +1,1 @@
+"""Index images and search them by text or by image."""

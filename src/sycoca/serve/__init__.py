@@ -1,0 +1,1 @@
+"""Answer over HTTP: the interface, its limits and the web page."""
