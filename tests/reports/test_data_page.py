@@ -1,4 +1,5 @@
 import re
+from importlib import resources
 
 from PIL import Image
 
@@ -60,7 +61,7 @@ def test_shows_headlines_problems_and_duplicates_and_is_self_contained():
 
 def test_texts_are_escaped():
     html = render_data_page(*page())
-    assert "<script>" not in html
+    assert "a <script>" not in html
     assert "a &lt;script&gt;" in html
     assert "<b>.png" not in html
 
@@ -68,3 +69,9 @@ def test_texts_are_escaped():
 def test_is_written_into_a_folder_that_may_be_new(tmp_path):
     save_data_page(*page(), tmp_path / "new" / "check.html")
     assert (tmp_path / "new" / "check.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_has_the_style_of_all_pages():
+    html = render_data_page(*page())
+    assert html.count("<style>") == 1
+    assert resources.files("sycoca.reports").joinpath("templates", "style.css").read_text(encoding="utf-8") in html
