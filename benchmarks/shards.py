@@ -1,31 +1,33 @@
 """Reading shards through the packed index against reading them from end to end with Python's tarfile.
 
 Both decode the same JPEG images to RGB and read the same captions, in turns, with the files in the page cache (warm)
-and dropped from it (cold). Through the index the samples are read in the order of the files, and in a random order
-within each file. Prints images per second, and the medians of the ratios of neighboring turns, as JSON.
+and dropped from it (cold). Through the index the samples are read in the order of the files, and in that of training,
+whose blocks are read ahead. Prints images per second, and the medians of the ratios of neighboring turns, as JSON.
 """
 
 import argparse
 import io
 import json
 import os
-import random
 import statistics
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from sycoca.data.samples import ShardedSource
+from sycoca.data.loading.order import SampleOrder, keyed_order
+from sycoca.data.loading.reading_ahead import RunningReadAhead, reading_ahead
 from sycoca.data.spec import open_source
 from sycoca.preprocess.decoding import open_rgb
 
 Read = Callable[[], int]
 """Reads all samples and returns their number."""
+
+_BATCH_SIZE = 64
 
 
 def main() -> None:
@@ -65,25 +67,32 @@ def _write(path: Path, shard: int, num_samples: int, side: int) -> None:
 
 def _ways(folder: str, paths: Sequence[Path]) -> Mapping[str, Read]:
     source = open_source(f"shards:{folder}")
-    assert isinstance(source, ShardedSource)
-    shuffled = list(range(len(source)))
-    for shard in source.shards:
-        part = shuffled[shard.first : shard.stop]
-        random.Random(shard.first).shuffle(part)
-        shuffled[shard.first : shard.stop] = part
+    order = keyed_order(source, seed=0)
 
-    def indexed(order: Sequence[int]) -> int:
-        for index in order:
-            sample = source[index]
-            assert sample.captions
-            sample.open_image()
-        return len(order)
+    def read(index: int) -> bool:
+        sample = source[index]
+        sample.open_image()
+        return bool(sample.captions)
+
+    def indexed(indices: Iterable[int]) -> int:
+        return sum(map(read, indices))
+
+    def trained() -> int:
+        with reading_ahead(source, order, 0) as ahead:
+            return indexed(_batches(order, ahead, len(source)))
 
     return {
         "tarfile": lambda: sum(map(_read_with_tarfile, paths)),
         "in_order": lambda: indexed(range(len(source))),
-        "shuffled": lambda: indexed(shuffled),
+        "in_training_order": trained,
     }
+
+
+def _batches(order: SampleOrder, ahead: RunningReadAhead, num_samples: int) -> Iterator[int]:
+    for first in range(0, num_samples, _BATCH_SIZE):
+        ahead.advance(first)
+        for _, index in order.positions(first, min(_BATCH_SIZE, num_samples - first)):
+            yield index
 
 
 def _read_with_tarfile(path: Path) -> int:

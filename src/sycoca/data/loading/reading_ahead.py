@@ -1,4 +1,4 @@
-"""Sources that fetch what training needs before it does, while a loop takes batch after batch."""
+"""Sources that fetch or read what training needs before it does, while a loop takes batch after batch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ class RunningReadAhead(Protocol):
 
 @runtime_checkable
 class FetchingSource(Protocol):
-    """A source on another machine, whose samples can be fetched before they are asked for."""
+    """A source whose samples can be fetched, or read from the disk, before they are asked for."""
 
     def read_ahead(self, blocks: Iterator[range], window: int) -> RunningReadAhead | None:
         """Begin to fetch blocks of samples, in the order of their first use; None where nothing is to be fetched."""

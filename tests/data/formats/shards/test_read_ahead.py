@@ -106,13 +106,6 @@ def test_a_small_cache_is_told(store: ObjectStore, tmp_path: Path, caplog: pytes
     assert "blocks may be fetched several times; name a larger one with ?cache_gb=N" in caplog.text
 
 
-def test_shards_on_the_disk_need_nothing(store: ObjectStore):
-    source = open_shards(str(store.folder))
-    assert source.read_ahead(iter([range(3)]), 10) is None
-    with reading_ahead(source, ORDER, 0) as ahead:
-        ahead.advance(3)
-
-
 def test_training_reads_each_block_once_and_sees_what_it_sees_from_the_disk(store: ObjectStore, tmp_path: Path):
     remote, local = opened(store, tmp_path / "cache"), open_shards(str(store.folder))
     tokenizer = Tokenizer.train([local[index].captions[0] for index in range(50)], TokenizerConfig(vocab_size=300))

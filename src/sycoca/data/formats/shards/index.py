@@ -111,6 +111,23 @@ class PackedIndex:
         """Return the number of a sample's shard."""
         return bisect_right(self.stops, number)
 
+    def image_ranges(self, first: int, stop: int) -> list[tuple[int, int, int]]:
+        """Return shard, first byte and last byte + 1 of the images of consecutive samples, for each of their shards."""
+        ranges: list[tuple[int, int, int]] = []
+        while first < stop:
+            shard = self.shard_of(first)
+            end = min(stop, self.stops[shard])
+            records = self._images[first:end]
+            offsets = records["offset"].astype(np.int64)
+            ranges.append((shard, int(offsets.min()), int((offsets + records["size"]).max())))
+            first = end
+        return ranges
+
+    @property
+    def mean_bytes(self) -> float:
+        """Bytes of a sample, with its part of everything else in the shards."""
+        return sum(shard.state.size for shard in self.shards) / max(1, len(self))
+
     def texts(self, number: int) -> SampleTexts:
         """Return what a sample has beside its image."""
         return unpacked_texts(self._texts[number])

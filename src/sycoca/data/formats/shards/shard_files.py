@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, final, runtime_checkable
 
+CAN_READ_AHEAD = hasattr(os, "posix_fadvise")
+"""Whether this system reads ahead when asked to; macOS and Windows do not."""
+
 _MOST_OPEN = 64
 """Files that a process keeps open."""
 
@@ -80,6 +83,10 @@ class LocalShards:
         while len(data) < size and (more := file.read(size - len(data), offset + len(data))):
             data += more
         return data
+
+    def will_need(self, shard: int, offset: int, size: int) -> None:
+        """Ask the system to read a range of a file into its page cache; see `CAN_READ_AHEAD`. Raises OSError."""
+        os.posix_fadvise(self._file(shard).descriptor, offset, size, os.POSIX_FADV_WILLNEED)
 
     def _file(self, shard: int) -> "_OpenFile":
         if self._owner != os.getpid():

@@ -17,11 +17,12 @@ from sycoca.data.formats.image_files import Fingerprint
 from sycoca.data.formats.rows import Columns
 from sycoca.data.formats.shards.build import open_index
 from sycoca.data.formats.shards.index import PackedIndex
+from sycoca.data.formats.shards.page_cache import PageCacheReadAhead
 from sycoca.data.formats.shards.remote.blocks import ImageBlocks
 from sycoca.data.formats.shards.remote.piece_cache import CacheOptions
 from sycoca.data.formats.shards.remote.read_ahead import ReadAhead
 from sycoca.data.formats.shards.remote.remote_files import RemoteShards, is_remote, remote_paths
-from sycoca.data.formats.shards.shard_files import LocalShards, ShardFiles
+from sycoca.data.formats.shards.shard_files import CAN_READ_AHEAD, LocalShards, ShardFiles
 from sycoca.data.formats.shards.shard_names import shard_paths
 from sycoca.data.formats.shards.tar_members import BLOCK, is_header_of
 from sycoca.data.samples import ImageTextSample, Shard, source_repr
@@ -141,16 +142,19 @@ class ShardSource:
             questions=texts.questions,
         )
 
-    def read_ahead(self, blocks: Iterator[range], window: int) -> ReadAhead | None:
-        """Begin to fetch blocks of samples before they are needed; None where the shards are on this machine.
+    def read_ahead(self, blocks: Iterator[range], window: int) -> ReadAhead | PageCacheReadAhead | None:
+        """Begin to fetch or read blocks of samples before they are needed; None where the system cannot.
 
         ``blocks`` are ranges of samples in the order of their first use, ``window`` is how many samples are shuffled
         together.
         """
-        if self._images.blocks is None:
-            return None
         numbers = ([int(self._numbers[index]) for index in block] for block in blocks)
-        return ReadAhead(self._images.blocks, numbers, window)
+        files = self._images.files
+        if self._images.blocks is not None:
+            return ReadAhead(self._images.blocks, numbers, window)
+        if isinstance(files, LocalShards) and CAN_READ_AHEAD:
+            return PageCacheReadAhead(files, self._images.index, numbers, window)
+        return None
 
     @property
     def skipped(self) -> Sequence[SkippedSample]:

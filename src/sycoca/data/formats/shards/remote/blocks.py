@@ -32,14 +32,9 @@ class ImageBlocks:
         return self._files.cache
 
     @property
-    def mean_bytes(self) -> float:
-        """Bytes of a sample with its share of everything else in the shards."""
-        return sum(shard.state.size for shard in self._index.shards) / max(1, len(self._index))
-
-    @property
-    def num_samples(self) -> int:
-        """Samples of all shards."""
-        return len(self._index)
+    def index(self) -> PackedIndex:
+        """Where the images are."""
+        return self._index
 
     def read(self, number: int, place: ImagePlace) -> bytes:
         """Return the bytes of an image, whose place is given; who reads block after block finds the next ones here."""
@@ -91,7 +86,5 @@ class ImageBlocks:
         """Return the range of a shard that holds the images of a block in it."""
         stop = min((block + 1) * BLOCK_SAMPLES, self._index.stops[shard])
         first = max(block * BLOCK_SAMPLES, self._index.stops[shard] - self._index.shards[shard].num_samples)
-        places = [self._index.image(number) for number in range(first, stop)]
-        begin = min(place.offset for place in places)
-        end = max(place.offset + place.size for place in places)
+        [(_, begin, end)] = self._index.image_ranges(first, stop)
         return self._files.piece(shard, begin, end)

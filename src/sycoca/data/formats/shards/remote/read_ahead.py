@@ -1,21 +1,19 @@
 """Blocks of remote shards, fetched by threads before training needs them, and deleted when it is past them."""
 
 import logging
-import threading
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import final
 
+from sycoca.data.formats.shards.pace import Pace
+from sycoca.data.formats.shards.page_cache import WINDOWS_AHEAD
 from sycoca.data.formats.shards.remote.blocks import ImageBlocks
 from sycoca.data.formats.shards.remote.piece_cache import Piece
 
 logger = logging.getLogger(__name__)
 
 _REQUESTS_AT_ONCE = 8
-
-_WINDOWS_AHEAD = 1.5
-"""A batch needs blocks of its whole window, and loader workers are some batches ahead of training."""
 
 
 @final
@@ -34,48 +32,40 @@ class ReadAhead:
         self._blocks = blocks
         self._upcoming = upcoming
         self._window = window
-        held = blocks.cache.limit() / max(1.0, blocks.mean_bytes)
-        self._keeps_all = blocks.num_samples <= held
-        self._ahead = int(min(_WINDOWS_AHEAD * window, held / 2))
-        if not self._keeps_all and held < (1 + _WINDOWS_AHEAD) * window:
+        held = blocks.cache.limit() / max(1.0, blocks.index.mean_bytes)
+        self._keeps_all = len(blocks.index) <= held
+        if not self._keeps_all and held < (1 + WINDOWS_AHEAD) * window:
             logger.warning(
                 "the cache in %s takes %.1f GB, and shuffling needs %.1f GB (%g windows of %d samples): blocks may be"
                 " fetched several times; name a larger one with ?cache_gb=N",
                 blocks.cache.folder,
                 blocks.cache.limit() / 1e9,
-                (1 + _WINDOWS_AHEAD) * window * blocks.mean_bytes / 1e9,
-                1 + _WINDOWS_AHEAD,
+                (1 + WINDOWS_AHEAD) * window * blocks.index.mean_bytes / 1e9,
+                1 + WINDOWS_AHEAD,
                 window,
             )
-        self._consumed = 0
-        self._is_closed = False
-        self._changed = threading.Condition()
         self._fetched: deque[tuple[int, list[Piece]]] = deque()
         self._uses: Counter[Piece] = Counter()
         self._failure = ""
-        self._thread = threading.Thread(target=self._run, name="read-ahead of shards", daemon=True)
-        self._thread.start()
+        self._pace = Pace("read-ahead of shards", int(min(WINDOWS_AHEAD * window, held / 2)), self._run)
+        self._pace.start()
 
     def advance(self, consumed: int) -> None:
         """Tell that training has taken so many samples since it began here."""
-        with self._changed:
-            self._consumed = consumed
-            self._changed.notify()
+        self._pace.advance(consumed)
 
     def close(self) -> None:
         """Stop, after the requests that are being answered."""
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify()
-        self._thread.join()
+        self._pace.close()
 
     def _run(self) -> None:
         running: deque[Future[None]] = deque()
         with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
             turn = 0
             for numbers in self._upcoming:
-                if not self._wait_for(turn):
+                if not self._pace.wait_for(turn):
                     break
+                self._delete_passed()
                 pieces = self._blocks.pieces(numbers)
                 self._fetched.append((turn, pieces))
                 turn += len(numbers)
@@ -85,15 +75,8 @@ class ReadAhead:
                     running.popleft().result()
             pool.shutdown(cancel_futures=True)
 
-    def _wait_for(self, turn: int) -> bool:
-        """Wait until a block's turn is near enough; return whether to go on."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._is_closed or turn <= self._consumed + self._ahead)
-        self._delete_passed()
-        return not self._is_closed
-
     def _delete_passed(self) -> None:
-        while self._fetched and self._fetched[0][0] + self._window <= self._consumed:
+        while self._fetched and self._fetched[0][0] + self._window <= self._pace.consumed:
             _, pieces = self._fetched.popleft()
             self._uses.subtract(pieces)
             for piece in pieces:
