@@ -1,0 +1,68 @@
+// Search in the index, by words and by the photo, with thumbnails.
+
+import { post } from "./api.js";
+import { absence, announce, byId, clearError, figure, make, onSubmit, showError, whileBusy } from "./dom.js";
+import { fileOf } from "./photo.js";
+
+const COUNT = 12;
+
+/** Let people search the index by words and by the photo. */
+export function offerSearch(photo, index) {
+  const form = byId("search-form");
+  const field = byId("query");
+  const problem = byId("search-error");
+  byId("query-label").textContent = `Find images by words, among ${index.images.toLocaleString("en")}`;
+  const run = async (query, title, source) => {
+    clearError(problem, field);
+    const where = byId("where").value.trim();
+    try {
+      const fields = { ...query, count: String(COUNT), where: where === "" ? null : where };
+      const found = await whileBusy(form, () => post("search", fields));
+      showHits(found, title, photo);
+    } catch (error) {
+      byId("hits-body").replaceChildren();
+      showError(problem, error, { field: source, retry: () => run(query, title, source) });
+    }
+  };
+  onSubmit(form, () => {
+    const text = field.value.trim();
+    if (text !== "") return run({ text }, `\u201c${text}\u201d`, field);
+    showError(problem, new Error("Write what to look for first."), { field });
+    field.focus();
+  });
+  byId("search-by-photo").addEventListener("click", () => {
+    if (photo.blob === null) return showError(problem, new Error("Choose a photo first."));
+    run({ image: photo.blob }, "this photo", null);
+  });
+}
+
+function showHits({ hits, exact }, title, photo) {
+  const body = byId("hits-body");
+  announce(`${hits.length} images found for ${title}`);
+  if (hits.length === 0) {
+    return body.replaceChildren(absence(`No image was found for ${title}`));
+  }
+  const kind = exact ? "every image compared" : "approximate search";
+  const summary = make("p", { className: "hint", textContent: `Nearest to ${title}, by cosine; ${kind}` });
+  body.replaceChildren(summary, make("ol", { className: "hits" }, hits.map((hit) => hitItem(hit, photo))));
+}
+
+function hitItem({ file, cosine, columns, thumbnail }, photo) {
+  const name = file.split("/").at(-1);
+  const picture = make("img", { src: thumbnail, alt: "" });
+  const button = make("button", { type: "button", title: file }, picture);
+  button.setAttribute("aria-label", `Take ${name} as the photo`);
+  button.addEventListener("click", () => {
+    photo.take(fileOf(thumbnail), name);
+    byId("frame").scrollIntoView({ block: "nearest" });
+  });
+  const known = Object.entries(columns ?? {}).filter(([, value]) => value !== null);
+  const facts = known.map(([key, value]) => `${key}: ${value}`).join(" \u00b7 ");
+  return make(
+    "li",
+    {},
+    button,
+    make("p", { className: "file" }, make("span", { textContent: name }), make("b", { textContent: figure(cosine) })),
+    facts === "" ? null : make("p", { className: "facts", textContent: facts, title: facts }),
+  );
+}
