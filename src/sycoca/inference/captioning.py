@@ -147,14 +147,24 @@ def caption_log_likelihoods(
     Every image has the same number of captions, side by side; its keys and values are computed once. ``per_token``
     divides by the number of tokens, so that long and short captions are comparable.
     """
+    totals = token_log_likelihoods(model, memory, texts).sum(1)
+    return totals / (~texts.is_padding[:, 1:]).sum(1) if per_token else totals
+
+
+def token_log_likelihoods(
+    model: SyCoCa, memory: Float[Tensor, "images memory memory_width"], texts: TokenBatch
+) -> Float[Tensor, "rows labels"]:
+    """Return the log-probability of each token after bos given the image and all tokens before; 0 for padding.
+
+    The natural logarithm, in at least float32. Images have several captions as in `caption_log_likelihoods`.
+    """
     token_states = model.encode_texts(texts.tokens, texts.is_padding).token_states
     has_label = ~texts.is_padding[:, 1:]
     with_label = Packing(has_label)
     states = with_label.values(model.caption_states(token_states[:, :-1], memory, with_label))
     log_probs = model.vocabulary_logits(states).log_softmax(-1)
     gains = log_probs.gather(1, with_label.values(texts.tokens[:, 1:])[:, None]).squeeze(1)
-    totals = gains.new_zeros(has_label.shape).masked_scatter(has_label, gains).sum(1)
-    return totals / has_label.sum(1) if per_token else totals
+    return gains.new_zeros(has_label.shape).masked_scatter(has_label, gains)
 
 
 def _sampling(config: GenerationConfig, indices: Sequence[int]) -> Sampling | None:

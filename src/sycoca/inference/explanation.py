@@ -1,24 +1,16 @@
-"""Explanations of one image: patch scores, masks and reconstructions."""
+"""Explanations of one image and a caption, as plain arrays, and as JSON."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float, Shaped, UInt8
-from torch import Tensor
+from jaxtyping import Bool, Float, UInt8
 
-from sycoca.model.masking import PatchChoice, choose_patches, token_max_scores
-from sycoca.model.masking_config import MaskingConfig
-from sycoca.model.patches import gather_patches, patchify, split_by_mask, unpatchify
-from sycoca.model.sycoca import SyCoCa
-from sycoca.objectives.masked_image import patch_statistics
-from sycoca.preprocess.config import ImageTransformConfig
-from sycoca.preprocess.image_transforms import to_pictures
-from sycoca.preprocess.token_batch import TokenBatch
-from sycoca.preprocess.tokenizer import WordSpan
-from sycoca.records import EncodedImages, EncodedTexts
+from sycoca.inference.explaining.text_spans import TextSpan
+
+Grid = Float[np.ndarray, "rows columns"]
+"""One value per patch of the image."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,10 +37,77 @@ class Reconstruction:
         masked = f"{int(self.is_masked.sum())} of {self.is_masked.size} patches"
         return f"<Reconstruction of {masked}, {width} x {height} px>"
 
+    @property
+    def error(self) -> float:
+        """Mean squared error of the masked patches, colors from 0 to 1."""
+        rows, columns = self.is_masked.shape
+        height, width = self.original.shape[:2]
+        is_masked = self.is_masked.repeat(height // rows, axis=0).repeat(width // columns, axis=1)
+        difference = (self.reconstructed[is_masked].astype(float) - self.original[is_masked]) / 255
+        return float((difference**2).mean())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaptionedReconstruction:
+    """The reconstruction of the same masked patches under another caption."""
+
+    caption: str
+    """The caption; empty for none."""
+
+    reconstruction: Reconstruction
+    """The image, reconstructed with it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NounPhrase:
+    """A noun phrase of the caption and how well each patch matches it."""
+
+    text: str
+    """The phrase, as decoded from its tokens."""
+
+    span: TextSpan
+    """Where it stands in the caption."""
+
+    scores: Grid
+    """Every patch's largest cosine over the words of the phrase, determiners left out."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenLikelihood:
+    """A token of a caption and how likely the text decoder finds it after those before it, given the image."""
+
+    text: str
+    """The token as text; "<eos>" is the end of the caption."""
+
+    log_likelihood: float
+    """Natural logarithm of its probability."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OtherCaptions:
+    """What other captions say about the same image, as a baseline for the caption."""
+
+    captions: tuple[str, ...]
+    """The other captions."""
+
+    cosines: Float[np.ndarray, " others"]
+    """The image's cosine with each of them."""
+
+    patch_scores: Float[np.ndarray, "others rows columns"]
+    """How well each patch matches each of them, by the score that chooses masks."""
+
+    @property
+    def mean_scores(self) -> Grid:
+        """The mean of their patch scores: what a caption scores that says nothing about this image in particular."""
+        return self.patch_scores.mean(0)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explanation:
-    """How the patches of an image match a caption, and which of them training would mask."""
+    """How the patches of an image match a caption, beside what they score without it, and what training would mask.
+
+    Every cosine is of the joint space, so all maps share one scale (`scale`).
+    """
 
     caption: str
     """The caption."""
@@ -56,14 +115,35 @@ class Explanation:
     words: tuple[str, ...]
     """Its words, as far as they fit into the model's context."""
 
+    spans: tuple[TextSpan, ...]
+    """Where the words stand in the caption."""
+
     original: UInt8[np.ndarray, "height width 3"]
     """The image as the model sees it, as RGB."""
 
-    patch_scores: Float[np.ndarray, "rows columns"]
+    patch_scores: Grid
     """How well each patch matches the caption: the cosine by which masks are chosen in training."""
+
+    image_scores: Grid
+    """Every patch's cosine with the image's own embedding: what it scores without any caption."""
 
     relevance: Float[np.ndarray, "words patches"]
     """How well each patch, row by row, matches each word: its largest cosine over the word's tokens."""
+
+    noun_phrases: tuple[NounPhrase, ...]
+    """The caption's noun phrases with their scores; none in languages other than English."""
+
+    cosine: float
+    """Cosine of the image's and the caption's embeddings."""
+
+    others: OtherCaptions | None
+    """The same for other captions; None where none were given."""
+
+    tokens: tuple[TokenLikelihood, ...] | None
+    """The caption's tokens, the end included, with their log-likelihoods; None for a model without text decoder."""
+
+    word_log_likelihoods: tuple[float, ...] | None
+    """Log-likelihood of each word: the sum over its tokens."""
 
     is_hidden_from_captioner: Bool[np.ndarray, "rows columns"]
     """True for patches that are hidden from captioning in training."""
@@ -74,6 +154,12 @@ class Explanation:
     reconstruction: Reconstruction | None
     """The image decoder's reconstruction of the masked patches; None for a model without image decoder."""
 
+    other_reconstructions: tuple[CaptionedReconstruction, ...] = ()
+    """Reconstructions of the same patches under an empty caption, and under an edited one where it was given."""
+
+    absent: Mapping[str, str] = field(default_factory=dict)
+    """By part ("reconstruction", "log_likelihood", "noun_phrases") the reason why it is not there."""
+
     def __repr__(self) -> str:
         rows, columns = self.patch_scores.shape
         hidden, masked = int(self.is_hidden_from_captioner.sum()), int(self.is_masked.sum())
@@ -81,106 +167,35 @@ class Explanation:
         patches = f"{rows} x {columns} patches, {hidden} hidden from captioning, {masked} masked, {rebuilt}"
         return f"<Explanation of {self.caption!r}: {len(self.words)} words, {patches}>"
 
+    @property
+    def scale(self) -> tuple[float, float]:
+        """The smallest and the largest cosine of all maps."""
+        maps = [self.patch_scores, self.image_scores, self.relevance]
+        if self.others is not None:
+            maps.append(self.others.mean_scores)
+        values = np.concatenate([scores.ravel() for scores in maps])
+        return float(values.min()), float(values.max())
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EncodedPairs:
-    """Pairs of image and caption with their encodings."""
+    @property
+    def rank(self) -> int | None:
+        """The caption's rank among the other captions by cosine, from 1; None without other captions."""
+        return None if self.others is None else 1 + int((self.others.cosines > self.cosine).sum())
 
-    pixels: Float[Tensor, "batch 3 height width"]
-    """Normalized images."""
+    @property
+    def log_likelihood(self) -> float | None:
+        """Log-likelihood of the caption, its end included; None for a model without text decoder."""
+        return None if self.tokens is None else sum(token.log_likelihood for token in self.tokens)
 
-    texts: TokenBatch
-    """Captions as tokens."""
+    def word_scores(self, word: int) -> Grid:
+        """Return how well each patch matches word number ``word``."""
+        return self.relevance[word].reshape(self.patch_scores.shape)
 
-    images: EncodedImages
-    """The image encoder's output."""
+    def to_plain(self, *, with_pictures: bool = False) -> dict[str, object]:
+        """Return the explanation as plain data for JSON; see `explanation_json` for the keys."""
+        from sycoca.inference.explaining.explanation_json import plain_explanation
 
-    captions: EncodedTexts
-    """The text encoder's output."""
+        return plain_explanation(self, with_pictures=with_pictures)
 
-
-def encode_pairs(model: SyCoCa, pixels: Float[Tensor, "batch 3 height width"], texts: TokenBatch) -> EncodedPairs:
-    """Encode images and captions."""
-    return EncodedPairs(
-        pixels=pixels,
-        texts=texts,
-        images=model.encode_images(pixels),
-        captions=model.encode_texts(texts.tokens, texts.is_padding),
-    )
-
-
-def pair_patch_scores(model: SyCoCa, pairs: EncodedPairs, masking: MaskingConfig) -> Float[Tensor, "batch patches"]:
-    """Return how well every patch matches its caption, by the score that chooses masks in training."""
-    return model.patch_scores(pairs.images, pairs.captions, pairs.texts.is_padding, masking.score)
-
-
-def training_choice(scores: Float[Tensor, "batch patches"], masking: MaskingConfig) -> PatchChoice:
-    """Return the patches that training would hide from captioning and reconstruct, given their scores.
-
-    None are hidden where the config switches that off; random masks are those of draw key 0.
-    """
-    choice = choose_patches(scores, masking, torch.zeros(len(scores), dtype=torch.int64))
-    if masking.hides_from_captioning:
-        return choice
-    return replace(choice, hidden=split_by_mask(torch.zeros_like(choice.hidden.is_chosen)))
-
-
-def word_relevance(model: SyCoCa, pair: EncodedPairs, words: Sequence[WordSpan]) -> Float[Tensor, "words patches"]:
-    """Return how well each patch of one image matches each word of its caption: the largest cosine over its tokens."""
-    positions = torch.arange(pair.texts.tokens.shape[1], device=pair.pixels.device)
-    edges = torch.tensor([(word.start, word.stop) for word in words], device=positions.device)
-    starts, stops = edges.reshape(-1, 2, 1).unbind(1)
-    patch_embeds = model.patch_embeds(pair.images.patch_tokens).expand(len(words), -1, -1)
-    token_embeds = model.token_embeds(pair.captions.token_states).expand(len(words), -1, -1)
-    return token_max_scores(patch_embeds, token_embeds, (positions >= starts) & (positions < stops))
-
-
-def reconstruct_pair(
-    model: SyCoCa,
-    pair: EncodedPairs,
-    is_masked: Bool[Tensor, "1 patches"],
-    *,
-    transforms: ImageTransformConfig,
-    normalizes_patches: bool,
-) -> Reconstruction:
-    """Predict the masked patches of one image and return the image with them.
-
-    A model trained on normalized patches does not predict brightness and contrast: with ``normalizes_patches`` each
-    predicted patch gets the mean and standard deviation of the true one, as in the figures of MAE (arXiv 2111.06377).
-    Raises ValueError for a model without image decoder.
-    """
-    split = split_by_mask(is_masked)
-    predicted = model.reconstruct(pair.pixels, split, pair.captions.token_states, pair.texts.is_padding).float()
-    patch_size = model.config.image_encoder.patch_size
-    patches = patchify(pair.pixels.float(), patch_size)
-    if normalizes_patches:
-        mean, deviation = patch_statistics(gather_patches(patches, split.chosen))
-        predicted = predicted * deviation + mean
-    indices = split.chosen[:, :, None].expand_as(predicted)
-    # Zero is the mean color, since pixels are normalized.
-    versions = torch.cat([patches, patches.scatter(1, indices, 0.0), patches.scatter(1, indices, predicted)])
-    original, left, reconstructed = to_pictures(unpatchify(versions, patch_size), transforms)
-    return Reconstruction(
-        original=original,
-        masked=left,
-        reconstructed=reconstructed,
-        is_masked=to_grid(is_masked[0]),
-        has_true_statistics=normalizes_patches,
-    )
-
-
-def checked_mask(is_masked: Bool[np.ndarray, "..."], num_patches: int) -> Bool[Tensor, "1 patches"]:
-    """Return a user's mask as a row. Raises ValueError unless it has the patches' grid and masks some but not all."""
-    side = math.isqrt(num_patches)
-    mask = np.asarray(is_masked)
-    if mask.shape != (side, side) or mask.dtype != bool:
-        raise ValueError(f"is_masked must be {side} x {side} booleans, got {mask.shape} of {mask.dtype}")
-    if mask.all() or not mask.any():
-        raise ValueError("is_masked must mask at least one patch and leave at least one")
-    return torch.from_numpy(mask.reshape(1, -1))
-
-
-def to_grid(patches: Shaped[Tensor, " patches"]) -> Shaped[np.ndarray, "rows columns"]:
-    """Return one value per patch as the grid of patches of the (square) image."""
-    side = math.isqrt(len(patches))
-    return patches.reshape(side, side).cpu().numpy()
+    def to_json(self, *, with_pictures: bool = False) -> str:
+        """Return the explanation as JSON; ``with_pictures`` adds the images as data URLs of PNG files."""
+        return json.dumps(self.to_plain(with_pictures=with_pictures), allow_nan=False, ensure_ascii=False)

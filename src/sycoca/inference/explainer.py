@@ -1,0 +1,205 @@
+"""Where a model looks: patch scores, reconstructions and explanations; a base of `Predictor`."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from sycoca.facts.other_captions import OTHER_CAPTIONS
+from sycoca.inference.batches import joined_rows
+from sycoca.inference.captioner import Captioner
+from sycoca.inference.captioning import token_log_likelihoods
+from sycoca.inference.explaining.encoded_pairs import (
+    EncodedPairs,
+    checked_mask,
+    encode_pairs,
+    other_patch_scores,
+    own_patch_scores,
+    pair_patch_scores,
+    phrase_maps,
+    reconstruct_pair,
+    to_grid,
+    training_choice,
+    word_relevance,
+)
+from sycoca.inference.explaining.text_spans import locate_words
+from sycoca.inference.explanation import (
+    CaptionedReconstruction,
+    Explanation,
+    OtherCaptions,
+    Reconstruction,
+    TokenLikelihood,
+)
+from sycoca.inference.inputs import ImageInput, Images, batches_with
+from sycoca.keywords import suggests_keywords
+from sycoca.precision import check_finite
+from sycoca.preprocess.image_transforms import to_pictures
+from sycoca.texts import listed_texts, one_text
+from sycoca.weights.limits import has_part, why_missing
+
+
+class Explainer(Captioner):
+    """A model that shows which patches match a caption and reconstructs masked ones; see `Predictor`."""
+
+    @suggests_keywords
+    @torch.no_grad()
+    def patch_scores(
+        self, images: Images, captions: Iterable[str], *, batch_size: int = 64
+    ) -> Float[Tensor, "pairs patches"]:
+        """Return how well each patch, row by row, matches the caption: the cosine that chooses masks in training."""
+        captions = listed_texts(captions, "captions")
+        self._use("similarities")
+        found = joined_rows(
+            (
+                self._scores(self._pairs(batch, captions[first : first + len(batch)], first))
+                for first, batch in batches_with(images, len(captions), "captions", batch_size)
+            ),
+            (self.model.config.image_encoder.num_patches,),
+        )
+        check_finite(found, "row of patch scores")
+        return found
+
+    @suggests_keywords
+    @torch.no_grad()
+    def reconstruct(
+        self, image: ImageInput, caption: str, is_masked: Bool[np.ndarray, "rows columns"] | None = None
+    ) -> Reconstruction:
+        """Predict the masked patches of an image from the others and the caption.
+
+        Without ``is_masked`` the patches are masked that training would mask for this caption. A model trained on
+        patches normalized by their mean and standard deviation predicts neither: both are taken from the true patch,
+        so brightness and contrast of a reconstruction are not the model's. Raises ValueError for a model without
+        image decoder, and for a mask that does not have the patches' grid or masks all or none of them.
+        """
+        self._require("image_decoder")
+        pair = self._pairs([image], [one_text(caption, "caption")], None)
+        if is_masked is None:
+            return self._reconstruct(pair, training_choice(self._scores(pair), self.config.masking).masked.is_chosen)
+        mask = checked_mask(is_masked, self.model.config.image_encoder.num_patches)
+        return self._reconstruct(pair, mask.to(pair.pixels.device))
+
+    @suggests_keywords
+    @torch.no_grad()
+    def explain(
+        self,
+        image: ImageInput,
+        caption: str | None = None,
+        *,
+        other_captions: Iterable[str] | None = None,
+        edited_caption: str | None = None,
+        reconstructs: bool = True,
+        warns: bool = True,
+    ) -> Explanation:
+        """Return which patches match the caption and each of its words, and which training would mask and reconstruct.
+
+        Without ``caption`` the model's own is explained. ``other_captions`` are the baseline that scores and rank are
+        compared with: by default those of `sycoca.facts.other_captions`, none for an empty list. The masked patches are
+        reconstructed under the caption, an empty one and ``edited_caption``, unless ``reconstructs`` is off. For random
+        masks in training, the result is one sample. With ``warns`` a warning about a truncated caption is logged.
+        Raises ValueError where no caption is given and the model has no text decoder.
+        """
+        caption = self.caption([image])[0] if caption is None else one_text(caption, "caption")
+        if warns:
+            self.warn_of_truncation([caption], "captions")
+        self._use("similarities")
+        pair = self._pairs([image], [caption], None)
+        scores = self._scores(pair)
+        choice = training_choice(scores, self.config.masking)
+        is_masked = choice.masked.is_chosen if reconstructs and self.model.image_decoder is not None else None
+        spans = self.tokenizer.word_spans(caption, self.context_length)
+        words = tuple(word.word for word in spans)
+        relevance = word_relevance(self.model, pair, spans).cpu().numpy()
+        tokens = self._token_likelihoods(pair)
+        grid = to_grid(scores[0])
+        phrases = phrase_maps(caption, words, relevance.reshape(-1, *grid.shape))
+        return Explanation(
+            caption=caption,
+            words=words,
+            spans=locate_words(caption, words),
+            original=to_pictures(pair.pixels.float(), self.config.transforms)[0],
+            patch_scores=grid,
+            image_scores=to_grid(own_patch_scores(self.model, pair.images)[0]),
+            relevance=relevance,
+            noun_phrases=phrases,
+            cosine=float((pair.images.image_embeds * pair.captions.text_embeds).sum()),
+            others=self._others(pair, OTHER_CAPTIONS if other_captions is None else other_captions),
+            tokens=tokens,
+            word_log_likelihoods=None
+            if tokens is None
+            else tuple(sum(token.log_likelihood for token in tokens[word.start - 1 : word.stop - 1]) for word in spans),
+            is_hidden_from_captioner=to_grid(choice.hidden.is_chosen[0]),
+            is_masked=to_grid(choice.masked.is_chosen[0]),
+            reconstruction=None if is_masked is None else self._reconstruct(pair, is_masked),
+            other_reconstructions=()
+            if is_masked is None
+            else self._other_reconstructions(pair, is_masked, edited_caption),
+            absent=self._absent(has_phrases=len(phrases) > 0),
+        )
+
+    def _others(self, pair: EncodedPairs, other_captions: Iterable[str]) -> OtherCaptions | None:
+        captions = listed_texts(other_captions, "other_captions")
+        if not captions:
+            return None
+        texts = self._tokens(captions)
+        encoded = self.model.encode_texts(texts.tokens, texts.is_padding)
+        scores = other_patch_scores(self.model, pair.images, texts, encoded, self.config.masking)
+        return OtherCaptions(
+            captions=tuple(captions),
+            cosines=(encoded.text_embeds @ pair.images.image_embeds[0]).cpu().numpy(),
+            patch_scores=np.stack([to_grid(row) for row in scores]),
+        )
+
+    def _token_likelihoods(self, pair: EncodedPairs) -> tuple[TokenLikelihood, ...] | None:
+        if self._why_no_likelihoods() is not None:
+            return None
+        found = token_log_likelihoods(self.model, self.model.memory(pair.images), pair.texts)[0]
+        names = self.tokenizer.token_strings(pair.texts.tokens[0, 1:].tolist())
+        return tuple(
+            TokenLikelihood(text=text, log_likelihood=value) for text, value in zip(names, found.tolist(), strict=True)
+        )
+
+    def _why_no_likelihoods(self) -> str | None:
+        if not has_part(self.model.config, "text_decoder"):
+            return why_missing(self.config, "text_decoder")
+        return next(iter(self.cautions("captions")), None)
+
+    def _other_reconstructions(
+        self, pair: EncodedPairs, is_masked: Bool[Tensor, "1 patches"], edited_caption: str | None
+    ) -> tuple[CaptionedReconstruction, ...]:
+        captions = [""] if edited_caption is None else ["", one_text(edited_caption, "edited_caption")]
+        found = []
+        for caption in captions:
+            texts = self._tokens([caption])
+            encoded = self.model.encode_texts(texts.tokens, texts.is_padding)
+            under = replace(pair, texts=texts, captions=encoded)
+            found.append(CaptionedReconstruction(caption=caption, reconstruction=self._reconstruct(under, is_masked)))
+        return tuple(found)
+
+    def _absent(self, *, has_phrases: bool) -> dict[str, str]:
+        """Return why parts of an explanation are not there, by their names."""
+        reasons = {
+            "log_likelihood": self._why_no_likelihoods(),
+            "reconstruction": None
+            if has_part(self.model.config, "image_decoder")
+            else why_missing(self.config, "image_decoder"),
+            "noun_phrases": None if has_phrases else "no noun phrase of English was found in the caption",
+        }
+        return {part: reason for part, reason in reasons.items() if reason is not None}
+
+    def _reconstruct(self, pair: EncodedPairs, is_masked: Bool[Tensor, "1 patches"]) -> Reconstruction:
+        return reconstruct_pair(
+            self.model,
+            pair,
+            is_masked,
+            transforms=self.config.transforms,
+            normalizes_patches=self.config.normalizes_patches,
+        )
+
+    def _scores(self, pairs: EncodedPairs) -> Float[Tensor, "batch patches"]:
+        return pair_patch_scores(self.model, pairs, self.config.masking)
+
+    def _pairs(self, images: Sequence[object], captions: Sequence[str], first: int | None) -> EncodedPairs:
+        return encode_pairs(self.model, self._pixels(images, first), self._tokens(captions))

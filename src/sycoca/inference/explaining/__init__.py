@@ -1,0 +1,1 @@
+"""Parts of an explanation: words and phrases, maps of encoded pairs, JSON."""
