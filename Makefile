@@ -16,7 +16,7 @@ RAY := .venv$(SUFFIX)-ray
 # The suite fails where it runs on anything else.
 TESTED := TEST_PYTHON=$(VERSION) TEST_VENV=$(VENV) TEST_CONSTRAINTS=$(CONSTRAINTS)
 
-.PHONY: quickstart check test test-slow test-reliability test-slow-others test-compiled test-ray test-lowest test-newest format wheel versus-open-clip parity parity-captions parity-training peers-goldens peers-clip-ids clean
+.PHONY: quickstart check test test-slow test-reliability test-slow-others test-compiled test-ray test-lowest test-newest format wheel docs versus-open-clip parity parity-captions parity-training peers-goldens peers-clip-ids clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/sycoca quickstart
@@ -62,6 +62,11 @@ format: $(INSTALLED)
 
 wheel: $(INSTALLED)
 	$(BIN)/python -m build --wheel
+
+# The documentation site, in build/docs; warnings are errors, and nothing is downloaded.
+docs: $(INSTALLED)
+	$(BIN)/sphinx-build -q -W --keep-going -n docs build/docs
+	@echo "open build/docs/index.html"
 
 # Needs photos with captions: make versus-open-clip DATA="captions.jsonl?images=photos"
 versus-open-clip: $(PEERS)/.installed

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 HISTORY = ("CHANGELOG.md", "docs/log.md", "docs/decisions.md", "docs/migration.md")
 """Documents that speak of the past: commands and files that they name may be gone."""
 
-_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE_CODE = re.compile(r"(?<!`)`([^`\n]+(?:\n[^`\n]+)?)`(?!`)")
 _LINK = re.compile(r"\[[^\]\[]*\]\(([^)\s]+)\)")
 
@@ -43,7 +43,7 @@ class Document:
 
     def links(self) -> Iterator[str]:
         """Yield the targets of all links."""
-        yield from _LINK.findall(_FENCE.sub("", self.text))
+        yield from _LINK.findall(_INLINE_CODE.sub("", _FENCE.sub("", self.text)))
 
     def anchors(self) -> set[str]:
         """Return the anchors of the headings, as GitHub makes them."""
