@@ -15,6 +15,7 @@ def test_every_public_name_is_there():
     from sycoca.mapping.functions import map_captions, map_embeddings, map_filter, map_scores
     from sycoca.model.config import SyCoCaConfig
     from sycoca.model.sycoca import SyCoCa
+    from sycoca.search.image_index import open_index
     from sycoca.training.pretrain import pretrain
     from sycoca.weights.publishing import push_to_hub
 
@@ -24,6 +25,7 @@ def test_every_public_name_is_there():
     assert (sycoca.map_captions, sycoca.map_embeddings) == (map_captions, map_embeddings)
     assert (sycoca.map_filter, sycoca.map_scores) == (map_filter, map_scores)
     assert (sycoca.SyCoCaConfig, sycoca.SyCoCa) == (SyCoCaConfig, SyCoCa)
+    assert sycoca.open_index is open_index
     assert sycoca.__version__.count(".") == 2
     assert dir(sycoca) == sorted(sycoca.__all__)
 

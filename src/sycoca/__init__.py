@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sycoca.mapping.functions import map_captions, map_embeddings, map_filter, map_scores
     from sycoca.model.config import SyCoCaConfig
     from sycoca.model.sycoca import SyCoCa
+    from sycoca.search.image_index import open_index
     from sycoca.training.pretrain import pretrain
     from sycoca.weights.publishing import push_to_hub
 
@@ -31,6 +32,7 @@ __all__ = [
     "map_embeddings",
     "map_filter",
     "map_scores",
+    "open_index",
     "pretrain",
     "push_to_hub",
 ]
@@ -47,6 +49,7 @@ _HOMES = {
     "map_embeddings": "sycoca.mapping.functions",
     "map_filter": "sycoca.mapping.functions",
     "map_scores": "sycoca.mapping.functions",
+    "open_index": "sycoca.search.image_index",
     "pretrain": "sycoca.training.pretrain",
     "push_to_hub": "sycoca.weights.publishing",
 }

@@ -1,0 +1,82 @@
+"""Results of a search."""
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import final
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchHit:
+    """An image that was found."""
+
+    file: str
+    """The path that opens the image from the directory in which it was indexed; its key where it is no file."""
+
+    cosine: float
+    """Cosine similarity of its embedding and the query's, -1 to 1."""
+
+    columns: Mapping[str, object]
+    """What the index knows about it: key, captions, label, split, and width and height in pixels."""
+
+    thumbnail: bytes
+    """A JPEG of at most 256 pixels a side."""
+
+    def __repr__(self) -> str:
+        return f"<SearchHit {self.file!r}: cosine {self.cosine:.3f}>"
+
+    def thumbnail_uri(self) -> str:
+        """Return the thumbnail as a data URI."""
+        return f"data:image/jpeg;base64,{base64.b64encode(self.thumbnail).decode()}"
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchResults:
+    """The hits of a query, the most similar first."""
+
+    query: str
+    """The text, or the name of the image, that was searched for."""
+
+    hits: tuple[SearchHit, ...]
+    """The images; those of equal cosines in the order of their names."""
+
+    is_exact: bool
+    """Whether every image was compared; an approximate search may miss some (see `IndexFacts.recall`)."""
+
+    where: str | None = None
+    """The condition that all hits fulfill, where one was given."""
+
+    num_images: int
+    """Images in the index."""
+
+    num_matching: int
+    """Images that fulfill the condition; all without one."""
+
+    seconds: float
+    """Time of the search, the query's embedding included."""
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[SearchHit]:
+        return iter(self.hits)
+
+    def __repr__(self) -> str:
+        return f"<SearchResults of {self.query!r}: {len(self.hits)} of {self.num_matching:,} images>"
+
+    def to_json(self) -> str:
+        """Return query and hits as JSON, without thumbnails."""
+        hits = [{"file": hit.file, "cosine": round(hit.cosine, 6), **hit.columns} for hit in self.hits]
+        plain = {
+            "query": self.query,
+            "where": self.where,
+            "exact": self.is_exact,
+            "images": self.num_images,
+            "matching": self.num_matching,
+            "seconds": round(self.seconds, 4),
+            "hits": hits,
+        }
+        return json.dumps(plain, ensure_ascii=False, indent=1)

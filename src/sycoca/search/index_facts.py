@@ -1,0 +1,81 @@
+"""What an image index says about itself: which weights and data made it, and how it is searched."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+FORMAT_VERSION = 1
+"""Increases when indexes change in a way that older versions cannot read."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecallFacts:
+    """How the approximate search was measured against the exact one."""
+
+    num_probes: int
+    """Clusters of embeddings that a query looks into."""
+
+    num_clusters: int
+    """All clusters."""
+
+    image_recall: float
+    """Mean recall@10 of queries by images of the index, each without itself."""
+
+    text_recall: float
+    """Mean recall@10 of queries by texts, whose embeddings lie apart from those of images."""
+
+    text_kind: str
+    """What those texts are: captions of the index, or phrases."""
+
+    num_queries: int
+    """Queries of each kind."""
+
+    exact_seconds: float
+    """Median time of the exact search of one query."""
+
+    approximate_seconds: float
+    """Median time of the approximate search of one query."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IndexFacts:
+    """What an image index says about itself."""
+
+    weights: str
+    """The weights that made it, as they were named; a path is absolute."""
+
+    fingerprints: Mapping[str, str]
+    """Their fingerprints by precision."""
+
+    embed_dim: int
+    """Numbers of an embedding."""
+
+    data: str
+    """The data as it was named."""
+
+    recall: RecallFacts | None = None
+    """The approximate search; None where every search is exact."""
+
+    format_version: int = field(default=FORMAT_VERSION)
+    """Version of the format."""
+
+    def to_json(self) -> str:
+        """Return the facts as JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+
+def facts_from_json(text: str, where: str) -> IndexFacts:
+    """Return the facts that `IndexFacts.to_json` has written; ``where`` is the index, for errors.
+
+    Raises ValueError where a later version of sycoca has written them, or they are damaged.
+    """
+    try:
+        plain: Any = json.loads(text)
+        version = plain["format_version"]
+        if version == FORMAT_VERSION:
+            recall = plain.pop("recall")
+            return IndexFacts(**plain, recall=None if recall is None else RecallFacts(**recall))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{where} is damaged: {error}; --overwrite makes it again") from error
+    raise ValueError(f"{where} has format version {version}, this version of sycoca reads {FORMAT_VERSION}; update it")

@@ -1,0 +1,164 @@
+"""The tables of an image index in LanceDB: its rows, and what it says about itself. Needs the extra [search].
+
+FOLDER/images.lance  a row per image, see `sycoca.search.rows`
+FOLDER/facts.lance   one row: the facts as JSON
+
+Every change is one commit: readers, and a program that resumes, see all of it or nothing.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any, final
+
+import lancedb
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float32
+
+from sycoca.search.columns import EMBEDDING
+from sycoca.search.index_facts import IndexFacts, facts_from_json
+from sycoca.search.rows import schema
+
+IMAGES = "images"
+FACTS = "facts"
+TABLE_NAMES = (f"{IMAGES}.lance", f"{FACTS}.lance")
+"""The folders in an index."""
+
+_MOST_IN_LIST = 1000
+"""Values in one condition: its parser takes more than linear time."""
+
+_KEPT = timedelta(milliseconds=1)
+"""How long versions are kept that no new search uses; at 0 LanceDB warns that it keeps none."""
+
+
+def is_remote(path: str) -> bool:
+    """Return whether a path is an address in an object store, such as s3://bucket/photos.lance."""
+    return "://" in path
+
+
+@final
+class IndexTable:
+    """The tables of an index."""
+
+    def __init__(self, path: str, database: Any, images: Any, facts: IndexFacts) -> None:
+        self.path = path
+        self.facts = facts
+        self._database = database
+        self._images = images
+
+    @classmethod
+    def create(cls, path: str, facts: IndexFacts) -> "IndexTable":
+        """Create an index without images, in place of one that is there."""
+        database = _connect(path)
+        images = database.create_table(IMAGES, schema=schema(facts.embed_dim), mode="overwrite")
+        table = cls(path, database, images, facts)
+        table.write_facts(facts)  # last: without facts it is no index
+        return table
+
+    @classmethod
+    def open(cls, path: str) -> "IndexTable | None":
+        """Open an index; None where there is none."""
+        if not is_remote(path) and not os.path.isdir(path):
+            return None
+        database = _connect(path)
+        if FACTS not in _table_names(database):
+            return None
+        facts = database.open_table(FACTS).to_arrow()["json"][0].as_py()
+        return cls(path, database, database.open_table(IMAGES), facts_from_json(facts, path))
+
+    def write_facts(self, facts: IndexFacts) -> None:
+        """Replace what the index says about itself."""
+        self._database.create_table(FACTS, data=pa.table({"json": [facts.to_json()]}), mode="overwrite")
+        self.facts = facts
+
+    def snapshot(self) -> "IndexTable":
+        """Return the index as it is now, whatever is changed later."""
+        images = self._database.open_table(IMAGES)
+        images.checkout(self._images.version)
+        return IndexTable(self.path, self._database, images, self.facts)
+
+    def count(self, where: str | None = None) -> int:
+        """Return how many images there are that fulfill a condition. Raises ValueError for one that is wrong."""
+        return self._images.count_rows(where)
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Return columns of all rows."""
+        return self._images.search().select(list(names)).to_arrow()
+
+    def add(self, rows: pa.Table) -> None:
+        """Append rows whose keys are new."""
+        self._images.add(rows)
+
+    def replace(self, rows: pa.Table) -> None:
+        """Replace the rows with these keys."""
+        change = self._images.merge_insert("key").when_matched_update_all().when_not_matched_insert_all()
+        change.execute(rows)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete the rows with these keys."""
+        for some in _lists(keys):
+            self._images.delete(f"key IN ({', '.join(map(_quoted, some))})")
+
+    def rows_with(self, contents: Sequence[int], names: Sequence[str]) -> pa.Table:
+        """Return columns of the rows whose ``content`` is one of these."""
+        found = [
+            self._images.search().where(f"content IN ({', '.join(map(str, some))})").select(list(names)).to_arrow()
+            for some in _lists(contents)
+        ]
+        return pa.concat_tables(found)
+
+    def nearest(
+        self,
+        embedding: Float32[np.ndarray, " embed"],
+        count: int,
+        names: Sequence[str],
+        *,
+        where: str | None = None,
+        num_probes: int | None = None,
+    ) -> pa.Table:
+        """Return the rows of the largest cosines, with the column ``_distance``, which is 1 - cosine.
+
+        ``num_probes``: search approximately, in so many clusters; None compares every row.
+        """
+        query = self._images.search(embedding, vector_column_name=EMBEDDING).distance_type("cosine").limit(count)
+        query = query.bypass_vector_index() if num_probes is None else query.nprobes(num_probes)
+        query = query if where is None else query.where(where, prefilter=True)
+        return query.select([*names, "_distance"]).to_arrow()
+
+    def cluster(self, num_clusters: int) -> None:
+        """Cluster all embeddings, for approximate searches (IVF with whole vectors)."""
+        self._images.create_index(
+            metric="cosine",
+            vector_column_name=EMBEDDING,
+            index_type="IVF_FLAT",
+            num_partitions=num_clusters,
+            replace=True,
+        )
+
+    def is_clustered(self) -> bool:
+        """Return whether the embeddings are clustered."""
+        return any(index.columns == [EMBEDDING] for index in self._images.list_indices())
+
+    def optimize(self) -> None:
+        """Join small files, put new rows into their clusters, and delete what no new search uses."""
+        self._images.optimize(cleanup_older_than=_KEPT, delete_unverified=True)
+        facts = self._database.open_table(FACTS)
+        facts.optimize(cleanup_older_than=_KEPT, delete_unverified=True)
+
+
+def _connect(path: str) -> Any:
+    # At once: a server that holds an index open follows the program that changes it.
+    return lancedb.connect(path, read_consistency_interval=timedelta(0))
+
+
+def _table_names(database: Any) -> Sequence[str]:
+    return database.list_tables().tables if hasattr(database, "list_tables") else database.table_names()
+
+
+def _lists(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    return (values[first : first + _MOST_IN_LIST] for first in range(0, len(values), _MOST_IN_LIST))
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
