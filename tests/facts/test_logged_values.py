@@ -94,7 +94,7 @@ def test_the_report_shows_curves_of_the_kinds_own_losses_and_metrics(runs: dict[
     charts = {chart.title.lower(): chart for chart in draw_charts(run.lines, curves_of(kind, run.lines))}
     shown = [chart for name in facts.losses for chart in loss_charts(name, run.lines)]
     for title, kinds in shown:
-        assert [series.kind for series in charts[title.lower()].series] == kinds
+        assert [series.label for series in charts[title.lower()].series] == kinds
     measured = [METRICS[key].title for key in facts.metrics if f"{VALIDATION}{key}" in run.lines[-1]]
     for title in (*(title for title, _ in shown), *measured):
         assert f"<b>{title[0].upper()}{title[1:]}</b>" in run.html

@@ -1,7 +1,8 @@
 import pytest
 
 from sycoca.reports.axes import nice_ticks
-from sycoca.reports.curves import HEIGHT, WIDTH, Chart, Curve, curves_of, draw_charts, points_of, smoothed
+from sycoca.reports.charts import HEIGHT, WIDTH, Chart, smoothed
+from sycoca.reports.curves import Curve, curves_of, draw_charts, points_of
 
 LINES = [
     {"step": 10, "contrastive": 4.0, "validation_mask_coverage": 0.5},
@@ -13,8 +14,8 @@ LINES = [
 def test_draws_only_logged_values():
     losses, coverage = draw_charts(LINES, curves_of("pretraining", LINES))
     assert (losses.title, coverage.title) == ("Contrastive loss, ITC", "Mask coverage")
-    assert [series.kind for series in losses.series] == ["training", "held out"]
-    assert [series.kind for series in coverage.series] == ["held out"]
+    assert [series.label for series in losses.series] == ["training", "held out"]
+    assert [series.label for series in coverage.series] == ["held out"]
     assert coverage.series[0].last == "80 %"
     assert losses.description == "Contrastive loss, ITC: training 2 at the end, held out 3 at the end"
     assert draw_charts([{"step": 1}], curves_of("pretraining", [])) == []
@@ -27,9 +28,9 @@ def test_training_and_held_out_captioning_are_compared_under_the_same_masks():
     ]
     masked, as_used = draw_charts(lines, curves_of("pretraining", lines))
     assert masked.title == "Captioning loss, IC, masked as in training"
-    assert [(series.kind, series.last) for series in masked.series] == [("training", "1"), ("held out", "2")]
+    assert [(series.label, series.last) for series in masked.series] == [("training", "1"), ("held out", "2")]
     assert as_used.title == "Captioning loss, IC, all patches visible"
-    assert [(series.kind, series.last) for series in as_used.series] == [("held out", "3")]
+    assert [(series.label, series.last) for series in as_used.series] == [("held out", "3")]
 
 
 def test_mask_coverage_is_drawn_beside_the_baseline_without_a_caption():
@@ -37,7 +38,7 @@ def test_mask_coverage_is_drawn_beside_the_baseline_without_a_caption():
         {"step": step, "validation_mask_coverage": 0.8, "validation_mask_coverage_no_caption": 0.75} for step in (1, 2)
     ]
     (chart,) = draw_charts(lines, curves_of("pretraining", lines))
-    assert [(series.kind, series.last) for series in chart.series] == [("held out", "80 %"), ("no caption", "75 %")]
+    assert [(series.label, series.last) for series in chart.series] == [("held out", "80 %"), ("no caption", "75 %")]
 
 
 def test_positions_correspond_to_values():
@@ -80,7 +81,7 @@ def test_a_single_point_is_no_curve():
     assert draw_charts([{"step": 5, "validation_cider": 0.5}], [Curve(title="c", validation="validation_cider")]) == []
     lines = [{"step": 1, "a": 1.0}, {"step": 2, "a": 2.0, "validation_a": 1.5}]
     (chart,) = draw_charts(lines, [Curve(title="a", training="a", validation="validation_a")])
-    assert [series.kind for series in chart.series] == ["training", "held out"]
+    assert [series.label for series in chart.series] == ["training", "held out"]
 
 
 def test_fractions_are_percent_with_the_axis_from_zero():

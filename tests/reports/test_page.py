@@ -1,10 +1,15 @@
+import json
 import re
 from dataclasses import dataclass, field, replace
+from importlib import resources
+from pathlib import Path
 
 import pytest
 
 from sycoca.evaluation.report import Report
+from sycoca.reports.charts import Line, chart_of
 from sycoca.reports.curves import curves_of
+from sycoca.reports.html import render
 from sycoca.reports.page import Figure, Page, render_page, save_page
 from sycoca.reports.sample_gallery import AnswerExample, CaptionExample, Hit, MaskExample, RetrievalExample
 from sycoca.unusable import SkippedSample
@@ -168,3 +173,35 @@ def test_a_model_without_decoders_has_no_masks(page: Page):
     assert "Similarity of patches and caption" in html
     assert "Attentive masks" not in html
     assert "word by word" not in html
+
+
+def test_curves_are_live_with_the_shipped_library_and_still_pictures_without_scripts(page: Page):
+    html = render_page(page)
+    assert "uPlot (v1.6.32)" in html
+    assert html.count('class="still"') == html.count('class="live" tabindex="0" role="img" aria-label="') == 2
+    first, second = map(json.loads, re.findall(r'<script type="application/json">(.*?)</script>', html))
+    assert first["steps"] == [10.0, 20.0]
+    assert [(series["label"], series["values"]) for series in first["series"]] == [
+        ("training", [4.0, 2.0]),
+        ("held out", [None, 3.0]),
+    ]
+    assert second["series"][0]["values"] == [50.0, 80.0]
+    assert second["sign"] == " %"
+    assert "uPlot" not in render_page(replace(page, lines=[]))
+
+
+def test_names_of_curves_cannot_end_the_data_of_the_script():
+    chart = chart_of(
+        "t", [Line(label="</script>", style="training", points=[(1.0, 1.0), (2.0, 2.0)])], axis="a", is_percent=False
+    )
+    html = render("chart.html", chart=chart)
+    assert html.count("</script>") == 1
+
+
+def test_the_shipped_library_is_the_documented_version_with_its_license():
+    folder = resources.files("sycoca.reports").joinpath("vendor", "uplot")
+    script = folder.joinpath("uPlot.iife.min.js").read_text(encoding="utf-8")
+    (version,) = re.findall(r"uPlot \(v([\d.]+)\)", script[:200])
+    documented = (Path(__file__).parents[2] / "docs" / "outputs.md").read_text(encoding="utf-8")
+    assert f"uPlot {version}" in documented
+    assert "Permission is hereby granted, free of charge" in folder.joinpath("LICENSE").read_text(encoding="utf-8")

@@ -1,36 +1,18 @@
-"""Training and validation curves as charts, from the lines of metrics.jsonl."""
+"""Training and validation curves from the lines of metrics.jsonl: which there are, and their charts."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sycoca.facts.metric_facts import (
-    BASELINES,
-    METRICS,
-    NO_CAPTION,
-    TRAINING_VALUES,
-    VALIDATION,
-    Unit,
-    plain_number,
-)
+from sycoca.facts.metric_facts import BASELINES, METRICS, NO_CAPTION, TRAINING_VALUES, VALIDATION, Unit
 from sycoca.facts.objective_facts import OBJECTIVES, ObjectiveName
 from sycoca.facts.training_facts import TRAININGS, TrainingKind
-from sycoca.reports.axes import axis_label, axis_start, exponent_of, nice_ticks, tick_label
+from sycoca.reports.charts import Chart, Line, Point, chart_of
 
 Lines = Sequence[Mapping[str, int | float | None]]
 """One mapping of values per logged step; None where a value was not finite."""
 
-Point = tuple[float, float]
-"""Step and value."""
-
-WIDTH, HEIGHT = 320, 150
-"""Size of a chart's plot area, in SVG units."""
-
-_SMOOTHING = 0.7
 _FEWEST_TO_SMOOTH = 20
 _MOST_DOTS = 40
-
-_NOTHING = 1e-4
-"""A value below this fraction of the largest one is written as 0, such as the last learning rate of a schedule."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,78 +95,35 @@ def _capitalized(title: str) -> str:
     return title[0].upper() + title[1:]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tick:
-    """A mark on an axis."""
-
-    position: float
-    """Position in SVG units."""
-
-    label: str
-    """Text of the tick."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Series:
-    """One line of a chart."""
-
-    kind: str
-    """training, held out or the name of a baseline, which determines its color."""
-
-    path: str
-    """The line, as an SVG path."""
-
-    raw_path: str
-    """The line before smoothing; empty where it is not smoothed."""
-
-    dots: tuple[tuple[float, float, str], ...]
-    """Positions and labels of single measurements; empty where there are many."""
-
-    last: str
-    """The last value, formatted."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Chart:
-    """The chart of one curve."""
-
-    title: str
-    """Title of the chart."""
-
-    series: tuple[Series, ...]
-    """The chart's lines."""
-
-    x_ticks: tuple[Tick, ...]
-    """Ticks of the axis of steps."""
-
-    y_ticks: tuple[Tick, ...]
-    """Ticks of the axis of values."""
-
-    x_label: str
-    """Label of the axis of steps."""
-
-    y_label: str
-    """Label of the axis of values; it says where the axis does not start at 0."""
-
-    @property
-    def description(self) -> str:
-        """Text alternative of the chart."""
-        return f"{self.title}: " + ", ".join(f"{series.kind} {series.last} at the end" for series in self.series)
-
-
 def draw_charts(lines: Lines, curves: Iterable[Curve]) -> list[Chart]:
     """Return charts of all curves that have a line; a single point is no curve."""
-    charts = []
-    for curve in curves:
-        of_kind = {
-            "training": points_of(lines, curve.training),
-            "held out": points_of(lines, curve.validation),
-            BASELINES[NO_CAPTION]: points_of(lines, curve.baseline),
-        }
-        shown = {kind: points for kind, points in of_kind.items() if points}
-        if any(len(points) > 1 for points in shown.values()):
-            charts.append(_chart(curve, shown))
-    return charts
+    found = (
+        chart_of(curve.title, _lines_of(curve, lines), axis=curve.axis, is_percent=curve.is_percent) for curve in curves
+    )
+    return [chart for chart in found if chart is not None]
+
+
+def _lines_of(curve: Curve, lines: Lines) -> list[Line]:
+    training, held_out = training_line(curve, lines), held_out_line(curve, lines)
+    baseline = Line(label=BASELINES[NO_CAPTION], style="no-caption", points=points_of(lines, curve.baseline))
+    return [training, held_out, with_dots(baseline)]
+
+
+def training_line(curve: Curve, lines: Lines, *, label: str = "training", style: str = "training") -> Line:
+    """Return what training logged of a curve; a long noisy one is smoothed."""
+    points = points_of(lines, curve.training)
+    is_smoothed = curve.is_noisy and len(points) >= _FEWEST_TO_SMOOTH
+    return Line(label=label, style=style, points=points, is_smoothed=is_smoothed)
+
+
+def held_out_line(curve: Curve, lines: Lines, *, label: str = "held out", style: str = "held-out") -> Line:
+    """Return what validation logged of a curve, with dots at single measurements unless there are many."""
+    return with_dots(Line(label=label, style=style, points=points_of(lines, curve.validation)))
+
+
+def with_dots(line: Line) -> Line:
+    """Return the line with dots at its measurements, unless there are many."""
+    return replace(line, has_dots=len(line.points) <= _MOST_DOTS)
 
 
 def points_of(lines: Lines, name: str | None) -> list[Point]:
@@ -193,99 +132,3 @@ def points_of(lines: Lines, name: str | None) -> list[Point]:
         return []
     points = ((line["step"], line.get(name)) for line in lines)
     return [(float(step), float(value)) for step, value in points if step is not None and value is not None]
-
-
-def smoothed(points: Sequence[Point]) -> list[Point]:
-    """Return the exponential moving average with bias correction."""
-    mean, weight, result = 0.0, 0.0, []
-    for step, value in points:
-        mean = _SMOOTHING * mean + (1 - _SMOOTHING) * value
-        weight = _SMOOTHING * weight + (1 - _SMOOTHING)
-        result.append((step, mean / weight))
-    return result
-
-
-def _chart(curve: Curve, shown: Mapping[str, list[Point]]) -> Chart:
-    largest = max(abs(value) for points in shown.values() for _, value in points)
-    exponent = 0 if curve.is_percent else exponent_of(largest)
-    factor = 100.0 if curve.is_percent else 10.0**-exponent
-    scaled = {kind: [(step, factor * value) for step, value in points] for kind, points in shown.items()}
-    smooth = {kind: _smooth(curve, kind, points) for kind, points in scaled.items()}
-    values = [value for points in smooth.values() for _, value in points]
-    start = 0.0 if curve.is_percent else axis_start(min(values), max(values))
-    y_values = nice_ticks(start, max(values) if largest else 1.0)
-    last_step = max(step for points in scaled.values() for step, _ in points)
-    first_step = min(0.0, *(step for points in scaled.values() for step, _ in points))
-    scale = _Scale(first_step, max(last_step, first_step + 1), y_values[0], y_values[-1])
-    unit = " %" if curve.is_percent else ""
-    return Chart(
-        title=curve.title,
-        series=tuple(
-            _series(kind, scaled[kind], smooth[kind], scale, _Values(factor, largest, unit)) for kind in scaled
-        ),
-        x_ticks=tuple(
-            Tick(position=scale.x(step), label=f"{step:,.0f}")
-            for step in nice_ticks(first_step, last_step)
-            if step <= last_step and step == round(step)
-        ),
-        y_ticks=tuple(Tick(position=scale.y(value), label=tick_label(value, y_values) + unit) for value in y_values),
-        x_label="steps",
-        y_label=axis_label(curve.axis, exponent, y_values[0]),
-    )
-
-
-def _smooth(curve: Curve, kind: str, points: list[Point]) -> list[Point]:
-    is_smoothed = curve.is_noisy and kind == "training" and len(points) >= _FEWEST_TO_SMOOTH
-    return smoothed(points) if is_smoothed else points
-
-
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    """The map from steps and values to SVG positions."""
-
-    left: float
-    right: float
-    bottom: float
-    top: float
-
-    def x(self, step: float) -> float:
-        return round((step - self.left) / (self.right - self.left) * WIDTH, 1)
-
-    def y(self, value: float) -> float:
-        return round((1 - (value - self.bottom) / (self.top - self.bottom)) * HEIGHT, 1)
-
-    def path(self, points: Sequence[Point]) -> str:
-        return "M" + "L".join(f"{self.x(step):g},{self.y(value):g}" for step, value in points)
-
-
-@dataclass(frozen=True, slots=True)
-class _Values:
-    """How the values of a curve are written."""
-
-    factor: float
-    largest: float
-    unit: str
-
-    def text(self, value: float) -> str:
-        """Return a drawn value as it was logged; "0" where it is nothing beside the largest one."""
-        logged = value / (1.0 if self.unit else self.factor)
-        return f"{_number(logged) if abs(logged) >= _NOTHING * self.largest else '0'}{self.unit}"
-
-
-def _series(kind: str, points: list[Point], smooth: list[Point], scale: _Scale, values: _Values) -> Series:
-    has_dots = (kind != "training" and len(points) <= _MOST_DOTS) or len(points) == 1
-    dots = tuple(
-        (scale.x(step), scale.y(value), f"step {step:,.0f}: {values.text(value)}")
-        for step, value in (points if has_dots else ())
-    )
-    return Series(
-        kind=kind,
-        path=scale.path(smooth),
-        raw_path=scale.path(points) if smooth is not points else "",
-        dots=dots,
-        last=values.text(smooth[-1][1]),
-    )
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else plain_number(value)

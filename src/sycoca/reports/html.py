@@ -22,8 +22,14 @@ def render(template: str, **values: object) -> str:
     environment.filters["words"] = lambda name: str(name).replace("_", " ")
     environment.filters["metric_title"] = metric_title
     environment.filters["columns"] = lambda cards, most: balanced_columns(len(cards), most)
-    # The style sheet is trusted and must not be escaped.
-    return environment.get_template(template).render(style=Markup(_template("style.css")), **values)
+    environment.globals["shipped"] = shipped
+    return environment.get_template(template).render(**values)
+
+
+def shipped(name: str) -> Markup:
+    """Return a style sheet or script of this package, to stand in a page as it is; names are relative to it."""
+    # They are trusted, and must not be escaped.
+    return Markup(_shipped_text(name))
 
 
 def balanced_columns(number: int, most: int) -> int:
@@ -33,4 +39,8 @@ def balanced_columns(number: int, most: int) -> int:
 
 
 def _template(name: str) -> str:
-    return resources.files("sycoca.reports").joinpath("templates", name).read_text(encoding="utf-8")
+    return _shipped_text(f"templates/{name}")
+
+
+def _shipped_text(name: str) -> str:
+    return resources.files("sycoca.reports").joinpath(*name.split("/")).read_text(encoding="utf-8")
