@@ -1,32 +1,58 @@
-"""Progress of anything that takes longer than a second: a live bar on a terminal, log messages elsewhere."""
+"""Progress of anything that takes longer than a second: a live bar on a terminal or in a notebook, or messages."""
 
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from contextlib import closing
+from typing import Literal, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from sycoca.notebooks.live_bar import NotebookBar, in_notebook
 
 T = TypeVar("T")
 
 SECONDS_BETWEEN_LINES = 10.0
 """How often progress is logged where there is no bar."""
 
+BarKind = Literal["terminal", "notebook", "none"]
+"""Where a bar is shown."""
+
 logger = logging.getLogger(__name__)
+
+
+def bar_kind(console: Console | None) -> BarKind:
+    """Return where a bar is shown: on a console that is a terminal, or in a notebook, unless the console is quiet."""
+    if console is not None and console.is_terminal:
+        return "terminal"
+    is_quiet = console is not None and console.quiet
+    return "notebook" if in_notebook() and not is_quiet else "none"
 
 
 def tracked(items: Iterable[T], total: int, description: str, *, console: Console | None, step: int = 1) -> Iterator[T]:
     """Yield the items and show how many of ``total`` are done, each counting as ``step``.
 
     A console that is a terminal shows a bar; another one stands for a log file, and messages at INFO tell the progress;
-    without a console they are at DEBUG.
+    without a console they are at DEBUG. In a notebook the cell shows a bar, with any console or none, unless it is
+    quiet.
     """
-    if console is not None and console.is_terminal:
-        yield from _with_bar(items, total, description, console, step)
-    else:
-        level = logging.DEBUG if console is None else logging.INFO
-        yield from _with_messages(items, total, description, level, step)
+    match bar_kind(console):
+        case "terminal":
+            assert console is not None
+            yield from _with_bar(items, total, description, console, step)
+        case "notebook":
+            yield from _in_notebook(items, total, description, step)
+        case "none":
+            level = logging.DEBUG if console is None else logging.INFO
+            yield from _with_messages(items, total, description, level, step)
+
+
+def _in_notebook(items: Iterable[T], total: int, description: str, step: int) -> Iterator[T]:
+    with closing(NotebookBar(description, total)) as bar:
+        for done, item in _counted(items, total, step):
+            yield item
+            bar.update(done)
 
 
 def _with_bar(items: Iterable[T], total: int, description: str, console: Console, step: int) -> Iterator[T]:

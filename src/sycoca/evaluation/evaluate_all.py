@@ -44,7 +44,7 @@ def evaluate_all(
     options are those of ``sycoca evaluate TASK`` with underscores: ``{"retrieval": {"data": "coco.json", "re_rank":
     16}}``. It may name ``"weights"`` of its own. ``out``: a folder that gets SECTION.json as soon as a report is there,
     and summary.json at the end. ``overwrite``: replace reports and predictions that are there already. ``model``:
-    device, precision and batch size. ``console``: where progress bars are shown; None shows none.
+    device, precision and batch size. ``console``: where progress bars are shown; None shows none, except in a notebook.
 
     Raises OutputError (a ValueError) before anything runs where a report is there already or cannot be written, or
     another process writes it; ValueError, before anything runs too, where a section is wrong, data or weights are

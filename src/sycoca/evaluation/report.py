@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sycoca.facts.metric_facts import readable
+from sycoca.facts.metric_facts import metric_title, readable
 from sycoca.plain_data import write_text
 from sycoca.texts import normal_form, normal_names
 
@@ -134,12 +134,25 @@ class Report:
         for name, count in self.counts.items():
             table.add_row(plain(name), f"{count:,}")
         table.add_row("seconds", f"{self.seconds:.1f}")
-        missing = {name: value for name, value in self.settings.items() if str(value).startswith("not computed")}
-        lines = [*self.remarks, *(f"{name} {reason}" for name, reason in missing.items())]
+        lines = self._notes()
         if lines:
             table.caption = plain("\n".join(lines), style="table.caption")
             table.caption_justify = "left"
         return table
+
+    def _repr_html_(self) -> str:
+        """Return metrics, counts and remarks as HTML for the cell of a notebook."""
+        from sycoca.notebooks.cell_html import cell, note, table
+
+        counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in self.counts.items())
+        about = " · ".join(filter(None, (counts, str(self.settings.get("data", "")), f"{self.seconds:.1f} s")))
+        metrics = ((metric_title(name), readable(name, value)) for name, value in self.metrics.items())
+        return cell(self.task.replace("_", " "), table(metrics), note(about), *map(note, self._notes()))
+
+    def _notes(self) -> list[str]:
+        """Return the remarks, and why metrics are missing."""
+        missing = {name: value for name, value in self.settings.items() if str(value).startswith("not computed")}
+        return [*self.remarks, *(f"{name} {reason}" for name, reason in missing.items())]
 
 
 def _composed(items: ItemScores) -> ItemScores:

@@ -167,6 +167,12 @@ class Explanation:
         patches = f"{rows} x {columns} patches, {hidden} hidden from captioning, {masked} masked, {rebuilt}"
         return f"<Explanation of {self.caption!r}: {len(self.words)} words, {patches}>"
 
+    def _repr_html_(self) -> str:
+        """Return maps and reconstructions as HTML for the cell of a notebook."""
+        from sycoca.inference.explaining.explanation_cell import explanation_cell
+
+        return explanation_cell(self)
+
     @property
     def scale(self) -> tuple[float, float]:
         """The smallest and the largest cosine of all maps."""

@@ -2,9 +2,12 @@
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
+
+_SHOWN_PIXELS = 160
+"""Side of a thumbnail in the cell of a notebook."""
 
 
 @final
@@ -67,6 +70,19 @@ class SearchResults:
     def __repr__(self) -> str:
         return f"<SearchResults of {self.query!r}: {len(self.hits)} of {self.num_matching:,} images>"
 
+    def _repr_html_(self) -> str:
+        """Return the hits as thumbnails with cosines, files and captions, as HTML for the cell of a notebook."""
+        from sycoca.notebooks.cell_html import cell, figures, note, picture
+
+        shown = (
+            (picture(hit.thumbnail_uri(), hit.file, side=_SHOWN_PIXELS), f"{hit.cosine:.3f} {_described(hit)}")
+            for hit in self.hits
+        )
+        condition = "" if self.where is None else f" where {self.where}"
+        kind = "every image compared" if self.is_exact else "approximate"
+        about = f"{len(self.hits)} of {self.num_matching:,} images{condition}; {kind}, {self.seconds:.2f} s"
+        return cell(self.query, note(about), figures(shown, side=_SHOWN_PIXELS))
+
     def to_json(self) -> str:
         """Return query and hits as JSON, without thumbnails."""
         hits = [{"file": hit.file, "cosine": round(hit.cosine, 6), **hit.columns} for hit in self.hits]
@@ -80,3 +96,10 @@ class SearchResults:
             "hits": hits,
         }
         return json.dumps(plain, ensure_ascii=False, indent=1)
+
+
+def _described(hit: SearchHit) -> str:
+    """Return the first caption of an image, if there is one, and its file."""
+    captions = hit.columns.get("captions")
+    first = captions[0] if isinstance(captions, Sequence) and not isinstance(captions, str) and captions else ""
+    return " · ".join(filter(None, (str(first), hit.file)))

@@ -75,10 +75,10 @@ def finetune(
     """Fine-tune the config's weights and return the run folder, whose ``weights/`` `sycoca.load` reads.
 
     ``source`` and ``validation`` replace the config's data where given: sources, or pairs of an image and its captions.
-    Messages go to the logger ``sycoca``; a ``console`` that is a terminal gets a progress bar. Weights of the Hugging
-    Face Hub are downloaded, and the run's config records their commit. Raises OutputError (a ValueError) where
-    the folder already holds a run, cannot be written, or another process trains there; TrainingInterrupted after
-    Ctrl-C.
+    Messages go to the logger ``sycoca``; a ``console`` that is a terminal gets a progress bar, and so does a notebook.
+    Weights of the Hugging Face Hub are downloaded, and the run's config records their commit. Raises OutputError (a
+    ValueError) where the folder already holds a run, cannot be written, or another process trains there;
+    TrainingInterrupted after Ctrl-C.
     """
     check_type(config, FinetuneConfig, "config", _CONFIG)
     if is_main_process():

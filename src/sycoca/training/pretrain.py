@@ -42,9 +42,10 @@ def pretrain(
     """Pretrain a model and return the run folder, whose ``weights/`` `sycoca.load` reads.
 
     ``source`` and ``validation`` replace the config's data where given: sources, or pairs of an image and its captions.
-    Messages go to the logger ``sycoca``; a ``console`` that is a terminal gets a progress bar. Raises OutputError (a
-    ValueError) where the folder already holds a run, cannot be written, or another process trains there; ValueError
-    where the initial weights (``config.start``) are damaged or do not fit; TrainingInterrupted after Ctrl-C.
+    Messages go to the logger ``sycoca``; a ``console`` that is a terminal gets a progress bar, and so does a notebook.
+    Raises OutputError (a ValueError) where the folder already holds a run, cannot be written, or another process trains
+    there; ValueError where the initial weights (``config.start``) are damaged or do not fit; TrainingInterrupted after
+    Ctrl-C.
     """
     check_type(config, PretrainConfig, "config", _CONFIG)
     if is_main_process():

@@ -100,8 +100,8 @@ def _of_reconstructions(explanation: Explanation, *, with_pictures: bool) -> Pla
     return plain
 
 
-def png_url(picture: UInt8[np.ndarray, "height width 3"]) -> str:
-    """Return an image as a data URL of a PNG file, with its own pixels."""
+def png_url(picture: UInt8[np.ndarray, "height width channels"]) -> str:
+    """Return an image, RGB or RGBA, as a data URL of a PNG file, with its own pixels."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

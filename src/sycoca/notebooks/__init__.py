@@ -1,0 +1,1 @@
+"""Notebooks: live bars, and results as HTML in a cell."""
