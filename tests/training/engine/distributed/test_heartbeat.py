@@ -15,6 +15,7 @@ import pytest
 from sycoca.training.engine.distributed.ending import FAILED_CODE, LOST_CODE, Ending, RunInFolder
 from sycoca.training.engine.distributed.heartbeat import Heartbeat
 from sycoca.training.engine.distributed.launch import Launch
+from sycoca.training.engine.distributed.peers import MessageSocket
 
 SECONDS = 0.5
 
@@ -71,7 +72,7 @@ def launched() -> Iterator[Callable[..., list[Process]]]:
         store = Store()
         for rank, host in enumerate(hosts):
             processes.append(Process(rank, store, list(hosts), hosts[:rank].count(host)))
-        wait_for(lambda: len(processes[0].heartbeat._links) == len(hosts) - 1)
+        wait_for(lambda: all(peer.pid is not None for peer in processes[0].heartbeat._peers.values()))
         return processes
 
     yield launch
@@ -113,6 +114,31 @@ def test_rank_0_may_leave_first(launched: Callable[..., list[Process]], caplog: 
     time.sleep(SECONDS * 1.5)
     second.heartbeat.leave("clean")
     assert (said(caplog), second.codes) == ([], [])
+
+
+def test_who_leaves_at_once_still_says_goodbye_to_who_is_connecting(
+    launched: Callable[..., list[Process]], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    greet = Heartbeat._greet
+
+    def greet_late(heartbeat: Heartbeat, link: MessageSocket) -> None:
+        heartbeat._leaving = "clean", None, time.monotonic()  # the main thread is done in the meantime
+        heartbeat._take_leave()
+        greet(heartbeat, link)
+
+    monkeypatch.setattr(Heartbeat, "_greet", greet_late)
+    first, second = launched("a", "a")
+    wait_for(lambda: not first.heartbeat._thread.is_alive())
+    time.sleep(SECONDS * 1.5)
+    second.heartbeat.leave("clean")
+    assert (said(caplog), second.codes) == ([], [])
+
+
+def test_who_leaves_waits_only_so_long_for_who_never_connects(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sycoca.training.engine.distributed.heartbeat._CONNECT_SECONDS", 0.2)
+    first = Process(0, Store(), ["a", "a"], 0)
+    first.heartbeat.leave("failed", "an error")
+    assert not first.heartbeat._thread.is_alive()
 
 
 def test_a_thread_that_is_done_before_it_is_woken_is_no_error(launched: Callable[..., list[Process]]):

@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+import torch.distributed as dist
 
 from builders.two_processes import free_port
 from sycoca.training.engine.distributed import rendezvous
@@ -89,3 +90,28 @@ def test_the_command_ends_with_one_line():
     (line,) = done.stderr.splitlines()
     assert line.startswith("sycoca pretrain: 1 of 2 processes have arrived at 127.0.0.1:")
     assert "(rank 1 is missing), after 0.5 seconds" in line
+
+
+def test_the_store_of_a_process_is_kept_for_its_next_meeting():
+    port = free_port()
+    first = meet(port, number=0)
+    second = meet(port, number=1)
+    for rank in (0, 1):
+        assert second[rank].underlying_store is first[rank].underlying_store
+    assert second[0].num_keys() == first[0].num_keys() == 6  # all here and two hosts of each
+
+
+def meet(port: int, number: int) -> dict[int, dist.PrefixStore]:
+    stores: dict[int, dist.PrefixStore] = {}
+
+    def arrive(rank: int) -> None:
+        store = Rendezvous(launch(rank, 2, port), 20.0, number).join()
+        assert isinstance(store, dist.PrefixStore)
+        stores[rank] = store
+
+    threads = [threading.Thread(target=arrive, args=(rank,)) for rank in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return stores

@@ -253,7 +253,9 @@ class Heartbeat:
         if self._leaving is None or self._is_over:
             return
         how, reason, deadline = self._leaving
-        if time.monotonic() >= deadline:
+        # A process that has connected, but was not greeted yet, would take the end of its connection for a crash.
+        awaits = any(peer.pid is None for peer in self._peers.values())
+        if time.monotonic() >= deadline + _CONNECT_SECONDS * awaits:
             for link in self._links:
                 link.send({"bye": reason, "how": how})
             self._is_over = True

@@ -27,6 +27,10 @@ _MOST_RANKS_SHOWN = 8
 _ALL_HERE, _GIVEN_UP = "all here", "given up"
 
 
+_stores: dict[Launch, dist.Store] = {}
+"""The store of this process, kept for its next meeting: if rank 0 opened a new one, others might reach the old one."""
+
+
 @final
 class Rendezvous:
     """One meeting of all processes."""
@@ -45,13 +49,15 @@ class Rendezvous:
 
         Raises LostProcessError where they have not in time, ValueError where rank 0 cannot listen at its address.
         """
-        store = dist.PrefixStore(f"sycoca/{self._number}", self._open_store())
+        opened = _stores.get(self._launch) or self._open_store()
+        store = dist.PrefixStore(f"sycoca/{self._number}", opened)
         try:
             store.set(_arrival(self._launch.rank), socket.gethostname())
             self._store = store
             self._wait(store)
         except RuntimeError as error:
             raise LostProcessError(f"the process at {self._address} has ended", is_reporter=True) from error
+        _stores[self._launch] = opened
         return store
 
     @property
