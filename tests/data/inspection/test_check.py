@@ -5,7 +5,8 @@ from PIL import Image
 
 from builders.predictors import ListSource, open_photo, photo
 from sycoca.data.formats.jsonl import open_jsonl
-from sycoca.data.inspection.check import DataCheck, check_captions, check_images, check_set, duplicates_among
+from sycoca.data.inspection.caption_checks import check_captions
+from sycoca.data.inspection.check import DataCheck, check_images, check_set, duplicates_among
 from sycoca.data.inspection.check_headlines import counted, headlines
 from sycoca.data.inspection.image_facts import image_facts
 from sycoca.data.inspection.image_inspection import look

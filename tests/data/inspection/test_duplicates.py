@@ -6,6 +6,7 @@ import pytest
 from sycoca.data.inspection import duplicates
 from sycoca.data.inspection.duplicates import find_duplicates
 from sycoca.data.inspection.image_facts import ImageFacts
+from sycoca.data.inspection.photo_measures import PhotoMeasures
 
 
 def fact(number: int, perceptual_hash: int, shade: int = 100) -> ImageFacts:
@@ -16,6 +17,7 @@ def fact(number: int, perceptual_hash: int, shade: int = 100) -> ImageFacts:
         pixel_hash=number.to_bytes(16, "big"),
         perceptual_hash=perceptual_hash,
         colors=bytes([shade] * 48),
+        measures=PhotoMeasures(sharpness=None, dark_level=0, bright_level=0, information=0.0),
     )
 
 

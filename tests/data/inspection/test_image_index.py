@@ -7,10 +7,17 @@ import pytest
 
 from sycoca.data.inspection.image_facts import ImageFacts
 from sycoca.data.inspection.image_index import ImageIndex, default_index_path
+from sycoca.data.inspection.photo_measures import PhotoMeasures
 from sycoca.unusable import SkippedSample, SkipReason
 
 FACTS = ImageFacts(
-    width=4, height=3, is_gray=True, pixel_hash=b"\0" * 16, perceptual_hash=2**64 - 1, colors=bytes(range(48))
+    width=4,
+    height=3,
+    is_gray=True,
+    pixel_hash=b"\0" * 16,
+    perceptual_hash=2**64 - 1,
+    colors=bytes(range(48)),
+    measures=PhotoMeasures(sharpness=1.5, dark_level=200, bright_level=30, information=4.25),
 )
 FILE = ("/photos/a.jpg", 100, 7)
 
@@ -146,7 +153,7 @@ def test_a_newer_file_is_left_alone(tmp_path):
     index, said = opened(path)
     index.keep({FILE: FACTS})
     assert said == [
-        f"image index {path}: it has version 9, this SyCoCa knows 1; continuing without it (--index PATH names another)"
+        f"image index {path}: it has version 9, this SyCoCa knows 2; continuing without it (--index PATH names another)"
     ]
     assert path.read_bytes() == before
 

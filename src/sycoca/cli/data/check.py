@@ -1,7 +1,7 @@
-"""``sycoca data check``: find broken files, bad captions and duplicates within and across data sets."""
+"""``sycoca data check``: find broken files, bad captions and photos, and duplicates within and across sets."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,8 +13,10 @@ from sycoca.cli.shared.logs import stderr_console
 from sycoca.cli.shared.results import tell
 from sycoca.data.inspection.check import DataCheck, check_set, duplicates_among
 from sycoca.data.inspection.check_headlines import headlines
+from sycoca.data.inspection.photo_checks import PhotoThresholds, photo_issues
 from sycoca.data.samples import SampleSource
 from sycoca.data.spec import open_source
+from sycoca.facts.photo_facts import PHOTO_KINDS
 from sycoca.outputs.errors import OutputError
 from sycoca.outputs.output import Output, claimed
 from sycoca.plain_data import write_text
@@ -26,7 +28,7 @@ _MOST_LINES = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Find broken files, bad captions and duplicate images, within data sets and across them.
+    """Find broken files, bad captions and photos, and duplicate images, within data sets and across them.
 
     The splits of a file are compared with each other, and so are several SPECs: sycoca data check train.csv test.csv.
     Exit code 1 if something is broken or two parts share an image, 0 otherwise.
@@ -61,6 +63,9 @@ class Arguments:
 
     json: bool = False
     """Print JSON instead of text."""
+
+    photos: PhotoThresholds = field(default_factory=PhotoThresholds)
+    """From where on photos are worth a look."""
 
     def run(self) -> int:
         """Check, and print what was found; exit code 1 if something is broken or two parts share an image."""
@@ -108,11 +113,19 @@ def _check(command: Arguments, sources: list[SampleSource]) -> DataCheck:
     places, findings = [one[0] for one in looked], [one[1] for one in looked]
     return DataCheck(
         sets=tuple(
-            check_set(source, spec, ones, tokenizer.num_tokens, command.context_length)
-            for source, spec, ones in zip(sources, command.specs, findings, strict=True)
+            check_set(
+                source,
+                spec,
+                ones,
+                tokenizer.num_tokens,
+                command.context_length,
+                photo_issues(source, where, ones, command.photos),
+            )
+            for source, spec, where, ones in zip(sources, command.specs, places, findings, strict=True)
         ),
-        duplicates=duplicates_among(sources, places, findings),
+        duplicates=duplicates_among(sources, places, findings, command.photos),
         context_length=command.context_length,
+        thresholds=command.photos,
     )
 
 
@@ -136,6 +149,8 @@ def _print(result: DataCheck) -> None:
     for group in result.duplicates:
         members = ", ".join(f"{place.shown} ({place.part})" for place in group.places[:6])
         lines.append(f"{group.match_kind} duplicates: {members}{' ...' if len(group.places) > 6 else ''}")
+    for one in result.sets:
+        lines += [f"{PHOTO_KINDS[issue.kind].title}: {issue.shown} ({issue.value:.3g})" for issue in one.photos]
     for line in lines[:_MOST_LINES]:
         say(console, f"  {line}")
     if len(lines) > _MOST_LINES:

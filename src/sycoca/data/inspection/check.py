@@ -1,75 +1,19 @@
 """Problems of data sets: unreadable images, odd captions, duplicates within and across sets."""
 
-import heapq
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
 from sycoca.data.formats.named_images import shown_name
+from sycoca.data.inspection.caption_checks import CaptionFindings, check_captions
 from sycoca.data.inspection.duplicates import MatchKind, find_duplicates
 from sycoca.data.inspection.image_facts import ImageFacts
 from sycoca.data.inspection.image_index import Finding
+from sycoca.data.inspection.photo_checks import DEFAULT_THRESHOLDS, PhotoIssue, PhotoThresholds
 from sycoca.data.inspection.statistics import Spread, spread
 from sycoca.data.samples import SampleSource, remarks_on, skipped_samples
-from sycoca.preprocess.tokenizer import may_be_longer
-from sycoca.texts import is_one_word, normal_form
 from sycoca.unusable import SkippedSample, SkipReason
-
-NUM_EXAMPLES = 20
-"""Number of the longest and of the most repeated captions that are reported."""
-
-VERY_LONG_WORDS = 100
-"""A longer caption, in words, is probably an article or from the wrong column."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CaptionOccurrence:
-    """A conspicuous caption."""
-
-    caption: str
-    """The text."""
-
-    key: str
-    """Its sample, or the first of several."""
-
-    number: int
-    """Its number of tokens, or of occurrences."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CaptionFindings:
-    """Conspicuous captions of a set, with counts."""
-
-    num_captions: int
-    """Captions of all samples."""
-
-    num_different: int
-    """Different ones."""
-
-    repeated_in_sample: tuple[CaptionOccurrence, ...]
-    """All captions that one image has more than once, with their numbers of occurrences."""
-
-    most_repeated: tuple[CaptionOccurrence, ...]
-    """Captions of several images, most frequent first, with the numbers of images."""
-
-    num_bracketed: int
-    """Captions that begin with [ and end with ], which may be lists that could not be read."""
-
-    num_one_word: int
-    """Captions of a single word."""
-
-    one_word: tuple[CaptionOccurrence, ...]
-    """Captions of a single word, most frequent first, with their numbers of occurrences."""
-
-    num_very_long: int
-    """Captions of more than `VERY_LONG_WORDS` words."""
-
-    num_cut: int
-    """Captions of more tokens than the context length."""
-
-    longest: tuple[CaptionOccurrence, ...]
-    """Truncated captions, longest first, with their numbers of tokens."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +52,9 @@ class SetCheck:
 
     remarks: tuple[str, ...] = ()
     """Lines about what is no error and still worth a look."""
+
+    photos: tuple[PhotoIssue, ...] = ()
+    """Photos that can be read and are worth a look, by kind, the worst first."""
 
     @property
     def num_missing_images(self) -> int:
@@ -162,6 +109,8 @@ class DataCheck:
     sets: tuple[SetCheck, ...]
     duplicates: tuple[Duplicates, ...]
     context_length: int
+    thresholds: PhotoThresholds = DEFAULT_THRESHOLDS
+    """From where on photos are worth a look."""
 
     @property
     def leaks(self) -> tuple[Duplicates, ...]:
@@ -180,6 +129,7 @@ def check_set(
     findings: Sequence[Finding],
     num_tokens: Callable[[str], int],
     context_length: int,
+    photos: tuple[PhotoIssue, ...] = (),
 ) -> SetCheck:
     """Return the findings about a set; ``findings`` are those about its images, all or some of them, in order."""
     return SetCheck(
@@ -191,47 +141,8 @@ def check_set(
         captions=check_captions(source, num_tokens, context_length),
         images=check_images([one for one in findings if isinstance(one, ImageFacts)]),
         remarks=tuple(remarks_on(source)),
+        photos=photos,
     )
-
-
-def check_captions(source: SampleSource, num_tokens: Callable[[str], int], context_length: int) -> CaptionFindings:
-    """Return the conspicuous captions with counts."""
-    first_key: dict[str, str] = {}
-    times_said: Counter[str] = Counter()
-    num_images: Counter[str] = Counter()
-    repeated: list[CaptionOccurrence] = []
-    for key, captions in _captions(source):
-        captions = tuple(map(normal_form, captions))
-        own = Counter(captions)
-        times_said.update(captions)
-        num_images.update(own.keys())
-        repeated += [CaptionOccurrence(caption=c, key=key, number=n) for c, n in own.items() if n > 1]
-        for caption in own:
-            first_key.setdefault(caption, key)
-    long = [caption for caption in times_said if may_be_longer(caption, context_length)]
-    cut = {caption: number for caption in long if (number := num_tokens(caption)) > context_length}
-    one_word = {caption: n for caption, n in times_said.items() if is_one_word(caption)}
-
-    def examples(numbers: dict[str, int]) -> tuple[CaptionOccurrence, ...]:
-        most = heapq.nlargest(NUM_EXAMPLES, numbers.items(), key=lambda item: item[1])
-        return tuple(CaptionOccurrence(caption=c, key=first_key[c], number=n) for c, n in most)
-
-    return CaptionFindings(
-        num_captions=times_said.total(),
-        num_different=len(times_said),
-        repeated_in_sample=tuple(repeated),
-        most_repeated=examples({caption: n for caption, n in num_images.items() if n > 1}),
-        num_bracketed=sum(n for caption, n in times_said.items() if _is_bracketed(caption)),
-        num_one_word=sum(one_word.values()),
-        one_word=examples(one_word),
-        num_very_long=sum(n for caption, n in times_said.items() if len(caption.split()) > VERY_LONG_WORDS),
-        num_cut=sum(times_said[caption] for caption in cut),
-        longest=examples(cut),
-    )
-
-
-def _is_bracketed(caption: str) -> bool:
-    return caption.lstrip().startswith("[") and caption.rstrip().endswith("]")
 
 
 def check_images(facts: Sequence[ImageFacts]) -> ImageFindings:
@@ -246,7 +157,10 @@ def check_images(facts: Sequence[ImageFacts]) -> ImageFindings:
 
 
 def duplicates_among(
-    sources: Sequence[SampleSource], places: Sequence[Sequence[int]], findings: Sequence[Sequence[Finding]]
+    sources: Sequence[SampleSource],
+    places: Sequence[Sequence[int]],
+    findings: Sequence[Sequence[Finding]],
+    thresholds: PhotoThresholds = DEFAULT_THRESHOLDS,
 ) -> tuple[Duplicates, ...]:
     """Return the pictures that occur more than once, those in several sets or splits first.
 
@@ -263,7 +177,7 @@ def duplicates_among(
 
     groups = [
         Duplicates(match_kind=group.match_kind, places=tuple(place(*where[i]) for i in group.places))
-        for group in find_duplicates(facts)
+        for group in find_duplicates(facts, thresholds.near_bits, thresholds.near_colors)
     ]
     return tuple(sorted(groups, key=lambda group: (not group.is_leak, get_args(MatchKind).index(group.match_kind))))
 
@@ -276,9 +190,3 @@ def part_name(set_name: str, split: str | None) -> str:
 def _count_splits(source: SampleSource) -> dict[str, int]:
     splits = Counter(source[index].split for index in range(len(source)))
     return {} if set(splits) <= {None} else {split or "no split": number for split, number in splits.items()}
-
-
-def _captions(source: SampleSource) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for index in range(len(source)):
-        sample = source[index]
-        yield sample.key, sample.captions

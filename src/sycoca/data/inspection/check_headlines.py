@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from sycoca.data.inspection.check import VERY_LONG_WORDS, DataCheck, Duplicates, SetCheck, part_name
+from sycoca.data.inspection.caption_checks import VERY_LONG_WORDS
+from sycoca.data.inspection.check import DataCheck, Duplicates, SetCheck, part_name
 from sycoca.data.inspection.duplicates import MatchKind
+from sycoca.data.inspection.photo_checks import num_by_kind
+from sycoca.facts.photo_facts import PHOTO_KINDS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,9 +29,10 @@ _DUPLICATED: Mapping[MatchKind, str] = {"exact": "identical photos", "near": "ne
 
 
 def headlines(check: DataCheck) -> list[Headline]:
-    """Yield the sentences, bad before odd before good: leaks, problems, duplicates, captions."""
+    """Yield the sentences, bad before odd before good: leaks, problems, duplicates, photos, captions."""
     found = [*_leaks(check), *_problems(check.sets), *_duplicates(check.duplicates)]
     for one in check.sets:
+        found += _photos(one)
         found += _captions(one, check.context_length)
     return sorted(found, key=lambda headline: ("bad", "odd", "good").index(headline.kind))
 
@@ -81,6 +85,15 @@ def _duplicates(groups: Sequence[Duplicates]) -> Iterator[Headline]:
         number = sum(group.match_kind == match_kind and not group.is_leak for group in groups)
         if number:
             yield Headline(kind="odd", text=f"{counted(number, 'group')} of {what} within one set or split")
+
+
+def _photos(one: SetCheck) -> Iterator[Headline]:
+    counts = num_by_kind(one.photos)
+    if counts:
+        number, readable = len({issue.index for issue in one.photos}), one.images.num_readable
+        kinds = ", ".join(f"{count:,} {PHOTO_KINDS[kind].title}" for kind, count in counts.items())
+        text = f"{one.name}: {counted(number, 'photo')} worth a look ({number / readable:.2%}): {kinds}"
+        yield Headline(kind="odd", text=text)
 
 
 def _captions(one: SetCheck, context_length: int) -> Iterator[Headline]:

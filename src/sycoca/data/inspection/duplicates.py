@@ -9,18 +9,12 @@ import numpy as np
 from jaxtyping import Int64, UInt64
 
 from sycoca.data.inspection.image_facts import ImageFacts
+from sycoca.facts.photo_facts import NEAR_BITS, NEAR_COLORS
 
 MatchKind = Literal["exact", "near"]
 """exact: equal pixels. near: perceptual hashes that differ in few bits, and similar colors."""
 
-MOST_BITS = 4
-"""Largest Hamming distance of the perceptual hashes of near duplicates."""
-
-MOST_COLOR_DISTANCE = 16.0
-"""Largest mean difference of the colors of 4 x 4 cells of near duplicates, of 256 levels."""
-
-# With one band more than bits may differ, at least one band is equal, so only hashes with an equal band are compared.
-_BAND_BITS = (13, 13, 13, 13, 12)
+_HASH_BITS = 64
 _COMPARED_AT_A_TIME = 2**15
 
 
@@ -35,8 +29,13 @@ class DuplicateGroup:
     """Two or more, in order."""
 
 
-def find_duplicates(facts: Sequence[ImageFacts | None]) -> list[DuplicateGroup]:
+def find_duplicates(
+    facts: Sequence[ImageFacts | None], most_bits: int = NEAR_BITS, most_color_distance: float = NEAR_COLORS
+) -> list[DuplicateGroup]:
     """Return the groups of duplicates, in the order of their first members; None stands for an unreadable image.
+
+    The perceptual hashes of near duplicates differ in at most ``most_bits`` of 64 bits, and the colors of their 4 x 4
+    cells by at most ``most_color_distance`` of 255 levels on average.
 
     An image is in one group at most. Groups are connected components of near duplicates, so the ends of a long chain
     may differ more.
@@ -48,7 +47,7 @@ def find_duplicates(facts: Sequence[ImageFacts | None]) -> list[DuplicateGroup]:
     pictures = list(by_pixels.values())
     firsts = [fact for places in pictures if (fact := facts[places[0]]) is not None]
     groups: dict[int, list[int]] = defaultdict(list)
-    for picture, root in enumerate(_near_groups(firsts)):
+    for picture, root in enumerate(_near_groups(firsts, most_bits, most_color_distance)):
         groups[int(root)].append(picture)
     found = [
         DuplicateGroup(
@@ -60,7 +59,9 @@ def find_duplicates(facts: Sequence[ImageFacts | None]) -> list[DuplicateGroup]:
     return sorted((group for group in found if len(group.places) > 1), key=lambda group: group.places)
 
 
-def _near_groups(facts: Sequence[ImageFacts]) -> Int64[np.ndarray, "images"]:
+def _near_groups(
+    facts: Sequence[ImageFacts], most_bits: int, most_color_distance: float
+) -> Int64[np.ndarray, "images"]:
     """Return for each picture the smallest index of its connected component."""
     if not facts:
         return np.zeros(0, dtype=np.int64)
@@ -68,11 +69,11 @@ def _near_groups(facts: Sequence[ImageFacts]) -> Int64[np.ndarray, "images"]:
     hashes = np.array([fact.perceptual_hash for fact in looks], dtype=np.uint64)
     colors = np.array([list(fact.colors) for fact in looks], dtype=np.int16)
     roots = np.arange(len(looks))
-    for first, second in _near_pairs(hashes):
+    for first, second in _near_pairs(hashes, most_bits):
         # Most pairs of a large group are joined already, which is faster to test than colors.
         apart = _roots(roots, first) != _roots(roots, second)
         first, second = first[apart], second[apart]
-        is_near = np.abs(colors[first] - colors[second]).mean(axis=1) <= MOST_COLOR_DISTANCE
+        is_near = np.abs(colors[first] - colors[second]).mean(axis=1) <= most_color_distance
         for one, other in zip(first[is_near].tolist(), second[is_near].tolist(), strict=True):
             low, high = sorted((_root(roots, one), _root(roots, other)))
             roots[high] = low
@@ -92,11 +93,13 @@ def _different_looks(facts: Sequence[ImageFacts]) -> tuple[list[ImageFacts], Int
 
 
 def _near_pairs(
-    hashes: UInt64[np.ndarray, "images"],
+    hashes: UInt64[np.ndarray, "images"], most_bits: int
 ) -> Iterator[tuple[Int64[np.ndarray, "pairs"], Int64[np.ndarray, "pairs"]]]:
     """Yield the indices of pairs whose hashes differ in few bits; a pair may occur once per band."""
-    shift = 0
-    for num_bits in _BAND_BITS:
+    # With one band more than bits may differ at least one is equal, so only hashes with an equal band are compared.
+    shift, num_bands = 0, most_bits + 1
+    for band in range(num_bands):
+        num_bits = (_HASH_BITS - shift) // (num_bands - band)
         bands = (hashes >> np.uint64(shift)) & np.uint64(2**num_bits - 1)
         shift += num_bits
         order = np.argsort(bands, kind="stable")
@@ -104,16 +107,16 @@ def _near_pairs(
         stops = np.append(starts[1:], len(order))
         for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
             if stop - start > 1:
-                yield from _near_pairs_within(hashes, order[start:stop])
+                yield from _near_pairs_within(hashes, order[start:stop], most_bits)
 
 
 def _near_pairs_within(
-    hashes: UInt64[np.ndarray, "images"], owners: Int64[np.ndarray, "owners"]
+    hashes: UInt64[np.ndarray, "images"], owners: Int64[np.ndarray, "owners"], most_bits: int
 ) -> Iterator[tuple[Int64[np.ndarray, "pairs"], Int64[np.ndarray, "pairs"]]]:
     rows_at_a_time = max(1, _COMPARED_AT_A_TIME // max(1, len(owners)))
     for start in range(0, len(owners) - 1, rows_at_a_time):
         rows, columns = owners[start : start + rows_at_a_time], owners[start + 1 :]
-        row, column = np.nonzero(_num_different_bits(hashes[rows, None], hashes[columns]) <= MOST_BITS)
+        row, column = np.nonzero(_num_different_bits(hashes[rows, None], hashes[columns]) <= most_bits)
         later = column >= row
         if later.any():
             yield rows[row[later]], columns[column[later]]

@@ -1,4 +1,4 @@
-"""Facts about an image: its size, and hashes that find duplicates."""
+"""Facts about an image: its size, measures of its quality, and hashes that find duplicates."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,6 +7,8 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float
 from PIL import Image
+
+from sycoca.data.inspection.photo_measures import PhotoMeasures, photo_measures
 
 HASH_SIDE = 8
 """Frequencies per direction of the perceptual hash, which has 64 bits."""
@@ -39,17 +41,22 @@ class ImageFacts:
     colors: bytes
     """Mean red, green and blue of 4 x 4 cells, which distinguish pictures of similar gray values."""
 
+    measures: PhotoMeasures
+    """Sharpness, brightness and information."""
+
 
 def image_facts(image: Image.Image) -> ImageFacts:
     """Return the facts about an upright RGB image."""
     small = image.resize((COLOR_SIDE, COLOR_SIDE), Image.Resampling.BOX, reducing_gap=2.0)
+    gray = image.convert("L")
     return ImageFacts(
         width=image.width,
         height=image.height,
         is_gray=_is_gray(np.asarray(small)) and _is_gray(np.asarray(image)),
         pixel_hash=_pixel_hash(image),
-        perceptual_hash=perceptual_hash(image),
+        perceptual_hash=perceptual_hash(gray),
         colors=small.tobytes(),
+        measures=photo_measures(gray),
     )
 
 

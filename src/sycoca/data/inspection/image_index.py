@@ -16,6 +16,7 @@ import PIL
 
 from sycoca.data.formats.image_files import Fingerprint
 from sycoca.data.inspection.image_facts import ImageFacts
+from sycoca.data.inspection.photo_measures import PhotoMeasures
 from sycoca.unusable import SkippedSample
 
 Finding = ImageFacts | SkippedSample
@@ -24,18 +25,20 @@ Finding = ImageFacts | SkippedSample
 LASTING_REASONS = frozenset({"empty file", "not an image", "broken image", "image too small"})
 """Problems that persist while the file does not change; missing rights or memory may not."""
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 logger = logging.getLogger(__name__)
 
-_LOOKED_AT_BY = f"1, PIL {PIL.__version__}"  # raise the 1 where decoding or `image_facts` changes
+_LOOKED_AT_BY = f"2, PIL {PIL.__version__}"  # raise the 2 where decoding or `image_facts` changes
 _SECONDS_TO_WAIT = 20.0
 _MOST_NAMES = 500  # SQLite takes a limited number of values at a time
-_NUM_FACTS = 6
+_FACTS = "width, height, is_gray, pixel_hash, perceptual_hash, colors, sharpness, dark_level, bright_level, information"
+_NUM_FACTS = len(_FACTS.split())
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS images (
     file BLOB PRIMARY KEY, bytes INTEGER, stamp INTEGER, looked_at_by TEXT,
     width INTEGER, height INTEGER, is_gray INTEGER, pixel_hash BLOB, perceptual_hash BLOB, colors BLOB,
+    sharpness REAL, dark_level INTEGER, bright_level INTEGER, information REAL,
     name BLOB, reason TEXT, detail BLOB
 ) WITHOUT ROWID
 """
@@ -103,8 +106,8 @@ class ImageIndex:
         if self._path is not None and self._database is not None:
             places = ", ".join("?" * len(names))
             query = (
-                "SELECT file, bytes, stamp, width, height, is_gray, pixel_hash, perceptual_hash, colors,"
-                f" name, reason, detail FROM images WHERE looked_at_by = ? AND file IN ({places})"
+                f"SELECT file, bytes, stamp, {_FACTS}, name, reason, detail FROM images"
+                f" WHERE looked_at_by = ? AND file IN ({places})"
             )
             with self._guarded(self._path):
                 rows = self._database.execute(query, (_LOOKED_AT_BY, *names)).fetchall()
@@ -148,6 +151,8 @@ def _opened(path: Path) -> sqlite3.Connection:
         # Waiting for the disk protects from power failures only, after which a damaged cache is rebuilt.
         database.execute("PRAGMA synchronous = OFF")
         with database:
+            if version < _SCHEMA_VERSION:
+                database.execute("DROP TABLE IF EXISTS images")  # its rows lack columns
             database.execute(_SCHEMA)
             database.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
     except BaseException:
@@ -166,11 +171,13 @@ def _row_end(finding: Finding) -> tuple[Any, ...]:
         return *[None] * _NUM_FACTS, _bytes(finding.name), finding.reason, _bytes(finding.detail)
     perceptual_hash = finding.perceptual_hash.to_bytes(8, "big")  # SQLite's integers have a sign
     sizes = finding.width, finding.height, finding.is_gray
-    return *sizes, finding.pixel_hash, perceptual_hash, finding.colors, None, None, None
+    measures = finding.measures
+    quality = measures.sharpness, measures.dark_level, measures.bright_level, measures.information
+    return *sizes, finding.pixel_hash, perceptual_hash, finding.colors, *quality, None, None, None
 
 
 def _finding(columns: Sequence[Any]) -> Finding:
-    width, height, is_gray, pixel_hash, perceptual_hash, colors, name, reason, detail = columns
+    width, height, is_gray, pixel_hash, perceptual_hash, colors, *quality, name, reason, detail = columns
     if reason is not None:
         return SkippedSample(name=_text(name), reason=reason, detail=_text(detail))
     return ImageFacts(
@@ -180,7 +187,12 @@ def _finding(columns: Sequence[Any]) -> Finding:
         pixel_hash=pixel_hash,
         perceptual_hash=int.from_bytes(perceptual_hash, "big"),
         colors=colors,
+        measures=_measures(*quality),
     )
+
+
+def _measures(sharpness: float | None, dark_level: int, bright_level: int, information: float) -> PhotoMeasures:
+    return PhotoMeasures(sharpness=sharpness, dark_level=dark_level, bright_level=bright_level, information=information)
 
 
 def _bytes(text: str) -> bytes:
