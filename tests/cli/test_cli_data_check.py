@@ -87,3 +87,20 @@ def test_sets_without_captions_are_checked_as_well(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["sets"][0]["captions"]["num_captions"] == 0
     assert run(["data", "stats", f"{tmp_path}/q.jsonl", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["words_per_caption"] is None
+
+
+def test_photos_worth_a_look_are_listed_by_thresholds_that_may_be_set(tmp_path, capsys):
+    photo(60, 50).save(tmp_path / "a.png")
+    photo(60, 50, seed=1).point([level // 8 for level in range(256)] * 3).save(tmp_path / "b.png")
+    (tmp_path / "p.csv").write_text("image,caption\na.png,a photo\nb.png,a dark one\n")
+    settings = ["--blurred", "0", "--dark", "60", "--low-information", "0"]
+    assert main(["data", "check", str(tmp_path / "p.csv"), *settings, "--no-index"]) == 0
+    text = capsys.readouterr().out
+    assert "odd  p.csv: 1 photo worth a look (50.00%): 1 dark" in text
+    assert f"  dark: {tmp_path}/b.png (" in text
+    settings[3] = "1"
+    assert main(["data", "check", str(tmp_path / "p.csv"), *settings, "--no-index", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["sets"][0]["photos"], record["thresholds"]["dark"]) == ([], 1.0)
+    assert main(["data", "check", str(tmp_path / "p.csv"), "--near-bits", "9"]) == 2
+    assert "near_bits must lie between 0 and 8, got 9" in capsys.readouterr().err

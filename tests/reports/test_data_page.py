@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from importlib import resources
 
 from PIL import Image
@@ -7,6 +8,7 @@ from builders.predictors import ListSource, open_photo
 from sycoca.data.inspection.check import DataCheck, check_set, duplicates_among
 from sycoca.data.inspection.image_index import ImageIndex
 from sycoca.data.inspection.image_inspection import inspect_images
+from sycoca.data.inspection.photo_checks import PhotoIssue, PhotoThresholds
 from sycoca.data.samples import ImageTextSample
 from sycoca.reports.data_page import render_data_page, save_data_page
 from sycoca.unusable import unusable
@@ -57,6 +59,23 @@ def test_shows_headlines_problems_and_duplicates_and_is_self_contained():
     assert html.count("data:image/jpeg;base64,") == 4
     assert re.findall(r'(?:src|href)="(?!data:)', html) == []
     assert "http" not in html
+
+
+def test_the_worst_photos_of_each_kind_are_shown_with_what_was_measured():
+    check, sources = page()
+    sources[0] = replace(sources[0], samples=(sources[0].samples[0],) * 30)
+    issues = tuple(
+        PhotoIssue(kind="blurred", index=index, key=f"photo {index}", shown="", value=0.01 * index)
+        for index in range(15)
+    )
+    first = replace(check.sets[0], photos=issues)
+    html = render_data_page(
+        replace(check, sets=(first, check.sets[1]), thresholds=PhotoThresholds(blurred=0.7)), sources
+    )
+    assert "Sharpness below\n0.7: 15 photos, the 12 worst here." in html
+    assert re.findall(r"<b>(0\.\d+|0)</b>", html) == [f"{0.01 * index:.3g}" for index in range(12)]
+    assert 'odd">blurred<' in html
+    assert html.count('mark odd">') == 1
 
 
 def test_texts_are_escaped():

@@ -1,4 +1,4 @@
-"""A data check as one self-contained HTML page: headlines, a contact sheet, all problems, and groups of duplicates."""
+"""A data check as one self-contained HTML page: headlines, a contact sheet, problems, photos, duplicates."""
 
 import base64
 import io
@@ -10,8 +10,10 @@ from PIL import Image
 
 from sycoca.data.inspection.check import DataCheck, Duplicates, SetCheck
 from sycoca.data.inspection.check_headlines import headlines
+from sycoca.data.inspection.photo_checks import PhotoThresholds, num_by_kind
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.data.selection import evenly_spread
+from sycoca.facts.photo_facts import PHOTO_KINDS, PhotoFacts, PhotoKind
 from sycoca.plain_data import write_text
 from sycoca.reports.html import render
 from sycoca.unusable import UnusableSampleError
@@ -27,6 +29,9 @@ MOST_GROUPS = 60
 
 MOST_IN_GROUP = 6
 """Images of a group that are shown."""
+
+MOST_PHOTOS = 12
+"""Photos of each kind that are shown per set, the worst; the JSON has all."""
 
 MOST_PROBLEMS = 500
 """Problems per set that are listed; the JSON has all."""
@@ -49,6 +54,17 @@ class Thumbnail:
 class _ShownSet:
     check: SetCheck
     thumbnails: Sequence[Thumbnail]
+    photos: Sequence["_ShownPhotos"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _ShownPhotos:
+    """The worst photos of one kind, with what was measured."""
+
+    facts: PhotoFacts
+    number: int
+    threshold: float
+    thumbnails: Sequence[tuple[Thumbnail, float]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +85,7 @@ def render_data_page(check: DataCheck, sources: Sequence[SampleSource]) -> str:
         "data_check.html",
         check=check,
         headlines=headlines(check),
-        sets=[_shown_set(one, source) for one, source in zip(check.sets, sources, strict=True)],
+        sets=[_shown_set(one, source, check.thresholds) for one, source in zip(check.sets, sources, strict=True)],
         groups=[_shown_group(group, sources) for group in check.duplicates[:MOST_GROUPS]],
         most_problems=MOST_PROBLEMS,
         most_in_group=MOST_IN_GROUP,
@@ -87,9 +103,19 @@ def thumbnail(sample: ImageTextSample, part: str) -> Thumbnail:
     return Thumbnail(picture=picture, key=sample.key, captions=sample.captions, part=part, label=sample.label)
 
 
-def _shown_set(one: SetCheck, source: SampleSource) -> _ShownSet:
+def _shown_set(one: SetCheck, source: SampleSource, thresholds: PhotoThresholds) -> _ShownSet:
     places = evenly_spread(len(source), NUM_THUMBNAILS)
-    return _ShownSet(check=one, thumbnails=[thumbnail(source[place], one.name) for place in places])
+    return _ShownSet(
+        check=one,
+        thumbnails=[thumbnail(source[place], one.name) for place in places],
+        photos=[_shown_photos(one, source, kind, thresholds.of(kind)) for kind in num_by_kind(one.photos)],
+    )
+
+
+def _shown_photos(one: SetCheck, source: SampleSource, kind: PhotoKind, threshold: float) -> _ShownPhotos:
+    issues = [issue for issue in one.photos if issue.kind == kind]
+    shown = [(thumbnail(source[issue.index], one.name), issue.value) for issue in issues[:MOST_PHOTOS]]
+    return _ShownPhotos(facts=PHOTO_KINDS[kind], number=len(issues), threshold=threshold, thumbnails=shown)
 
 
 def _shown_group(group: Duplicates, sources: Sequence[SampleSource]) -> _ShownGroup:

@@ -10,6 +10,7 @@ from sycoca.data.inspection.check import DataCheck, check_images, check_set, dup
 from sycoca.data.inspection.check_headlines import counted, headlines
 from sycoca.data.inspection.image_facts import image_facts
 from sycoca.data.inspection.image_inspection import look
+from sycoca.data.inspection.photo_checks import PhotoThresholds, photo_issues
 from sycoca.data.samples import ImageTextSample
 from sycoca.unusable import SkippedSample
 
@@ -196,3 +197,18 @@ def test_texts_without_spaces_are_not_one_word(tmp_path):
     (tmp_path / "p.jsonl").write_text(json.dumps(line))
     found = check_set(open_jsonl(tmp_path / "p.jsonl"), "p.jsonl", [], len, 76)
     assert [one.caption for one in found.captions.one_word] == ["\u732b", "cat"]
+
+
+def test_conspicuous_photos_are_odd_and_counted_once(tmp_path):
+    photo(64, 64).save(tmp_path / "a.png")
+    Image.new("RGB", (400, 20), (9, 9, 9)).save(tmp_path / "b.png")
+    lines = [{"image": f"{name}.png", "caption": "a dog"} for name in "ab"]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    source = open_jsonl(tmp_path / "p.jsonl")
+    findings = [look(sample) for sample in source]
+    photos = photo_issues(source, range(2), findings, PhotoThresholds(blurred=0.0))
+    result = DataCheck(
+        sets=(check_set(source, "p.jsonl", findings, len, 76, photos),), duplicates=(), context_length=76
+    )
+    assert ("odd", "p.jsonl: 1 photo worth a look (50.00%): 1 dark, 1 nearly empty, 1 very long") in said(result)
+    assert result.is_clean

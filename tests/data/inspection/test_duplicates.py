@@ -40,6 +40,23 @@ def test_four_bits_are_near_wherever_they_are(bits):
     assert groups([fact(1, base), fact(2, base ^ changed ^ (1 << fifth))]) == []
 
 
+@pytest.mark.parametrize("most_bits", [0, 1, 8])
+def test_other_numbers_of_bits_are_found_wherever_they_are(most_bits):
+    rng = np.random.default_rng(most_bits)
+    for _ in range(20):
+        bits = rng.choice(64, size=most_bits + 1, replace=False)
+        base = int(rng.integers(0, 2**64, dtype=np.uint64))
+        near = base ^ sum(1 << int(bit) for bit in bits[:-1])
+        far = base ^ sum(1 << int(bit) for bit in bits)
+        assert len(find_duplicates([fact(1, base), fact(2, near)], most_bits)) == 1
+        assert find_duplicates([fact(1, base), fact(2, far)], most_bits) == []
+
+
+def test_the_allowed_difference_of_colors_is_a_setting():
+    pair = [fact(1, 5, shade=100), fact(2, 5, shade=117)]
+    assert len(find_duplicates(pair, most_color_distance=17.0)) == 1
+
+
 def test_the_same_gray_shades_in_other_colors_are_another_picture():
     assert groups([fact(1, 5, shade=100), fact(2, 5, shade=116)]) == [("near", (0, 1))]
     assert groups([fact(1, 5, shade=100), fact(2, 5, shade=117)]) == []

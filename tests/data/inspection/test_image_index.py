@@ -1,6 +1,7 @@
 import logging
 import multiprocessing
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,20 @@ def test_a_newer_file_is_left_alone(tmp_path):
         f"image index {path}: it has version 9, this SyCoCa knows 2; continuing without it (--index PATH names another)"
     ]
     assert path.read_bytes() == before
+
+
+def test_a_file_of_the_version_before_is_made_new(tmp_path):
+    path = tmp_path / "i.sqlite"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE images (file BLOB PRIMARY KEY, bytes INTEGER) WITHOUT ROWID")
+        database.execute("PRAGMA user_version = 1")
+    database.close()
+    index, said = opened(path)
+    blank = replace(FACTS, measures=replace(FACTS.measures, sharpness=None))
+    index.keep({FILE: blank})
+    assert index.known([FILE]) == {FILE: blank}
+    index.close()
+    assert said == []
 
 
 def test_a_locked_file_is_done_without(tmp_path, monkeypatch):

@@ -42,7 +42,7 @@ class PhotoThresholds:
 
     def __post_init__(self) -> None:
         if not 0 <= self.near_bits <= _MOST_NEAR_BITS:
-            raise ValueError(f"photos.near_bits must lie between 0 and {_MOST_NEAR_BITS}, got {self.near_bits}")
+            raise ValueError(f"near_bits must lie between 0 and {_MOST_NEAR_BITS}, got {self.near_bits}")
 
     def of(self, kind: PhotoKind) -> float:
         """Return the threshold of a kind."""
