@@ -90,6 +90,7 @@ TREE: Mapping[str, Mapping[str, Command | Group]] = {
         "score": SCORE,
         "compare": Command("compare reports: confidence intervals, paired differences", "measure.compare"),
         "benchmark": Command("measure the speed of this machine and of the library on it", "measure.benchmark"),
+        "doctor": Command("say what works on this machine and what is missing", "measure.doctor"),
     },
     "weights": {
         "average": Command("average the weights before and after a fine-tuning (WiSE-FT)", "weights.average"),

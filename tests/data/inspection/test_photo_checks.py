@@ -5,6 +5,7 @@ import pytest
 from builders.predictors import photo, photo_source
 from sycoca.data.inspection.image_facts import ImageFacts, image_facts
 from sycoca.data.inspection.photo_checks import (
+    DEFAULT_THRESHOLDS,
     PhotoThresholds,
     measured,
     num_by_kind,
@@ -16,20 +17,19 @@ from sycoca.unusable import SkippedSample
 
 GOOD = PhotoMeasures(sharpness=1.5, dark_level=200, bright_level=90, information=5.0)
 BROKEN = SkippedSample(name="x.jpg", reason="broken image", detail="cut short")
-BAD: dict[PhotoKind, ImageFacts] = {}
 
 
 def facts(width: int = 300, height: int = 200, **changes: float | None) -> ImageFacts:
     return replace(image_facts(photo()), width=width, height=height, measures=replace(GOOD, **changes))
 
 
-BAD.update(
-    blurred=facts(sharpness=0.79),
-    dark=facts(dark_level=79),
-    bright=facts(bright_level=221),
-    low_information=facts(information=1.4),
-    odd_aspect=facts(width=200, height=601),
-)
+BAD: dict[PhotoKind, ImageFacts] = {
+    "blurred": facts(sharpness=0.79),
+    "dark": facts(dark_level=79),
+    "bright": facts(bright_level=221),
+    "low_information": facts(information=1.4),
+    "odd_aspect": facts(width=200, height=601),
+}
 
 AT_THRESHOLD = {
     "blurred": facts(sharpness=0.8),
@@ -43,7 +43,9 @@ AT_THRESHOLD = {
 def found(*findings: ImageFacts | SkippedSample, **changes: float) -> list[tuple[str, int]]:
     source = photo_source([("a dog",)] * 9)
     places = range(3, 3 + len(findings))
-    return [(one.kind, one.index) for one in photo_issues(source, places, findings, PhotoThresholds(**changes))]
+    return [
+        (one.kind, one.index) for one in photo_issues(source, places, findings, replace(DEFAULT_THRESHOLDS, **changes))
+    ]
 
 
 @pytest.mark.parametrize("kind", PHOTO_KINDS)

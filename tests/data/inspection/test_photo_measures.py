@@ -27,7 +27,7 @@ def moved(image: Image.Image, rows: int, columns: int) -> Image.Image:
     steps = max(rows, columns) + 1
     pixels = np.asarray(image, dtype=float)
     shifts = [(round(rows * i / (steps - 1)), round(columns * i / (steps - 1))) for i in range(steps)]
-    return gray(sum(np.roll(pixels, shift, (0, 1)) for shift in shifts) / steps)
+    return gray(np.mean([np.roll(pixels, shift, (0, 1)) for shift in shifts], axis=0))
 
 
 def sharpness(image: Image.Image) -> float:

@@ -29,7 +29,7 @@ _TRIES = 2
 def describe_machine(device: torch.device) -> dict[str, Setting]:
     """Return processor, device, threads, operating system and versions."""
     return {
-        "processor": _processor_name(),
+        "processor": processor_name(),
         "processors": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": str(device),
@@ -107,7 +107,7 @@ def _best_seconds(call: Callable[[], object], device: torch.device) -> float:
     return min(seconds_per_call(call, 1, device) for _ in range(_TRIES))
 
 
-def _processor_name() -> str:
+def processor_name() -> str:
     """Return the processor's name from Linux, or else from Python."""
     listing = Path("/proc/cpuinfo")
     lines = listing.read_text(encoding="utf-8").splitlines() if listing.exists() else []

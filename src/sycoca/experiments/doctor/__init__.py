@@ -1,0 +1,1 @@
+"""``sycoca doctor``: what works on this machine and what is missing."""

@@ -1,0 +1,58 @@
+"""Findings of the doctor, by section."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+State = Literal["good", "note", "absent", "failed"]
+"""good: works. note: worth knowing. absent: an optional part, not installed. failed: should work and does not."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One line of the doctor's answer."""
+
+    name: str
+    value: str
+    state: State = "good"
+
+    remedy: str | None = None
+    """What to do about it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Section:
+    """Findings about one thing."""
+
+    title: str
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Diagnosis:
+    """All findings."""
+
+    sections: tuple[Section, ...]
+
+    @property
+    def findings(self) -> Iterator[Finding]:
+        """Yield the findings of all sections."""
+        return (finding for section in self.sections for finding in section.findings)
+
+    @property
+    def failures(self) -> tuple[Finding, ...]:
+        """The findings about what should work and does not."""
+        return tuple(finding for finding in self.findings if _is_failure(finding.state))
+
+    def to_json(self) -> str:
+        """Return the findings as JSON."""
+        return json.dumps({"is_healthy": not self.failures, **asdict(self)}, indent=2)
+
+
+def _is_failure(state: State) -> bool:
+    match state:
+        case "failed":
+            return True
+        case "good" | "note" | "absent":
+            return False
