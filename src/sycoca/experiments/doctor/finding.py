@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, assert_never
 
 State = Literal["good", "note", "absent", "failed"]
 """good: works. note: worth knowing. absent: an optional part, not installed. failed: should work and does not."""
@@ -19,6 +19,17 @@ class Finding:
 
     remedy: str | None = None
     """What to do about it."""
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether it is about what should work and does not."""
+        match self.state:
+            case "failed":
+                return True
+            case "good" | "note" | "absent":
+                return False
+            case unknown:
+                assert_never(unknown)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,16 +54,8 @@ class Diagnosis:
     @property
     def failures(self) -> tuple[Finding, ...]:
         """The findings about what should work and does not."""
-        return tuple(finding for finding in self.findings if _is_failure(finding.state))
+        return tuple(finding for finding in self.findings if finding.is_failure)
 
     def to_json(self) -> str:
         """Return the findings as JSON."""
         return json.dumps({"is_healthy": not self.failures, **asdict(self)}, indent=2)
-
-
-def _is_failure(state: State) -> bool:
-    match state:
-        case "failed":
-            return True
-        case "good" | "note" | "absent":
-            return False
