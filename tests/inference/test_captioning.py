@@ -58,6 +58,8 @@ def test_greedy_with_caches_is_greedy_without(max_tokens: int | None):
         expected = slow_greedy(predictor, memory[row : row + 1], config)
         assert caption.tokens == expected.tokens
         assert caption.is_complete == expected.is_complete
+        assert len(caption.token_log_likelihoods) == len(caption.tokens) + caption.is_complete
+        assert sum(caption.token_log_likelihoods) == pytest.approx(expected.log_likelihood)
         assert caption.log_likelihood == pytest.approx(expected.log_likelihood, rel=1e-9)
     assert len({len(caption.tokens) for caption in captions}) > (1 if max_tokens is None else 0)
 

@@ -13,7 +13,7 @@ from sycoca.inference.decoding.generation import GeneratedCaption
 from sycoca.inference.decoding.generation_config import GenerationConfig, GenerationOptions
 from sycoca.inference.embedder import Embedder
 from sycoca.inference.inputs import ImageInput, Images, batches_with, image_batches, listed_lists
-from sycoca.inference.vqa import RankedAnswer, rank_answers, write_answers
+from sycoca.inference.vqa import RankedAnswer, generate_answers, rank_answers
 from sycoca.keywords import check_type, suggests_keywords
 from sycoca.precision import check_finite
 from sycoca.texts import listed_texts, one_text
@@ -102,11 +102,28 @@ class Captioner(Embedder):
         warns: bool = True,
     ) -> Iterator[list[str]]:
         """Yield for every image the text decoder's continuation of each of its questions."""
+        generated = self.generate_answers(
+            images, questions, config, batch_size=batch_size, first_index=first_index, warns=warns
+        )
+        return ([self.tokenizer.decode(answer.tokens) for answer in own] for own in generated)
+
+    @suggests_keywords
+    def generate_answers(
+        self,
+        images: Images,
+        questions: Iterable[Iterable[str]],
+        config: GenerationConfig,
+        *,
+        batch_size: int = 64,
+        first_index: int = 0,
+        warns: bool = True,
+    ) -> Iterator[list[GeneratedCaption]]:
+        """Yield the same continuations as token ids with their log-likelihoods."""
         check_type(config, GenerationConfig, "config", "a GenerationConfig")
         self._use("captions")
         for rows, memory, asked in self._asked(images, questions, batch_size, warns=warns):
             with torch.no_grad():
-                yield from write_answers(
+                yield from generate_answers(
                     self.model,
                     memory,
                     asked[rows],

@@ -15,8 +15,8 @@ _DTYPES: "dict[str, Dtype]" = {"fp32": "float32", "bf16": "bfloat16", "fp16": "f
 
 @suggests_fields
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelOptions:
-    """Device, precision and batch size of a model at inference."""
+class DeviceOptions:
+    """Device and precision of a model at inference."""
 
     device: str = "auto"
     """cpu, cuda, cuda:1, mps, or auto: an accelerator if there is one, else the CPU."""
@@ -24,15 +24,21 @@ class ModelOptions:
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Number format of weights and activations; bf16 and fp16 are faster on GPUs and change results slightly."""
 
+    def load(self, weights: str | Path) -> "Predictor":
+        """Load a weights folder, or weights of the Hugging Face Hub; see `sycoca.load`."""
+        from sycoca.inference.load import load
+
+        return load(weights, device=self.device, dtype=_DTYPES[self.precision])
+
+
+@suggests_fields
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelOptions(DeviceOptions):
+    """Device, precision and batch size of a model at inference."""
+
     batch_size: int = 64
     """Images per forward pass."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
-
-    def load(self, weights: str | Path) -> "Predictor":
-        """Load a weights folder, or weights of the Hugging Face Hub; see `sycoca.load`."""
-        from sycoca.inference.load import load
-
-        return load(weights, device=self.device, dtype=_DTYPES[self.precision])

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sycoca.inference.captioning import continue_prompts
+from sycoca.inference.decoding.generation import GeneratedCaption
 from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.precision import check_finite
@@ -97,7 +98,7 @@ def rank_answers(
     return found
 
 
-def write_answers(
+def generate_answers(
     model: SyCoCa,
     memory: Float[Tensor, "images memory memory_width"],
     questions: Sequence[Sequence[str]],
@@ -106,8 +107,8 @@ def write_answers(
     *,
     first_index: int,
     max_rows: int,
-) -> list[list[str]]:
-    """Return the text decoder's continuation of every question of every image.
+) -> list[list[GeneratedCaption]]:
+    """Return the text decoder's continuation of every question of every image, as token ids.
 
     A question that fills the context is truncated. Sampling is seeded by a question's index in the whole list, in which
     the first one has ``first_index``. Raises ValueError for a model without text decoder.
@@ -115,7 +116,8 @@ def write_answers(
     context_length = model.config.text_encoder.context_length
     asked = [(image, number) for image, own in enumerate(questions) for number in range(len(own))]
     prompts = [tokenizer.encode(questions[image][number], context_length - 1)[:-1] for image, number in asked]
-    found = [[""] * len(own) for own in questions]
+    nothing = GeneratedCaption(tokens=(), log_likelihood=0.0, is_complete=False)
+    found = [[nothing] * len(own) for own in questions]
     for length in sorted(set(map(len, prompts))):
         alike = [index for index, prompt in enumerate(prompts) if len(prompt) == length]
         for start in range(0, len(alike), max_rows):
@@ -130,7 +132,7 @@ def write_answers(
             )
             for index, answer in zip(indices, written, strict=True):
                 image, number = asked[index]
-                found[image][number] = tokenizer.decode(answer.tokens)
+                found[image][number] = answer
     return found
 
 

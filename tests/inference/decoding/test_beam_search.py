@@ -85,6 +85,11 @@ def test_with_enough_beams_it_is_brute_force(length_penalty: float, min_tokens: 
         assert caption.tokens == expected.tokens
         assert caption.is_complete == expected.is_complete
         assert caption.log_likelihood == pytest.approx(expected.log_likelihood, abs=1e-5)
+        whole = (*caption.tokens, SPECIAL.eos_id) if caption.is_complete else caption.tokens
+        parts = [
+            log_likelihood(image, whole[: end + 1]) - log_likelihood(image, whole[:end]) for end in range(len(whole))
+        ]
+        assert caption.token_log_likelihoods == pytest.approx(parts, abs=1e-5)
 
 
 def test_the_brute_force_has_captions_of_many_lengths():

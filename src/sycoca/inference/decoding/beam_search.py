@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from sycoca.inference.decoding.generation import GeneratedCaption, NextTokens, finished_caption, next_log_probs
@@ -50,18 +50,18 @@ def beam_search(
     tokens = torch.full((num_images * limits.num_beams,), special.bos_id)
     for step in range(limits.max_tokens):
         log_probs = next_log_probs(next_tokens, tokens, special, may_end=step >= limits.min_tokens)
-        beams.finish(beams.extended(log_probs[:, [special.eos_id]]).squeeze(2), length=step + 1, end=[special.eos_id])
+        beams.finish(log_probs[:, special.eos_id], length=step + 1, end=special.eos_id)
         log_probs[:, special.eos_id] = float("-inf")
         beams.extend(log_probs)
         if step + 1 == limits.max_tokens:
-            beams.finish(beams.totals, length=limits.max_tokens, end=[])
+            beams.finish(None, length=limits.max_tokens)
             break
         rows = beams.drop_done_images(next_length=step + 2)
         if not beams.images:
             break
         next_tokens.reorder(rows)
         tokens = beams.tokens[:, :, -1].flatten()
-    return [finished_caption(best.tokens, best.log_likelihood, special) for best in beams.best]
+    return [finished_caption(best.tokens, best.gains, special, best.log_likelihood) for best in beams.best]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +69,7 @@ class _Best:
     """The best finished caption of an image so far."""
 
     tokens: list[int]
+    gains: list[float]
     log_likelihood: float
     score: float
 
@@ -80,25 +81,34 @@ class _Beams:
     def __init__(self, num_images: int, limits: BeamLimits) -> None:
         self.limits = limits
         self.images = list(range(num_images))
-        self.best = [_Best(tokens=[], log_likelihood=float("-inf"), score=float("-inf")) for _ in self.images]
+        nothing = _Best(tokens=[], gains=[], log_likelihood=float("-inf"), score=float("-inf"))
+        self.best = [nothing for _ in self.images]
         # Only the first beam has a finite score at the start, or all beams would hold the same caption.
         self.totals: Float[Tensor, "images beams"] = torch.full((num_images, limits.num_beams), float("-inf"))
         self.totals[:, 0] = 0
         self.tokens: Int[Tensor, "images beams length"] = torch.empty(num_images, limits.num_beams, 0, dtype=torch.long)
+        self.gains: Float[Tensor, "images beams length"] = torch.empty(num_images, limits.num_beams, 0)
         self._parents: Int[Tensor, "images beams"] = torch.zeros(num_images, limits.num_beams, dtype=torch.long)
 
     def extended(self, log_probs: Float[Tensor, "rows tokens"]) -> Float[Tensor, "images beams tokens"]:
         """Return the log-likelihood of every beam extended by each of some next tokens."""
         return self.totals.to(log_probs)[:, :, None] + log_probs.unflatten(0, (-1, self.limits.num_beams))
 
-    def finish(self, totals: Float[Tensor, "images beams"], *, length: int, end: list[int]) -> None:
-        """Compare each image's best beam, with ``end`` appended, with its best finished caption."""
+    def finish(self, end_gains: Float[Tensor, " rows"] | None, *, length: int, end: int | None = None) -> None:
+        """Compare each image's best beam with its best finished caption.
+
+        A beam ends with the token ``end``, whose log-probabilities are ``end_gains``, or as it is.
+        """
+        totals = self.totals if end_gains is None else self.extended(end_gains[:, None]).squeeze(2)
         values, places = totals.max(1)
         for row, (image, total, beam) in enumerate(zip(self.images, values.tolist(), places.tolist(), strict=True)):
             score = self.limits.score(total, length)
             if score > self.best[image].score:
-                tokens = self.tokens[row, beam].tolist() + end
-                self.best[image] = _Best(tokens=tokens, log_likelihood=total, score=score)
+                tokens, gains = self.tokens[row, beam].tolist(), self.gains[row, beam].tolist()
+                if end is not None and end_gains is not None:
+                    tokens.append(end)
+                    gains.append(float(end_gains[row * self.limits.num_beams + beam]))
+                self.best[image] = _Best(tokens=tokens, gains=gains, log_likelihood=total, score=score)
 
     def extend(self, log_probs: Float[Tensor, "rows vocab"]) -> None:
         """Keep each image's best continuations as its new beams."""
@@ -106,10 +116,16 @@ class _Beams:
         top_log_probs, next_tokens = log_probs.topk(min(self.limits.num_beams, log_probs.shape[1]))
         self.totals, places = self.extended(top_log_probs).flatten(1).topk(self.limits.num_beams)
         self._parents = places // top_log_probs.shape[1]
-        tokens = self.tokens.to(places.device)
-        inherited = tokens.gather(1, self._parents[:, :, None].expand(-1, -1, tokens.shape[2]))
-        appended = next_tokens.view(len(places), -1).gather(1, places)
-        self.tokens = torch.cat([inherited, appended[:, :, None]], 2)
+        self.tokens = self._appended(self.tokens, next_tokens, places)
+        self.gains = self._appended(self.gains.to(top_log_probs.dtype), top_log_probs, places)
+
+    def _appended(
+        self, before: Shaped[Tensor, "images beams length"], top: Shaped[Tensor, "rows top"], places: Tensor
+    ) -> Shaped[Tensor, "images beams longer"]:
+        """Return what the new beams' parents hold, with the value at each one's own place among the top ones."""
+        before = before.to(places.device)
+        inherited = before.gather(1, self._parents[:, :, None].expand(-1, -1, before.shape[2]))
+        return torch.cat([inherited, top.view(len(places), -1).gather(1, places)[:, :, None]], 2)
 
     def drop_done_images(self, *, next_length: int) -> Int[Tensor, " kept"]:
         """Drop images whose best caption cannot be beaten; return the old row that each remaining row continues."""
@@ -122,5 +138,5 @@ class _Beams:
         self.images = [self.images[row] for row in open_rows]
         kept = torch.tensor(open_rows, dtype=torch.long, device=self.totals.device)
         rows = (torch.arange(len(self._parents), device=kept.device)[:, None] * self.limits.num_beams) + self._parents
-        self.totals, self.tokens = self.totals[kept], self.tokens[kept]
+        self.totals, self.tokens, self.gains = self.totals[kept], self.tokens[kept], self.gains[kept]
         return rows[kept].flatten()

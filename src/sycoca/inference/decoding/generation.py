@@ -37,6 +37,9 @@ class GeneratedCaption:
     is_complete: bool
     """Whether the model generated the end token; False for a caption that was cut at ``max_tokens``."""
 
+    token_log_likelihoods: tuple[float, ...] = ()
+    """Log-probability of each token, and of the end token where there is one; they sum to ``log_likelihood``."""
+
 
 def generate(
     next_tokens: NextTokens,
@@ -53,7 +56,7 @@ def generate(
     ``min_tokens`` tokens. Raises ValueError where predictions are not finite.
     """
     captions: list[list[int]] = [[] for _ in range(num_rows)]
-    totals = [0.0] * num_rows
+    all_gains: list[list[float]] = [[] for _ in range(num_rows)]
     rows = list(range(num_rows))
     tokens = torch.full((num_rows,), special.bos_id)
     for step in range(max_tokens):
@@ -62,7 +65,7 @@ def generate(
         gains = log_probs.gather(1, tokens[:, None]).squeeze(1).tolist()
         for row, token, gain in zip(rows, tokens.tolist(), gains, strict=True):
             captions[row].append(token)
-            totals[row] += gain
+            all_gains[row].append(gain)
         unfinished = (tokens != special.eos_id).nonzero().squeeze(1)
         if len(unfinished) == 0:
             break
@@ -70,7 +73,7 @@ def generate(
             rows = [rows[index] for index in unfinished.tolist()]
             tokens = tokens[unfinished]
             next_tokens.reorder(unfinished)
-    return [finished_caption(ids, total, special) for ids, total in zip(captions, totals, strict=True)]
+    return [finished_caption(ids, gains, special) for ids, gains in zip(captions, all_gains, strict=True)]
 
 
 def next_log_probs(
@@ -88,9 +91,17 @@ def next_log_probs(
     return log_probs.index_fill_(-1, torch.tensor(forbidden, device=log_probs.device), float("-inf"))
 
 
-def finished_caption(tokens: list[int], log_likelihood: float, special: SpecialTokens) -> GeneratedCaption:
-    """Return the caption without its end token, and whether it had one."""
+def finished_caption(
+    tokens: list[int], gains: list[float], special: SpecialTokens, log_likelihood: float | None = None
+) -> GeneratedCaption:
+    """Return the caption without its end token, and whether it had one.
+
+    ``gains`` are the tokens' log-probabilities; ``log_likelihood`` is their sum where it is known already.
+    """
     is_complete = bool(tokens) and tokens[-1] == special.eos_id
     return GeneratedCaption(
-        tokens=tuple(tokens[:-1] if is_complete else tokens), log_likelihood=log_likelihood, is_complete=is_complete
+        tokens=tuple(tokens[:-1] if is_complete else tokens),
+        log_likelihood=sum(gains) if log_likelihood is None else log_likelihood,
+        is_complete=is_complete,
+        token_log_likelihoods=tuple(gains),
     )

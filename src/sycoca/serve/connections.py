@@ -1,0 +1,72 @@
+"""Connections that must not stay silent: uvicorn waits without limit for the head of a request, and for readers."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from sycoca.serve.settings import ServeSettings
+
+_FLUSH_SECONDS = 5.0
+"""How long a connection that is closed may take to send what is written."""
+
+
+def patient_protocol(settings: ServeSettings) -> type[H11Protocol]:
+    """Return the protocol of connections with the time limits of the settings."""
+    return type("PatientProtocol", (_PatientProtocol,), {"settings": settings})
+
+
+class _PatientProtocol(H11Protocol):
+    """Closes connections whose client sends no whole head of a request, or does not read its answer."""
+
+    settings: ServeSettings
+    _head_timer: asyncio.TimerHandle | None = None
+    _reading_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Wait for the rest of a head, or leave the request to the application."""
+        if self.conn.their_state is h11.IDLE:
+            self._await_head()
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._head_timer = _cancelled(self._head_timer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing any more."""
+        self._head_timer = _cancelled(self._head_timer)
+        self._reading_timer = _cancelled(self._reading_timer)
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Wait for a client that does not read as fast as answers are written."""
+        super().pause_writing()
+        self._reading_timer = self._later(self.settings.answer_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Write on."""
+        self._reading_timer = _cancelled(self._reading_timer)
+        super().resume_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that is no longer used, even if its client never reads the last answer."""
+        super().timeout_keep_alive_handler()
+        self._reading_timer = self._later(_FLUSH_SECONDS, self.transport.abort)
+
+    def _await_head(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self._later(self.settings.upload_seconds, self.transport.abort)
+
+    def _later(self, seconds: float, act: Callable[[], Any]) -> asyncio.TimerHandle:
+        return self.loop.call_later(seconds, act)
+
+
+def _cancelled(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()

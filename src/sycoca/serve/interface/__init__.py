@@ -1,0 +1,1 @@
+"""The paths of the interface: their forms, answers and descriptions."""

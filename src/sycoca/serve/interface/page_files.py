@@ -1,0 +1,27 @@
+"""The web page: plain files of this package, read anew for each request, so that a reload shows what was edited."""
+
+from importlib.resources import files
+from pathlib import PurePosixPath
+
+from starlette.responses import Response
+
+from sycoca.serve.refusals import RefusedError
+
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".woff2": "font/woff2",
+}
+
+
+def page_file(name: str) -> Response:
+    """Return a file of the page. Raises RefusedError where there is none of that name."""
+    kind = _TYPES.get(PurePosixPath(name).suffix)
+    file = files("sycoca.serve") / "page" / name
+    # A name with a slash or dots could leave the folder.
+    if kind is None or "/" in name or "\\" in name or name.startswith(".") or not file.is_file():
+        raise RefusedError(404, f"the page has no file {name[:100]!r}")
+    return Response(file.read_bytes(), media_type=kind, headers={"cache-control": "no-cache"})
