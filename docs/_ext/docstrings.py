@@ -1,6 +1,7 @@
 """Functions and classes as Markdown: the signature as it stands in the source, then the docstring."""
 
 import ast
+import dataclasses
 import importlib
 import inspect
 import re
@@ -41,10 +42,14 @@ def _definition(value: Any) -> Any:
 def _of_class(shown: str, value: type) -> Iterator[str]:
     """Yield a class with its fields and its public methods, those of its base classes in this package too."""
     own = [_definition(one) for one in value.__mro__ if one.__module__.startswith("sycoca.")]
-    found = {one.name: one for node in reversed(own) for one in node.body if isinstance(one, ast.FunctionDef)}
+    found = dict[str, ast.FunctionDef]()
+    for one in (one for node in own for one in node.body if isinstance(one, ast.FunctionDef)):
+        found.setdefault(one.name, one)
     yield f"## {shown}\n"
     if "__init__" in found:
         yield _code(signature(shown, found["__init__"], is_method=True))
+    elif dataclasses.is_dataclass(value):
+        yield _code(_call(shown, ["*", *_assigned(own)], ""))
     yield markdown(ast.get_docstring(own[0])) + "\n"
     if fields := [field for node in reversed(own) for field in _fields(node)]:
         yield "| field | type | |\n| --- | --- | --- |"
@@ -59,7 +64,7 @@ def _of_function(heading: str, shown: str, node: ast.FunctionDef, *, is_method: 
     yield f"{heading}\n"
     is_property = any(isinstance(one, ast.Name) and one.id == "property" for one in node.decorator_list)
     if is_property and node.returns:
-        yield _code(f"{shown} -> {ast.unparse(node.returns)}")
+        yield _code(f"{shown} -> {_source(node.returns)}")
     else:
         yield _code(signature(shown, node, is_method=is_method and not _is_static(node)))
     yield markdown(ast.get_docstring(node)) + "\n"
@@ -74,7 +79,7 @@ def _fields(node: ast.ClassDef) -> Iterator[tuple[str, str, str]]:
     for field, text in zip(node.body, node.body[1:], strict=False):
         match field, text:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str() as said)):
-                yield name, ast.unparse(field.annotation), " ".join(markdown(said).split())
+                yield name, _source(field.annotation), " ".join(markdown(said).split())
 
 
 def _cell(kind: str) -> str:
@@ -85,11 +90,21 @@ def _cell(kind: str) -> str:
 def signature(shown: str, node: ast.FunctionDef, *, is_method: bool) -> str:
     """Return name, arguments and result as in the source; on several lines where one is too long."""
     arguments = list(_arguments(node.args))[int(is_method) :]
-    returned = f" -> {ast.unparse(node.returns)}" if node.returns and node.name != "__init__" else ""
+    returned = f" -> {_source(node.returns)}" if node.returns and node.name != "__init__" else ""
+    return _call(shown, arguments, returned)
+
+
+def _call(shown: str, arguments: list[str], returned: str) -> str:
     line = f"{shown}({', '.join(arguments)}){returned}"
     if len(line) <= LINE:
         return line
     return f"{shown}(\n" + "".join(f"    {one},\n" for one in arguments) + f"){returned}"
+
+
+def _assigned(classes: list[ast.ClassDef]) -> Iterator[str]:
+    """Yield the fields of a dataclass and of its base classes, with their defaults."""
+    for field in (one for node in reversed(classes) for one in node.body if isinstance(one, ast.AnnAssign)):
+        yield _source(field)
 
 
 def _arguments(args: ast.arguments) -> Iterator[str]:
@@ -110,9 +125,14 @@ def _arguments(args: ast.arguments) -> Iterator[str]:
 
 
 def _argument(argument: ast.arg, default: ast.expr | None) -> str:
-    kind = f": {ast.unparse(argument.annotation)}" if argument.annotation else ""
+    kind = f": {_source(argument.annotation)}" if argument.annotation else ""
     equals = " = " if kind else "="
-    return argument.arg + kind + (f"{equals}{ast.unparse(default)}" if default else "")
+    return argument.arg + kind + (f"{equals}{_source(default)}" if default else "")
+
+
+def _source(node: ast.AST) -> str:
+    """Return an expression as code, with the quotes of this repository."""
+    return ast.unparse(node).replace("'", '"')
 
 
 def _code(text: str) -> str:
