@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, assert_never
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -37,7 +37,8 @@ def tracked(items: Iterable[T], total: int, description: str, *, console: Consol
     without a console they are at DEBUG. In a notebook the cell shows a bar, with any console or none, unless it is
     quiet.
     """
-    match bar_kind(console):
+    kind = bar_kind(console)
+    match kind:
         case "terminal":
             assert console is not None
             yield from _with_bar(items, total, description, console, step)
@@ -46,6 +47,8 @@ def tracked(items: Iterable[T], total: int, description: str, *, console: Consol
         case "none":
             level = logging.DEBUG if console is None else logging.INFO
             yield from _with_messages(items, total, description, level, step)
+        case _:
+            assert_never(kind)
 
 
 def _in_notebook(items: Iterable[T], total: int, description: str, step: int) -> Iterator[T]:

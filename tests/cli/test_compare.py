@@ -6,6 +6,7 @@ import pytest
 from sycoca.cli.command_line import run
 from sycoca.cli.shared.usage import UsageError
 from sycoca.evaluation.report import ItemScores, Report
+from sycoca.outputs.errors import OutputError
 
 
 def save(path: Path, hits: list[int]) -> str:
@@ -51,12 +52,34 @@ def test_a_file_with_an_equals_sign_is_a_file(tmp_path: Path, capsys: pytest.Cap
     assert json.loads(capsys.readouterr().out)["reports"] == ["lr=1e-3", "plain"]
 
 
+def test_a_page_is_written_beside_a_table_of_nothing(
+    files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    page = tmp_path / "deep" / "page.html"
+    assert run(["compare", *files, "--html", str(page)]) == 0
+    assert capsys.readouterr().out == f"{page}\n"
+    assert "clip/probe against coca/probe" in page.read_text(encoding="utf-8")
+    with pytest.raises(OutputError, match="is there already"):
+        run(["compare", *files, "--html", str(page)])
+    assert run(["compare", *files, "--html", str(page), "--overwrite", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.rsplit("\n", 2)[0])["reports"] == ["clip/probe", "coca/probe"]
+    with pytest.raises(UsageError, match="so they need --html"):
+        run(["compare", *files, "--examples", "scenes:?count=2"])
+
+
+def test_folders_are_compared_section_by_section(files: list[str], capsys: pytest.CaptureFixture[str]):
+    folders = [str(Path(file).parent) for file in files]
+    assert run(["compare", *folders, "--json"]) == 0
+    compared = json.loads(capsys.readouterr().out)["comparisons"]
+    assert compared["probe"]["reports"] == ["clip", "coca"]
+
+
 def test_wrong_use_is_told(files: list[str], tmp_path: Path):
-    with pytest.raises(UsageError, match="name at least two reports"):
+    with pytest.raises(UsageError, match="name at least two runs or reports"):
         run(["compare", *files[:1]])
-    with pytest.raises(ValueError, match="a report is named twice"):
+    with pytest.raises(ValueError, match="a run or report is named twice"):
         run(["compare", files[0], files[0]])
-    with pytest.raises(ValueError, match="'a=' is no row of reports; write NAME=FILE,FILE"):
+    with pytest.raises(ValueError, match="'a=' is no row; write NAME=RUN,RUN"):
         run(["compare", files[0], "a="])
     with pytest.raises(ValueError, match="two rows are called a"):
         run(["compare", f"a={files[0]}", f"a={files[1]}"])

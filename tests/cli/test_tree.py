@@ -59,7 +59,7 @@ def test_help_names_what_stands_for_a_value(words: list[str], capsys: pytest.Cap
         (["explain"], "sycoca explain WEIGHTS IMAGE CAPTION --out FILE.png [--flag VALUE ...]"),
         (["caption"], "sycoca caption WEIGHTS IMAGE... [--flag VALUE ...]"),
         (["ask"], "sycoca ask WEIGHTS IMAGE|SPEC [QUESTION] [--flag VALUE ...]"),
-        (["compare"], "sycoca compare REPORT... [--flag VALUE ...]"),
+        (["compare"], "sycoca compare RUN_OR_REPORT... [--flag VALUE ...]"),
         (["evaluate", "vqa"], "sycoca evaluate vqa WEIGHTS --data SPEC [--flag VALUE ...]"),
         (["average"], "sycoca average BEFORE AFTER --out FOLDER [--flag VALUE ...]"),
         (["data", "check"], "sycoca data check SPEC... [--flag VALUE ...]"),
@@ -131,7 +131,10 @@ def test_what_needs_a_preset_or_task_shows_its_help_alone(name: str, capsys: pyt
             " usage: sycoca explain WEIGHTS IMAGE CAPTION --out FILE.png [--flag VALUE ...]",
         ),
         ("caption w", "sycoca caption: IMAGE... is missing; usage: sycoca caption WEIGHTS IMAGE... [--flag VALUE ...]"),
-        ("compare --json", "sycoca compare: REPORT... is missing; usage: sycoca compare REPORT... [--flag VALUE ...]"),
+        (
+            "compare --json",
+            "sycoca compare: RUN_OR_REPORT... is missing; usage: sycoca compare RUN_OR_REPORT... [--flag VALUE ...]",
+        ),
         (
             "export",
             "sycoca export: WEIGHTS and --out FOLDER are missing; usage: sycoca export WEIGHTS --out FOLDER"
@@ -140,7 +143,10 @@ def test_what_needs_a_preset_or_task_shows_its_help_alone(name: str, capsys: pyt
         ("caption w i --batch-size 0", "sycoca caption: batch_size must be at least 1, got 0"),
         ("classify w i --top 0", "sycoca classify: top must be at least 1, got 0"),
         ("classify w i --class-names cat dog", "sycoca classify: unexpected argument 'dog' behind a flag"),
-        ("compare a.json", "sycoca compare: name at least two reports; sycoca evaluate ... --out FILE writes one"),
+        (
+            "compare a.json",
+            "sycoca compare: name at least two runs or reports; sycoca evaluate ... --out FILE writes a report",
+        ),
         ("pretrain tiny extra", "sycoca pretrain: unexpected argument 'extra'; usage: sycoca pretrain tiny"),
         ("finetune vqq w", "sycoca finetune: there is no task 'vqq'; did you mean 'vqa'?"),
         (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sycoca.reports.comparing.compare_page import ComparePage, PageRow, save_compare_page
 from sycoca.reports.curves import Curve
 from sycoca.reports.page import Page, save_page
 
@@ -138,6 +139,21 @@ def test_paper_and_pages_without_scripts_show_the_pictures(browser: "Browser", t
     plain.goto(path.as_uri())
     assert plain.locator(".chart svg.still").first.is_visible()
     assert not plain.locator(".with-script").first.is_visible()
+    context.close()
+
+
+def test_seeds_of_a_row_are_averaged_at_the_cursor(browser: "Browser", tmp_path: Path):
+    def run(offset: float) -> list[dict[str, int | float | None]]:
+        return [{"step": step, "contrastive": step + offset} for step in (0, 100, 200)]
+
+    rows = [PageRow(name="a", paths=(), runs=(run(0.0), run(10.0))), PageRow(name="b", paths=(), runs=(run(90.0),))]
+    save_compare_page(ComparePage(rows=rows, comparisons={}), tmp_path / "page.html")
+    context = browser.new_context(viewport={"width": 1000, "height": 900})
+    tab = context.new_page()
+    tab.goto((tmp_path / "page.html").as_uri())
+    assert texts(tab, 0) == ["a 205", "b 290", "at the end"]
+    move(tab, 0.5)
+    assert texts(tab, 0) == ["a 105", "b 190", "step 100"]
     context.close()
 
 

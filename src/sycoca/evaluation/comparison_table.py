@@ -101,8 +101,13 @@ def _value_cell(name: str, value: MetricValue | None) -> "Text":
 
     if value is None:
         return Text("-")
-    lines = (_interval(name, value.interval), *_over_seeds(name, value.seed_interval))
-    return Text.assemble(readable(name, value.value), *(part for line in lines for part in ("\n", line)))
+    shown, *intervals = value_lines(name, value)
+    return Text.assemble(shown, *(part for line in intervals for part in ("\n", (line, "dim"))))
+
+
+def value_lines(name: str, value: MetricValue) -> list[str]:
+    """Return a metric's value, its interval over test items ("-" without one), and over seeds where there is one."""
+    return [readable(name, value.value), _interval(name, value.interval), *_over_seeds(name, value.seed_interval)]
 
 
 def _difference_cell(name: str, found: Difference | None) -> "Text":
@@ -112,26 +117,28 @@ def _difference_cell(name: str, found: Difference | None) -> "Text":
         return Text("-")
     style = _STYLES[is_improvement(name, found.difference)] if found.is_clear else ""
     mark = f" {MARK}" if found.is_clear else "  "
-    lines = (
+    shown, *intervals = difference_lines(name, found)
+    return Text.assemble((shown + mark, style), *(part for line in intervals for part in ("\n", (line, "dim"))))
+
+
+def difference_lines(name: str, found: Difference) -> list[str]:
+    """Return a difference with its sign, its interval over test items, and over seeds where there is one."""
+    return [
+        _signed(name, found.difference),
         _interval(name, found.interval, is_signed=True),
         *_over_seeds(name, found.seed_interval, is_signed=True),
-    )
-    value = (_signed(name, found.difference) + mark, style)
-    return Text.assemble(value, *(part for line in lines for part in ("\n", line)))
+    ]
 
 
-def _over_seeds(name: str, interval: Interval | None, *, is_signed: bool = False) -> list[tuple[str, str]]:
+def _over_seeds(name: str, interval: Interval | None, *, is_signed: bool = False) -> list[str]:
+    return [] if interval is None else [f"seeds {_interval(name, interval, is_signed=is_signed)}"]
+
+
+def _interval(name: str, interval: Interval | None, *, is_signed: bool = False) -> str:
     if interval is None:
-        return []
-    text, style = _interval(name, interval, is_signed=is_signed)
-    return [(f"seeds {text}", style)]
-
-
-def _interval(name: str, interval: Interval | None, *, is_signed: bool = False) -> tuple[str, str]:
-    if interval is None:
-        return "-", "dim"
+        return "-"
     low, high = (_signed(name, end) if is_signed else readable(name, end) for end in interval)
-    return f"{low.removesuffix(' %')} to {high.removesuffix(' %')}", "dim"
+    return f"{low.removesuffix(' %')} to {high.removesuffix(' %')}"
 
 
 def _signed(name: str, value: float) -> str:

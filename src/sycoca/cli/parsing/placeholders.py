@@ -39,7 +39,7 @@ OF_NAMES = {
     "validation": "SPEC",
     "images": "IMAGE...",
     "image": "IMAGE",
-    "reports": "REPORT...",
+    "compared": "RUN_OR_REPORT...",
     "class_names": "NAMES",
     "templates": "TEMPLATE...",
     "device": "DEVICE",

@@ -1,0 +1,75 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from builders.predictors import SCENES, save_small_weights
+from sycoca.evaluation.report import ItemScores, Report
+from sycoca.experiments.compare_runs import compare_page, compare_rows, read_compared
+
+
+def report(hits: list[int], task: str = "probe") -> Report:
+    keys = [SCENES[number].key for number in range(len(hits))]
+    items = {"image": ItemScores(keys=keys, values={"accuracy_top_1": hits})}
+    return Report(task=task, metrics={"accuracy_top_1": sum(hits) / len(hits)}, counts={}, items=items)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[Path]:
+    folders = [tmp_path / name for name in ("one", "two")]
+    for number, folder in enumerate(folders):
+        lines = [{"step": step, "contrastive": 3.0 / step, "validation_cider": 0.5 + number} for step in (1, 2)]
+        folder.mkdir()
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        report([number, 1, 0, 1]).save(folder / "reports" / "cifar.json")
+    report([1, 1], "captioning").save(folders[0] / "captioning.json")
+    return folders
+
+
+def test_sections_are_compared_among_the_rows_that_have_them(runs: list[Path]):
+    rows = {folder.name: [read_compared(folder)] for folder in runs}
+    comparisons = compare_rows(rows)
+    assert {name: list(one.reports) for name, one in comparisons.items()} == {
+        "captioning": ["one"],
+        "cifar": ["one", "two"],
+        "last_validation": ["one", "two"],
+    }
+    assert comparisons["cifar"].differences["accuracy_top_1"][1].difference == 0.25
+    assert [value.value for value in comparisons["last_validation"].values["cider"]] == [0.5, 1.5]
+
+
+def test_the_page_says_what_is_missing_and_how_to_get_it(runs: list[Path]):
+    rows = {folder.name: [read_compared(folder)] for folder in runs}
+    page = compare_page(rows, compare_rows(rows))
+    assert [row.paths for row in page.rows] == [(str(folder),) for folder in runs]
+    assert page.missing[0] == (
+        "two has no report captioning: sycoca evaluate TASK --out RUN/reports/TASK.json writes one."
+    )
+    assert page.missing[1].startswith("Without pictures: ")
+    assert page.gallery is None
+    (pair,) = page.items["cifar"]
+    assert [item.key for item in pair.found.gains] == [SCENES[0].key]
+
+
+def test_with_data_the_page_has_pictures_and_the_answers_of_runs_with_weights(runs: list[Path]):
+    save_small_weights(runs[0] / "weights")
+    rows = {folder.name: [read_compared(folder)] for folder in runs}
+    page = compare_page(rows, compare_rows(rows), source=SCENES)
+    assert list(page.pictures) == [SCENES[0].key, SCENES[2].key]
+    assert page.pictures[SCENES[0].key].startswith("data:image/jpeg;base64,")
+    assert page.gallery is not None
+    assert [one.row for one in page.gallery.captions[0].said] == ["one"]
+    assert page.missing[-1] == "No answers of two: reports hold no models; name the run folder, which has the weights."
+
+
+def test_what_is_neither_a_run_nor_a_report_is_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match="holds neither a run nor reports; name a run folder"):
+        read_compared(tmp_path)
+
+
+def test_reports_of_files_must_be_of_one_task(tmp_path: Path):
+    report([1, 0]).save(tmp_path / "a.json")
+    report([1, 0], "captioning").save(tmp_path / "b.json")
+    rows = {name: [read_compared(tmp_path / f"{name}.json")] for name in ("a", "b")}
+    with pytest.raises(ValueError, match="only reports of one task can be compared"):
+        compare_rows(rows)
