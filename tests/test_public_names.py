@@ -15,6 +15,7 @@ def test_every_public_name_is_there():
     from sycoca.mapping.functions import map_captions, map_embeddings, map_filter, map_scores
     from sycoca.model.config import SyCoCaConfig
     from sycoca.model.sycoca import SyCoCa
+    from sycoca.search.build import index_images
     from sycoca.search.image_index import open_index
     from sycoca.training.pretrain import pretrain
     from sycoca.weights.publishing import push_to_hub
@@ -25,7 +26,7 @@ def test_every_public_name_is_there():
     assert (sycoca.map_captions, sycoca.map_embeddings) == (map_captions, map_embeddings)
     assert (sycoca.map_filter, sycoca.map_scores) == (map_filter, map_scores)
     assert (sycoca.SyCoCaConfig, sycoca.SyCoCa) == (SyCoCaConfig, SyCoCa)
-    assert sycoca.open_index is open_index
+    assert (sycoca.index_images, sycoca.open_index) == (index_images, open_index)
     assert sycoca.__version__.count(".") == 2
     assert dir(sycoca) == sorted(sycoca.__all__)
 
@@ -38,7 +39,7 @@ def test_other_names_are_not():
 def test_importing_it_and_its_configs_imports_no_torch():
     code = (
         "import sys, sycoca, sycoca.cli.use.caption, sycoca.cli.evaluate.arguments\n"
-        "import sycoca.cli.use.explain, sycoca.cli.weights.push\n"
+        "import sycoca.cli.use.explain, sycoca.cli.use.index, sycoca.cli.use.search, sycoca.cli.weights.push\n"
         "import sycoca.weights.config, sycoca.weights.hub\n"
         "sycoca.SyCoCaConfig\n"
         "assert 'torch' not in sys.modules, 'torch'\n"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sycoca.mapping.functions import map_captions, map_embeddings, map_filter, map_scores
     from sycoca.model.config import SyCoCaConfig
     from sycoca.model.sycoca import SyCoCa
+    from sycoca.search.build import index_images
     from sycoca.search.image_index import open_index
     from sycoca.training.pretrain import pretrain
     from sycoca.weights.publishing import push_to_hub
@@ -27,6 +28,7 @@ __all__ = [
     "caption_set",
     "evaluate_all",
     "filter_pairs",
+    "index_images",
     "load",
     "map_captions",
     "map_embeddings",
@@ -44,6 +46,7 @@ _HOMES = {
     "caption_set": "sycoca.inference.caption_set",
     "evaluate_all": "sycoca.evaluation.evaluate_all",
     "filter_pairs": "sycoca.evaluation.filter_pairs",
+    "index_images": "sycoca.search.build",
     "load": "sycoca.inference.load",
     "map_captions": "sycoca.mapping.functions",
     "map_embeddings": "sycoca.mapping.functions",

@@ -20,7 +20,9 @@ def thumbnail(color: int = 0) -> bytes:
 
 
 def facts(embed_dim: int, fingerprints: Mapping[str, str] | None = None, weights: str = "none") -> IndexFacts:
-    return IndexFacts(weights=weights, fingerprints=fingerprints or {}, embed_dim=embed_dim, data="photos")
+    return IndexFacts(
+        weights=weights, fingerprints=fingerprints or {}, embed_dim=embed_dim, data="photos", place="photos"
+    )
 
 
 def rows(embeddings: np.ndarray, first: int = 0, **columns: Sequence[Any]) -> Any:

@@ -25,6 +25,7 @@ COMMANDS: dict[str, list[str]] = {
     "ask": ["ask", "none", "none", "--out"],
     "embed": ["embed", "none", "none", "--out"],
     "explain": ["explain", "none", "none", "a dog", "--out"],
+    "index": ["index", "none", "none", "--out"],
     "compare": ["compare", "none", "nothing", "--out"],
     "benchmark": ["benchmark", "--out"],
     "average": ["average", "none", "nothing", "--out"],
@@ -62,6 +63,7 @@ FOLDERS = {
     "data write-shards": "00000.tar",
     "evaluate all": "summary.json",
     **{name: "notes.txt" for name in COMMANDS if name.startswith("map ")},
+    "index": "notes.txt",
     "pretrain": "config.yaml",
     "finetune": "config.yaml",
 }
@@ -113,6 +115,9 @@ def test_what_exists_is_told_before_anything_is_read(name: str, capsys: pytest.C
         assert line == f"{out} already holds a run; resume it with: {command}, or choose another folder with --out"
     elif name.startswith("map "):  # which continues what is its own
         assert line == f"{out} holds notes.txt and is no folder of sycoca map; choose another name"
+    elif name == "index":  # so does this
+        line_end = "is there already and is not a sycoca index (notes.txt is in it); choose another name"
+        assert line == f"{out} {line_end}"
     else:
         resume = "--resume continues it, " if name in ("caption", "data write-shards") else ""
         assert line.startswith(str(out))

@@ -105,6 +105,14 @@ def test_an_open_index_follows_the_program_that_changes_it(tmp_path: Path, embed
     assert index.search_embedding(new[0], count=1).hits[0].columns["key"] == "image-40"
 
 
+def test_an_index_that_is_replaced_by_one_of_other_weights_is_not_searched(tmp_path: Path, embeddings: np.ndarray):
+    write_index(tmp_path / "photos.lance", embeddings)
+    index = sycoca.open_index(tmp_path / "photos.lance")
+    IndexTable.create(str(tmp_path / "photos.lance"), facts(10, {"float32": "other"})).add(rows(embeddings))
+    with pytest.raises(ValueError, match="was replaced by an index of other weights; open it again"):
+        index.search_embedding(embeddings[0])
+
+
 def test_an_index_without_images_finds_none(tmp_path: Path):
     IndexTable.create(str(tmp_path / "photos.lance"), facts(10))
     assert sycoca.open_index(tmp_path / "photos.lance").search_embedding(directions(1, 10)[0]).hits == ()

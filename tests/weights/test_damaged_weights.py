@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import sycoca
+from builders.image_indexes import facts
 from builders.manifests import renew_manifest
 from builders.predictors import photo, save_small_weights
 from sycoca.cli.command_line import arguments_class, command_module
@@ -18,6 +19,7 @@ from sycoca.cli.parsing.table import Argument, arguments_of
 from sycoca.cli.tree import Command, commands
 from sycoca.evaluation.tasks.registry import TASKS
 from sycoca.outputs.manifest import DamageError, Manifest
+from sycoca.search.index_table import IndexTable
 from sycoca.weights.average import average_weights
 from sycoca.weights.config_file import read_weights_config
 from sycoca.weights.folder import load_weights, save_weights
@@ -263,6 +265,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "ask WEIGHTS": ("ask", "WEIGHTS", "PHOTO", "why?"),
     "embed WEIGHTS": ("embed", "WEIGHTS", SCENES, "--out", "OUT.npz"),
     "explain WEIGHTS": ("explain", "WEIGHTS", "PHOTO", "a circle", "--out", "OUT.png"),
+    "index WEIGHTS": ("index", "WEIGHTS", SCENES, "--out", "OUT.lance"),
+    "search --weights": ("search", "INDEX", "a dog", "--weights", "WEIGHTS"),
     "evaluate all WEIGHTS": ("evaluate", "all", "WEIGHTS", "--tasks", "TASKS", "--out", "OUT"),
     **{
         f"evaluate {task} WEIGHTS": ("evaluate", task, "WEIGHTS", "--data", SCENES, *MORE_WORDS.get(task, ()))
@@ -317,6 +321,7 @@ def test_every_command_refuses_a_flipped_mantissa_bit(
     (tmp_path / "TASKS").write_text(f"found: {{task: retrieval, data: '{SCENES}'}}\n")
     (tmp_path / "classes.txt").write_text("a cat\na dog\n")
     photo().save(tmp_path / "photo.png")
+    IndexTable.create("INDEX", facts(10))
     flip_mantissa_bit(weights).rename("WEIGHTS")
     named = {"PHOTO": "photo.png"}
     assert main([named.get(word, word) for word in COMMANDS[name]]) == 1

@@ -83,6 +83,8 @@ TREE: Mapping[str, Mapping[str, Command | Group]] = {
         "ask": Command("answer questions about images", "use.ask"),
         "embed": Command("write image and text embeddings to a file", "use.embed"),
         "explain": Command("draw the similarity of patches and words, and reconstructions", "use.explain"),
+        "index": Command("index photos, so that they can be searched", "use.index"),
+        "search": Command("search an index by text or by image", "use.search"),
         "serve": Command("answer over HTTP: a JSON interface and a web page", "use.serve"),
         "map": MAP,
     },

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -29,6 +29,14 @@ class SearchHit:
 
     def __repr__(self) -> str:
         return f"<SearchHit {self.file!r}: cosine {self.cosine:.3f}>"
+
+    @property
+    def text(self) -> str:
+        """The first caption, or the label where there is none; empty without both."""
+        captions, label = self.columns.get("captions"), self.columns.get("label")
+        if isinstance(captions, list) and captions:
+            return str(captions[0])
+        return "" if label is None else str(label)
 
     def thumbnail_uri(self) -> str:
         """Return the thumbnail as a data URI."""
@@ -75,7 +83,10 @@ class SearchResults:
         from sycoca.notebooks.cell_html import cell, figures, note, picture
 
         shown = (
-            (picture(hit.thumbnail_uri(), hit.file, side=_SHOWN_PIXELS), f"{hit.cosine:.3f} {_described(hit)}")
+            (
+                picture(hit.thumbnail_uri(), hit.file, side=_SHOWN_PIXELS),
+                f"{hit.cosine:.3f} {' · '.join(filter(None, (hit.text, hit.file)))}",
+            )
             for hit in self.hits
         )
         condition = "" if self.where is None else f" where {self.where}"
@@ -96,10 +107,3 @@ class SearchResults:
             "hits": hits,
         }
         return json.dumps(plain, ensure_ascii=False, indent=1)
-
-
-def _described(hit: SearchHit) -> str:
-    """Return the first caption of an image, if there is one, and its file."""
-    captions = hit.columns.get("captions")
-    first = captions[0] if isinstance(captions, Sequence) and not isinstance(captions, str) and captions else ""
-    return " · ".join(filter(None, (str(first), hit.file)))

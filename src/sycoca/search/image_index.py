@@ -27,9 +27,6 @@ from sycoca.texts import shortened
 if TYPE_CHECKING:
     from sycoca.search.index_table import IndexTable
 
-EXACT_BELOW = 50_000
-"""Matching images below which all of them are compared: that takes some ten milliseconds."""
-
 Query = str | ImageInput
 """What is searched for: a text, or an image (a PIL image, a Path, bytes, an array; a str is a text)."""
 
@@ -128,14 +125,16 @@ class ImageIndex:
         """Return the images whose embeddings have the largest cosine with one; its length does not matter.
 
         ``where`` is a condition on the columns in SQL, such as ``label = 'dog' AND width > 640``. With ``is_exact``
-        all images are compared; by default that is done where fewer than 50,000 match, or the index has no clusters.
+        all images are compared; by default that is done where few images match (fewer than ``facts.exact_below``), or
+        the index has no clusters.
         Raises ValueError for a wrong condition, for another number of dimensions, and for a count below 1.
         """
         started_at = time.perf_counter()
         vector = self._checked(embedding, count)
+        self._table.check_maker()
         num_images = len(self)
         num_matching = num_images if where is None else self._num_matching(where)
-        num_probes = self._num_probes(num_matching < EXACT_BELOW if is_exact is None else is_exact)
+        num_probes = self._num_probes(num_matching < self.facts.exact_below if is_exact is None else is_exact)
         hits = self._hits(vector, min(count, num_matching), where, num_probes)
         if len(hits) < min(count, num_matching):  # the clusters that were looked into have no more that match
             num_probes = None

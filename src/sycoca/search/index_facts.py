@@ -8,10 +8,19 @@ from typing import Any
 FORMAT_VERSION = 1
 """Increases when indexes change in a way that older versions cannot read."""
 
+TABLE_NAMES = ("images.lance", "facts.lance")
+"""The folders in an index."""
+
+EXACT_BELOW = 50_000
+"""Images that are compared one by one in some ten milliseconds."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecallFacts:
     """How the approximate search was measured against the exact one."""
+
+    num_images: int
+    """Images in the index then."""
 
     num_probes: int
     """Clusters of embeddings that a query looks into."""
@@ -54,6 +63,12 @@ class IndexFacts:
     data: str
     """The data as it was named."""
 
+    place: str
+    """The file or folder of the data, as an absolute path; the data as it was named where it is not on the disk."""
+
+    exact_below: int = EXACT_BELOW
+    """Images that a search compares one by one if they are fewer; of more, only those in the nearest clusters."""
+
     recall: RecallFacts | None = None
     """The approximate search; None where every search is exact."""
 
@@ -63,6 +78,11 @@ class IndexFacts:
     def to_json(self) -> str:
         """Return the facts as JSON."""
         return json.dumps(asdict(self), ensure_ascii=False)
+
+
+def is_remote(path: str) -> bool:
+    """Return whether a path is an address in an object store, such as s3://bucket/photos.lance."""
+    return "://" in path
 
 
 def facts_from_json(text: str, where: str) -> IndexFacts:

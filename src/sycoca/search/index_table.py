@@ -6,6 +6,8 @@ FOLDER/facts.lance   one row: the facts as JSON
 Every change is one commit: readers, and a program that resumes, see all of it or nothing.
 """
 
+import asyncio
+import json
 import os
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -15,26 +17,27 @@ import lancedb
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Float32
+from lancedb.index import IvfFlat
 
 from sycoca.search.columns import EMBEDDING
-from sycoca.search.index_facts import IndexFacts, facts_from_json
+from sycoca.search.index_facts import IndexFacts, facts_from_json, is_remote
 from sycoca.search.rows import schema
 
 IMAGES = "images"
 FACTS = "facts"
-TABLE_NAMES = (f"{IMAGES}.lance", f"{FACTS}.lance")
-"""The folders in an index."""
+
+_MADE_BY = b"made_by"
+"""The key of the fingerprints of the weights in the metadata of the rows: they change with the rows, in one commit."""
 
 _MOST_IN_LIST = 1000
 """Values in one condition: its parser takes more than linear time."""
 
+_ITERATIONS = 20
+_SAMPLE_RATE = 64
+"""Iterations of k-means, and embeddings per cluster that it looks at; LanceDB's 50 and 256 take ten times as long."""
+
 _KEPT = timedelta(milliseconds=1)
 """How long versions are kept that no new search uses; at 0 LanceDB warns that it keeps none."""
-
-
-def is_remote(path: str) -> bool:
-    """Return whether a path is an address in an object store, such as s3://bucket/photos.lance."""
-    return "://" in path
 
 
 @final
@@ -51,7 +54,8 @@ class IndexTable:
     def create(cls, path: str, facts: IndexFacts) -> "IndexTable":
         """Create an index without images, in place of one that is there."""
         database = _connect(path)
-        images = database.create_table(IMAGES, schema=schema(facts.embed_dim), mode="overwrite")
+        columns = schema(facts.embed_dim).with_metadata({_MADE_BY: _maker(facts)})
+        images = database.create_table(IMAGES, schema=columns, mode="overwrite")
         table = cls(path, database, images, facts)
         table.write_facts(facts)  # last: without facts it is no index
         return table
@@ -72,6 +76,11 @@ class IndexTable:
         self._database.create_table(FACTS, data=pa.table({"json": [facts.to_json()]}), mode="overwrite")
         self.facts = facts
 
+    def check_maker(self) -> None:
+        """Raise ValueError where the index was replaced by one of other weights since it was opened."""
+        if (self._images.schema.metadata or {}).get(_MADE_BY) != _maker(self.facts):
+            raise ValueError(f"{self.path} was replaced by an index of other weights; open it again")
+
     def snapshot(self) -> "IndexTable":
         """Return the index as it is now, whatever is changed later."""
         images = self._database.open_table(IMAGES)
@@ -85,6 +94,12 @@ class IndexTable:
     def columns(self, names: Sequence[str]) -> pa.Table:
         """Return columns of all rows."""
         return self._images.search().select(list(names)).to_arrow()
+
+    def spread(self, count: int, names: Sequence[str]) -> pa.Table:
+        """Return columns of so many rows, evenly spread over the table; of all where there are no more."""
+        num_rows = self.count()
+        places = sorted({place * num_rows // count for place in range(count)}) if num_rows else []
+        return self._images.take_offsets(places).select(list(names)).to_arrow()
 
     def add(self, rows: pa.Table) -> None:
         """Append rows whose keys are new."""
@@ -128,13 +143,16 @@ class IndexTable:
 
     def cluster(self, num_clusters: int) -> None:
         """Cluster all embeddings, for approximate searches (IVF with whole vectors)."""
-        self._images.create_index(
-            metric="cosine",
-            vector_column_name=EMBEDDING,
-            index_type="IVF_FLAT",
-            num_partitions=num_clusters,
-            replace=True,
+        asyncio.run(self._cluster(num_clusters))
+
+    async def _cluster(self, num_clusters: int) -> None:
+        # Only the asynchronous interface is the same in all versions of LanceDB.
+        database = await lancedb.connect_async(self.path)
+        images = await database.open_table(IMAGES)
+        config = IvfFlat(
+            distance_type="cosine", num_partitions=num_clusters, max_iterations=_ITERATIONS, sample_rate=_SAMPLE_RATE
         )
+        await images.create_index(EMBEDDING, config=config, replace=True)
 
     def is_clustered(self) -> bool:
         """Return whether the embeddings are clustered."""
@@ -145,6 +163,10 @@ class IndexTable:
         self._images.optimize(cleanup_older_than=_KEPT, delete_unverified=True)
         facts = self._database.open_table(FACTS)
         facts.optimize(cleanup_older_than=_KEPT, delete_unverified=True)
+
+
+def _maker(facts: IndexFacts) -> bytes:
+    return json.dumps(facts.fingerprints, sort_keys=True).encode()
 
 
 def _connect(path: str) -> Any:

@@ -40,6 +40,8 @@ OF_NAMES = {
     "images": "IMAGE...",
     "image": "IMAGE",
     "compared": "RUN_OR_REPORT...",
+    "index": "INDEX",
+    "query": "QUERY",
     "class_names": "NAMES",
     "templates": "TEMPLATE...",
     "device": "DEVICE",

@@ -1,0 +1,172 @@
+"""Approximate search: clusters of embeddings, and how many of them a query must look into, measured."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+from sycoca.inference.predictor import Predictor
+from sycoca.search.columns import EMBEDDING
+from sycoca.search.index_facts import RecallFacts
+from sycoca.search.index_table import IndexTable
+from sycoca.search.writing import uninterrupted
+
+TOP = 10
+"""Hits of a query that are compared."""
+
+WANTED_RECALL = 0.97
+"""Mean recall@10 from which on no more clusters are looked into, for queries by images and by texts."""
+
+LEAST_RECALL = 0.95
+"""Mean recall@10 below which the embeddings are clustered again after changes."""
+
+NUM_QUERIES = 50
+"""Queries of each kind that choose the number of clusters; as many others measure."""
+
+_TIMED = 20
+"""Queries that are timed."""
+
+_PHRASES = tuple(
+    f"{subject} {scene}"
+    for subject in ("a dog", "two people", "a child", "a red car", "a bird", "a building", "food on a table", "a boat")
+    for scene in (
+        "in the snow",
+        "at night",
+        "on a beach",
+        "in a city",
+        "indoors",
+        "in front of trees",
+        "seen from above",
+    )
+) + tuple(
+    f"{color} {shape}"
+    for color in ("a red", "a blue", "a green", "a yellow", "a purple", "a black", "a white", "an orange")
+    for shape in ("circle", "square", "triangle", "star", "flower", "dress", "sign", "ball", "cup")
+)
+"""Texts to search for where an index has no captions."""
+
+_SAME = 1e-6
+"""Cosines that differ by less are equal: copies of an image are as good as itself."""
+
+
+def cluster(table: IndexTable) -> int:
+    """Cluster the embeddings of an index, and return the number of clusters: as many as there are images in each."""
+    num_clusters = max(1, math.isqrt(table.count()))
+    uninterrupted(lambda: table.cluster(num_clusters))
+    return num_clusters
+
+
+def measured_recall(table: IndexTable, predictor: Predictor, num_clusters: int) -> RecallFacts:
+    """Choose into how many clusters a query looks, and return its recall@10 and time beside the exact search's.
+
+    Queries are images of the index and texts: the embeddings of texts lie apart from those of images, so that clusters
+    of images fit them less. Half of the queries choose the number, the others measure.
+    """
+    texts, kind = _texts(table)
+    of_texts = predictor.embed_texts(texts, warns=False).numpy()
+    return chosen_probes(table, _image_queries(table), of_texts, kind, num_clusters)
+
+
+def is_outdated(recall: RecallFacts) -> bool:
+    """Return whether embeddings should be clustered again: too little is found, or the index has grown fourfold."""
+    worst = min(recall.image_recall, recall.text_recall)
+    return worst < LEAST_RECALL or math.isqrt(recall.num_images) >= 2 * recall.num_clusters
+
+
+def chosen_probes(
+    table: IndexTable,
+    images: Float32[np.ndarray, "queries embed"],
+    texts: Float32[np.ndarray, "others embed"],
+    text_kind: str,
+    num_clusters: int,
+) -> RecallFacts:
+    """Choose and measure with the embeddings of queries."""
+    of_images, of_texts = _Queries.searched(table, images), _Queries.searched(table, texts)
+    measured = [half for queries in (of_images, of_texts) for half in (queries.half(0), queries.half(1))]
+    enough = (
+        number
+        for number in _growing(num_clusters)
+        if min(measured[0].recall(table, number), measured[2].recall(table, number)) >= WANTED_RECALL
+    )
+    num_probes = next(enough, num_clusters)
+    exact, approximate = (
+        _median_seconds(
+            lambda query, probes=probes: table.nearest(query, TOP, ("key",), num_probes=probes), images[:_TIMED]
+        )
+        for probes in (None, num_probes)
+    )
+    return RecallFacts(
+        num_images=table.count(),
+        num_probes=num_probes,
+        num_clusters=num_clusters,
+        image_recall=measured[1].recall(table, num_probes),
+        text_recall=measured[3].recall(table, num_probes),
+        text_kind=text_kind,
+        num_queries=len(measured[1].embeddings),
+        exact_seconds=exact,
+        approximate_seconds=approximate,
+    )
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Queries:
+    """Queries with the smallest cosine among their best hits."""
+
+    embeddings: Float[np.ndarray, "queries embed"]
+    least: Sequence[float]
+
+    @classmethod
+    def searched(cls, table: IndexTable, embeddings: Float[np.ndarray, "queries embed"]) -> "_Queries":
+        """Search exactly."""
+        return cls(embeddings, [_cosines(table, query, None)[-1] for query in embeddings])
+
+    def half(self, number: int) -> "_Queries":
+        """Return every second query."""
+        return replace(self, embeddings=self.embeddings[number::2], least=self.least[number::2])
+
+    def recall(self, table: IndexTable, num_probes: int) -> float:
+        """Return the mean fraction of the best hits that an approximate search finds."""
+        top = min(TOP, table.count())
+        found = [
+            sum(cosine >= least - _SAME for cosine in _cosines(table, query, num_probes)) / top
+            for query, least in zip(self.embeddings, self.least, strict=True)
+        ]
+        return float(np.mean(found))
+
+
+def _cosines(table: IndexTable, query: Float[np.ndarray, " embed"], num_probes: int | None) -> list[float]:
+    distances = table.nearest(query, TOP, ("key",), num_probes=num_probes)["_distance"].to_pylist()
+    return sorted((1 - distance for distance in distances), reverse=True)
+
+
+def _growing(most: int) -> Iterator[int]:
+    """Yield 1, 2, 3, 4, 6, 8, 12, ... up to the number of clusters."""
+    number = 1
+    while number < most:
+        yield number
+        number = max(number + 1, round(number * math.sqrt(2)))
+    yield most
+
+
+def _image_queries(table: IndexTable) -> Float32[np.ndarray, "queries embed"]:
+    vectors = table.spread(2 * NUM_QUERIES, (EMBEDDING,))[EMBEDDING].to_pylist()
+    return np.array(vectors, dtype=np.float32)
+
+
+def _texts(table: IndexTable) -> tuple[list[str], str]:
+    captions = [own[0] for own in table.spread(2 * NUM_QUERIES, ("captions",))["captions"].to_pylist() if own]
+    return (captions, "captions") if len(captions) >= NUM_QUERIES else (list(_PHRASES), "phrases")
+
+
+def _median_seconds(search: Callable[[np.ndarray], object], queries: Float[np.ndarray, "queries embed"]) -> float:
+    seconds = []
+    for query in queries:
+        started_at = time.perf_counter()
+        search(query)
+        seconds.append(time.perf_counter() - started_at)
+    return float(np.median(seconds))

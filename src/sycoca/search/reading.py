@@ -1,0 +1,141 @@
+"""Images of changed samples: read once for their content, the model's input and a thumbnail, while the model works."""
+
+import io
+from collections.abc import Container, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import final
+
+from PIL import ExifTags, Image
+
+from sycoca.data.content_keys import HasContent, image_key
+from sycoca.data.loading.skipping import named
+from sycoca.data.samples import ImageTextSample, SampleSource
+from sycoca.preprocess.config import ImageTransformConfig
+from sycoca.preprocess.decoding import FORMATS
+from sycoca.preprocess.image_transforms import image_threads, inference_picture, smallest_inference_side
+from sycoca.search.changes import Change, content_state
+from sycoca.unusable import SkippedSample, UnusableSampleError
+
+THUMBNAIL_PIXELS = 256
+"""Most pixels of a thumbnail's side."""
+
+_THUMBNAIL_QUALITY = 80
+
+_TURNED = frozenset({5, 6, 7, 8})
+"""Orientations of EXIF that exchange width and height."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pixels:
+    """What is made from the pixels of an image."""
+
+    picture: Image.Image
+    """The image as small as the model takes it."""
+
+    thumbnail: bytes
+    """A JPEG of at most `THUMBNAIL_PIXELS` a side."""
+
+    width: int
+    """Pixels of the upright image."""
+
+    height: int
+    """Pixels of the upright image."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadSample:
+    """A sample whose row is to be written."""
+
+    sample: ImageTextSample
+    image_state: str
+    details: str
+    content: int
+    """Key of the image's content."""
+
+    pixels: Pixels | None
+    """None where the index knows the content."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads the images of samples."""
+
+    source: SampleSource
+    known: Container[int]
+    """Contents whose embedding and thumbnail the index has."""
+
+    image_size: int
+    transforms: ImageTransformConfig
+
+    def batches(self, changes: Sequence[Change], batch_size: int) -> Iterator[list[ReadSample | SkippedSample]]:
+        """Yield samples in batches; the next one is read while the caller works on one."""
+        with image_threads() as pool:
+            waiting: list[Future[ReadSample | SkippedSample]] = []
+            try:
+                for first in range(0, len(changes), batch_size):
+                    following = [pool.submit(self.read, one) for one in changes[first : first + batch_size]]
+                    if waiting:
+                        yield [future.result() for future in waiting]
+                    waiting = following
+                if waiting:
+                    yield [future.result() for future in waiting]
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def read(self, change: Change) -> ReadSample | SkippedSample:
+        """Return a sample with what its row needs, or why it cannot be used."""
+        sample = self.source[change.index]
+        try:
+            return self._read(change, sample)
+        except UnusableSampleError as error:
+            return named(error, sample)
+
+    def _read(self, change: Change, sample: ImageTextSample) -> ReadSample:
+        content, pixels = change.content, None
+        if content is None and isinstance(sample.open_image, HasContent):
+            content = image_key(sample.open_image, _NO_IMAGE)
+        if content is None or content not in self.known:
+            image = sample.open_image(smallest_inference_side(self.image_size))
+            content = image_key(sample.open_image, image) if content is None else content
+            pixels = None if content in self.known else self._pixels(sample, image)
+        return ReadSample(
+            sample=sample,
+            image_state=content_state(content) if change.image_state is None else change.image_state,
+            details=change.details,
+            content=content,
+            pixels=pixels,
+        )
+
+    def _pixels(self, sample: ImageTextSample, image: Image.Image) -> Pixels:
+        width, height = _full_size(sample, image)
+        return Pixels(
+            picture=inference_picture(image, self.image_size, self.transforms),
+            thumbnail=thumbnail_of(image),
+            width=width,
+            height=height,
+        )
+
+
+_NO_IMAGE = Image.new("RGB", (1, 1))
+"""For `image_key`, which looks at no pixel where there is a file."""
+
+
+def thumbnail_of(image: Image.Image) -> bytes:
+    """Return an image as a JPEG of at most `THUMBNAIL_PIXELS` a side."""
+    small = image.copy()
+    small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), Image.Resampling.BILINEAR)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=_THUMBNAIL_QUALITY)
+    return buffer.getvalue()
+
+
+def _full_size(sample: ImageTextSample, image: Image.Image) -> tuple[int, int]:
+    """Return width and height of an upright image, which may have been decoded at a reduced size."""
+    if not isinstance(sample.open_image, HasContent):
+        return image.size
+    with Image.open(io.BytesIO(sample.open_image.content()), formats=FORMATS) as header:
+        width, height = header.size
+        is_turned = header.getexif().get(ExifTags.Base.Orientation) in _TURNED
+    return (height, width) if is_turned else (width, height)

@@ -1,0 +1,91 @@
+"""An image index whose program is killed at random moments; and an approximate search of 200,000 vectors.
+
+Run it alone with ``pytest -s -m slow tests/reliability/test_image_indexes.py``. SYCOCA_KILL_SEED sets the seed of the
+moments.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sycoca
+from builders.benchmark_scripts import benchmark_script
+from builders.forked_commands import ForkedCommands
+from builders.predictors import save_small_weights
+from sycoca.data.spec import open_source
+from sycoca.search.index_table import IndexTable
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="forks")]
+
+SEED = int(os.environ.get("SYCOCA_KILL_SEED", "0"))
+STOPS = 8
+SCENES = "scenes:?count=1500&size=32"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ForkedCommands]:
+    server = ForkedCommands()
+    yield server
+    server.close()
+
+
+def rows_of(path: Path) -> dict[str, list[float]]:
+    """Return the embeddings by key; none where the index has not been created."""
+    table = IndexTable.open(str(path))
+    if table is None:
+        return {}
+    found = table.columns(("key", "embedding")).to_pydict()
+    rows = dict(zip(found["key"], found["embedding"], strict=True))
+    assert len(rows) == len(found["key"]), "a row is there twice"
+    return rows
+
+
+def test_an_index_that_is_stopped_at_random_loses_and_repeats_nothing(server: ForkedCommands, tmp_path: Path):
+    weights, path, log = save_small_weights(tmp_path / "weights"), tmp_path / "photos.lance", tmp_path / "log"
+    words = ["index", str(weights), SCENES, "--out", str(path), "--batch-size", "16", "--device", "cpu", "--json"]
+    moments, before, nums = random.Random(SEED), {}, []
+    for stop in range(STOPS):
+        running = server.start(words, log)
+        while not (path / ".lease").exists() and running.poll() is None:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0.0, 4.0))
+        if running.poll() is None:
+            os.kill(running.pid, signal.SIGKILL if stop % 2 else signal.SIGINT)
+        code = running.wait()
+        assert code in (0, 130, -signal.SIGKILL), log.read_text("utf-8")
+        after = rows_of(path)
+        assert before.items() <= after.items(), "an embedding was lost or made again"
+        before = after
+        nums.append((code, len(after)))
+        if code == 0:
+            break
+    print(f"\nexit codes and images after each stop: {nums}")
+    assert any(num for code, num in nums if code != 0), "no stop met it at work"
+    output = tmp_path / "last"
+    assert server.start(words, output).wait() == 0, output.read_text("utf-8")
+    result = json.loads(output.read_text("utf-8")[output.read_text("utf-8").index("{") :])
+    assert result["embedded"] == 1500 - len(before)
+    assert result["images"] == 1500
+    after = rows_of(path)
+    assert before.items() <= after.items()
+    source, predictor = open_source(SCENES), sycoca.load(weights, device="cpu")
+    expected = predictor.embed_images([source[index] for index in range(len(source))]).numpy()
+    found = np.array([after[source[index].key] for index in range(len(source))])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_approximate_search_of_200_000_clustered_vectors():
+    measured = benchmark_script("image_search").of_vectors(200_000, 256)
+    print(f"\n{json.dumps(measured)}")
+    assert min(measured["image_recall"], measured["text_recall"]) >= 0.95
+    assert measured["approximate_seconds"] <= measured["exact_seconds"] / 5
+    # Looking at so many vectors at random would find no more than these.
+    assert measured["recall_of_as_many_at_random"] < 0.5
