@@ -42,8 +42,8 @@ def test_queries_are_those_on_which_models_differ_with_their_ranks(models: dict[
 def test_every_model_says_its_own_captions(models: dict[str, Predictor]):
     found = model_gallery(models, SCENES, "scenes")
     assert found.num_images == len(SCENES)
-    assert len(found.captions) == 6
-    for shown, index in zip(found.captions, range(0, 12, 2), strict=True):
+    assert len(found.captions) == 8
+    for shown, index in zip(found.captions, [0, 1, 3, 4, 6, 7, 9, 10], strict=True):
         assert [one.row for one in shown.said] == ["first", "other"]
         assert [one.text for one in shown.said] == [model.caption([SCENES[index]])[0] for model in models.values()]
         assert shown.references == SCENES[index].captions

@@ -25,6 +25,9 @@ from sycoca.training.run_folder import RunFolder
 LAST_VALIDATION = "last_validation"
 """The section of what runs logged at their last validation."""
 
+_ORDER = ("retrieval", "captioning", "vqa", "zero_shot", "probe", "classification", "")
+"""The first sections of a comparison; the empty name stands for all others."""
+
 _MOST_ITEMS = 5
 """Test items of each sort that the page shows: better, worse, worst for both."""
 
@@ -117,10 +120,16 @@ def compare_rows(rows: Rows, *, seed: int = 0, console: Console | None = None) -
 
 
 def _sections(rows: Rows) -> list[str]:
-    """Return the sections that some row has, in order; the last validation is the last."""
-    found = dict.fromkeys(name for row in rows.values() for one in row for name in one.reports)
+    """Return the sections that some row has: the five tasks, others, the last validation."""
+    found = {name: report.task for row in rows.values() for one in row for name, report in one.reports.items()}
     names = [name for name in found if _with_section(rows, name)]
-    return sorted(names, key=lambda name: name == LAST_VALIDATION)
+    return sorted(names, key=lambda name: _place(name, found[name]))
+
+
+def _place(section: str, task: str) -> int:
+    """Return where a section stands: by its name or its task, whichever is known."""
+    known = [_ORDER.index(name) for name in (section, task) if name in _ORDER]
+    return min(known, default=_ORDER.index("") if task != LAST_VALIDATION else len(_ORDER))
 
 
 def _with_section(rows: Rows, section: str) -> dict[str, list[Report]]:

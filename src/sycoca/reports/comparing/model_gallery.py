@@ -15,7 +15,7 @@ from sycoca.reports.sample_gallery import gallery, picture_of
 from sycoca.unusable import SkippedSample
 from sycoca.weights.limits import has_part, why_missing
 
-_NUM_OTHERS = 6
+_NUM_OTHERS = 8
 """Images with captions, with answers and with classes."""
 
 _MOSTLY_RIGHT = 0.5

@@ -84,7 +84,7 @@
     const axis = { stroke: soft, font: FONT, labelFont: FONT, labelSize: 18, ticks: { show: false } };
     const plot = new uPlot({
       ...size(live),
-      padding: [8, 10, 0, 0],
+      padding: [8, 20, 0, 0],
       legend: { show: false },
       focus: { alpha: 0.25 },
       cursor: {
