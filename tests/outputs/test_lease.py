@@ -14,7 +14,7 @@ import pytest
 
 from sycoca.outputs import lease as leases
 from sycoca.outputs.errors import LeaseHeldError, LeaseLostError, OutputError
-from sycoca.outputs.lease import OLD_SECONDS, Lease, lease_beside
+from sycoca.outputs.lease import OLD_SECONDS, Lease, create_once, lease_beside
 
 HOLD = """
 import sys, time
@@ -308,3 +308,20 @@ def test_a_lease_lies_beside_what_a_link_leads_to(tmp_path: Path):
     long = "ä" * 120
     assert len(lease_beside(tmp_path / long).name) < 60
     assert lease_beside(tmp_path / long) != lease_beside(tmp_path / f"{long}b")
+
+
+@pytest.mark.parametrize("name", ["plan.json", ".run.lease"])
+def test_what_a_killed_process_leaves_of_a_file_that_it_creates_is_hidden(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    link, left = os.link, list[str]()
+
+    def watched(new: Path, path: Path) -> None:
+        left.extend(one.name for one in tmp_path.iterdir())  # what a kill at this moment would leave
+        link(new, path)
+
+    monkeypatch.setattr(os, "link", watched)
+    assert create_once(tmp_path / name, b"text")
+    assert len(left) == 1
+    assert left[0].startswith(f".{name.removeprefix('.')}.")
+    assert [one.name for one in tmp_path.iterdir()] == [name]

@@ -135,8 +135,8 @@ def check_folder(path: Path, *, overwrite: bool) -> None:
         return
     plan = read_plan(path)
     if plan is None:
-        # Hidden files, and the beginnings of a plan, are what killed workers leave.
-        others = sorted(one.name for one in path.iterdir() if not one.name.startswith((".", f"{PLAN_NAME}.")))
+        # Hidden files are what killed workers leave.
+        others = sorted(one.name for one in path.iterdir() if not one.name.startswith("."))
         if others:
             raise OutputError(f"{path} holds {others[0]} and is no folder of sycoca map; choose another name")
         return

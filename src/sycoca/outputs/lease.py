@@ -228,8 +228,8 @@ def _create_without_links(path: Path, text: bytes) -> bool:
 
 
 def _written_beside(path: Path, text: bytes) -> Path:
-    """Write a new file with a name of its own in the same folder; nothing is left where that fails."""
-    new = path.with_name(f"{path.name}.{secrets.token_hex(6)}.new")
+    """Write a new file with a hidden name of its own in the same folder; nothing is left where that fails."""
+    new = path.with_name(f".{path.name.removeprefix('.')}.{secrets.token_hex(6)}.new")
     try:
         with new.open("xb") as file:  # not flushed to disk: after a crash of the host an empty lease is as good
             file.write(text)
