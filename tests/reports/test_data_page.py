@@ -10,7 +10,8 @@ from sycoca.data.inspection.image_index import ImageIndex
 from sycoca.data.inspection.image_inspection import inspect_images
 from sycoca.data.inspection.photo_checks import PhotoIssue, PhotoThresholds
 from sycoca.data.samples import ImageTextSample
-from sycoca.reports.data_page import render_data_page, save_data_page
+from sycoca.evaluation.fit_records import DataFit, DataMap, MapPoint, MapQuality, PairFit, SetFit
+from sycoca.reports.data_check.page import render_data_page, save_data_page
 from sycoca.unusable import unusable
 
 
@@ -76,6 +77,36 @@ def test_the_worst_photos_of_each_kind_are_shown_with_what_was_measured():
     assert re.findall(r"<b>(0\.\d+|0)</b>", html) == [f"{0.01 * index:.3g}" for index in range(12)]
     assert 'odd">blurred<' in html
     assert html.count('mark odd">') == 1
+
+
+def test_what_a_model_says_is_shown_with_baselines_and_one_pair_per_image():
+    check, sources = page()
+    pair = PairFit(index=0, caption="a <script>", cosine=0.1, rank=3, other_index=1, other_cosine=0.5)
+    fit = SetFit(
+        num_images=2,
+        num_captions=4,
+        mean_cosine=0.4,
+        mean_other_cosine=0.25,
+        num_fitting_another=3,
+        least=(pair, pair),
+        fitting_another=(pair, replace(pair, caption="another")),
+    )
+    point = MapPoint(x=0.25, y=0.5, name="</script>", part="train", caption="<i>", picture="data:image/jpeg;base64,AA")
+    quality = MapQuality(num_neighbors=5, kept_neighbors=0.5, chance=0.125)
+    shown_map = DataMap(points=(point,) * 3, quality=quality, num_images=9)
+    html = render_data_page(check, sources, DataFit(weights="runs/x", sets=(fit, None), map=shown_map))
+    for piece in (
+        "train: 3 of 4 captions (75.0%, chance 50.0%) fit another image better",
+        "0.250 for other images",
+        "rank 3",
+        "3 of 9",
+        "50 % are among its nearest here",
+        "12.5 % by chance",
+    ):
+        assert piece in html, piece
+    assert html.count("<b>0.500</b>") == 1
+    assert html.count("</script>") == html.count("<script")
+    assert "http:" + "//" not in html
 
 
 def test_texts_are_escaped():

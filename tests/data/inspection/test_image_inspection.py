@@ -39,7 +39,7 @@ def test_what_is_known_is_not_opened_again(source, tmp_path, monkeypatch):
     opened = []
     with ImageIndex(tmp_path / "i.sqlite") as index:
         first = list(inspect_images(source, index, range(7)))
-        monkeypatch.setattr(image_inspection, "look", lambda sample: opened.append(sample.key) or first[5])
+        monkeypatch.setattr(image_inspection, "_look", lambda sample, *_: opened.append(sample.key) or first[5])
         assert list(inspect_images(source, index, range(7))) == first
         assert opened == ["5.png"]
         photo(seed=99).resize((30, 30)).save(tmp_path / "0.png")

@@ -1,7 +1,7 @@
 """Shared by ``sycoca data check`` and ``sycoca data stats``: inspection of images, counting of tokens."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -22,15 +22,24 @@ NumImages = Literal["all"] | int
 """Number of images to open, evenly spread."""
 
 
+def places_to_open(source: SampleSource, num_images: NumImages) -> list[int]:
+    """Return the indices of the images to open. Raises ValueError for a negative number."""
+    if num_images != "all" and num_images < 0:
+        raise ValueError(f"the number of images to open must be at least 0, got {num_images}")
+    return evenly_spread(len(source), len(source) if num_images == "all" else num_images)
+
+
 def findings_about(
     source: SampleSource, num_images: NumImages, index: ImageIndex, console: Console
 ) -> tuple[list[int], list[Finding]]:
     """Inspect images of a source with a progress bar; return their indices and the findings."""
-    if num_images != "all" and num_images < 0:
-        raise ValueError(f"the number of images to open must be at least 0, got {num_images}")
-    places = evenly_spread(len(source), len(source) if num_images == "all" else num_images)
-    findings = inspect_images(source, index, places)
-    return places, list(tracked(findings, len(places), f"images of {source.name}", console=console))
+    places = places_to_open(source, num_images)
+    return places, with_progress(inspect_images(source, index, places), source, len(places), console)
+
+
+def with_progress(findings: Iterator[Finding], source: SampleSource, number: int, console: Console) -> list[Finding]:
+    """Return findings as a list, with a progress bar meanwhile."""
+    return list(tracked(findings, number, f"images of {source.name}", console=console))
 
 
 def open_index(path: Path | None, *, is_off: bool) -> ImageIndex:

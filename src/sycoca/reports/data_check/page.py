@@ -1,25 +1,22 @@
 """A data check as one self-contained HTML page: headlines, a contact sheet, problems, photos, duplicates."""
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
+from markupsafe import Markup
 
 from sycoca.data.inspection.check import DataCheck, Duplicates, SetCheck
 from sycoca.data.inspection.check_headlines import headlines
 from sycoca.data.inspection.photo_checks import PhotoThresholds, num_by_kind
-from sycoca.data.samples import ImageTextSample, SampleSource
+from sycoca.data.samples import SampleSource
 from sycoca.data.selection import evenly_spread
+from sycoca.evaluation.fit_records import DataFit, fit_headlines
 from sycoca.facts.photo_facts import PHOTO_KINDS, PhotoFacts, PhotoKind
 from sycoca.plain_data import write_text
+from sycoca.reports.data_check.fit_page import map_json, map_parts, shown_fits
+from sycoca.reports.data_check.thumbnails import Thumbnail, thumbnail
 from sycoca.reports.html import render
-from sycoca.unusable import UnusableSampleError
-
-THUMBNAIL_PIXELS = 200
-"""Longer side of a thumbnail."""
 
 NUM_THUMBNAILS = 36
 """Thumbnails per set on the contact sheet, evenly spread over it."""
@@ -35,19 +32,6 @@ MOST_PHOTOS = 12
 
 MOST_PROBLEMS = 500
 """Problems per set that are listed; the JSON has all."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Thumbnail:
-    """A thumbnail with its captions and label."""
-
-    picture: str
-    """A data URI, empty where the image cannot be read."""
-
-    key: str
-    captions: tuple[str, ...]
-    part: str
-    label: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,34 +57,30 @@ class _ShownGroup:
     thumbnails: Sequence[Thumbnail]
 
 
-def save_data_page(check: DataCheck, sources: Sequence[SampleSource], path: Path) -> None:
+def save_data_page(check: DataCheck, sources: Sequence[SampleSource], path: Path, fit: DataFit | None = None) -> None:
     """Write the page as one self-contained HTML file, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, render_data_page(check, sources))
+    write_text(path, render_data_page(check, sources, fit))
 
 
-def render_data_page(check: DataCheck, sources: Sequence[SampleSource]) -> str:
+def render_data_page(check: DataCheck, sources: Sequence[SampleSource], fit: DataFit | None = None) -> str:
     """Return the page as HTML; texts are escaped."""
+    of_fit = [] if fit is None else list(fit_headlines(fit, sources))
+    shown_map = None if fit is None else fit.map
     return render(
         "data_check.html",
         check=check,
-        headlines=headlines(check),
+        headlines=headlines(check) + of_fit,
+        fit=fit,
+        fits=[] if fit is None else shown_fits(fit, sources),
+        map_parts=[] if shown_map is None else map_parts(shown_map),
+        # Texts of the map are put in by the script as text, never as HTML.
+        map_json="" if shown_map is None else Markup(map_json(shown_map)),
         sets=[_shown_set(one, source, check.thresholds) for one, source in zip(check.sets, sources, strict=True)],
         groups=[_shown_group(group, sources) for group in check.duplicates[:MOST_GROUPS]],
         most_problems=MOST_PROBLEMS,
         most_in_group=MOST_IN_GROUP,
     )
-
-
-def thumbnail(sample: ImageTextSample, part: str) -> Thumbnail:
-    """Return the thumbnail of a sample."""
-    try:
-        image = sample.open_image(2 * THUMBNAIL_PIXELS)
-    except UnusableSampleError:
-        picture = ""  # the page shows a placeholder and lists the problem
-    else:
-        picture = _jpeg_uri(image)
-    return Thumbnail(picture=picture, key=sample.key, captions=sample.captions, part=part, label=sample.label)
 
 
 def _shown_set(one: SetCheck, source: SampleSource, thresholds: PhotoThresholds) -> _ShownSet:
@@ -122,11 +102,3 @@ def _shown_group(group: Duplicates, sources: Sequence[SampleSource]) -> _ShownGr
     shown = group.places[:MOST_IN_GROUP]
     pictures = [thumbnail(sources[p.set_number][p.index], p.part) for p in shown]
     return _ShownGroup(group=group, thumbnails=pictures)
-
-
-def _jpeg_uri(image: Image.Image) -> str:
-    small = image.copy()
-    small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,156 @@
+"""What a model says about data sets: how captions fit their images, and a map, from one pass over the images."""
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from typing import final
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from sycoca.data.formats.named_images import shown_name
+from sycoca.data.inspection.image_facts import ImageFacts
+from sycoca.data.inspection.image_index import Finding
+from sycoca.data.samples import SampleSource
+from sycoca.data.selection import evenly_spread
+from sycoca.evaluation.data_map import MAP_IMAGES, map_layout
+from sycoca.evaluation.fit_records import DataFit, DataMap, MapPoint
+from sycoca.evaluation.pair_fit import EmbeddedSet, pair_fit
+from sycoca.inference.predictor import Predictor
+from sycoca.preprocess.image_transforms import inference_picture
+
+MAP_THUMBNAIL_PIXELS = 96
+"""Longer side of a thumbnail of a map."""
+
+
+@final
+class ImageViews:
+    """Embeds images of a set while they are inspected, so that each is decoded once.
+
+    Called by the threads that decode; `embedded` embeds what they have left.
+    """
+
+    def __init__(self, predictor: Predictor, places: Sequence[int], num_thumbnails: int, batch_size: int) -> None:
+        """Expect the images of a source with the indices ``places``, some of which get thumbnails."""
+        self._predictor = predictor
+        self._batch_size = batch_size
+        self._places = places
+        self._with_thumbnail = set(evenly_spread(len(places), num_thumbnails))
+        self._waiting: dict[int, Image.Image] = {}
+        self._embeds: dict[int, Float[Tensor, " embed"]] = {}
+        self.thumbnails: dict[int, str] = {}
+        """Data URIs by position among the inspected images."""
+
+    def __call__(self, position: int, image: Image.Image) -> None:
+        """Keep an image as small as the model takes it."""
+        self._waiting[position] = inference_picture(
+            image, self._predictor.image_size, self._predictor.config.transforms
+        )
+        if position in self._with_thumbnail:
+            self.thumbnails[position] = _thumbnail(image)
+
+    def embedded(self, findings: Iterator[Finding]) -> Iterator[Finding]:
+        """Yield the findings, and embed the images whose findings came."""
+        done: list[int] = []
+        for position, finding in enumerate(findings):
+            if position in self._waiting:
+                done.append(position)
+            if len(done) == self._batch_size:
+                self._embed(done)
+                done = []
+            yield finding
+        self._embed(done)
+
+    def fit_input(self, source: SampleSource, findings: Sequence[Finding]) -> EmbeddedSet:
+        """Return the embedded images with their captions."""
+        positions = sorted(self._embeds)
+        captions = tuple(source[self._places[position]].captions for position in positions)
+        facts = [findings[position] for position in positions]
+        flat = [caption for own in captions for caption in own]
+        return EmbeddedSet(
+            indices=tuple(self._places[position] for position in positions),
+            captions=captions,
+            pixel_hashes=tuple(fact.pixel_hash for fact in facts if isinstance(fact, ImageFacts)),
+            image_embeds=self._rows(positions),
+            text_embeds=self._predictor.embed_texts(flat, warns=False),
+        )
+
+    def on_map(self) -> tuple[list[int], Float[Tensor, "images embed"]]:
+        """Return the indices in the source of images with thumbnails, and their embeddings."""
+        positions = sorted(self.thumbnails)
+        return [self._places[position] for position in positions], self._rows(positions)
+
+    def _embed(self, positions: Sequence[int]) -> None:
+        pictures = [self._waiting.pop(position) for position in positions]
+        rows = self._predictor.embed_images(pictures, batch_size=self._batch_size)
+        self._embeds.update(zip(positions, rows, strict=True))
+
+    def _rows(self, positions: Sequence[int]) -> Float[Tensor, "images embed"]:
+        rows = [self._embeds[position] for position in positions]
+        return torch.stack(rows) if rows else torch.zeros(0, self._predictor.model.config.embed_dim)
+
+
+def views_of(
+    predictor: Predictor, places: Sequence[Sequence[int]], *, with_map: bool, batch_size: int
+) -> list[ImageViews]:
+    """Return the views of each set; thumbnails of a map are spread evenly over all sets."""
+    total = max(1, sum(map(len, places)))
+    most = min(MAP_IMAGES, total) if with_map else 0
+    return [ImageViews(predictor, own, most * len(own) // total, batch_size) for own in places]
+
+
+def data_fit(
+    weights: str,
+    sources: Sequence[SampleSource],
+    findings: Sequence[Sequence[Finding]],
+    views: Sequence[ImageViews],
+    *,
+    with_map: bool,
+) -> DataFit:
+    """Return what a model says about sets whose images its views have seen."""
+    return DataFit(
+        weights=weights,
+        sets=tuple(
+            pair_fit(view.fit_input(source, own)) for source, own, view in zip(sources, findings, views, strict=True)
+        ),
+        map=_map(sources, views) if with_map else None,
+    )
+
+
+def _map(sources: Sequence[SampleSource], views: Sequence[ImageViews]) -> DataMap | None:
+    placed = [view.on_map() for view in views]
+    layout = map_layout(torch.cat([rows for _, rows in placed]))
+    if layout is None:
+        return None
+    names = [
+        (source, index, picture)
+        for source, view, (indices, _) in zip(sources, views, placed, strict=True)
+        for index, (_, picture) in zip(indices, sorted(view.thumbnails.items()), strict=True)
+    ]
+    points = tuple(
+        _point(source, index, picture, (float(x), float(y)))
+        for (source, index, picture), (x, y) in zip(names, layout.points, strict=True)
+    )
+    return DataMap(points=points, quality=layout.quality, num_images=sum(len(source) for source in sources))
+
+
+def _point(source: SampleSource, index: int, picture: str, at: tuple[float, float]) -> MapPoint:
+    sample = source[index]
+    return MapPoint(
+        x=at[0],
+        y=at[1],
+        name=shown_name(sample),
+        part=source.name if sample.split is None else f"{source.name} ({sample.split})",
+        caption=sample.captions[0] if sample.captions else (sample.label or ""),
+        picture=picture,
+    )
+
+
+def _thumbnail(image: Image.Image) -> str:
+    small = image.copy()
+    small.thumbnail((MAP_THUMBNAIL_PIXELS, MAP_THUMBNAIL_PIXELS))
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=70)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
