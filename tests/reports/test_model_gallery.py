@@ -58,7 +58,7 @@ def test_models_without_a_part_are_named(models: dict[str, Predictor]):
     assert found.missing[0].startswith("clip generates no captions: ")
     only = model_gallery({"first": models["first"]}, photo_source([(), ()]), "photos")
     assert only.queries == ()
-    assert only.missing == ("captions and retrieval need images with captions, and these have none",)
+    assert only.missing == ("Captions and retrieval need images with captions, and these have none",)
 
 
 def test_answers_and_classes_of_the_models_that_have_them(models: dict[str, Predictor]):

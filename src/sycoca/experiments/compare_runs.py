@@ -200,7 +200,7 @@ def _gallery(rows: Rows, source: SampleSource, model: ModelOptions) -> ModelGall
 
 def _missing_answers(gallery: ModelGallery | None) -> Iterator[str]:
     if gallery is not None:
-        yield from (f"{note[0].upper()}{note[1:]}." for note in gallery.missing)
+        yield from (f"{note}." for note in gallery.missing)
         yield from (f"{one.name} is left out, {one.reason}: {one.detail}." for one in gallery.skipped)
 
 

@@ -21,7 +21,7 @@ def note(text: str) -> str:
 
 def table(rows: Iterable[Sequence[str]]) -> str:
     """Return a table; the first column is left-aligned, the others hold numbers."""
-    return f'<table style="border-collapse: collapse; margin: 0">{"".join(map(_row, rows))}</table>'
+    return f'<table style="border-collapse: collapse; margin: 0; font: inherit">{"".join(map(_row, rows))}</table>'
 
 
 def figures(pictures: Iterable[tuple[str, str]], *, side: int) -> str:

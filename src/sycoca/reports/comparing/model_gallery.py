@@ -197,4 +197,4 @@ def _missing(models: Mapping[str, Predictor], samples: Sequence[ImageTextSample]
         if not has_part(model.config.model, "text_decoder"):
             yield f"{name} generates no captions: {why_missing(model.config, 'text_decoder')}"
     if sum(bool(sample.captions) for sample in samples) < 2:
-        yield "captions and retrieval need images with captions, and these have none"
+        yield "Captions and retrieval need images with captions, and these have none"
