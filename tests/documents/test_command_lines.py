@@ -17,7 +17,7 @@ from sycoca.presets.pretrain import pretrain_preset
 STAND_INS = {"PRESET": "tiny", "COMMAND": "caption", "A": "0.5", "N": "1", "S": "1", "B": "8", "R": "0.001"}
 """What documents write for a word that the reader chooses, where any word will not do."""
 
-END_OF_COMMAND = re.compile(r"\s(?:\||>|&&|;)\s")
+END_OF_COMMAND = re.compile(r"\s(?:\||>|&&|&|;)(?:\s|$)")
 
 
 def command_lines(document: Document) -> list[tuple[str, bool]]:
