@@ -10,6 +10,8 @@ import pytest
 
 import sycoca
 from builders.documents import ROOT
+from builders.predictors import small_predictor
+from sycoca.serve.application import create_app
 
 PAGE = Path(sycoca.__file__).parent / "serve" / "page"
 FILES = sorted(PAGE.iterdir())
@@ -94,3 +96,27 @@ def test_every_module_is_reached_from_the_first():
 
 def test_modules_are_short():
     assert {name for name, script in SCRIPTS.items() if len(script.splitlines()) > 150} == set()
+
+
+def test_every_path_that_the_page_asks_for_is_answered():
+    script = "\n".join(SCRIPTS.values())
+    asked_for = set(re.findall(r'\b(?:get|post)\("(\w+)"', script))
+    asked_for |= {name for pair in re.findall(r'const path = .*\? "(\w+)" : "(\w+)"', script) for name in pair}
+    assert asked_for == {"info", "examples", "caption", "explain", "ask", "classify", "search"}
+    answered = create_app(small_predictor()).openapi()["paths"]
+    assert {f"/{name}" for name in asked_for} <= set(answered)
+
+
+def test_every_field_that_the_page_sends_is_read():
+    paths = create_app(small_predictor()).openapi()
+    sent = {
+        "explain": {"image", "caption", "edited_caption", "reconstruct"},
+        "ask": {"image", "question"},
+        "classify": {"image", "class_names"},
+        "search": {"text", "image", "count", "where"},
+    }
+    for path, names in sent.items():
+        content = paths["paths"][f"/{path}"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+        fields = paths["components"]["schemas"][content["$ref"].rpartition("/")[2]]["properties"]
+        assert names <= set(fields)
+        assert all(re.search(rf"\b{name}\b", "\n".join(SCRIPTS.values())) for name in names)

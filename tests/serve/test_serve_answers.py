@@ -100,6 +100,16 @@ def test_explain(port: int, predictor: Predictor):
     assert own["reconstruction_png"] is None
 
 
+def test_explain_reconstructs_the_same_patches_under_an_edited_caption(port: int, predictor: Predictor):
+    fields = (("image", IMAGES[3]), ("caption", TEXTS[1]), ("edited_caption", TEXTS[0]))
+    given = post(port, "/explain", *fields).json
+    explained = predictor.explain(IMAGES[3], TEXTS[1], edited_caption=TEXTS[0])
+    assert_close(given, json.loads(explained.to_json(with_pictures=True)) | {"notices": []})
+    assert [one["caption"] for one in given["other_reconstructions"]] == ["", TEXTS[0]]
+    answer = post(port, "/explain", ("image", IMAGES[3]), ("edited_caption", " "))
+    assert (answer.status, answer.json["error"]) == (422, "edited_caption is empty; write something")
+
+
 def test_search_without_an_index(port: int):
     answer = post(port, "/search", ("text", "a red circle"))
     assert answer.status == 404
@@ -155,7 +165,11 @@ def test_a_model_without_text_decoder_says_so():
         answer = post(port, "/caption", ("image", IMAGES[0]))
         assert answer.status == 422
         assert answer.json["error"].startswith("this model has no text decoder")
-        assert get(port, "/info").json["abilities"]["caption"] is False
+        info = get(port, "/info").json
+    lacking = {name for name, is_there in info["abilities"].items() if not is_there}
+    assert lacking == set(info["absent"]) == {"caption", "ask", "search"}
+    assert info["absent"]["caption"] == info["absent"]["ask"]
+    assert info["absent"]["ask"].startswith("this model has no text decoder")
 
 
 def test_info_health_and_examples(port: int):
@@ -171,6 +185,9 @@ def test_info_health_and_examples(port: int):
         "explain": True,
         "reconstruct": True,
     }
+    assert set(info["absent"]) == {"search"}
+    assert "`sycoca index` makes one" in info["absent"]["search"]
+    assert "an animal" in info["class_names"]
     assert info["notice"] is None
     assert info["limits"]["max_upload_bytes"] == 20 * 2**20
     assert info["token_required"] is False
@@ -182,11 +199,14 @@ def test_info_health_and_examples(port: int):
 def test_weights_that_know_scenes_only_say_so():
     trained = "Trained from scratch (preset `tiny`) for 500 steps of 64 samples on `scenes:?level=easy`, seed 0."
     other = "Fine-tuned for 20 steps of 64 samples on `photos.jsonl`, seed 0."
-    notices = []
+    infos = []
     for history in ((trained,), (trained, other), ()):
         with serving(create_app(small_predictor(history=history))) as port:
-            notices.append(get(port, "/info").json["notice"])
-    assert notices == ["These weights know colored shapes only, not photos.", None, None]
+            infos.append(get(port, "/info").json)
+    assert ["red circle" in info["class_names"] for info in infos] == [True, False, False]
+    with serving(create_app(small_predictor(model_num_classes=2, class_names=("cat", "dog")))) as port:
+        assert get(port, "/info").json["class_names"] == []  # the head has its own
+    assert [info["notice"] for info in infos] == ["These weights know colored shapes only, not photos.", None, None]
 
 
 def test_the_documentation_loads_nothing_from_elsewhere(port: int):

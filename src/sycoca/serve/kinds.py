@@ -38,6 +38,9 @@ class Captioned:
     reconstructs: bool
     """Whether the masked patches are reconstructed, too."""
 
+    edited_caption: str | None = None
+    """Another caption under which the same patches are reconstructed."""
+
 
 def captioning(predictor: Predictor, num_beams: int) -> Kind:
     """Return the captioning of pictures."""
@@ -104,7 +107,14 @@ def explanation(predictor: Predictor) -> Kind:
 
     def compute(pairs: Sequence[Captioned]) -> list[dict[str, object]]:
         explained = (
-            predictor.explain(pair.picture, pair.caption, reconstructs=pair.reconstructs, warns=False) for pair in pairs
+            predictor.explain(
+                pair.picture,
+                pair.caption,
+                edited_caption=pair.edited_caption,
+                reconstructs=pair.reconstructs,
+                warns=False,
+            )
+            for pair in pairs
         )
         return [explanation.to_plain(with_pictures=True) for explanation in explained]
 

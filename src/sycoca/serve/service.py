@@ -75,13 +75,12 @@ class Service:
         """Return the factor of cosines in logits of classes."""
         return float(self.predictor.model.logit_scale().detach())
 
-    async def explain(self, picture: Image.Image, caption: str | None, *, reconstructs: bool) -> dict[str, object]:
+    async def explain(self, captioned: kinds.Captioned) -> dict[str, object]:
         """Return which patches match the caption and its words, and the reconstruction of the masked patches.
 
         As plain data with pictures; without a caption the model's own is explained.
         """
-        pair = kinds.Captioned(picture=picture, caption=caption, reconstructs=reconstructs)
-        return await self._computed(kinds.explanation(self.predictor), pair)
+        return await self._computed(kinds.explanation(self.predictor), captioned)
 
     async def search(self, embedding: Tensor, count: int, where: str | None) -> SearchResults:
         """Return the images of the index with the most similar embeddings. Raises RefusedError without an index."""

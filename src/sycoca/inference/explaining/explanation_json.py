@@ -5,8 +5,9 @@ Keys: ``caption``, ``cosine``, ``rank`` {"rank", "count"}, ``log_likelihood``, `
 patches without any caption), ``words`` [{"text", "start", "end", "scores", "log_likelihood"}], ``noun_phrases``
 [{"text", "start", "end", "scores"}], ``other_captions`` [{"caption", "cosine"}], ``other_scores`` (their mean),
 ``is_hidden_from_captioner``, ``is_masked``, ``image_png``, ``masked_png``, ``reconstruction_png``,
-``reconstruction_error``, ``other_reconstructions`` [{"caption", "png", "error"}], ``absent`` {part: reason}. Maps are
-lists of rows; ``start`` and ``end`` are character positions in the caption. What the model lacks is null.
+``reconstruction_error``, ``has_true_statistics``, ``other_reconstructions`` [{"caption", "png", "error"}], ``absent``
+{part: reason}. Maps are lists of rows; ``start`` and ``end`` are character positions in the caption. What the model
+lacks is null.
 """
 
 import base64
@@ -87,6 +88,7 @@ def _of_reconstructions(explanation: Explanation, *, with_pictures: bool) -> Pla
     own, others = explanation.reconstruction, explanation.other_reconstructions
     plain: Plain = {
         "reconstruction_error": None if own is None else own.error,
+        "has_true_statistics": None if own is None else own.has_true_statistics,
         "other_reconstructions": [
             {"caption": other.caption, "error": other.reconstruction.error}
             | ({"png": png_url(other.reconstruction.reconstructed)} if with_pictures else {})

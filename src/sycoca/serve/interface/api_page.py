@@ -11,10 +11,15 @@ _TEMPLATE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
 <title>{{ title }}: HTTP interface</title>
+<link rel="icon" href="page/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="page/page.css">
 </head>
 <body>
-<h1>{{ title }} {{ version }}: HTTP interface</h1>
+<header class="masthead"><h1>{{ title }}</h1><p>{{ version }}</p><a href="./">Web page</a></header>
+<main class="document">
+<h2 class="title">HTTP interface</h2>
 <p>Bodies are multipart forms, answers are JSON. Every error is <code>{"error": reason, "setting": name or null}</code>.
 The same as a machine reads it: <a href="/openapi.json">/openapi.json</a>.</p>
 {% for one in operations %}
@@ -29,9 +34,10 @@ The same as a machine reads it: <a href="/openapi.json">/openapi.json</a>.</p>
 {% endfor %}
 </table>
 {% endif %}
-<p>Answer:</p>
-<pre>{{ one.answer }}</pre>
+<h3>Answer</h3>
+<pre tabindex="0">{{ one.answer }}</pre>
 {% endfor %}
+</main>
 </body>
 </html>
 """

@@ -18,6 +18,7 @@ from sycoca.serve.interface.answers import (
     search_answer,
 )
 from sycoca.serve.interface.uploads import LimitedRoute, checked_text
+from sycoca.serve.kinds import Captioned
 from sycoca.serve.refusals import RefusedError, too_large
 from sycoca.serve.service import Service
 from sycoca.serve.settings import ServeSettings
@@ -122,16 +123,19 @@ async def explain(
     model: Model,
     limits: Limits,
     caption: Annotated[str | None, Form(description="a caption; without it the model's own is explained")] = None,
+    edited_caption: Annotated[
+        str | None, Form(description="another caption, under which the same masked patches are reconstructed")
+    ] = None,
     reconstruct: Annotated[bool, Form(description="whether to reconstruct the masked patches")] = True,
 ) -> dict[str, Any]:
     """Say which patches match the caption and each of its words, and reconstruct the masked ones.
 
     The answer is that of `Explanation.to_json` with pictures.
     """
-    if caption is not None:
-        checked_text(caption, "caption", limits)
-    explained = await model.explain(await model.picture(image), caption, reconstructs=reconstruct)
-    return {**explained, "notices": [] if caption is None else model.notices(caption)}
+    given = {"caption": caption, "edited_caption": edited_caption}
+    texts = [checked_text(text, name, limits) for name, text in given.items() if text is not None]
+    captioned = Captioned(picture=await model.picture(image), reconstructs=reconstruct, **given)
+    return {**await model.explain(captioned), "notices": model.notices(*texts)}
 
 
 async def _embedding(model: Service, limits: ServeSettings, text: str | None, image: UploadFile | None) -> Tensor:

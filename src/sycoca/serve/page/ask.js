@@ -34,9 +34,9 @@ export function offerQuestions(photo) {
 function showAnswer(question, { answer, log_likelihood, notices }) {
   const text = answer === "" ? "(an empty answer)" : answer;
   announce(`Answer: ${text}`);
-  const value = make("dd", {}, make("span", { className: "answer", textContent: text }));
+  const value = make("dd", {}, make("span", { className: "answer", dir: "auto", textContent: text }));
   if ((log_likelihood ?? null) !== null) {
     value.append(make("span", { className: "hint", textContent: `log-likelihood ${figure(log_likelihood)}` }));
   }
-  byId("answers").prepend(make("div", {}, make("dt", { textContent: question }), value, remarks(notices)));
+  byId("answers").prepend(make("div", {}, make("dt", { dir: "auto", textContent: question }), value, remarks(notices)));
 }

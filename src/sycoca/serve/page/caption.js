@@ -1,6 +1,6 @@
 // The caption: its words with their heat maps, what is known of it in figures, and the field that changes it.
 
-import { byId, figure, make } from "./dom.js";
+import { byId, figure, make, remarks } from "./dom.js";
 import { cssColor, extent } from "./scale.js";
 
 const COLORS = ["red", "green", "blue", "yellow", "orange", "purple", "pink", "cyan", "black", "white"];
@@ -12,9 +12,9 @@ export function showCaption(explanation, own, maps, restore) {
   byId("caption-title").textContent = isOwn || own === null ? "Caption" : "Your caption";
   const back = make("button", { type: "button", className: "link", textContent: "Back to the generated caption" });
   back.addEventListener("click", restore);
-  const words = make("p", { className: "caption" }, wordsOf(explanation, maps));
+  const words = make("p", { className: "caption", dir: "auto" }, wordsOf(explanation, maps));
   const line = make("div", { className: "facts-line" }, figuresOf(explanation), isOwn || own === null ? null : back);
-  byId("caption-body").replaceChildren(words, mapsOf(explanation, maps), line);
+  byId("caption-body").replaceChildren(words, mapsOf(explanation, maps), line, ...remarks(explanation.notices));
 }
 
 /** Show lines in the place of a caption that is not there yet. */
@@ -39,7 +39,6 @@ function wordButton(word, scale, maps) {
   const mark = make("span", { className: "mark" });
   mark.style.backgroundColor = cssColor(extent(word.scores)[1], scale);
   const button = make("button", { type: "button", className: "word" }, word.text, mark);
-  button.setAttribute("aria-describedby", "readout");
   const title = `\u201c${word.text}\u201d`;
   maps.attach(button, { scores: word.scores, title, logLikelihood: word.log_likelihood });
   return button;
@@ -48,7 +47,6 @@ function wordButton(word, scale, maps) {
 function mapsOf({ noun_phrases, patch_scores, image_scores }, maps) {
   const chip = (text, map) => {
     const button = make("button", { type: "button", className: "chip", textContent: text });
-    button.setAttribute("aria-describedby", "readout");
     maps.attach(button, map);
     return button;
   };

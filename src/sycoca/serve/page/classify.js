@@ -44,12 +44,13 @@ function showClasses(classes) {
 function classRow({ name, probability, cosine }) {
   const fill = make("span", { className: "fill" });
   fill.style.inlineSize = `${100 * probability}%`;
+  const measure = make("span", { className: "measure", ariaHidden: "true" }, fill);
   const percent = make("span", { textContent: `${(100 * probability).toFixed(probability < 0.1 ? 1 : 0)} %` });
   return make(
     "tr",
     {},
     make("th", { scope: "row", textContent: name }),
-    make("td", {}, make("span", { className: "measure", ariaHidden: "true" }, fill), percent),
+    make("td", {}, make("div", { className: "amount" }, measure, percent)),
     make("td", { textContent: cosine === null ? "" : figure(cosine) }),
   );
 }

@@ -81,5 +81,6 @@ export function remarks(notices) {
 
 /** Write a cosine or a log-likelihood, with a true minus sign. */
 export function figure(value, digits = 2) {
-  return value.toFixed(digits).replace("-", "\u2212");
+  const text = value.toFixed(digits);
+  return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "\u2212");
 }

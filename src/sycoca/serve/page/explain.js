@@ -3,7 +3,7 @@
 import { post } from "./api.js";
 import { showCaption, showCaptionLoading, showSwaps } from "./caption.js";
 import { absence, announce, byId, clearError, make, onSubmit, showError } from "./dom.js";
-import { showReconstruction, showReconstructionLoading } from "./reconstruction.js";
+import { showReconstructionLoading, showReconstructions } from "./reconstruction.js";
 
 const PAUSE_MS = 500; // between the last letter typed and the request
 
@@ -32,7 +32,7 @@ export class Explainer {
     this.#own = null;
     this.#maps.load(null);
     clearError(byId("caption-error"), byId("caption"));
-    if (this.#abilities.explain) showReconstructionLoading();
+    if (this.#abilities.reconstruct) showReconstructionLoading();
     byId("swaps").hidden = true;
     byId("caption").value = "";
     if (this.#abilities.caption) return this.#generate();
@@ -40,16 +40,17 @@ export class Explainer {
     byId("caption").value = captions[0] ?? "";
     if (captions.length > 0) return this.#edit();
     byId("caption-body").replaceChildren(absence("Write a caption to see how well each patch matches it"));
-    byId("reconstruction-body").replaceChildren();
+    byId("reconstruction-body")?.replaceChildren();
   }
 
   async #generate() {
     showCaptionLoading();
     byId("caption-form").hidden = true;
-    const work = this.#abilities.explain ? this.#ask("explain", { reconstruct: "true" }) : this.#ask("caption", {});
-    const answer = await work.catch((error) => {
+    const path = this.#abilities.explain ? "explain" : "caption";
+    const answer = await this.#ask(() => this.#post(path, {})).catch((error) => {
       byId("caption-body").replaceChildren(absence("There is no caption: the photo was not read"));
-      byId("reconstruction-body").replaceChildren();
+      byId("reconstruction-body")?.replaceChildren();
+      byId("legend").hidden = true;
       this.#photo.refuse(error, () => this.#generate());
       return null;
     });
@@ -72,23 +73,36 @@ export class Explainer {
       return showError(problem, new Error("Write a caption first."), { field });
     }
     if (caption === this.#own?.caption) return this.#restore();
-    const answer = await this.#ask("explain", { caption, reconstruct: "true" }).catch((error) => {
+    const answers = await this.#ask(() => this.#underBoth(caption)).catch((error) => {
       showError(problem, error, { field, retry: () => this.#edit() });
       return null;
     });
-    if (answer === null) return;
+    if (answers === null) return;
     announce("Heat maps and reconstruction follow your caption.");
-    this.#show(answer);
+    this.#show(...answers);
   }
 
-  /** Ask for one answer. Returns null where a later request took its place. */
-  async #ask(path, fields) {
+  /** Ask for a caption's heat maps, and for its reconstruction of the patches that the generated caption masks. */
+  #underBoth(caption) {
+    if (this.#own === null || !this.#abilities.reconstruct) {
+      return this.#post("explain", { caption }).then((answer) => [answer, answer]);
+    }
+    const maps = this.#post("explain", { caption, reconstruct: "false" });
+    return Promise.all([maps, this.#post("explain", { caption: this.#own.caption, edited_caption: caption })]);
+  }
+
+  #post(path, fields) {
+    return post(path, { image: this.#photo.blob, ...fields }, this.#request.signal);
+  }
+
+  /** Wait for answers. Returns null where later requests took their place. */
+  async #ask(work) {
     this.#request?.abort();
     const request = (this.#request = new AbortController());
     byId("progress").hidden = false;
     byId("caption-section").setAttribute("aria-busy", "true");
     try {
-      const answer = await post(path, { image: this.#photo.blob, ...fields }, request.signal);
+      const answer = await work();
       return request === this.#request ? answer : null;
     } catch (error) {
       if (request !== this.#request || error.name === "AbortError") return null;
@@ -105,14 +119,15 @@ export class Explainer {
     this.#request?.abort();
     clearError(byId("caption-error"), byId("caption"));
     byId("caption").value = this.#own.caption;
-    this.#show(this.#own);
+    this.#show(this.#own, this.#own);
   }
 
-  #show(explanation) {
+  /** Show an explanation, and the one that holds the reconstructions. */
+  #show(explanation, reconstructed) {
     byId("caption-form").hidden = false;
     this.#maps.load(explanation);
     showCaption(explanation, this.#own, this.#maps, () => this.#restore());
-    showReconstruction(this.#own, this.#own === explanation ? null : explanation);
+    if (this.#abilities.reconstruct) showReconstructions(reconstructed, { isGenerated: this.#own !== null });
     showSwaps(byId("caption").value, (caption) => {
       byId("caption").value = caption;
       this.#edit();
@@ -121,5 +136,5 @@ export class Explainer {
 }
 
 function showPlainCaption(caption) {
-  byId("caption-body").replaceChildren(make("p", { className: "caption", textContent: caption }));
+  byId("caption-body").replaceChildren(make("p", { className: "caption", dir: "auto", textContent: caption }));
 }

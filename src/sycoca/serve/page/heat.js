@@ -6,13 +6,13 @@ import { color, extent, gradient } from "./scale.js";
 const TOUCHED = "is-touched";
 
 /** The heat maps of one explanation. A map is {scores, title, isBaseline, logLikelihood}; the pinned one stays, a hovered one passes. */
-export class HeatMaps extends EventTarget {
+export class HeatMaps {
   #explanation = null;
   #pinned = null;
   #hovered = null;
+  #buttons = []; // [button, map] of the explanation
 
   constructor() {
-    super();
     byId("bar").style.backgroundImage = gradient();
     byId("legend").hidden = false;
     byId("frame").addEventListener("pointermove", (event) => this.#pointAt(event));
@@ -23,6 +23,8 @@ export class HeatMaps extends EventTarget {
   load(explanation) {
     this.#explanation = explanation;
     this.#pinned = this.#hovered = null;
+    this.#buttons = [];
+    if (explanation !== null) byId("legend").hidden = false;
     byId("legend").classList.toggle("is-waiting", explanation === null);
     if (explanation !== null) {
       [byId("low").textContent, byId("high").textContent] = explanation.scale.map((end) => figure(end));
@@ -34,6 +36,7 @@ export class HeatMaps extends EventTarget {
   /** Make a button show a map: while the pointer or the keyboard is on it, and for good once it is pressed. */
   attach(button, map) {
     button.setAttribute("aria-pressed", "false");
+    this.#buttons.push([button, map]);
     const hover = (target) => () => {
       this.#hovered = target;
       this.#show();
@@ -47,10 +50,6 @@ export class HeatMaps extends EventTarget {
       if (this.#pinned === null) this.#hovered = null;
       this.#show();
     });
-    this.addEventListener("shown", ({ detail }) => {
-      button.setAttribute("aria-pressed", String(detail.pinned === map));
-      button.classList.toggle(TOUCHED, detail.shown === map);
-    });
   }
 
   #show() {
@@ -61,7 +60,10 @@ export class HeatMaps extends EventTarget {
     byId("range").hidden = !isShown;
     if (isShown) this.#draw(shown.scores);
     this.#say(...(isShown ? this.#lines(shown) : ["", "Point at a word, tap it, or reach it with the Tab key."]));
-    this.dispatchEvent(new CustomEvent("shown", { detail: { shown, pinned: this.#pinned } }));
+    for (const [button, map] of this.#buttons) {
+      button.setAttribute("aria-pressed", String(map === this.#pinned));
+      button.classList.toggle(TOUCHED, map === shown);
+    }
   }
 
   #draw(scores) {

@@ -9,17 +9,6 @@ import { HeatMaps } from "./heat.js";
 import { Photo, showExamples, takeExample } from "./photo.js";
 import { offerSearch } from "./search.js";
 
-const CLASSES = ["a person", "an animal", "a building", "food", "a landscape"];
-const SHAPES = ["red circle", "blue square", "green triangle", "yellow cross"];
-const REASONS = {
-  caption: "These weights write no captions: they have no text decoder.",
-  ask: "These weights answer no questions: they have neither a text decoder nor a list of answers.",
-  classify: "These weights choose no classes.",
-  explain: "These weights explain nothing.",
-};
-const NO_INDEX =
-  "This server has no index to search. Make one with `sycoca index`, and start with `sycoca serve WEIGHTS --index NAME.lance`.";
-
 async function start() {
   clearError(byId("page-error"));
   try {
@@ -45,18 +34,17 @@ async function offerExamples(photo) {
   }
 }
 
-function offerAbilities(photo, { abilities, absent, index, notice }) {
-  const reasonFor = (ability) => absent?.[ability] ?? REASONS[ability];
+function offerAbilities(photo, { abilities, absent, index, class_names }) {
   if (abilities.caption || abilities.explain) new Explainer(photo, new HeatMaps(), abilities);
-  else showAbsence(byId("caption-section"), reasonFor("caption"));
-  if (abilities.explain && !abilities.caption) byId("caption-title").after(absence(reasonFor("caption")));
-  if (!abilities.explain) showAbsence(byId("reconstruction-section"), reasonFor("explain"));
+  else showAbsence(byId("caption-section"), absent.caption);
+  if (abilities.explain && !abilities.caption) byId("caption-title").after(absence(absent.caption));
+  if (!abilities.reconstruct) showAbsence(byId("reconstruction-section"), absent.reconstruct);
   if (abilities.ask) offerQuestions(photo);
-  else showAbsence(byId("ask-section"), reasonFor("ask"));
-  if (abilities.classify) offerClasses(photo, notice === null ? CLASSES : SHAPES);
-  else showAbsence(byId("classify-section"), reasonFor("classify"));
-  if (abilities.search && index !== null) offerSearch(photo, index);
-  else showAbsence(byId("search-section"), index === null ? NO_INDEX : reasonFor("search"));
+  else showAbsence(byId("ask-section"), absent.ask);
+  if (abilities.classify) offerClasses(photo, class_names);
+  else showAbsence(byId("classify-section"), absent.classify);
+  if (abilities.search) offerSearch(photo, index);
+  else showAbsence(byId("search-section"), absent.search);
 }
 
 function showInfo({ weights, notice }) {

@@ -1,46 +1,56 @@
-// What the image decoder makes of the masked patches, under the generated caption and under another one.
+// What the image decoder makes of the masked patches: under the caption, without one, and under an edited one.
 
 import { absence, byId, figure, make } from "./dom.js";
 
-const EXPLANATION =
-  "Masked are the patches that training would mask for this caption. The model predicts them from the visible patches and the caption.";
+const PREDICTED = "The model predicts them from the visible patches and a caption.";
+const TRUE_STATISTICS = "Mean and contrast of each patch are the true ones: this model predicts neither.";
+const ERROR = "Error: mean squared error of the masked patches, colors from 0 to 1.";
 
-/** Show the reconstructions under one or two captions, the edited one first; either may be null. */
-export function showReconstruction(own, edited) {
-  const shown = [edited, own].filter((one) => one !== null);
-  const absent = shown[0].absent?.reconstruction;
-  if (shown[0].reconstruction_png === null) {
-    byId("reconstruction-body").replaceChildren(absence(absent ?? "These weights reconstruct nothing"));
-    return;
+/** Show the reconstructions of an explanation; all are of the same masked patches. */
+export function showReconstructions(explanation, { isGenerated }) {
+  const body = byId("reconstruction-body");
+  if (explanation.reconstruction_png === null) {
+    return body.replaceChildren(absence(explanation.absent.reconstruction ?? "These weights reconstruct nothing"));
   }
-  const rows = shown.map((explanation) => row(explanation, explanation === edited ? "yours" : "generated"));
-  byId("reconstruction-body").replaceChildren(...rows, make("p", { className: "hint", textContent: EXPLANATION }));
+  const others = explanation.other_reconstructions;
+  const pictures = [
+    picture("seen", explanation.image_png, "Input", "of the model"),
+    picture("masked", explanation.masked_png, "Masked", maskedLine(explanation)),
+    ...others.filter(({ caption }) => caption === "").map((one) => reconstruction("baseline", "Without caption", one)),
+    reconstruction(isGenerated ? "generated" : "yours", isGenerated ? "Generated caption" : "Your caption", {
+      png: explanation.reconstruction_png,
+      error: explanation.reconstruction_error,
+    }),
+    ...others.filter(({ caption }) => caption !== "").map((one) => reconstruction("yours", "Your caption", one)),
+  ];
+  const masked = `Masked are the patches that training would mask for ${isGenerated ? "the generated" : "this"} caption.`;
+  const notes = [masked, PREDICTED, explanation.has_true_statistics ? TRUE_STATISTICS : "", ERROR].join(" ");
+  body.replaceChildren(make("div", { className: "pictures" }, pictures), make("p", { className: "hint", textContent: notes }));
 }
 
 /** Show squares in the places of pictures that are not there yet. */
 export function showReconstructionLoading() {
-  const squares = [make("span"), make("span"), make("span")];
-  byId("reconstruction-body").replaceChildren(make("div", { className: "three", ariaHidden: "true" }, squares));
+  const squares = ["seen", "masked", "baseline", "generated"].map((origin) => {
+    const square = make("span");
+    square.dataset.origin = origin;
+    return square;
+  });
+  byId("reconstruction-body").replaceChildren(make("div", { className: "pictures", ariaHidden: "true" }, squares));
 }
 
-function row(explanation, origin) {
-  const pictures = [
-    picture(explanation.image_png, "What the model sees"),
-    picture(explanation.masked_png, maskedLine(explanation)),
-    picture(explanation.reconstruction_png, "Reconstruction"),
-  ];
-  const label = make("p", { className: "of" }, make("q", { textContent: explanation.caption }));
-  label.append(make("span", { textContent: `${origin}, cosine ${figure(explanation.cosine)}` }));
-  const element = make("div", { className: "reconstruction" }, label, make("div", { className: "three" }, pictures));
-  element.dataset.origin = origin;
-  return element;
+function reconstruction(origin, title, { png, error }) {
+  return picture(origin, png, title, `error ${figure(error, 4)}`);
 }
 
 function maskedLine({ is_masked }) {
   const all = is_masked.flat();
-  return `${all.filter(Boolean).length} of ${all.length} patches masked`;
+  return `${all.filter(Boolean).length} of ${all.length} patches`;
 }
 
-function picture(address, title) {
-  return make("figure", {}, make("img", { src: address, alt: title }), make("figcaption", { textContent: title }));
+function picture(origin, address, title, note) {
+  const image = make("img", { src: address, alt: title });
+  const caption = make("figcaption", {}, make("b", { textContent: title }), make("span", { textContent: note }));
+  const element = make("figure", {}, image, caption);
+  element.dataset.origin = origin;
+  return element;
 }

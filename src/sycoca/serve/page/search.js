@@ -1,7 +1,7 @@
 // Search in the index, by words and by the photo, with thumbnails.
 
 import { post } from "./api.js";
-import { absence, announce, byId, clearError, figure, make, onSubmit, showError, whileBusy } from "./dom.js";
+import { absence, announce, byId, clearError, figure, make, onSubmit, remarks, showError, whileBusy } from "./dom.js";
 import { fileOf } from "./photo.js";
 
 const COUNT = 12;
@@ -36,7 +36,7 @@ export function offerSearch(photo, index) {
   });
 }
 
-function showHits({ hits, exact }, title, photo) {
+function showHits({ hits, exact, notices }, title, photo) {
   const body = byId("hits-body");
   announce(`${hits.length} images found for ${title}`);
   if (hits.length === 0) {
@@ -44,7 +44,7 @@ function showHits({ hits, exact }, title, photo) {
   }
   const kind = exact ? "every image compared" : "approximate search";
   const summary = make("p", { className: "hint", textContent: `Nearest to ${title}, by cosine; ${kind}` });
-  body.replaceChildren(summary, make("ol", { className: "hits" }, hits.map((hit) => hitItem(hit, photo))));
+  body.replaceChildren(summary, ...remarks(notices), make("ol", { className: "hits" }, hits.map((hit) => hitItem(hit, photo))));
 }
 
 function hitItem({ file, cosine, columns, thumbnail }, photo) {
@@ -56,13 +56,12 @@ function hitItem({ file, cosine, columns, thumbnail }, photo) {
     photo.take(fileOf(thumbnail), name);
     byId("frame").scrollIntoView({ block: "nearest" });
   });
-  const known = Object.entries(columns ?? {}).filter(([, value]) => value !== null);
-  const facts = known.map(([key, value]) => `${key}: ${value}`).join(" \u00b7 ");
+  const about = columns.captions?.[0] ?? columns.label ?? "";
   return make(
     "li",
     {},
     button,
     make("p", { className: "file" }, make("span", { textContent: name }), make("b", { textContent: figure(cosine) })),
-    facts === "" ? null : make("p", { className: "facts", textContent: facts, title: facts }),
+    about === "" ? null : make("p", { className: "about", textContent: about }),
   );
 }
