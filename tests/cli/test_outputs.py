@@ -145,7 +145,7 @@ def test_what_stands_in_the_way_is_told_before_anything_is_read(
     ("words", "line"),
     [
         (["embed", "none", "none", "--out", "a.txt"], "a.txt must end with .safetensors or .npz"),
-        (["explain", "none", "none", "dog", "--out", "a"], "a must end with .png, .pdf or .svg"),
+        (["explain", "none", "none", "dog", "--out", "a"], "a must end with .png, .pdf, .svg or .json"),
         (["explain", "none", "a.png", "dog", "--out", "a.png"], "a.png would replace what it is made from"),
         (["data", "check", "none", "--out", "a.pdf"], "a.pdf is neither an .html file nor a folder"),
         (["convert", "to-open-clip", "none", "--out", "a.bin"], "a.bin should end with .safetensors or .pt, or"),

@@ -56,7 +56,7 @@ def test_help_names_what_stands_for_a_value(words: list[str], capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("words", "usage"),
     [
-        (["explain"], "sycoca explain WEIGHTS IMAGE CAPTION --out FILE.png [--flag VALUE ...]"),
+        (["explain"], "sycoca explain WEIGHTS IMAGE [CAPTION] --out FILE.png [--flag VALUE ...]"),
         (["caption"], "sycoca caption WEIGHTS IMAGE... [--flag VALUE ...]"),
         (["ask"], "sycoca ask WEIGHTS IMAGE|SPEC [QUESTION] [--flag VALUE ...]"),
         (["compare"], "sycoca compare RUN_OR_REPORT... [--flag VALUE ...]"),
@@ -127,8 +127,8 @@ def test_what_needs_a_preset_or_task_shows_its_help_alone(name: str, capsys: pyt
         ("embed w s extra --out f", "sycoca embed: unexpected argument 'extra'; usage: sycoca embed WEIGHTS SPEC"),
         (
             "explain w i",
-            "sycoca explain: CAPTION and --out FILE.png are missing;"
-            " usage: sycoca explain WEIGHTS IMAGE CAPTION --out FILE.png [--flag VALUE ...]",
+            "sycoca explain: --out FILE.png is missing;"
+            " usage: sycoca explain WEIGHTS IMAGE [CAPTION] --out FILE.png [--flag VALUE ...]",
         ),
         ("caption w", "sycoca caption: IMAGE... is missing; usage: sycoca caption WEIGHTS IMAGE... [--flag VALUE ...]"),
         (

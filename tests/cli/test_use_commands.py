@@ -141,8 +141,18 @@ def test_explains_with_a_picture(weights: str, files: list[str], tmp_path, capsy
     assert capsys.readouterr().out == f"{out}\n"
     with Image.open(out) as picture:
         assert picture.width > 1000
-    with pytest.raises(ValueError, match=r"must end with \.png, \.pdf or \.svg"):
+    with pytest.raises(ValueError, match=r"must end with \.png, \.pdf, \.svg or \.json"):
         run(["explain", weights, files[0], "a red circle", "--out", "explained"])
+
+
+def test_explains_the_own_caption_beside_others_as_json(weights: str, files: list[str], tmp_path):
+    out = tmp_path / "explained.json"
+    words = ["explain", weights, files[0], "--out", str(out), "--other-captions", "a dog", "a red cat"]
+    assert run([*words, "--edited-caption", "a ring"]) == 0
+    plain = json.loads(out.read_text(encoding="utf-8"))
+    assert plain["caption"] == load(weights).caption([files[0]])[0] == plain["generated"]["caption"]
+    assert [other["caption"] for other in plain["other_captions"]] == ["a dog", "a red cat"]
+    assert [other["caption"] for other in plain["other_reconstructions"]] == ["", "a ring"]
 
 
 def test_refuses_batches_of_nothing():

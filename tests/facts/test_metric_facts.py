@@ -9,7 +9,7 @@ from builders.predictors import SCENES, small_predictor
 from sycoca.data.samples import Question
 from sycoca.data.scenes.source import ScenesSource
 from sycoca.evaluation.classification import evaluate_classification
-from sycoca.evaluation.grounding import evaluate_grounding
+from sycoca.evaluation.phrase_grounding import evaluate_grounding_and_phrases
 from sycoca.evaluation.probe import ProbeTraining, evaluate_probe
 from sycoca.evaluation.report import Report
 from sycoca.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
@@ -54,7 +54,7 @@ def reported() -> set[str]:
         evaluate_scene_captions(predictor, SCENES),
         evaluate_scene_swaps(predictor, SCENES),
         evaluate_scene_baselines(SCENES),
-        evaluate_grounding(predictor, ScenesSource(level="easy", count=3, size=32, distractors=1)),
+        evaluate_grounding_and_phrases(predictor, ScenesSource(level="easy", count=3, size=32, distractors=1)),
         evaluate_zero_shot(predictor, SCENES),
         evaluate_classification(classifier, SCENES),
         evaluate_probe(predictor, SCENES, training=ProbeTraining(train=SCENES, validation=SCENES)),

@@ -50,7 +50,9 @@ def test_the_json_has_the_keys_of_the_page(explanation: Explanation):
 
 def test_one_scale_holds_every_map(explanation: Explanation):
     low, high = explanation.scale
-    maps = [explanation.patch_scores, explanation.image_scores, explanation.relevance, explanation.others.mean_scores]
+    others = explanation.others
+    maps = [explanation.patch_scores, explanation.image_scores, explanation.relevance, others.patch_scores]
+    maps += [others.word_scores, *(phrase.scores for phrase in explanation.noun_phrases)]
     assert (low, high) == (min(one.min() for one in maps), max(one.max() for one in maps))
 
 
@@ -62,6 +64,7 @@ def test_other_captions_score_as_if_they_were_the_caption(predictor: Predictor, 
     assert explanation.others.captions == OTHER_CAPTIONS
     other = predictor.explain(photo(), OTHER_CAPTIONS[3], other_captions=[CAPTION])
     np.testing.assert_allclose(explanation.others.patch_scores[3], other.patch_scores, rtol=1e-6)
+    np.testing.assert_allclose(explanation.others.word_scores[3].flatten(), other.relevance.max(0), rtol=1e-6)
     assert explanation.others.cosines[3] == pytest.approx(other.cosine)
     assert other.others.cosines[0] == pytest.approx(explanation.cosine)
     assert explanation.rank == 1 + sum(cosine > explanation.cosine for cosine in explanation.others.cosines)
@@ -105,7 +108,27 @@ def test_parts_that_a_model_lacks_have_a_reason():
     assert plain["tokens"] is plain["log_likelihood"] is plain["reconstruction_error"] is None
     assert plain["absent"] == {
         "log_likelihood": "this model has no text decoder: it was trained without the objective that needs one",
+        "generated": "this model has no text decoder: it was trained without the objective that needs one",
         "reconstruction": "this model has no image decoder: it was trained without the objective that needs one",
         "noun_phrases": "no noun phrase of English was found in the caption",
     }
     assert torch.tensor(plain["image_scores"]).shape == (4, 4)
+
+
+def test_the_models_own_caption_has_its_attention(predictor: Predictor, explanation: Explanation):
+    own = explanation.generated
+    assert own.caption == predictor.caption([photo()])[0] != CAPTION
+    assert own.attention.shape == (len(own.words), 4, 4)
+    np.testing.assert_allclose(own.attention.sum((1, 2)), 1, rtol=1e-6)
+    texts = predictor._tokens([own.caption])
+    states = predictor.model.encode_texts(texts.tokens, texts.is_padding).token_states
+    images = predictor.model.encode_images(predictor._pixels([photo()]))
+    layers = predictor.model.caption_attention(images, states)
+    word = predictor.tokenizer.word_spans(own.caption, predictor.context_length)[-1]
+    expected = layers.mean(0)[0, word.start - 1 : word.stop - 1].mean(0)  # a token is predicted one position before it
+    np.testing.assert_allclose(own.attention[-1].flatten(), expected.detach(), rtol=1e-6)
+    whole = predictor.caption_log_likelihood([photo()], [own.caption])[0]
+    assert sum(token.log_likelihood for token in own.tokens) == pytest.approx(float(whole), rel=1e-5)
+    plain = explanation.to_plain()["generated"]
+    assert [word["text"] for word in plain["words"]] == list(own.words)
+    assert predictor.explain(photo(), CAPTION, generates=False).generated is None

@@ -1,60 +1,133 @@
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from builders.predictors import photo, small_predictor
 from sycoca.inference.explanation import Explanation
+from sycoca.reports.explain.sections import Panel, sections_of
 from sycoca.reports.explain_picture import explanation_figure, save_explanation
 
 CAPTION = "a red circle left of a blue square"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def explanation() -> Explanation:
-    return small_predictor().explain(photo(), CAPTION)
+    return small_predictor().explain(photo(), CAPTION, edited_caption="a green ring")
 
 
-def panels(explanation: Explanation) -> dict[str, list[np.ndarray]]:
-    """Return the images of every visible panel by its title."""
-    axes = [axis for axis in explanation_figure(explanation).axes if axis.get_visible()]
-    return {axis.get_title(): [np.asarray(image.get_array()) for image in axis.images] for axis in axes}
+def panels(explanation: Explanation) -> dict[str, Panel]:
+    """Return the panels by title; of two with the same title the first."""
+    found: dict[str, Panel] = {}
+    for section in sections_of(explanation):
+        for panel in section.panels:
+            found.setdefault(panel.title, panel)
+    return found
+
+
+def texts_of(figure: Figure) -> list[str]:
+    """Return all texts of a figure, titles and notes of its panels included."""
+    of_panels = [text for axis in figure.axes for text in (axis.get_title(), *(own.get_text() for own in axis.texts))]
+    return [*(text.get_text() for text in figure.texts), *of_panels]
 
 
 def test_there_is_a_panel_for_each_part_and_each_word(explanation: Explanation):
-    titles = [axis.get_title() for axis in explanation_figure(explanation).axes if axis.get_visible()]
-    whole = ["image", "match with the caption", "seen by captioning in training", "masked", "reconstructed"]
-    assert titles == whole + CAPTION.split()
+    caption, phrases, words, masks, own = sections_of(explanation)
+    assert [panel.title for panel in caption.panels] == [
+        "image",
+        "match with the caption",
+        "no caption",
+        "other captions",
+        "caption minus others",
+    ]
+    assert [panel.title for panel in phrases.panels] == ["a red circle", "a blue square"]
+    assert [panel.title for panel in words.panels] == CAPTION.split()
+    assert [panel.title for panel in masks.panels] == [
+        "visible to captioning",
+        "masked",
+        "reconstructed",
+        "under an empty caption",
+        "under the edited caption",
+    ]
+    said = [word for word in explanation.generated.words if any(map(str.isalnum, word))]
+    assert [panel.title for panel in own.panels] == said
+    drawn = [axis.get_title() for axis in explanation_figure(explanation).axes if axis.get_title()]
+    known = [panel.title for section in (caption, phrases, words, masks) for panel in section.panels]
+    assert drawn[: len(known)] == known  # what a random model generates has characters that are not drawn
 
 
 def test_panels_show_what_they_say(explanation: Explanation):
     shown = panels(explanation)
-    reconstruction = explanation.reconstruction
+    reconstruction, others = explanation.reconstruction, explanation.others
     assert reconstruction is not None
-    np.testing.assert_array_equal(shown["image"][0], explanation.original)
-    np.testing.assert_array_equal(shown["match with the caption"][1], explanation.patch_scores)
-    np.testing.assert_array_equal(shown["reconstructed"][0], reconstruction.reconstructed)
+    assert others is not None
+    np.testing.assert_array_equal(shown["image"].picture, explanation.original)
+    np.testing.assert_array_equal(shown["match with the caption"].scores, explanation.patch_scores)
+    np.testing.assert_array_equal(shown["no caption"].scores, explanation.image_scores)
+    np.testing.assert_array_equal(shown["other captions"].scores, others.patch_scores.mean(0))
+    difference = explanation.patch_scores - others.patch_scores.mean(0)
+    np.testing.assert_array_equal(shown["caption minus others"].scores, difference)
+    np.testing.assert_array_equal(shown["red"].scores.flatten(), explanation.relevance[1])
+    np.testing.assert_array_equal(shown["a blue square"].scores, explanation.noun_phrases[1].scores)
+    np.testing.assert_array_equal(shown["reconstructed"].picture, reconstruction.reconstructed)
+    edited = explanation.other_reconstructions[1].reconstruction
+    np.testing.assert_array_equal(shown["under the edited caption"].picture, edited.reconstructed)
+    assert shown["under the edited caption"].note == f"“a green ring”\nsquared error {edited.error:.4f}"
     for title, is_gone in (
-        ("seen by captioning in training", explanation.is_hidden_from_captioner),
+        ("visible to captioning", explanation.is_hidden_from_captioner),
         ("masked", reconstruction.is_masked),
     ):
         per_pixel = is_gone.repeat(8, axis=0).repeat(8, axis=1)
-        np.testing.assert_array_equal(shown[title][0][~per_pixel], explanation.original[~per_pixel])
-        assert (shown[title][0][per_pixel] == shown[title][0][per_pixel][0]).all()
+        np.testing.assert_array_equal(shown[title].picture[~per_pixel], explanation.original[~per_pixel])
+        assert (shown[title].picture[per_pixel] == shown[title].picture[per_pixel][0]).all()
 
 
-def test_every_word_has_its_own_map(explanation: Explanation):
-    shown = panels(explanation)
-    for word, relevance in zip(explanation.words, explanation.relevance, strict=True):
-        if explanation.words.count(word) == 1:
-            np.testing.assert_array_equal(shown[word][1], relevance.reshape(4, 4))
+def test_all_cosines_have_one_scale_and_a_color_bar(explanation: Explanation):
+    low, high = explanation.scale
+    figure = explanation_figure(explanation)
+    limits = {}
+    for axis in figure.axes:
+        if axis.get_title() and len(axis.images) == 2:
+            limits[axis.get_title()] = axis.images[1].get_clim()
+    difference = limits.pop("caption minus others")
+    assert difference == (-(high - low) / 2, (high - low) / 2)
+    cosines = ["match with the caption", "no caption", "other captions", "a red circle", "left", "square"]
+    assert {limits[title] for title in cosines} == {(low, high)}
+    bars = [axis for axis in figure.axes if axis.get_ylabel()]
+    assert [axis.get_ylabel() for axis in bars] == [
+        "cosine",
+        "difference",
+        "cosine",
+        "cosine",
+        "attention",
+    ]
+    assert bars[0].get_ylim() == pytest.approx((low, high))
+
+
+def test_punctuation_has_no_panel(explanation: Explanation):
+    dotted = replace(explanation, words=(*explanation.words[:-1], "."))
+    assert [panel.title for panel in sections_of(dotted)[2].panels] == CAPTION.split()[:-1]
+
+
+def test_the_header_says_what_the_pair_scores(explanation: Explanation):
+    texts = texts_of(explanation_figure(explanation))
+    assert texts[0] == f"“{CAPTION}”"
+    others = explanation.others
+    best = others.captions[others.cosines.argmax()]
+    mean = explanation.log_likelihood / len(explanation.tokens)
+    assert texts[1] == (
+        f"cosine {explanation.cosine:.2f} · rank {explanation.rank} of 25 captions · best other: “{best}”"
+        f" {others.cosines.max():.2f} · log-likelihood {mean:.2f} per token, end included"
+    )
+    assert f"log p {explanation.word_log_likelihoods[1]:.2f}" in panels(explanation)["red"].note
 
 
 def test_notes_give_the_range_of_a_map(explanation: Explanation):
     scores = np.linspace(-0.001, 0.456, 16).reshape(4, 4)
-    axis = explanation_figure(replace(explanation, patch_scores=scores)).axes[1]
-    assert axis.texts[0].get_text() == "cosine 0.00 to 0.46"
+    assert panels(replace(explanation, patch_scores=scores))["match with the caption"].note == "0.00 to 0.46"
 
 
 def test_a_reconstruction_says_what_it_takes_from_the_true_patches(explanation: Explanation):
@@ -62,22 +135,31 @@ def test_a_reconstruction_says_what_it_takes_from_the_true_patches(explanation: 
     assert reconstruction is not None
     for has_true_statistics in (True, False):
         shown = replace(explanation, reconstruction=replace(reconstruction, has_true_statistics=has_true_statistics))
-        (note,) = explanation_figure(shown).axes[4].texts
-        assert ("true patches' mean and contrast" in note.get_text()) == has_true_statistics
+        assert ("true mean and contrast" in sections_of(shown)[3].title) == has_true_statistics
 
 
 def test_a_truncated_caption_is_marked(explanation: Explanation):
-    cut = replace(explanation, words=explanation.words[:3], relevance=explanation.relevance[:3])
-    assert "(cut after “circle”)" in explanation_figure(cut).get_suptitle()
+    cut = replace(
+        explanation,
+        words=explanation.words[:3],
+        relevance=explanation.relevance[:3],
+        word_log_likelihoods=explanation.word_log_likelihoods[:3],
+    )
+    assert "(cut after “circle”)" in texts_of(explanation_figure(cut))[0]
     half_word = replace(explanation, words=(*explanation.words[:-1], "squa"))
-    assert "(cut after “squa”)" in explanation_figure(half_word).get_suptitle()
-    assert explanation_figure(explanation).get_suptitle() == f"“{CAPTION}”"
+    assert "(cut after “squa”)" in texts_of(explanation_figure(half_word))[0]
 
 
-def test_without_image_decoder_two_panels_are_left_out(explanation: Explanation):
-    shown = panels(replace(explanation, reconstruction=None))
-    assert "seen by captioning in training" in shown
-    assert "reconstructed" not in shown
+def test_a_model_without_decoders_shows_no_panels_of_them_and_says_why():
+    plain = small_predictor(model_text_decoder=None, model_image_decoder=None).explain(
+        photo(), "red", other_captions=[]
+    )
+    caption, phrases, words = sections_of(plain)
+    assert [panel.title for panel in caption.panels] == ["image", "match with the caption", "no caption"]
+    assert [panel.title for panel in (*phrases.panels, *words.panels)] == ["red", "red"]
+    text = " ".join(" ".join(texts_of(explanation_figure(plain))).split())
+    assert "No log-likelihood and no caption of its own: this model has no text decoder: it was trained" in text
+    assert "No reconstruction: this model has no image decoder" in text
 
 
 @pytest.mark.parametrize(
@@ -89,9 +171,15 @@ def test_the_suffix_is_the_format(explanation: Explanation, tmp_path, name: str,
     assert (tmp_path / name).read_bytes().startswith(beginning)
     if name.endswith("png"):
         with Image.open(tmp_path / name) as picture:
-            assert picture.width > picture.height > 500
+            assert picture.width > 500 < picture.height
+
+
+def test_json_has_all_of_it(explanation: Explanation, tmp_path):
+    save_explanation(explanation, tmp_path / "explained.json")
+    plain = json.loads((tmp_path / "explained.json").read_text(encoding="utf-8"))
+    assert plain == json.loads(explanation.to_json(with_pictures=True))
 
 
 def test_refuses_other_suffixes(explanation: Explanation, tmp_path):
-    with pytest.raises(ValueError, match=r"picture\.doc must end in one of \.png, \.pdf, \.svg"):
+    with pytest.raises(ValueError, match=r"picture\.doc must end in one of \.png, \.pdf, \.svg, \.json"):
         save_explanation(explanation, tmp_path / "picture.doc")

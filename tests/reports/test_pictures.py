@@ -41,10 +41,14 @@ def test_hidden_patches_are_blank():
     assert np.array_equal(shown[:2, 2:], PICTURE[:2, 2:])
 
 
-def test_the_patch_with_the_highest_score_is_the_brightest():
+def test_the_brightness_of_a_patch_is_its_value_on_the_scale():
     flat = np.full((4, 6, 3), 100, dtype=np.uint8)
-    shown = score_overlay(flat, np.array([[0.1, 0.2, 0.3], [0.9, 0.0, 0.5]], dtype=np.float32)).astype(int).sum(2)
+    scores = np.array([[0.1, 0.2, 0.3], [0.9, 0.0, 0.5]], dtype=np.float32)
+    shown = score_overlay(flat, scores, (0.0, 0.9)).astype(int).sum(2)
     assert shown[2, 0] == shown.max()
     assert shown[3, 3] == shown.min()
-    equal = score_overlay(flat, np.ones((2, 3), dtype=np.float32))
+    weak = score_overlay(flat, scores, (0.0, 2.0)).astype(int).sum(2)
+    assert weak[3, 3] == shown[3, 3]
+    assert weak[2, 0] < shown[2, 0]
+    equal = score_overlay(flat, np.ones((2, 3), dtype=np.float32), (1.0, 1.0))
     assert (equal == equal[0, 0]).all()

@@ -52,6 +52,17 @@ class Question:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NamedPixels:
+    """An object that a caption names, and where it is in the image."""
+
+    name: str
+    """What the caption calls it, without article ("red circle")."""
+
+    pixels: Bool[np.ndarray, "height width"]
+    """True for its pixels."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ImageTextSample:
     """An image with captions, label and questions."""
 
@@ -78,6 +89,9 @@ class ImageTextSample:
 
     described_pixels: Callable[[int], Bool[np.ndarray, "height width"]] | None = None
     """Returns the pixels of the objects that caption number i names; None where they are unknown."""
+
+    named_objects: Callable[[int], Sequence[NamedPixels]] | None = None
+    """Returns the objects that caption number i names, each by itself, in order; None where they are unknown."""
 
     object_pixels: Callable[[], Bool[np.ndarray, "height width"]] | None = None
     """Returns the pixels of all objects, described or not; None where they are unknown."""

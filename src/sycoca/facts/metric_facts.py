@@ -68,6 +68,7 @@ METRICS: Mapping[str, MetricFacts] = {
     "described_patch_auc": MetricFacts(title="described object patches, ROC AUC", unit="score", chance=0.5),
     "mask_coverage": MetricFacts(title="mask coverage", chance=0.5),
     "grounding_average_precision": MetricFacts(title="grounding average precision"),
+    "noun_phrase_average_precision": MetricFacts(title="noun-phrase average precision"),
     "described_ratio": MetricFacts(title="described pixels", is_better_higher=None),
     **{f"bleu_{n}": MetricFacts(title=f"BLEU-{n}", hub_name="bleu") for n in (1, 2, 3, 4)},
     "rouge_l": MetricFacts(title="ROUGE-L", hub_name="rouge"),
@@ -131,6 +132,9 @@ NO_CAPTION = "_no_caption"
 OTHER_CAPTION = "_other_caption"
 """Suffix of the keys of the baseline that scores patches by another image's caption."""
 
+ANY_OBJECT = "_any_object"
+"""Suffix of the keys of the baseline that finds all objects and does not tell them apart."""
+
 SUFFIXES: Mapping[str, str] = {
     "_ceiling": "upper bound",
     "_largest": "upper bound",
@@ -140,6 +144,7 @@ SUFFIXES: Mapping[str, str] = {
     QUESTION_ONLY: "question-only baseline",
     NO_CAPTION: "no-caption baseline",
     OTHER_CAPTION: "other-caption baseline",
+    ANY_OBJECT: "any-object baseline",
     "_colors": "colors",
     "_shapes": "shapes",
     "_relation": "relation",

@@ -1,7 +1,7 @@
 """Where a model looks: patch scores, reconstructions and explanations; a base of `Predictor`."""
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,11 +11,14 @@ from torch import Tensor
 from sycoca.facts.other_captions import OTHER_CAPTIONS
 from sycoca.inference.batches import joined_rows
 from sycoca.inference.captioner import Captioner
-from sycoca.inference.captioning import token_log_likelihoods
+from sycoca.inference.captioning import generate_captions, token_log_likelihoods
+from sycoca.inference.decoding.generation_config import GenerationConfig
+from sycoca.inference.explaining.caption_words import CaptionWords, caption_words
 from sycoca.inference.explaining.encoded_pairs import (
     EncodedPairs,
     checked_mask,
     encode_pairs,
+    one_pair,
     other_patch_scores,
     own_patch_scores,
     pair_patch_scores,
@@ -23,20 +26,22 @@ from sycoca.inference.explaining.encoded_pairs import (
     reconstruct_pair,
     to_grid,
     training_choice,
+    word_attention,
     word_relevance,
 )
-from sycoca.inference.explaining.text_spans import locate_words
 from sycoca.inference.explanation import (
     CaptionedReconstruction,
     Explanation,
+    GeneratedExplanation,
+    NounPhrase,
     OtherCaptions,
     Reconstruction,
-    TokenLikelihood,
 )
 from sycoca.inference.inputs import ImageInput, Images, batches_with
 from sycoca.keywords import suggests_keywords
 from sycoca.precision import check_finite
 from sycoca.preprocess.image_transforms import to_pictures
+from sycoca.records import EncodedImages
 from sycoca.texts import listed_texts, one_text
 from sycoca.weights.limits import has_part, why_missing
 
@@ -60,6 +65,21 @@ class Explainer(Captioner):
             (self.model.config.image_encoder.num_patches,),
         )
         check_finite(found, "row of patch scores")
+        return found
+
+    @suggests_keywords
+    @torch.no_grad()
+    def noun_phrases(
+        self, images: Images, captions: Iterable[str], *, batch_size: int = 64
+    ) -> list[tuple[NounPhrase, ...]]:
+        """Return the noun phrases of each image's caption with their patch scores, as `explain` does."""
+        captions = listed_texts(captions, "captions")
+        self._use("similarities")
+        found = []
+        for first, batch in batches_with(images, len(captions), "captions", batch_size):
+            own = captions[first : first + len(batch)]
+            pairs = self._pairs(batch, own, first)
+            found += [self._noun_phrases(one_pair(pairs, row), caption) for row, caption in enumerate(own)]
         return found
 
     @suggests_keywords
@@ -91,45 +111,50 @@ class Explainer(Captioner):
         other_captions: Iterable[str] | None = None,
         edited_caption: str | None = None,
         reconstructs: bool = True,
+        generates: bool = True,
         warns: bool = True,
     ) -> Explanation:
         """Return which patches match the caption and each of its words, and which training would mask and reconstruct.
 
         Without ``caption`` the model's own is explained. ``other_captions`` are the baseline that scores and rank are
         compared with: by default those of `sycoca.facts.other_captions`, none for an empty list. The masked patches are
-        reconstructed under the caption, an empty one and ``edited_caption``, unless ``reconstructs`` is off. For random
-        masks in training, the result is one sample. With ``warns`` a warning about a truncated caption is logged.
+        reconstructed under the caption, an empty one and ``edited_caption``, unless ``reconstructs`` is off. Without
+        ``generates`` the model's own caption is left out. For random masks in training, the result is one sample. With
+        ``warns`` a warning about a truncated caption is logged.
         Raises ValueError where no caption is given and the model has no text decoder.
         """
-        caption = self.caption([image])[0] if caption is None else one_text(caption, "caption")
+        self._use("similarities")
+        if caption is None:
+            self._use("captions")
+        pixels = self._pixels([image], None)
+        encoded = self.model.encode_images(pixels)
+        generated = self._generated(encoded) if generates or caption is None else None
+        caption = generated.caption if caption is None and generated is not None else one_text(caption, "caption")
         if warns:
             self.warn_of_truncation([caption], "captions")
-        self._use("similarities")
-        pair = self._pairs([image], [caption], None)
+        pair = self._with_caption(pixels, encoded, caption)
         scores = self._scores(pair)
+        check_finite(scores, "row of patch scores")
         choice = training_choice(scores, self.config.masking)
         is_masked = choice.masked.is_chosen if reconstructs and self.model.image_decoder is not None else None
-        spans = self.tokenizer.word_spans(caption, self.context_length)
-        words = tuple(word.word for word in spans)
-        relevance = word_relevance(self.model, pair, spans).cpu().numpy()
-        tokens = self._token_likelihoods(pair)
+        read = self._words(pair, caption)
+        relevance = word_relevance(self.model, pair, read.positions).cpu().numpy()
         grid = to_grid(scores[0])
-        phrases = phrase_maps(caption, words, relevance.reshape(-1, *grid.shape))
+        phrases = phrase_maps(caption, read.words, relevance.reshape(-1, *grid.shape))
         return Explanation(
             caption=caption,
-            words=words,
-            spans=locate_words(caption, words),
-            original=to_pictures(pair.pixels.float(), self.config.transforms)[0],
+            words=read.words,
+            spans=read.spans,
+            original=to_pictures(pixels.float(), self.config.transforms)[0],
             patch_scores=grid,
-            image_scores=to_grid(own_patch_scores(self.model, pair.images)[0]),
+            image_scores=to_grid(own_patch_scores(self.model, encoded)[0]),
             relevance=relevance,
             noun_phrases=phrases,
-            cosine=float((pair.images.image_embeds * pair.captions.text_embeds).sum()),
+            cosine=float((encoded.image_embeds * pair.captions.text_embeds).sum()),
             others=self._others(pair, OTHER_CAPTIONS if other_captions is None else other_captions),
-            tokens=tokens,
-            word_log_likelihoods=None
-            if tokens is None
-            else tuple(sum(token.log_likelihood for token in tokens[word.start - 1 : word.stop - 1]) for word in spans),
+            tokens=read.tokens,
+            word_log_likelihoods=read.log_likelihoods,
+            generated=generated,
             is_hidden_from_captioner=to_grid(choice.hidden.is_chosen[0]),
             is_masked=to_grid(choice.masked.is_chosen[0]),
             reconstruction=None if is_masked is None else self._reconstruct(pair, is_masked),
@@ -139,29 +164,65 @@ class Explainer(Captioner):
             absent=self._absent(has_phrases=len(phrases) > 0),
         )
 
+    def _noun_phrases(self, pair: EncodedPairs, caption: str) -> tuple[NounPhrase, ...]:
+        positions = self.tokenizer.word_spans(caption, self.context_length)
+        relevance = word_relevance(self.model, pair, positions)
+        check_finite(relevance, "row of word scores")
+        side = math.isqrt(relevance.shape[1])
+        words = [word.word for word in positions]
+        return phrase_maps(caption, words, relevance.cpu().numpy().reshape(-1, side, side))
+
+    def _words(self, pair: EncodedPairs, caption: str) -> CaptionWords:
+        found = None
+        if self._why_no_captions() is None:
+            found = token_log_likelihoods(self.model, self.model.memory(pair.images), pair.texts)[0].tolist()
+        return caption_words(caption, self.tokenizer, self.context_length, found)
+
+    def _generated(self, encoded: EncodedImages) -> GeneratedExplanation | None:
+        """Return the caption that the model generates, with its attention; None where it generates none."""
+        if self._why_no_captions() is not None:
+            return None
+        memory = self.model.memory(encoded)
+        (found,) = generate_captions(self.model, memory, self.tokenizer.special, GenerationConfig())
+        caption = self.tokenizer.decode(found.tokens)
+        texts = self._tokens([caption])
+        captions = self.model.encode_texts(texts.tokens, texts.is_padding)
+        likelihoods = token_log_likelihoods(self.model, memory, texts)[0].tolist()
+        read = caption_words(caption, self.tokenizer, self.context_length, likelihoods)
+        return GeneratedExplanation(
+            caption=caption,
+            words=read.words,
+            spans=read.spans,
+            attention=word_attention(self.model, encoded, captions, read.positions),
+            tokens=read.tokens or (),
+            word_log_likelihoods=read.log_likelihoods or (),
+        )
+
+    def _with_caption(
+        self, pixels: Float[Tensor, "1 3 height width"], encoded: EncodedImages, caption: str
+    ) -> EncodedPairs:
+        texts = self._tokens([caption])
+        captions = self.model.encode_texts(texts.tokens, texts.is_padding)
+        return EncodedPairs(pixels=pixels, texts=texts, images=encoded, captions=captions)
+
     def _others(self, pair: EncodedPairs, other_captions: Iterable[str]) -> OtherCaptions | None:
         captions = listed_texts(other_captions, "other_captions")
         if not captions:
             return None
         texts = self._tokens(captions)
         encoded = self.model.encode_texts(texts.tokens, texts.is_padding)
-        scores = other_patch_scores(self.model, pair.images, texts, encoded, self.config.masking)
+        scores, word_scores = (
+            other_patch_scores(self.model, pair.images, texts, encoded, score)
+            for score in (self.config.masking.score, "token_max")
+        )
         return OtherCaptions(
             captions=tuple(captions),
             cosines=(encoded.text_embeds @ pair.images.image_embeds[0]).cpu().numpy(),
             patch_scores=np.stack([to_grid(row) for row in scores]),
+            word_scores=np.stack([to_grid(row) for row in word_scores]),
         )
 
-    def _token_likelihoods(self, pair: EncodedPairs) -> tuple[TokenLikelihood, ...] | None:
-        if self._why_no_likelihoods() is not None:
-            return None
-        found = token_log_likelihoods(self.model, self.model.memory(pair.images), pair.texts)[0]
-        names = self.tokenizer.token_strings(pair.texts.tokens[0, 1:].tolist())
-        return tuple(
-            TokenLikelihood(text=text, log_likelihood=value) for text, value in zip(names, found.tolist(), strict=True)
-        )
-
-    def _why_no_likelihoods(self) -> str | None:
+    def _why_no_captions(self) -> str | None:
         if not has_part(self.model.config, "text_decoder"):
             return why_missing(self.config, "text_decoder")
         return next(iter(self.cautions("captions")), None)
@@ -170,18 +231,17 @@ class Explainer(Captioner):
         self, pair: EncodedPairs, is_masked: Bool[Tensor, "1 patches"], edited_caption: str | None
     ) -> tuple[CaptionedReconstruction, ...]:
         captions = [""] if edited_caption is None else ["", one_text(edited_caption, "edited_caption")]
-        found = []
-        for caption in captions:
-            texts = self._tokens([caption])
-            encoded = self.model.encode_texts(texts.tokens, texts.is_padding)
-            under = replace(pair, texts=texts, captions=encoded)
-            found.append(CaptionedReconstruction(caption=caption, reconstruction=self._reconstruct(under, is_masked)))
-        return tuple(found)
+        pairs = {caption: self._with_caption(pair.pixels, pair.images, caption) for caption in captions}
+        return tuple(
+            CaptionedReconstruction(caption=caption, reconstruction=self._reconstruct(other, is_masked))
+            for caption, other in pairs.items()
+        )
 
     def _absent(self, *, has_phrases: bool) -> dict[str, str]:
         """Return why parts of an explanation are not there, by their names."""
         reasons = {
-            "log_likelihood": self._why_no_likelihoods(),
+            "log_likelihood": self._why_no_captions(),
+            "generated": self._why_no_captions(),
             "reconstruction": None
             if has_part(self.model.config, "image_decoder")
             else why_missing(self.config, "image_decoder"),

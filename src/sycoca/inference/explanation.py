@@ -84,6 +84,29 @@ class TokenLikelihood:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class GeneratedExplanation:
+    """The caption that the model itself generates, and where its text decoder looks at every word."""
+
+    caption: str
+    """The caption, by greedy decoding."""
+
+    words: tuple[str, ...]
+    """Its words."""
+
+    spans: tuple[TextSpan, ...]
+    """Where the words stand in it."""
+
+    attention: Float[np.ndarray, "words rows columns"]
+    """Cross-attention to every patch where each word is predicted: the mean over its tokens, heads and layers."""
+
+    tokens: tuple[TokenLikelihood, ...]
+    """Its tokens, the end included, with their log-likelihoods."""
+
+    word_log_likelihoods: tuple[float, ...]
+    """Log-likelihood of each word: the sum over its tokens."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class OtherCaptions:
     """What other captions say about the same image, as a baseline for the caption."""
 
@@ -95,6 +118,9 @@ class OtherCaptions:
 
     patch_scores: Float[np.ndarray, "others rows columns"]
     """How well each patch matches each of them, by the score that chooses masks."""
+
+    word_scores: Float[np.ndarray, "others rows columns"]
+    """Each patch's largest cosine over the words of each of them."""
 
     @property
     def mean_scores(self) -> Grid:
@@ -145,6 +171,9 @@ class Explanation:
     word_log_likelihoods: tuple[float, ...] | None
     """Log-likelihood of each word: the sum over its tokens."""
 
+    generated: GeneratedExplanation | None
+    """The model's own caption; None for a model without text decoder."""
+
     is_hidden_from_captioner: Bool[np.ndarray, "rows columns"]
     """True for patches that are hidden from captioning in training."""
 
@@ -158,7 +187,7 @@ class Explanation:
     """Reconstructions of the same patches under an empty caption, and under an edited one where it was given."""
 
     absent: Mapping[str, str] = field(default_factory=dict)
-    """By part ("reconstruction", "log_likelihood", "noun_phrases") the reason why it is not there."""
+    """By part ("reconstruction", "log_likelihood", "generated", "noun_phrases") the reason why it is not there."""
 
     def __repr__(self) -> str:
         rows, columns = self.patch_scores.shape
@@ -175,10 +204,13 @@ class Explanation:
 
     @property
     def scale(self) -> tuple[float, float]:
-        """The smallest and the largest cosine of all maps."""
+        """The smallest and the largest cosine of all maps, those of the other captions and of their words included.
+
+        So a caption that matches nothing does not get the colors of one that does.
+        """
         maps = [self.patch_scores, self.image_scores, self.relevance]
         if self.others is not None:
-            maps.append(self.others.mean_scores)
+            maps += [self.others.patch_scores, self.others.word_scores]
         values = np.concatenate([scores.ravel() for scores in maps])
         return float(values.min()), float(values.max())
 

@@ -47,6 +47,17 @@ def grounding_average_precision(
     return (sorted_described * precision).sum(1) / found[:, -1]
 
 
+def chance_average_precision(num_relevant: int, num_ranked: int) -> float:
+    """Return the mean average precision over all orders of ``num_ranked`` items, of which some are relevant.
+
+    With one item it is the mean of 1/rank, which is more than the fraction of relevant items.
+    """
+    # At rank k the item is relevant with probability R/N; each of the k - 1 before it then with (R - 1)/(N - 1).
+    harmonic = sum(1 / rank for rank in range(1, num_ranked + 1)) / num_ranked
+    before = (num_relevant - 1) / (num_ranked - 1) if num_ranked > 1 else 0.0
+    return harmonic + before * (1 - harmonic)
+
+
 def described_patch_auc(
     scores: Float[Tensor, "batch patches"],
     described: Float[Tensor, "batch patches"],

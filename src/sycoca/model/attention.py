@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from sycoca.model.folded_attention import folded_attention
 from sycoca.model.linear import Linear
 from sycoca.model.packing import Packing
+from sycoca.precision import at_least_float32
 
 LAYER_NORM_EPS = 1e-5
 """open_clip's; with another one the outputs of a converted model visibly differ."""
@@ -213,6 +214,18 @@ class CrossAttention(nn.Module):
         attended = self.attend(self._queries(x, norm, keys.shape[0], None), keys, values)
         return self.output(attended.reshape(x.shape))
 
+    def weights(
+        self,
+        x: Float[Tensor, "rows length width"],
+        norm: nn.LayerNorm,
+        memory: Memory,
+        memory_norm: nn.LayerNorm,
+    ) -> Float[Tensor, "rows length memory"]:
+        """Return the attention weights of ``forward`` for rows of one image each, the mean over the heads."""
+        queries = split_heads(self._queries(x, norm, memory.num_images, None), self.num_heads)
+        keys, _ = self.keys_values(memory, memory_norm)
+        return attention_weights(queries, keys).mean(1)
+
     def keys_values(
         self, memory: Memory, norm: nn.LayerNorm
     ) -> tuple[Float[Tensor, "batch heads memory features"], Float[Tensor, "batch heads memory features"]]:
@@ -274,3 +287,11 @@ def split_heads(x: Float[Tensor, "batch length width"], num_heads: int) -> Float
 def merge_heads(x: Float[Tensor, "batch heads length features"]) -> Float[Tensor, "batch length width"]:
     """Concatenate the heads' features."""
     return x.transpose(1, 2).flatten(2)
+
+
+def attention_weights(
+    queries: Float[Tensor, "batch heads queries features"], keys: Float[Tensor, "batch heads keys features"]
+) -> Float[Tensor, "batch heads queries keys"]:
+    """Return the softmax of scaled dot products, which the fused kernel does not return; in at least float32."""
+    products = at_least_float32(queries @ keys.mT) * queries.shape[3] ** -0.5
+    return products.softmax(-1)

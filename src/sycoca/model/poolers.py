@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sycoca.model.attention import CrossAttention, Memory, merge_heads
+from sycoca.model.attention import CrossAttention, Memory, attention_weights, merge_heads, split_heads
 from sycoca.model.config import AttentionPoolerConfig
 from sycoca.model.transformer import layer_norm
 
@@ -42,6 +42,15 @@ class AttentionPooler(nn.Module):
         """Return for every key the output of any query that attends to this key alone: the value path."""
         _, values = self._keys_values(memory)
         return self.attention.output(merge_heads(values))
+
+    def weights(
+        self, memory: Float[Tensor, "batch memory memory_width"], queries: slice = slice(None)
+    ) -> Float[Tensor, "batch queries memory"]:
+        """Return how much every query attends to every position, the mean over the heads."""
+        attention = self.attention
+        projected = attention.query.after_norm(self.norm_query, self.query[queries]).expand(memory.shape[0], -1, -1)
+        keys, _ = self._keys_values(memory)
+        return attention_weights(split_heads(projected, attention.num_heads), keys).mean(1)
 
     def _keys_values(
         self, memory: Float[Tensor, "batch keys memory_width"]
@@ -91,3 +100,9 @@ class AttentionPooling(nn.Module):
         if self.contrastive_pooler is None:
             return self.norm(self.memory_pooler(tokens, slice(1, None)))
         return self.memory_pooler(self.norm(tokens))
+
+    def memory_weights(self, tokens: Float[Tensor, "batch keys width"]) -> Float[Tensor, "batch memory keys"]:
+        """Return how much every position of the memory attends to every token, the mean over the heads."""
+        if self.contrastive_pooler is None:
+            return self.memory_pooler.weights(tokens, slice(1, None))
+        return self.memory_pooler.weights(self.norm(tokens))

@@ -193,6 +193,22 @@ class SyCoCa(nn.Module):
         """Return the pooled images before their projection into the joint space, for linear probes and class heads."""
         return self.image_encoder.features(images.cls_tokens, images.patch_tokens)
 
+    @torch.no_grad()
+    def caption_attention(
+        self, images: EncodedImages, token_states: Float[Tensor, "batch tokens width"]
+    ) -> Float[Tensor, "layers batch tokens patches"]:
+        """Return how much the text decoder attends to every patch at every token, from which it predicts the next.
+
+        By layer, the mean over the heads. Where the memory is pooled, its attention to the patches is followed
+        (attention rollout, arXiv 2005.00928); what goes to [CLS] is left out, so rows may add up to less than 1.
+        """
+        weights = self._text_decoder().attention_weights(token_states, self.memory(images))
+        pooling = self.image_encoder.pooling
+        if pooling is None:
+            return weights
+        followed = pooling.memory_weights(torch.cat([images.cls_tokens, images.patch_tokens], dim=1))
+        return weights @ followed[:, :, images.cls_tokens.shape[1] :].to(weights.dtype)
+
     def vocabulary_logits(self, states: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows vocab"]:
         """Return logits of the next token, at least float32; expensive, so pass only positions that have a label."""
         return self._text_decoder().logits(states)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import cast, final
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -62,6 +63,17 @@ class TextDecoder(nn.Module):
             x = cross_block(x, shared_memory, packing=packing)
         x = self.norm_final(x)
         return x if packing is None else packing.unpack(x)
+
+    def attention_weights(
+        self, token_states: Float[Tensor, "rows tokens width"], memory: Float[Tensor, "rows memory memory_width"]
+    ) -> Float[Tensor, "layers rows tokens memory"]:
+        """Return how much every token attends to every position of the memory, by layer: the mean over the heads."""
+        x, shared_memory, layers = token_states, Memory(memory), []
+        for self_block, cross_block in self._layers():
+            x = self_block(x, is_causal=True)
+            layers.append(cross_block.attention_weights(x, shared_memory))
+            x = cross_block(x, shared_memory)
+        return torch.stack(layers)
 
     def keys_values(self, memory: Float[Tensor, "images memory memory_width"]) -> list[KeysValues]:
         """Return every layer's keys and values of the memory, to be computed once per image."""

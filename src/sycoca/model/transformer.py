@@ -132,6 +132,12 @@ class CrossBlock(nn.Module):
         attended = self.attention(x, self.norm_attention, memory, self.norm_memory, packing)
         return self._with_mlp(x + attended)
 
+    def attention_weights(
+        self, x: Float[Tensor, "rows length width"], memory: Memory
+    ) -> Float[Tensor, "rows length memory"]:
+        """Return the attention weights of ``forward``, the mean over the heads."""
+        return self.attention.weights(x, self.norm_attention, memory, self.norm_memory)
+
     def keys_values(
         self, memory: Memory
     ) -> tuple[Float[Tensor, "batch heads memory features"], Float[Tensor, "batch heads memory features"]]:

@@ -1,32 +1,53 @@
-"""An explanation as a figure: similarity maps of the caption and its words, masks, and the reconstruction."""
+"""An explanation as a figure: maps of the caption and its words on one scale, masks and reconstructions; or as JSON."""
 
-import math
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from sycoca.inference.explanation import Explanation
 from sycoca.outputs.atomic import atomic_file
-from sycoca.reports.pictures import Picture, without_patches
+from sycoca.plain_data import write_text
+from sycoca.reports.explain.fonts import TextFonts, fonts_for
+from sycoca.reports.explain.sections import Panel, Scale, Section, sections_of
 
-PICTURE_SUFFIXES = (".png", ".pdf", ".svg")
+PICTURE_SUFFIXES = (".png", ".pdf", ".svg", ".json")
 
-_COLUMNS = 5
-_PANEL_INCHES = 2.1
-_TITLE_LETTERS = 90
-_PANEL_TEXT_INCHES = 0.55
-_SCORE_COLORS = "inferno"
+_ROW, _GAP, _MARGIN = 11.1, 0.15, 0.3
+_TITLE, _NOTE = 0.26, 0.36
+_HEADING = 0.34
+_BARS = 1.0
+"""Inches: a row of panels, the gap between two, the margins, a panel's title and note, a heading, the color bars."""
+
+_WIDTH = 2 * _MARGIN + _ROW + _GAP + _BARS
+_TITLE_LETTERS, _NOTICE_LETTERS = 90, 150
+_TITLE_LETTERS_PER_INCH, _NOTE_LETTERS_PER_INCH = 13, 18
+_OPACITY = 0.68
+
+_PART_TITLES = {
+    "log_likelihood": "log-likelihood",
+    "generated": "caption of its own",
+    "reconstruction": "reconstruction",
+    "noun_phrases": "noun phrases",
+}
+"""What the parts of an explanation that may be absent are called."""
 
 
 def save_explanation(explanation: Explanation, path: str | Path) -> None:
-    """Save an explanation as a figure; the suffix is the format. Raises ValueError for an unknown one."""
+    """Save an explanation as a figure, or as JSON; the suffix is the format. Raises ValueError for an unknown one."""
     path = Path(path)
     check_picture_name(path)
+    if path.suffix.lower() == ".json":
+        write_text(path, explanation.to_json(with_pictures=True) + "\n")
+        return
     figure = explanation_figure(explanation)
     with atomic_file(path) as unfinished:
         figure.savefig(unfinished, dpi=150, facecolor="white")
@@ -39,83 +60,134 @@ def check_picture_name(path: Path) -> None:
 
 
 def explanation_figure(explanation: Explanation) -> Figure:
-    """Return a figure of an explanation: a row of panels for the whole caption, then one panel per word.
+    """Return a figure of an explanation.
 
-    The colors of every map span its own range of cosines, which is written below it.
+    All maps of cosines share one scale, from the smallest to the largest value of the image's maps, with or without
+    caption; a color bar shows it. Differences of cosines are colored on a scale of the same width.
     """
-    num_word_rows = math.ceil(len(explanation.words) / _COLUMNS)
-    num_rows = 1 + num_word_rows
-    title = textwrap.wrap(f"“{explanation.caption}”{_cut_note(explanation)}", _TITLE_LETTERS)
-    title_inches = 0.5 + 0.25 * len(title)
-    height = title_inches + num_rows * (_PANEL_INCHES + _PANEL_TEXT_INCHES)
-    figure = Figure(figsize=(_COLUMNS * (_PANEL_INCHES + 0.15) + 0.3, height))
-    FigureCanvasAgg(figure)
-    figure.suptitle("\n".join(title), fontsize=14, y=1 - 0.2 / height, va="top", parse_math=False)
-    grid = figure.add_gridspec(
-        num_rows,
-        _COLUMNS,
-        left=0.02,
-        right=0.98,
-        top=1 - (title_inches + 0.1) / height,
-        bottom=0.3 / height,
-        wspace=0.07,
-        hspace=_PANEL_TEXT_INCHES / _PANEL_INCHES,
-    )
-    axes = [figure.add_subplot(grid[row, column]) for row in range(num_rows) for column in range(_COLUMNS)]
-    for axis in axes:
-        axis.set_visible(False)
-    _draw_caption_row(axes[:_COLUMNS], explanation)
-    for axis, word, scores in zip(axes[_COLUMNS:], explanation.words, explanation.relevance, strict=False):
-        _draw_scores(axis, explanation.original, scores.reshape(explanation.patch_scores.shape), word)
+    sections = sections_of(explanation)
+    fonts = fonts_for([*_header(explanation), *(text for section in sections for text in _texts(section))])
+    notices = [*([] if fonts.notice is None else [fonts.notice]), *_absences(explanation)]
+    header = textwrap.wrap(fonts.drawable(_header(explanation)[0]), _TITLE_LETTERS)
+    footer = [line for notice in notices for line in textwrap.wrap(notice, _NOTICE_LETTERS)]
+    header_inches, footer_inches = 0.75 + 0.3 * len(header), 0.2 + 0.2 * len(footer)
+    height = header_inches + sum(map(_inches, sections)) + footer_inches
+    with rc_context({"font.family": list(fonts.families)}):
+        figure = Figure(figsize=(_WIDTH, height))
+        FigureCanvasAgg(figure)
+        page = _Page(figure, height, fonts)
+        page.text(_MARGIN, 0.25, "\n".join(header), size=15)
+        page.text(_MARGIN, header_inches - 0.4, fonts.drawable(_header(explanation)[1]), size=10, color="0.3")
+        top = header_inches
+        for section in sections:
+            page.draw(section, top)
+            top += _inches(section)
+        page.text(_MARGIN, top, "\n".join(footer), size=9, color="0.3")
     return figure
 
 
-def _cut_note(explanation: Explanation) -> str:
-    read = [word.lower() for word in explanation.words]
-    return "" if read == explanation.caption.lower().split() else f" (cut after “{' '.join(read[-1:])}”)"
+class _Page:
+    """A figure on which everything is placed in inches from its top left corner."""
 
+    def __init__(self, figure: Figure, height: float, fonts: TextFonts) -> None:
+        self._figure, self._height, self._fonts = figure, height, fonts
 
-def _draw_caption_row(axes: list[Axes], explanation: Explanation) -> None:
-    original = explanation.original
-    _draw(axes[0], original, "image")
-    _draw_scores(axes[1], original, explanation.patch_scores, "match with the caption")
-    is_hidden = explanation.is_hidden_from_captioner
-    seen_ratio = 1 - is_hidden.mean()
-    _draw(
-        axes[2],
-        without_patches(original, is_hidden),
-        "seen by captioning in training",
-        f"{seen_ratio:.0%} of the patches; all at inference",
-    )
-    reconstruction = explanation.reconstruction
-    if reconstruction is not None:
-        masked_ratio = reconstruction.is_masked.mean()
-        _draw(
-            axes[3], without_patches(original, reconstruction.is_masked), "masked", f"{masked_ratio:.0%} of the patches"
+    def text(self, left: float, top: float, text: str, *, size: int, color: str = "black") -> None:
+        self._figure.text(
+            left / _WIDTH, 1 - top / self._height, text, fontsize=size, color=color, va="top", parse_math=False
         )
-        note = "\nand the true patches' mean and contrast" if reconstruction.has_true_statistics else ""
-        _draw(axes[4], reconstruction.reconstructed, "reconstructed", f"from the rest and the caption{note}")
+
+    def axes(self, left: float, top: float, width: float, height: float) -> Axes:
+        place = (left / _WIDTH, 1 - (top + height) / self._height, width / _WIDTH, height / self._height)
+        return self._figure.add_axes(place)
+
+    def draw(self, section: Section, top: float) -> None:
+        self.text(_MARGIN, top + 0.08, self._fonts.drawable(section.title), size=11, color="0.1")
+        first, side = top + _HEADING + _TITLE, _side(section)
+        for index, panel in enumerate(section.panels):
+            row, column = divmod(index, section.columns)
+            left = _MARGIN + column * (side + _GAP)
+            axes = self.axes(left, first + row * (_TITLE + side + _NOTE), side, side)
+            _draw_panel(axes, panel, self._fonts, side)
+        for index, scale in enumerate(section.scales):
+            self._draw_bar(scale, first, side, index, len(section.scales))
+
+    def _draw_bar(self, scale: Scale, top: float, side: float, index: int, number: int) -> None:
+        height = (side - 0.25 * (number - 1)) / number
+        axes = self.axes(_WIDTH - _MARGIN - _BARS + 0.1, top + index * (height + 0.25), 0.14, height)
+        colors = ScalarMappable(Normalize(scale.low, scale.high), scale.colors)
+        bar = self._figure.colorbar(colors, cax=axes, alpha=_OPACITY)
+        bar.set_label(scale.label, fontsize=8)
+        bar.ax.tick_params(labelsize=8)
+        bar.ax.yaxis.set_major_locator(MaxNLocator(4))
 
 
-def _draw(axis: Axes, picture: Picture, title: str, note: str = "") -> None:
-    height, width, _ = picture.shape
-    axis.set_visible(True)
-    axis.set(xticks=[], yticks=[])
-    axis.spines[:].set_color("0.8")
-    axis.imshow(picture, interpolation="nearest", extent=(0, width, height, 0))
-    axis.set_title(title, fontsize=10, pad=4, parse_math=False)
-    axis.text(0.5, -0.03, note, transform=axis.transAxes, ha="center", va="top", fontsize=8, color="0.35")
-
-
-def _draw_scores(axis: Axes, picture: Picture, scores: Float[np.ndarray, "rows columns"], title: str) -> None:
-    """Draw the scores over a pale gray version of the picture."""
-    height, width, _ = picture.shape
-    pale = 255 - 0.8 * (255 - picture.mean(axis=2, keepdims=True).repeat(3, axis=2))
-    _draw(
-        axis, pale.astype(np.uint8), title, f"cosine {_cosine(float(scores.min()))} to {_cosine(float(scores.max()))}"
+def _draw_panel(axes: Axes, panel: Panel, fonts: TextFonts, side: float) -> None:
+    height, width, _ = panel.picture.shape
+    extent = (0, width, height, 0)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_color("0.8")
+    title = textwrap.shorten(fonts.drawable(panel.title), int(side * _TITLE_LETTERS_PER_INCH), placeholder="…")
+    axes.set_title(title, fontsize=10, pad=4, parse_math=False)
+    note = "\n".join(
+        textwrap.shorten(line, int(side * _NOTE_LETTERS_PER_INCH), placeholder="…”" if line.startswith("“") else "…")
+        for line in fonts.drawable_lines(panel.note)
     )
-    axis.imshow(scores, cmap=_SCORE_COLORS, alpha=0.55, interpolation="nearest", extent=(0, width, height, 0))
+    axes.text(0.5, -0.03, note, transform=axes.transAxes, ha="center", va="top", fontsize=8, color="0.35")
+    if panel.scores is None or panel.scale is None:
+        axes.imshow(panel.picture, interpolation="nearest", extent=extent)
+        return
+    # A pale gray version: the color of a map is its value, whatever the color of the image below.
+    pale = 255 - 0.6 * (255 - panel.picture.mean(axis=2, keepdims=True).repeat(3, axis=2))
+    axes.imshow(pale.astype(np.uint8), interpolation="nearest", extent=extent)
+    axes.imshow(
+        panel.scores,
+        cmap=panel.scale.colors,
+        vmin=panel.scale.low,
+        vmax=panel.scale.high,
+        alpha=_OPACITY,
+        interpolation="nearest",
+        extent=extent,
+    )
 
 
-def _cosine(value: float) -> str:
-    return f"{round(value, 2) + 0.0:.2f}"  # without the sign of a rounded zero
+def _inches(section: Section) -> float:
+    num_rows = -(-len(section.panels) // section.columns)
+    return _HEADING + num_rows * (_TITLE + _side(section) + _NOTE)
+
+
+def _side(section: Section) -> float:
+    """Return the side of the section's panels in inches."""
+    return (_ROW + _GAP) / section.columns - _GAP
+
+
+def _texts(section: Section) -> Sequence[str]:
+    return [section.title, *(text for panel in section.panels for text in (panel.title, panel.note))]
+
+
+def _header(explanation: Explanation) -> tuple[str, str]:
+    """Return the caption, and a line about the pair."""
+    facts = [f"cosine {explanation.cosine:.2f}"]
+    others = explanation.others
+    if others is not None:
+        best = int(others.cosines.argmax())
+        facts.append(f"rank {explanation.rank} of {len(others.captions) + 1} captions")
+        facts.append(f"best other: “{others.captions[best]}” {others.cosines[best]:.2f}")
+    if explanation.tokens is not None:
+        mean = sum(token.log_likelihood for token in explanation.tokens) / len(explanation.tokens)
+        facts.append(f"log-likelihood {mean:.2f} per token, end included")
+    return f"“{explanation.caption}”{_cut_note(explanation)}", " · ".join(facts)
+
+
+def _cut_note(explanation: Explanation) -> str:
+    read = "".join(explanation.words)
+    whole = "".join(explanation.caption.lower().split())
+    return f" (cut after “{explanation.words[-1]}”)" if explanation.words and len(read) < len(whole) else ""
+
+
+def _absences(explanation: Explanation) -> list[str]:
+    """Return why parts are not shown, each reason once."""
+    parts: dict[str, list[str]] = {}
+    for part, reason in explanation.absent.items():
+        parts.setdefault(reason, []).append(_PART_TITLES[part])
+    return [f"No {' and no '.join(names)}: {reason}." for reason, names in parts.items()]

@@ -42,15 +42,13 @@ def without_patches(picture: Picture, is_hidden: Bool[np.ndarray, "rows columns"
     return np.where(_per_pixel(is_hidden, picture)[:, :, None], _HIDDEN_COLOR, picture).astype(np.uint8)
 
 
-def score_overlay(
-    picture: Picture, scores: Float[np.ndarray, "rows columns"], scale: tuple[float, float] | None = None
-) -> Picture:
+def score_overlay(picture: Picture, scores: Float[np.ndarray, "rows columns"], scale: tuple[float, float]) -> Picture:
     """Return a heat map of the scores over a gray version of the image, from dark (low) to bright (high).
 
-    ``scale`` are the scores of both ends; without it, the lowest and the highest score of this image.
+    ``scale`` are the scores of the darkest and the brightest color, the same for all maps that are compared.
     """
-    low, high = (float(scores.min()), float(scores.max())) if scale is None else scale
-    normalized = (scores - low) / (high - low if high > low else 1.0)
+    low, high = scale
+    normalized = ((scores - low) / (high - low if high > low else 1.0)).clip(0, 1)
     colors = _MAP_LOW + _per_pixel(normalized, picture)[:, :, None] * (_MAP_HIGH - _MAP_LOW)
     gray = picture.mean(axis=2, keepdims=True)
     return (0.35 * gray + 0.65 * colors).clip(0, 255).astype(np.uint8)

@@ -194,11 +194,13 @@ def mask_examples(predictor: Predictor, samples: Sequence[ImageTextSample], num_
 
 
 def _mask_example(predictor: Predictor, sample: ImageTextSample) -> MaskExample:
-    explained = predictor.explain(sample, sample.captions[0], warns=False)  # training has counted truncated captions
+    # Training has counted truncated captions; the model's own captions have a section of their own.
+    explained = predictor.explain(sample, sample.captions[0], warns=False, generates=False)
     original = explained.original
     panels: list[tuple[str, Picture]] = [
         ("image", original),
-        ("match with the caption", score_overlay(original, explained.patch_scores)),
+        ("match with the caption", score_overlay(original, explained.patch_scores, explained.scale)),
+        ("no caption", score_overlay(original, explained.image_scores, explained.scale)),
     ]
     if predictor.model.text_decoder is not None:
         panels.append(("seen by captioning in training", without_patches(original, explained.is_hidden_from_captioner)))
@@ -215,7 +217,7 @@ def _mask_example(predictor: Predictor, sample: ImageTextSample) -> MaskExample:
 def _word_pictures(explained: Explanation) -> list[tuple[str, str]]:
     maps = explained.relevance.reshape(len(explained.words), *explained.patch_scores.shape)
     return [
-        (word, data_uri(score_overlay(explained.original, scores), side=_WORD_PIXELS))
+        (word, data_uri(score_overlay(explained.original, scores, explained.scale), side=_WORD_PIXELS))
         for word, scores in zip(explained.words, maps, strict=True)
     ]
 

@@ -1,4 +1,4 @@
-"""``sycoca explain``: draw patch scores and the reconstruction of masked patches."""
+"""``sycoca explain``: draw what a caption adds to the scores of patches, and reconstructions of masked ones."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Draw the similarity of patches to a caption and each of its words, attentive masks, and the reconstruction."""
+    """Draw which patches match a caption and each of its words, beside what they score without it; masks and
+    reconstructions."""
 
     weights: Positional[str]
     """A weights folder, or hf:owner/name[@revision] on the Hugging Face Hub."""
@@ -24,11 +25,17 @@ class Arguments:
     image: Positional[Path]
     """An image file."""
 
-    caption: Positional[Annotated[str, arg(metavar="CAPTION")]]
-    """The caption, as one argument: "a red circle"."""
+    caption: Positional[Annotated[str | None, arg(metavar="[CAPTION]")]] = None
+    """The caption, as one argument: "a red circle". By default the one that the model generates."""
 
     out: Annotated[Path, arg(metavar="FILE.png")]
-    """The figure to write: .png, .pdf or .svg."""
+    """The file to write: a figure (.png, .pdf, .svg), or all maps and numbers (.json)."""
+
+    edited_caption: Annotated[str | None, arg(metavar="CAPTION")] = None
+    """Also reconstruct the masked patches under this caption."""
+
+    other_captions: Annotated[tuple[str, ...] | None, arg(metavar="CAPTION...")] = None
+    """Captions to compare scores and rank with, each as one argument. By default 24 of photos and of shapes."""
 
     overwrite: bool = False
     """Replace --out if it exists."""
@@ -37,11 +44,14 @@ class Arguments:
     """Device and precision."""
 
     def run(self) -> int:
-        """Draw the figure and print its path on stdout."""
+        """Write the figure or the JSON and print its path on stdout."""
         from sycoca.reports.explain_picture import PICTURE_SUFFIXES, save_explanation
 
         with claimed(Output(path=self.out, suffixes=PICTURE_SUFFIXES, inputs=(self.image,), overwrite=self.overwrite)):
-            explanation: Explanation = self.model.load(self.weights).explain(self.image, self.caption)
+            predictor = self.model.load(self.weights)
+            explanation: Explanation = predictor.explain(
+                self.image, self.caption, other_captions=self.other_captions, edited_caption=self.edited_caption
+            )
             save_explanation(explanation, self.out)
-        print_path("figure", self.out)
+        print_path("explanation", self.out)
         return 0

@@ -10,7 +10,7 @@ from jaxtyping import Bool
 from PIL import Image
 
 from sycoca.data.choices import check_choice
-from sycoca.data.samples import ImageTextSample, source_repr
+from sycoca.data.samples import ImageTextSample, NamedPixels, source_repr
 from sycoca.data.scenes.content import Level, Scene, Split
 from sycoca.data.scenes.language import captions_of, facts_of, named_objects
 from sycoca.data.scenes.layout import draw_scene, with_distractor
@@ -87,6 +87,7 @@ class ScenesSource:
             # Questions count and locate all objects, and are written for scenes without distractors.
             questions=() if scene.distractors else questions_of(scene),
             described_pixels=partial(described_pixels, scene, self.size),
+            named_objects=partial(objects_named_by, scene, self.size),
             object_pixels=partial(object_pixels, scene, self.size),
         )
 
@@ -109,6 +110,12 @@ def described_pixels(scene: Scene, size: int, place: int) -> Bool[np.ndarray, "h
     """Return the pixels of the objects that caption number ``place`` of the scene names."""
     named = named_objects(facts_of(scene)[place], scene)
     return np.logical_or.reduce(object_masks(scene, size)[named])
+
+
+def objects_named_by(scene: Scene, size: int, number: int) -> list[NamedPixels]:
+    """Return the objects that caption number ``number`` of the scene names, each with its pixels."""
+    masks = dict(zip((thing.label for thing in scene.objects), object_masks(scene, size), strict=False))
+    return [NamedPixels(name=thing.label, pixels=masks[thing.label]) for thing in facts_of(scene)[number].things]
 
 
 def object_pixels(scene: Scene, size: int) -> Bool[np.ndarray, "height width"]:

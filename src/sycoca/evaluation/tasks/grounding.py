@@ -15,7 +15,7 @@ class Task(EvaluationTask):
     """Patch scores against the pixels of the objects that the caption names (built-in scenes)."""
 
     def evaluate(self, inputs: TaskInputs) -> "Report":
-        """Score the patches and compare them with the described pixels."""
-        from sycoca.evaluation.grounding import evaluate_grounding
+        """Score the patches and compare them with the pixels that captions and their noun phrases describe."""
+        from sycoca.evaluation.phrase_grounding import evaluate_grounding_and_phrases
 
-        return evaluate_grounding(inputs.predictor, self.source(inputs), **inputs.settings(self.limit))
+        return evaluate_grounding_and_phrases(inputs.predictor, self.source(inputs), **inputs.settings(self.limit))

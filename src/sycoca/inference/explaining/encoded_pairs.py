@@ -12,6 +12,7 @@ from torch import Tensor
 from sycoca.inference.explaining.noun_phrases import content_words, noun_phrases
 from sycoca.inference.explaining.text_spans import TextSpan, locate_words
 from sycoca.inference.explanation import NounPhrase, Reconstruction
+from sycoca.model.forms import PatchScore
 from sycoca.model.masking import PatchChoice, caption_scores, choose_patches, token_max_scores
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.patches import gather_patches, patchify, split_by_mask, unpatchify
@@ -51,13 +52,29 @@ def encode_pairs(model: SyCoCa, pixels: Float[Tensor, "batch 3 height width"], t
     )
 
 
+def one_pair(pairs: EncodedPairs, row: int) -> EncodedPairs:
+    """Return one pair of a batch as a batch of its own."""
+    rows = slice(row, row + 1)
+    images, captions = pairs.images, pairs.captions
+    return EncodedPairs(
+        pixels=pairs.pixels[rows],
+        texts=TokenBatch(tokens=pairs.texts.tokens[rows], is_padding=pairs.texts.is_padding[rows]),
+        images=EncodedImages(
+            patch_tokens=images.patch_tokens[rows],
+            cls_tokens=images.cls_tokens[rows],
+            image_embeds=images.image_embeds[rows],
+        ),
+        captions=EncodedTexts(token_states=captions.token_states[rows], text_embeds=captions.text_embeds[rows]),
+    )
+
+
 def pair_patch_scores(model: SyCoCa, pairs: EncodedPairs, masking: MaskingConfig) -> Float[Tensor, "batch patches"]:
     """Return how well every patch matches its caption, by the score that chooses masks in training."""
     return model.patch_scores(pairs.images, pairs.captions, pairs.texts.is_padding, masking.score)
 
 
 def other_patch_scores(
-    model: SyCoCa, image: EncodedImages, texts: TokenBatch, captions: EncodedTexts, masking: MaskingConfig
+    model: SyCoCa, image: EncodedImages, texts: TokenBatch, captions: EncodedTexts, score: PatchScore
 ) -> Float[Tensor, "captions patches"]:
     """Return how well every patch of one image matches each of several captions, by the same score."""
     number = len(texts.tokens)
@@ -66,7 +83,7 @@ def other_patch_scores(
         cls_tokens=image.cls_tokens.expand(number, -1, -1),
         image_embeds=image.image_embeds.expand(number, -1),
     )
-    return model.patch_scores(repeated, captions, texts.is_padding, masking.score)
+    return model.patch_scores(repeated, captions, texts.is_padding, score)
 
 
 def own_patch_scores(model: SyCoCa, images: EncodedImages) -> Float[Tensor, "batch patches"]:
@@ -93,6 +110,19 @@ def word_relevance(model: SyCoCa, pair: EncodedPairs, words: Sequence[WordSpan])
     patch_embeds = model.patch_embeds(pair.images.patch_tokens).expand(len(words), -1, -1)
     token_embeds = model.token_embeds(pair.captions.token_states).expand(len(words), -1, -1)
     return token_max_scores(patch_embeds, token_embeds, (positions >= starts) & (positions < stops))
+
+
+def word_attention(
+    model: SyCoCa, image: EncodedImages, caption: EncodedTexts, words: Sequence[WordSpan]
+) -> Float[np.ndarray, "words rows columns"]:
+    """Return how much the text decoder attends to every patch where it predicts each word of one caption.
+
+    A token is predicted at the position before it. The mean over a word's tokens, heads and layers.
+    """
+    attention = model.caption_attention(image, caption.token_states).mean(0)[0]
+    maps = [attention[word.start - 1 : word.stop - 1].mean(0) for word in words]
+    side = math.isqrt(attention.shape[1])
+    return np.stack([to_grid(one) for one in maps]) if maps else np.zeros((0, side, side))
 
 
 def phrase_maps(

@@ -4,6 +4,7 @@ Keys: ``caption``, ``cosine``, ``rank`` {"rank", "count"}, ``log_likelihood``, `
 ``grid`` [rows, columns], ``scale`` [low, high] of all maps in cosines, ``patch_scores``, ``image_scores`` (the same
 patches without any caption), ``words`` [{"text", "start", "end", "scores", "log_likelihood"}], ``noun_phrases``
 [{"text", "start", "end", "scores"}], ``other_captions`` [{"caption", "cosine"}], ``other_scores`` (their mean),
+``generated`` {"caption", "words": [{"text", "start", "end", "attention", "log_likelihood"}]} (the model's own caption),
 ``is_hidden_from_captioner``, ``is_masked``, ``image_png``, ``masked_png``, ``reconstruction_png``,
 ``reconstruction_error``, ``has_true_statistics``, ``other_reconstructions`` [{"caption", "png", "error"}], ``absent``
 {part: reason}. Maps are lists of rows; ``start`` and ``end`` are character positions in the caption. What the model
@@ -41,6 +42,7 @@ def plain_explanation(explanation: Explanation, *, with_pictures: bool) -> Plain
             for phrase in explanation.noun_phrases
         ],
         **_of_others(explanation),
+        "generated": _generated(explanation),
         "is_hidden_from_captioner": explanation.is_hidden_from_captioner.tolist(),
         "is_masked": explanation.is_masked.tolist(),
         **_of_reconstructions(explanation, with_pictures=with_pictures),
@@ -82,6 +84,20 @@ def _words(explanation: Explanation) -> list[Plain]:
             zip(explanation.words, explanation.spans, likelihoods, strict=True)
         )
     ]
+
+
+def _generated(explanation: Explanation) -> Plain | None:
+    own = explanation.generated
+    if own is None:
+        return None
+    rows = zip(own.words, own.spans, own.attention, own.word_log_likelihoods, strict=True)
+    return {
+        "caption": own.caption,
+        "words": [
+            {"text": text, **_span(span), "attention": _rows(attention), "log_likelihood": likelihood}
+            for text, span, attention, likelihood in rows
+        ],
+    }
 
 
 def _of_reconstructions(explanation: Explanation, *, with_pictures: bool) -> Plain:

@@ -1,0 +1,173 @@
+"""Noun phrases of captions against the objects that they name, beside what other scores reach."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from rich.console import Console
+from torch import Tensor
+
+from sycoca.data.samples import ImageTextSample, NamedPixels, SampleSource
+from sycoca.evaluation.batches import num_evaluated, sample_batches
+from sycoca.evaluation.grounding import described_shares, evaluate_grounding
+from sycoca.evaluation.report import ItemScores, Report
+from sycoca.facts.metric_facts import ANY_OBJECT, NO_CAPTION, OTHER_CAPTION
+from sycoca.inference.explanation import NounPhrase
+from sycoca.inference.predictor import Predictor
+from sycoca.metrics.grounding import chance_average_precision, grounding_average_precision
+
+LEAST_COVERED = 0.25
+"""Fraction of a patch's pixels that an object covers at least where the patch counts as its own."""
+
+_METRIC = "noun_phrase_average_precision"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Captioned:
+    """A sample with one of its captions."""
+
+    sample: ImageTextSample
+    """The sample."""
+
+    caption: str
+    """The caption."""
+
+    named: Sequence[NamedPixels]
+    """The objects that it names."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Phrase:
+    """A noun phrase of a sample's caption with the patches of its object, and all scores of the patches."""
+
+    key: str
+    """The sample and the number of the phrase."""
+
+    sample: str
+    """The sample's key."""
+
+    has_object: Float[Tensor, " patches"]
+    """1 for the patches of its object, else 0."""
+
+    scores: Mapping[str, Float[Tensor, " patches"] | None]
+    """By suffix of the metric the scores of the phrase and of the baselines; None where a caption was cut before it."""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether there are patches to find, and all scores."""
+        return bool(self.has_object.any()) and all(scores is not None for scores in self.scores.values())
+
+
+def evaluate_grounding_and_phrases(
+    predictor: Predictor,
+    source: SampleSource,
+    *,
+    batch_size: int = 64,
+    limit: int | None = None,
+    console: Console | None = None,
+) -> Report:
+    """Return the report of `evaluate_grounding` and, where objects are known by name, that of noun phrases.
+
+    ``noun_phrase_average_precision``: a noun phrase scores each patch by its largest cosine over the words of the
+    phrase; patches of which the named object covers at least a quarter are to be ranked first. The mean over phrases.
+    Baselines: ``_random`` order; ``_no_caption``, the cosine with the image's own embedding; ``_other_caption``, the
+    phrase in the same position of the next sample's caption; ``_any_object``, a score that finds the patches of all
+    objects and does not tell them apart. Phrases are skipped and counted where their object covers a quarter of no
+    patch, or where the caption or the other one is too long for the model's context.
+    """
+    started_at = time.perf_counter()
+    report = evaluate_grounding(predictor, source, batch_size=batch_size, limit=limit, console=console)
+    if source[0].named_objects is None:
+        return report
+    phrases: list[_Phrase] = []
+    num_samples, first = num_evaluated(source, limit), 0
+    for samples in sample_batches(source, num_samples, batch_size, "scoring noun phrases", console=console):
+        indices = range(first, first + len(samples))
+        own = [_captioned(sample, index) for sample, index in zip(samples, indices, strict=True)]
+        others = [_captioned(source[index], index) for index in ((index + 1) % num_samples for index in indices)]
+        phrases += _phrases(predictor, own, others, batch_size)
+        first += len(samples)
+    usable = [phrase for phrase in phrases if phrase.is_usable]
+    items = ItemScores(
+        keys=[phrase.key for phrase in usable],
+        values=_values(usable) if usable else {},
+        groups=[phrase.sample for phrase in usable],
+    )
+    return replace(
+        report,
+        metrics={**report.metrics, **{name: float(np.mean(values)) for name, values in items.values.items()}},
+        counts={
+            **report.counts,
+            "noun_phrases": len(usable),
+            "skipped_noun_phrases": len(phrases) - len(usable),
+        },
+        seconds=time.perf_counter() - started_at,
+        items={**report.items, "noun phrase": items},
+    )
+
+
+def _captioned(sample: ImageTextSample, index: int) -> _Captioned:
+    """Return sample number ``index`` with the caption that stands for it, in rotation, and what that names."""
+    assert sample.named_objects is not None, f"{sample.key} does not say which objects its captions name"
+    number = index % len(sample.captions)
+    return _Captioned(sample=sample, caption=sample.captions[number], named=sample.named_objects(number))
+
+
+def _phrases(
+    predictor: Predictor, own: Sequence[_Captioned], others: Sequence[_Captioned], batch_size: int
+) -> Iterator[_Phrase]:
+    """Yield the noun phrases of a batch with all scores."""
+    samples = [one.sample for one in own]
+    found, by_others = (
+        predictor.noun_phrases(samples, [one.caption for one in captioned], batch_size=batch_size)
+        for captioned in (own, others)
+    )
+    saliency = predictor.saliency(samples, batch_size=batch_size)
+    for row, (one, other) in enumerate(zip(own, others, strict=True)):
+        for position, thing in enumerate(one.named):
+            other_name = other.named[min(position, len(other.named) - 1)].name
+            yield _Phrase(
+                key=f"{one.sample.key} phrase {position}",
+                sample=one.sample.key,
+                has_object=_has(predictor, thing),
+                scores={
+                    "": _scores_of(found[row], thing.name),
+                    NO_CAPTION: saliency[row],
+                    OTHER_CAPTION: _scores_of(by_others[row], other_name),
+                    ANY_OBJECT: _has_any(predictor, one.sample),
+                },
+            )
+
+
+def _scores_of(phrases: Sequence[NounPhrase], name: str) -> Float[Tensor, " patches"] | None:
+    """Return the scores of the phrase that ends with an object's name; None where there is none."""
+    found = [phrase.scores for phrase in phrases if phrase.text.endswith(name)]
+    return torch.from_numpy(found[0].flatten()) if found else None
+
+
+def _has(predictor: Predictor, thing: NamedPixels) -> Float[Tensor, " patches"]:
+    return (described_shares(predictor, thing.pixels) >= LEAST_COVERED).float()
+
+
+def _has_any(predictor: Predictor, sample: ImageTextSample) -> Float[Tensor, " patches"]:
+    assert sample.object_pixels is not None, f"{sample.key} does not say where its objects are"
+    return (described_shares(predictor, sample.object_pixels()) >= LEAST_COVERED).float()
+
+
+def _values(phrases: Sequence[_Phrase]) -> dict[str, list[float]]:
+    has_object = torch.stack([phrase.has_object for phrase in phrases])
+    found = {
+        f"{_METRIC}{suffix}": grounding_average_precision(_column(phrases, suffix), has_object)
+        for suffix in phrases[0].scores
+    }
+    return {name: values.tolist() for name, values in found.items()} | {
+        f"{_METRIC}_random": [chance_average_precision(int(row.sum()), len(row)) for row in has_object]
+    }
+
+
+def _column(phrases: Sequence[_Phrase], suffix: str) -> Float[Tensor, "phrases patches"]:
+    scores = [phrase.scores[suffix] for phrase in phrases]
+    return torch.stack([own.double() for own in scores if own is not None])

@@ -1,0 +1,1 @@
+"""Parts of the picture of an explanation: panels in sections, and fonts for captions in any script."""

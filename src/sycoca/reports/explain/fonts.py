@@ -1,0 +1,110 @@
+"""Fonts for text in any script: those that are installed, and a notice about characters that none of them has."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+from matplotlib import ft2font
+from matplotlib.font_manager import fontManager
+
+DEFAULT_FAMILY = "DejaVu Sans"
+"""The family that Matplotlib brings along."""
+
+MISSING = "[…]"
+"""What stands for characters that no font has; every font has these."""
+
+_LAID_OUT = frozenset(["R", "AL"])
+"""Bidirectional classes of Hebrew and Arabic letters."""
+
+_JOINED = re.compile("[\u0900-\u0dff\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff]")
+"""Letters of Indian and Southeast Asian scripts, whose forms and order depend on their neighbors."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextFonts:
+    """Fonts for the texts of one figure."""
+
+    families: tuple[str, ...]
+    """Families that have their characters, to be tried in this order."""
+
+    missing: frozenset[str]
+    """Characters that cannot be drawn."""
+
+    def drawable(self, text: str) -> str:
+        """Return a text with one mark in place of each run of characters that cannot be drawn."""
+        plain = "".join(letter for letter in " ".join(text.split()) if unicodedata.category(letter) not in ("Cc", "Cs"))
+        if not self.missing:
+            return plain
+        return re.sub(f"[{re.escape(''.join(sorted(self.missing)))}]+", MISSING, plain)
+
+    def drawable_lines(self, text: str) -> list[str]:
+        """Return the lines of a text, each as `drawable` has it."""
+        return [self.drawable(line) for line in text.split("\n")]
+
+    @property
+    def notice(self) -> str | None:
+        """A sentence about characters that are not drawn; None where there are none."""
+        if not self.missing:
+            return None
+        scripts = sorted({_script(letter) for letter in self.missing})
+        return (
+            f"{MISSING} stands for {len(self.missing)} characters ({', '.join(scripts)}) that no installed font has;"
+            " install one, such as Noto Sans, and Matplotlib finds it"
+        )
+
+
+def fonts_for(texts: Iterable[str]) -> TextFonts:
+    """Return fonts for all characters of the texts, as far as the installed ones have them."""
+    letters = {letter for text in texts for letter in text if not letter.isspace() and letter.isprintable()}
+    # Matplotlib before 3.11 draws letters one by one from left to right, which is wrong in these scripts.
+    unordered = set() if _lays_out_text() else {letter for letter in letters if _needs_layout(letter)}
+    missing, families = letters - unordered, [DEFAULT_FAMILY]
+    missing -= _characters(_path_of(DEFAULT_FAMILY))
+    for family, path in _installed_fonts():
+        if not missing:
+            break
+        if found := missing & _characters(path):
+            families.append(family)
+            missing -= found
+    return TextFonts(families=tuple(families), missing=frozenset(missing | unordered))
+
+
+def _lays_out_text() -> bool:
+    return hasattr(ft2font, "__libraqm_version__")
+
+
+def _needs_layout(letter: str) -> bool:
+    return unicodedata.bidirectional(letter) in _LAID_OUT or _JOINED.match(letter) is not None
+
+
+@cache
+def _installed_fonts() -> tuple[tuple[str, str], ...]:
+    """Return families and files of upright regular fonts, those for user interfaces and of Noto first."""
+    fonts = {
+        font.name: str(font.fname)
+        for font in fontManager.ttflist
+        if font.style == "normal" and font.weight in (400, "normal", "regular", "book") and font.name != DEFAULT_FAMILY
+    }
+    return tuple(sorted(fonts.items(), key=lambda font: (not font[0].startswith("Noto Sans"), font[0])))
+
+
+def _path_of(family: str) -> str:
+    return fontManager.findfont(family)
+
+
+@cache
+def _characters(path: str) -> frozenset[str]:
+    """Return the characters that a font file has; none where it cannot be drawn at any size (bitmaps of emoji)."""
+    try:
+        font = ft2font.FT2Font(path)
+    except (OSError, RuntimeError):  # a font that FreeType cannot read is one that does not help
+        return frozenset()
+    return frozenset(map(chr, font.get_charmap())) if font.scalable else frozenset()
+
+
+def _script(letter: str) -> str:
+    """Return the first word of a character's name, which for letters is their script ("CJK", "DEVANAGARI")."""
+    name = unicodedata.name(letter, "unnamed").split(" ")[0]
+    return name if name.isupper() and len(name) <= 3 else name.capitalize()
