@@ -65,6 +65,8 @@ def test_a_page_is_written_beside_a_table_of_nothing(
     assert json.loads(capsys.readouterr().out.rsplit("\n", 2)[0])["reports"] == ["clip/probe", "coca/probe"]
     with pytest.raises(UsageError, match="so they need --html"):
         run(["compare", *files, "--examples", "scenes:?count=2"])
+    with pytest.raises(ValueError, match=r"none\.jsonl"):  # before the rows, which are not there either, are compared
+        run(["compare", "no", "such", "--html", str(tmp_path / "other.html"), "--examples", "none.jsonl"])
 
 
 def test_folders_are_compared_section_by_section(files: list[str], capsys: pytest.CaptureFixture[str]):

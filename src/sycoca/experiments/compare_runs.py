@@ -18,7 +18,7 @@ from sycoca.inference.model_options import ModelOptions
 from sycoca.reports.comparing.compare_page import ComparePage, PageRow, PairDifferences
 from sycoca.reports.comparing.model_gallery import ModelGallery, model_gallery
 from sycoca.reports.curves import Lines
-from sycoca.reports.data_page import thumbnail
+from sycoca.reports.data_check.thumbnails import thumbnail
 from sycoca.training.engine.tracking import read_metrics
 from sycoca.training.run_folder import RunFolder
 

@@ -14,6 +14,7 @@ from sycoca.outputs.output import Output, claimed
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from sycoca.data.samples import SampleSource
     from sycoca.evaluation.comparison import Comparison
     from sycoca.experiments.compare_runs import Rows
 
@@ -67,12 +68,14 @@ class Arguments:
         """Compare, and save or print the comparison."""
         from sycoca.cli.shared.logs import stderr_console
         from sycoca.cli.shared.results import print_path, show
+        from sycoca.data.spec import open_source
         from sycoca.experiments.compare_runs import compare_rows, read_compared
 
         paths = _rows(self.compared)
         inputs = tuple(path for own in paths.values() for path in own)
         outputs = (Output(path=path, inputs=inputs, overwrite=self.overwrite) for path in (self.out, self.html) if path)
         with claimed(*outputs):
+            source = None if self.examples is None else open_source(self.examples)
             rows = {name: [read_compared(path) for path in own] for name, own in paths.items()}
             comparisons = compare_rows(rows, seed=self.seed, console=stderr_console())
             if self.json or self.out is not None or self.html is None:
@@ -84,16 +87,16 @@ class Arguments:
                     print_table=lambda console: _print_tables(comparisons, console),
                 )
             if self.html is not None:
-                self._save_page(rows, comparisons, self.html)
+                self._save_page(rows, comparisons, source, self.html)
                 print_path("page", self.html)
         return 0
 
-    def _save_page(self, rows: "Rows", comparisons: "Mapping[str, Comparison]", path: Path) -> None:
-        from sycoca.data.spec import open_source
+    def _save_page(
+        self, rows: "Rows", comparisons: "Mapping[str, Comparison]", source: "SampleSource | None", path: Path
+    ) -> None:
         from sycoca.experiments.compare_runs import compare_page
         from sycoca.reports.comparing.compare_page import save_compare_page
 
-        source = None if self.examples is None else open_source(self.examples)
         save_compare_page(compare_page(rows, comparisons, source=source, model=self.model), path)
 
 
