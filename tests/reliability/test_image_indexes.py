@@ -10,7 +10,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,18 +48,39 @@ def rows_of(path: Path) -> dict[str, list[float]]:
     return rows
 
 
+def state_of(path: Path) -> dict[str, object]:
+    """Return what changes when a program begins with an index, and when it has written images."""
+    lease = path / ".lease"
+    return {
+        "lease": lease.read_bytes() if lease.exists() else None,
+        "commits": len(list((path / "images.lance" / "data").glob("*"))),
+    }
+
+
+def stopped(
+    server: ForkedCommands, words: list[str], log: Path, watched: Sequence[str], number: int, seconds: float
+) -> int:
+    """Start a command, send it a signal some time after what is ``watched`` has changed, and return its exit code."""
+    path = Path(words[words.index("--out") + 1])
+    before = state_of(path)
+    running = server.start(words, log)
+    while running.poll() is None and any(state_of(path)[name] == before[name] for name in watched):
+        time.sleep(0.01)
+    time.sleep(seconds)
+    if running.poll() is None:
+        os.kill(running.pid, number)
+    return running.wait()
+
+
 def test_an_index_that_is_stopped_at_random_loses_and_repeats_nothing(server: ForkedCommands, tmp_path: Path):
     weights, path, log = save_small_weights(tmp_path / "weights"), tmp_path / "photos.lance", tmp_path / "log"
     words = ["index", str(weights), SCENES, "--out", str(path), "--batch-size", "16", "--device", "cpu", "--json"]
     moments, before, nums = random.Random(SEED), {}, []
     for stop in range(STOPS):
-        running = server.start(words, log)
-        while not (path / ".lease").exists() and running.poll() is None:
-            time.sleep(0.01)
-        time.sleep(moments.uniform(0.0, 4.0))
-        if running.poll() is None:
-            os.kill(running.pid, signal.SIGKILL if stop % 2 else signal.SIGINT)
-        code = running.wait()
+        # Half of the stops come soon after the begin, the others soon after a commit, however slow the machine is.
+        watched = ("lease",) if stop % 4 < 2 else ("lease", "commits")
+        number = signal.SIGKILL if stop % 2 else signal.SIGINT
+        code = stopped(server, words, log, watched, number, moments.uniform(0.0, 1.0))
         assert code in (0, 130, -signal.SIGKILL), log.read_text("utf-8")
         after = rows_of(path)
         assert before.items() <= after.items(), "an embedding was lost or made again"

@@ -167,6 +167,21 @@ def test_turned_photos_have_upright_sizes(predictor: Predictor, photos: Path, in
     check_embeddings(predictor, photos)
 
 
+def test_small_jpegs_are_their_own_thumbnails_unless_they_hold_more_than_pixels(photos: Path, index: Index):
+    exif = Image.Exif()
+    exif[0x010F] = "maker of the camera"
+    photo(200, 256).save(photos / "plain.jpg")
+    photo(200, 256).save(photos / "tagged.jpg", exif=exif)
+    photo(200, 256).save(photos / "remark.jpg", comment="taken at home")
+    photo(200, 257).save(photos / "large.jpg")
+    index()
+    thumbnails = {name: row["thumbnail"] for name, row in rows().items()}
+    assert thumbnails["plain.jpg"] == (photos / "plain.jpg").read_bytes()
+    assert b"camera" not in thumbnails["tagged.jpg"]
+    assert b"at home" not in thumbnails["remark.jpg"]
+    assert max(Image.open(io.BytesIO(thumbnails["large.jpg"])).size) <= THUMBNAIL_PIXELS
+
+
 def test_what_is_embedded_is_kept_when_the_work_is_stopped(
     predictor: Predictor, photos: Path, index: Index, monkeypatch: pytest.MonkeyPatch
 ):

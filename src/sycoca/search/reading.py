@@ -4,9 +4,10 @@ import io
 from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import final
+from typing import NamedTuple, final
 
 from PIL import ExifTags, Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from sycoca.data.content_keys import HasContent, image_key
 from sycoca.data.loading.skipping import named
@@ -109,12 +110,12 @@ class Reader:
         )
 
     def _pixels(self, sample: ImageTextSample, image: Image.Image) -> Pixels:
-        width, height = _full_size(sample, image)
+        stored = _stored(sample, image)
         return Pixels(
             picture=inference_picture(image, self.image_size, self.transforms),
-            thumbnail=thumbnail_of(image),
-            width=width,
-            height=height,
+            thumbnail=thumbnail_of(image) if stored.thumbnail is None else stored.thumbnail,
+            width=stored.width,
+            height=stored.height,
         )
 
 
@@ -125,17 +126,37 @@ _NO_IMAGE = Image.new("RGB", (1, 1))
 def thumbnail_of(image: Image.Image) -> bytes:
     """Return an image as a JPEG of at most `THUMBNAIL_PIXELS` a side."""
     small = image.copy()
+    small.info = {}  # a comment would be written again
     small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), Image.Resampling.BILINEAR)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=_THUMBNAIL_QUALITY)
     return buffer.getvalue()
 
 
-def _full_size(sample: ImageTextSample, image: Image.Image) -> tuple[int, int]:
-    """Return width and height of an upright image, which may have been decoded at a reduced size."""
+class _Stored(NamedTuple):
+    width: int
+    height: int
+    thumbnail: bytes | None
+
+
+def _stored(sample: ImageTextSample, image: Image.Image) -> _Stored:
+    """Return what the file of an image tells: its upright size, since ``image`` may have been decoded at a reduced one,
+    and the file itself where it is a thumbnail already."""
     if not isinstance(sample.open_image, HasContent):
-        return image.size
-    with Image.open(io.BytesIO(sample.open_image.content()), formats=FORMATS) as header:
+        return _Stored(*image.size, thumbnail=None)
+    content = sample.open_image.content()
+    with Image.open(io.BytesIO(content), formats=FORMATS) as header:
         width, height = header.size
         is_turned = header.getexif().get(ExifTags.Base.Orientation) in _TURNED
-    return (height, width) if is_turned else (width, height)
+        thumbnail = content if _is_thumbnail(header) else None
+    return _Stored(*((height, width) if is_turned else (width, height)), thumbnail=thumbnail)
+
+
+def _is_thumbnail(header: Image.Image) -> bool:
+    """Return whether a file is a small JPEG that holds pixels and nothing else, such as where a photo was taken."""
+    return (
+        isinstance(header, JpegImageFile)
+        and max(header.size) <= THUMBNAIL_PIXELS
+        and header.mode == "RGB"
+        and {name for name, _ in header.applist} <= {"APP0"}
+    )
