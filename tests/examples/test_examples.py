@@ -1,6 +1,6 @@
 """The examples run unchanged, with fewer steps.
 
-The notebook's cells are executed in order by a few lines here: it uses no magic, and a kernel with its two dozen
+The notebook's cells are executed in order by docs/run_notebook.py: they use no magic, and a kernel with its two dozen
 packages would test Jupyter, not the notebook.
 """
 
@@ -9,9 +9,13 @@ import json
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from builders.benchmark_scripts import docs_script
+
+run_notebook = docs_script("run_notebook")
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPT = EXAMPLES / "pretrain_your_photos.py"
 NOTEBOOK = EXAMPLES / "explore.ipynb"
@@ -47,19 +51,41 @@ def test_the_script_refuses_half_of_what_it_needs(monkeypatch: pytest.MonkeyPatc
     assert "--images and --list belong together" in capsys.readouterr().err
 
 
-def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    cells = [cell for cell in json.loads(NOTEBOOK.read_text("utf-8"))["cells"] if cell["cell_type"] == "code"]
-    code = ["".join(cell["source"]) for cell in cells]
-    assert code[0].count("STEPS = 200\n") == 1
-    code[0] = code[0].replace("STEPS = 200\n", "STEPS = 1\n")
+def kinds(outputs: list[dict[str, Any]]) -> list[str]:
+    """Return what a cell shows: a stream, or the formats of its value."""
+    return [one["output_type"] if "data" not in one else "+".join(sorted(one["data"])) for one in outputs]
+
+
+def test_the_notebook_runs_from_top_to_bottom_and_shows_what_it_is_committed_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    notebook = json.loads(NOTEBOOK.read_text("utf-8"))
+    committed = [kinds(cell["outputs"]) for cell in run_notebook.code_cells(notebook)]
+    first = run_notebook.code_cells(notebook)[0]
+    assert first["source"].count("STEPS = 200\n") == 1
+    first["source"] = [line.replace("STEPS = 200", "STEPS = 1") for line in first["source"]]
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    for source in code:
-        exec(source, names)
-    assert (tmp_path / "runs" / "explore" / "explained.png").is_file()
-    assert (tmp_path / "runs" / "explore" / "similarities.png").is_file()
+    run_notebook.run(notebook)
+    assert [kinds(cell["outputs"]) for cell in run_notebook.code_cells(notebook)] == committed
+    assert any("image/png" in shown for cell in committed for shown in cell)
 
 
-def test_the_notebook_is_committed_without_outputs():
-    cells = json.loads(NOTEBOOK.read_text("utf-8"))["cells"]
-    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells if "outputs" in cell)
+def test_outputs_of_the_notebook_are_those_of_its_code():
+    notebook = json.loads(NOTEBOOK.read_text("utf-8"))
+    hashes = [cell["metadata"].get(run_notebook.HASH) for cell in run_notebook.code_cells(notebook)]
+    assert hashes == run_notebook.hashes_of_code(notebook), "run: python docs/run_notebook.py examples/explore.ipynb"
+    assert NOTEBOOK.stat().st_size < 300_000
+
+
+def test_a_changed_cell_changes_its_hash_and_those_of_all_after_it():
+    notebook = json.loads(NOTEBOOK.read_text("utf-8"))
+    before = run_notebook.hashes_of_code(notebook)
+    run_notebook.code_cells(notebook)[1]["source"].append("\n# changed")
+    after = run_notebook.hashes_of_code(notebook)
+    assert [old == new for old, new in zip(before, after, strict=True)] == [True] + [False] * (len(before) - 1)
+
+
+def test_a_cell_keeps_what_it_prints_and_its_last_value():
+    printed, value = run_notebook.outputs_of("print(1)\n2 + 2", {}, 7)
+    assert (printed["text"], value["data"], value["execution_count"]) == (["1\n"], {"text/plain": ["4"]}, 7)
+    assert run_notebook.outputs_of("x = 1", {}, 1) == []
