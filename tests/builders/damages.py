@@ -1,5 +1,6 @@
 """Damages of files and folders, as full disks, power failures, copying by hand and bad memory leave them."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +61,20 @@ def flip(position: float) -> Damage:
         path.write_bytes(data)
 
     flipped.__name__ = f"flip_{position:g}"
+    return flipped
+
+
+def flip_in_key(position: float) -> Damage:
+    """Return the damage of one bit in a key of a YAML file, at a fraction of its lines."""
+
+    def flipped(path: Path) -> None:
+        data = path.read_bytes()
+        keys = [match.start(1) for match in re.finditer(rb"^ *([a-z]\w*):", data, re.MULTILINE)]
+        changed = bytearray(data)
+        changed[keys[round(position * (len(keys) - 1))]] ^= 4
+        path.write_bytes(changed)
+
+    flipped.__name__ = f"flip_in_key_{position:g}"
     return flipped
 
 

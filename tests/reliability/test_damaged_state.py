@@ -17,6 +17,7 @@ from builders.damages import (
     empty,
     endless,
     flip,
+    flip_in_key,
     halve,
     make_file,
     make_folder,
@@ -88,7 +89,10 @@ OF_LINES: list[tuple[str, Damage]] = [
 ]
 
 OF_SMALL_FILES: list[tuple[str, Damage]] = [
-    *((name, damage) for name in ("config.yaml", "tokenizer.json", "start.json") for damage in FILE_DAMAGES),
+    *((name, damage) for name in ("tokenizer.json", "start.json") for damage in FILE_DAMAGES),
+    # A flipped bit in a value of a config looks like an edit, which people may make.
+    *(("config.yaml", damage) for damage in FILE_DAMAGES if not damage.__name__.startswith("flip")),
+    *(("config.yaml", flip_in_key(position)) for position in (0, 0.37, 0.5, 1)),
     *(("log.txt", damage) for damage in (truncate, empty, zero, remove, make_folder)),
 ]
 
