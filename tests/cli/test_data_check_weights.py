@@ -47,6 +47,7 @@ def test_pairs_and_a_map_are_on_the_page(spec, weights, tmp_path, capsys):
     points = json.loads(re.findall(r'id="map-points">(.*?)</script>', html)[0])
     assert [point["name"].rpartition("/")[2] for point in points] == [f"{n}.png" for n in range(13) if n != 4]
     assert [point["part"] for point in points] == [n % 2 for n in range(13) if n != 4]
+    assert "</i>photos.jsonl (a)</span>" in html
     assert points[0]["caption"] == "</script> 0"
     assert all(0 <= point["x"] <= 1 and point["picture"].startswith("data:image/jpeg") for point in points)
     assert "Pairs that fit least" in html

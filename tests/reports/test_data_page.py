@@ -73,7 +73,7 @@ def test_the_worst_photos_of_each_kind_are_shown_with_what_was_measured():
     html = render_data_page(
         replace(check, sets=(first, check.sets[1]), thresholds=PhotoThresholds(blurred=0.7)), sources
     )
-    assert "Sharpness below\n0.7: 15 photos, the 12 worst here." in html
+    assert "Sharpness: below\n0.7; 15 photos, the 12 worst here." in html
     assert re.findall(r"<b>(0\.\d+|0)</b>", html) == [f"{0.01 * index:.3g}" for index in range(12)]
     assert 'odd">blurred<' in html
     assert html.count('mark odd">') == 1

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from sycoca.data.formats.named_images import shown_name
+from sycoca.data.inspection.check import part_name
 from sycoca.data.inspection.image_facts import ImageFacts
 from sycoca.data.inspection.image_index import Finding
 from sycoca.data.samples import SampleSource
@@ -124,28 +125,31 @@ def _map(sources: Sequence[SampleSource], views: Sequence[ImageViews]) -> DataMa
     layout = map_layout(torch.cat([rows for _, rows in placed]))
     if layout is None:
         return None
-    names = [
-        (source, index, picture)
+    at = iter(layout.points.tolist())
+    points = [
+        point
         for source, view, (indices, _) in zip(sources, views, placed, strict=True)
-        for index, (_, picture) in zip(indices, sorted(view.thumbnails.items()), strict=True)
+        for point in _points(source, indices, view, at)
     ]
-    points = tuple(
-        _point(source, index, picture, (float(x), float(y)))
-        for (source, index, picture), (x, y) in zip(names, layout.points, strict=True)
-    )
-    return DataMap(points=points, quality=layout.quality, num_images=sum(len(source) for source in sources))
+    return DataMap(points=tuple(points), quality=layout.quality, num_images=sum(len(source) for source in sources))
 
 
-def _point(source: SampleSource, index: int, picture: str, at: tuple[float, float]) -> MapPoint:
-    sample = source[index]
-    return MapPoint(
-        x=at[0],
-        y=at[1],
-        name=shown_name(sample),
-        part=source.name if sample.split is None else f"{source.name} ({sample.split})",
-        caption=sample.captions[0] if sample.captions else (sample.label or ""),
-        picture=picture,
-    )
+def _points(
+    source: SampleSource, indices: Sequence[int], view: ImageViews, at: Iterator[list[float]]
+) -> Iterator[MapPoint]:
+    """Yield the points of a set, each at the next place of the map."""
+    samples = [source[index] for index in indices]
+    has_splits = len({sample.split for sample in samples}) > 1
+    for sample, (_, picture) in zip(samples, sorted(view.thumbnails.items()), strict=True):
+        x, y = next(at)
+        yield MapPoint(
+            x=x,
+            y=y,
+            name=shown_name(sample),
+            part=part_name(source.name, sample.split) if has_splits else source.name,
+            caption=sample.captions[0] if sample.captions else (sample.label or ""),
+            picture=picture,
+        )
 
 
 def _thumbnail(image: Image.Image) -> str:

@@ -38,14 +38,14 @@ PHOTO_KINDS: Mapping[PhotoKind, PhotoFacts] = {
     ),
     "dark": PhotoFacts(
         title="dark",
-        measure="level that 95 % of the pixels do not exceed, of 255",
+        measure="level (0 to 255) that 95 % of the pixels do not exceed",
         threshold=80.0,
         is_below=True,
         meaning="Nearly all pixels are dark",
     ),
     "bright": PhotoFacts(
         title="bright",
-        measure="level that 75 % of the pixels exceed, of 255",
+        measure="level (0 to 255) that 75 % of the pixels exceed",
         threshold=220.0,
         is_below=False,
         meaning="Most pixels are nearly white: overexposed, or a drawing on white paper",
