@@ -3,14 +3,19 @@
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
 
+import sycoca
+from builders.image_indexes import facts, rows
 from builders.predictors import SCENES, small_predictor
 from builders.serving import Answer, get, png, post, serving
 from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.predictor import Predictor
+from sycoca.search.fingerprint import fingerprints
+from sycoca.search.index_table import IndexTable
 from sycoca.serve.application import create_app
 from sycoca.serve.settings import ServeSettings
 
@@ -108,6 +113,36 @@ def test_explain_reconstructs_the_same_patches_under_an_edited_caption(port: int
     assert [one["caption"] for one in given["other_reconstructions"]] == ["", TEXTS[0]]
     answer = post(port, "/explain", ("image", IMAGES[3]), ("edited_caption", " "))
     assert (answer.status, answer.json["error"]) == (422, "edited_caption is empty; write something")
+
+
+def test_search(tmp_path: Path, predictor: Predictor):
+    embeddings = predictor.embed_images(IMAGES).numpy()
+    table = IndexTable.create(str(tmp_path / "photos.lance"), facts(embeddings.shape[1], fingerprints(predictor)))
+    table.add(rows(embeddings))
+    index = sycoca.open_index(tmp_path / "photos.lance")
+    with serving(create_app(predictor, index)) as port:
+        assert get(port, "/info").json["index"] == {"images": len(IMAGES)}
+        found = post(port, "/search", ("image", IMAGES[2]), ("count", "3")).json
+        by_text = post(port, "/search", ("text", TEXTS[0]), ("where", "width > 104")).json
+        wrong = post(port, "/search", ("text", TEXTS[0]), ("where", "no column"))
+        both = post(port, "/search", ("text", TEXTS[0]), ("image", IMAGES[2]))
+    assert found["hits"][0]["file"] == "photos/image-2.jpg"
+    assert len(found["hits"]) == 3
+    assert found["exact"] is True
+    assert found["hits"][0]["cosine"] == pytest.approx(1, abs=1e-5)
+    assert found["hits"][0]["thumbnail"].startswith("data:image/jpeg;base64,")
+    assert found["hits"][0]["columns"]["captions"] == ["caption 2"]
+    expected = index.search_embedding(predictor.embed_texts([TEXTS[0]])[0], where="width > 104")
+    assert [hit["file"] for hit in by_text["hits"]] == [hit.file for hit in expected]
+    assert wrong.status == 422
+    assert "no column" in wrong.json["error"]
+    assert both.status == 422
+
+
+def test_an_index_of_other_weights_is_refused(tmp_path: Path, predictor: Predictor):
+    IndexTable.create(str(tmp_path / "photos.lance"), facts(10, {"float64": "of others"}))
+    with pytest.raises(ValueError, match="made by other weights"):
+        create_app(predictor, sycoca.open_index(tmp_path / "photos.lance"))
 
 
 def test_search_without_an_index(port: int):

@@ -280,6 +280,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "average AFTER": ("average", "OTHER", "WEIGHTS", "--out", "OUT"),
     "convert to-open-clip WEIGHTS": ("convert", "to-open-clip", "WEIGHTS", "--out", "OUT"),
     "export WEIGHTS": ("export", "WEIGHTS", "--out", "OUT"),
+    "serve WEIGHTS": ("serve", "WEIGHTS", "--port", "0"),
     "verify WEIGHTS": ("verify", "WEIGHTS"),
     "push WEIGHTS": ("push", "WEIGHTS", "me/tiny"),
     "data filter --weights": ("data", "filter", SCENES, "--weights", "WEIGHTS", "--scores", "OUT.jsonl"),

@@ -12,6 +12,15 @@ from sycoca.serve.settings import ServeSettings
 _FLUSH_SECONDS = 5.0
 """How long a connection that is closed may take to send what is written."""
 
+_REASON = b'{"error":"the head of the request was not received in time (upload_seconds)","setting":"upload_seconds"}'
+
+_HEAD_TOO_LATE = (
+    b"HTTP/1.1 408 Request Timeout\r\n"
+    b"content-type: application/json\r\n"
+    b"connection: close\r\n"
+    b"content-length: %d\r\n\r\n%s" % (len(_REASON), _REASON)
+)
+
 
 def patient_protocol(settings: ServeSettings) -> type[H11Protocol]:
     """Return the protocol of connections with the time limits of the settings."""
@@ -22,6 +31,7 @@ class _PatientProtocol(H11Protocol):
     """Closes connections whose client sends no whole head of a request, or does not read its answer."""
 
     settings: ServeSettings
+    _has_begun: bool = False
     _head_timer: asyncio.TimerHandle | None = None
     _reading_timer: asyncio.TimerHandle | None = None
 
@@ -33,9 +43,11 @@ class _PatientProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Wait for the rest of a head, or leave the request to the application."""
         if self.conn.their_state is h11.IDLE:
+            self._has_begun = True
             self._await_head()
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
+            self._has_begun = False
             self._head_timer = _cancelled(self._head_timer)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -61,7 +73,13 @@ class _PatientProtocol(H11Protocol):
 
     def _await_head(self) -> None:
         if self._head_timer is None:
-            self._head_timer = self._later(self.settings.upload_seconds, self.transport.abort)
+            self._head_timer = self._later(self.settings.upload_seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        if self._has_begun:
+            self.transport.write(_HEAD_TOO_LATE)
+        self.transport.close()
+        self._reading_timer = self._later(_FLUSH_SECONDS, self.transport.abort)
 
     def _later(self, seconds: float, act: Callable[[], Any]) -> asyncio.TimerHandle:
         return self.loop.call_later(seconds, act)
