@@ -29,6 +29,7 @@ from sycoca.search.clusters import NUM_QUERIES, chosen_probes, cluster
 from sycoca.search.image_index import open_index
 from sycoca.search.index_facts import IndexFacts
 from sycoca.search.index_table import IndexTable
+from sycoca.search.requirements import check_requirements
 from sycoca.search.rows import rows_of
 
 Vectors = Float32[np.ndarray, "vectors embed"]
@@ -79,13 +80,13 @@ def of_photos(weights: Path, data: str, turns: int) -> dict[str, float]:
     }
 
 
-def of_vectors(num_vectors: int, embed_dim: int) -> dict[str, object]:
-    """Return recall@10 and time of the approximate search beside the exact one."""
+def of_vectors(num_vectors: int, embed_dim: int, num_queries: int = 2 * NUM_QUERIES) -> dict[str, object]:
+    """Return recall@10 and time of the approximate search beside the exact one, by so many queries of each kind."""
     rng = np.random.default_rng(0)
     centers = _normalized(rng.standard_normal((num_vectors // 100, embed_dim)))
-    queries = 2 * NUM_QUERIES
-    images = _near(centers, queries, rng)
-    texts = _normalized(_near(centers, queries, rng) + _normalized(rng.standard_normal((1, embed_dim))))
+    images = _near(centers, num_queries, rng)
+    texts = _normalized(_near(centers, num_queries, rng) + _normalized(rng.standard_normal((1, embed_dim))))
+    check_requirements()
     with tempfile.TemporaryDirectory() as folder:
         facts = IndexFacts(weights="none", fingerprints={}, embed_dim=embed_dim, data="vectors", place="vectors")
         table = IndexTable.create(folder, facts)
