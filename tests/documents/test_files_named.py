@@ -38,7 +38,7 @@ def test_files_and_folders_exist(document: Document):
 def test_python_files_exist(document: Document):
     if "/coming_from/" in document.name:
         pytest.skip("it names programs of other projects")
-    folders = [ROOT / name for name in ("src", "tests", "benchmarks", "examples")]
+    folders = [ROOT / name for name in ("src", "tests", "benchmarks", "examples", "docs")]
     known = {path.name for folder in folders for path in folder.rglob("*.py")}
     assert set(re.findall(r"\b\w+\.py\b", document.text)) - known == set()
 
