@@ -119,9 +119,11 @@ def served(predictor: Predictor, index: Any = None, token: str | None = None) ->
         server = Server(app, settings)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
-        yield address_of(listener)
-        server.should_exit = True
-        thread.join(30)
+        try:
+            yield address_of(listener)
+        finally:
+            server.should_exit = True
+            thread.join(60)
         assert not thread.is_alive()
 
 
