@@ -23,6 +23,10 @@ def test_the_default_font_has_common_scripts(monkeypatch: pytest.MonkeyPatch):
     assert found.drawable("a \t dog\n") == "a dog"
 
 
+def test_fonts_that_draw_boxes_do_not_count():
+    assert not [family for family, _ in fonts._installed_fonts() if family.startswith("Last Resort")]
+
+
 def test_other_installed_fonts_are_tried(monkeypatch: pytest.MonkeyPatch):
     only_the_default(monkeypatch)
     assert fonts_for(["犬"]).missing == {"犬"}

@@ -85,7 +85,11 @@ def _installed_fonts() -> tuple[tuple[str, str], ...]:
     fonts = {
         font.name: str(font.fname)
         for font in fontManager.ttflist
-        if font.style == "normal" and font.weight in (400, "normal", "regular", "book") and font.name != DEFAULT_FAMILY
+        if font.style == "normal"
+        and font.weight in (400, "normal", "regular", "book")
+        and font.name != DEFAULT_FAMILY
+        # Matplotlib 3.11 ships a font that has every character, as a box.
+        and not font.name.startswith("Last Resort")
     }
     return tuple(sorted(fonts.items(), key=lambda font: (not font[0].startswith("Noto Sans"), font[0])))
 
