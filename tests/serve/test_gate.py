@@ -124,11 +124,15 @@ def test_every_answer_keeps_browsers_from_leaking_it(port: int):
 
 
 @contextmanager
-def held_up(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Let texts be embedded only once an event is set."""
+def held_up(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch, has_begun: threading.Event | None = None
+) -> Iterator[threading.Event]:
+    """Let texts be embedded only once an event is set; ``has_begun`` is set when the first ones wait for it."""
     may_go, embed = threading.Event(), predictor.embed_texts
 
     def late(texts: Any, **options: Any) -> Any:
+        if has_begun is not None:
+            has_begun.set()
         assert may_go.wait(30)
         return embed(texts, **options)
 
@@ -206,9 +210,11 @@ def test_a_client_that_has_gone_costs_no_more(predictor: Predictor, monkeypatch:
     body, headers = form([("text", "a")])
     head = f"POST /embed HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
     head += f"Content-Type: {headers['Content-Type']}\r\n\r\n"
-    with serving(create_app(predictor)) as port, held_up(predictor, monkeypatch):
+    has_begun = threading.Event()
+    with serving(create_app(predictor)) as port, held_up(predictor, monkeypatch, has_begun):
         first = threading.Thread(target=post, args=(port, "/embed", ("text", "a")))
         first.start()
+        assert has_begun.wait(30)  # or both would be computed together
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(head.encode() + body)
             while b"sycoca_queued_inputs 1.0" not in get(port, "/metrics").body:
