@@ -24,6 +24,8 @@ PUBLIC = {
     "map_embeddings": lambda: sycoca.map_embeddings("weights", "a", "out", devise=4),  # pyright: ignore[reportCallIssue]
     "map_filter": lambda: sycoca.map_filter("weights", "a", "out", devise=4),  # pyright: ignore[reportCallIssue]
     "map_scores": lambda: sycoca.map_scores("weights", "a", "out", devise=4),  # pyright: ignore[reportCallIssue]
+    "index_images": lambda: sycoca.index_images("weights", "a", "out", devise=4),  # pyright: ignore[reportCallIssue]
+    "open_index": lambda: sycoca.open_index("photos.lance", devise=4),  # pyright: ignore[reportCallIssue]
     "pretrain": lambda: sycoca.pretrain(None, devise=4),  # pyright: ignore[reportCallIssue]
     "push_to_hub": lambda: sycoca.push_to_hub("weights", "me/mine", devise=4),  # pyright: ignore[reportCallIssue]
 }

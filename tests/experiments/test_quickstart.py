@@ -69,7 +69,7 @@ def test_the_page_shows_all_results(result: QuickstartResult):
     ):
         assert heading in html
     assert html.count("word by word") == 6
-    assert html.count("<img") - html.count('alt="patches that match') == 5 * 5 + 3 * 10 + 6 * 5
+    assert html.count("<img") - html.count('alt="patches that match') == 5 * 5 + 3 * 10 + 6 * 6
     assert f"{100 * result.metrics['mask_coverage']:.1f} %" in html
     assert f"no caption {100 * result.metrics['mask_coverage_no_caption']:.1f} %" in html
     assert f"no caption {result.metrics['described_patch_auc_no_caption']:.3f}" in html

@@ -52,7 +52,7 @@ def test_examples_of_a_whole_model():
         "a green circle",
     ]
     assert [title for title, _ in examples.masks[0].panels] == [
-        "image", "match with the caption", "seen by captioning in training", "masked", "reconstructed",
+        "image", "match with the caption", "no caption", "seen by captioning in training", "masked", "reconstructed",
     ]  # fmt: skip
     assert [word for word, _ in examples.masks[0].words] == ["a", "red", "circle"]
     assert examples.skipped == [SkippedSample(name="b.jpg", reason="broken image", detail="files/b.jpg is cut off")]
@@ -62,7 +62,7 @@ def test_a_model_shows_what_it_has():
     predictor = small_predictor(model_text_decoder=None, model_image_decoder=None)
     examples = gather_gallery(predictor, PHOTOS, "held-out images")
     assert examples.captions == ()
-    assert [title for title, _ in examples.masks[0].panels] == ["image", "match with the caption"]
+    assert [title for title, _ in examples.masks[0].panels] == ["image", "match with the caption", "no caption"]
     assert len(examples.retrieval) == 3
     assert gather_gallery(predictor, PHOTOS, "held-out images", can_search=False).retrieval == ()
 

@@ -91,9 +91,7 @@ TREE: Mapping[str, Mapping[str, Command | Group]] = {
     "measure": {
         "evaluate": EVALUATE,
         "score": SCORE,
-        "compare": Command(
-            "compare runs and reports: curves, intervals, paired differences; a page", "measure.compare"
-        ),
+        "compare": Command("compare runs and reports: curves, intervals, differences", "measure.compare"),
         "benchmark": Command("measure the speed of this machine and of the library on it", "measure.benchmark"),
         "doctor": Command("say what works on this machine and what is missing", "measure.doctor"),
     },
