@@ -36,6 +36,10 @@ def test_marks_stand_before_programs_and_give_a_reason():
         assert block.reason is None or (block.language in RUN and len(block.reason.split()) >= 3), block
 
 
+def test_no_block_that_runs_installs_anything():
+    assert [str(block) for block in BLOCKS if block.runs and "pip install" in block.code] == []
+
+
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.language in DATA], ids=str)
 def test_data_parse(block: CodeBlock):
     if block.language == "yaml":
