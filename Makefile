@@ -31,14 +31,15 @@ check: $(INSTALLED)
 test: $(INSTALLED)
 	$(TESTED) OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadfile -m "not slow and not compiled" $(OPTIONS)
 
-# Each part can be run alone: kills, damages, full disks and hostile files; then the others; then torch.compile.
+# Each part can be run alone: kills, damages, full disks and hostile files, one by one, since they measure time and memory; then the
+# others, a process per core; then torch.compile.
 test-slow: test-reliability test-slow-others test-compiled
 
 test-reliability: $(INSTALLED)
 	$(TESTED) OMP_NUM_THREADS=1 $(BIN)/pytest -q -m slow --durations 0 --durations-min 5 tests/reliability $(OPTIONS)
 
 test-slow-others: $(INSTALLED)
-	$(TESTED) OMP_NUM_THREADS=1 $(BIN)/pytest -q -m "slow and not compiled" --ignore tests/reliability --durations 0 --durations-min 5 $(OPTIONS)
+	$(TESTED) OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadfile -m "slow and not compiled" --ignore tests/reliability --durations 0 --durations-min 5 $(OPTIONS)
 
 test-compiled: $(INSTALLED)
 	$(TESTED) JAXTYPING_DISABLE=1 $(BIN)/pytest -q -m compiled $(OPTIONS)

@@ -1,6 +1,6 @@
 """Every code block of the site is a program that runs, is marked with the reason why not, or is data that parses.
 
-``tests/reliability/test_code_blocks_run.py`` runs all that are not marked, ``test_tutorial.py`` beside it the tutorial.
+``test_code_blocks_run.py`` runs all that are not marked, ``test_tutorial.py`` the tutorial.
 """
 
 import json

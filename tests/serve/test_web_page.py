@@ -1,6 +1,6 @@
 """The web page of ``sycoca serve`` in a headless Chromium that reaches loopback only.
 
-Run it alone with ``pytest -s -m slow tests/reliability/test_web_page.py``. The screenshots (wide, narrow, dark) are
+Run it alone with ``pytest -s -m slow tests/serve/test_web_page.py``. The screenshots (wide, narrow, dark) are
 kept in pytest's folder for temporary files, or in SYCOCA_SCREENSHOTS; their paths are printed.
 """
 
