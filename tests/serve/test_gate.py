@@ -6,7 +6,8 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from typing import Any
 
 import pytest
@@ -227,12 +228,14 @@ def test_a_client_that_has_gone_costs_no_more(predictor: Predictor, monkeypatch:
 
 def test_a_refused_request_leaves_its_connection_usable(port: int):
     body, headers = form([("text", "x" * 51)])
-    head = f"POST /embed HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
-    head += f"Content-Type: {headers['Content-Type']}\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=30)) as client:
+        client.connect()
+        used = client.sock
         for _ in range(2):
-            client.sendall(head.encode() + body)
-            assert client.recv(10_000).startswith(b"HTTP/1.1 413 ")
+            client.request("POST", "/embed", body, {**headers, "Host": "localhost"})
+            answer = client.getresponse()
+            assert (answer.status, b"max_text_letters" in answer.read()) == (413, True)
+            assert client.sock is used  # or it would have been opened again
 
 
 @pytest.fixture(scope="module")
