@@ -1,11 +1,15 @@
 """Compare the cost of a training step and of a checkpoint with those of another source tree, such as an older revision.
 
     git worktree add ../before v0.1.0
-    python benchmarks/versus_revision.py ../before --preset tiny --pairs 60
+    python benchmarks/versus_revision.py ../before --preset tiny
+    python benchmarks/versus_revision.py ../before --preset vit_b32 --batch 4 --launches 5 --pairs 6
     python benchmarks/versus_revision.py ../before --preset vit_b32 --what checkpoints
 
 Both trees run at the same time in processes of their own and take turns, so that a noisy machine disturbs both alike.
-Printed are the medians, and the median of the ratios within pairs with its 95 % bootstrap interval.
+Processes of one and the same tree differ by about 1 % for as long as they live (where memory lies, for one), which no
+number of pairs averages out: so each pair of processes is started anew several times (`--launches`), a launch's figure
+is the median ratio of its pairs, and the printed 95 % bootstrap interval is over launches. The tree itself as the other
+tree shows what is left of chance.
 """
 
 import argparse
@@ -16,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -66,21 +71,28 @@ class Worker:
 def main() -> None:
     """Measure and print one line."""
     options = _options()
+    launches = [_launch(options, number) for number in range(options.launches)]
+    ratios = [statistics.median(b / a for a, b in zip(before, now, strict=True)) for before, now in launches]
+    low, high = _interval(ratios)
+    before, now = (statistics.median(chain.from_iterable(times)) for times in zip(*launches, strict=True))
+    print(
+        f"{options.what} of {options.preset}: before {before:.4f} s, now {now:.4f} s; ratio"
+        f" {statistics.median(ratios):.4f} (95 % {low:.4f} to {high:.4f}, {len(ratios)} launches of {options.pairs}"
+        f" pairs: {', '.join(f'{ratio:.3f}' for ratio in ratios)})"
+    )
+
+
+def _launch(options: argparse.Namespace, number: int) -> tuple[list[float], list[float]]:
+    """Return the times of both trees in two new processes, of which either is started first in turn."""
     with tempfile.TemporaryDirectory() as scratch:
         trees = {"before": options.tree, "now": HERE.parent}
-        workers = {name: Worker(tree, _arguments(options, Path(scratch) / name)) for name, tree in trees.items()}
+        names = list(trees) if number % 2 else list(reversed(trees))
+        workers = {name: Worker(trees[name], _arguments(options, Path(scratch) / name)) for name in names}
         try:
-            before, now = _alternating(workers["before"], workers["now"], options)
+            return _alternating(workers["before"], workers["now"], options)
         finally:
             for worker in workers.values():
                 worker.end()
-    ratios = [b / a for a, b in zip(before, now, strict=True)]
-    low, high = _interval(ratios)
-    print(
-        f"{options.what} of {options.preset}: before {statistics.median(before):.4f} s, now"
-        f" {statistics.median(now):.4f} s; ratio {statistics.median(ratios):.4f} (95 % {low:.4f} to {high:.4f},"
-        f" {len(ratios)} pairs)"
-    )
 
 
 def _alternating(before: Worker, now: Worker, options: argparse.Namespace) -> tuple[list[float], list[float]]:
@@ -121,7 +133,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("tree", type=Path, help="the other tree, with src/sycoca")
     parser.add_argument("--what", choices=("steps", "checkpoints"), default="steps")
     parser.add_argument("--preset", default="tiny")
-    parser.add_argument("--pairs", type=int, default=30)
+    parser.add_argument("--launches", type=int, default=9, help="of a process for each tree (default: %(default)s)")
+    parser.add_argument("--pairs", type=int, default=15, help="of times in a launch (default: %(default)s)")
     parser.add_argument("--batch", type=int, help="training.global_batch_size; default: the preset's")
     return parser.parse_args()
 
