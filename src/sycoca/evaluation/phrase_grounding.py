@@ -15,7 +15,7 @@ from sycoca.evaluation.batches import num_evaluated, sample_batches
 from sycoca.evaluation.grounding import described_shares, evaluate_grounding
 from sycoca.evaluation.report import ItemScores, Report
 from sycoca.facts.metric_facts import ANY_OBJECT, NO_CAPTION, OTHER_CAPTION
-from sycoca.inference.explanation import NounPhrase
+from sycoca.inference.explaining.explanation import NounPhrase
 from sycoca.inference.predictor import Predictor
 from sycoca.metrics.grounding import chance_average_precision, grounding_average_precision
 

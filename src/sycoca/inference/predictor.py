@@ -11,7 +11,7 @@ from torch import Tensor
 from sycoca.data.class_lists import NamedClass, checked_templates, listed_classes, named_classes
 from sycoca.inference.batches import joined_rows
 from sycoca.inference.classification import PHOTO_TEMPLATES, PromptOptions, head_names, image_scorer, scorer_ability
-from sycoca.inference.explainer import Explainer
+from sycoca.inference.explaining.explainer import Explainer
 from sycoca.inference.inputs import Images, image_batches
 from sycoca.keywords import suggests_keywords
 from sycoca.precision import check_finite

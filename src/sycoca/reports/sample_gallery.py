@@ -9,7 +9,7 @@ from PIL import Image
 
 from sycoca.data.loading.skipping import named
 from sycoca.data.samples import ImageTextSample, SampleSource
-from sycoca.inference.explanation import Explanation
+from sycoca.inference.explaining.explanation import Explanation
 from sycoca.inference.inputs import open_image
 from sycoca.inference.predictor import Predictor
 from sycoca.preprocess.image_transforms import image_threads, inference_image, smallest_inference_side, to_pictures

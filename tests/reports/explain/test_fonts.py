@@ -6,7 +6,7 @@ from matplotlib import ft2font
 from builders.predictors import photo, small_predictor
 from sycoca.reports.explain import fonts
 from sycoca.reports.explain.fonts import DEFAULT_FAMILY, fonts_for
-from sycoca.reports.explain_picture import save_explanation
+from sycoca.reports.explain.picture import save_explanation
 
 UNASSIGNED = "\N{CUNEIFORM SIGN A}"
 """A letter that is not in the fonts of people's machines."""

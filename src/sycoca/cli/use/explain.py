@@ -11,7 +11,7 @@ from sycoca.inference.model_options import ModelOptions
 from sycoca.outputs.output import Output, claimed
 
 if TYPE_CHECKING:
-    from sycoca.inference.explanation import Explanation
+    from sycoca.inference.explaining.explanation import Explanation
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +45,7 @@ class Arguments:
 
     def run(self) -> int:
         """Write the figure or the JSON and print its path on stdout."""
-        from sycoca.reports.explain_picture import PICTURE_SUFFIXES, save_explanation
+        from sycoca.reports.explain.picture import PICTURE_SUFFIXES, save_explanation
 
         with claimed(Output(path=self.out, suffixes=PICTURE_SUFFIXES, inputs=(self.image,), overwrite=self.overwrite)):
             predictor = self.model.load(self.weights)

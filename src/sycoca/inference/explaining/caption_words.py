@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sycoca.inference.explaining.explanation import TokenLikelihood
 from sycoca.inference.explaining.text_spans import TextSpan, locate_words
-from sycoca.inference.explanation import TokenLikelihood
 from sycoca.preprocess.tokenizer import Tokenizer, WordSpan
 
 

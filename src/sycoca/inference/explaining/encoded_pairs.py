@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from sycoca.inference.explaining.explanation import NounPhrase, Reconstruction
 from sycoca.inference.explaining.noun_phrases import content_words, noun_phrases
 from sycoca.inference.explaining.text_spans import TextSpan, locate_words
-from sycoca.inference.explanation import NounPhrase, Reconstruction
 from sycoca.model.forms import PatchScore
 from sycoca.model.masking import PatchChoice, caption_scores, choose_patches, token_max_scores
 from sycoca.model.masking_config import MaskingConfig

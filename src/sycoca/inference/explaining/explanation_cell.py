@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sycoca.inference.explaining.explanation import Explanation, Grid
 from sycoca.inference.explaining.explanation_json import png_url
-from sycoca.inference.explanation import Explanation, Grid
 from sycoca.notebooks.cell_html import cell, figures, note, picture
 
 _SIDE = 132

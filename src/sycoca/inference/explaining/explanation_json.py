@@ -19,8 +19,8 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 from PIL import Image
 
+from sycoca.inference.explaining.explanation import Explanation
 from sycoca.inference.explaining.text_spans import TextSpan
-from sycoca.inference.explanation import Explanation
 
 _DIGITS = 5
 """Decimals of a map's values: more would only make the file longer."""

@@ -1,1 +1,1 @@
-"""Parts of the picture of an explanation: panels in sections, and fonts for captions in any script."""
+"""The picture of an explanation: its panels in sections, fonts for captions in any script, and the drawing."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sycoca.inference.explanation import Explanation, GeneratedExplanation, Grid, Reconstruction
+from sycoca.inference.explaining.explanation import Explanation, GeneratedExplanation, Grid, Reconstruction
 from sycoca.reports.pictures import Picture, without_patches
 
 WORD_COLUMNS = 8

@@ -29,7 +29,7 @@ from sycoca.inference.explaining.encoded_pairs import (
     word_attention,
     word_relevance,
 )
-from sycoca.inference.explanation import (
+from sycoca.inference.explaining.explanation import (
     CaptionedReconstruction,
     Explanation,
     GeneratedExplanation,

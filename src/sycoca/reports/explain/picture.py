@@ -13,7 +13,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sycoca.inference.explanation import Explanation
+from sycoca.inference.explaining.explanation import Explanation
 from sycoca.outputs.atomic import atomic_file
 from sycoca.plain_data import write_text
 from sycoca.reports.explain.fonts import TextFonts, fonts_for

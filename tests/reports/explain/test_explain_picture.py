@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from builders.predictors import photo, small_predictor
-from sycoca.inference.explanation import Explanation
+from sycoca.inference.explaining.explanation import Explanation
+from sycoca.reports.explain.picture import explanation_figure, save_explanation
 from sycoca.reports.explain.sections import Panel, sections_of
-from sycoca.reports.explain_picture import explanation_figure, save_explanation
 
 CAPTION = "a red circle left of a blue square"
 

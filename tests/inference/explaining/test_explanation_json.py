@@ -11,7 +11,7 @@ from PIL import Image
 
 from builders.predictors import photo, small_predictor
 from sycoca.facts.other_captions import OTHER_CAPTIONS
-from sycoca.inference.explanation import Explanation
+from sycoca.inference.explaining.explanation import Explanation
 from sycoca.inference.predictor import Predictor
 
 CAPTION = "A red circle left of a blue square"
