@@ -55,14 +55,14 @@ def test_a_clean_set_passes_and_is_remembered(photos, tmp_path, capsys):
     assert (tmp_path / "caches" / "sycoca" / "images.sqlite").is_file()
 
 
-def test_an_index_that_cannot_be_used_is_said_and_the_check_goes_on(photos, tmp_path, capsys):
+def test_a_cache_that_cannot_be_used_is_said_and_the_check_goes_on(photos, tmp_path, capsys):
     (tmp_path / "bad.sqlite").write_bytes(b"no database" * 99)
-    assert main(["data", "check", f"{photos}?split=train", "--index", str(tmp_path / "bad.sqlite")]) == 0
+    assert main(["data", "check", f"{photos}?split=train", "--cache", str(tmp_path / "bad.sqlite")]) == 0
     assert "bad.sqlite is damaged (file is not a database); it is rebuilt" in capsys.readouterr().err
 
 
-def test_without_an_index_nothing_is_written(photos, tmp_path, capsys):
-    assert run(["data", "check", f"{photos}?split=train", "--no-index", "--images", "1", "--json"]) == 0
+def test_without_a_cache_nothing_is_written(photos, tmp_path, capsys):
+    assert run(["data", "check", f"{photos}?split=train", "--no-cache", "--images", "1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["sets"][0]["images"]["num_readable"] == 1
     assert not (tmp_path / "caches").exists()
 
@@ -94,12 +94,12 @@ def test_photos_worth_a_look_are_listed_by_thresholds_that_may_be_set(tmp_path, 
     photo(60, 50, seed=1).point([level // 8 for level in range(256)] * 3).save(tmp_path / "b.png")
     (tmp_path / "p.csv").write_text("image,caption\na.png,a photo\nb.png,a dark one\n")
     settings = ["--blurred", "0", "--dark", "60", "--low-information", "0"]
-    assert main(["data", "check", str(tmp_path / "p.csv"), *settings, "--no-index"]) == 0
+    assert main(["data", "check", str(tmp_path / "p.csv"), *settings, "--no-cache"]) == 0
     text = capsys.readouterr().out
     assert "odd  p.csv: 1 photo worth a look (50.00%): 1 dark" in text
     assert f"  dark: {tmp_path}/b.png (" in text
     settings[3] = "1"
-    assert main(["data", "check", str(tmp_path / "p.csv"), *settings, "--no-index", "--json"]) == 0
+    assert main(["data", "check", str(tmp_path / "p.csv"), *settings, "--no-cache", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert (record["sets"][0]["photos"], record["thresholds"]["dark"]) == ([], 1.0)
     assert main(["data", "check", str(tmp_path / "p.csv"), "--near-bits", "9"]) == 2

@@ -58,8 +58,8 @@ def test_outputs_keep_their_words(
     photo(seed=5).save(tmp_path / "photos" / "cats" / "a.png")
     scenes = "scenes:?level=easy&count=12&size=32"
     commands = [
-        ["data", "stats", "photos", "--no-index"],
-        ["data", "check", "photos", "--no-index"],
+        ["data", "stats", "photos", "--no-cache"],
+        ["data", "check", "photos", "--no-cache"],
         ["pretrain", "tiny", "--data.train", "photos", "--out", "run"],
         ["pretrain", "tinny"],
         ["caption", "no-such-folder-of-weights-anywhere", "photos"],

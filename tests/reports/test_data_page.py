@@ -6,7 +6,7 @@ from PIL import Image
 
 from builders.predictors import ListSource, open_photo
 from sycoca.data.inspection.check import DataCheck, check_set, duplicates_among
-from sycoca.data.inspection.image_index import ImageIndex
+from sycoca.data.inspection.finding_cache import FindingCache
 from sycoca.data.inspection.image_inspection import inspect_images
 from sycoca.data.inspection.photo_checks import PhotoIssue, PhotoThresholds
 from sycoca.data.samples import ImageTextSample
@@ -34,7 +34,7 @@ def page() -> tuple[DataCheck, list[ListSource]]:
         )
         for name in ("train", "test")
     ]
-    findings = [list(inspect_images(source, ImageIndex(None), range(2))) for source in sources]
+    findings = [list(inspect_images(source, FindingCache(None), range(2))) for source in sources]
     check = DataCheck(
         sets=tuple(check_set(s, "spec", f, len, 5) for s, f in zip(sources, findings, strict=True)),
         duplicates=duplicates_among(sources, [range(2)] * 2, findings),

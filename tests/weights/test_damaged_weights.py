@@ -284,7 +284,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "verify WEIGHTS": ("verify", "WEIGHTS"),
     "push WEIGHTS": ("push", "WEIGHTS", "me/tiny"),
     "data filter --weights": ("data", "filter", SCENES, "--weights", "WEIGHTS", "--scores", "OUT.jsonl"),
-    "data check --weights": ("data", "check", SCENES, "--weights", "WEIGHTS", "--no-index"),
+    "data check --weights": ("data", "check", SCENES, "--weights", "WEIGHTS", "--no-cache"),
 }
 """Words of every command that reads weights, by its name and the argument that names them."""
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from sycoca.data.formats.named_images import shown_name
 from sycoca.data.inspection.check import part_name
+from sycoca.data.inspection.finding_cache import Finding
 from sycoca.data.inspection.image_facts import ImageFacts
-from sycoca.data.inspection.image_index import Finding
 from sycoca.data.samples import SampleSource
 from sycoca.data.selection import evenly_spread
 from sycoca.evaluation.data_map import MAP_IMAGES, map_layout

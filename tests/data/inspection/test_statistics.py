@@ -4,7 +4,7 @@ from functools import partial
 from PIL import Image
 
 from builders.predictors import photo_source
-from sycoca.data.inspection.image_index import ImageIndex
+from sycoca.data.inspection.finding_cache import FindingCache
 from sycoca.data.inspection.image_inspection import inspect_images
 from sycoca.data.inspection.statistics import (
     Spread,
@@ -67,7 +67,7 @@ def test_a_caption_that_just_fits_is_not_truncated():
 
 
 def test_images_are_measured_and_unreadable_ones_named():
-    found = image_statistics(list(inspect_images(Source(), ImageIndex(None), range(4))))
+    found = image_statistics(list(inspect_images(Source(), FindingCache(None), range(4))))
     assert found.num_opened == 4
     assert found.widths == Spread(least=10, mean=34 / 3, median=11, most=13)
     assert found.heights == Spread(least=20, mean=20.0, median=20, most=20)

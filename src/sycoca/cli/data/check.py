@@ -9,13 +9,13 @@ from typing import Annotated, Any
 from rich.console import Console
 from tyro.conf import Positional, arg
 
-from sycoca.cli.data.inspected import NumImages, counting_tokenizer, open_index, places_to_open, with_progress
+from sycoca.cli.data.inspected import NumImages, counting_tokenizer, open_cache, places_to_open, with_progress
 from sycoca.cli.shared.logs import stderr_console
 from sycoca.cli.shared.results import tell
 from sycoca.data.formats.named_images import shown_name
 from sycoca.data.inspection.check import DataCheck, check_set, duplicates_among
 from sycoca.data.inspection.check_headlines import headlines
-from sycoca.data.inspection.image_index import Finding
+from sycoca.data.inspection.finding_cache import Finding
 from sycoca.data.inspection.image_inspection import inspect_images
 from sycoca.data.inspection.photo_checks import PhotoThresholds, photo_issues
 from sycoca.data.samples import SampleSource
@@ -62,10 +62,10 @@ class Arguments:
     images: Annotated[NumImages, arg(metavar="N|all")] = "all"
     """Number of images to open per data set, evenly spaced."""
 
-    index: Path | None = None
+    cache: Annotated[Path | None, arg(metavar="FILE", aliases=["--index"])] = None
     """Cache of what is known of each image; None is sycoca/images.sqlite in your cache folder."""
 
-    no_index: bool = False
+    no_cache: Annotated[bool, arg(aliases=["--no-index"])] = False
     """Open every image again, and cache nothing."""
 
     weights: str | None = None
@@ -159,11 +159,11 @@ def _inspected(
 ) -> tuple[list[list[Finding]], DataFit | None]:
     """Inspect the images, and let the model see them on the way."""
     console = stderr_console()
-    with open_index(command.index, is_off=command.no_index) as index:
+    with open_cache(command.cache, is_off=command.no_cache) as cache:
         if command.weights is None:
             both = zip(sources, places, strict=True)
             return [
-                with_progress(inspect_images(one, index, where), one, len(where), console) for one, where in both
+                with_progress(inspect_images(one, cache, where), one, len(where), console) for one, where in both
             ], None
         # Imported here, since it imports torch: a check without a model is fast.
         from sycoca.evaluation.data_fit import data_fit, views_of
@@ -172,7 +172,7 @@ def _inspected(
         predictor.check_ability("similarities")
         views = views_of(predictor, places, with_map=command.has_map, batch_size=command.model.batch_size)
         findings = [
-            with_progress(view.embedded(inspect_images(one, index, where, view)), one, len(where), console)
+            with_progress(view.embedded(inspect_images(one, cache, where, view)), one, len(where), console)
             for one, where, view in zip(sources, places, views, strict=True)
         ]
         return findings, data_fit(command.weights, sources, findings, views, with_map=command.has_map)

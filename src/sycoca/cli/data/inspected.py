@@ -7,7 +7,7 @@ from typing import Literal
 
 from rich.console import Console
 
-from sycoca.data.inspection.image_index import Finding, ImageIndex, default_index_path
+from sycoca.data.inspection.finding_cache import Finding, FindingCache, default_cache_path
 from sycoca.data.inspection.image_inspection import inspect_images
 from sycoca.data.inspection.statistics import all_captions
 from sycoca.data.samples import SampleSource
@@ -30,11 +30,11 @@ def places_to_open(source: SampleSource, num_images: NumImages) -> list[int]:
 
 
 def findings_about(
-    source: SampleSource, num_images: NumImages, index: ImageIndex, console: Console
+    source: SampleSource, num_images: NumImages, cache: FindingCache, console: Console
 ) -> tuple[list[int], list[Finding]]:
     """Inspect images of a source with a progress bar; return their indices and the findings."""
     places = places_to_open(source, num_images)
-    return places, with_progress(inspect_images(source, index, places), source, len(places), console)
+    return places, with_progress(inspect_images(source, cache, places), source, len(places), console)
 
 
 def with_progress(findings: Iterator[Finding], source: SampleSource, number: int, console: Console) -> list[Finding]:
@@ -42,10 +42,10 @@ def with_progress(findings: Iterator[Finding], source: SampleSource, number: int
     return list(tracked(findings, number, f"images of {source.name}", console=console))
 
 
-def open_index(path: Path | None, *, is_off: bool) -> ImageIndex:
-    """Open the cache of image facts that the options name."""
-    where = None if is_off else default_index_path() if path is None else path
-    return ImageIndex(where)
+def open_cache(path: Path | None, *, is_off: bool) -> FindingCache:
+    """Open the cache of findings that the options name."""
+    where = None if is_off else default_cache_path() if path is None else path
+    return FindingCache(where)
 
 
 def counting_tokenizer(sources: Sequence[SampleSource], path: Path | None, vocab_size: int) -> Tokenizer:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional, arg
 
-from sycoca.cli.data.inspected import NumImages, counting_tokenizer, findings_about, open_index
+from sycoca.cli.data.inspected import NumImages, counting_tokenizer, findings_about, open_cache
 from sycoca.cli.shared.logs import stderr_console
 from sycoca.data.inspection.statistics import (
     CaptionStatistics,
@@ -46,10 +46,10 @@ class Arguments:
     images: Annotated[NumImages, arg(metavar="N|all")] = 100
     """Number of images to open, evenly spaced."""
 
-    index: Path | None = None
+    cache: Annotated[Path | None, arg(metavar="FILE", aliases=["--index"])] = None
     """Cache of what is known of each image; None is sycoca/images.sqlite in your cache folder."""
 
-    no_index: bool = False
+    no_cache: Annotated[bool, arg(aliases=["--no-index"])] = False
     """Open every image again, and cache nothing."""
 
     json: bool = False
@@ -61,8 +61,8 @@ class Arguments:
         tokenizer = counting_tokenizer([source], self.tokenizer, self.vocab_size)
         texts = caption_statistics(source, tokenizer, self.context_length)
         progress = stderr_console()
-        with open_index(self.index, is_off=self.no_index) as index:
-            pictures = image_statistics(findings_about(source, self.images, index, progress)[1])
+        with open_cache(self.cache, is_off=self.no_cache) as cache:
+            pictures = image_statistics(findings_about(source, self.images, cache, progress)[1])
         for remark in remarks_on(source):
             logger.warning(remark)
         if self.json:

@@ -8,8 +8,8 @@ from typing import get_args
 from sycoca.data.formats.named_images import shown_name
 from sycoca.data.inspection.caption_checks import CaptionFindings, check_captions
 from sycoca.data.inspection.duplicates import MatchKind, find_duplicates
+from sycoca.data.inspection.finding_cache import Finding
 from sycoca.data.inspection.image_facts import ImageFacts
-from sycoca.data.inspection.image_index import Finding
 from sycoca.data.inspection.photo_checks import DEFAULT_THRESHOLDS, PhotoIssue, PhotoThresholds
 from sycoca.data.inspection.statistics import Spread, spread
 from sycoca.data.samples import SampleSource, remarks_on, skipped_samples

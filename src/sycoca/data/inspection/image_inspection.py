@@ -1,4 +1,4 @@
-"""Inspection of the images of a source, in parallel; files that the index knows are not read again."""
+"""Inspection of the images of a source, in parallel; files that the cache knows are not read again."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -8,8 +8,8 @@ from functools import partial
 from PIL import Image
 
 from sycoca.data.formats.image_files import Fingerprint, StoredImage
+from sycoca.data.inspection.finding_cache import Finding, FindingCache
 from sycoca.data.inspection.image_facts import ImageFacts, image_facts
-from sycoca.data.inspection.image_index import Finding, ImageIndex
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.unusable import UnusableSampleError
 
@@ -20,18 +20,18 @@ View = Callable[[int, Image.Image], None]
 
 
 def inspect_images(
-    source: SampleSource, index: ImageIndex, places: Sequence[int], view: View | None = None
+    source: SampleSource, cache: FindingCache, places: Sequence[int], view: View | None = None
 ) -> Iterator[Finding]:
     """Yield the findings about the images with those indices of the source, in order.
 
-    Files that the index knows are not opened; new findings are stored there. ``view`` gets every readable image before
-    its finding is yielded; then files that the index knows are opened as well. Each file is decoded once.
+    Files that the cache knows are not opened; new findings are stored there. ``view`` gets every readable image before
+    its finding is yielded; then files that the cache knows are opened as well. Each file is decoded once.
     """
     # Decoding, resizing and hashing release the GIL, so threads use all cores.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(places), _SAMPLES_AT_A_TIME):
             samples = [source[place] for place in places[start : start + _SAMPLES_AT_A_TIME]]
-            yield from _inspect(samples, index, pool, None if view is None else partial(_view_from, view, start))
+            yield from _inspect(samples, cache, pool, None if view is None else partial(_view_from, view, start))
 
 
 def look(sample: ImageTextSample) -> Finding:
@@ -54,10 +54,10 @@ def _view_from(view: View, start: int, place: int, image: Image.Image) -> None:
 
 
 def _inspect(
-    samples: Sequence[ImageTextSample], index: ImageIndex, pool: ThreadPoolExecutor, view: View | None
+    samples: Sequence[ImageTextSample], cache: FindingCache, pool: ThreadPoolExecutor, view: View | None
 ) -> Iterator[Finding]:
     fingerprints = list(pool.map(_fingerprint, samples))
-    stored = index.known([fingerprint for fingerprint in fingerprints if fingerprint is not None])
+    stored = cache.known([fingerprint for fingerprint in fingerprints if fingerprint is not None])
     known = [None if fingerprint is None else stored.get(fingerprint) for fingerprint in fingerprints]
 
     def look_at(place: int) -> Finding:
@@ -66,7 +66,7 @@ def _inspect(
     opened = [place for place, finding in enumerate(known) if finding is None or view is not None]
     looked_at = dict(zip(opened, pool.map(look_at, opened), strict=True))
     new = {key: one for place, one in looked_at.items() if (key := fingerprints[place]) is not None}
-    index.keep({key: one for key, one in new.items() if key not in stored})
+    cache.keep({key: one for key, one in new.items() if key not in stored})
     for place, finding in enumerate(known):
         found = looked_at.get(place, finding)
         assert found is not None

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from sycoca.data.formats.named_images import shown_name
+from sycoca.data.inspection.finding_cache import Finding
 from sycoca.data.inspection.image_facts import ImageFacts
-from sycoca.data.inspection.image_index import Finding
 from sycoca.data.samples import SampleSource
 from sycoca.facts.photo_facts import NEAR_BITS, NEAR_COLORS, PHOTO_KINDS, PhotoKind
 

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from sycoca.data.inspection.finding_cache import Finding
 from sycoca.data.inspection.image_facts import ImageFacts
-from sycoca.data.inspection.image_index import Finding
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.texts import normal_form

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sycoca.data.inspection.image_index import default_index_path
+from sycoca.data.inspection.finding_cache import default_cache_path
 from sycoca.experiments.benchmark.machine import processor_name
 from sycoca.experiments.doctor.finding import Finding, Section
 from sycoca.training.engine.limits import device_bytes, gigabytes
@@ -33,7 +33,7 @@ def folders() -> Section:
     """Return whether the folders that commands write to can be written, with their free space."""
     named = {
         "current folder": Path.cwd(),
-        "cache folder": default_index_path().parent,
+        "cache folder": default_cache_path().parent,
         "temporary folder": Path(tempfile.gettempdir()),
     }
     return Section(title="folders", findings=tuple(_folder(name, path) for name, path in named.items()))

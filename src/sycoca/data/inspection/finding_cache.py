@@ -44,8 +44,8 @@ CREATE TABLE IF NOT EXISTS images (
 """
 
 
-def default_index_path() -> Path:
-    """Return the path of the index: sycoca/images.sqlite in the user's cache folder."""
+def default_cache_path() -> Path:
+    """Return the path of the cache: sycoca/images.sqlite in the user's cache folder."""
     chosen = os.environ.get("XDG_CACHE_HOME")
     if chosen:
         folder = Path(chosen)
@@ -59,7 +59,7 @@ def default_index_path() -> Path:
 
 
 @final
-class ImageIndex:
+class FindingCache:
     """Findings by fingerprint, in an SQLite file that several processes can use at once."""
 
     def __init__(self, path: Path | None) -> None:
@@ -89,7 +89,7 @@ class ImageIndex:
             values = ", ".join("?" * len(lasting[0]))
             self._database.executemany(f"INSERT OR REPLACE INTO images VALUES ({values})", lasting)
 
-    def __enter__(self) -> "ImageIndex":
+    def __enter__(self) -> "FindingCache":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -118,11 +118,11 @@ class ImageIndex:
         """Log what is wrong with the file and continue: with a new one where it is damaged, else without."""
         try:
             yield
-        except (sqlite3.OperationalError, OSError, _NewerIndexError) as error:
-            logger.warning(f"image index {path}: {error}; continuing without it (--index PATH names another)")
+        except (sqlite3.OperationalError, OSError, _NewerCacheError) as error:
+            logger.warning(f"image cache {path}: {error}; continuing without it (--cache FILE names another)")
             self.close()
         except sqlite3.DatabaseError as error:
-            logger.warning(f"image index {path} is damaged ({error}); it is rebuilt")
+            logger.warning(f"image cache {path} is damaged ({error}); it is rebuilt")
             self.close()
             with self._guarded_once(path):
                 path.unlink()
@@ -133,11 +133,11 @@ class ImageIndex:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            logger.warning(f"image index {path}: {error}; continuing without it (--index PATH names another)")
+            logger.warning(f"image cache {path}: {error}; continuing without it (--cache FILE names another)")
             self.close()
 
 
-class _NewerIndexError(Exception):
+class _NewerCacheError(Exception):
     """The file was written by a newer version, which the user may still use."""
 
 
@@ -147,7 +147,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     try:
         (version,) = database.execute("PRAGMA user_version").fetchone()
         if version > _SCHEMA_VERSION:
-            raise _NewerIndexError(f"it has version {version}, this SyCoCa knows {_SCHEMA_VERSION}")
+            raise _NewerCacheError(f"it has version {version}, this SyCoCa knows {_SCHEMA_VERSION}")
         # Waiting for the disk protects from power failures only, after which a damaged cache is rebuilt.
         database.execute("PRAGMA synchronous = OFF")
         with database:
