@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from rich.console import Console
 from builders.small_quickstart import make_quickstart_small
 from sycoca.cli.main import main
 from sycoca.data.spec import open_source
+from sycoca.experiments.quickstart import page
 from sycoca.experiments.quickstart import quickstart as module
 from sycoca.experiments.quickstart import tasks as quickstart_tasks
 from sycoca.experiments.quickstart.quickstart import QuickstartResult, quickstart, remove_run
@@ -42,6 +44,7 @@ def test_writes_figures_reports_weights_and_a_page(result: QuickstartResult):
         "caption_truth_most_frequent",
         "caption_detail",
         *(f"{name}{suffix}" for name in ("described_patch_auc", "mask_coverage") for suffix in BASELINES),
+        *(f"noun_phrase_average_precision{suffix}" for suffix in (*BASELINES, "_any_object", "_random")),
         "swap_accuracy",
         "zero_shot_accuracy_top_1",
         "answer_accuracy",
@@ -80,6 +83,28 @@ def test_every_headline_has_its_number_of_items_and_an_interval(result: Quicksta
     figures = html.count('<div class="value">')
     assert figures == html.count('<div class="evidence">N = ') == html.count("95\u00a0% interval ") > 5
     assert "N = 24 test " in html
+    num_phrases = result.reports["grounding"].counts["noun_phrases"]
+    assert f"N = {num_phrases} test noun phrases, " in html
+
+
+def test_noun_phrases_stand_beside_their_baselines(result: QuickstartResult):
+    html, name = result.page.read_text(), "noun_phrase_average_precision"
+    shown = {
+        suffix: f"{100 * result.metrics[f'{name}{suffix}']:.1f} %" for suffix in (*BASELINES, "_any_object", "_random")
+    }
+    assert f'<div class="value">{shown[""]}</div>' in html
+    assert (
+        f"no caption {shown['_no_caption']}, another image&#39;s caption {shown['_other_caption']}, all objects alike"
+        f" {shown['_any_object']}, chance {shown['_random']}"
+    ) in html
+
+
+def test_a_report_of_an_earlier_version_knows_no_noun_phrases_and_gets_no_figure(result: QuickstartResult):
+    report = result.reports["grounding"]
+    metrics = {key: value for key, value in report.metrics.items() if not key.startswith("noun_phrase")}
+    earlier = result.reports | {"grounding": replace(report, metrics=metrics)}
+    titles = [figure.label for figure in page._figures(result.metrics, result.reports)]
+    assert [figure.label for figure in page._figures(result.metrics, earlier)] == titles[:-1]
 
 
 def test_the_page_says_how_many_images_retrieval_ranks(result: QuickstartResult):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from rich.console import Console
 from torch import Tensor
 
@@ -14,7 +14,7 @@ from sycoca.data.samples import ImageTextSample, NamedPixels, SampleSource
 from sycoca.evaluation.batches import num_evaluated, sample_batches
 from sycoca.evaluation.grounding import described_shares, evaluate_grounding
 from sycoca.evaluation.report import ItemScores, Report
-from sycoca.facts.metric_facts import ANY_OBJECT, NO_CAPTION, OTHER_CAPTION
+from sycoca.facts.metric_facts import ANY_OBJECT, NO_CAPTION, OTHER_CAPTION, RANDOM
 from sycoca.inference.explaining.explanation import NounPhrase
 from sycoca.inference.predictor import Predictor
 from sycoca.metrics.grounding import chance_average_precision, grounding_average_precision
@@ -52,6 +52,9 @@ class _Phrase:
     has_object: Float[Tensor, " patches"]
     """1 for the patches of its object, else 0."""
 
+    has_any: Float[Tensor, " patches"]
+    """1 for the patches of all objects of the scene, else 0."""
+
     scores: Mapping[str, Float[Tensor, " patches"] | None]
     """By suffix of the metric the scores of the phrase and of the baselines; None where a caption was cut before it."""
 
@@ -74,8 +77,8 @@ def evaluate_grounding_and_phrases(
     ``noun_phrase_average_precision``: a noun phrase scores each patch by its largest cosine over the words of the
     phrase; patches of which the named object covers at least a quarter are to be ranked first. The mean over phrases.
     Baselines: ``_random`` order; ``_no_caption``, the cosine with the image's own embedding; ``_other_caption``, the
-    phrase in the same position of the next sample's caption; ``_any_object``, a score that finds the patches of all
-    objects and does not tell them apart. Phrases are skipped and counted where their object covers a quarter of no
+    phrase in the same position of the next sample's caption; ``_any_object``, the patches of all objects first, in
+    random order. Phrases are skipped and counted where their object covers a quarter of no
     patch, or where the caption or the other one is too long for the model's context.
     """
     started_at = time.perf_counter()
@@ -127,17 +130,21 @@ def _phrases(
     )
     saliency = predictor.saliency(samples, batch_size=batch_size)
     for row, (one, other) in enumerate(zip(own, others, strict=True)):
+        assert one.sample.object_pixels is not None, f"{one.sample.key} does not say where its objects are"
+        has_any = _covered(predictor, one.sample.object_pixels())
         for position, thing in enumerate(one.named):
             other_name = other.named[min(position, len(other.named) - 1)].name
+            has_object = _covered(predictor, thing.pixels)
             yield _Phrase(
                 key=f"{one.sample.key} phrase {position}",
                 sample=one.sample.key,
-                has_object=_has(predictor, thing),
+                has_object=has_object,
+                # Interpolation may take some of a patch's pixels away where another object is near.
+                has_any=torch.maximum(has_any, has_object),
                 scores={
                     "": _scores_of(found[row], thing.name),
                     NO_CAPTION: saliency[row],
                     OTHER_CAPTION: _scores_of(by_others[row], other_name),
-                    ANY_OBJECT: _has_any(predictor, one.sample),
                 },
             )
 
@@ -148,13 +155,9 @@ def _scores_of(phrases: Sequence[NounPhrase], name: str) -> Float[Tensor, " patc
     return torch.from_numpy(found[0].flatten()) if found else None
 
 
-def _has(predictor: Predictor, thing: NamedPixels) -> Float[Tensor, " patches"]:
-    return (described_shares(predictor, thing.pixels) >= LEAST_COVERED).float()
-
-
-def _has_any(predictor: Predictor, sample: ImageTextSample) -> Float[Tensor, " patches"]:
-    assert sample.object_pixels is not None, f"{sample.key} does not say where its objects are"
-    return (described_shares(predictor, sample.object_pixels()) >= LEAST_COVERED).float()
+def _covered(predictor: Predictor, pixels: Bool[np.ndarray, "height width"]) -> Float[Tensor, " patches"]:
+    """Return 1 for the patches of which these pixels cover enough, else 0."""
+    return (described_shares(predictor, pixels) >= LEAST_COVERED).float()
 
 
 def _values(phrases: Sequence[_Phrase]) -> dict[str, list[float]]:
@@ -163,9 +166,19 @@ def _values(phrases: Sequence[_Phrase]) -> dict[str, list[float]]:
         f"{_METRIC}{suffix}": grounding_average_precision(_column(phrases, suffix), has_object)
         for suffix in phrases[0].scores
     }
+    has_any = torch.stack([phrase.has_any for phrase in phrases])
+    in_random_order = {ANY_OBJECT: has_any, RANDOM: torch.ones_like(has_object)}
     return {name: values.tolist() for name, values in found.items()} | {
-        f"{_METRIC}_random": [chance_average_precision(int(row.sum()), len(row)) for row in has_object]
+        f"{_METRIC}{suffix}": [
+            chance_average_precision(num_relevant, num_ranked)
+            for num_relevant, num_ranked in zip(_counts(has_object), _counts(has_candidates), strict=True)
+        ]
+        for suffix, has_candidates in in_random_order.items()
     }
+
+
+def _counts(chosen: Float[Tensor, "phrases patches"]) -> list[int]:
+    return [int(number) for number in chosen.sum(1)]
 
 
 def _column(phrases: Sequence[_Phrase], suffix: str) -> Float[Tensor, "phrases patches"]:

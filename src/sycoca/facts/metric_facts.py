@@ -133,13 +133,16 @@ OTHER_CAPTION = "_other_caption"
 """Suffix of the keys of the baseline that scores patches by another image's caption."""
 
 ANY_OBJECT = "_any_object"
-"""Suffix of the keys of the baseline that finds all objects and does not tell them apart."""
+"""Suffix of the keys of the baseline that ranks the patches of all objects first, in random order."""
+
+RANDOM = "_random"
+"""Suffix of the keys of what a random choice or order reaches on average."""
 
 SUFFIXES: Mapping[str, str] = {
     "_ceiling": "upper bound",
     "_largest": "upper bound",
     "_color_only": "color-only baseline",
-    "_random": "random baseline",
+    RANDOM: "random baseline",
     MOST_FREQUENT: "most-frequent baseline",
     QUESTION_ONLY: "question-only baseline",
     NO_CAPTION: "no-caption baseline",
@@ -156,6 +159,8 @@ BASELINES: Mapping[str, str] = {
     QUESTION_ONLY: "question without image",
     NO_CAPTION: "no caption",
     OTHER_CAPTION: "another image's caption",
+    ANY_OBJECT: "all objects alike",
+    RANDOM: "chance",
 }
 """Suffixes of the keys of baselines that stand beside their metric, and what they are called there."""
 

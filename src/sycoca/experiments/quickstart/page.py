@@ -8,7 +8,7 @@ from sycoca.evaluation.comparison import evidence_of
 from sycoca.evaluation.report import Report
 from sycoca.evaluation.scene_captions import is_caption_true
 from sycoca.experiments.quickstart.tasks import FIRST_WORDS, TunedModel
-from sycoca.facts.metric_facts import metric_title, readable, readable_interval
+from sycoca.facts.metric_facts import BASELINES, metric_title, readable, readable_interval
 from sycoca.inference.predictor import Predictor
 from sycoca.metrics.vqa import MemberRule
 from sycoca.reports.class_gallery import class_gallery
@@ -126,8 +126,23 @@ def _figures(metrics: dict[str, float], reports: dict[str, Report]) -> list[Figu
             note=f"no caption {percent['mask_coverage_no_caption']}, chance {percent['mask_coverage_random']},"
             f" upper bound {percent['mask_coverage_largest']}",
         ),
+        **_phrase_figure(reports["grounding"]),
     }
     return [replace(figure, evidence=_evidence(reports[task], metric)) for (task, metric), figure in figures.items()]
+
+
+def _phrase_figure(report: Report) -> dict[tuple[str, str], Figure]:
+    """Return the figure of noun phrases; none where the report is of an earlier version, which did not measure it."""
+    metric = "noun_phrase_average_precision"
+    if metric not in report.metrics:
+        return {}
+    note = ", ".join(
+        f"{name} {readable(metric, report.metrics[f'{metric}{suffix}'])}"
+        for suffix, name in BASELINES.items()
+        if f"{metric}{suffix}" in report.metrics
+    )
+    label = "noun phrases: patches of the named object ranked first, average precision"
+    return {("grounding", metric): Figure(label=label, value=readable(metric, report.metrics[metric]), note=note)}
 
 
 def _evidence(report: Report, metric: str) -> str:
@@ -136,7 +151,7 @@ def _evidence(report: Report, metric: str) -> str:
     if evidence is None:
         return ""
     interval = readable_interval(metric, evidence.interval)
-    return f"N = {evidence.num_items:,} test {evidence.unit.partition(' ')[0]}s, 95 % interval {interval}"
+    return f"N = {evidence.num_items:,} test {evidence.unit.partition(' with ')[0]}s, 95 % interval {interval}"
 
 
 def _truth_of(source: ScenesSource) -> Callable[[int, str], bool]:

@@ -27,7 +27,7 @@ from sycoca.training.run_folder import RunFolder
 TEST_SCENES = "scenes:?level=easy&count=500&split=test"
 """Scenes for evaluation, whose content does not occur in training."""
 
-GROUNDING_HEADLINES = ("described_patch_auc", "mask_coverage")
+GROUNDING_HEADLINES = ("described_patch_auc", "mask_coverage", "noun_phrase_average_precision")
 """Metrics of grounding among the key figures, with their baselines."""
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from rich.console import Console
 from sycoca.data.scenes.source import ScenesSource
 from sycoca.evaluation.classification import evaluate_classification
 from sycoca.evaluation.embeddings import ImageEmbeddings
-from sycoca.evaluation.grounding import evaluate_grounding
+from sycoca.evaluation.phrase_grounding import evaluate_grounding_and_phrases
 from sycoca.evaluation.report import Report
 from sycoca.evaluation.retrieval import evaluate_retrieval
 from sycoca.evaluation.scene_baselines import evaluate_scene_baselines
@@ -65,7 +65,7 @@ def measure_pretrained(
         "captioning": lambda: evaluate_scene_captions(predictor, source, console=console),
         "zero_shot": lambda: evaluate_zero_shot(predictor, source, prompts=by_likelihood, console=console),
         "swaps": lambda: evaluate_scene_swaps(predictor, source, console=console),
-        "grounding": lambda: evaluate_grounding(predictor, with_distractors, console=console),
+        "grounding": lambda: evaluate_grounding_and_phrases(predictor, with_distractors, console=console),
         "baselines": lambda: evaluate_scene_baselines(source),
     }
     return {name: progress.report(name, evaluate) for name, evaluate in evaluations.items()}
