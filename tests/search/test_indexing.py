@@ -195,7 +195,9 @@ def test_what_is_embedded_is_kept_when_the_work_is_stopped(
         return embed_images(self, images, **options)
 
     monkeypatch.setattr(Predictor, "embed_images", stopped)
-    with pytest.raises(OutputInterrupted, match=r"photos.lance has 4 images of 6; the same command, .*, continues"):
+    with pytest.raises(
+        OutputInterrupted, match=r"photos.lance has 4 images, the data 6; the same command, .*, continues"
+    ):
         index()
     assert len(rows()) == 4
     assert counts(index()) == (6, 2, 0, 0)

@@ -3,7 +3,10 @@
 import io
 import json
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +16,9 @@ from PIL import Image
 import sycoca
 from builders.image_indexes import directions, facts, rows, thumbnail, write_index
 from builders.predictors import save_small_weights, small_predictor
-from sycoca.search.fingerprint import fingerprints
+from sycoca.search.clusters import chosen_probes, cluster
+from sycoca.search.fingerprint import fingerprints, is_same_model
+from sycoca.search.image_index import ImageIndex
 from sycoca.search.index_table import IndexTable
 
 
@@ -63,6 +68,9 @@ def test_a_condition_is_applied_before_the_search(tmp_path: Path, embeddings: np
         ("nope = 3", "the condition 'nope = 3' cannot be read: .*No field named nope.* key, captions, label"),
         ("width =", "cannot be read: .*parser error"),
         ("(" * 5000, "cannot be read"),
+        ("key = ?", "cannot be read: it has '\\?' outside of quotes"),
+        ("key = :name", "cannot be read: it has ':' outside of quotes"),
+        ("width > 3; label = 'dog'", "cannot be read: it has ';' outside of quotes"),
     ],
 )
 def test_a_wrong_condition_is_one_line(tmp_path: Path, embeddings: np.ndarray, where: str, message: str):
@@ -71,6 +79,29 @@ def test_a_wrong_condition_is_one_line(tmp_path: Path, embeddings: np.ndarray, w
         sycoca.open_index(tmp_path / "photos.lance").search_embedding(embeddings[0], where=where)
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 1200
+
+
+def test_quoted_texts_and_casts_are_no_parameters(tmp_path: Path, embeddings: np.ndarray):
+    label = "a dog; :why? it's 5:30"
+    write_index(tmp_path / "photos.lance", embeddings, label=[label] + [None] * 39)
+    index = sycoca.open_index(tmp_path / "photos.lance")
+    where = "label = 'a dog; :why? it''s 5:30' AND width::double = 100.0"
+    assert [hit.columns["label"] for hit in index.search_embedding(embeddings[0], where=where)] == [label]
+
+
+def test_the_median_cosine_of_the_index_is_the_baseline_of_hits(tmp_path: Path):
+    many = directions(600, 10)
+    table = write_index(tmp_path / "photos.lance", many)
+    index, query = sycoca.open_index(tmp_path / "photos.lance"), directions(1, 10, seed=1)[0]
+    found = index.search_embedding(3 * query, where="width < 110")
+    assert found.median_cosine == pytest.approx(float(np.median(many @ query)), abs=0.03)
+    assert json.loads(found.to_json())["median_cosine"] == pytest.approx(found.median_cosine, abs=1e-6)
+    assert found.baseline == f"; median cosine of the index {found.median_cosine:.3f}"
+    table.replace(rows(np.repeat(many[:1], 600, axis=0)))
+    assert index.search_embedding(many[0]).median_cosine == pytest.approx(1, abs=1e-6)
+    table.delete([f"image-{number}" for number in range(600)])
+    empty = index.search_embedding(query)
+    assert (empty.median_cosine, empty.baseline) == (None, "")
 
 
 def test_queries_that_mean_nothing_are_refused(tmp_path: Path, embeddings: np.ndarray):
@@ -103,6 +134,31 @@ def test_an_open_index_follows_the_program_that_changes_it(tmp_path: Path, embed
     table.optimize()
     assert len(index) == 40
     assert index.search_embedding(new[0], count=1).hits[0].columns["key"] == "image-40"
+
+
+def test_an_open_index_follows_the_measurement_of_its_approximate_search(tmp_path: Path):
+    table = write_index(tmp_path / "photos.lance", directions(300, 10))
+    index, query = sycoca.open_index(tmp_path / "photos.lance"), directions(1, 10, seed=1)[0]
+    assert index.search_embedding(query).is_exact
+    recall = replace(chosen_probes(table, directions(4, 10), directions(4, 10), "texts", cluster(table)), num_probes=1)
+    table.write_facts(replace(table.facts, exact_below=300, recall=recall))
+    assert not index.search_embedding(query).is_exact
+    assert index.search_embedding(query, where="width < 399").is_exact  # 299 match
+
+
+def test_an_image_of_the_index_is_no_hit_of_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    embeddings = directions(40, 10)
+    table = write_index(tmp_path / "photos.lance", embeddings)
+    nearest = IndexTable.nearest
+
+    def finding_itself(self: IndexTable, query: np.ndarray, count: int, names: Any, **options: Any) -> Any:
+        return nearest(self, query, 1 if options["num_probes"] is not None else count, names)
+
+    monkeypatch.setattr(IndexTable, "nearest", finding_itself)
+    keys = [f"image-{number}" for number in range(4)]
+    recall = chosen_probes(table, embeddings[:4], embeddings[:4], "texts", 3, keys=keys)
+    assert (recall.image_recall, recall.text_recall) == (0, pytest.approx(0.1))
+    assert (recall.num_probes, recall.chance) == (3, 1)
 
 
 def test_an_index_that_is_replaced_by_one_of_other_weights_is_not_searched(tmp_path: Path, embeddings: np.ndarray):
@@ -165,6 +221,24 @@ def test_an_index_of_a_lower_precision_knows_its_weights(tmp_path: Path):
     sycoca.open_index(tmp_path / "photos.lance").check_weights(high)
     with pytest.raises(ValueError, match="was made by other weights"):
         sycoca.open_index(tmp_path / "photos.lance").check_weights(small_predictor())
+
+
+@pytest.mark.parametrize("encoder", ["image_encoder", "text_encoder"])
+def test_the_same_tensors_with_another_activation_are_other_weights(encoder: str):
+    predictor = small_predictor()
+    settings = replace(getattr(predictor.model.config, encoder), activation="quick_gelu")
+    other = small_predictor(**{f"model_{encoder}": settings})
+    other.model.load_state_dict(predictor.model.state_dict())
+    assert is_same_model(fingerprints(predictor), predictor)
+    assert not is_same_model(fingerprints(predictor), other)
+
+
+def test_the_time_of_a_search_is_without_the_loading_of_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    predictor = small_predictor()
+    write_index(tmp_path / "photos.lance", directions(3, predictor.model.config.embed_dim))
+    index = sycoca.open_index(tmp_path / "photos.lance", weights=predictor)
+    monkeypatch.setattr(ImageIndex, "check_weights", lambda *_: time.sleep(0.5))
+    assert index.search("a dog").seconds < 0.5
 
 
 def test_weights_that_are_gone_are_named(tmp_path: Path):

@@ -44,10 +44,11 @@ class IndexResult:
     """Images that went through the model."""
 
     copied: int
-    """Rows whose image the index had already: renamed and copied files, and new captions or labels."""
+    """Rows that were written without the model, since the index had the image: renamed, copied and touched files, and
+    other captions, labels or splits."""
 
     removed: int
-    """Images that are no longer in the data."""
+    """Rows of images that are no longer in the data, or not under this name."""
 
     skipped: dict[str, int]
     """Images that cannot be used, by reason."""

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -66,9 +66,11 @@ def measured_recall(table: IndexTable, predictor: Predictor, num_clusters: int) 
     Queries are images of the index and texts: the embeddings of texts lie apart from those of images, so that clusters
     of images fit them less. Half of the queries choose the number, the others measure.
     """
+    rows = table.spread(2 * NUM_QUERIES, ("key", EMBEDDING))
+    images = np.array(rows[EMBEDDING].to_pylist(), dtype=np.float32)
     texts, kind = _texts(table)
     of_texts = predictor.embed_texts(texts, warns=False).numpy()
-    return chosen_probes(table, _image_queries(table), of_texts, kind, num_clusters)
+    return chosen_probes(table, images, of_texts, kind, num_clusters, keys=rows["key"].to_pylist())
 
 
 def is_outdated(recall: RecallFacts) -> bool:
@@ -83,9 +85,13 @@ def chosen_probes(
     texts: Float32[np.ndarray, "others embed"],
     text_kind: str,
     num_clusters: int,
+    keys: Sequence[str] | None = None,
 ) -> RecallFacts:
-    """Choose and measure with the embeddings of queries."""
-    of_images, of_texts = _Queries.searched(table, images), _Queries.searched(table, texts)
+    """Choose and measure with the embeddings of queries; ``keys``: those of ``images`` that are in the index.
+
+    An image of the index is no hit of itself: every search finds it, which says nothing.
+    """
+    of_images, of_texts = _Queries.searched(table, images, keys), _Queries.searched(table, texts)
     measured = [half for queries in (of_images, of_texts) for half in (queries.half(0), queries.half(1))]
     enough = (
         number
@@ -106,7 +112,7 @@ def chosen_probes(
         image_recall=measured[1].recall(table, num_probes),
         text_recall=measured[3].recall(table, num_probes),
         text_kind=text_kind,
-        num_queries=len(measured[1].embeddings),
+        num_queries=min(len(measured[1].embeddings), len(measured[3].embeddings)),
         exact_seconds=exact,
         approximate_seconds=approximate,
     )
@@ -115,33 +121,43 @@ def chosen_probes(
 @final
 @dataclass(frozen=True, slots=True)
 class _Queries:
-    """Queries with the smallest cosine among their best hits."""
+    """Queries with the cosines of their best hits."""
 
     embeddings: Float[np.ndarray, "queries embed"]
-    least: Sequence[float]
+    keys: Sequence[str | None]
+    """The row that is the query itself; None where it is none."""
+
+    best: Sequence[Sequence[float]]
 
     @classmethod
-    def searched(cls, table: IndexTable, embeddings: Float[np.ndarray, "queries embed"]) -> "_Queries":
+    def searched(
+        cls, table: IndexTable, embeddings: Float[np.ndarray, "queries embed"], keys: Sequence[str] | None = None
+    ) -> "_Queries":
         """Search exactly."""
-        return cls(embeddings, [_cosines(table, query, None)[-1] for query in embeddings])
+        own = [None] * len(embeddings) if keys is None else keys
+        best = [_cosines(table, query, key, None) for query, key in zip(embeddings, own, strict=True)]
+        return cls(embeddings, own, best)
 
     def half(self, number: int) -> "_Queries":
         """Return every second query."""
-        return replace(self, embeddings=self.embeddings[number::2], least=self.least[number::2])
+        return _Queries(self.embeddings[number::2], self.keys[number::2], self.best[number::2])
 
     def recall(self, table: IndexTable, num_probes: int) -> float:
-        """Return the mean fraction of the best hits that an approximate search finds."""
-        top = min(TOP, table.count())
+        """Return the mean fraction of the best hits that an approximate search finds; 1 where there are none."""
         found = [
-            sum(cosine >= least - _SAME for cosine in _cosines(table, query, num_probes)) / top
-            for query, least in zip(self.embeddings, self.least, strict=True)
+            sum(cosine >= best[-1] - _SAME for cosine in _cosines(table, query, key, num_probes)) / len(best)
+            for query, key, best in zip(self.embeddings, self.keys, self.best, strict=True)
+            if best
         ]
-        return float(np.mean(found))
+        return float(np.mean(found)) if found else 1.0
 
 
-def _cosines(table: IndexTable, query: Float[np.ndarray, " embed"], num_probes: int | None) -> list[float]:
-    distances = table.nearest(query, TOP, ("key",), num_probes=num_probes)["_distance"].to_pylist()
-    return sorted((1 - distance for distance in distances), reverse=True)
+def _cosines(
+    table: IndexTable, query: Float[np.ndarray, " embed"], own_key: str | None, num_probes: int | None
+) -> list[float]:
+    """Return the largest cosines, at most `TOP`, without that of the query's own row."""
+    rows = table.nearest(query, TOP if own_key is None else TOP + 1, ("key",), num_probes=num_probes).to_pylist()
+    return sorted((1 - row["_distance"] for row in rows if row["key"] != own_key), reverse=True)[:TOP]
 
 
 def _growing(most: int) -> Iterator[int]:
@@ -153,14 +169,9 @@ def _growing(most: int) -> Iterator[int]:
     yield most
 
 
-def _image_queries(table: IndexTable) -> Float32[np.ndarray, "queries embed"]:
-    vectors = table.spread(2 * NUM_QUERIES, (EMBEDDING,))[EMBEDDING].to_pylist()
-    return np.array(vectors, dtype=np.float32)
-
-
 def _texts(table: IndexTable) -> tuple[list[str], str]:
     captions = [own[0] for own in table.spread(2 * NUM_QUERIES, ("captions",))["captions"].to_pylist() if own]
-    return (captions, "captions") if len(captions) >= NUM_QUERIES else (list(_PHRASES), "phrases")
+    return (captions, "captions") if len(captions) >= NUM_QUERIES else (list(_PHRASES[: 2 * NUM_QUERIES]), "phrases")
 
 
 def _median_seconds(search: Callable[[np.ndarray], object], queries: Float[np.ndarray, "queries embed"]) -> float:

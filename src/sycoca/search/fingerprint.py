@@ -7,6 +7,7 @@ for each lower one, and two models are compared in the lower one of theirs.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 
 import torch
 from torch import Tensor
@@ -68,7 +69,12 @@ def _fingerprint(predictor: Predictor, precision: torch.dtype) -> str:
 
 
 def _settings(predictor: Predictor) -> Iterator[str]:
-    """Yield what embeddings depend on beside the weights: image transforms, and how the tokenizer cuts texts."""
+    """Yield what embeddings depend on beside the weights: the encoders' settings, since no tensor tells its activation;
+    image transforms; and how the tokenizer cuts texts."""
+    for encoder in (predictor.model.config.image_encoder, predictor.model.config.text_encoder):
+        # Defaults are left out, so that a later version may have more settings.
+        values = {one.name: getattr(encoder, one.name) for one in fields(encoder)}
+        yield repr({one.name: values[one.name] for one in fields(encoder) if values[one.name] != one.default})
     transforms = predictor.config.transforms
     yield json.dumps([transforms.mean, transforms.std, transforms.resize])
     yield json.dumps([predictor.tokenizer.encode(text, _MOST_TOKENS) for text in _TEXTS])

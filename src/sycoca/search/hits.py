@@ -66,8 +66,12 @@ class SearchResults:
     num_matching: int
     """Images that fulfill the condition; all without one."""
 
+    median_cosine: float | None = None
+    """Median cosine of the query with 256 images that are spread evenly over the index: what an image scores that the
+    query does not describe. None where the index has no images."""
+
     seconds: float
-    """Time of the search, the query's embedding included."""
+    """Time of the search, the query's embedding included, without the loading of the model."""
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -77,6 +81,11 @@ class SearchResults:
 
     def __repr__(self) -> str:
         return f"<SearchResults of {self.query!r}: {len(self.hits)} of {self.num_matching:,} images>"
+
+    @property
+    def baseline(self) -> str:
+        """What cosines of hits are to be compared with, as the end of a sentence; empty where there are no images."""
+        return "" if self.median_cosine is None else f"; median cosine of the index {self.median_cosine:.3f}"
 
     def _repr_html_(self) -> str:
         """Return the hits as thumbnails with cosines, files and captions, as HTML for the cell of a notebook."""
@@ -91,7 +100,9 @@ class SearchResults:
         )
         condition = "" if self.where is None else f" where {self.where}"
         kind = "every image compared" if self.is_exact else "approximate"
-        about = f"{len(self.hits)} of {self.num_matching:,} images{condition}; {kind}, {self.seconds:.2f} s"
+        about = (
+            f"{len(self.hits)} of {self.num_matching:,} images{condition}; {kind}, {self.seconds:.2f} s{self.baseline}"
+        )
         return cell(self.query, note(about), figures(shown, side=_SHOWN_PIXELS))
 
     def to_json(self) -> str:
@@ -103,6 +114,7 @@ class SearchResults:
             "exact": self.is_exact,
             "images": self.num_images,
             "matching": self.num_matching,
+            "median_cosine": None if self.median_cosine is None else round(self.median_cosine, 6),
             "seconds": round(self.seconds, 4),
             "hits": hits,
         }

@@ -16,19 +16,22 @@ from sycoca.inference.load import predictor_of
 from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
 from sycoca.keywords import suggests_keywords
-from sycoca.search.columns import SHOWN, THUMBNAIL
+from sycoca.search.columns import EMBEDDING, SHOWN, THUMBNAIL
+from sycoca.search.conditions import num_matching
 from sycoca.search.fingerprint import is_same_model
 from sycoca.search.hits import SearchHit, SearchResults
 from sycoca.search.index_facts import IndexFacts
 from sycoca.search.requirements import check_requirements
-from sycoca.terminal import one_line
-from sycoca.texts import shortened
+from sycoca.weights.hub import is_at_hub
 
 if TYPE_CHECKING:
     from sycoca.search.index_table import IndexTable
 
 Query = str | ImageInput
 """What is searched for: a text, or an image (a PIL image, a Path, bytes, an array; a str is a text)."""
+
+_TYPICAL_IMAGES = 256
+"""Images whose cosines with the query are a baseline for those of the hits."""
 
 
 @suggests_keywords
@@ -62,6 +65,7 @@ class ImageIndex:
         self._table = table
         self._weights = weights
         self._model = model
+        self._typical: tuple[int, Float[np.ndarray, "images embed"]] | None = None
 
     def __repr__(self) -> str:
         return f"<ImageIndex {self.path!r}: {len(self):,} images of {self.facts.data}>"
@@ -106,8 +110,11 @@ class ImageIndex:
         A str is a text; the path of an image is a ``Path``. ``where``, ``is_exact`` and errors as in
         `search_embedding`.
         """
+        if isinstance(query, str) and not query.strip():
+            raise ValueError("the query is empty; write what to search for")
+        predictor = self.predictor  # loaded before the clock starts
         started_at = time.perf_counter()
-        embedding = self._embedding(query)
+        embedding = (predictor.embed_texts if isinstance(query, str) else predictor.embed_images)([query])[0]
         name = query if isinstance(query, str) else os.fspath(query) if isinstance(query, os.PathLike) else "an image"
         found = self.search_embedding(embedding, count, where, is_exact=is_exact, query=name)
         return replace(found, seconds=time.perf_counter() - started_at)
@@ -131,21 +138,22 @@ class ImageIndex:
         """
         started_at = time.perf_counter()
         vector = self._checked(embedding, count)
-        self._table.check_maker()
-        num_images = len(self)
-        num_matching = num_images if where is None else self._num_matching(where)
-        num_probes = self._num_probes(num_matching < self.facts.exact_below if is_exact is None else is_exact)
-        hits = self._hits(vector, min(count, num_matching), where, num_probes)
-        if len(hits) < min(count, num_matching):  # the clusters that were looked into have no more that match
+        table = self._table.snapshot()  # one state, whatever another program changes meanwhile
+        num_images, matching = table.count(), num_matching(table, where)
+        wanted = min(count, matching)
+        num_probes = _num_probes(table.facts, matching, is_exact)
+        hits = _hits(table, vector, wanted, where, num_probes)
+        if len(hits) < wanted:  # the clusters that were looked into have no more that match
             num_probes = None
-            hits = self._hits(vector, min(count, num_matching), where, None)
+            hits = _hits(table, vector, wanted, where, None)
         return SearchResults(
             query=query,
             hits=hits,
             is_exact=num_probes is None,
             where=where,
             num_images=num_images,
-            num_matching=num_matching,
+            num_matching=matching,
+            median_cosine=self._median_cosine(table, vector),
             seconds=time.perf_counter() - started_at,
         )
 
@@ -153,16 +161,9 @@ class ImageIndex:
         if self._weights is not None:
             return self._weights
         named = self.facts.weights
-        if not named.startswith("hf:") and not os.path.isdir(named):
+        if not is_at_hub(named) and not os.path.isdir(named):
             raise ValueError(f"{self.path} was made by {named}, which is not there; name the weights")
         return named
-
-    def _embedding(self, query: Query) -> Float[Tensor, " embed"]:
-        if isinstance(query, str):
-            if not query.strip():
-                raise ValueError("the query is empty; write what to search for")
-            return self.predictor.embed_texts([query])[0]
-        return self.predictor.embed_images([query])[0]
 
     def _checked(
         self, embedding: Float[Tensor, " embed"] | Float[np.ndarray, " embed"], count: int
@@ -178,35 +179,36 @@ class ImageIndex:
             raise ValueError("the embedding of the query has no direction: it is zero, infinite or not a number")
         return vector
 
-    def _num_matching(self, where: str) -> int:
-        try:
-            return self._table.count(where)
-        except (ValueError, RuntimeError) as error:
-            reason = one_line(str(error).removeprefix("Invalid input, ").split("Valid fields")[0]).strip()
-            raise ValueError(
-                f"the condition {shortened(where)!r} cannot be read: {shortened(reason)} It is SQL on the columns"
-                f" {', '.join(SHOWN)}, such as: width > 640 AND array_has(captions, 'a dog')"
-            ) from error
+    def _median_cosine(self, table: "IndexTable", vector: Float[np.ndarray, " embed"]) -> float | None:
+        """Return the median cosine with images that are spread evenly over the index; None where it has none."""
+        typical = self._typical
+        if typical is None or typical[0] != table.version:
+            rows = table.spread(_TYPICAL_IMAGES, (EMBEDDING,))[EMBEDDING].to_pylist()
+            typical = self._typical = table.version, np.array(rows, dtype=np.float32).reshape(len(rows), len(vector))
+        embeddings = typical[1]
+        return float(np.median(embeddings @ (vector / np.linalg.norm(vector)))) if len(embeddings) else None
 
-    def _num_probes(self, is_exact: bool) -> int | None:
-        """Return the clusters that a search looks into; None where it compares every image."""
-        recall = self.facts.recall
-        return None if recall is None or is_exact else recall.num_probes
 
-    def _hits(
-        self, vector: Float[np.ndarray, " embed"], count: int, where: str | None, num_probes: int | None
-    ) -> tuple[SearchHit, ...]:
-        if count == 0:
-            return ()
-        names = ["file", *SHOWN, THUMBNAIL]
-        rows = self._table.nearest(vector, count, names, where=where, num_probes=num_probes).to_pylist()
-        hits = (
-            SearchHit(
-                file=row["file"],
-                cosine=1 - row["_distance"],
-                columns={name: row[name] for name in SHOWN},
-                thumbnail=row[THUMBNAIL],
-            )
-            for row in rows
+def _num_probes(facts: IndexFacts, num_matching: int, is_exact: bool | None) -> int | None:
+    """Return the clusters that a search looks into; None where it compares every image."""
+    compares_all = num_matching < facts.exact_below if is_exact is None else is_exact
+    return None if facts.recall is None or compares_all else facts.recall.num_probes
+
+
+def _hits(
+    table: "IndexTable", vector: Float[np.ndarray, " embed"], count: int, where: str | None, num_probes: int | None
+) -> tuple[SearchHit, ...]:
+    if count == 0:
+        return ()
+    names = ["file", *SHOWN, THUMBNAIL]
+    rows = table.nearest(vector, count, names, where=where, num_probes=num_probes).to_pylist()
+    hits = (
+        SearchHit(
+            file=row["file"],
+            cosine=1 - row["_distance"],
+            columns={name: row[name] for name in SHOWN},
+            thumbnail=row[THUMBNAIL],
         )
-        return tuple(sorted(hits, key=lambda hit: (-hit.cosine, hit.file)))
+        for row in rows
+    )
+    return tuple(sorted(hits, key=lambda hit: (-hit.cosine, hit.file)))

@@ -38,13 +38,18 @@ class RecallFacts:
     """What those texts are: captions of the index, or phrases."""
 
     num_queries: int
-    """Queries of each kind."""
+    """Queries of each kind, or of the kind that has fewer."""
 
     exact_seconds: float
     """Median time of the exact search of one query."""
 
     approximate_seconds: float
     """Median time of the approximate search of one query."""
+
+    @property
+    def chance(self) -> float:
+        """The recall of comparing as many images, chosen at random."""
+        return self.num_probes / self.num_clusters
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -44,11 +44,12 @@ _KEPT = timedelta(milliseconds=1)
 class IndexTable:
     """The tables of an index."""
 
-    def __init__(self, path: str, database: Any, images: Any, facts: IndexFacts) -> None:
+    def __init__(self, path: str, database: Any, images: Any, facts: IndexFacts, facts_version: int) -> None:
         self.path = path
         self.facts = facts
         self._database = database
         self._images = images
+        self._facts_version = facts_version
 
     @classmethod
     def create(cls, path: str, facts: IndexFacts) -> "IndexTable":
@@ -56,9 +57,8 @@ class IndexTable:
         database = _connect(path)
         columns = schema(facts.embed_dim).with_metadata({_MADE_BY: _maker(facts)})
         images = database.create_table(IMAGES, schema=columns, mode="overwrite")
-        table = cls(path, database, images, facts)
-        table.write_facts(facts)  # last: without facts it is no index
-        return table
+        written = _write(database, facts)  # last: without facts it is no index
+        return cls(path, database, images, facts, written)
 
     @classmethod
     def open(cls, path: str) -> "IndexTable | None":
@@ -68,24 +68,33 @@ class IndexTable:
         database = _connect(path)
         if FACTS not in _table_names(database):
             return None
-        facts = database.open_table(FACTS).to_arrow()["json"][0].as_py()
-        return cls(path, database, database.open_table(IMAGES), facts_from_json(facts, path))
+        facts = database.open_table(FACTS)
+        version, read = facts.version, _read(facts, path)
+        return cls(path, database, database.open_table(IMAGES), read, version)
 
     def write_facts(self, facts: IndexFacts) -> None:
         """Replace what the index says about itself."""
-        self._database.create_table(FACTS, data=pa.table({"json": [facts.to_json()]}), mode="overwrite")
+        self._facts_version = _write(self._database, facts)
         self.facts = facts
 
-    def check_maker(self) -> None:
-        """Raise ValueError where the index was replaced by one of other weights since it was opened."""
-        if (self._images.schema.metadata or {}).get(_MADE_BY) != _maker(self.facts):
-            raise ValueError(f"{self.path} was replaced by an index of other weights; open it again")
+    @property
+    def version(self) -> int:
+        """The number of the last commit of rows."""
+        return self._images.version
 
     def snapshot(self) -> "IndexTable":
-        """Return the index as it is now, whatever is changed later."""
+        """Return the index as it is now, whatever is changed later: rows and facts.
+
+        Raises ValueError where it was replaced by an index of other weights since it was opened.
+        """
         images = self._database.open_table(IMAGES)
-        images.checkout(self._images.version)
-        return IndexTable(self.path, self._database, images, self.facts)
+        images.checkout(images.version)
+        if (images.schema.metadata or {}).get(_MADE_BY) != _maker(self.facts):
+            raise ValueError(f"{self.path} was replaced by an index of other weights; open it again")
+        facts = self._database.open_table(FACTS)
+        version = facts.version
+        read = self.facts if version == self._facts_version else _read(facts, self.path)
+        return IndexTable(self.path, self._database, images, read, version)
 
     def count(self, where: str | None = None) -> int:
         """Return how many images there are that fulfill a condition. Raises ValueError for one that is wrong."""
@@ -163,6 +172,15 @@ class IndexTable:
         self._images.optimize(cleanup_older_than=_KEPT, delete_unverified=True)
         facts = self._database.open_table(FACTS)
         facts.optimize(cleanup_older_than=_KEPT, delete_unverified=True)
+
+
+def _write(database: Any, facts: IndexFacts) -> int:
+    """Replace the facts of an index, and return their version."""
+    return database.create_table(FACTS, data=pa.table({"json": [facts.to_json()]}), mode="overwrite").version
+
+
+def _read(table: Any, path: str) -> IndexFacts:
+    return facts_from_json(table.to_arrow()["json"][0].as_py(), path)
 
 
 def _maker(facts: IndexFacts) -> bytes:

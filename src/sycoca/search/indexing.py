@@ -95,7 +95,7 @@ class Indexing:
         changes = self._rows.changes(self._source)
         num_kept = len(self._source) - len(changes)
         if num_kept and changes:
-            logger.info(f"{self._path} has {num_kept:,} of {len(self._source):,} images as they are")
+            logger.info(f"{num_kept:,} of {len(self._source):,} images are unchanged")
         try:
             for _ in tracked(self._written(changes), len(changes), "indexing", console=console):
                 pass
@@ -168,7 +168,8 @@ class Indexing:
     def _remains(self) -> Remains:
         done, total = self.num_images, len(self._source)
         return Remains(
-            path=self._path, state=f"has {done:,} images of {total:,}; the same command, without --overwrite, continues"
+            path=self._path,
+            state=f"has {done:,} images, the data {total:,}; the same command, without --overwrite, continues",
         )
 
 

@@ -80,9 +80,10 @@ def _lines(result: "IndexResult") -> Iterator[str]:
         rate = result.embedded / max(result.embedding_seconds, 1e-9)
         yield f"{counted(result.embedded, 'image')} embedded, {rate:,.1f} per second"
     if result.copied:
-        yield f"{counted(result.copied, 'image')} renamed, copied or described anew: their embeddings are kept"
+        what = "renamed, copied, touched, or with another caption, label or split"
+        yield f"{counted(result.copied, 'image')} {what}: not embedded again"
     if result.removed:
-        yield f"{counted(result.removed, 'image')} removed"
+        yield f"{counted(result.removed, 'row')} removed: files that are gone or have another name"
     if result.skipped:
         yield "skipped: " + ", ".join(f"{count:,} {reason}" for reason, count in result.skipped.items())
     if not (result.embedded or result.copied or result.removed):
@@ -92,9 +93,11 @@ def _lines(result: "IndexResult") -> Iterator[str]:
 
 
 def recall_line(recall: RecallFacts) -> str:
-    """Return what an approximate search finds, beside the exact search."""
+    """Return what an approximate search finds, beside the exact search and chance."""
+    approximate, exact = 1000 * recall.approximate_seconds, 1000 * recall.exact_seconds
     return (
         f"approximate search: recall@10 {recall.image_recall:.3f} by images, {recall.text_recall:.3f} by"
-        f" {recall.text_kind} ({recall.num_queries} queries each); {recall.num_probes:,} of {recall.num_clusters:,}"
-        f" clusters, {1000 * recall.approximate_seconds:.1f} ms against {1000 * recall.exact_seconds:.1f} ms exactly"
+        f" {recall.text_kind} ({recall.num_queries} queries each), {recall.chance:.3f} of as many images at random;"
+        f" {recall.num_probes:,} of {recall.num_clusters:,} clusters, {approximate:.1f} ms against {exact:.1f} ms"
+        " exactly"
     )

@@ -114,4 +114,4 @@ def _print_table(found: "SearchResults", console: "Console") -> None:
 def _summary(found: "SearchResults") -> str:
     of = f"{found.num_matching:,} of {found.num_images:,}" if found.where is not None else f"{found.num_images:,}"
     how = "compared one by one" if found.is_exact else "searched approximately"
-    return f"{of} images {how}, {1000 * found.seconds:.0f} ms"
+    return f"{of} images {how}, {1000 * found.seconds:.0f} ms{found.baseline}"
