@@ -114,7 +114,7 @@ class ImageIndex:
             raise ValueError("the query is empty; write what to search for")
         predictor = self.predictor  # loaded before the clock starts
         started_at = time.perf_counter()
-        embedding = (predictor.embed_texts if isinstance(query, str) else predictor.embed_images)([query])[0]
+        embedding = predictor.embed_texts([query])[0] if isinstance(query, str) else predictor.embed_images([query])[0]
         name = query if isinstance(query, str) else os.fspath(query) if isinstance(query, os.PathLike) else "an image"
         found = self.search_embedding(embedding, count, where, is_exact=is_exact, query=name)
         return replace(found, seconds=time.perf_counter() - started_at)
