@@ -45,8 +45,11 @@ def test_a_port_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert f"cannot listen at 127.0.0.1, port {port}: Address already in use" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("num_signals", "said"), [(1, "; all requests were answered"), (2, ", without waiting for all answers")]
+)
 def test_it_says_where_it_answers_and_a_signal_ends_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, num_signals: int, said: str
 ):
     weights = save_small_weights(tmp_path / "my weights")
     tick = server.Server.on_tick
@@ -54,13 +57,14 @@ def test_it_says_where_it_answers_and_a_signal_ends_it(
     async def tick_and_stop(self: server.Server, counter: int) -> bool:
         if counter == 1:
             assert self.started
-            signal.raise_signal(signal.SIGTERM)
+            for _ in range(num_signals):
+                signal.raise_signal(signal.SIGTERM)
         return await tick(self, counter)
 
     monkeypatch.setattr(server.Server, "on_tick", tick_and_stop)
     assert main(["serve", str(weights), "--port", "0", "--device", "cpu"]) == 143
     out, err = capsys.readouterr()
     assert out.startswith("http://127.0.0.1:")
-    assert "stopped by SIGTERM; all requests were answered" in err
+    assert f"stopped by SIGTERM{said}" in err
     with pytest.raises(ConnectionRefusedError):
         get(int(out.strip().rpartition(":")[2]), "/health")

@@ -93,6 +93,22 @@ def test_a_cancelled_input_is_left_out():
     assert compute.batches == [["first"], [2]]
 
 
+def test_cancelled_inputs_do_not_pile_up_behind_a_long_batch():
+    compute = Recorded()
+    kind = Kind(name="a", compute=compute)
+    batcher = Batcher(8, 0.0)
+    batcher.submit(kind, "first")
+    assert compute.has_begun.wait(30)
+    kept = batcher.submit(kind, "kept")
+    for number in range(100):
+        assert batcher.submit(kind, number).cancel()
+        assert len(batcher._jobs) <= 2  # pyright: ignore[reportPrivateUsage]
+    assert len(batcher) == 1
+    compute.may_go.set()
+    batcher.close()
+    assert kept.result(0) == "kept"
+
+
 def test_a_lone_input_waits_for_others_no_longer_than_it_is_told():
     compute = Recorded()
     compute.may_go.set()

@@ -269,6 +269,12 @@ def test_the_page_and_the_documentation_need_no_token(guarded: int):
         assert get(guarded, path).status == 200
 
 
+def test_numbers_that_are_none_are_an_error_of_the_server(predictor: Predictor, monkeypatch: pytest.MonkeyPatch):
+    with monkeypatch.context() as patched, serving(create_app(predictor)) as port:
+        patched.setattr(predictor, "embed_texts", lambda texts, **_: torch.full((len(texts), 4), float("nan")))
+        assert_refused(post(port, "/embed", ("text", "a")), 500, None, "an error of the server")
+
+
 def test_errors_of_the_server_tell_no_client_why(predictor: Predictor, monkeypatch: pytest.MonkeyPatch):
     def broken(*_: Any, **__: Any) -> Any:
         raise RuntimeError("a secret")

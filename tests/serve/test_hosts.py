@@ -60,6 +60,15 @@ def test_more_names_can_be_allowed():
 
 
 @pytest.mark.parametrize(
+    "name",
+    ["photos.example:443", "https://photos.example", "photos.example/a", "*", "*.example", "", "photos.example."],
+)
+def test_a_name_that_no_request_has_is_refused(name: str):
+    with pytest.raises(ValueError, match="give the name alone"):
+        Access(allowed_hosts=(name,))
+
+
+@pytest.mark.parametrize(
     ("origin", "is_meant"),
     [
         ("http://localhost:8000", True),

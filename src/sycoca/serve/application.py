@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -52,7 +53,15 @@ def create_app(
         service.close()
 
     # FastAPI's own documentation pages load scripts from another site; /docs is a plain page of ours.
-    app = FastAPI(title="SyCoCa", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    # Nor does it redirect: behind a proxy it would send clients, with their tokens, to an address without HTTPS.
+    app = FastAPI(
+        title="SyCoCa",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
     app.state.service, app.state.settings = service, settings
     app.include_router(router)
     _add_pages(app)
@@ -88,7 +97,7 @@ def _add_information(app: FastAPI, info: Any, listed_examples: Any, metrics: Met
         return {"status": "ok"}
 
     @app.get("/info")
-    async def about() -> Info:
+    def about() -> Info:
         """Say what the model can do, and what the limits are."""
         return info()
 
@@ -120,6 +129,10 @@ def _add_error_answers(app: FastAPI) -> None:
     async def unusable(_: Request, error: UnusableSampleError) -> Response:
         refused = refusal_of_image(error)
         return JSONResponse(error_body(refused.detail, refused.setting), refused.status_code)
+
+    @app.exception_handler(ValidationError)
+    async def wrong_answer(_: Request, error: ValidationError) -> Response:
+        raise error  # of the answer, such as NaN for a number: no fault of the client's
 
     @app.exception_handler(ValueError)
     async def impossible(_: Request, error: ValueError) -> Response:

@@ -64,7 +64,9 @@ class Batcher:
         self._thread.start()
 
     def __len__(self) -> int:
-        return len(self._jobs)
+        with self._changed:
+            self._leave_out_cancelled()
+            return len(self._jobs)
 
     def submit(self, kind: Kind, item: object) -> "Future[Any]":
         """Return the future result of an input. One that is cancelled before it is computed is left out."""
@@ -72,6 +74,8 @@ class Batcher:
         with self._changed:
             if self._is_closed:
                 raise RuntimeError("the server is stopping")
+            # However many clients come and go during a long batch, the queue holds those that wait.
+            self._leave_out_cancelled()
             self._jobs.append(job)
             self._changed.notify()
         return job.future
@@ -108,6 +112,9 @@ class Batcher:
             taken = set(map(id, batch))
             self._jobs = deque(job for job in self._jobs if id(job) not in taken)
             return batch
+
+    def _leave_out_cancelled(self) -> None:
+        self._jobs = deque(job for job in self._jobs if not job.future.cancelled())
 
     def _most_with(self, first: _Job) -> int:
         return self._max_batch_size if first.kind.is_batched else 1

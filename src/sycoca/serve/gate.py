@@ -26,6 +26,9 @@ OPEN_PATHS = ("/", "/docs", "/openapi.json", "/health")
 
 PAGE_PREFIX = "/page/"
 
+OVER_LIMIT = "sycoca_over_limit"
+"""Key of a scope's state; true on connections beyond `ServeSettings.max_connections`, which the protocol counts."""
+
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self';"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -70,7 +73,9 @@ class Gate:
         self.access = access
         self.metrics = metrics
         self.num_open = 0
-        metrics.gauge("sycoca_open_requests", "Requests that are received, wait or are computed.", self._read_num_open)
+        metrics.gauge(
+            "sycoca_open_requests", "POST requests that are received, wait or are computed.", self._read_num_open
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass on what is none."""
@@ -117,11 +122,16 @@ class _Exchange:
             self._gate.metrics.answered(self._label(), outcome, time.monotonic() - started_at)
 
     async def _answer(self) -> None:
+        if self._scope.get("state", {}).get(OVER_LIMIT):
+            most = self._gate.settings.max_connections
+            reason = f"more than {most:,} connections are open; try again soon"
+            raise RefusedError(503, reason, "max_connections", {"retry-after": "1", "connection": "close"})
         reason = why_not_meant(self._headers, self._gate.access)
         if reason is not None:
             raise RefusedError(403, reason, "allowed_hosts")
         self._check_token()
         if self._scope["method"] != "POST":
+            await self._receive_body(None)
             await self._compute(io.BytesIO())
             return
         self._check_room()
@@ -129,6 +139,7 @@ class _Exchange:
         try:
             with SpooledTemporaryFile(_IN_MEMORY) as body:
                 await self._receive_body(body)
+                body.seek(0)
                 await self._compute(body)
         finally:
             self._gate.num_open -= 1
@@ -158,7 +169,8 @@ class _Exchange:
                 {"retry-after": "1"},
             )
 
-    async def _receive_body(self, body: IO[bytes]) -> None:
+    async def _receive_body(self, body: IO[bytes] | None) -> None:
+        """Write the request's body to a file, or drop it. Raises RefusedError for one too large or too slow."""
         most, seconds = self._gate.settings.max_upload_bytes, self._gate.settings.upload_seconds
         declared = self._headers.get("content-length", "")
         size = int(declared) if declared.isdecimal() else 0
@@ -171,11 +183,11 @@ class _Exchange:
                     size += len(piece)
                     if size > most:
                         raise too_large(f"the request has more than {most:,} bytes", "max_upload_bytes", most, "bytes")
-                    body.write(piece)
+                    if body is not None:
+                        body.write(piece)
         except TimeoutError as error:
             reason = f"the request was not received within {seconds:g} seconds (upload_seconds)"
             raise RefusedError(408, reason, "upload_seconds") from error
-        body.seek(0)
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         """Yield what is left of the request's body."""
@@ -188,15 +200,15 @@ class _Exchange:
 
     async def _compute(self, body: IO[bytes]) -> None:
         """Let the application answer, unless that takes too long or the client goes."""
-        async for _ in self._pieces():  # of a request without a body
-            pass
 
         async def receive() -> Message:
             piece = body.read(_PIECE)
             return {"type": "http.request", "body": piece, "more_body": len(piece) == _PIECE}
 
         seconds = self._gate.settings.answer_seconds
-        answer = asyncio.ensure_future(self._gate.app(self._scope, receive, self._send))
+        # HEAD is answered as GET; the server in front of this application leaves the body out.
+        scope = {**self._scope, "method": "GET"} if self._scope["method"] == "HEAD" else self._scope
+        answer = asyncio.ensure_future(self._gate.app(scope, receive, self._send))
         gone = asyncio.ensure_future(self._receive())
         try:
             await asyncio.wait({answer, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

@@ -48,8 +48,14 @@ class Metrics:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._requests: Counter[Labels] = Counter()
-        self._seconds = Histogram("sycoca_request_seconds", "Time from a request's head to its answer.", _SECONDS)
-        self._batch_sizes = Histogram("sycoca_batch_size", "Requests in a forward pass.", _SIZES)
+        self._seconds = Histogram(
+            "sycoca_request_seconds",
+            "Time from a request's head to the end of its answer, or until its client goes.",
+            _SECONDS,
+        )
+        self._batch_sizes = Histogram(
+            "sycoca_batch_size", "Images, texts or pairs of them that are computed at a time.", _SIZES
+        )
         self._batch_seconds = Histogram("sycoca_batch_seconds", "Time to compute a batch.", _SECONDS)
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
 
@@ -75,7 +81,9 @@ class Metrics:
             return "\n".join(self._lines()) + "\n"
 
     def _lines(self) -> Iterator[str]:
-        yield from _head("sycoca_requests_total", "Requests by path and status.", "counter")
+        yield from _head(
+            "sycoca_requests_total", "Requests by path and status; gone: the client closed the connection.", "counter"
+        )
         for key, number in self._requests.items():
             yield f"sycoca_requests_total{_braces(key)} {number}"
         for histogram in (self._seconds, self._batch_sizes, self._batch_seconds):

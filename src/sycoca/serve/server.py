@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import final
 
@@ -39,10 +40,21 @@ def address_of(listener: socket.socket) -> str:
     return f"http://{shown}:{port}"
 
 
-def run_server(app: FastAPI, listener: socket.socket, settings: ServeSettings) -> int | None:
-    """Serve until a signal to stop comes, answer what is asked by then, and return the signal's number.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ending:
+    """How a server has ended."""
 
-    A second signal ends at once. None where the server was stopped otherwise.
+    signal: int | None
+    """Number of the signal that stopped it; None where it was stopped otherwise."""
+
+    has_answered_all: bool
+    """Whether all requests that had come by then were answered."""
+
+
+def run_server(app: FastAPI, listener: socket.socket, settings: ServeSettings) -> Ending:
+    """Serve until a signal to stop comes, answer what is asked by then, and say how that ended.
+
+    A second signal ends at once.
     """
     return Server(app, settings).run_until_stopped(listener)
 
@@ -53,6 +65,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: FastAPI, settings: ServeSettings) -> None:
         self.signal: int | None = None
+        self._has_answered_all = True
         super().__init__(
             uvicorn.Config(
                 app,
@@ -65,21 +78,26 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                limit_concurrency=settings.max_connections,
                 timeout_graceful_shutdown=int(settings.upload_seconds + settings.answer_seconds) + 1,
             )
         )
 
-    def run_until_stopped(self, listener: socket.socket) -> int | None:
+    def run_until_stopped(self, listener: socket.socket) -> Ending:
         """Serve; see `run_server`."""
         with handled(self._stop):
             self.run(sockets=[listener])
-        return self.signal
+        return Ending(signal=self.signal, has_answered_all=self._has_answered_all)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals to `run_until_stopped`."""
         yield
+
+    async def _wait_tasks_to_complete(self) -> None:
+        """Wait for the answers; uvicorn cancels this, and then them, when the time for it is over."""
+        self._has_answered_all = False
+        await super()._wait_tasks_to_complete()
+        self._has_answered_all = not self.force_exit
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         del frame

@@ -1,10 +1,10 @@
 """The model behind the server: each method computes an answer, together with those of other requests."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, final
 
-from anyio import CapacityLimiter, to_thread
 from PIL import Image
 from starlette.datastructures import UploadFile
 from torch import Tensor
@@ -37,13 +37,15 @@ class Service:
         self._index = index
         self._batcher = Batcher(settings.max_batch_size, settings.batch_wait_seconds, metrics.computed)
         self._read_picture = PictureReader(predictor.image_size, predictor.config.transforms)
-        self._decoders = CapacityLimiter(settings.decoding_threads)
-        self._searches = CapacityLimiter(_SEARCHES)
+        # Threads of its own: work whose client has gone keeps its thread until it ends, so that no more of it runs at a
+        # time. A limiter of anyio's would let the next begin beside it.
+        self._decoders = ThreadPoolExecutor(settings.decoding_threads, "decoder")
+        self._searchers = ThreadPoolExecutor(_SEARCHES, "searcher")
         metrics.gauge("sycoca_queued_inputs", "Inputs that wait for the model.", lambda: float(len(self._batcher)))
 
     async def picture(self, upload: UploadFile) -> Image.Image:
         """Return an uploaded image at the model's input size. Raises UnusableSampleError where it cannot be read."""
-        return await to_thread.run_sync(self._read_picture, upload, limiter=self._decoders)
+        return await _run_in(self._decoders, self._read_picture, upload)
 
     async def caption(self, picture: Image.Image, num_beams: int) -> GeneratedCaption:
         """Return the caption of a picture as token ids."""
@@ -86,7 +88,7 @@ class Service:
         """Return the images of the index with the most similar embeddings. Raises RefusedError without an index."""
         if self._index is None:
             raise RefusedError(404, "this server has no index of images; start it with --index", "index")
-        return await to_thread.run_sync(self._index.search_embedding, embedding, count, where, limiter=self._searches)
+        return await _run_in(self._searchers, self._index.search_embedding, embedding, count, where)
 
     def notices(self, *texts: str) -> list[str]:
         """Return what a client should know about the answer: texts of which the model does not read the end."""
@@ -100,6 +102,13 @@ class Service:
     def close(self) -> None:
         """Compute what is asked for already, and no more."""
         self._batcher.close()
+        for threads in (self._decoders, self._searchers):
+            threads.shutdown(cancel_futures=True)
 
     async def _computed(self, kind: Kind, item: object) -> Any:
         return await asyncio.wrap_future(self._batcher.submit(kind, item))
+
+
+async def _run_in(threads: Executor, function: Callable[..., Any], *values: object) -> Any:
+    """Return what a function returns, computed by one of some threads; cancelled before it begins, it never does."""
+    return await asyncio.get_running_loop().run_in_executor(threads, function, *values)

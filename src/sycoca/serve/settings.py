@@ -1,5 +1,6 @@
 """Settings of the server: its limits, and who may use it. Imports no FastAPI, so that help appears fast."""
 
+import re
 from dataclasses import dataclass, field, fields
 
 _MIB = 2**20
@@ -70,6 +71,12 @@ class Access:
     """Names of this server in addresses, beside localhost, numeric addresses and ``host``."""
 
     def __post_init__(self) -> None:
+        for name in self.allowed_hosts:
+            if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", name):
+                raise ValueError(
+                    f"allowed_hosts has {name!r}: give the name alone, such as photos.example.com, without scheme, port"
+                    " and path"
+                )
         if self.token is None:
             return
         if len(self.token) < MIN_TOKEN_LETTERS:

@@ -68,13 +68,14 @@ class Arguments:
         with listening_socket(self.host, self.port) as listener:
             predictor = self.model.load(self.weights)
             index = None if self.index is None else open_index(self.index, weights=predictor)
-            app = create_app(predictor, index, self.settings, access=access, name=Path(self.weights).name)
+            app = create_app(predictor, index, self.settings, access=access, name=Path(self.weights).absolute().name)
             print(address_of(listener), flush=True)
-            number = run_server(app, listener, self.settings)
-        if number is None:
+            ending = run_server(app, listener, self.settings)
+        if ending.signal is None:
             return 0
-        logger.info("stopped by %s; all requests were answered", STOP_SIGNALS[number].name)
-        return STOP_SIGNALS[number].exit_code
+        answered = "; all requests were answered" if ending.has_answered_all else ", without waiting for all answers"
+        logger.info("stopped by %s%s", STOP_SIGNALS[ending.signal].name, answered)
+        return STOP_SIGNALS[ending.signal].exit_code
 
 
 def _access(chosen: Arguments) -> Access:

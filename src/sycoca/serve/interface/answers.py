@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from pydantic import BaseModel
+from pydantic import BaseModel, FiniteFloat
 
 from sycoca.inference.decoding.generation import GeneratedCaption
 from sycoca.inference.vqa import RankedAnswer
@@ -17,7 +17,7 @@ class TokenAnswer(BaseModel):
     text: str
     """What it adds to the caption; empty for the end token, which is the last one."""
 
-    log_likelihood: float
+    log_likelihood: FiniteFloat
     """Natural logarithm of its probability."""
 
 
@@ -27,7 +27,7 @@ class CaptionAnswer(BaseModel):
     caption: str
     """The text."""
 
-    log_likelihood: float
+    log_likelihood: FiniteFloat
     """Natural logarithm of its probability: the sum over its tokens."""
 
     tokens: list[TokenAnswer]
@@ -37,10 +37,10 @@ class CaptionAnswer(BaseModel):
 class EmbedAnswer(BaseModel):
     """Embeddings in the joint space, L2-normalized: their dot product is their cosine."""
 
-    image_embed: list[float] | None
+    image_embed: list[FiniteFloat] | None
     """That of the image."""
 
-    text_embed: list[float] | None
+    text_embed: list[FiniteFloat] | None
     """That of the text."""
 
     notices: list[str]
@@ -53,7 +53,7 @@ class AskAnswer(BaseModel):
     answer: str
     """The text."""
 
-    log_likelihood: float
+    log_likelihood: FiniteFloat
     """Natural logarithm of its probability."""
 
     notices: list[str]
@@ -66,10 +66,10 @@ class ClassAnswer(BaseModel):
     name: str
     """Its name."""
 
-    probability: float
+    probability: FiniteFloat
     """How probable it is among the classes."""
 
-    cosine: float | None
+    cosine: FiniteFloat | None
     """Cosine of the image's and the class's embedding; null for classes of a fine-tuned head."""
 
 
@@ -86,7 +86,7 @@ class HitAnswer(BaseModel):
     file: str
     """Its name in the index."""
 
-    cosine: float
+    cosine: FiniteFloat
     """Cosine of the query's and the image's embedding."""
 
     columns: dict[str, object]

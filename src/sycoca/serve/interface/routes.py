@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from torch import Tensor
 
+from sycoca.serve.conditions import check_condition
 from sycoca.serve.interface.answers import (
     AskAnswer,
     CaptionAnswer,
@@ -28,6 +29,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     for status, text in {
         401: "the token is missing or wrong",
         413: "the request, its image or a text exceeds a limit",
+        415: "the body is no form of UTF-8 texts, or compressed",
         422: "the image or a field cannot be used",
         429: "too many requests at a time; Retry-After says when to try again",
         504: "there was no answer in time",
@@ -153,13 +155,13 @@ async def search(
     text: Annotated[str | None, Form(description="what to search for")] = None,
     image: Annotated[UploadFile | None, File(description="or an image file to search for")] = None,
     count: Annotated[int, Form(ge=1, description="most hits")] = 12,
-    where: Annotated[str | None, Form(description="a condition on the columns, in SQL")] = None,
+    where: Annotated[str | None, Form(description="a condition on the columns, as SQL has them")] = None,
 ) -> SearchAnswer:
     """Search the server's index for images that fit a text or an image."""
     if count > limits.max_hits:
         raise too_large(f"count is {count:,}", "max_hits", limits.max_hits, "hits")
     if where is not None:
-        checked_text(where, "where", limits)
+        check_condition(checked_text(where, "where", limits))
     embedding = await _embedding(model, limits, text, image)
     found = await model.search(embedding, count, where)
     return search_answer(found, [] if text is None else model.notices(text))

@@ -1,12 +1,13 @@
 """Forms of requests: their fields within the limits, and their images as small as the model sees them."""
 
 import io
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any, final
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from PIL import Image
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
@@ -19,9 +20,13 @@ from sycoca.serve.settings import ServeSettings
 _OTHER_FIELDS = 8
 """Most fields of a form beside the names of classes."""
 
+_FORMS = (b"multipart/form-data", b"application/x-www-form-urlencoded")
+
 
 class _LimitedRequest(Request):
-    """A request whose form has at most one file, and fields as short as the settings say."""
+    """A request whose form has one file at most, short fields as the settings say, and no field that nothing reads."""
+
+    field_names: Collection[str] = ()
 
     def form(self, **_: Any) -> Any:
         """Return the form; see `Request.form`."""
@@ -29,15 +34,35 @@ class _LimitedRequest(Request):
 
     async def _limited_form(self) -> FormData:
         settings: ServeSettings = self.app.state.settings
+        self._check_encoding()
         try:
             # A letter has at most 4 bytes in UTF-8.
-            return await super().form(
+            found = await super().form(
                 max_files=1,
                 max_fields=settings.max_class_names + _OTHER_FIELDS,
                 max_part_size=4 * settings.max_text_letters,
             )
         except HTTPException as error:
             raise _refused(error.detail, settings) from error
+        unknown = next((name for name in found if name not in self.field_names), None)
+        if unknown is not None:
+            await found.close()
+            known = ", ".join(self.field_names)
+            raise RefusedError(422, f"there is no field {unknown[:100]!r}; the fields are {known}")
+        return found
+
+    def _check_encoding(self) -> None:
+        """Raise RefusedError for a body that is no form of UTF-8 texts."""
+        encoding = self.headers.get("content-encoding", "identity")
+        if encoding.lower() != "identity":
+            raise RefusedError(415, f"the body is encoded as {encoding[:100]!r}; send it as it is")
+        kind, options = parse_options_header(self.headers.get("content-type"))
+        if kind and kind not in _FORMS:
+            raise RefusedError(415, f"the body is {kind.decode('latin-1')[:100]!r}; send a multipart form")
+        # Other codecs of Python's make texts that are none (unpaired surrogates), or take long.
+        charset = options.get(b"charset", b"utf-8")
+        if charset.lower() not in (b"utf-8", b"us-ascii"):
+            raise RefusedError(415, f"the texts are in {charset.decode('latin-1')[:100]!r}; send them in UTF-8")
 
 
 class LimitedRoute(APIRoute):
@@ -46,9 +71,12 @@ class LimitedRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler of requests."""
         handler = super().get_route_handler()
+        names = tuple(field.alias for field in self.dependant.body_params)
 
         async def handle(request: Request) -> Response:
-            return await handler(_LimitedRequest(request.scope, request.receive))
+            limited = _LimitedRequest(request.scope, request.receive)
+            limited.field_names = names
+            return await handler(limited)
 
         return handle
 
