@@ -1,4 +1,5 @@
 import json
+import time
 from functools import partial
 
 import pytest
@@ -84,6 +85,28 @@ def test_takes_what_is_new_since_the_last_time(tmp_path):
     log.add(problem("b"))
     assert [one.name for one in log.take_new()] == ["b"]
     assert log.take_new() == []
+
+
+def test_what_the_source_has_left_out_is_known_to_all_processes_and_what_a_file_has_is_not(tmp_path):
+    source = Incomplete(samples=source_of(tmp_path, 8).samples)
+    path = tmp_path / "skipped.jsonl"
+    first = SkipLog(source, 1.0, path)
+    assert first.take_new() == []
+    first.add(problem("a"))
+    again = SkipLog(source, 1.0, path)
+    again.add(problem("b"))
+    assert [one.name for one in again.take_new()] == ["line 3", "line 8", "a", "b"]
+
+
+def test_the_time_of_recording_does_not_grow_with_what_is_recorded(tmp_path):
+    class Damaged(ListSource):
+        skipped = tuple(problem(f"{number}") for number in range(40_000))
+
+    source = Damaged(samples=source_of(tmp_path, 8).samples)
+    started_at = time.process_time()
+    log = SkipLog(source, 1.0)
+    assert time.process_time() - started_at < 5  # a copy of all of them for each one takes 20 seconds
+    assert len(log) == 40_000
 
 
 def test_usable_samples_leave_out_what_cannot_be_read_under_the_samples_names(tmp_path):

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Reversible, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -43,10 +43,10 @@ class SkipLog:
         self._file = None if path is None else ResumableLines(path, resume=True, accepts=_is_record)
         self._by_name = {} if self._file is None else _by_name(self._file.records)
         self._num_lost = sum(not skipped.image_stays for skipped in self._by_name.values())
-        self._num_taken = 0
+        # Other processes have not read the file, but they have opened the source.
+        self._new = list(self._by_name.values())
         self._check()
-        for skipped in in_source:
-            self.add(skipped)
+        self._take(in_source)
 
     def __len__(self) -> int:
         return len(self._by_name)
@@ -58,13 +58,7 @@ class SkipLog:
 
     def add(self, skipped: SkippedSample) -> None:
         """Record a sample, unless it is recorded already."""
-        if skipped.name in self._by_name:
-            return
-        self._by_name[skipped.name] = skipped
-        self._num_lost += not skipped.image_stays
-        if self._file is not None:
-            self._file.append(asdict(skipped))
-        self._check()
+        self._new += self._take([skipped])
 
     @property
     def num_lost(self) -> int:
@@ -72,9 +66,11 @@ class SkipLog:
         return self._num_lost
 
     def take_new(self) -> Sequence[SkippedSample]:
-        """Return the samples that were added since the last call."""
-        new = self.skipped[self._num_taken :]
-        self._num_taken = len(self)
+        """Return the samples that were added since the last call, at first those of the file.
+
+        Those that the source has left out are not among them: whoever has opened it knows them.
+        """
+        new, self._new = self._new, []
         return new
 
     def summary(self) -> str:
@@ -88,11 +84,26 @@ class SkipLog:
             parts.append(f"{len(captions):,} captions of other images left out: {counted_reasons(captions)}")
         return "; ".join(parts)
 
+    def _take(self, samples: Iterable[SkippedSample]) -> list[SkippedSample]:
+        """Record those samples that are not recorded yet, in the file with one write, and return them."""
+        taken: list[SkippedSample] = []
+        try:
+            for skipped in samples:
+                if skipped.name not in self._by_name:
+                    self._by_name[skipped.name] = skipped
+                    self._num_lost += not skipped.image_stays
+                    taken.append(skipped)
+                    self._check()
+        finally:
+            if self._file is not None and taken:
+                self._file.append(*map(asdict, taken))
+        return taken
+
     def _check(self) -> None:
-        check_skipped(self.skipped, self.num_lost, self._num_samples, self._max_ratio)
+        check_skipped(self._by_name.values(), self.num_lost, self._num_samples, self._max_ratio)
 
 
-def check_skipped(skipped: Sequence[SkippedSample], num_lost: int, num_samples: int, max_ratio: float) -> None:
+def check_skipped(skipped: Reversible[SkippedSample], num_lost: int, num_samples: int, max_ratio: float) -> None:
     """Raise ValueError where more samples are lost than the ratio allows; it names the last of the ``skipped``."""
     if num_lost > max_ratio * num_samples:
         last = next(one for one in reversed(skipped) if not one.image_stays)

@@ -191,7 +191,7 @@ class Runtime:
             return values
         lines = "".join(json.dumps(value) + "\n" for value in values).encode("ascii")
         gathered = self.gather_rows(torch.frombuffer(bytearray(lines), dtype=torch.uint8) if lines else _NO_BYTES)
-        return [json.loads(line) for line in bytes(gathered.tolist()).decode("ascii").splitlines()]
+        return [json.loads(line) for line in gathered.numpy().tobytes().decode("ascii").splitlines()]
 
     def barrier(self) -> None:
         """Wait until all processes have called this."""
