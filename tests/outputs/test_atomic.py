@@ -215,6 +215,36 @@ def test_what_a_killed_process_leaves_is_deleted(tmp_path: Path):
     remove_unfinished(tmp_path / "missing")
 
 
+def test_names_that_begin_alike_are_kept_apart(tmp_path: Path):
+    one, other = (tmp_path / f"{'shard-of-a-data-set-with-a-long-name-' * 3}{number}.jsonl" for number in range(2))
+    with atomic_file(one) as first, atomic_file(other) as second:
+        first.write_text("one")
+        second.write_text("other")
+        remove_unfinished(tmp_path, ["another.jsonl"])
+    assert (one.read_text(), other.read_text()) == ("one", "other")
+
+
+def test_processes_of_two_hosts_may_have_the_same_id(tmp_path: Path):
+    with atomic_file(tmp_path / "a.txt") as first, atomic_file(tmp_path / "a.txt") as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert (tmp_path / "a.txt").read_text() == "first"
+
+
+def test_of_one_name_nothing_of_others_is_deleted(tmp_path: Path):
+    for name in ("a.txt", "b.txt"):
+        child = os.fork()
+        if child == 0:
+            with atomic_file(tmp_path / name) as file, atomic_folder(tmp_path / name) as folder:
+                file.touch()
+                (folder / "inside").touch()
+                os._exit(0)
+        os.waitpid(child, 0)
+    remove_unfinished(tmp_path, ["a.txt"])
+    assert [path.name.startswith(".b.txt.") for path in tmp_path.iterdir()] == [True, True]
+
+
 @pytest.mark.parametrize(
     "message",
     ["File too large (os error 27)", 'IoError(Os { code: 27, kind: FileTooLarge, message: "File too large" })'],

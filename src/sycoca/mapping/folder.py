@@ -7,7 +7,6 @@ FOLDER/.00017.jsonl.lease   while a worker writes the block
 """
 
 import contextlib
-import glob
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from sycoca.mapping.blocks import SKIPPED_BY_SOURCE, Block
 from sycoca.mapping.plan import PLAN_NAME, read_plan
 from sycoca.mapping.settings import MapFormat
 from sycoca.mapping.writing import Columns, Row, write_rows
+from sycoca.outputs.atomic import remove_unfinished
 from sycoca.outputs.errors import LeaseHeldError, OutputError, Remains
 from sycoca.outputs.lease import Lease, lease_beside
 from sycoca.outputs.output import Output
@@ -108,10 +108,8 @@ class MapFolder:
             path.unlink(missing_ok=True)
 
     def _remove_unfinished(self, path: Path) -> None:
-        stem = glob.escape(path.stem[:40])
-        for folder, suffix in ((self.path, path.suffix), (self.path / SKIPPED_NAME, ".jsonl")):
-            for left in folder.glob(f".{stem}.*.partial{suffix}"):
-                left.unlink(missing_ok=True)
+        remove_unfinished(self.path, [path.name])
+        remove_unfinished(self.path / SKIPPED_NAME, [f"{path.stem}.jsonl"])
 
 
 class _Released:

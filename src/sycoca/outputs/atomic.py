@@ -1,6 +1,7 @@
 """Files and folders that are written atomically: readers see the old content or the new one, never a part."""
 
 import ctypes
+import hashlib
 import os
 import re
 import secrets
@@ -17,9 +18,12 @@ from sycoca.outputs.disk_full import system_error
 _UMASK_LOCK = Lock()
 """The umask can only be read by setting it; two threads at once would leave it at 0."""
 
-_UNFINISHED_FILE = re.compile(r"\..+\.\d+\.partial(\..*)?")
-_UNFINISHED_FOLDER = re.compile(r"\..+\.[0-9a-f]{12}")
-"""The names that `atomic_file` and `atomic_folder` give to what is not finished."""
+_UNFINISHED_FILE = re.compile(r"\.(.+)\.[0-9a-f]+\.partial(\..*)?")
+_UNFINISHED_FOLDER = re.compile(r"\.(.+)\.[0-9a-f]{12}")
+"""The names that `atomic_file` and `atomic_folder` give to what is not finished: that of the finished one, and a random
+one, since processes on two hosts, or in two containers, may have the same id."""
+
+_LONGEST_SHOWN_BYTES = 100
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -34,8 +38,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
     replaced. An OSError names ``path``, not the temporary file, which a killed process leaves beside it.
     """
     target = Path(os.path.realpath(path))
-    # numpy and torch look at the suffix, and file systems limit the length of a name.
-    unfinished = target.with_name(f".{target.stem[:40]}.{os.getpid()}.partial{target.suffix[:20]}")
+    # numpy and torch look at the suffix.
+    unfinished = _hidden_beside(target, f".partial{target.suffix[:20]}")
     with errors_naming(path, unfinished):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -70,16 +74,32 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
             shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def remove_unfinished(folder: Path) -> None:
+def remove_unfinished(folder: Path, of: Collection[str] | None = None) -> None:
     """Delete what killed processes have left of files and folders that they were writing into ``folder``.
 
-    The caller holds a lease on the folder: nobody else writes there.
+    ``of`` are the names of the finished ones, None for all. The caller holds leases on them, or on the folder: nobody
+    else writes them.
     """
+    names = None if of is None else set(map(short_name, of))
     for path in folder.iterdir() if folder.is_dir() else ():
-        if path.is_file() and _UNFINISHED_FILE.fullmatch(path.name):
-            path.unlink()
-        elif path.is_dir() and _UNFINISHED_FOLDER.fullmatch(path.name):
-            shutil.rmtree(path)
+        name = _name_of_unfinished(path)
+        if name is not None and (names is None or name in names):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _name_of_unfinished(path: Path) -> str | None:
+    """Return the short name of what a path is unfinished of; None where it is something else."""
+    if (found := _UNFINISHED_FILE.fullmatch(path.name)) and path.is_file():
+        return found[1]
+    if (found := _UNFINISHED_FOLDER.fullmatch(path.name)) and path.is_dir():
+        return found[1]
+    return None
+
+
+def short_name(name: str) -> str:
+    """Return a name of a file, or a digest of it where the system might allow no longer one."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) <= _LONGEST_SHOWN_BYTES else hashlib.sha256(encoded).hexdigest()[:32]
 
 
 def grant_usual_rights(path: Path) -> None:
@@ -145,8 +165,8 @@ def _exchange(one: Path, other: Path) -> bool:
     return system.renameat2(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE) == 0
 
 
-def _hidden_beside(target: Path) -> Path:
-    return target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}")
+def _hidden_beside(target: Path, suffix: str = "") -> Path:
+    return target.with_name(f".{short_name(target.name)}.{secrets.token_hex(6)}{suffix}")
 
 
 def flush(path: Path) -> None:

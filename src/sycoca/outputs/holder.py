@@ -83,7 +83,7 @@ def parsed_holder(text: bytes) -> Holder | None:
     """Return the holder that a lease file names; None where it cannot be read."""
     try:
         holder = Holder(**json.loads(text))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
     is_sound = type(holder.pid) is int and holder.pid > 0 and str(holder.token).isalnum() and len(holder.token) < 50
     return holder if is_sound else None

@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import final
 
+from sycoca.outputs.atomic import short_name
 from sycoca.outputs.errors import LeaseHeldError, LeaseLostError
 from sycoca.outputs.holder import Holder, is_running, parsed_holder, this_process
 
@@ -179,9 +180,7 @@ class Lease:
 def lease_beside(path: Path) -> Path:
     """Return the lease file of a file, or of a folder that is replaced as a whole: a hidden file beside it."""
     target = Path(os.path.realpath(path))
-    name = os.fsencode(target.name)
-    short = target.name if len(name) <= 100 else hashlib.sha256(name).hexdigest()[:32]
-    return target.with_name(f".{short}.lease")
+    return target.with_name(f".{short_name(target.name)}.lease")
 
 
 def lease_inside(folder: Path) -> Path:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from sycoca.data.formats.shards import build, index_folders
 from sycoca.data.formats.shards.build import open_index
 from sycoca.data.formats.shards.index import PackedIndex
 from sycoca.data.formats.shards.shard_files import LocalShards
+from sycoca.outputs.atomic import atomic_folder
 from sycoca.outputs.errors import OutputError
 from sycoca.outputs.lease import Lease, lease_beside
 
@@ -88,14 +90,24 @@ def test_other_columns_have_an_index_of_their_own(tmp_path: Path, scanned: list[
     assert len(scanned) == 2
 
 
-@pytest.mark.parametrize("file", ["index.json", "images.npy", "texts.npy", "texts.bin", "skipped.npy", "skipped.bin"])
-def test_a_damaged_index_is_built_again(tmp_path: Path, file: str, caplog: pytest.LogCaptureFixture):
+INDEX_FILES = ["index.json", "images.npy", "texts.npy", "texts.bin", "skipped.npy", "skipped.bin"]
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "cut": lambda data: data[:-3],
+    "emptied": lambda _: b"",
+    "no header": lambda data: data[:10] + b"(" * 100 + data[110:] + b"\n",
+    "deep": lambda _: b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("file", INDEX_FILES)
+def test_a_damaged_index_is_built_again(tmp_path: Path, file: str, damage: str, caplog: pytest.LogCaptureFixture):
     write_set(tmp_path, num_shards=2)
     write_shard(tmp_path / "bad.tar", {"a": {"txt": "x"}})
     index = opened(tmp_path)
     before = content(index)
     path = index.folder / file
-    path.write_bytes(path.read_bytes()[:-3])
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
     again = opened(tmp_path)
     assert content(again) == before
     assert [one.name for one in again.skipped] == ["bad.tar/a"]
@@ -140,6 +152,47 @@ def test_what_a_killed_build_has_scanned_is_not_scanned_again(
     assert len(opened(tmp_path)) == 12
     assert scanned == []
     assert [path.name[0] for path in (tmp_path / ".sycoca-index").iterdir()] != ["."]
+
+
+def test_a_build_leaves_other_indexes_of_the_folder_alone(tmp_path: Path):
+    write_set(tmp_path, num_shards=2)
+    root = opened(tmp_path).folder.parent
+    with atomic_folder(root / "of-other-shards") as unfinished:  # as another process that is writing it now
+        opened(tmp_path, Columns(caption="title"))
+        assert unfinished.is_dir()
+
+
+def test_a_build_deletes_what_a_killed_one_has_left(tmp_path: Path):
+    write_set(tmp_path, num_shards=2)
+    index = opened(tmp_path).folder
+    left = index.with_name(f".{index.name}.0123456789ab")
+    left.mkdir()
+    os.utime(tmp_path / "00000.tar", ns=(1, 1))
+    opened(tmp_path)
+    assert not left.exists()
+
+
+def test_a_damaged_part_of_a_killed_build_is_scanned_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write_set(tmp_path, num_shards=3)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "write_index", killed)
+        with pytest.raises(KeyboardInterrupt):
+            opened(tmp_path)
+    for part, content in zip(sorted(tmp_path.rglob("*.npz")), (b"", b"PK\x03\x04", b"[]"), strict=True):
+        part.write_bytes(content)
+    assert len(opened(tmp_path)) == 12
+
+
+def test_a_damaged_text_of_an_index_is_an_error_that_names_the_file(tmp_path: Path):
+    write_set(tmp_path, num_shards=1)
+    index = opened(tmp_path)
+    (index.folder / "texts.bin").write_bytes(b"\xff" * (index.folder / "texts.bin").stat().st_size)
+    with pytest.raises(ValueError, match=r"texts\.bin is damaged .*; delete the folder of this index"):
+        PackedIndex(index.folder).texts(0)
 
 
 def test_processes_wait_for_the_one_that_builds(tmp_path: Path, caplog: pytest.LogCaptureFixture):

@@ -295,6 +295,8 @@ def test_a_stranger_is_sent_away(launched: Callable[..., list[Process]]):
         '{"hello": "é", "rank": []}\n'.encode(),
         b"GET / HTTP/1.1\r\n\r\n",
         b"[1]\n",
+        b'{"hello": "\\ud800", "rank": 1}\n',
+        b"[" * 50_000 + b"\n",
         b"x" * 100_000,
     ):
         with socket.create_connection(("127.0.0.1", port), 5) as stranger:

@@ -13,7 +13,7 @@ from typing import get_args
 
 from sycoca.data.formats.rows import Columns
 from sycoca.data.formats.shards.assembly import OldPart, ScannedPart, ShardPart, scanned_part, write_index
-from sycoca.data.formats.shards.index import PackedIndex
+from sycoca.data.formats.shards.index import FORMAT_VERSION, PackedIndex
 from sycoca.data.formats.shards.index_folders import IndexFolder, can_write, index_folders
 from sycoca.data.formats.shards.sample_texts import Content
 from sycoca.data.formats.shards.scan import ScannedShard, scan_shard
@@ -80,7 +80,7 @@ def _opened(folder: Path, level: int = logging.DEBUG) -> PackedIndex | None:
         return PackedIndex(folder)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except Exception as error:  # noqa: BLE001 (numpy raises errors of many kinds for damaged files)
         logger.log(level, f"the index {folder} is built again: {error}")
         return None
 
@@ -138,7 +138,7 @@ def _built(folder: IndexFolder, files: ShardFiles, states: Sequence[ShardState],
 
 def _write(folder: IndexFolder, parts: Sequence[ShardPart], files: ShardFiles, states: Sequence[ShardState]) -> None:
     content = _most(parts)
-    remove_unfinished(folder.root)
+    remove_unfinished(folder.root, [folder.name])  # other processes may be writing other indexes there
     with atomic_folder(folder.path) as unfinished:
         write_index(unfinished, parts, files.names, states, content)
     shutil.rmtree(folder.parts, ignore_errors=True)
@@ -170,11 +170,11 @@ def _scanned(job: _Job, shards: Sequence[int]) -> dict[int, ShardPart]:
 
 def _scan(job: _Job, shard: int) -> tuple[int, ScannedPart]:
     """Index one shard, unless an earlier process has done so before it ended."""
-    identity = json.dumps([job.files.names[shard], *job.states[shard]])
+    identity = json.dumps([FORMAT_VERSION, job.files.names[shard], *job.states[shard]])
     file = job.parts / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
     try:
         scanned = load_scanned(file)
-    except (OSError, ValueError, KeyError):
+    except Exception:  # noqa: BLE001 (there is no file, or a damaged one, for which numpy raises errors of many kinds)
         scanned = _read(job, shard)
         save_scanned(file, scanned)
     return shard, scanned_part(file, job.files.paths[shard], job.files.names[shard], scanned)

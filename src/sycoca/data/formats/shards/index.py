@@ -54,8 +54,9 @@ class ImagePlace(NamedTuple):
 class SkippedRecords(Sequence[SkippedSample]):
     """The unusable samples of an index, read from their file one by one."""
 
-    def __init__(self, lines: PackedLines) -> None:
-        self._lines = lines
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lines = PackedLines(path)
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -71,7 +72,10 @@ class SkippedRecords(Sequence[SkippedSample]):
             return [self[number] for number in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
             raise IndexError(f"there are {len(self):,} unusable samples, not {index}")
-        return SkippedSample(**json.loads(self._lines[index % len(self)]))
+        try:
+            return SkippedSample(**json.loads(self._lines[index % len(self)]))
+        except (ValueError, TypeError) as error:
+            raise _damaged(self._path, error) from error
 
 
 @final
@@ -90,7 +94,7 @@ class PackedIndex:
         self.stops = list(accumulate(shard.num_samples for shard in self.shards))
         self._images = np.load(folder / IMAGES_FILE, mmap_mode="r").view(np.ndarray)
         self._texts = PackedLines(folder / TEXTS_FILE)
-        self.skipped = SkippedRecords(PackedLines(folder / SKIPPED_FILE))
+        self.skipped = SkippedRecords(folder / SKIPPED_FILE)
         number = self.stops[-1] if self.stops else 0
         is_whole = self._images.dtype == IMAGE_RECORD and number == len(self._images) == len(self._texts)
         if not is_whole or sum(shard.num_skipped for shard in self.shards) != len(self.skipped):
@@ -130,7 +134,10 @@ class PackedIndex:
 
     def texts(self, number: int) -> SampleTexts:
         """Return what a sample has beside its image."""
-        return unpacked_texts(self._texts[number])
+        try:
+            return unpacked_texts(self._texts[number])
+        except (ValueError, TypeError, KeyError) as error:
+            raise _damaged(self.folder / TEXTS_FILE, error) from error
 
     def key(self, number: int, texts: SampleTexts | None = None) -> str:
         """Return the name of a sample: that of its shard, and its key there. ``texts`` are the sample's, if at hand."""
@@ -147,6 +154,10 @@ class PackedIndex:
         skipped = self.skipped[first : first + self.shards[shard].num_skipped]
         texts = [self._texts[number] for number in range(start, stop)]
         return self._images[start:stop], texts, [packed_record(one) for one in skipped]
+
+
+def _damaged(file: Path, error: Exception) -> ValueError:
+    return ValueError(f"{file} is damaged ({error}); delete the folder of this index, and it is built again")
 
 
 def packed_record(skipped: SkippedSample) -> bytes:

@@ -29,7 +29,7 @@ def save_scanned(path: Path, scanned: ScannedShard) -> None:
 
 def load_scanned(path: Path) -> ScannedShard:
     """Return what `save_scanned` has written."""
-    with np.load(path) as arrays:
+    with path.open("rb") as file, np.load(file) as arrays:
         described = json.loads(arrays["described"].tobytes())
         return ScannedShard(
             images=arrays["images"],

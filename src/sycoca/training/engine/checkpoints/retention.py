@@ -58,7 +58,7 @@ def _value(path: Path, metric: str) -> float | None:
     """Return the value of a metric that a checkpoint has; None where its step did not log it, or it is damaged."""
     try:
         state = json.loads((path / "state.json").read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     match state:
         case {"metrics": {**metrics}} if isinstance(metrics.get(metric), int | float):

@@ -182,7 +182,7 @@ class Heartbeat:
         """Return the process whose first message this is; None for anybody else, who may send any JSON."""
         match first:
             case {"hello": str() as token, "rank": int() as rank}:
-                is_ours = secrets.compare_digest(token.encode(), self._token.encode())
+                is_ours = secrets.compare_digest(token.encode("utf-8", "surrogatepass"), self._token.encode())
                 return self._peers.get(rank) if is_ours else None
             case _:
                 return None

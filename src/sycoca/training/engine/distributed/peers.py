@@ -77,7 +77,7 @@ class MessageSocket:
         *lines, self._unread = (self._unread + received).split(b"\n")
         try:
             messages = [json.loads(line) for line in lines]
-        except ValueError:
+        except (ValueError, RecursionError):
             return [], True
         is_sound = all(isinstance(message, dict) for message in messages) and len(self._unread) < _MOST_UNREAD_BYTES
         return (messages if is_sound else []), not received or not is_sound
