@@ -234,6 +234,32 @@ def test_overwriting_deletes_the_old_map_and_nothing_else(predictor: Predictor, 
     assert names_in(out) == ["00000.jsonl", "00001.jsonl", "all.jsonl", "plan.json"]
 
 
+@pytest.mark.parametrize("block_size", [2, 3])
+def test_who_loads_its_model_while_another_command_starts_over_writes_nothing(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_size: int
+):
+    def after_another_command(*_: object) -> Predictor:
+        monkeypatch.undo()
+        sycoca.map_captions(predictor, SCENES, tmp_path / "out", block_size=3, max_tokens=3, overwrite=True)
+        return predictor
+
+    monkeypatch.setattr("sycoca.mapping.worker.predictor_of", after_another_command)
+    with pytest.raises(OutputError, match=r"another command has begun .* anew with --overwrite; this one writes"):
+        sycoca.map_captions(predictor, SCENES, tmp_path / "out", block_size=block_size, max_tokens=4)
+    assert names_in(tmp_path / "out") == ["00000.jsonl", "00001.jsonl", "00002.jsonl", "plan.json"]
+
+
+@pytest.mark.parametrize("change", [{"files": ["../mine"]}, {"format": "txt"}, {"files": [1]}, {"format_version": 2}])
+def test_a_plan_from_elsewhere_deletes_no_other_files(predictor: Predictor, tmp_path: Path, change: dict):
+    (tmp_path / "mine.jsonl").touch()
+    sycoca.map_captions(predictor, SCENES, tmp_path / "out", max_tokens=2)
+    plan = json.loads((tmp_path / "out" / "plan.json").read_bytes())
+    (tmp_path / "out" / "plan.json").write_text(json.dumps(plan | change), encoding="utf-8")
+    with pytest.raises(OutputError, match="is no plan that this version of sycoca reads"):
+        sycoca.map_captions(predictor, SCENES, tmp_path / "out", max_tokens=2, overwrite=True)
+    assert (tmp_path / "mine.jsonl").exists()
+
+
 def test_a_folder_of_something_else_is_refused(predictor: Predictor, tmp_path: Path):
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(OutputError, match=r"holds notes\.txt and is no folder of sycoca map"):

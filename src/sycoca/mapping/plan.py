@@ -11,9 +11,10 @@ changes no row beyond the rounding of floating-point numbers.
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from sycoca.data.samples import SampleSource
 from sycoca.inference.model_options import ModelOptions
@@ -93,10 +94,9 @@ def read_plan(folder: Path) -> Plan | None:
         plan = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise OutputError(f"{path} cannot be read: {shortened(str(error))}; delete {folder} and start over") from error
-    version = plan.get("format_version") if isinstance(plan, dict) else None
-    if version != FORMAT_VERSION or not isinstance(plan.get("files"), list):
+    if not _is_plan(plan):
         raise OutputError(f"{path} is no plan that this version of sycoca reads; choose another name")
     return plan
 
@@ -116,6 +116,25 @@ def agree(folder: Path, plan: Plan) -> None:
         raise OutputError(
             f"{folder} was begun with other arguments: {difference}; --overwrite starts over, or choose another name"
         )
+
+
+def check_unchanged(folder: Path, plan: Plan) -> None:
+    """Raise OutputError where another command has begun the folder anew since it was agreed on."""
+    there = read_plan(folder)
+    if there is None or _first_difference(there, plan) is not None:
+        raise OutputError(
+            f"another command has begun {folder} anew with --overwrite; this one writes nothing more to it"
+        )
+
+
+def _is_plan(plan: object) -> bool:
+    match plan:
+        case {"format_version": int(version), "format": str() as format, "files": list() as names}:
+            # A name that leads out of the folder would have other files deleted.
+            is_inside = all(isinstance(name, str) and os.path.basename(name) == name for name in names)
+            return version == FORMAT_VERSION and format in get_args(MapFormat) and is_inside
+        case _:
+            return False
 
 
 def _first_difference(old: Plan, new: Plan) -> str | None:

@@ -21,7 +21,7 @@ from sycoca.inference.predictor import Predictor
 from sycoca.mapping.blocks import blocks_of
 from sycoca.mapping.folder import MapFolder, check_folder
 from sycoca.mapping.local import map_unclaimed
-from sycoca.mapping.plan import agree, plan_of
+from sycoca.mapping.plan import agree, check_unchanged, plan_of
 from sycoca.mapping.processes import device_of, local_rank, map_in_processes
 from sycoca.mapping.ray_engine import check_requirements, map_on_ray
 from sycoca.mapping.result import MapResult
@@ -85,10 +85,12 @@ def run_map(
         block_size=settings.block_size,
         max_skipped_ratio=settings.max_skipped_ratio,
         model=model,
+        plan=plan,
         is_verifying=is_verification_on(),
     )
     with _naming_remains(folder):
         reports = _collected(_advances(job, source, folder, settings), folder, work, console)
+    check_unchanged(out, plan)
     folder.tidy()
     return _result(work, folder, len(source), reports, time.perf_counter() - started_at)
 

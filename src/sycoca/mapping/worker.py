@@ -13,6 +13,7 @@ from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
 from sycoca.mapping.blocks import Block, blocks_of
 from sycoca.mapping.folder import MapFolder
+from sycoca.mapping.plan import Plan, check_unchanged
 from sycoca.mapping.reading import ReadBatch, read_batches
 from sycoca.mapping.settings import MapFormat
 from sycoca.mapping.work import Batch, Data, Work
@@ -34,6 +35,9 @@ class Job:
     block_size: int | None
     max_skipped_ratio: float
     model: ModelOptions
+    plan: Plan
+    """What all workers have agreed on."""
+
     is_verifying: bool
     """Whether weights are compared with their manifest."""
 
@@ -88,7 +92,7 @@ class Worker:
     def map_block(self, block: Block) -> Generator[Advance, None, bool]:
         """Map a block and write its file; yield after each batch, and return whether it was this worker's.
 
-        Raises ValueError where too many samples cannot be read.
+        Raises ValueError where too many samples cannot be read, and OutputError where the folder is another map's now.
         """
         with self.folder.claim(block) as lease:
             if lease is None:
@@ -103,6 +107,7 @@ class Worker:
                     rows += self._job.work.rows(self._predictor, read.batch)
                     num_truncated += self._num_truncated(read.batch)
                 yield Advance(num_samples=read.num_read)
+            check_unchanged(self._job.out, self._job.plan)
             with suppress(LeaseLostError):  # another worker writes the same rows
                 self.folder.write(block, rows, skipped, lease)
         self._num_lost += _num_lost(skipped)

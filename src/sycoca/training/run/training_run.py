@@ -31,6 +31,7 @@ from sycoca.training.recipes.recipe import Recipe, Sources
 from sycoca.training.run.assembly import assemble
 from sycoca.training.run.provenance import run_provenance
 from sycoca.training.run.report import write_report
+from sycoca.training.run.same_data import refuse_other_data
 from sycoca.training.run.validation import build_validation
 from sycoca.training.run_folder import RunFolder
 from sycoca.weights.folder import save_weights
@@ -54,7 +55,7 @@ class TrainingRun:
     ) -> None:
         """Assemble the run, whose folder the main process holds by a ``lease``.
 
-        Raises ValueError where too many samples are unusable or memory cannot suffice.
+        Raises ValueError where processes read different data, too many samples are unusable or memory cannot suffice.
         """
         config = recipe.config
         self._recipe = recipe
@@ -63,6 +64,7 @@ class TrainingRun:
         self._runtime = runtime
         self._sources = sources
         self._lease = lease
+        refuse_other_data(sources, runtime)
         self._trained = recipe.build(sources.train, folder, runtime)
         skipped_file = folder.skipped if runtime.is_main_rank else None
         self._skip_log = SkipLog(sources.train, config.data.max_skipped_ratio, skipped_file)
