@@ -1,7 +1,6 @@
 """Files and folders that are written atomically: readers see the old content or the new one, never a part."""
 
 import ctypes
-import hashlib
 import os
 import re
 import secrets
@@ -14,6 +13,7 @@ from pathlib import Path
 from threading import Lock
 
 from sycoca.outputs.disk_full import system_error
+from sycoca.outputs.hidden_names import short_name
 
 _UMASK_LOCK = Lock()
 """The umask can only be read by setting it; two threads at once would leave it at 0."""
@@ -22,8 +22,6 @@ _UNFINISHED_FILE = re.compile(r"\.(.+)\.[0-9a-f]+\.partial(\..*)?")
 _UNFINISHED_FOLDER = re.compile(r"\.(.+)\.[0-9a-f]{12}")
 """The names that `atomic_file` and `atomic_folder` give to what is not finished: that of the finished one, and a random
 one, since processes on two hosts, or in two containers, may have the same id."""
-
-_LONGEST_SHOWN_BYTES = 100
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -94,12 +92,6 @@ def _name_of_unfinished(path: Path) -> str | None:
     if (found := _UNFINISHED_FOLDER.fullmatch(path.name)) and path.is_dir():
         return found[1]
     return None
-
-
-def short_name(name: str) -> str:
-    """Return a name of a file, or a digest of it where the system might allow no longer one."""
-    encoded = os.fsencode(name)
-    return name if len(encoded) <= _LONGEST_SHOWN_BYTES else hashlib.sha256(encoded).hexdigest()[:32]
 
 
 def grant_usual_rights(path: Path) -> None:

@@ -24,8 +24,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import final
 
-from sycoca.outputs.atomic import short_name
 from sycoca.outputs.errors import LeaseHeldError, LeaseLostError
+from sycoca.outputs.hidden_names import short_name
 from sycoca.outputs.holder import Holder, is_running, parsed_holder, this_process
 
 logger = logging.getLogger(__name__)
