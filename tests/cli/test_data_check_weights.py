@@ -10,7 +10,7 @@ import pytest
 from builders.predictors import photo, save_small_weights
 from sycoca.cli.main import main
 from sycoca.data.formats.image_files import StoredImage
-from sycoca.evaluation import data_map
+from sycoca.evaluation import data_fit, data_map, fit_records
 from sycoca.inference.load import load
 
 
@@ -49,9 +49,35 @@ def test_pairs_and_a_map_are_on_the_page(spec, weights, tmp_path, capsys):
     assert [point["part"] for point in points] == [n % 2 for n in range(13) if n != 4]
     assert "</i>photos.jsonl (a)</span>" in html
     assert points[0]["caption"] == "</script> 0"
+    # Each of the twelve images has a pair among those that fit least.
+    assert all("least" in [mark["misfit"] for mark in point["marks"]] for point in points)
+    assert "12 among the pairs that fit least</button>" in html
     assert all(0 <= point["x"] <= 1 and point["picture"].startswith("data:image/jpeg") for point in points)
     assert "Pairs that fit least" in html
     assert "http://" not in html
+
+
+def test_all_images_of_the_pairs_below_are_on_the_map(spec, weights, tmp_path, monkeypatch):
+    monkeypatch.setattr(data_fit, "MAP_IMAGES", 8)
+    monkeypatch.setattr(fit_records, "NUM_MISFITS", 2)
+    command = ["data", "check", spec, "--weights", weights, "--device", "cpu", "--out", str(tmp_path / "out")]
+    assert main(command) == 1
+    html = (tmp_path / "out" / "check.html").read_text()
+    points = json.loads(re.findall(r'id="map-points">(.*?)</script>', html)[0])
+    names = [int(point["name"].rpartition("/")[2].removesuffix(".png")) for point in points]
+    record = json.loads((tmp_path / "out" / "check.json").read_text())["fit"]["sets"][0]
+    least = list(dict.fromkeys(pair["index"] for pair in record["least"]))[:2]
+    evenly = {number * 13 // 8 for number in range(8)} - {4}
+    assert names == sorted(names)
+    assert set(names) >= {*evenly, *least}
+    marked = {
+        name for name, point in zip(names, points, strict=True) for mark in point["marks"] if mark["misfit"] == "least"
+    }
+    assert marked == set(least)
+    others = [(point, mark) for point in points for mark in point["marks"] if mark["misfit"] == "another"]
+    assert len(others) == 2
+    assert all(points[mark["other"]] != point for point, mark in others)
+    assert all(point["picture"].startswith("data:image/jpeg") for point in points)
 
 
 def test_cosines_are_those_of_the_model(spec, weights, tmp_path, capsys):

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from sycoca.evaluation import fit_records
 from sycoca.evaluation import pair_fit as module
 from sycoca.evaluation.fit_records import PairFit, one_per_image
 from sycoca.evaluation.pair_fit import EmbeddedSet, pair_fit
@@ -34,6 +35,8 @@ def test_worked_by_hand():
     ]
     assert [one.caption for one in found.least] == ["a dog", "a cat", "a hat", "hat"]
     assert [one.rank for one in found.least] == [2, 2, 1, 1]
+    assert [one.num_others for one in found.least] == [2] * 4
+    assert [one.mean_other_cosine for one in found.least] == [0.5, 0.5, 0.0, 0.0]
 
 
 def test_copies_and_images_with_an_equal_caption_are_no_other_images():
@@ -43,10 +46,38 @@ def test_copies_and_images_with_an_equal_caption_are_no_other_images():
         found = pair_fit(one)
         assert found is not None
         assert found.num_fitting_another == 0
+        assert [pair.num_others for pair in found.least] == [1, 1, 2]
+        # Captions of the first two images have one other image, that of the third has two.
+        assert found.chance == pytest.approx((1 / 2 + 1 / 2 + 2 / 3) / 3)
         assert {pair.other_index for pair in found.least if pair.index < 12} == {12}
     alone = pair_fit(embedded([("a",), ("a",)], AXES[:2], AXES[:2]))
     assert alone is not None
-    assert [(pair.other_index, pair.other_cosine) for pair in alone.least] == [(None, None)] * 2
+    assert [(pair.other_index, pair.other_cosine, pair.mean_other_cosine) for pair in alone.least] == [(None,) * 3] * 2
+    assert alone.chance == 0
+
+
+def test_an_image_that_fits_many_captions_is_told():
+    # Three captions fit the fourth image, one the first.
+    found = pair_fit(embedded([("a", "b"), ("c",), ("d",), ("e",)], torch.eye(4), torch.eye(4)[[3, 3, 3, 0, 3]]))
+    assert found is not None
+    assert [(pair.caption, pair.other_index, pair.num_fitting_other) for pair in found.fitting_another] == [
+        ("a", 13, 3),
+        ("b", 13, 3),
+        ("c", 13, 3),
+        ("d", 10, 1),
+    ]
+    assert {pair.num_fitting_other for pair in found.least} == {0}
+
+
+def test_a_page_shows_a_pair_per_image_and_needs_the_images_of_both_sides(monkeypatch):
+    found = pair_fit(SWAPPED)
+    assert found is not None
+    assert [pair.caption for pair in found.shown_least] == ["a dog", "a cat", "a hat"]
+    assert [pair.caption for pair in found.shown_fitting_another] == ["a dog", "a cat"]
+    assert found.shown_images == {10, 11, 12}
+    monkeypatch.setattr(fit_records, "NUM_MISFITS", 1)
+    assert [pair.caption for pair in (*found.shown_least, *found.shown_fitting_another)] == ["a dog", "a dog"]
+    assert found.shown_images == {10, 11}
 
 
 @pytest.mark.parametrize("captions", [[(), ()], [("a dog",)]])
@@ -86,7 +117,16 @@ def test_only_the_worst_are_kept(monkeypatch):
 
 def test_one_pair_per_image_is_the_first_of_each():
     def pair(index: int, caption: str) -> PairFit:
-        return PairFit(index=index, caption=caption, cosine=0.0, rank=1, other_index=None, other_cosine=None)
+        return PairFit(
+            index=index,
+            caption=caption,
+            cosine=0.0,
+            rank=1,
+            num_others=0,
+            mean_other_cosine=None,
+            other_index=None,
+            other_cosine=None,
+        )
 
     pairs = [pair(3, "a"), pair(1, "b"), pair(3, "c"), pair(2, "d"), pair(1, "e")]
     assert [one.caption for one in one_per_image(pairs)] == ["a", "b", "d"]

@@ -1,3 +1,4 @@
+import json
 import re
 from dataclasses import replace
 from importlib import resources
@@ -81,30 +82,58 @@ def test_the_worst_photos_of_each_kind_are_shown_with_what_was_measured():
 
 def test_what_a_model_says_is_shown_with_baselines_and_one_pair_per_image():
     check, sources = page()
-    pair = PairFit(index=0, caption="a <script>", cosine=0.1, rank=3, other_index=1, other_cosine=0.5)
+    pair = PairFit(
+        index=0,
+        caption="a <script>",
+        cosine=0.1,
+        rank=3,
+        num_others=8,
+        mean_other_cosine=0.125,
+        other_index=1,
+        other_cosine=0.5,
+        num_fitting_other=7,
+    )
     fit = SetFit(
         num_images=2,
         num_captions=4,
         mean_cosine=0.4,
         mean_other_cosine=0.25,
+        chance=0.5,
         num_fitting_another=3,
         least=(pair, pair),
         fitting_another=(pair, replace(pair, caption="another")),
     )
-    point = MapPoint(x=0.25, y=0.5, name="</script>", part="train", caption="<i>", picture="data:image/jpeg;base64,AA")
+    point = MapPoint(
+        x=0.25,
+        y=0.5,
+        set_number=0,
+        index=0,
+        name="</script>",
+        part="train",
+        caption="<i>",
+        picture="data:image/jpeg;base64,AA",
+    )
+    points = (replace(point, index=2), point, replace(point, index=1), replace(point, set_number=1))
     quality = MapQuality(num_neighbors=5, kept_neighbors=0.5, chance=0.125)
-    shown_map = DataMap(points=(point,) * 3, quality=quality, num_images=9)
+    shown_map = DataMap(points=points, quality=quality, num_images=9)
     html = render_data_page(check, sources, DataFit(weights="runs/x", sets=(fit, None), map=shown_map))
     for piece in (
         "train: 3 of 4 captions (75.0%, chance 50.0%) fit another image better",
         "0.250 for other images",
-        "rank 3",
-        "3 of 9",
+        "rank 3 of 9",
+        "with other images 0.125",
+        "best for 7 captions of other images",
+        "4 of 9",
+        "1 among the pairs that fit least</button>",
+        "1 with a caption that fits another image better</button>",
         "50 % are among its nearest here",
         "12.5 % by chance",
     ):
         assert piece in html, piece
     assert html.count("<b>0.500</b>") == 1
+    shown = json.loads(re.findall(r'id="map-points">(.*?)</script>', html)[0])
+    assert [[mark["misfit"] for mark in one["marks"]] for one in shown] == [[], ["least", "another"], [], []]
+    assert [mark["other"] for mark in shown[1]["marks"]] == [None, 2]
     assert html.count("</script>") == html.count("<script")
     assert "http:" + "//" not in html
 

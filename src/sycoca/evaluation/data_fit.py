@@ -2,7 +2,8 @@
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from typing import final
 
 import torch
@@ -17,10 +18,11 @@ from sycoca.data.inspection.image_facts import ImageFacts
 from sycoca.data.samples import SampleSource
 from sycoca.data.selection import evenly_spread
 from sycoca.evaluation.data_map import MAP_IMAGES, map_layout
-from sycoca.evaluation.fit_records import DataFit, DataMap, MapPoint
+from sycoca.evaluation.fit_records import DataFit, DataMap, MapPoint, SetFit
 from sycoca.evaluation.pair_fit import EmbeddedSet, pair_fit
 from sycoca.inference.predictor import Predictor
 from sycoca.preprocess.image_transforms import inference_picture
+from sycoca.unusable import UnusableSampleError
 
 MAP_THUMBNAIL_PIXELS = 96
 """Longer side of a thumbnail of a map."""
@@ -78,10 +80,24 @@ class ImageViews:
             text_embeds=self._predictor.embed_texts(flat, warns=False),
         )
 
-    def on_map(self) -> tuple[list[int], Float[Tensor, "images embed"]]:
-        """Return the indices in the source of images with thumbnails, and their embeddings."""
+    def on_map(
+        self, source: SampleSource, also: Collection[int]
+    ) -> tuple[list[int], list[str], Float[Tensor, "images embed"]]:
+        """Return indices in the source, thumbnails and embeddings of the images on a map, those of ``also`` among them.
+
+        These get their thumbnails now, so they are opened again.
+        """
+        for position in [position for position in self._embeds if self._places[position] in also]:
+            if position not in self.thumbnails:
+                # A file that is gone by now is not on the map, and on the page it "cannot be read".
+                with suppress(UnusableSampleError):
+                    self.thumbnails[position] = _thumbnail(source[self._places[position]].open_image())
         positions = sorted(self.thumbnails)
-        return [self._places[position] for position in positions], self._rows(positions)
+        return (
+            [self._places[position] for position in positions],
+            [self.thumbnails[position] for position in positions],
+            self._rows(positions),
+        )
 
     def _embed(self, positions: Sequence[int]) -> None:
         pictures = [self._waiting.pop(position) for position in positions]
@@ -111,40 +127,41 @@ def data_fit(
     with_map: bool,
 ) -> DataFit:
     """Return what a model says about sets whose images its views have seen."""
-    return DataFit(
-        weights=weights,
-        sets=tuple(
-            pair_fit(view.fit_input(source, own)) for source, own, view in zip(sources, findings, views, strict=True)
-        ),
-        map=_map(sources, views) if with_map else None,
-    )
+    fits = [pair_fit(view.fit_input(source, own)) for source, own, view in zip(sources, findings, views, strict=True)]
+    return DataFit(weights=weights, sets=tuple(fits), map=_map(sources, views, fits) if with_map else None)
 
 
-def _map(sources: Sequence[SampleSource], views: Sequence[ImageViews]) -> DataMap | None:
-    placed = [view.on_map() for view in views]
-    layout = map_layout(torch.cat([rows for _, rows in placed]))
+def _map(sources: Sequence[SampleSource], views: Sequence[ImageViews], fits: Sequence[SetFit | None]) -> DataMap | None:
+    """Return a map of evenly spread images, and of all that the pairs on the page are about."""
+    on_map = [
+        view.on_map(source, () if fit is None else fit.shown_images)
+        for source, view, fit in zip(sources, views, fits, strict=True)
+    ]
+    layout = map_layout(torch.cat([rows for *_, rows in on_map]))
     if layout is None:
         return None
     at = iter(layout.points.tolist())
     points = [
         point
-        for source, view, (indices, _) in zip(sources, views, placed, strict=True)
-        for point in _points(source, indices, view, at)
+        for number, (source, (indices, pictures, _)) in enumerate(zip(sources, on_map, strict=True))
+        for point in _points(number, source, indices, pictures, at)
     ]
     return DataMap(points=tuple(points), quality=layout.quality, num_images=sum(len(source) for source in sources))
 
 
 def _points(
-    source: SampleSource, indices: Sequence[int], view: ImageViews, at: Iterator[list[float]]
+    set_number: int, source: SampleSource, indices: Sequence[int], pictures: Sequence[str], at: Iterator[list[float]]
 ) -> Iterator[MapPoint]:
     """Yield the points of a set, each at the next place of the map."""
     samples = [source[index] for index in indices]
     has_splits = len({sample.split for sample in samples}) > 1
-    for sample, (_, picture) in zip(samples, sorted(view.thumbnails.items()), strict=True):
+    for index, sample, picture in zip(indices, samples, pictures, strict=True):
         x, y = next(at)
         yield MapPoint(
             x=x,
             y=y,
+            set_number=set_number,
+            index=index,
             name=shown_name(sample),
             part=part_name(source.name, sample.split) if has_splits else source.name,
             caption=sample.captions[0] if sample.captions else (sample.label or ""),

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from sycoca.data.inspection.check_headlines import Headline, counted
 from sycoca.data.samples import SampleSource
 
+NUM_MISFITS = 12
+"""Pairs of each kind, one per image, that a page shows and marks on its map; the JSON has more."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PairFit:
@@ -21,10 +24,20 @@ class PairFit:
     rank: int
     """1 where no other image fits the caption better; plus the number of images that do."""
 
+    num_others: int
+    """Other images that were compared: copies of its own and those with an equal caption are none."""
+
+    mean_other_cosine: float | None
+    """Mean cosine of the caption and these; None without. Some captions, such as "a", fit no image well."""
+
     other_index: int | None
     """The other image that fits best; None where every other image has the same caption or the same pixels."""
 
     other_cosine: float | None
+
+    num_fitting_other: int = 0
+    """Captions of other images that fit that image best: where there are many, it fits anything. Counted for the
+    captions that fit another image better, 0 for other pairs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +53,9 @@ class SetFit:
     mean_other_cosine: float
     """Mean over captions and other images, the baseline."""
 
+    chance: float
+    """The expected fraction of captions that fit another image better where a model knows nothing."""
+
     num_fitting_another: int
     """Captions that fit another image better than their own."""
 
@@ -50,9 +66,21 @@ class SetFit:
     """Captions that fit another image better, by the difference of the cosines."""
 
     @property
-    def chance(self) -> float:
-        """The expected fraction of captions that fit another image better where a model knows nothing."""
-        return (self.num_images - 1) / self.num_images
+    def shown_least(self) -> list[PairFit]:
+        """The pairs of the smallest cosine that a page shows, one per image."""
+        return one_per_image(self.least)[:NUM_MISFITS]
+
+    @property
+    def shown_fitting_another(self) -> list[PairFit]:
+        """The captions that fit another image better that a page shows, one per image."""
+        return one_per_image(self.fitting_another)[:NUM_MISFITS]
+
+    @property
+    def shown_images(self) -> set[int]:
+        """Indices of the images of the pairs that a page shows, and of the images that fit their captions better."""
+        shown = (*self.shown_least, *self.shown_fitting_another)
+        others = {pair.other_index for pair in self.shown_fitting_another if pair.other_index is not None}
+        return {pair.index for pair in shown} | others
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +104,10 @@ class MapPoint:
     x: float
     y: float
     """Between 0 and 1, from left and from top."""
+
+    set_number: int
+    index: int
+    """Of its set, and of the image in it."""
 
     name: str
     part: str

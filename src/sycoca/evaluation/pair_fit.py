@@ -1,8 +1,8 @@
 """How well captions fit their images by a model's cosines: pairs that fit least, captions that fit others better."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -55,10 +55,18 @@ def pair_fit(embedded: EmbeddedSet) -> SetFit | None:
         num_captions=len(pairs),
         mean_cosine=own_sum / len(pairs),
         mean_other_cosine=(all_sum - own_sum) / (len(pairs) * (len(images) - 1)),
+        # Of so many images and the caption's own one, any may come first.
+        chance=sum(pair.num_others / (pair.num_others + 1) for pair in pairs) / len(pairs),
         num_fitting_another=len(better),
         least=tuple(sorted(pairs, key=lambda pair: pair.cosine)[:NUM_PAIRS]),
-        fitting_another=tuple(sorted(better, key=_advantage)[:NUM_PAIRS]),
+        fitting_another=_with_counts(sorted(better, key=_advantage)[:NUM_PAIRS], better),
     )
+
+
+def _with_counts(shown: Sequence[PairFit], better: Sequence[PairFit]) -> tuple[PairFit, ...]:
+    """Return pairs with the number of captions that fit the same other image better than their own."""
+    counts = Counter(pair.other_index for pair in better)
+    return tuple(replace(pair, num_fitting_other=counts[pair.other_index]) for pair in shown)
 
 
 def _advantage(pair: PairFit) -> float:
@@ -74,20 +82,25 @@ def _parts(embedded: EmbeddedSet, owners: Int[Tensor, " texts"]) -> Iterator[lis
         own, texts = owners[start : start + rows], captions[start : start + rows]
         cosines = embedded.text_embeds[start : start + rows] @ embedded.image_embeds.T
         cosine = cosines.gather(1, own[:, None])
-        cosines.masked_fill_(same.of(own.tolist(), texts), -torch.inf)
+        is_same = same.of(own.tolist(), texts)
+        others = (~is_same).sum(1)
+        mean = cosines.masked_fill(is_same, 0).sum(1) / others
+        cosines.masked_fill_(is_same, -torch.inf)
         best, other = cosines.max(1)
-        rank = 1 + (cosines > cosine).sum(1)
+        columns = cosine[:, 0], 1 + (cosines > cosine).sum(1), others, mean, other, best
         yield [
             PairFit(
                 index=embedded.indices[image],
                 caption=caption,
                 cosine=own_cosine,
-                rank=number,
-                other_index=None if best_cosine == -torch.inf else embedded.indices[best_row],
-                other_cosine=None if best_cosine == -torch.inf else best_cosine,
+                rank=rank,
+                num_others=number,
+                mean_other_cosine=mean_cosine if number else None,
+                other_index=embedded.indices[best_row] if number else None,
+                other_cosine=best_cosine if number else None,
             )
-            for image, caption, own_cosine, number, best_row, best_cosine in zip(
-                own.tolist(), texts, cosine[:, 0].tolist(), rank.tolist(), other.tolist(), best.tolist(), strict=True
+            for image, caption, own_cosine, rank, number, mean_cosine, best_row, best_cosine in zip(
+                own.tolist(), texts, *(column.tolist() for column in columns), strict=True
             )
         ]
 

@@ -20,7 +20,7 @@ from sycoca.data.inspection.image_inspection import inspect_images
 from sycoca.data.inspection.photo_checks import PhotoThresholds, photo_issues
 from sycoca.data.samples import SampleSource
 from sycoca.data.spec import open_source
-from sycoca.evaluation.fit_records import DataFit, SetFit, fit_headlines, one_per_image
+from sycoca.evaluation.fit_records import DataFit, fit_headlines, one_per_image
 from sycoca.facts.photo_facts import PHOTO_KINDS
 from sycoca.inference.model_options import ModelOptions
 from sycoca.outputs.errors import OutputError
@@ -184,12 +184,12 @@ def _record(result: DataCheck, fit: DataFit | None) -> dict[str, Any]:
     for group in record["duplicates"]:
         # The name of this key in the release before.
         group["likeness"] = group["match_kind"]
-    record["fit"] = None if fit is None else {"weights": fit.weights, "sets": [_plain(one) for one in fit.sets]}
+    if fit is None:
+        record["fit"] = None
+    else:
+        sets = [None if one is None else asdict(one) for one in fit.sets]
+        record["fit"] = {"weights": fit.weights, "sets": sets}
     return record
-
-
-def _plain(one: SetFit | None) -> dict[str, Any] | None:
-    return None if one is None else {**asdict(one), "chance": one.chance}
 
 
 def _print(result: DataCheck, fit: DataFit | None, sources: list[SampleSource]) -> None:
@@ -220,7 +220,8 @@ def _fit_lines(fit: DataFit | None, sources: list[SampleSource]) -> Iterator[str
         if one is None:
             continue
         for pair in one_per_image(one.least)[:_MOST_PAIRS]:
-            yield f"fits least ({pair.cosine:.3f}): {shown_name(source[pair.index])}: {pair.caption}"
+            others = "" if pair.mean_other_cosine is None else f", with other images {pair.mean_other_cosine:.3f}"
+            yield f"fits least ({pair.cosine:.3f}{others}): {shown_name(source[pair.index])}: {pair.caption}"
         for pair in one_per_image(one.fitting_another)[:_MOST_PAIRS]:
             other = shown_name(source[pair.other_index]) if pair.other_index is not None else ""
             where = f"{shown_name(source[pair.index])} ({pair.cosine:.3f}), better {other} ({pair.other_cosine:.3f})"

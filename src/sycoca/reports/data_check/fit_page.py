@@ -1,15 +1,14 @@
 """The part of a data check's page that a model made: pairs that fit least, captions that fit others, and the map."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
 
 from sycoca.data.samples import SampleSource
-from sycoca.evaluation.fit_records import DataFit, DataMap, PairFit, SetFit, one_per_image
+from sycoca.evaluation.fit_records import DataFit, DataMap, MapPoint, PairFit, SetFit
 from sycoca.reports.data_check.thumbnails import Thumbnail, thumbnail
-
-MOST_PAIRS = 12
-"""Pairs of each kind that are shown, one per image; the JSON has 100."""
 
 NUM_COLORS = 6
 """Colors of a map's parts; further parts share the last one."""
@@ -40,10 +39,8 @@ def shown_fits(fit: DataFit, sources: Sequence[SampleSource]) -> list[ShownFit]:
         ShownFit(
             name=source.name,
             fit=one,
-            least=[_shown(pair, source, with_other=False) for pair in one_per_image(one.least)[:MOST_PAIRS]],
-            fitting_another=[
-                _shown(pair, source, with_other=True) for pair in one_per_image(one.fitting_another)[:MOST_PAIRS]
-            ],
+            least=[_shown(pair, source, with_other=False) for pair in one.shown_least],
+            fitting_another=[_shown(pair, source, with_other=True) for pair in one.shown_fitting_another],
         )
         for source, one in zip(sources, fit.sets, strict=True)
         if one is not None
@@ -55,7 +52,59 @@ def map_parts(shown: DataMap) -> list[str]:
     return list(dict.fromkeys(point.part for point in shown.points))
 
 
-def map_json(shown: DataMap) -> str:
+Misfit = Literal["least", "another"]
+"""least: one of the pairs that fit least. another: a caption that fits another image better."""
+
+MISFIT_TITLES: Mapping[Misfit, str] = {
+    "least": "among the pairs that fit least",
+    "another": "with a caption that fits another image better",
+}
+"""How images with marks are called, after their number."""
+
+MISFIT_SHAPES: Mapping[Misfit, str] = {
+    "least": "M-10-10H10V10H-10Z",
+    "another": "M0-15A15 15 0 1 1 0 15A15 15 0 1 1 0-15Z",
+}
+"""SVG paths of marks: a square, and a circle around it, since an image may have both."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mark:
+    """Why an image is marked on a map."""
+
+    misfit: Misfit
+    text: str
+    other: int | None
+    """Number of the point whose image fits the caption better; None for other marks."""
+
+
+def map_marks(fit: DataFit, shown: DataMap) -> list[list[Mark]]:
+    """Return the marks of each point of a map: one for each pair of its image that the page shows."""
+    number_of = {(point.set_number, point.index): number for number, point in enumerate(shown.points)}
+    return [list(_marks(fit.sets[point.set_number], point, number_of)) for point in shown.points]
+
+
+def _marks(fit: SetFit | None, point: MapPoint, number_of: Mapping[tuple[int, int], int]) -> Iterator[Mark]:
+    if fit is None:
+        return
+    for pair in fit.shown_least:
+        if pair.index == point.index:
+            text = f"fits its caption least, cosine {pair.cosine:.3f}: {pair.caption}"
+            yield Mark(misfit="least", text=text, other=None)
+    for pair in fit.shown_fitting_another:
+        if pair.index == point.index:
+            text = f"another image fits better, {pair.other_cosine:.3f} against {pair.cosine:.3f}: {pair.caption}"
+            other = None if pair.other_index is None else number_of.get((point.set_number, pair.other_index))
+            yield Mark(misfit="another", text=text, other=other)
+
+
+def num_marked(marks: Sequence[Sequence[Mark]]) -> dict[Misfit, int]:
+    """Return the number of marked points by kind of mark, kinds that occur."""
+    numbers = Counter(misfit for own in marks for misfit in {one.misfit for one in own})
+    return {misfit: numbers[misfit] for misfit in MISFIT_TITLES if numbers[misfit]}
+
+
+def map_json(shown: DataMap, marks: Sequence[Sequence[Mark]]) -> str:
     """Return the points of a map as JSON that can stand inside a script element of a page."""
     parts = map_parts(shown)
     points = [
@@ -66,8 +115,9 @@ def map_json(shown: DataMap) -> str:
             "name": point.name,
             "caption": point.caption,
             "picture": point.picture,
+            "marks": [asdict(mark) for mark in own],
         }
-        for point in shown.points
+        for point, own in zip(shown.points, marks, strict=True)
     ]
     # A script element ends at "</script", whatever stands around it.
     return json.dumps(points).replace("<", "\\u003c")

@@ -14,7 +14,15 @@ from sycoca.data.selection import evenly_spread
 from sycoca.evaluation.fit_records import DataFit, fit_headlines
 from sycoca.facts.photo_facts import PHOTO_KINDS, PhotoFacts, PhotoKind
 from sycoca.plain_data import write_text
-from sycoca.reports.data_check.fit_page import map_json, map_parts, shown_fits
+from sycoca.reports.data_check.fit_page import (
+    MISFIT_SHAPES,
+    MISFIT_TITLES,
+    map_json,
+    map_marks,
+    map_parts,
+    num_marked,
+    shown_fits,
+)
 from sycoca.reports.data_check.thumbnails import Thumbnail, thumbnail
 from sycoca.reports.html import render
 
@@ -67,6 +75,7 @@ def render_data_page(check: DataCheck, sources: Sequence[SampleSource], fit: Dat
     """Return the page as HTML; texts are escaped."""
     of_fit = [] if fit is None else list(fit_headlines(fit, sources))
     shown_map = None if fit is None else fit.map
+    marks = [] if fit is None or shown_map is None else map_marks(fit, shown_map)
     return render(
         "data_check.html",
         check=check,
@@ -75,7 +84,10 @@ def render_data_page(check: DataCheck, sources: Sequence[SampleSource], fit: Dat
         fits=[] if fit is None else shown_fits(fit, sources),
         map_parts=[] if shown_map is None else map_parts(shown_map),
         # Texts of the map are put in by the script as text, never as HTML.
-        map_json="" if shown_map is None else Markup(map_json(shown_map)),
+        map_json="" if shown_map is None else Markup(map_json(shown_map, marks)),
+        num_marked=num_marked(marks),
+        misfit_titles=MISFIT_TITLES,
+        misfit_shapes=MISFIT_SHAPES,
         sets=[_shown_set(one, source, check.thresholds) for one, source in zip(check.sets, sources, strict=True)],
         groups=[_shown_group(group, sources) for group in check.duplicates[:MOST_GROUPS]],
         most_problems=MOST_PROBLEMS,
