@@ -101,7 +101,7 @@ def show_table(console: "Console", table: "Table") -> None:
 
 def _flat(cell: object) -> str:
     """Return a cell, its lines joined."""
-    return ", ".join(str(cell).split("\n"))
+    return ", ".join(line.rstrip() for line in str(cell).split("\n"))
 
 
 def escape_what_cannot_be_encoded(stream: object) -> None:

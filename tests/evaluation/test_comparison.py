@@ -24,6 +24,7 @@ from sycoca.evaluation.zero_shot import evaluate_zero_shot
 from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.metrics.intervals import t_interval, welch_interval
 from sycoca.metrics.retrieval import RetrievalRanks
+from sycoca.terminal import show_table
 
 
 def report(hits: list[int], keys: list[str] | None = None, **settings: int) -> Report:
@@ -227,6 +228,8 @@ def test_tables_mark_what_is_clear_and_say_what_is_not_known():
     others = {"b": report(BETTER, limit=6, most_frequent_mistakes=2), "c": report(HITS, limit=5)}
     comparison = compare_reports({"a": report(HITS, limit=5), **others})
     text = " ".join(shown(comparison, 120).split())
+    assert "*: no interval of the difference holds 0; 1 of 2 here." in text
+    assert "chance marks up to about 0.1 of 2." in text
     difference = comparison.differences["accuracy_top_1"][1]
     assert difference is not None
     assert f"+{100 * difference.difference:.1f} *" in text
@@ -291,13 +294,32 @@ def test_seeds_that_differ_as_much_as_the_rows_leave_nothing_clear():
 
 def test_the_table_says_in_its_head_that_one_report_knows_no_seeds():
     alone = shown(compare_reports({"a": report(HITS), "b": report(BETTER)}), 80)
-    assert "another seed may" in alone.partition("accuracy_top_1")[0]
+    assert "test items only" in alone.partition("accuracy_top_1")[0]
+    assert "another seed may differ more" in " ".join(alone.split())
     with_seeds = shown(compare_reports({"a": seeds(0, 20), "b": seeds(100, 180)}), 80)
-    assert "another seed may" not in with_seeds
+    assert "items and seeds" in with_seeds.partition("accuracy_top_1")[0]
+    assert "another seed" not in with_seeds
     assert "2 seeds" in with_seeds.partition("accuracy_top_1")[0]
     assert with_seeds.count("seeds +") + with_seeds.count("seeds -") == 1
     mixed = shown(compare_reports({"a": seeds(0, 20), "b": seeds(100)}), 80)
-    assert "another seed may" in mixed.partition("accuracy_top_1")[0]
+    assert "test items only" in mixed.partition("accuracy_top_1")[0]
+    assert "another seed" in mixed
+
+
+def test_on_a_narrow_terminal_a_row_is_a_paragraph_that_reads_well():
+    text = io.StringIO()
+    comparison = compare_reports(
+        {f"{name} of a long name": report(hits) for name, hits in (("a", HITS), ("b", BETTER))}
+    )
+    for table in comparison_tables(comparison, "photos"):
+        show_table(Console(file=text, width=40), table)
+    lines = text.getvalue().splitlines()
+    assert lines[0] == "classification (photos)"
+    difference = comparison.differences["accuracy_top_1"][1]
+    assert difference is not None
+    said = " ".join(" ".join(lines).split())
+    assert f"a of a long name, test items only: +{100 * difference.difference:.1f} *, +" in said
+    assert " ," not in said
 
 
 def test_reports_of_one_row_must_be_of_the_same_items():

@@ -36,6 +36,19 @@ def test_sections_are_compared_among_the_rows_that_have_them(runs: list[Path]):
     }
     assert comparisons["cifar"].differences["accuracy_top_1"][1].difference == 0.25
     assert [value.value for value in comparisons["last_validation"].values["cider"]] == [0.5, 1.5]
+    assert comparisons["last_validation"].notes == []
+
+
+def test_validations_on_other_data_or_after_other_steps_are_told(runs: list[Path]):
+    for folder, data in zip(runs, ("a.jsonl", "b.jsonl"), strict=True):
+        (folder / "config.yaml").write_text(f"data:\n  validation: {data}\n")
+    with (runs[1] / "metrics.jsonl").open("a") as lines:
+        lines.write(json.dumps({"step": 3, "validation_cider": 2.5, "samples_seen": 96}) + "\n")
+        lines.write(json.dumps({"step": 4, "contrastive": 1.0, "samples_seen": 128}) + "\n")
+    rows = {folder.name: [read_compared(folder)] for folder in runs}
+    assert compare_rows(rows)["last_validation"].notes == [
+        "two: other settings: data b.jsonl instead of a.jsonl; step 3 instead of 2; samples_seen 96 instead of None"
+    ]
 
 
 def test_the_page_says_what_is_missing_and_how_to_get_it(runs: list[Path]):

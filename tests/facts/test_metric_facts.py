@@ -21,6 +21,7 @@ from sycoca.evaluation.zero_shot import evaluate_zero_shot
 from sycoca.facts.metric_facts import (
     METRICS,
     PREFIXES,
+    REFERENCES,
     SUFFIXES,
     TRAINING_VALUES,
     TYPE_SUFFIXES,
@@ -123,6 +124,9 @@ def test_improvements_follow_the_direction_of_the_metric():
     assert is_improvement("described_ratio", 0.5) is None
     assert is_improvement("accuracy_top_1", 0.0) is None
     assert is_improvement("something_else", 1.0) is None
+    for suffix in REFERENCES:
+        assert is_improvement(f"mask_coverage{suffix}", -0.5) is None
+    assert is_improvement("swap_accuracy_colors", -0.5) is False
 
 
 def test_no_number_has_an_exponent_with_an_e():

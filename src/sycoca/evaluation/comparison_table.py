@@ -19,16 +19,22 @@ _STYLES = {True: "green", False: "red", None: ""}
 """The color of a clear difference, by whether it is for the better."""
 
 
-ITEMS_ONLY = "test items only;\nanother seed may\ndiffer more"
+ITEMS_ONLY = "test items only"
 """Head of differences between single reports: their intervals do not cover the randomness of training."""
 
 
-def comparison_tables(comparison: Comparison) -> "list[Table]":
+def comparison_title(comparison: Comparison, section: str | None = None) -> str:
+    """Return the task in words, with the name of its section where that is another one."""
+    task = comparison.task.replace("_", " ")
+    return task if section in (None, comparison.task) else f"{task} ({section})"
+
+
+def comparison_tables(comparison: Comparison, section: str | None = None) -> "list[Table]":
     """Return one table for two rows; for more a table of values and one of differences to the first.
 
     Below a value stand its 95 % intervals: over test items, and over seeds where the row has several reports.
     """
-    title = comparison.task.replace("_", " ")
+    title = comparison_title(comparison, section)
     num_reports = comparison.num_reports
     values = {
         f"{name}\n{_counted(num_reports[place])}": _column_of_values(comparison, place)
@@ -36,7 +42,7 @@ def comparison_tables(comparison: Comparison) -> "list[Table]":
     }
     base = comparison.reports[0]
     differences = {
-        f"{name} - {base}\n{_head(num_reports[0], num_reports[place])}": _column_of_differences(comparison, place)
+        f"{name} - {base}\n{interval_head(comparison, place)}": _column_of_differences(comparison, place)
         for place, name in enumerate(comparison.reports)
         if place > 0
     }
@@ -46,8 +52,9 @@ def comparison_tables(comparison: Comparison) -> "list[Table]":
     return [_table(title, metrics, values), _table(f"{title}: differences", metrics, differences)]
 
 
-def _head(num_first: int, num_other: int) -> str:
-    return ITEMS_ONLY if min(num_first, num_other) == 1 else "items and seeds"
+def interval_head(comparison: Comparison, place: int) -> str:
+    """Return what the intervals of a row's differences to the first row are over."""
+    return ITEMS_ONLY if 1 in (comparison.num_reports[0], comparison.num_reports[place]) else "items and seeds"
 
 
 def _counted(num_reports: int) -> str:
@@ -55,21 +62,40 @@ def _counted(num_reports: int) -> str:
 
 
 def legend(comparison: Comparison) -> list[str]:
-    """Return lines that explain the tables and the limits of the comparison."""
-    found = [one for row in comparison.differences.values() for one in row if one is not None]
+    """Return lines that explain the tables, and the limits of the comparison."""
+    return [*explanations(comparison), *limits(comparison)]
+
+
+def explanations(comparison: Comparison) -> list[str]:
+    """Return lines that say what the intervals are."""
     lines = ["Below a value: its 95 % interval over test items (bootstrap)."]
     if max(comparison.num_reports) > 1:
         lines.append('"seeds": the 95 % interval over the reports of a row (t, for differences Welch).')
-    if found:
-        by_chance = 0.05 * len(found)
+    if _found(comparison):
         lines.append("Differences of rates are in percentage points; they are paired, on the items of both rows.")
-        lines.append(
-            f"{MARK}: no interval of the difference holds 0. About {by_chance:.1g} of {len(found)} do so by chance."
-        )
     lacking = [name for name, row in comparison.values.items() if any(_has_no_interval(value) for value in row)]
     if lacking:
         lines.append(f"Without interval, since the reports have no values per item: {', '.join(lacking)}.")
+    return lines
+
+
+def limits(comparison: Comparison) -> list[str]:
+    """Return lines that say what else may explain a difference: chance, seeds, other settings."""
+    found = _found(comparison)
+    lines = []
+    if found:
+        clear, by_chance = sum(one.is_clear for one in found), 0.05 * len(found)
+        lines.append(
+            f"{MARK}: no interval of the difference holds 0; {clear} of {len(found)} here. Between rows that do not differ,"
+            f" chance marks up to about {by_chance:.1g} of {len(found)}."
+        )
+        if any(one.seed_interval is None for one in found):
+            lines.append("A row of one report does not tell how much seeds differ: another seed may differ more.")
     return [*lines, *(f"{note}." for note in comparison.notes)]
+
+
+def _found(comparison: Comparison) -> list[Difference]:
+    return [one for row in comparison.differences.values() for one in row if one is not None]
 
 
 def _has_no_interval(value: MetricValue | None) -> bool:
@@ -116,9 +142,16 @@ def _difference_cell(name: str, found: Difference | None) -> "Text":
     if found is None:
         return Text("-")
     style = _STYLES[is_improvement(name, found.difference)] if found.is_clear else ""
-    mark = f" {MARK}" if found.is_clear else "  "
+    shown, *intervals = marked_lines(name, found)
+    # Digits stay below each other, with a mark behind them or not.
+    aligned = shown if found.is_clear else f"{shown}{' ' * len(f' {MARK}')}"
+    return Text.assemble((aligned, style), *(part for line in intervals for part in ("\n", (line, "dim"))))
+
+
+def marked_lines(name: str, found: Difference) -> list[str]:
+    """Return `difference_lines`, with a mark behind a difference whose intervals exclude 0."""
     shown, *intervals = difference_lines(name, found)
-    return Text.assemble((shown + mark, style), *(part for line in intervals for part in ("\n", (line, "dim"))))
+    return [f"{shown} {MARK}" if found.is_clear else shown, *intervals]
 
 
 def difference_lines(name: str, found: Difference) -> list[str]:

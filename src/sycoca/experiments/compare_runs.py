@@ -10,7 +10,7 @@ from rich.console import Console
 from sycoca.data.samples import SampleSource
 from sycoca.evaluation.comparison import Comparison, compare_reports
 from sycoca.evaluation.item_differences import ItemDifferences, item_differences
-from sycoca.evaluation.report import Report
+from sycoca.evaluation.report import Report, Setting
 from sycoca.evaluation.report_files import reports_at
 from sycoca.experiments.quickstart.progress import FOLDERS
 from sycoca.facts.metric_facts import VALIDATION
@@ -66,7 +66,7 @@ def read_compared(path: Path) -> Compared:
         return Compared(path=path, reports=reports)
     folder = RunFolder(path)
     lines = read_metrics(folder.metrics)
-    last = _last_validation(lines)
+    last = _last_validation(lines, _validation_data(folder))
     if last is not None:
         reports[LAST_VALIDATION] = last
     if not reports and not lines:
@@ -92,16 +92,31 @@ def _weights(run: Path) -> Path | None:
     return weights if weights.exists() else None
 
 
-def _last_validation(lines: Lines) -> Report | None:
-    """Return the last value of everything that validation logged, as a report without items."""
+def _validation_data(folder: RunFolder) -> str | None:
+    """Return the data that a run was validated on, as its config names them; None where it does not."""
+    plain = folder.read_plain_config() if folder.holds_run() else None
+    data = plain.get("data") if isinstance(plain, dict) else None
+    named = data.get("validation") if isinstance(data, dict) else None
+    return named if isinstance(named, str) else None
+
+
+def _last_validation(lines: Lines, data: str | None) -> Report | None:
+    """Return the last value of everything that validation logged, as a report without items.
+
+    Its settings are what it was measured on and after how much training, so that a comparison says where these differ.
+    """
     metrics: dict[str, float] = {}
+    settings: dict[str, Setting] = {"data": data}
     for line in lines:
-        metrics |= {
+        measured = {
             key.removeprefix(VALIDATION): float(value)
             for key, value in line.items()
             if key.startswith(VALIDATION) and value is not None
         }
-    return Report(task=LAST_VALIDATION, metrics=metrics, counts={}) if metrics else None
+        metrics |= measured
+        if measured:
+            settings |= {key: line[key] for key in ("step", "samples_seen") if key in line}
+    return Report(task=LAST_VALIDATION, metrics=metrics, counts={}, settings=settings) if metrics else None
 
 
 def compare_rows(rows: Rows, *, seed: int = 0, console: Console | None = None) -> dict[str, Comparison]:

@@ -138,7 +138,7 @@ ANY_OBJECT = "_any_object"
 RANDOM = "_random"
 """Suffix of the keys of what a random choice or order reaches on average."""
 
-SUFFIXES: Mapping[str, str] = {
+REFERENCES: Mapping[str, str] = {
     "_ceiling": "upper bound",
     "_largest": "upper bound",
     "_color_only": "color-only baseline",
@@ -148,6 +148,11 @@ SUFFIXES: Mapping[str, str] = {
     NO_CAPTION: "no-caption baseline",
     OTHER_CAPTION: "other-caption baseline",
     ANY_OBJECT: "any-object baseline",
+}
+"""Suffixes of keys of bounds and baselines, and their meaning; a model is not better where one of them is higher."""
+
+SUFFIXES: Mapping[str, str] = {
+    **REFERENCES,
     "_colors": "colors",
     "_shapes": "shapes",
     "_relation": "relation",
@@ -221,9 +226,10 @@ def readable_interval(key: str, interval: tuple[float, float]) -> str:
 
 
 def is_improvement(key: str, difference: float) -> bool | None:
-    """Return whether a difference is an improvement; None where neither direction is better."""
+    """Return whether a difference is an improvement; None where neither direction is better, as for baselines."""
     facts = metric_facts(key)
-    if facts is None or facts.is_better_higher is None or difference == 0:
+    is_reference = key.endswith(tuple(REFERENCES))
+    if facts is None or facts.is_better_higher is None or is_reference or difference == 0:
         return None
     return (difference > 0) == facts.is_better_higher
 

@@ -121,8 +121,8 @@ def _print_tables(comparisons: "Mapping[str, Comparison]", console: "Console") -
     from sycoca.evaluation.comparison_table import comparison_tables, legend
     from sycoca.terminal import say, show_table
 
-    for comparison in comparisons.values():
-        for table in comparison_tables(comparison):
+    for section, comparison in comparisons.items():
+        for table in comparison_tables(comparison, section):
             show_table(console, table)
         for line in legend(comparison):
             say(console, line, style="dim", width=console.width)

@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sycoca.evaluation.comparison import Comparison, Difference
-from sycoca.evaluation.comparison_table import difference_lines, legend, value_lines
+from sycoca.evaluation.comparison_table import (
+    comparison_title,
+    explanations,
+    interval_head,
+    limits,
+    marked_lines,
+    value_lines,
+)
 from sycoca.evaluation.item_differences import ItemDifferences
 from sycoca.facts.metric_facts import is_improvement, metric_facts, metric_title, readable
 from sycoca.plain_data import write_text
@@ -96,7 +103,11 @@ class _Section:
     title: str
     comparison: Comparison
     metrics: list[_MetricRow]
-    legend: list[str]
+    heads: list[str]
+    """What the intervals of each row's differences are over."""
+
+    explanations: list[str]
+    limits: list[str]
     items: Sequence[PairDifferences]
 
     @property
@@ -141,16 +152,22 @@ def _section(name: str, comparison: Comparison, items: Sequence[PairDifferences]
         )
         for metric, values in comparison.values.items()
     ]
-    task = comparison.task.replace("_", " ")
-    title = task if name == comparison.task else f"{task} ({name})"
-    return _Section(title=title, comparison=comparison, metrics=metrics, legend=legend(comparison), items=items)
+    return _Section(
+        title=comparison_title(comparison, name),
+        comparison=comparison,
+        metrics=metrics,
+        heads=[interval_head(comparison, place) for place in range(1, len(comparison.reports))],
+        explanations=explanations(comparison),
+        limits=limits(comparison),
+        items=items,
+    )
 
 
 def _difference_cell(metric: str, found: Difference, largest: float) -> _DifferenceCell:
     ends = [end for interval in _known(found) for end in interval]
     low, high, center = (50 + 48 * value / largest for value in (min(ends), max(ends), found.difference))
     return _DifferenceCell(
-        lines=difference_lines(metric, found),
+        lines=marked_lines(metric, found),
         mark=_MARKS[is_improvement(metric, found.difference)] if found.is_clear else "",
         whisker=_Whisker(left=round(low, 2), width=round(high - low, 2), center=round(center, 2)),
     )
