@@ -86,8 +86,8 @@ def limits(comparison: Comparison) -> list[str]:
     if found:
         clear, by_chance = sum(one.is_clear for one in found), 0.05 * len(found)
         lines.append(
-            f"{MARK}: no interval of the difference holds 0; {clear} of {len(found)} here. Between rows that do not differ,"
-            f" chance marks up to about {by_chance:.1g} of {len(found)}."
+            f"{MARK}: no interval of the difference holds 0; {clear} of {len(found)} here. Between rows that do not"
+            f" differ, chance marks up to about {by_chance:.1g} of {len(found)}."
         )
         if any(one.seed_interval is None for one in found):
             lines.append("A row of one report does not tell how much seeds differ: another seed may differ more.")

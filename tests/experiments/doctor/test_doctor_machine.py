@@ -27,6 +27,29 @@ def test_more_threads_than_cores_are_remarked(monkeypatch):
     assert found.remedy is not None
 
 
+@pytest.mark.parametrize(
+    ("limit", "said", "most"),
+    [("200000 100000\n", ", with the processor time of 2", 2), ("50000 100000", ", with the processor time of 0.5", 1)],
+)
+def test_more_threads_than_a_container_has_processor_time_for_are_remarked(monkeypatch, tmp_path, limit, said, most):
+    (tmp_path / "cpu.max").write_text(limit)
+    monkeypatch.setattr(machine, "CPU_LIMIT", tmp_path / "cpu.max")
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _: range(8))
+    for threads, state in ((most, "good"), (most + 1, "note")):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        found = {one.name: one for one in machine.machine().findings}
+        assert found["cores"].value.endswith(said)
+        assert found["threads"].state == state
+    assert found["threads"].remedy.startswith(f"set OMP_NUM_THREADS={most}: ")
+
+
+def test_a_container_without_a_limit_has_none(monkeypatch, tmp_path):
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    for limit in (tmp_path / "cpu.max", tmp_path / "none"):
+        monkeypatch.setattr(machine, "CPU_LIMIT", limit)
+        assert {one.name: one for one in machine.machine().findings}["cores"].value.endswith("may be used")
+
+
 def test_a_wrong_product_and_one_that_raises_fail(monkeypatch):
     monkeypatch.setattr(machine, "product_on", lambda _device, left, _right: left)
     (cpu, *_) = machine.devices()

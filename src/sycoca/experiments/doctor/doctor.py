@@ -1,19 +1,22 @@
-"""All that the doctor looks at, in order."""
+"""All that the doctor looks at, in order. Imports no torch: where that fails, the doctor says so."""
 
-from sycoca.experiments.doctor.finding import Diagnosis
-from sycoca.experiments.doctor.machine import folders, machine
+import logging
+
+from sycoca.experiments.doctor.finding import Diagnosis, failed_section
 from sycoca.experiments.doctor.packages import optional_parts, versions
-from sycoca.experiments.doctor.precision import precision
-from sycoca.experiments.doctor.self_test import self_test
-from sycoca.inference.load import choose_device
+
+logger = logging.getLogger(__name__)
 
 
 def examine(device: str = "auto") -> Diagnosis:
     """Look at versions, machine, folders and optional parts, measure precisions, and run the self-test on a device.
 
-    Raises ValueError where there is no such device.
+    Raises ValueError where there is no such device. Any other error is a finding.
     """
-    chosen = choose_device(device)
-    return Diagnosis(
-        sections=(versions(), machine(), folders(), optional_parts(), precision(chosen), self_test(chosen))
-    )
+    try:
+        from sycoca.experiments.doctor.measured import machine_sections, measured_sections
+    except (ImportError, OSError) as error:  # OSError: a shared library of PyTorch's is missing or of another system
+        logger.debug("imports", exc_info=True)
+        return Diagnosis(sections=(versions(), optional_parts(), failed_section("imports", error)))
+    measured = measured_sections(device)
+    return Diagnosis(sections=(versions(), *machine_sections(), optional_parts(), *measured))

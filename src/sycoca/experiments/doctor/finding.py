@@ -40,6 +40,17 @@ class Section:
     findings: tuple[Finding, ...]
 
 
+def failure(name: str, error: Exception) -> Finding:
+    """Return the finding about an error."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return Finding(name=name, value=text, state="failed", remedy="sycoca doctor --verbose shows the traceback")
+
+
+def failed_section(title: str, error: Exception) -> Section:
+    """Return the section that an error has ended."""
+    return Section(title=title, findings=(failure(title, error),))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Diagnosis:
     """All findings."""

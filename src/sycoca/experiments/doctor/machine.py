@@ -1,5 +1,6 @@
 """The machine: cores and threads, memory, devices, and folders that can be written."""
 
+import math
 import os
 import re
 import shutil
@@ -18,6 +19,9 @@ from sycoca.training.engine.limits import device_bytes, gigabytes
 
 LEAST_FREE_BYTES = 2**30
 """Free space below which a folder is remarked: the weights of a base model take 1 to 2 GB."""
+
+CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+"""Where a container reads its limit on processor time: microseconds, or max, of each period."""
 
 _CPU = torch.device("cpu")
 _SIDE = 64
@@ -42,21 +46,25 @@ def folders() -> Section:
 def _processor() -> Iterator[Finding]:
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     yield Finding(name="processor", value=processor_name())
-    yield Finding(name="cores", value=f"{allowed} of {os.cpu_count()} may be used{_quota()}")
+    quota = _quota()
+    of_quota = "" if quota is None else f", with the processor time of {quota:g}"
+    yield Finding(name="cores", value=f"{allowed} of {os.cpu_count()} may be used{of_quota}")
+    usable = allowed if quota is None else min(allowed, max(1, math.floor(quota)))
     threads, set_by = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
     value = f"{threads} of PyTorch" + ("" if set_by is None else f" (OMP_NUM_THREADS={set_by})")
-    if threads > allowed:
-        remedy = f"set OMP_NUM_THREADS={allowed}: threads without a core wait for each other"
+    if threads > usable:
+        remedy = f"set OMP_NUM_THREADS={usable}: threads without a core wait for each other"
         yield Finding(name="threads", value=value, state="note", remedy=remedy)
     else:
         yield Finding(name="threads", value=value)
 
 
-def _quota() -> str:
-    """Return a container's limit on processor time, if it has one."""
-    limit = Path("/sys/fs/cgroup/cpu.max")
-    quota, _, period = limit.read_text(encoding="ascii").partition(" ") if limit.exists() else ("max", "", "")
-    return "" if quota == "max" else f", and processor time of {int(quota) / int(period):g}"
+def _quota() -> float | None:
+    """Return a container's limit on processor time, in cores; None without one."""
+    if not CPU_LIMIT.exists():
+        return None
+    quota, _, period = CPU_LIMIT.read_text(encoding="ascii").partition(" ")
+    return None if quota == "max" else int(quota) / int(period)
 
 
 def _memory() -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sycoca.data.spec import open_source
-from sycoca.experiments.doctor.finding import Finding, Section
+from sycoca.experiments.doctor.finding import Finding, Section, failure
 from sycoca.experiments.doctor.small_model import SmallModel, runtime_of, small_model
 from sycoca.inference.load import load
 from sycoca.inference.predictor import Predictor
@@ -44,8 +44,7 @@ def _tried(name: str, test: Callable[[], str]) -> Finding:
         return Finding(name=name, value=test())
     except Exception as error:  # whatever a broken installation raises is what the doctor is asked about
         logger.debug(f"self-test: {name}", exc_info=True)
-        text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        return Finding(name=name, value=text, state="failed", remedy="sycoca doctor --verbose shows the traceback")
+        return failure(name, error)
 
 
 def _train(trained: SmallModel) -> str:
