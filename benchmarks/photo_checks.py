@@ -145,7 +145,10 @@ def report_kinds(facts: list[ImageFacts], images: list[Image.Image]) -> None:
 
 
 def report_duplicates(facts: list[ImageFacts], images: list[Image.Image], every: int) -> None:
-    """Print recall of copies, and what else is taken for a copy."""
+    """Print recall of copies, and what else is taken for a copy.
+
+    A copy is matched wrongly where its group holds a photo other than its own and that one's identical copies.
+    """
     groups = find_duplicates(facts)
     print(f"near duplicates: {len(groups)} groups among the photos as they are:")
     for group in groups:
@@ -153,12 +156,13 @@ def report_duplicates(facts: list[ImageFacts], images: list[Image.Image], every:
     for name, change in COPIES.items():
         copies = [image_facts(change(image)) for image in images]
         found = find_duplicates([*facts, *copies])
-        own = [place for group in found for place in group.places]
-        right = sum(
-            any({every * number, len(facts) + number} <= set(group.places) for group in found)
-            for number in range(len(images))
-        )
-        wrong = sum(place >= len(facts) for place in own) - right
+        group_of = {place: group.places for group in found for place in group.places}
+        right = wrong = 0
+        for number in range(len(images)):
+            own, group = every * number, group_of.get(len(facts) + number, ())
+            right += own in group
+            pixels = {facts[place].pixel_hash for place in group if place < len(facts)}
+            wrong += not pixels <= {facts[own].pixel_hash}
         print(f"  {name:26} recall {right / len(images):6.1%}  copies matched with another photo: {wrong}")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from builders.predictors import photo_source
 from sycoca.data.inspection.check import DataCheck, check_set
-from sycoca.data.inspection.image_index import ImageIndex
+from sycoca.data.inspection.finding_cache import FindingCache
 from sycoca.data.inspection.image_inspection import inspect_images
 from sycoca.evaluation.fit_records import DataFit, DataMap, MapPoint, MapQuality, PairFit, SetFit
 from sycoca.reports.data_check.page import save_data_page
@@ -56,7 +56,7 @@ def point(index: int) -> MapPoint:
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page whose map has four images in a row, from 0 on the left to 3 on the right."""
     source = photo_source([("a",), ("b",), ("c",), ("d",)])
-    findings = list(inspect_images(source, ImageIndex(None), range(4)))
+    findings = list(inspect_images(source, FindingCache(None), range(4)))
     check = DataCheck(sets=(check_set(source, LONG_SPEC, findings, len, 76),), duplicates=(), context_length=76)
     fit = SetFit(
         num_images=4,

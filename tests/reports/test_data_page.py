@@ -70,11 +70,11 @@ def test_the_worst_photos_of_each_kind_are_shown_with_what_was_measured():
         PhotoIssue(kind="blurred", index=index, key=f"photo {index}", shown="", value=0.01 * index)
         for index in range(15)
     )
-    first = replace(check.sets[0], photos=issues)
+    first = replace(check.sets[0], photos=issues, photo_medians={"blurred": 1.25})
     html = render_data_page(
         replace(check, sets=(first, check.sets[1]), thresholds=PhotoThresholds(blurred=0.7)), sources
     )
-    assert "Sharpness: below\n0.7; 15 photos, the 12 worst here." in html
+    assert "Sharpness: below\n0.7, median of the set 1.25; 15 photos, the 12 worst here." in html
     assert re.findall(r"<b>(0\.\d+|0)</b>", html) == [f"{0.01 * index:.3g}" for index in range(12)]
     assert 'odd">blurred<' in html
     assert html.count('mark odd">') == 1

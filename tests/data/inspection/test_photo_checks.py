@@ -8,6 +8,7 @@ from sycoca.data.inspection.photo_checks import (
     DEFAULT_THRESHOLDS,
     PhotoThresholds,
     measured,
+    medians,
     num_by_kind,
     photo_issues,
 )
@@ -74,6 +75,12 @@ def test_counts_by_kind():
     issues = photo_issues(photo_source([("a",)] * 3), range(2), [BAD["dark"], BAD["dark"]], PhotoThresholds())
     assert num_by_kind(issues) == {"dark": 2}
     assert [(issue.key, issue.value) for issue in issues] == [("photo-0", 79.0), ("photo-1", 79.0)]
+
+
+def test_medians_are_over_what_can_be_measured():
+    found = medians([facts(sharpness=1.0, dark_level=10), facts(sharpness=None, dark_level=30), facts(sharpness=2.0)])
+    assert (found["blurred"], found["dark"], found["odd_aspect"]) == (1.5, 30, 1.5)
+    assert medians([]) == {}
 
 
 def test_measures_are_those_of_the_picture():

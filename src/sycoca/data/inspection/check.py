@@ -1,8 +1,8 @@
 """Problems of data sets: unreadable images, odd captions, duplicates within and across sets."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import get_args
 
 from sycoca.data.formats.named_images import shown_name
@@ -10,9 +10,10 @@ from sycoca.data.inspection.caption_checks import CaptionFindings, check_caption
 from sycoca.data.inspection.duplicates import MatchKind, find_duplicates
 from sycoca.data.inspection.finding_cache import Finding
 from sycoca.data.inspection.image_facts import ImageFacts
-from sycoca.data.inspection.photo_checks import DEFAULT_THRESHOLDS, PhotoIssue, PhotoThresholds
+from sycoca.data.inspection.photo_checks import DEFAULT_THRESHOLDS, PhotoIssue, PhotoThresholds, medians
 from sycoca.data.inspection.statistics import Spread, spread
 from sycoca.data.samples import SampleSource, remarks_on, skipped_samples
+from sycoca.facts.photo_facts import PhotoKind
 from sycoca.unusable import SkippedSample, SkipReason
 
 
@@ -55,6 +56,9 @@ class SetCheck:
 
     photos: tuple[PhotoIssue, ...] = ()
     """Photos that can be read and are worth a look, by kind, the worst first."""
+
+    photo_medians: Mapping[PhotoKind, float] = field(default_factory=dict)
+    """By kind the median over all readable photos of what is measured, beside which a value is low or high."""
 
     @property
     def num_missing_images(self) -> int:
@@ -132,6 +136,7 @@ def check_set(
     photos: tuple[PhotoIssue, ...] = (),
 ) -> SetCheck:
     """Return the findings about a set; ``findings`` are those about its images, all or some of them, in order."""
+    facts = [one for one in findings if isinstance(one, ImageFacts)]
     return SetCheck(
         name=source.name,
         spec=spec,
@@ -139,9 +144,10 @@ def check_set(
         num_samples_by_split=_count_splits(source),
         problems=(*skipped_samples(source), *(one for one in findings if isinstance(one, SkippedSample))),
         captions=check_captions(source, num_tokens, context_length),
-        images=check_images([one for one in findings if isinstance(one, ImageFacts)]),
+        images=check_images(facts),
         remarks=tuple(remarks_on(source)),
         photos=photos,
+        photo_medians=medians(facts),
     )
 
 

@@ -29,7 +29,7 @@ _DUPLICATED: Mapping[MatchKind, str] = {"exact": "identical photos", "near": "ne
 
 
 def headlines(check: DataCheck) -> list[Headline]:
-    """Yield the sentences, bad before odd before good: leaks, problems, duplicates, photos, captions."""
+    """Return the sentences, bad before odd before good: leaks, problems, duplicates, photos, captions."""
     found = [*_leaks(check), *_problems(check.sets), *_duplicates(check.duplicates)]
     for one in check.sets:
         found += _photos(one)
@@ -111,8 +111,8 @@ def _captions(one: SetCheck, context_length: int) -> Iterator[Headline]:
         text = f"{one.name}: {counted(captions.num_very_long, 'caption')} of more than {VERY_LONG_WORDS} words"
         yield Headline(kind="odd", text=text)
     if captions.num_cut:
-        share = captions.num_cut / captions.num_captions
-        text = f"{one.name}: {counted(captions.num_cut, 'caption')} ({share:.2%}) cut at {context_length} tokens"
+        ratio = captions.num_cut / captions.num_captions
+        text = f"{one.name}: {counted(captions.num_cut, 'caption')} ({ratio:.2%}) cut at {context_length} tokens"
         yield Headline(kind="odd", text=text)
 
 

@@ -1,5 +1,6 @@
 """Photos that can be read and are still worth a look: blurred, dark, bright, nearly empty, very long."""
 
+import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -83,6 +84,16 @@ def num_by_kind(issues: Sequence[PhotoIssue]) -> Mapping[PhotoKind, int]:
     """Return the number of photos of each kind that occurs."""
     counts = Counter(issue.kind for issue in issues)
     return {kind: counts[kind] for kind in PHOTO_KINDS if counts[kind]}
+
+
+def medians(facts: Sequence[ImageFacts]) -> Mapping[PhotoKind, float]:
+    """Return the median over photos of what is measured for each kind; without those that cannot be measured."""
+    found: dict[PhotoKind, float] = {}
+    for kind in PHOTO_KINDS:
+        values = [value for fact in facts if (value := measured(kind, fact)) is not None]
+        if values:
+            found[kind] = statistics.median(values)
+    return found
 
 
 def measured(kind: PhotoKind, facts: ImageFacts) -> float | None:

@@ -56,6 +56,9 @@ class _ShownPhotos:
     facts: PhotoFacts
     number: int
     threshold: float
+    median: float | None
+    """Over the set; None where no photo could be measured."""
+
     thumbnails: Sequence[tuple[Thumbnail, float]]
 
 
@@ -107,7 +110,13 @@ def _shown_set(one: SetCheck, source: SampleSource, thresholds: PhotoThresholds)
 def _shown_photos(one: SetCheck, source: SampleSource, kind: PhotoKind, threshold: float) -> _ShownPhotos:
     issues = [issue for issue in one.photos if issue.kind == kind]
     shown = [(thumbnail(source[issue.index], one.name), issue.value) for issue in issues[:MOST_PHOTOS]]
-    return _ShownPhotos(facts=PHOTO_KINDS[kind], number=len(issues), threshold=threshold, thumbnails=shown)
+    return _ShownPhotos(
+        facts=PHOTO_KINDS[kind],
+        number=len(issues),
+        threshold=threshold,
+        median=one.photo_medians.get(kind),
+        thumbnails=shown,
+    )
 
 
 def _shown_group(group: Duplicates, sources: Sequence[SampleSource]) -> _ShownGroup:
