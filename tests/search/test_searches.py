@@ -144,6 +144,8 @@ def test_an_open_index_follows_the_measurement_of_its_approximate_search(tmp_pat
     table.write_facts(replace(table.facts, exact_below=300, recall=recall))
     assert not index.search_embedding(query).is_exact
     assert index.search_embedding(query, where="width < 399").is_exact  # 299 match
+    table.write_facts(replace(table.facts, recall=replace(recall, num_probes=recall.num_clusters)))
+    assert index.search_embedding(query).is_exact  # looking into all clusters saves nothing
 
 
 def test_an_image_of_the_index_is_no_hit_of_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -252,6 +254,8 @@ def test_what_is_no_index_is_refused(tmp_path: Path):
         with pytest.raises(ValueError, match=f"there is no image index '{path}'; sycoca index makes one"):
             sycoca.open_index(path)
     assert not (tmp_path / "missing").exists()
+    with pytest.raises(ValueError, match=r"foo://bucket/a cannot be read: are the name, .* right\? .*provider"):
+        sycoca.open_index("foo://bucket/a")
     table = IndexTable.create(str(tmp_path / "new.lance"), facts(10))
     table.write_facts(facts(10))
     text = json.dumps({"format_version": 2})

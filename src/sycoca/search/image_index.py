@@ -192,7 +192,9 @@ class ImageIndex:
 def _num_probes(facts: IndexFacts, num_matching: int, is_exact: bool | None) -> int | None:
     """Return the clusters that a search looks into; None where it compares every image."""
     compares_all = num_matching < facts.exact_below if is_exact is None else is_exact
-    return None if facts.recall is None or compares_all else facts.recall.num_probes
+    if facts.recall is None or compares_all or facts.recall.num_probes == facts.recall.num_clusters:
+        return None
+    return facts.recall.num_probes
 
 
 def _hits(

@@ -22,6 +22,8 @@ from lancedb.index import IvfFlat
 from sycoca.search.columns import EMBEDDING
 from sycoca.search.index_facts import IndexFacts, facts_from_json, is_remote
 from sycoca.search.rows import schema
+from sycoca.terminal import one_line
+from sycoca.texts import shortened
 
 IMAGES = "images"
 FACTS = "facts"
@@ -62,11 +64,11 @@ class IndexTable:
 
     @classmethod
     def open(cls, path: str) -> "IndexTable | None":
-        """Open an index; None where there is none."""
+        """Open an index; None where there is none. Raises ValueError where an object store does not answer."""
         if not is_remote(path) and not os.path.isdir(path):
             return None
-        database = _connect(path)
-        if FACTS not in _table_names(database):
+        database, names = _connected(path)
+        if FACTS not in names:
             return None
         facts = database.open_table(FACTS)
         version, read = facts.version, _read(facts, path)
@@ -190,6 +192,20 @@ def _maker(facts: IndexFacts) -> bytes:
 def _connect(path: str) -> Any:
     # At once: a server that holds an index open follows the program that changes it.
     return lancedb.connect(path, read_consistency_interval=timedelta(0))
+
+
+def _connected(path: str) -> tuple[Any, Sequence[str]]:
+    """Return the database at a path, and the names of its tables."""
+    try:
+        database = _connect(path)
+        return database, _table_names(database)
+    except (ValueError, RuntimeError, OSError) as error:
+        if not is_remote(path):
+            raise
+        raise ValueError(
+            f"{path} cannot be read: are the name, and the credentials and region in the environment, right?"
+            f" {shortened(one_line(str(error)))}"
+        ) from error
 
 
 def _table_names(database: Any) -> Sequence[str]:
