@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from sycoca.search.build import IndexResult
 from sycoca.search.index_facts import IndexFacts
 from sycoca.search.index_table import IndexTable
 from sycoca.search.rows import rows_of
@@ -50,6 +51,11 @@ def write_index(path: Path, embeddings: np.ndarray, **columns: Sequence[Any]) ->
     table = IndexTable.create(str(path), facts(embeddings.shape[1]))
     table.add(rows(embeddings, 0, **columns))
     return table
+
+
+def counts(result: IndexResult) -> tuple[int, int, int, int]:
+    """Return the images of an index, and those that a call has embedded, copied and removed."""
+    return result.images, result.embedded, result.copied, result.removed
 
 
 def directions(count: int, embed_dim: int, seed: int = 0) -> np.ndarray:

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 import sycoca
+from builders.image_indexes import counts
 from builders.predictors import photo, save_small_weights
-from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
 from sycoca.outputs.errors import OutputError, OutputInterrupted
 from sycoca.search.build import IndexResult, index_images
@@ -21,32 +21,6 @@ from sycoca.search.index_table import IndexTable
 from sycoca.search.reading import THUMBNAIL_PIXELS
 
 Index = Callable[..., IndexResult]
-
-
-@pytest.fixture(scope="session")
-def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
-    return sycoca.load(save_small_weights(tmp_path_factory.mktemp("indexing") / "weights"), device="cpu")
-
-
-@pytest.fixture
-def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    Path("photos").mkdir()
-    for seed in range(6):
-        photo(320 if seed else 40, 36, seed).save(f"photos/it's {seed}.png")
-    return Path("photos")
-
-
-@pytest.fixture
-def index(predictor: Predictor) -> Index:
-    def call(data: Any = "photos", **options: Any) -> IndexResult:
-        return index_images(predictor, data, "photos.lance", model=ModelOptions(batch_size=2), **options)
-
-    return call
-
-
-def counts(result: IndexResult) -> tuple[int, int, int, int]:
-    return result.images, result.embedded, result.copied, result.removed
 
 
 def rows() -> dict[str, dict[str, Any]]:
@@ -102,6 +76,7 @@ def test_a_folder_may_move(predictor: Predictor, photos: Path, index: Index):
     photos.rename("pictures")
     assert counts(index("pictures")) == (6, 0, 6, 0)
     assert rows()["it's 0.png"]["file"] == "pictures/it's 0.png"
+    assert sycoca.open_index("photos.lance").facts.place == os.path.abspath("pictures")
     check_embeddings(predictor, Path("pictures"))
 
 

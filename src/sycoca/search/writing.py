@@ -124,19 +124,22 @@ def uninterrupted(change: Callable[[], object]) -> None:
     LanceDB goes on in the background with a commit that Ctrl-C has interrupted: it would be made twice.
     """
     errors: list[BaseException] = []
+    has_ended = threading.Event()
 
     def call() -> None:
         try:
             change()
         except BaseException as error:  # noqa: BLE001 (raised below)
             errors.append(error)
+        finally:
+            has_ended.set()
 
-    thread = threading.Thread(target=call, name="commit")
-    thread.start()
+    # Not joined: before Python 3.13 a join that Ctrl-C interrupts takes the thread for ended.
+    threading.Thread(target=call, name="commit").start()
     try:
-        thread.join()
+        has_ended.wait()
     except KeyboardInterrupt:
-        thread.join()
+        has_ended.wait()
         raise
     if errors:
         raise errors[0]
