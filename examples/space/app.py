@@ -4,6 +4,9 @@ The Space's variable SYCOCA_WEIGHTS names the weights: hf:owner/name, or a folde
 """
 
 import os
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -14,22 +17,43 @@ import sycoca
 predictor = sycoca.load(os.environ.get("SYCOCA_WEIGHTS", "weights"))
 
 
+def _with_reasons(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the page say why a function of an image refuses what it is given."""
+
+    @wraps(function)
+    def called(image: Image.Image | None, value: Any) -> Any:
+        if image is None:
+            raise gr.Error("choose an image")
+        if isinstance(value, str) and not value.strip(" ,"):
+            raise gr.Error("write something")
+        try:
+            return function(image, value)
+        except ValueError as error:
+            raise gr.Error(str(error)) from error
+
+    return called
+
+
+@_with_reasons
 def caption(image: Image.Image, num_beams: int) -> str:
     """Return a caption."""
     return predictor.caption(image, num_beams=int(num_beams))[0]
 
 
+@_with_reasons
 def answer(image: Image.Image, question: str) -> str:
     """Return the answer to a question."""
     return predictor.ask(image, question, open_ended=predictor.config.answers is None)
 
 
+@_with_reasons
 def classify(image: Image.Image, class_names: str) -> dict[str, float]:
     """Return the probability of each of some classes, which commas separate."""
     names = [name.strip() for name in class_names.split(",") if name.strip()]
     return dict(zip(names, predictor.class_probabilities(image, names)[0].tolist(), strict=True))
 
 
+@_with_reasons
 def explain(image: Image.Image, text: str) -> Image.Image:
     """Return the image as the model sees it, brighter where it matches the text better; one scale for all texts."""
     explanation = predictor.explain(image, text, reconstructs=False)
@@ -60,7 +84,7 @@ with gr.Blocks(title="SyCoCa") as demo:
                 gr.Button("Classify").click(classify, [picture, names], classes)
             with gr.Tab("Explain"):
                 text = gr.Textbox(label="Text", value="a dog")
-                shown = gr.Image(label="Brighter patches match better")
+                shown = gr.Image(label="Brighter patches match better", format="png")
                 gr.Button("Explain").click(explain, [picture, text], shown)
 
 if __name__ == "__main__":
