@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ import sycoca
 from builders.predictors import save_small_weights
 from sycoca.inference.model_options import ModelOptions
 from sycoca.mapping.processes import device_of
+from sycoca.outputs.errors import OutputInterrupted
+from sycoca.stop_signals import Stopped
 
 SCENES = "scenes:?split=test&count=60&size=32"
 
@@ -53,6 +56,20 @@ def test_a_killed_worker_loses_a_block_which_the_other_one_takes_over(
     assert any("was killed by signal 9; the others take its block over" in text for text in caplog.messages)
     assert files_of(tmp_path / "out") == files_of(tmp_path / "alone")
     assert result.files == 10
+
+
+def test_a_stop_between_two_batches_releases_the_block_even_if_its_traceback_is_kept(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def tracked(samples: Iterable[None], *_: object, **__: object) -> Iterator[None]:
+        yield next(iter(samples))
+        raise Stopped(signal.SIGTERM)
+
+    monkeypatch.setattr("sycoca.mapping.run.tracked", tracked)
+    model = ModelOptions(batch_size=4, device="cpu")
+    with pytest.raises(OutputInterrupted) as kept:
+        sycoca.map_captions(weights, SCENES, tmp_path / "out", block_size=6, model=model)
+    assert not list((tmp_path / "out").glob(".0*.lease")), kept
 
 
 def test_workers_share_the_accelerators(monkeypatch: pytest.MonkeyPatch):

@@ -57,6 +57,19 @@ def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
+def test_a_stop_that_comes_once_the_file_is_there_leaves_none(path: Path, monkeypatch: pytest.MonkeyPatch):
+    link = os.link
+
+    def linked(new: Path, path: Path) -> None:
+        link(new, path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "link", linked)
+    with pytest.raises(KeyboardInterrupt), Lease(path, Path("out.jsonl")):
+        pass
+    assert not path.exists()
+
+
 def take(path: Path) -> None:
     with Lease(path, Path("out.jsonl")):
         assert json.loads(path.read_text())["pid"] == os.getpid()

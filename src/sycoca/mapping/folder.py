@@ -59,16 +59,9 @@ class MapFolder:
             return
         lease = Lease(lease_beside(path), path, waits=False)
         try:
-            lease.__enter__()
-        except LeaseHeldError:
-            yield None
-            return
-        with contextlib.closing(_Released(lease)):
-            if path.exists():  # another worker has finished it since
-                yield None
-            else:
-                self._remove_unfinished(path)
-                yield lease
+            yield lease if self._is_claimed(path, lease) else None
+        finally:
+            lease.release()
 
     def write(self, block: Block, rows: Sequence[Row], skipped: Sequence[SkippedSample], lease: Lease) -> None:
         """Write the skipped samples of a block, then its rows. Raises LeaseLostError where another worker has it."""
@@ -107,20 +100,20 @@ class MapFolder:
         else:
             path.unlink(missing_ok=True)
 
+    def _is_claimed(self, path: Path, lease: Lease) -> bool:
+        """Take the lease of a block's file; return whether the block is now to be mapped."""
+        try:
+            lease.__enter__()
+        except LeaseHeldError:
+            return False
+        if path.exists():  # another worker has finished it since
+            return False
+        self._remove_unfinished(path)
+        return True
+
     def _remove_unfinished(self, path: Path) -> None:
         remove_unfinished(self.path, [path.name])
         remove_unfinished(self.path / SKIPPED_NAME, [f"{path.stem}.jsonl"])
-
-
-class _Released:
-    """Closes a lease that was entered."""
-
-    def __init__(self, lease: Lease) -> None:
-        self._lease = lease
-
-    def close(self) -> None:
-        """Release the lease."""
-        self._lease.release()
 
 
 def check_folder(path: Path, *, overwrite: bool) -> None:

@@ -4,7 +4,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 
 from sycoca.mapping.worker import Advance, Worker
@@ -15,7 +15,7 @@ _SECONDS_BETWEEN_LOOKS = 1.0
 """How often a worker without a block looks whether those of other workers are finished, or abandoned."""
 
 
-def map_unclaimed(worker: Worker, *, begin: float = 0.0) -> Iterator[Advance]:
+def map_unclaimed(worker: Worker, *, begin: float = 0.0) -> Generator[Advance, None, None]:
     """Map blocks until every block has its file; those that other workers have finished count as progress.
 
     ``begin`` is where to begin, between 0 and 1: workers that are started together begin at different blocks. The

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
@@ -36,7 +36,7 @@ Message = Advance | Note | Exception
 """What workers send."""
 
 
-def map_in_processes(job: Job, num_workers: int, num_threads: int) -> Iterator[Advance]:
+def map_in_processes(job: Job, num_workers: int, num_threads: int) -> Generator[Advance, None, None]:
     """Start workers and yield what they do, until every block has its file.
 
     A worker that is killed is reported, and the others take its block over. Raises the error of a worker that fails,
@@ -141,13 +141,16 @@ def _work(job: Job, begin: float, num_threads: int, sender: Connection) -> None:
     logger_of_all = logging.getLogger("sycoca")
     logger_of_all.setLevel(logging.INFO)
     logger_of_all.addHandler(_Sender(sender))
+    code = 0
     try:
         with handled(raise_stopped):
             _send_advances(job, begin, sender)
     except KeyboardInterrupt as interrupt:  # its block is released
-        sys.exit(STOP_SIGNALS[number_of(interrupt)].exit_code)
+        code = STOP_SIGNALS[number_of(interrupt)].exit_code
     except BrokenPipeError:  # the parent is gone
-        sys.exit(1)
+        code = 1
+    # Not while the exception is handled: its traceback would keep alive what is released at its end.
+    sys.exit(code)
 
 
 def _send_advances(job: Job, begin: float, sender: Connection) -> None:

@@ -10,7 +10,7 @@ import math
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -41,7 +41,7 @@ def check_requirements() -> None:
         raise ValueError("--engine ray needs Ray: pip install 'sycoca[ray]'")
 
 
-def map_on_ray(job: Job, folder: MapFolder, settings: MapSettings) -> Iterator[Advance]:
+def map_on_ray(job: Job, folder: MapFolder, settings: MapSettings) -> Generator[Advance, None, None]:
     """Start actors on a cluster and yield the blocks that they finish, until every block has its file.
 
     Raises the error of an actor that fails; RuntimeError for a block with which actors are lost again and again.

@@ -118,7 +118,9 @@ def _name_of(data: Data) -> str:
     return os.fspath(data) if isinstance(data, str | os.PathLike) else data.name
 
 
-def _advances(job: Job, source: SampleSource, folder: MapFolder, settings: MapSettings) -> Iterator[Advance]:
+def _advances(
+    job: Job, source: SampleSource, folder: MapFolder, settings: MapSettings
+) -> Generator[Advance, None, None]:
     """Return the progress of the workers, which run while it is consumed."""
     num_workers = settings.workers
     match settings.engine:
@@ -134,7 +136,7 @@ def _advances(job: Job, source: SampleSource, folder: MapFolder, settings: MapSe
             assert_never(unknown)
 
 
-def _map_here(job: Job, source: SampleSource, folder: MapFolder, threads: int | None) -> Iterator[Advance]:
+def _map_here(job: Job, source: SampleSource, folder: MapFolder, threads: int | None) -> Generator[Advance, None, None]:
     model = replace(job.model, device=device_of(job.model.device, local_rank()))
     before = torch.get_num_threads()
     try:
@@ -146,7 +148,7 @@ def _map_here(job: Job, source: SampleSource, folder: MapFolder, threads: int | 
 
 
 def _collected(
-    advances: Iterator[Advance], folder: MapFolder, work: Work, console: "Console | None"
+    advances: Generator[Advance, None, None], folder: MapFolder, work: Work, console: "Console | None"
 ) -> list[BlockReport]:
     """Consume the workers' progress and return their reports."""
     unfinished = folder.unfinished()
@@ -164,7 +166,7 @@ def _collected(
                 _tell_skipped(advance.report)
             yield from repeat(None, advance.num_samples)
 
-    with closing(samples()) as each:
+    with closing(advances), closing(samples()) as each:  # a stop releases the blocks, whoever keeps its traceback
         # The first sample waits for the models, which would spoil the estimate of the time that is left.
         first = list(islice(each, 1))
         total = sum(map(len, unfinished))

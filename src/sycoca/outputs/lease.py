@@ -91,8 +91,12 @@ class Lease:
         self._is_lost = False
 
     def __enter__(self) -> "Lease":
-        self._acquire()
-        threading.Thread(target=self._renew, name=f"lease of {self._output}", daemon=True).start()
+        try:
+            self._acquire()
+            threading.Thread(target=self._renew, name=f"lease of {self._output}", daemon=True).start()
+        except BaseException:  # a signal to stop may come once the file is there
+            self.release()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
