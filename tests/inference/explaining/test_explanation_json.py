@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 
 from builders.predictors import photo, small_predictor
 from sycoca.facts.other_captions import OTHER_CAPTIONS
-from sycoca.inference.explaining.explanation import Explanation
+from sycoca.inference.explaining.explanation import Explanation, Reconstruction
 from sycoca.inference.predictor import Predictor
 
 CAPTION = "A red circle left of a blue square"
@@ -40,6 +41,9 @@ def test_the_json_has_the_keys_of_the_page(explanation: Explanation):
         "a blue square",
     ]
     assert plain["is_masked"] == explanation.is_masked.tolist()
+    assert plain["flat_error"] == explanation.reconstruction.flat_error
+    assert plain["is_truncated"] is False
+    assert np.allclose(plain["other_word_scores"], explanation.others.word_scores.mean(0), atol=1e-5)
     assert plain["absent"] == {}
     for key, picture in (("image_png", explanation.original), ("masked_png", explanation.reconstruction.masked)):
         encoded = plain[key].removeprefix("data:image/png;base64,")
@@ -72,10 +76,18 @@ def test_other_captions_score_as_if_they_were_the_caption(predictor: Predictor, 
     assert predictor.explain(photo(), CAPTION, other_captions=[]).to_plain()["rank"] is None
 
 
+def test_a_caption_is_no_baseline_for_itself(predictor: Predictor):
+    others = predictor.explain(photo(), "A  dog").others
+    assert others.captions == tuple(caption for caption in OTHER_CAPTIONS if caption != "a dog")
+    assert len(others.captions) == len(others.cosines) == len(others.patch_scores) == len(OTHER_CAPTIONS) - 1
+    assert predictor.explain(photo(), "a dog", other_captions=["A DOG"]).others is None
+
+
 def test_likelihoods_of_tokens_add_up(predictor: Predictor, explanation: Explanation):
     whole = predictor.caption_log_likelihood([photo()], [CAPTION])[0]
     assert explanation.log_likelihood == pytest.approx(float(whole), rel=1e-5)
     assert explanation.tokens[-1].text == "<eos>"
+    assert explanation.log_likelihood_per_token == pytest.approx(float(whole) / len(explanation.tokens), rel=1e-5)
     assert sum(explanation.word_log_likelihoods) == pytest.approx(float(whole) - explanation.tokens[-1].log_likelihood)
     assert all(likelihood < 0 for likelihood in explanation.word_log_likelihoods)
 
@@ -92,10 +104,34 @@ def test_other_captions_reconstruct_the_same_patches(predictor: Predictor, expla
     expected = predictor.reconstruct(photo(), "a green ring", explanation.is_masked)
     np.testing.assert_array_equal(edited.reconstruction.reconstructed, expected.reconstructed)
     assert (empty.reconstruction.reconstructed != edited.reconstruction.reconstructed).any()
+    (only,) = predictor.explain(photo(), " ", edited_caption="red").other_reconstructions
+    assert only.caption == "red"
     error = expected.error
     is_masked = explanation.is_masked.repeat(8, 0).repeat(8, 1)
     difference = (expected.reconstructed / 255 - expected.original / 255)[is_masked]
     assert error == pytest.approx((difference**2).mean())
+
+
+def test_a_reconstruction_has_the_error_of_patches_of_one_color_beside_it():
+    original = np.array([[0, 100, 40, 60], [100, 0, 60, 40]], dtype=np.uint8)[:, :, None].repeat(3, 2)
+    normalized = Reconstruction(
+        original=original,
+        masked=original,
+        reconstructed=original,
+        is_masked=np.array([[True, False]]),
+        has_true_statistics=True,
+    )
+    assert normalized.error == 0
+    assert normalized.flat_error == pytest.approx((50 / 255) ** 2)  # the true mean is 50
+    original[:, 2:] = 20
+    of_visible = replace(normalized, original=original, has_true_statistics=False)
+    assert of_visible.flat_error == pytest.approx((20**2 + 80**2) / 2 / 255**2)
+
+
+def test_a_caption_is_truncated_where_its_tokens_do_not_fit(predictor: Predictor):
+    assert predictor.explain(photo(), "a red circle " * 20, warns=False).is_truncated
+    # What is written in two characters is read as one: no letter is lost.
+    assert not predictor.explain(photo(), "Cafe\N{COMBINING ACUTE ACCENT}").is_truncated
 
 
 def test_without_a_caption_the_own_one_is_explained(predictor: Predictor):

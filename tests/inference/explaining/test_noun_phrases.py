@@ -32,6 +32,8 @@ def test_the_things_of_a_scene_are_its_noun_phrases(level):
         ("a brown and white dog is sitting", ["a brown and white dog"]),
         ("people and their kids, a tent", ["people", "their kids,", "a tent"]),
         ("to the left of a table", ["a table"]),
+        ("water close to the shore", ["water", "the shore"]),
+        ("a close friend", ["a close friend"]),
         ("a café", ["a café"]),
         ("", []),
         ("犬が走る", []),

@@ -43,7 +43,7 @@ def test_there_is_a_panel_for_each_part_and_each_word(explanation: Explanation):
         "other captions",
         "caption minus others",
     ]
-    assert [panel.title for panel in phrases.panels] == ["a red circle", "a blue square"]
+    assert [panel.title for panel in phrases.panels] == ["a red circle", "a blue square", "other captions"]
     assert [panel.title for panel in words.panels] == CAPTION.split()
     assert [panel.title for panel in masks.panels] == [
         "visible to captioning",
@@ -75,7 +75,11 @@ def test_panels_show_what_they_say(explanation: Explanation):
     np.testing.assert_array_equal(shown["reconstructed"].picture, reconstruction.reconstructed)
     edited = explanation.other_reconstructions[1].reconstruction
     np.testing.assert_array_equal(shown["under the edited caption"].picture, edited.reconstructed)
-    assert shown["under the edited caption"].note == f"“a green ring”\nsquared error {edited.error:.4f}"
+    assert shown["under the edited caption"].note == f"“a green ring”\nerror {edited.error:.4f}"
+    assert shown["masked"].note == f"50 % of the patches\nin one color each: error {reconstruction.flat_error:.4f}"
+    phrases = sections_of(explanation)[1]
+    np.testing.assert_array_equal(phrases.panels[-1].scores, others.word_scores.mean(0))
+    assert phrases.panels[-1].note.endswith("\nbest word, mean of 24")
     for title, is_gone in (
         ("visible to captioning", explanation.is_hidden_from_captioner),
         ("masked", reconstruction.is_masked),
@@ -112,6 +116,31 @@ def test_punctuation_has_no_panel(explanation: Explanation):
     assert [panel.title for panel in sections_of(dotted)[2].panels] == CAPTION.split()[:-1]
 
 
+def test_attention_of_several_words_has_their_mean_beside_it(explanation: Explanation):
+    attention = np.random.default_rng(0).random((3, 4, 4))
+    own = replace(
+        explanation.generated,
+        words=("two", "red", "."),
+        spans=explanation.spans[:3],
+        attention=attention,
+        word_log_likelihoods=(-0.5, -1.25, 0.0),
+    )
+    panels = sections_of(replace(explanation, generated=own))[-1].panels
+    assert [(panel.title, panel.note) for panel in panels] == [
+        ("two", "log p -0.50"),
+        ("red", "log p -1.25"),
+        ("mean", "over all words"),
+    ]
+    np.testing.assert_array_equal(panels[-1].scores, attention.mean(0))
+
+
+def test_words_without_noun_phrases_have_their_baseline_beside_them(explanation: Explanation):
+    words = sections_of(replace(explanation, noun_phrases=()))[1]
+    assert [panel.title for panel in words.panels] == [*CAPTION.split(), "other captions"]
+    alone = sections_of(replace(explanation, noun_phrases=(), others=None))[1]
+    assert [panel.title for panel in alone.panels] == CAPTION.split()
+
+
 def test_the_header_says_what_the_pair_scores(explanation: Explanation):
     texts = texts_of(explanation_figure(explanation))
     assert texts[0] == f"“{CAPTION}”"
@@ -120,8 +149,12 @@ def test_the_header_says_what_the_pair_scores(explanation: Explanation):
     mean = explanation.log_likelihood / len(explanation.tokens)
     assert texts[1] == (
         f"cosine {explanation.cosine:.2f} · rank {explanation.rank} of 25 captions · best other: “{best}”"
-        f" {others.cosines.max():.2f} · log-likelihood {mean:.2f} per token, end included"
+        f" {others.cosines.max():.2f} · log-likelihood {mean:.2f} nats per token, end included"
     )
+    ranked = sorted(zip(others.cosines, others.captions, strict=True), reverse=True)
+    footer = " ".join(texts[: len(explanation_figure(explanation).texts)][-1].split())
+    assert footer.startswith(f"Other captions by cosine: “{ranked[0][1]}” {ranked[0][0]:.2f}, “{ranked[1][1]}”")
+    assert footer.endswith(f"{ranked[-1][0]:.2f}.")
     assert f"log p {explanation.word_log_likelihoods[1]:.2f}" in panels(explanation)["red"].note
 
 
@@ -138,16 +171,36 @@ def test_a_reconstruction_says_what_it_takes_from_the_true_patches(explanation: 
         assert ("true mean and contrast" in sections_of(shown)[3].title) == has_true_statistics
 
 
-def test_a_truncated_caption_is_marked(explanation: Explanation):
-    cut = replace(
-        explanation,
-        words=explanation.words[:3],
-        relevance=explanation.relevance[:3],
-        word_log_likelihoods=explanation.word_log_likelihoods[:3],
+def test_a_truncated_caption_is_marked():
+    cut = small_predictor().explain(photo(), "a red circle " * 40, generates=False, reconstructs=False, warns=False)
+    title, facts = texts_of(explanation_figure(cut))[:2]
+    assert facts.startswith(f"cut after “{cut.words[-1]}” · cosine ")
+    assert [len(line) <= 90 for line in title.split("\n")] == [True] * 3
+    assert title.endswith(" …”")
+    half_a_letter = replace(cut, words=(*cut.words[:2], "circl\N{REPLACEMENT CHARACTER}", "\N{REPLACEMENT CHARACTER}"))
+    assert texts_of(explanation_figure(half_a_letter))[1].startswith("cut after “circl” · ")
+    long_word = replace(cut, words=("x" * 60,))
+    assert texts_of(explanation_figure(long_word))[1].startswith(f"cut after “{'x' * 29}…” · ")
+
+
+def test_an_empty_caption_has_a_name_and_a_baseline_less():
+    empty = small_predictor().explain(photo(), "", other_captions=["a", "b"])
+    texts = texts_of(explanation_figure(empty))
+    assert texts[0] == "(an empty caption)"
+    assert not any("under an empty caption" in text for text in texts)
+
+
+def test_many_other_captions_are_not_all_listed(explanation: Explanation):
+    others = explanation.others
+    many = replace(
+        others,
+        captions=others.captions * 2,
+        cosines=np.tile(others.cosines, 2),
+        patch_scores=np.tile(others.patch_scores, (2, 1, 1)),
+        word_scores=np.tile(others.word_scores, (2, 1, 1)),
     )
-    assert "(cut after “circle”)" in texts_of(explanation_figure(cut))[0]
-    half_word = replace(explanation, words=(*explanation.words[:-1], "squa"))
-    assert "(cut after “squa”)" in texts_of(explanation_figure(half_word))[0]
+    text = " ".join(" ".join(texts_of(explanation_figure(replace(explanation, others=many)))).split())
+    assert ", and 24 more." in text
 
 
 def test_a_model_without_decoders_shows_no_panels_of_them_and_says_why():

@@ -5,7 +5,7 @@ from matplotlib import ft2font
 
 from builders.predictors import photo, small_predictor
 from sycoca.reports.explain import fonts
-from sycoca.reports.explain.fonts import DEFAULT_FAMILY, fonts_for
+from sycoca.reports.explain.fonts import DEFAULT_FAMILY, beginning, fonts_for, lines_of
 from sycoca.reports.explain.picture import save_explanation
 
 UNASSIGNED = "\N{CUNEIFORM SIGN A}"
@@ -44,6 +44,24 @@ def test_what_no_font_has_is_said(monkeypatch: pytest.MonkeyPatch):
     assert found.drawable(f"a 犬と猫, {UNASSIGNED}") == "a […], […]"
     assert found.notice is not None
     assert found.notice.startswith("[…] stands for 4 characters (CJK, Cuneiform, Hiragana) that no installed font has;")
+
+
+def test_cut_characters_are_an_ellipsis():
+    text = "犬\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER} b"
+    assert fonts_for(["b"]).drawable(text) == "犬… b"
+
+
+def test_beginnings_and_lines_fit_with_wide_letters_counted_twice():
+    assert beginning("a red circle", 12) == "a red circle"
+    assert beginning("a red circle", 7) == "a red…"
+    assert beginning("supercalifragilistic", 10) == "supercali…"
+    assert beginning("“two words”", 8, end="…”") == "“two w…”"
+    assert beginning("犬犬犬犬", 8) == "犬犬犬犬"
+    assert beginning("犬犬犬犬", 7) == "犬犬犬…"
+    assert lines_of("one two-three four", 11) == ["one", "two-three", "four"]
+    assert lines_of("one two three", 7, most_lines=1) == ["one …"]
+    assert lines_of("犬" * 8, 8) == ["犬" * 4] * 2
+    assert lines_of("", 8) == []
 
 
 def test_scripts_that_need_layout_are_not_drawn_wrongly(monkeypatch: pytest.MonkeyPatch):

@@ -117,8 +117,9 @@ class Explainer(Captioner):
         """Return which patches match the caption and each of its words, and which training would mask and reconstruct.
 
         Without ``caption`` the model's own is explained. ``other_captions`` are the baseline that scores and rank are
-        compared with: by default those of `sycoca.facts.other_captions`, none for an empty list. The masked patches are
-        reconstructed under the caption, an empty one and ``edited_caption``, unless ``reconstructs`` is off. Without
+        compared with: by default those of `sycoca.facts.other_captions`, none for an empty list. The caption itself is
+        left out of them. The masked patches are reconstructed under the caption, under an empty one where it is not
+        empty, and under ``edited_caption``, unless ``reconstructs`` is off. Without
         ``generates`` the model's own caption is left out. For random masks in training, the result is one sample. With
         ``warns`` a warning about a truncated caption is logged.
         Raises ValueError where no caption is given and the model has no text decoder.
@@ -151,7 +152,7 @@ class Explainer(Captioner):
             relevance=relevance,
             noun_phrases=phrases,
             cosine=float((encoded.image_embeds * pair.captions.text_embeds).sum()),
-            others=self._others(pair, OTHER_CAPTIONS if other_captions is None else other_captions),
+            others=self._others(pair, caption, OTHER_CAPTIONS if other_captions is None else other_captions),
             tokens=read.tokens,
             word_log_likelihoods=read.log_likelihoods,
             generated=generated,
@@ -160,7 +161,8 @@ class Explainer(Captioner):
             reconstruction=None if is_masked is None else self._reconstruct(pair, is_masked),
             other_reconstructions=()
             if is_masked is None
-            else self._other_reconstructions(pair, is_masked, edited_caption),
+            else self._other_reconstructions(pair, caption, is_masked, edited_caption),
+            is_truncated=self.num_truncated([caption]) > 0,
             absent=self._absent(has_phrases=len(phrases) > 0),
         )
 
@@ -205,8 +207,14 @@ class Explainer(Captioner):
         captions = self.model.encode_texts(texts.tokens, texts.is_padding)
         return EncodedPairs(pixels=pixels, texts=texts, images=encoded, captions=captions)
 
-    def _others(self, pair: EncodedPairs, other_captions: Iterable[str]) -> OtherCaptions | None:
-        captions = listed_texts(other_captions, "other_captions")
+    def _others(self, pair: EncodedPairs, caption: str, other_captions: Iterable[str]) -> OtherCaptions | None:
+        # A caption is no baseline for itself, however it is written: the model reads tokens.
+        own = self.tokenizer.encode(caption, self.context_length)
+        captions = [
+            other
+            for other in listed_texts(other_captions, "other_captions")
+            if self.tokenizer.encode(other, self.context_length) != own
+        ]
         if not captions:
             return None
         texts = self._tokens(captions)
@@ -228,9 +236,10 @@ class Explainer(Captioner):
         return next(iter(self.cautions("captions")), None)
 
     def _other_reconstructions(
-        self, pair: EncodedPairs, is_masked: Bool[Tensor, "1 patches"], edited_caption: str | None
+        self, pair: EncodedPairs, caption: str, is_masked: Bool[Tensor, "1 patches"], edited_caption: str | None
     ) -> tuple[CaptionedReconstruction, ...]:
-        captions = [""] if edited_caption is None else ["", one_text(edited_caption, "edited_caption")]
+        captions = [] if caption.strip() == "" else [""]
+        captions += [] if edited_caption is None else [one_text(edited_caption, "edited_caption")]
         pairs = {caption: self._with_caption(pair.pixels, pair.images, caption) for caption in captions}
         return tuple(
             CaptionedReconstruction(caption=caption, reconstruction=self._reconstruct(other, is_masked))

@@ -40,11 +40,28 @@ class Reconstruction:
     @property
     def error(self) -> float:
         """Mean squared error of the masked patches, colors from 0 to 1."""
+        return self._mean_squared(self._patches(self.reconstructed) - self._patches(self.original))
+
+    @property
+    def flat_error(self) -> float:
+        """The error of masked patches of one color each, as a baseline.
+
+        It is each patch's true mean where predicted patches get that, too (`has_true_statistics`), and otherwise the
+        mean color of the visible patches.
+        """
+        patches = self._patches(self.original)
+        if self.has_true_statistics:
+            return self._mean_squared(patches - patches.mean((2, 3), keepdims=True))
+        return self._mean_squared(patches - patches[~self.is_masked].mean((0, 1, 2)))
+
+    def _patches(self, picture: UInt8[np.ndarray, "height width 3"]) -> Float[np.ndarray, "rows columns y x 3"]:
         rows, columns = self.is_masked.shape
-        height, width = self.original.shape[:2]
-        is_masked = self.is_masked.repeat(height // rows, axis=0).repeat(width // columns, axis=1)
-        difference = (self.reconstructed[is_masked].astype(float) - self.original[is_masked]) / 255
-        return float((difference**2).mean())
+        height, width = picture.shape[:2]
+        patches = picture.reshape(rows, height // rows, columns, width // columns, 3).swapaxes(1, 2)
+        return patches / 255
+
+    def _mean_squared(self, difference: Float[np.ndarray, "rows columns y x 3"]) -> float:
+        return float((difference[self.is_masked] ** 2).mean())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,6 +144,11 @@ class OtherCaptions:
         """The mean of their patch scores: what a caption scores that says nothing about this image in particular."""
         return self.patch_scores.mean(0)
 
+    @property
+    def mean_word_scores(self) -> Grid:
+        """The mean of their word scores, the baseline for the words and noun phrases of the caption."""
+        return self.word_scores.mean(0)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explanation:
@@ -163,7 +185,7 @@ class Explanation:
     """Cosine of the image's and the caption's embeddings."""
 
     others: OtherCaptions | None
-    """The same for other captions; None where none were given."""
+    """The same for other captions, of which none is this one; None where there are none."""
 
     tokens: tuple[TokenLikelihood, ...] | None
     """The caption's tokens, the end included, with their log-likelihoods; None for a model without text decoder."""
@@ -185,6 +207,9 @@ class Explanation:
 
     other_reconstructions: tuple[CaptionedReconstruction, ...] = ()
     """Reconstructions of the same patches under an empty caption, and under an edited one where it was given."""
+
+    is_truncated: bool = False
+    """Whether the caption is longer than the model's context, so that its end was not read."""
 
     absent: Mapping[str, str] = field(default_factory=dict)
     """By part ("reconstruction", "log_likelihood", "generated", "noun_phrases") the reason why it is not there."""
@@ -223,6 +248,12 @@ class Explanation:
     def log_likelihood(self) -> float | None:
         """Log-likelihood of the caption, its end included; None for a model without text decoder."""
         return None if self.tokens is None else sum(token.log_likelihood for token in self.tokens)
+
+    @property
+    def log_likelihood_per_token(self) -> float | None:
+        """Mean log-likelihood of the caption's tokens, the end included; None for a model without text decoder."""
+        total = self.log_likelihood
+        return None if total is None or self.tokens is None else total / len(self.tokens)
 
     def word_scores(self, word: int) -> Grid:
         """Return how well each patch matches word number ``word``."""

@@ -31,8 +31,10 @@ def _about_pair(explanation: Explanation) -> str:
     parts = [f"cosine {explanation.cosine:.3f}"]
     if explanation.others is not None:
         parts.append(f"rank {explanation.rank} of {len(explanation.others.captions) + 1} captions")
-    if explanation.log_likelihood is not None:
-        parts.append(f"log-likelihood {explanation.log_likelihood:.2f}")
+    if explanation.log_likelihood_per_token is not None:
+        parts.append(f"log-likelihood {explanation.log_likelihood_per_token:.2f} nats per token")
+    if explanation.is_truncated:
+        parts.append(f"only the first {len(explanation.words)} words fit into the context")
     return ", ".join(parts)
 
 
@@ -57,7 +59,7 @@ def _reconstructions(explanation: Explanation) -> Iterator[tuple[str, str]]:
         return
     yield (
         picture(png_url(own.masked), "masked patches", side=_SIDE),
-        f"{own.is_masked.mean():.0%} of the patches masked",
+        f"{100 * own.is_masked.mean():.0f} % of the patches masked; in one color each, error {own.flat_error:.4f}",
     )
     shown = [
         (explanation.caption, own),

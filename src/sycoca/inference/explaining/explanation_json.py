@@ -1,14 +1,16 @@
 """An explanation as JSON, for pages and other programs.
 
-Keys: ``caption``, ``cosine``, ``rank`` {"rank", "count"}, ``log_likelihood``, ``tokens`` [{"text", "log_likelihood"}],
-``grid`` [rows, columns], ``scale`` [low, high] of all maps in cosines, ``patch_scores``, ``image_scores`` (the same
-patches without any caption), ``words`` [{"text", "start", "end", "scores", "log_likelihood"}], ``noun_phrases``
-[{"text", "start", "end", "scores"}], ``other_captions`` [{"caption", "cosine"}], ``other_scores`` (their mean),
-``generated`` {"caption", "words": [{"text", "start", "end", "attention", "log_likelihood"}]} (the model's own caption),
+Keys: ``caption``, ``is_truncated``, ``cosine``, ``rank`` {"rank", "count"}, ``log_likelihood``, ``tokens`` [{"text",
+"log_likelihood"}], ``grid`` [rows, columns], ``scale`` [low, high] of all maps in cosines, ``patch_scores``,
+``image_scores`` (the same patches without any caption), ``words`` [{"text", "start", "end", "scores",
+"log_likelihood"}], ``noun_phrases`` [{"text", "start", "end", "scores"}], ``other_captions`` [{"caption", "cosine"}],
+``other_scores`` (their mean), ``other_word_scores`` (the mean of their words' largest), ``generated`` {"caption",
+"words": [{"text", "start", "end", "attention", "log_likelihood"}]} (the model's own caption),
 ``is_hidden_from_captioner``, ``is_masked``, ``image_png``, ``masked_png``, ``reconstruction_png``,
-``reconstruction_error``, ``has_true_statistics``, ``other_reconstructions`` [{"caption", "png", "error"}], ``absent``
-{part: reason}. Maps are lists of rows; ``start`` and ``end`` are character positions in the caption. What the model
-lacks is null.
+``reconstruction_error``, ``flat_error`` (that of patches in one color each), ``has_true_statistics``,
+``other_reconstructions`` [{"caption", "png", "error"}], ``absent`` {part: reason}. Maps are lists of rows; ``start``
+and ``end`` are character positions in the caption; log-likelihoods are natural logarithms. What the model lacks is
+null.
 """
 
 import base64
@@ -54,6 +56,7 @@ def _of_pair(explanation: Explanation) -> Plain:
     tokens = explanation.tokens
     return {
         "caption": explanation.caption,
+        "is_truncated": explanation.is_truncated,
         "cosine": explanation.cosine,
         "log_likelihood": explanation.log_likelihood,
         "tokens": None
@@ -65,7 +68,7 @@ def _of_pair(explanation: Explanation) -> Plain:
 def _of_others(explanation: Explanation) -> Plain:
     others = explanation.others
     if others is None:
-        return {"rank": None, "other_captions": [], "other_scores": None}
+        return {"rank": None, "other_captions": [], "other_scores": None, "other_word_scores": None}
     cosines = others.cosines.tolist()
     return {
         "rank": {"rank": explanation.rank, "count": len(cosines) + 1},
@@ -73,6 +76,7 @@ def _of_others(explanation: Explanation) -> Plain:
             {"caption": caption, "cosine": cosine} for caption, cosine in zip(others.captions, cosines, strict=True)
         ],
         "other_scores": _rows(others.mean_scores),
+        "other_word_scores": _rows(others.mean_word_scores),
     }
 
 
@@ -104,6 +108,7 @@ def _of_reconstructions(explanation: Explanation, *, with_pictures: bool) -> Pla
     own, others = explanation.reconstruction, explanation.other_reconstructions
     plain: Plain = {
         "reconstruction_error": None if own is None else own.error,
+        "flat_error": None if own is None else own.flat_error,
         "has_true_statistics": None if own is None else own.has_true_statistics,
         "other_reconstructions": [
             {"caption": other.caption, "error": other.reconstruction.error}

@@ -34,8 +34,10 @@ _VERBS = _listed(
 )
 """Frequent verbs of captions; no part of a phrase, unless a determiner precedes them."""
 
-_SIDES = _listed("left right top bottom front back side middle center")
-"""Words that belong to a preposition before "of"."""
+_PREPOSITIONS = frozenset(
+    {*((side, "of") for side in _listed("left right top bottom front back side middle center")), ("close", "to")}
+)
+"""Two words that are a preposition together."""
 
 _COLORS = _listed("black white red orange yellow green blue purple pink brown gray grey tan gold silver")
 """Colors, between which "and" ends no phrase: "a brown and white dog"."""
@@ -96,7 +98,7 @@ def content_words(words: Sequence[str], phrase: slice) -> list[int]:
 
 def _ends_phrase(word: str, following: str, *, is_modifier: bool) -> bool:
     """Return whether a word is no part of a phrase; directly after a determiner even verbs are ("a running dog")."""
-    if not word or word in _BREAKS or (word in _SIDES and following == "of"):
+    if not word or word in _BREAKS or (word, following) in _PREPOSITIONS:
         return True
     return not is_modifier and (_is_verb(word) or _is_participle(word, following))
 

@@ -1,10 +1,12 @@
 """Fonts for text in any script: those that are installed, and a notice about characters that none of them has."""
 
 import re
+import textwrap
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 
 from matplotlib import ft2font
 from matplotlib.font_manager import fontManager
@@ -14,6 +16,9 @@ DEFAULT_FAMILY = "DejaVu Sans"
 
 MISSING = "[…]"
 """What stands for characters that no font has; every font has these."""
+
+_CUT_CHARACTER = "\N{REPLACEMENT CHARACTER}"
+"""What a character decodes to that has lost some of its bytes, at the end of a truncated caption."""
 
 _LAID_OUT = frozenset(["R", "AL"])
 """Bidirectional classes of Hebrew and Arabic letters."""
@@ -34,7 +39,8 @@ class TextFonts:
 
     def drawable(self, text: str) -> str:
         """Return a text with one mark in place of each run of characters that cannot be drawn."""
-        plain = "".join(letter for letter in " ".join(text.split()) if unicodedata.category(letter) not in ("Cc", "Cs"))
+        spaced = re.sub(f"{_CUT_CHARACTER}+", "…", " ".join(text.split()))
+        plain = "".join(letter for letter in spaced if unicodedata.category(letter) not in ("Cc", "Cs"))
         if not self.missing:
             return plain
         return re.sub(f"[{re.escape(''.join(sorted(self.missing)))}]+", MISSING, plain)
@@ -51,7 +57,7 @@ class TextFonts:
         scripts = sorted({_script(letter) for letter in self.missing})
         return (
             f"{MISSING} stands for {len(self.missing)} characters ({', '.join(scripts)}) that no installed font has;"
-            " install one, such as Noto Sans, and Matplotlib finds it"
+            " install one, such as Noto Sans, and Matplotlib finds it."
         )
 
 
@@ -69,6 +75,25 @@ def fonts_for(texts: Iterable[str]) -> TextFonts:
             families.append(family)
             missing -= found
     return TextFonts(families=tuple(families), missing=frozenset(missing | unordered))
+
+
+def beginning(text: str, most: int, *, end: str = "…") -> str:
+    """Return a text, or its beginning with ``end`` behind it, within so many letters; wide ones (CJK) count twice."""
+    widths = [_width(letter) for letter in text]
+    if sum(widths) <= most:
+        return text
+    room = most - len(end)
+    return text[: sum(1 for total in accumulate(widths) if total <= room)].rstrip() + end
+
+
+def lines_of(text: str, most: int, *, most_lines: int | None = None, end: str = " …") -> list[str]:
+    """Return a text in lines of at most so many letters; ``end`` stands behind the last line where there are more."""
+    most_letters = most * len(text) // sum(map(_width, text)) if text else most
+    return textwrap.wrap(text, most_letters, max_lines=most_lines, placeholder=end, break_on_hyphens=False)
+
+
+def _width(letter: str) -> int:
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
 
 
 def _lays_out_text() -> bool:

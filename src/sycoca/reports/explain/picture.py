@@ -1,6 +1,5 @@
 """An explanation as a figure: maps of the caption and its words on one scale, masks and reconstructions; or as JSON."""
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,19 +15,22 @@ from matplotlib.ticker import MaxNLocator
 from sycoca.inference.explaining.explanation import Explanation
 from sycoca.outputs.atomic import atomic_file
 from sycoca.plain_data import write_text
-from sycoca.reports.explain.fonts import TextFonts, fonts_for
-from sycoca.reports.explain.sections import Panel, Scale, Section, sections_of
+from sycoca.reports.explain.fonts import TextFonts, beginning, fonts_for, lines_of
+from sycoca.reports.explain.sections import Panel, Scale, Section, quoted, sections_of, two_decimals
 
 PICTURE_SUFFIXES = (".png", ".pdf", ".svg", ".json")
 
 _ROW, _GAP, _MARGIN = 11.1, 0.15, 0.3
 _TITLE, _NOTE = 0.26, 0.36
-_HEADING = 0.34
+_HEADING, _HEADING_GAP = 0.5, 0.22
 _BARS = 1.0
-"""Inches: a row of panels, the gap between two, the margins, a panel's title and note, a heading, the color bars."""
+"""Inches: a row of panels, the gap between two, the margins, a panel's title and note, a heading and the gap above
+it, the color bars."""
 
 _WIDTH = 2 * _MARGIN + _ROW + _GAP + _BARS
-_TITLE_LETTERS, _NOTICE_LETTERS = 90, 150
+_TITLE_LETTERS, _HEADING_LETTERS, _FACTS_LETTERS, _FOOTER_LETTERS = 90, 135, 165, 180
+_TITLE_LINES = 3
+_LISTED_CAPTIONS = 24
 _TITLE_LETTERS_PER_INCH, _NOTE_LETTERS_PER_INCH = 13, 18
 _OPACITY = 0.68
 
@@ -65,24 +67,26 @@ def explanation_figure(explanation: Explanation) -> Figure:
     All maps of cosines share one scale, from the smallest to the largest value of the image's maps, with or without
     caption; a color bar shows it. Differences of cosines are colored on a scale of the same width.
     """
-    sections = sections_of(explanation)
-    fonts = fonts_for([*_header(explanation), *(text for section in sections for text in _texts(section))])
-    notices = [*([] if fonts.notice is None else [fonts.notice]), *_absences(explanation)]
-    header = textwrap.wrap(fonts.drawable(_header(explanation)[0]), _TITLE_LETTERS)
-    footer = [line for notice in notices for line in textwrap.wrap(notice, _NOTICE_LETTERS)]
-    header_inches, footer_inches = 0.75 + 0.3 * len(header), 0.2 + 0.2 * len(footer)
+    sections, title, facts, notes = sections_of(explanation), *_header(explanation), _footer(explanation)
+    fonts = fonts_for([title, facts, *notes, *(text for section in sections for text in _texts(section))])
+    notes += [] if fonts.notice is None else [fonts.notice]
+    header = lines_of(fonts.drawable(title), _TITLE_LETTERS, most_lines=_TITLE_LINES, end=" …”")
+    about = lines_of(fonts.drawable(facts), _FACTS_LETTERS)
+    footer = [line for note in notes for line in lines_of(fonts.drawable(note), _FOOTER_LETTERS)]
+    title_inches = 0.37 + 0.25 * len(header)
+    header_inches, footer_inches = title_inches + 0.17 * len(about) + 0.05, 0.4 + 0.16 * len(footer)
     height = header_inches + sum(map(_inches, sections)) + footer_inches
     with rc_context({"font.family": list(fonts.families)}):
         figure = Figure(figsize=(_WIDTH, height))
         FigureCanvasAgg(figure)
         page = _Page(figure, height, fonts)
         page.text(_MARGIN, 0.25, "\n".join(header), size=15)
-        page.text(_MARGIN, header_inches - 0.4, fonts.drawable(_header(explanation)[1]), size=10, color="0.3")
+        page.text(_MARGIN, title_inches, "\n".join(about), size=10, color="0.3")
         top = header_inches
         for section in sections:
             page.draw(section, top)
             top += _inches(section)
-        page.text(_MARGIN, top, "\n".join(footer), size=9, color="0.3")
+        page.text(_MARGIN, top + 0.2, "\n".join(footer), size=9, color="0.3")
     return figure
 
 
@@ -102,7 +106,8 @@ class _Page:
         return self._figure.add_axes(place)
 
     def draw(self, section: Section, top: float) -> None:
-        self.text(_MARGIN, top + 0.08, self._fonts.drawable(section.title), size=11, color="0.1")
+        heading = beginning(self._fonts.drawable(section.title), _HEADING_LETTERS, end="…”")
+        self.text(_MARGIN, top + _HEADING_GAP, heading, size=11, color="0.1")
         first, side = top + _HEADING + _TITLE, _side(section)
         for index, panel in enumerate(section.panels):
             row, column = divmod(index, section.columns)
@@ -127,10 +132,10 @@ def _draw_panel(axes: Axes, panel: Panel, fonts: TextFonts, side: float) -> None
     extent = (0, width, height, 0)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_color("0.8")
-    title = textwrap.shorten(fonts.drawable(panel.title), int(side * _TITLE_LETTERS_PER_INCH), placeholder="…")
+    title = beginning(fonts.drawable(panel.title), int(side * _TITLE_LETTERS_PER_INCH))
     axes.set_title(title, fontsize=10, pad=4, parse_math=False)
     note = "\n".join(
-        textwrap.shorten(line, int(side * _NOTE_LETTERS_PER_INCH), placeholder="…”" if line.startswith("“") else "…")
+        beginning(line, int(side * _NOTE_LETTERS_PER_INCH), end="…”" if line.startswith("“") else "…")
         for line in fonts.drawable_lines(panel.note)
     )
     axes.text(0.5, -0.03, note, transform=axes.transAxes, ha="center", va="top", fontsize=8, color="0.35")
@@ -167,27 +172,34 @@ def _texts(section: Section) -> Sequence[str]:
 
 def _header(explanation: Explanation) -> tuple[str, str]:
     """Return the caption, and a line about the pair."""
-    facts = [f"cosine {explanation.cosine:.2f}"]
+    facts = [f"cosine {two_decimals(explanation.cosine)}"]
     others = explanation.others
     if others is not None:
         best = int(others.cosines.argmax())
         facts.append(f"rank {explanation.rank} of {len(others.captions) + 1} captions")
-        facts.append(f"best other: “{others.captions[best]}” {others.cosines[best]:.2f}")
-    if explanation.tokens is not None:
-        mean = sum(token.log_likelihood for token in explanation.tokens) / len(explanation.tokens)
-        facts.append(f"log-likelihood {mean:.2f} per token, end included")
-    return f"“{explanation.caption}”{_cut_note(explanation)}", " · ".join(facts)
+        facts.append(f"best other: “{others.captions[best]}” {two_decimals(others.cosines[best])}")
+    if explanation.log_likelihood_per_token is not None:
+        facts.append(f"log-likelihood {explanation.log_likelihood_per_token:.2f} nats per token, end included")
+    return quoted(explanation.caption), " · ".join([*_cut_note(explanation), *facts])
 
 
-def _cut_note(explanation: Explanation) -> str:
-    read = "".join(explanation.words)
-    whole = "".join(explanation.caption.lower().split())
-    return f" (cut after “{explanation.words[-1]}”)" if explanation.words and len(read) < len(whole) else ""
+def _cut_note(explanation: Explanation) -> list[str]:
+    """Return where a caption was cut, if it was; not beside the caption, whose script may run from right to left."""
+    if not explanation.is_truncated:
+        return []
+    words = [said for word in explanation.words if (said := word.strip("\N{REPLACEMENT CHARACTER}"))]
+    return [f"cut after “{beginning(words[-1], _TITLE_LETTERS // 3)}”" if words else "cut"]
 
 
-def _absences(explanation: Explanation) -> list[str]:
-    """Return why parts are not shown, each reason once."""
-    parts: dict[str, list[str]] = {}
+def _footer(explanation: Explanation) -> list[str]:
+    """Return the other captions with their cosines, the best first, and why parts are not shown, each reason once."""
+    notes, parts = [], dict[str, list[str]]()
+    others = explanation.others
+    if others is not None:
+        ranked = sorted(zip(others.cosines.tolist(), others.captions, strict=True), key=lambda pair: -pair[0])
+        listed = ", ".join(f"“{caption}” {two_decimals(cosine)}" for cosine, caption in ranked[:_LISTED_CAPTIONS])
+        left_out = len(ranked) - _LISTED_CAPTIONS
+        notes.append(f"Other captions by cosine: {listed}{f', and {left_out:,} more' if left_out > 0 else ''}.")
     for part, reason in explanation.absent.items():
         parts.setdefault(reason, []).append(_PART_TITLES[part])
-    return [f"No {' and no '.join(names)}: {reason}." for reason, names in parts.items()]
+    return [*notes, *(f"No {' and no '.join(names)}: {reason}." for reason, names in parts.items())]

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool
 
 from sycoca.inference.explaining.explanation import Explanation, GeneratedExplanation, Grid, Reconstruction
 from sycoca.reports.pictures import Picture, without_patches
@@ -88,7 +89,14 @@ def _title_of_masks(explanation: Explanation) -> str:
     if own is None:
         return "Masks of training"
     taken = "; each masked patch has its true mean and contrast" if own.has_true_statistics else ""
-    return f"Masks of training, and reconstruction{taken}"
+    return f"Masks of training, and reconstruction with its mean squared error{taken}"
+
+
+def _of_other_words(explanation: Explanation, scale: Scale) -> Iterator[Panel]:
+    """Yield the baseline of single words and phrases."""
+    if explanation.others is not None:
+        note = f"best word, mean of {len(explanation.others.captions)}"
+        yield _map(explanation, "other captions", explanation.others.mean_word_scores, scale, note)
 
 
 def _of_caption(explanation: Explanation, scale: Scale) -> Iterator[Panel]:
@@ -107,6 +115,8 @@ def _of_caption(explanation: Explanation, scale: Scale) -> Iterator[Panel]:
 def _of_phrases(explanation: Explanation, scale: Scale) -> Iterator[Panel]:
     for phrase in explanation.noun_phrases:
         yield _map(explanation, phrase.text, phrase.scores, scale)
+    if explanation.noun_phrases:
+        yield from _of_other_words(explanation, scale)
 
 
 def _of_words(explanation: Explanation, scale: Scale) -> Iterator[Panel]:
@@ -116,6 +126,8 @@ def _of_words(explanation: Explanation, scale: Scale) -> Iterator[Panel]:
         likelihoods = explanation.word_log_likelihoods
         note = "" if likelihoods is None else _log(likelihoods[index])
         yield _map(explanation, word, explanation.word_scores(index), scale, note)
+    if explanation.words and not explanation.noun_phrases:
+        yield from _of_other_words(explanation, scale)
 
 
 def _of_masks(explanation: Explanation) -> Iterator[Panel]:
@@ -124,11 +136,11 @@ def _of_masks(explanation: Explanation) -> Iterator[Panel]:
         yield Panel(
             title="visible to captioning",
             picture=without_patches(explanation.original, is_hidden),
-            note=f"{1 - is_hidden.mean():.0%} of the patches in training;\nat inference all",
+            note=f"{_percent(~is_hidden)} of the patches in training;\nat inference all",
         )
     if own is None:
         return
-    masked = f"{own.is_masked.mean():.0%} of the patches"
+    masked = f"{_percent(own.is_masked)} of the patches\nin one color each: error {own.flat_error:.4f}"
     yield Panel(title="masked", picture=without_patches(own.original, own.is_masked), note=masked)
     yield _reconstructed("reconstructed", own)
     for other in explanation.other_reconstructions:
@@ -137,7 +149,7 @@ def _of_masks(explanation: Explanation) -> Iterator[Panel]:
 
 
 def _reconstructed(title: str, reconstruction: Reconstruction, caption: str = "") -> Panel:
-    notes = [*([] if not caption else [f"“{caption}”"]), f"squared error {reconstruction.error:.4f}"]
+    notes = [*([] if not caption else [quoted(caption)]), f"error {reconstruction.error:.4f}"]
     return Panel(title=title, picture=reconstruction.reconstructed, note="\n".join(notes))
 
 
@@ -146,19 +158,25 @@ def _of_generated(picture: Picture, own: GeneratedExplanation) -> Section:
     high = max(float(own.attention.max(initial=0.0)), 2 * uniform)
     scale = Scale(low=0.0, high=high, colors="OrRd", label="attention")
     rows = zip(own.words, own.attention, own.word_log_likelihoods, strict=True)
+    words = [
+        Panel(title=word, picture=picture, scores=attention, scale=scale, note=_log(likelihood))
+        for word, attention, likelihood in rows
+        if _is_said(word)
+    ]
     return Section(
-        title=f"The model's own caption, and its attention (uniform: {uniform:.3f}): “{own.caption}”",
-        panels=[
-            Panel(title=word, picture=picture, scores=attention, scale=scale, note=_log(likelihood))
-            for word, attention, likelihood in rows
-            if _is_said(word)
-        ],
+        title=f"The model's own caption, and its attention (uniform: {uniform:.3f}): {quoted(own.caption)}",
+        panels=[*words, *([] if len(words) < 2 else [_mean_attention(picture, own, scale)])],
         columns=WORD_COLUMNS,
     )
 
 
+def _mean_attention(picture: Picture, own: GeneratedExplanation, scale: Scale) -> Panel:
+    """Return the baseline of single words: where the decoder looks whatever it predicts."""
+    return Panel(title="mean", picture=picture, scores=own.attention.mean(0), scale=scale, note="over all words")
+
+
 def _map(explanation: Explanation, title: str, scores: Grid, scale: Scale, note: str = "") -> Panel:
-    values = f"{_cosine(float(np.min(scores)))} to {_cosine(float(np.max(scores)))}"
+    values = f"{two_decimals(float(np.min(scores)))} to {two_decimals(float(np.max(scores)))}"
     return Panel(
         title=title,
         picture=explanation.original,
@@ -168,14 +186,24 @@ def _map(explanation: Explanation, title: str, scores: Grid, scale: Scale, note:
     )
 
 
+def quoted(caption: str) -> str:
+    """Return a caption in quotation marks, and a name for the empty one."""
+    return f"“{caption}”" if caption.strip() else "(an empty caption)"
+
+
 def _is_said(word: str) -> bool:
     """Return whether a word is more than punctuation."""
     return any(letter.isalnum() for letter in word)
 
 
+def _percent(is_chosen: Bool[np.ndarray, "rows columns"]) -> str:
+    return f"{100 * is_chosen.mean():.0f} %"
+
+
 def _log(likelihood: float) -> str:
-    return f"log p {_cosine(likelihood)}"
+    return f"log p {two_decimals(likelihood)}"
 
 
-def _cosine(value: float) -> str:
-    return f"{round(value, 2) + 0.0:.2f}"  # without the sign of a rounded zero
+def two_decimals(value: float) -> str:
+    """Return a number with two decimals, without the sign of a rounded zero."""
+    return f"{round(value, 2) + 0.0:.2f}"
