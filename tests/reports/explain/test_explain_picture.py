@@ -9,7 +9,7 @@ from PIL import Image
 from builders.predictors import photo, small_predictor
 from sycoca.inference.explaining.explanation import Explanation
 from sycoca.reports.explain.picture import explanation_figure, save_explanation
-from sycoca.reports.explain.sections import Panel, sections_of
+from sycoca.reports.explain.sections import Panel, sections_of, two_decimals
 
 CAPTION = "a red circle left of a blue square"
 
@@ -53,7 +53,7 @@ def test_there_is_a_panel_for_each_part_and_each_word(explanation: Explanation):
         "under the edited caption",
     ]
     said = [word for word in explanation.generated.words if any(map(str.isalnum, word))]
-    assert [panel.title for panel in own.panels] == said
+    assert [panel.title for panel in own.panels] == [*said, *(["mean"] if len(said) > 1 else [])]
     drawn = [axis.get_title() for axis in explanation_figure(explanation).axes if axis.get_title()]
     known = [panel.title for section in (caption, phrases, words, masks) for panel in section.panels]
     assert drawn[: len(known)] == known  # what a random model generates has characters that are not drawn
@@ -148,14 +148,20 @@ def test_the_header_says_what_the_pair_scores(explanation: Explanation):
     best = others.captions[others.cosines.argmax()]
     mean = explanation.log_likelihood / len(explanation.tokens)
     assert texts[1] == (
-        f"cosine {explanation.cosine:.2f} · rank {explanation.rank} of 25 captions · best other: “{best}”"
-        f" {others.cosines.max():.2f} · log-likelihood {mean:.2f} nats per token, end included"
+        f"cosine {two_decimals(explanation.cosine)} · rank {explanation.rank} of 25 captions · best other: “{best}”"
+        f" {two_decimals(float(others.cosines.max()))} · log-likelihood {mean:.2f} nats per token, end included"
     )
     ranked = sorted(zip(others.cosines, others.captions, strict=True), reverse=True)
     footer = " ".join(texts[: len(explanation_figure(explanation).texts)][-1].split())
-    assert footer.startswith(f"Other captions by cosine: “{ranked[0][1]}” {ranked[0][0]:.2f}, “{ranked[1][1]}”")
-    assert footer.endswith(f"{ranked[-1][0]:.2f}.")
+    assert footer.startswith(
+        f"Other captions by cosine: “{ranked[0][1]}” {two_decimals(float(ranked[0][0]))}, “{ranked[1][1]}”"
+    )
+    assert footer.endswith(f"{two_decimals(float(ranked[-1][0]))}.")
     assert f"log p {explanation.word_log_likelihoods[1]:.2f}" in panels(explanation)["red"].note
+
+
+def test_a_rounded_zero_has_no_sign():
+    assert [two_decimals(value) for value in (-0.004, -0.006, 0.126)] == ["0.00", "-0.01", "0.13"]
 
 
 def test_notes_give_the_range_of_a_map(explanation: Explanation):

@@ -177,7 +177,7 @@ def _header(explanation: Explanation) -> tuple[str, str]:
     if others is not None:
         best = int(others.cosines.argmax())
         facts.append(f"rank {explanation.rank} of {len(others.captions) + 1} captions")
-        facts.append(f"best other: “{others.captions[best]}” {two_decimals(others.cosines[best])}")
+        facts.append(f"best other: “{others.captions[best]}” {two_decimals(float(others.cosines[best]))}")
     if explanation.log_likelihood_per_token is not None:
         facts.append(f"log-likelihood {explanation.log_likelihood_per_token:.2f} nats per token, end included")
     return quoted(explanation.caption), " · ".join([*_cut_note(explanation), *facts])
