@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -224,6 +225,20 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_si
 def test_merging_word_by_word_gives_the_ids_of_merging_the_text(text):
     at_once = TRAINED._backend.encode(text, add_special_tokens=False).ids
     assert list(TRAINED._words._ids_of_words(text, 1024)) == at_once
+
+
+def test_a_tokenizer_is_trained_on_words_of_any_length_in_time():
+    started_at = time.process_time()
+    trained = Tokenizer.train(["red circle", "ab" * 100_000, "red"], TokenizerConfig(vocab_size=300))
+    assert time.process_time() - started_at < 5  # as one word 15 seconds, and 100 times that for one 10 times as long
+    assert trained.token_strings(trained.encode("red", 9)) == ["<bos>", "red", "<eos>"]
+
+
+def test_long_captions_of_short_words_train_the_same_tokenizer():
+    captions = ["a red circle left of the blue one, " * 100, "two red circles"] * 2
+    short = [*("a red circle left of the blue one," for _ in range(200)), *["two red circles"] * 2]
+    config = TokenizerConfig(vocab_size=330)
+    assert Tokenizer.train(captions, config)._backend.to_str() == Tokenizer.train(short, config)._backend.to_str()
 
 
 def test_long_texts_keep_their_ids_and_only_longer_words_are_split(monkeypatch):

@@ -67,6 +67,12 @@ def test_a_word_of_a_million_letters_is_tokenized(kind, letter):
     assert found.result == 76
 
 
+def test_a_tokenizer_is_trained_on_a_word_of_a_million_letters():
+    config = TokenizerConfig(vocab_size=400)
+    found = measured("training on a million letters", lambda: Tokenizer.train(["ab" * 500_000], config).vocab_size)
+    assert found.error is None
+
+
 def gz_of(path: Path, piece: bytes, times: int) -> Path:
     with gzip.open(path, "wb", compresslevel=1) as file:
         for _ in range(times):

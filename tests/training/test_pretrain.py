@@ -214,6 +214,16 @@ def test_resume_of_what_is_no_run_is_refused(make_run_config):
         resume_pretraining(make_run_config("nowhere"))
 
 
+def test_a_resumed_run_has_no_fewer_steps_than_it_has_done(whole_run: Path, tmp_path: Path):
+    folder = RunFolder(Path(shutil.copytree(whole_run, tmp_path / "done")))
+    before = folder.config.read_bytes()
+    config = replace(folder.read_config(PretrainConfig), out=str(folder.path))
+    with pytest.raises(ValueError, match=r"^training\.steps is 3, and the run has done 4; give at least as many"):
+        resume_pretraining(replace(config, training=replace(config.training, steps=3)))
+    assert folder.config.read_bytes() == before
+    resume_pretraining(config)
+
+
 def test_resume_refuses_what_a_run_cannot_change(make_run_config):
     config = make_run_config()
     longer = replace(config, training=replace(config.training, steps=9, global_batch_size=8, micro_batch_size=1))

@@ -103,7 +103,7 @@ class Tokenizer:
             show_progress=False,
         )
         with _no_threads():
-            backend.train_from_iterator(_at_least_one(captions), trainer)
+            backend.train_from_iterator(_cut_words(_at_least_one(captions)), trainer)
         return cls(backend)
 
     @classmethod
@@ -269,6 +269,17 @@ def _untrained_backend(config: TokenizerConfig) -> tokenizers.Tokenizer:
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     backend.decoder = decoders.ByteLevel()
     return backend
+
+
+def _cut_words(captions: Iterable[str]) -> Iterator[str]:
+    """Yield captions, those with words that are too long to be merged as one in pieces: it takes quadratic time."""
+    most = input_limit("word_letters")
+    for caption in captions:
+        words = caption.split() if len(caption) > most else []
+        if max(map(len, words), default=0) <= most:
+            yield caption
+        else:
+            yield from (word[begin : begin + most] for word in words for begin in range(0, len(word), most))
 
 
 def _at_least_one(captions: Iterable[str]) -> Iterable[str]:

@@ -45,6 +45,7 @@ def resume_run(recipe: Recipe, sources: Sources, console: Console | None) -> Pat
     """Train from the newest checkpoint, or from the first step where there is none; return the run folder."""
     config, folder = recipe.config, RunFolder(Path(recipe.config.out))
     _check_best(config, sources)
+    _check_steps(config, folder)
     with Runtime(config.runtime) as runtime, _held(folder, config, runtime) as lease:
         config.training.micro_batch_on(runtime.world_size)
         runtime.barrier()
@@ -83,6 +84,16 @@ def _check_best(config: RunConfig, sources: Sources) -> None:
     metric = config.training.keep_best
     if metric is not None and metric.startswith(VALIDATION) and sources.validation is None:
         raise ValueError(f"training.keep_best {metric} needs validation data; set them with --data.validation")
+
+
+def _check_steps(config: RunConfig, folder: RunFolder) -> None:
+    """Raise ValueError where a run is to end at a step that it has passed; it would keep a config that never works."""
+    done = max((step for step, _ in checkpoints_in(folder.checkpoints)), default=0)
+    if config.training.steps < done:
+        raise ValueError(
+            f"training.steps is {config.training.steps:,}, and the run has done {done:,}; give at least as many, or"
+            " start a new run with another --out"
+        )
 
 
 def _prepare_resume(folder: RunFolder, config: RunConfig) -> None:
