@@ -241,6 +241,23 @@ def test_long_captions_of_short_words_train_the_same_tokenizer():
     assert Tokenizer.train(captions, config)._backend.to_str() == Tokenizer.train(short, config)._backend.to_str()
 
 
+@given(text=TEXTS, context_length=st.integers(2, 40))
+@pytest.mark.parametrize("tokenizer", [TRAINED, Tokenizer.clip(pad="own")], ids=["trained", "clip"])
+def test_truncated_texts_begin_as_whole_ones(tokenizer: Tokenizer, text: str, context_length: int):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SYCOCA_MAX_WORD_LETTERS", "5")
+        whole = tokenizer.encode(text, 10**6)[1:-1]
+        assert tokenizer.encode(text, context_length)[1:-1] == whole[: context_length - 2]
+
+
+def test_of_a_long_text_only_what_is_read_is_split():
+    text = "a red circle, caf\u00e9 " * 20_000
+    longest = max(map(len, TRAINED._backend.get_vocab()))
+    assert TRAINED.encode(text, 76)[1:-1] == TRAINED._words.encode(text)[:74]
+    found = list(TRAINED._words._ids_of_words(text, 1024, 74))
+    assert len(found) < 74 * longest + 1025 < len(text) / 4
+
+
 def test_long_texts_keep_their_ids_and_only_longer_words_are_split(monkeypatch):
     text = " ".join(["A red\tcircle", "kreis" * 200, "left, of", "caf\u00e9" * 250] * 4)
     assert TRAINED.encode(text, 10**6)[1:-1] == TRAINED._backend.encode(text, add_special_tokens=False).ids

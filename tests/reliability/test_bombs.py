@@ -24,6 +24,7 @@ from sycoca.plain_data import did_you_mean, from_plain, read_yaml
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
 from sycoca.preprocess.decoding import open_rgb
 from sycoca.preprocess.tokenizer import Tokenizer
+from sycoca.training.engine.allocator import keep_freed_memory
 from sycoca.weights.config_file import read_weights_config
 
 SECONDS, BYTES = 2.0, 300 * MIB
@@ -65,6 +66,17 @@ def test_a_word_of_a_million_letters_is_tokenized(kind, letter):
     found = measured(f"{kind}, a million {letter!r}", lambda: len(tokenizer.encode(letter * 1_000_000, 76)))
     assert found.error is None
     assert found.result == 76
+
+
+@pytest.mark.parametrize("letter", ["é", "\u4e00"])
+def test_a_word_of_a_million_letters_is_tokenized_where_glibc_keeps_freed_memory(letter):
+    tokenizer = Tokenizer.train(["catdog", "dogcat"] * 3, TokenizerConfig(vocab_size=400))
+
+    def as_in_training() -> int:
+        keep_freed_memory()
+        return len(tokenizer.encode(letter * 1_000_000, 76))
+
+    assert measured(f"in training, a million {letter!r}", as_in_training).result == 76
 
 
 def test_a_tokenizer_is_trained_on_a_word_of_a_million_letters():

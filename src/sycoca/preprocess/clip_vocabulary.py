@@ -10,7 +10,7 @@ import html
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal, assert_never, final
 
@@ -77,11 +77,11 @@ class ClipWords:
         self._backend = backend
         self._cached_ids = lru_cache(maxsize=_MAX_CACHED_WORDS)(self._ids)
 
-    def encode(self, text: str) -> list[int]:
-        """Return the ids of a text."""
+    def encode(self, text: str, count: int | None = None) -> list[int]:
+        """Return the first ``count`` ids of a text, or all."""
         # No token crosses a space, so a word has the same ids in every caption and can be cached.
         words = chain.from_iterable(map(_slices, clean_words(text)))
-        return list(chain.from_iterable(map(self._ids_of_word, words)))
+        return list(islice(chain.from_iterable(map(self._ids_of_word, words)), count))
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids, with a space between any two words, digits or runs of punctuation."""

@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import assert_never, final
 
@@ -150,7 +152,7 @@ class Tokenizer:
         """Return the ids of bos, the text and eos; a text that is too long is truncated and still ends with eos."""
         if context_length < 2:
             raise ValueError(f"context_length must be at least 2 (bos and eos), got {context_length}")
-        ids = self._words.encode(text)[: context_length - 2]
+        ids = self._words.encode(text, context_length - 2)
         return [self.special.bos_id, *ids, self.special.eos_id]
 
     def num_tokens(self, text: str) -> int:
@@ -188,20 +190,33 @@ class _SpacedWords:
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
         self._backend = backend
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, count: int | None = None) -> list[int]:
+        """Return the first ``count`` ids of a text, or all."""
         most = input_limit("word_letters")
         if len(text) <= most:
-            return self._backend.encode(text, add_special_tokens=False).ids
-        return list(self._ids_of_words(text, most))
+            return self._backend.encode(text, add_special_tokens=False).ids[:count]
+        return list(islice(self._ids_of_words(text, most, count), count))
 
-    def _ids_of_words(self, text: str, most: int) -> Iterator[int]:
-        """Yield the ids word by word; the time that merging takes grows with the square of a word's letters."""
+    def _ids_of_words(self, text: str, most: int, count: int | None = None) -> Iterator[int]:
+        """Yield the ids word by word; the time that merging takes grows with the square of a word's letters.
+
+        Of a text of which only ``count`` ids are wanted, only what can have an influence on them is split: splitting
+        takes two hundred bytes a letter.
+        """
         backend = self._backend
         normalized = text if backend.normalizer is None else backend.normalizer.normalize_str(text)
+        if count is not None:
+            # The tokens reach so far; the last word that begins there has at most so many letters, or is cut anyway.
+            normalized = normalized[: count * self._longest_token + most + 1]
         for word, (start, stop) in backend.pre_tokenizer.pre_tokenize_str(normalized):
             size = len(word) if stop - start <= most else most
             for begin in range(0, len(word), size or 1):
                 yield from (token.id for token in backend.model.tokenize(word[begin : begin + size]))
+
+    @cached_property
+    def _longest_token(self) -> int:
+        """Bytes of the longest token."""
+        return max(map(len, self._backend.get_vocab()))
 
     def decode(self, ids: Sequence[int]) -> str:
         return self._backend.decode(ids, skip_special_tokens=True).removeprefix(" ")
