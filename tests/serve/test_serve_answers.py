@@ -134,6 +134,7 @@ def test_search(tmp_path: Path, predictor: Predictor):
     assert found["hits"][0]["columns"]["captions"] == ["caption 2"]
     expected = index.search_embedding(predictor.embed_texts([TEXTS[0]])[0], where="width > 104")
     assert [hit["file"] for hit in by_text["hits"]] == [hit.file for hit in expected]
+    assert by_text["median_cosine"] == pytest.approx(expected.median_cosine, abs=1e-5)
     assert wrong.status == 422
     assert "no column" in wrong.json["error"]
     assert both.status == 422

@@ -103,7 +103,10 @@ class SearchAnswer(BaseModel):
     """The images."""
 
     exact: bool
-    """Whether all images were compared, or only those that an approximate index names."""
+    """Whether all images were compared, or only those of the nearest clusters."""
+
+    median_cosine: float | None
+    """Median cosine of the query with images of the index: the baseline for those of the hits."""
 
     notices: list[str]
     """What to know about them."""
@@ -149,7 +152,7 @@ def search_answer(found: SearchResults, notices: list[str]) -> SearchAnswer:
         HitAnswer(file=hit.file, cosine=hit.cosine, columns=dict(hit.columns), thumbnail=hit.thumbnail_uri())
         for hit in found.hits
     ]
-    return SearchAnswer(hits=hits, exact=found.is_exact, notices=notices)
+    return SearchAnswer(hits=hits, exact=found.is_exact, median_cosine=found.median_cosine, notices=notices)
 
 
 def token_texts(tokens: Sequence[int], tokenizer: Tokenizer) -> list[str]:

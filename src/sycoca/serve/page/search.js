@@ -36,14 +36,15 @@ export function offerSearch(photo, index) {
   });
 }
 
-function showHits({ hits, exact, notices }, title, photo) {
+function showHits({ hits, exact, median_cosine, notices }, title, photo) {
   const body = byId("hits-body");
   announce(`${hits.length} images found for ${title}`);
   if (hits.length === 0) {
     return body.replaceChildren(absence(`No image was found for ${title}`));
   }
   const kind = exact ? "every image compared" : "approximate search";
-  const summary = make("p", { className: "hint", textContent: `Nearest to ${title}, by cosine; ${kind}` });
+  const baseline = `median cosine of the index ${figure(median_cosine)}`;
+  const summary = make("p", { className: "hint", textContent: `Nearest to ${title}, by cosine; ${kind}; ${baseline}` });
   body.replaceChildren(summary, ...remarks(notices), make("ol", { className: "hits" }, hits.map((hit) => hitItem(hit, photo))));
 }
 
