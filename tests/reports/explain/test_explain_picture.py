@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -16,7 +17,9 @@ CAPTION = "a red circle left of a blue square"
 
 @pytest.fixture(scope="module")
 def explanation() -> Explanation:
-    return small_predictor().explain(photo(), CAPTION, edited_caption="a green ring")
+    with torch.random.fork_rng():
+        torch.manual_seed(1)  # weights with which the model generates several words
+        return small_predictor().explain(photo(), CAPTION, edited_caption="a green ring")
 
 
 def panels(explanation: Explanation) -> dict[str, Panel]:
@@ -53,7 +56,7 @@ def test_there_is_a_panel_for_each_part_and_each_word(explanation: Explanation):
         "under the edited caption",
     ]
     said = [word for word in explanation.generated.words if any(map(str.isalnum, word))]
-    assert [panel.title for panel in own.panels] == [*said, *(["mean"] if len(said) > 1 else [])]
+    assert [panel.title for panel in own.panels] == [*said, "mean"]
     drawn = [axis.get_title() for axis in explanation_figure(explanation).axes if axis.get_title()]
     known = [panel.title for section in (caption, phrases, words, masks) for panel in section.panels]
     assert drawn[: len(known)] == known  # what a random model generates has characters that are not drawn
@@ -156,7 +159,7 @@ def test_the_header_says_what_the_pair_scores(explanation: Explanation):
     assert footer.startswith(
         f"Other captions by cosine: “{ranked[0][1]}” {two_decimals(float(ranked[0][0]))}, “{ranked[1][1]}”"
     )
-    assert footer.endswith(f"{two_decimals(float(ranked[-1][0]))}.")
+    assert f"“{ranked[-1][1]}” {two_decimals(float(ranked[-1][0]))}." in footer  # notices about characters may follow
     assert f"log p {explanation.word_log_likelihoods[1]:.2f}" in panels(explanation)["red"].note
 
 
