@@ -1,5 +1,6 @@
 """Shards behind a web server: the same samples as on the disk, few requests, and patience with failures."""
 
+import errno
 import os
 import pickle
 import time
@@ -168,6 +169,32 @@ def test_the_cache_is_bounded_and_loses_the_oldest(tmp_path: Path):
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 40_000 + 32_000
     assert pieces[-1].name in names
     assert pieces[0].name not in names
+
+
+@pytest.mark.parametrize("is_lasting", [False, True])
+def test_a_full_disk_costs_old_pieces_and_no_sample(
+    shards: Path, store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_lasting: bool
+):
+    source = opened(store, tmp_path / "cache")
+    source[0].open_image()
+    before = [path.name for path in (tmp_path / "cache").iterdir()]
+    write, calls = Path.write_bytes, []
+
+    def full(path: Path, data: bytes) -> int:
+        calls.append(path)
+        if is_lasting or len(calls) == 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    last = len(source) - 1
+    if is_lasting:
+        with pytest.raises(OSError, match=r"No space left on device: '.*cache/[^.]"):
+            source[last].open_image()
+    else:
+        assert contents(source, [last]) == contents(open_shards(str(shards)), [last])
+        assert len(calls) == 2
+    assert not set(before) & {path.name for path in (tmp_path / "cache").iterdir()}
 
 
 def test_who_was_killed_while_fetching_holds_nobody_up(tmp_path: Path):

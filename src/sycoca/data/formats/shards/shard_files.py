@@ -86,7 +86,8 @@ class LocalShards:
 
     def will_need(self, shard: int, offset: int, size: int) -> None:
         """Ask the system to read a range of a file into its page cache; see `CAN_READ_AHEAD`. Raises OSError."""
-        os.posix_fadvise(self._file(shard).descriptor, offset, size, os.POSIX_FADV_WILLNEED)
+        file = self._file(shard)  # held, so that no other thread closes it meanwhile
+        os.posix_fadvise(file.descriptor, offset, size, os.POSIX_FADV_WILLNEED)
 
     def _file(self, shard: int) -> "_OpenFile":
         if self._owner != os.getpid():

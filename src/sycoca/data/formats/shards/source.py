@@ -27,6 +27,7 @@ from sycoca.data.formats.shards.shard_names import shard_paths
 from sycoca.data.formats.shards.tar_members import BLOCK, is_header_of
 from sycoca.data.samples import ImageTextSample, Shard, source_repr
 from sycoca.data.selection import EVERYTHING, Selection, select
+from sycoca.outputs.disk_full import disk_full_reason
 from sycoca.preprocess.decoding import open_rgb
 from sycoca.texts import normal_form
 from sycoca.unusable import SkippedSample, SkipReason, UnusableSampleError, unusable
@@ -66,6 +67,8 @@ class ShardImages:
         except ConnectionError:
             raise  # the sample is not to blame
         except OSError as error:
+            if disk_full_reason(error) is not None:
+                raise  # that of the cache
             raise self._unusable(number, "unreadable file", f"cannot be read: {error.strerror or error}") from error
         if len(content) < BLOCK + place.size or not is_header_of(content[:BLOCK], place.size):
             raise self._unusable(number, "damaged shard", "has changed since it was indexed; start again")

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+from sycoca.outputs.atomic import errors_naming
+from sycoca.outputs.disk_full import disk_full_reason
+
 MAX_BYTES = 32 * 10**9
 """Size of the cache where a SPEC says nothing; at most half of the space that is free."""
 
@@ -24,6 +27,9 @@ _OLD_SECONDS = 300.0
 _PIECES_BETWEEN_LOOKS = 32
 _KEPT = 0.9
 """Fraction of the size that is kept when the oldest pieces are deleted."""
+
+_KEPT_WHERE_FULL = 0.5
+"""Fraction of the pieces that are kept where the disk is full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,21 +122,35 @@ class PieceCache:
         if self._num_stored % _PIECES_BETWEEN_LOOKS == 0:
             self._make_room()
         self._num_stored += 1
-        unfinished = self.folder / f".{piece.name}.{secrets.token_hex(4)}"
         try:
-            unfinished.write_bytes(content)
-            unfinished.replace(self.folder / piece.name)
-        finally:
-            unfinished.unlink(missing_ok=True)
+            self._write(piece, content)
+        except OSError as error:
+            if disk_full_reason(error) is None:
+                raise
+            self._make_room(_KEPT_WHERE_FULL)  # others have filled the disk since the last look
+            self._write(piece, content)
 
-    def _make_room(self) -> None:
-        """Delete the oldest files, also what killed processes have left, where all take more than the cache may."""
+    def _write(self, piece: Piece, content: bytes) -> None:
+        path = self.folder / piece.name
+        unfinished = self.folder / f".{piece.name}.{secrets.token_hex(4)}"
+        with errors_naming(path, unfinished):
+            try:
+                unfinished.write_bytes(content)
+                unfinished.replace(path)
+            finally:
+                unfinished.unlink(missing_ok=True)
+
+    def _make_room(self, fraction: float = 1.0) -> None:
+        """Delete the oldest files, also what killed processes have left, where all take more than the cache may.
+
+        The cache may take no more than a ``fraction`` of what it takes now.
+        """
         found: list[tuple[float, int, str]] = []
         for entry in os.scandir(self.folder):
             with contextlib.suppress(FileNotFoundError):
                 found.append(((status := entry.stat()).st_mtime, status.st_size, entry.path))
         total = sum(size for _, size, _ in found)
-        most = self.limit(total)
+        most = min(self.limit(total), fraction * total)
         if total <= most:
             return
         for _, size, path in sorted(found):
