@@ -67,7 +67,10 @@ def page() -> Page:
         ],
         masks=[
             MaskExample(
-                caption="a cat", panels=(("image", "data:,1"), ("masked", "data:,2")), words=(("cat", "data:,3"),)
+                caption="a cat",
+                panels=(("image", "data:,1"), ("masked", "data:,2")),
+                note="dark 0.1 to bright 0.2",
+                words=(("cat", "data:,3"),),
             )
         ],
         facts={"steps": "30 of 30"},
@@ -119,6 +122,10 @@ def test_is_self_contained(page: Page):
     html = render_page(page)
     assert re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', html) == []
     assert "@import" not in html
+
+
+def test_masks_have_a_note_below_them(page: Page):
+    assert '<div class="note">dark 0.1 to bright 0.2</div>' in render_page(page)
 
 
 def test_empty_sections_are_left_out():

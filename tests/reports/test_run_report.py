@@ -1,3 +1,4 @@
+import re
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -8,6 +9,7 @@ from builders.predictors import ListSource, photo_source, small_predictor
 from sycoca.data.samples import ImageTextSample
 from sycoca.reports.page import render_page
 from sycoca.reports.run_report import RunRecord, gather_gallery, headline_figures, run_page
+from sycoca.reports.sample_gallery import mask_examples
 from sycoca.unusable import SkippedSample, unusable
 
 PHOTOS = photo_source([("a red circle",), ("a blue square",), (), ("a green circle", "a circle")])
@@ -58,11 +60,24 @@ def test_examples_of_a_whole_model():
     assert examples.skipped == [SkippedSample(name="b.jpg", reason="broken image", detail="files/b.jpg is cut off")]
 
 
+def test_masks_come_with_the_scale_of_their_maps_and_the_error_beside_its_baseline():
+    predictor = small_predictor()
+    (example,) = mask_examples(predictor, [PHOTOS[0]], 1)
+    explained = predictor.explain(PHOTOS[0], "a red circle", generates=False)
+    (low, high), own = explained.scale, explained.reconstruction
+    assert own is not None
+    assert example.note == (
+        f"cosines of patches: dark {low:.2f} to bright {high:.2f}; mean squared error of masked patches"
+        f" {own.error:.4f}, in one color each {own.flat_error:.4f}"
+    )
+
+
 def test_a_model_shows_what_it_has():
     predictor = small_predictor(model_text_decoder=None, model_image_decoder=None)
     examples = gather_gallery(predictor, PHOTOS, "held-out images")
     assert examples.captions == ()
     assert [title for title, _ in examples.masks[0].panels] == ["image", "match with the caption", "no caption"]
+    assert re.fullmatch(r"cosines of patches: dark \S+ to bright \S+", examples.masks[0].note)
     assert len(examples.retrieval) == 3
     assert gather_gallery(predictor, PHOTOS, "held-out images", can_search=False).retrieval == ()
 

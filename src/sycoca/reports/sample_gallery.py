@@ -103,6 +103,9 @@ class MaskExample:
     panels: tuple[tuple[str, str], ...]
     """Titles and data URIs, in the order of the method."""
 
+    note: str = ""
+    """What the colors of the maps stand for, and the error of the reconstruction beside its baseline."""
+
     words: tuple[tuple[str, str], ...] = ()
     """The caption's words, each with a heat map of its patch scores as a data URI."""
 
@@ -210,8 +213,18 @@ def _mask_example(predictor: Predictor, sample: ImageTextSample) -> MaskExample:
     return MaskExample(
         caption=explained.caption,
         panels=tuple((title, data_uri(picture)) for title, picture in panels),
+        note=_note_of(explained),
         words=tuple(_word_pictures(explained)),
     )
+
+
+def _note_of(explained: Explanation) -> str:
+    low, high = explained.scale
+    notes = [f"cosines of patches: dark {low:.2f} to bright {high:.2f}"]
+    own = explained.reconstruction
+    if own is not None:
+        notes.append(f"mean squared error of masked patches {own.error:.4f}, in one color each {own.flat_error:.4f}")
+    return "; ".join(notes)
 
 
 def _word_pictures(explained: Explanation) -> list[tuple[str, str]]:
