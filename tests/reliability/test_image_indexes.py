@@ -105,7 +105,7 @@ def test_an_index_that_is_stopped_at_random_loses_and_repeats_nothing(server: Fo
 
 
 def test_approximate_search_of_200_000_clustered_vectors():
-    measured = benchmark_script("image_search").of_vectors(200_000, 512, num_queries=24)
+    measured = benchmark_script("image_search").of_vectors(200_000, 512)
     print(f"\n{json.dumps(measured)}")
     assert min(measured["image_recall"], measured["text_recall"]) >= 0.95
     assert measured["approximate_seconds"] <= measured["exact_seconds"] / 5

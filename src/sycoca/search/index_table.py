@@ -34,6 +34,9 @@ _MADE_BY = b"made_by"
 _MOST_IN_LIST = 1000
 """Values in one condition: its parser takes more than linear time."""
 
+_ROWS_OF_PART = 16_384
+"""Rows that are in memory at once where all are read."""
+
 _ITERATIONS = 20
 _SAMPLE_RATE = 64
 """Iterations of k-means, and embeddings per cluster that it looks at; LanceDB's 50 and 256 take ten times as long."""
@@ -105,6 +108,13 @@ class IndexTable:
     def columns(self, names: Sequence[str]) -> pa.Table:
         """Return columns of all rows."""
         return self._images.search().select(list(names)).to_arrow()
+
+    def parts(self, names: Sequence[str]) -> Iterator[pa.Table]:
+        """Yield columns of all rows, some rows at a time."""
+        num_rows = self.count()
+        for first in range(0, num_rows, _ROWS_OF_PART):
+            places = list(range(first, min(first + _ROWS_OF_PART, num_rows)))
+            yield self._images.take_offsets(places).select(list(names)).to_arrow()
 
     def spread(self, count: int, names: Sequence[str]) -> pa.Table:
         """Return columns of so many rows, evenly spread over the table; of all where there are no more."""
