@@ -104,3 +104,14 @@ def test_photos_worth_a_look_are_listed_by_thresholds_that_may_be_set(tmp_path, 
     assert (record["sets"][0]["photos"], record["thresholds"]["dark"]) == ([], 1.0)
     assert main(["data", "check", str(tmp_path / "p.csv"), "--near-bits", "9"]) == 2
     assert "near_bits must lie between 0 and 8, got 9" in capsys.readouterr().err
+
+
+def test_near_duplicates_are_found_by_thresholds_that_may_be_set(tmp_path, capsys):
+    photo(60, 50).save(tmp_path / "a.png")
+    photo(60, 50).point([min(255, level + 8) for level in range(256)] * 3).save(tmp_path / "b.png")
+    (tmp_path / "p.csv").write_text("image,caption\na.png,a photo\nb.png,a brighter one\n")
+    for settings, number in (([], 1), (["--near-colors", "4"], 0)):
+        assert main(["data", "check", str(tmp_path / "p.csv"), *settings, "--no-cache", "--json"]) == 0
+        record = json.loads(capsys.readouterr().out)
+        assert [group["match_kind"] for group in record["duplicates"]] == ["near"] * number
+        assert record["sets"][0]["photo_medians"]["odd_aspect"] == 1.2

@@ -171,6 +171,10 @@ def test_images_that_are_all_missing_are_said_once(tmp_path):
     assert text.startswith(
         "p.jsonl: none of the 60 images was found; name their folder or zip file: ?images=FOLDER (the"
     )
+    (tmp_path / "one.jsonl").write_text(json.dumps(lines[0]))
+    alone = open_jsonl(tmp_path / "one.jsonl")
+    found = check_set(alone, "one.jsonl", [look(alone[0])], len, 76)
+    assert (found.num_missing_images, len(found.listed_problems)) == (0, 1)  # one image says nothing of the folder
     photo().save(tmp_path / "3.jpg")
     findings[3] = look(source[3])
     found = check_set(source, "p.jsonl", findings, len, 76)

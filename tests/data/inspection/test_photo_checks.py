@@ -59,6 +59,10 @@ def test_the_worst_of_each_kind_comes_first_and_unreadable_images_are_passed_ove
     assert found(dark, BROKEN, darker, dark_and_long) == [("dark", 5), ("dark", 6), ("dark", 3), ("odd_aspect", 6)]
 
 
+def test_the_brightest_comes_first():
+    assert found(facts(bright_level=230), facts(bright_level=250)) == [("bright", 4), ("bright", 3)]
+
+
 def test_what_cannot_be_measured_is_not_blurred():
     assert found(facts(sharpness=None), blurred=99.0) == []
 
