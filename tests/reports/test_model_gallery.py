@@ -29,11 +29,14 @@ def test_queries_are_those_on_which_models_differ_with_their_ranks(models: dict[
         ranks[name] = [int((own >= own[i]).sum()) for i, own in enumerate(similarities)]
     gain = [first - other for first, other in zip(ranks["first"], ranks["other"], strict=True)]
     found = dict(compared_queries(models, samples))
-    best = found["other ranks the image higher than first"][0]
+    number = len(SCENES)
+    higher, lower = sum(one > 0 for one in gain), sum(one < 0 for one in gain)
+    best = found[f"other ranks the image higher than first, on {higher} of {number}; most on these"][0]
     at = captions.index(best.caption)
     assert gain[at] == max(gain) > 0
     assert [answer.rank for answer in best.answers] == [ranks["first"][at], ranks["other"][at]]
-    assert captions.index(found["other ranks the image lower than first"][0].caption) == gain.index(min(gain))
+    worst = found[f"other ranks the image lower than first, on {lower} of {number}; most on these"][0]
+    assert captions.index(worst.caption) == gain.index(min(gain))
     for answer in (answer for queries in found.values() for query in queries for answer in query.answers):
         assert (answer.first is None) == (answer.rank == 1)
         assert answer.first_cosine >= answer.own_cosine

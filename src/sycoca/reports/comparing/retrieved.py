@@ -77,8 +77,10 @@ def compared_queries(
     for other in others:
         gained = ranks[base] - ranks[other]
         better, worse = _first(-gained, gained > 0), _first(gained, gained < 0)
-        yield f"{other} ranks the image higher than {base}", queries(better)
-        yield f"{other} ranks the image lower than {base}", queries(worse)
+        # Queries that differ most say nothing without how many differ in either direction.
+        higher, lower = (f"on {int(differ.sum()):,} of {len(captions):,}" for differ in (gained > 0, gained < 0))
+        yield f"{other} ranks the image higher than {base}, {higher}; most on these", queries(better)
+        yield f"{other} ranks the image lower than {base}, {lower}; most on these", queries(worse)
     best = torch.stack(list(ranks.values())).amin(dim=0)
     yield "worst for all" if others else "worst", queries(_first(-best, best > 1))
     yield "best for all" if others else "best", queries(_first(best, best == 1))
