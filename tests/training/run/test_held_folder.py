@@ -1,5 +1,6 @@
 """Run folders are held by the process that trains there."""
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 
 from sycoca.outputs.errors import LeaseLostError, OutputError, OutputInterrupted
 from sycoca.outputs.lease import Lease, lease_inside
+from sycoca.training.engine.checkpoints.run_checkpoints import RunCheckpoints
+from sycoca.training.engine.tracking import MetricsFile
 from sycoca.training.engine.update import Updater
 from sycoca.training.pretrain import pretrain, resume_pretraining
 
@@ -63,6 +66,46 @@ def test_a_run_that_another_process_has_taken_over_saves_nothing_more(
     run = Path(config.out)
     assert not list((run / "checkpoints").iterdir())
     assert not (run / "metrics.jsonl").exists()
+
+
+def test_a_run_that_is_taken_over_after_its_last_step_writes_neither_weights_nor_report(
+    make_run_config, monkeypatch: pytest.MonkeyPatch
+):
+    config, are_finite = make_run_config(), RunCheckpoints.are_weights_finite
+    steps: list[int] = []
+
+    def lose(self: RunCheckpoints) -> bool:
+        steps.append(1)
+        if len(steps) == 2:  # after that of the last checkpoint
+            monkeypatch.setattr(Lease, "check", lost)
+        return are_finite(self)
+
+    def lost(_: Lease) -> None:
+        raise LeaseLostError("taken over")
+
+    config = replace(config, training=replace(config.training, save_every=config.training.steps))
+    monkeypatch.setattr(RunCheckpoints, "are_weights_finite", lose)
+    with pytest.raises(LeaseLostError):
+        pretrain(config)
+    assert (Path(config.out) / "checkpoints" / f"step-{config.training.steps:08d}").is_dir()
+    assert not (Path(config.out) / "weights").exists()
+    assert not (Path(config.out) / "report.html").exists()
+
+
+def test_a_tracker_that_cannot_be_closed_does_not_hide_why_a_run_ends(
+    make_run_config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def fails(*_: object) -> None:
+        raise FloatingPointError("the reason")
+
+    def is_full(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "events")
+
+    monkeypatch.setattr(Updater, "update", fails)
+    monkeypatch.setattr(MetricsFile, "close", is_full)
+    with pytest.raises(FloatingPointError, match="the reason"):
+        pretrain(make_run_config())
+    assert "MetricsFile was not closed: [Errno 28] No space left on device" in caplog.text
 
 
 def test_an_interruption_names_the_command_that_resumes(make_run_config, monkeypatch: pytest.MonkeyPatch):

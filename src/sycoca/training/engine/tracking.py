@@ -151,6 +151,14 @@ class Trackers:
         for tracker in self._trackers:
             tracker.close()
 
+    def close_after_error(self) -> None:
+        """Close every tracker; what fails then is a warning, since it must not hide why the run ends."""
+        for tracker in self._trackers:
+            try:
+                tracker.close()
+            except Exception as error:  # noqa: BLE001 (whatever a tracker's library raises)
+                logger.warning(f"{type(tracker).__name__} was not closed: {error}")
+
 
 def read_metrics(path: Path) -> list[dict[str, Number | None]]:
     """Return the lines of a ``metrics.jsonl``, without damaged ones; none without a file."""

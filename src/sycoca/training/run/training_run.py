@@ -102,8 +102,10 @@ class TrainingRun:
             self._check_weights()
             self._finish()
             self._runtime.barrier()
-        finally:
-            tracker.close()
+        except BaseException:
+            tracker.close_after_error()
+            raise
+        tracker.close()
 
     def _train(self, tracker: Tracker) -> None:
         config, runtime, parts = self._config, self._runtime, self._parts
@@ -174,6 +176,7 @@ class TrainingRun:
                 whole(tensors[name])
 
     def _write_report(self, stopped_after: int | None = None) -> None:
+        self._check_lease()
         with self._parts.as_used(in_all_processes=False) as trained:
             if self._runtime.is_main_rank:
                 last = self._config.training.steps if stopped_after is None else stopped_after
@@ -208,10 +211,16 @@ class TrainingRun:
     def _save_weights(
         self, path: Path, step: int, samples_seen: int, read: Callable[[str], Tensor] | None = None
     ) -> None:
+        self._check_lease()
         trained = self._trained
         provenance = run_provenance(self._recipe, self._folder, self._sources, self._runtime, step, samples_seen)
         config = replace(trained.weights, limits=trained.limits)
         save_weights(path, trained.model, trained.tokenizer, config, provenance=provenance, read=read)
+
+    def _check_lease(self) -> None:
+        """Raise LeaseLostError where another process has taken the folder over."""
+        if self._lease is not None:
+            self._lease.check()
 
     def _trackers(self) -> Iterator[Tracker]:
         """Open the trackers, in the main process only."""
