@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+import torch
 from PIL import Image
 
 from sycoca.data.formats.mixture import MixtureSource
@@ -92,6 +93,13 @@ def test_a_sample_with_one_kind_uses_that(drawn):
     assert set(drawn(Recaptioned(captions=()), 0.0).values()) == set(GENERATED)
     with pytest.raises(ValueError, match="recaptioned: 0 has no caption"):
         drawn(Recaptioned(captions=()), None)
+
+
+def test_validation_names_a_sample_without_a_caption_of_its_own(tokenizer: Tokenizer):
+    source = Recaptioned(captions=(), count=2)
+    batches = CaptionBatches(source, tokenizer, 16, SEED, 0.5)
+    with pytest.raises(ValueError, match="validation: 0 has no caption"):
+        batches.in_order([source[0], source[1]], torch.zeros(2, 3, 8, 8), torch.arange(2))
 
 
 def test_a_source_of_a_mixture_overrides_the_ratio(drawn):

@@ -83,7 +83,7 @@ class CaptionBatches:
         draw_keys: Int[Tensor, " batch"],
     ) -> ImageTextBatch:
         """Return a validation batch: every image with its first caption."""
-        captions = [self._encode(sample.captions[0]) for sample in samples]
+        captions = [self._encode(_first_caption(sample)) for sample in samples]
         image_keys = [content_key(image.numpy().tobytes()) for image in images]
         num_labels = sum(len(caption.tokens) - 1 for caption in captions)
         totals = BatchTotals(num_samples=len(samples), num_labels=num_labels)
@@ -133,8 +133,18 @@ class CaptionBatches:
         sample = self._source[index]
         generated = () if self._ratios[index] is None else sample.generated_captions
         if not (sample.captions or generated):
-            raise ValueError(
-                f"{self._source.name}: {sample.key} has no caption, and training needs one for every image; remove the"
-                " image or add a caption"
-            )
+            raise _without_caption(self._source.name, sample)
         return _Captions(sample.captions, generated)
+
+
+def _first_caption(sample: ImageTextSample) -> str:
+    if not sample.captions:
+        raise _without_caption("validation", sample)
+    return sample.captions[0]
+
+
+def _without_caption(where: str, sample: ImageTextSample) -> ValueError:
+    return ValueError(
+        f"{where}: {sample.key} has no caption, and training needs one for every image; remove the image or add a"
+        " caption"
+    )
