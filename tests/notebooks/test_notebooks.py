@@ -1,3 +1,5 @@
+import base64
+import io
 import re
 import sys
 from collections.abc import Iterator
@@ -5,6 +7,7 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from builders.predictors import small_predictor
@@ -141,6 +144,23 @@ def test_an_explanation_in_a_cell_shows_every_map_on_one_scale(parts: dict[str, 
     assert ("under an empty caption" in html) == (not parts)
     assert ("no reconstruction: " in html) == bool(parts)
     assert re.findall(r'src="(?!data:)', html) == []
+
+
+def test_maps_in_a_cell_are_bright_where_scores_are_high_and_reconstructions_have_their_own_error():
+    explained = small_predictor().explain(np.arange(768, dtype=np.uint8).reshape(16, 16, 3), "a red circle")
+    html = explained._repr_html_()
+    shown = re.findall(r'src="data:image/png;base64,([^"]+)" alt="" style="[^"]*image-rendering: pixelated', html)
+    words = (explained.word_scores(index) for index in range(3))
+    maps = [explained.patch_scores, explained.image_scores, explained.others.mean_scores, *words]
+    for encoded, scores in zip(shown, maps, strict=True):
+        with Image.open(io.BytesIO(base64.b64decode(encoded))) as heat:
+            red = np.asarray(heat)[:, :, 0]
+        low, high = explained.scale
+        np.testing.assert_allclose(red, 24 + (scores - low) / (high - low) * (255 - 24), atol=0.51)
+    own, empty = explained.reconstruction, explained.other_reconstructions[0].reconstruction
+    assert f"in one color each, error {own.flat_error:.4f}" in html
+    assert f"under “a red circle”, error {own.error:.4f}" in html
+    assert f"under an empty caption, error {empty.error:.4f}" in html
 
 
 def test_a_report_in_a_cell_shows_metrics_and_remarks_escaped():

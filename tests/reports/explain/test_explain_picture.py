@@ -137,6 +137,13 @@ def test_attention_of_several_words_has_their_mean_beside_it(explanation: Explan
     np.testing.assert_array_equal(panels[-1].scores, attention.mean(0))
 
 
+def test_uniform_attention_has_half_of_the_scale(explanation: Explanation):
+    uniform = replace(explanation.generated, attention=np.full_like(explanation.generated.attention, 1 / 16))
+    section = sections_of(replace(explanation, generated=uniform))[-1]
+    assert "(uniform: 0.062)" in section.title
+    assert [(scale.low, scale.high) for scale in section.scales] == [(0.0, 2 / 16)]
+
+
 def test_words_without_noun_phrases_have_their_baseline_beside_them(explanation: Explanation):
     words = sections_of(replace(explanation, noun_phrases=()))[1]
     assert [panel.title for panel in words.panels] == [*CAPTION.split(), "other captions"]
