@@ -16,6 +16,9 @@ from PIL import Image
 import sycoca
 from builders.image_indexes import directions, facts, rows, thumbnail, write_index
 from builders.predictors import save_small_weights, small_predictor
+from sycoca.inference.predictor import Predictor
+from sycoca.preprocess.config import TokenizerConfig
+from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.search.clusters import chosen_probes, cluster
 from sycoca.search.fingerprint import fingerprints, is_same_model
 from sycoca.search.image_index import ImageIndex
@@ -233,6 +236,17 @@ def test_the_same_tensors_with_another_activation_are_other_weights(encoder: str
     other.model.load_state_dict(predictor.model.state_dict())
     assert is_same_model(fingerprints(predictor), predictor)
     assert not is_same_model(fingerprints(predictor), other)
+
+
+def test_the_same_tensors_with_another_transform_or_tokenizer_are_other_weights():
+    predictor = small_predictor()
+    known = fingerprints(predictor)
+    squashing = small_predictor(transforms=replace(predictor.config.transforms, resize="squash"))
+    squashing.model.load_state_dict(predictor.model.state_dict())
+    assert not is_same_model(known, squashing)
+    tokenizer = Tokenizer.train(["a child in a red jacket runs"], TokenizerConfig(vocab_size=300))
+    assert not is_same_model(known, Predictor(predictor.model, tokenizer, predictor.config))
+    assert is_same_model(known, Predictor(predictor.model, predictor.tokenizer, predictor.config))
 
 
 def test_the_time_of_a_search_is_without_the_loading_of_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
