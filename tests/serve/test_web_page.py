@@ -370,6 +370,8 @@ def test_errors_stand_beside_what_caused_them(visit: Open, address: str):
     page.fill("#where", "no such column = ")
     page.keyboard.press("Enter")
     page.wait_for_function("() => document.querySelector('#search-error .error')?.textContent.length > 40")
+    assert page.get_attribute("#where", "aria-invalid") == "true"
+    assert page.get_attribute("#query", "aria-invalid") is None
     page.fill("#caption", "x" * 2001)
     page.wait_for_selector("#caption-error .error")
     assert "2,000" in page.inner_text("#caption-error")

@@ -54,7 +54,8 @@ EXTRAS: Mapping[ExtraName, ExtraFacts] = {
     "remote": ExtraFacts(use="shards at web addresses", packages={"fsspec": "2024.6.1", "aiohttp": "3.10.0"}),
     "search": ExtraFacts(use="sycoca index, sycoca search", packages={"lancedb": "0.25.3"}),
     "serve": ExtraFacts(
-        use="sycoca serve", packages={"fastapi": "0.115.0", "uvicorn": "0.30.0", "python-multipart": "0.0.9"}
+        use="sycoca serve",
+        packages={"fastapi": "0.115.8", "uvicorn": "0.30.0", "python-multipart": "0.0.27", "starlette": "0.44.0"},
     ),
     "wandb": ExtraFacts(use="training.wandb", packages={"wandb": "0.17.0"}),
 }

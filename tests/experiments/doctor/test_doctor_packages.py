@@ -33,7 +33,7 @@ def test_a_part_is_absent_with_what_it_lacks_and_the_command(monkeypatch):
     versions_of(monkeypatch, fastapi="0.9.2", uvicorn="0.54.0", python_multipart=None)
     found = finding(optional_parts(), "serve")
     assert found.state == "absent"
-    assert found.value == "sycoca serve: fastapi 0.9.2 is too old, 0.115.0 or newer is needed, lacks python-multipart"
+    assert found.value == "sycoca serve: fastapi 0.9.2 is too old, 0.115.8 or newer is needed, lacks python-multipart"
     assert found.remedy == "pip install 'sycoca[serve]'"
 
 

@@ -7,6 +7,7 @@ from typing import Any, final
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from PIL import Image
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
@@ -44,6 +45,8 @@ class _LimitedRequest(Request):
             )
         except HTTPException as error:
             raise _refused(error.detail, settings) from error
+        except FormParserError as error:  # of a Starlette before 1.0
+            raise RefusedError(400, f"the form cannot be read: {error}") from error
         unknown = next((name for name in found if name not in self.field_names), None)
         if unknown is not None:
             await found.close()

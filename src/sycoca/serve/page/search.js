@@ -14,6 +14,7 @@ export function offerSearch(photo, index) {
   byId("query-label").textContent = `Find images by words, among ${index.images.toLocaleString("en")}`;
   const run = async (query, title, source) => {
     clearError(problem, field);
+    clearError(problem, byId("where"));
     const where = byId("where").value.trim();
     try {
       const fields = { ...query, count: String(COUNT), where: where === "" ? null : where };
@@ -21,7 +22,8 @@ export function offerSearch(photo, index) {
       showHits(found, title, photo);
     } catch (error) {
       byId("hits-body").replaceChildren();
-      showError(problem, error, { field: source, retry: () => run(query, title, source) });
+      const wrong = where !== "" && /\bcondition\b/.test(error.message) ? byId("where") : source;
+      showError(problem, error, { field: wrong, retry: () => run(query, title, source) });
     }
   };
   onSubmit(form, () => {
