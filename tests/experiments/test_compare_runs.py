@@ -34,6 +34,7 @@ def test_sections_are_compared_among_the_rows_that_have_them(runs: list[Path]):
         "cifar": ["one", "two"],
         "last_validation": ["one", "two"],
     }
+    assert list(comparisons) == ["captioning", "cifar", "last_validation"]  # cifar is a probe
     assert comparisons["cifar"].differences["accuracy_top_1"][1].difference == 0.25
     assert [value.value for value in comparisons["last_validation"].values["cider"]] == [0.5, 1.5]
     assert comparisons["last_validation"].notes == []
@@ -73,6 +74,16 @@ def test_with_data_the_page_has_pictures_and_the_answers_of_runs_with_weights(ru
     assert page.gallery is not None
     assert [one.row for one in page.gallery.captions[0].said] == ["one"]
     assert page.missing[-1] == "No answers of two: reports hold no models; name the run folder, which has the weights."
+
+
+def test_the_weights_that_a_quickstart_fine_tuned_answer_and_classify(runs: list[Path]):
+    own, answering = runs[0] / "weights", runs[0] / "vqa" / "weights"
+    own.mkdir()
+    assert [read_compared(runs[0]).answering, read_compared(runs[0]).classifying] == [own, own]
+    answering.mkdir(parents=True)
+    found = read_compared(runs[0])
+    assert [found.weights, found.answering, found.classifying] == [own, answering, own]
+    assert read_compared(runs[1]).weights is None
 
 
 def test_what_is_neither_a_run_nor_a_report_is_refused(tmp_path: Path):
