@@ -82,3 +82,9 @@ def test_a_name_that_no_request_has_is_refused(name: str):
 def test_pages_of_other_sites_are_refused(origin: str, is_meant: bool):
     reason = why_not_meant({"host": "localhost:8000", "origin": origin}, Access())
     assert (reason is None) == is_meant
+
+
+def test_a_server_for_others_answers_to_the_name_of_its_machine(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("socket.gethostname", lambda: "Node17")
+    assert why_not_meant({"host": "node17:8000"}, Access(host="0.0.0.0")) is None
+    assert why_not_meant({"host": "node17:8000"}, Access()) is not None
