@@ -137,6 +137,14 @@ def test_attention_of_several_words_has_their_mean_beside_it(explanation: Explan
     np.testing.assert_array_equal(panels[-1].scores, attention.mean(0))
 
 
+def test_a_map_covers_a_pale_gray_image(explanation: Explanation):
+    axes = next(axis for axis in explanation_figure(explanation).axes if axis.get_title() == "match with the caption")
+    below, above = axes.images
+    assert tuple(below.get_extent()) == tuple(above.get_extent()) == (0, 32, 32, 0)
+    gray = explanation.original.mean(2, keepdims=True).repeat(3, 2)
+    np.testing.assert_allclose(below.get_array(), 255 - 0.6 * (255 - gray), atol=1)
+
+
 def test_uniform_attention_has_half_of_the_scale(explanation: Explanation):
     uniform = replace(explanation.generated, attention=np.full_like(explanation.generated.attention, 1 / 16))
     section = sections_of(replace(explanation, generated=uniform))[-1]
