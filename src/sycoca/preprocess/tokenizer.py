@@ -1,18 +1,15 @@
 """Byte-pair tokenizer: captions to token ids and back."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import assert_never, final
 
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
-from sycoca.facts.input_limits import input_limit
 from sycoca.preprocess.clip_vocabulary import (
     CLIP_BOS,
     CLIP_EOS,
@@ -22,13 +19,12 @@ from sycoca.preprocess.clip_vocabulary import (
     is_clip_vocabulary,
 )
 from sycoca.preprocess.config import TokenizerConfig
+from sycoca.preprocess.spaced_words import SpacedWords, cut_words
 from sycoca.texts import read_utf8, refuse_text
 
 PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"
 
 _PARALLELISM = "TOKENIZERS_PARALLELISM"
-
-_WORD_START = "Ġ"  # the space before a word in byte-level vocabularies
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +72,7 @@ class Tokenizer:
             self._words = ClipWords(backend)
         else:
             self.special = _special_tokens(backend)
-            self._words = _SpacedWords(backend)
+            self._words = SpacedWords(backend)
 
     def __repr__(self) -> str:
         return f"<Tokenizer: {self.vocab_size:,} token ids{', CLIP' if self.is_clip else ''}>"
@@ -105,7 +101,7 @@ class Tokenizer:
             show_progress=False,
         )
         with _no_threads():
-            backend.train_from_iterator(_cut_words(_at_least_one(captions)), trainer)
+            backend.train_from_iterator(cut_words(_at_least_one(captions)), trainer)
         return cls(backend)
 
     @classmethod
@@ -183,49 +179,6 @@ class Tokenizer:
         ]
 
 
-@final
-class _SpacedWords:
-    """Encodes and decodes the text between bos and eos; a word's first token begins with the space before it."""
-
-    def __init__(self, backend: tokenizers.Tokenizer) -> None:
-        self._backend = backend
-
-    def encode(self, text: str, count: int | None = None) -> list[int]:
-        """Return the first ``count`` ids of a text, or all."""
-        most = input_limit("word_letters")
-        if len(text) <= most:
-            return self._backend.encode(text, add_special_tokens=False).ids[:count]
-        return list(islice(self._ids_of_words(text, most, count), count))
-
-    def _ids_of_words(self, text: str, most: int, count: int | None = None) -> Iterator[int]:
-        """Yield the ids word by word; the time that merging takes grows with the square of a word's letters.
-
-        Of a text of which only ``count`` ids are wanted, only what can have an influence on them is split: splitting
-        takes two hundred bytes a letter.
-        """
-        backend = self._backend
-        normalized = text if backend.normalizer is None else backend.normalizer.normalize_str(text)
-        if count is not None:
-            # The tokens reach so far; the last word that begins there has at most so many letters, or is cut anyway.
-            normalized = normalized[: count * self._longest_token + most + 1]
-        for word, (start, stop) in backend.pre_tokenizer.pre_tokenize_str(normalized):
-            size = len(word) if stop - start <= most else most
-            for begin in range(0, len(word), size or 1):
-                yield from (token.id for token in backend.model.tokenize(word[begin : begin + size]))
-
-    @cached_property
-    def _longest_token(self) -> int:
-        """Bytes of the longest token."""
-        return max(map(len, self._backend.get_vocab()))
-
-    def decode(self, ids: Sequence[int]) -> str:
-        return self._backend.decode(ids, skip_special_tokens=True).removeprefix(" ")
-
-    def begins_word(self, ids: Sequence[int], position: int) -> bool:
-        piece = self._backend.id_to_token(ids[position])
-        return piece is not None and piece.startswith(_WORD_START)
-
-
 @contextmanager
 def _no_threads() -> Iterator[None]:
     """Train in this thread alone, unless the user has set what the library's threads depend on.
@@ -284,17 +237,6 @@ def _untrained_backend(config: TokenizerConfig) -> tokenizers.Tokenizer:
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     backend.decoder = decoders.ByteLevel()
     return backend
-
-
-def _cut_words(captions: Iterable[str]) -> Iterator[str]:
-    """Yield captions, those with words that are too long to be merged as one in pieces: it takes quadratic time."""
-    most = input_limit("word_letters")
-    for caption in captions:
-        words = caption.split() if len(caption) > most else []
-        if max(map(len, words), default=0) <= most:
-            yield caption
-        else:
-            yield from (word[begin : begin + most] for word in words for begin in range(0, len(word), most))
 
 
 def _at_least_one(captions: Iterable[str]) -> Iterable[str]:
