@@ -106,7 +106,9 @@ class Indexing:
         """Yield once per change, after its batch is written."""
         config = self._predictor.config
         reader = Reader(self._source, self._rows.contents, self._predictor.image_size, config.transforms)
-        for batch in reader.batches(changes, self._batch_size):
+        # On a CPU reading and the model's threads would slow each other down: they wait for one another by spinning.
+        reads_ahead = self._predictor.model.log_logit_scale.device.type != "cpu"
+        for batch in reader.batches(changes, self._batch_size, reads_ahead=reads_ahead):
             self._skip([one for one in batch if isinstance(one, SkippedSample)])
             read = [one for one in batch if isinstance(one, ReadSample)]
             self._writer.write([one for one in read if not self._is_as_known(one)])

@@ -1,6 +1,7 @@
-"""Images of changed samples: read once for their content, the model's input and a thumbnail, while the model works."""
+"""Images of changed samples: read once for their content, the model's input and a thumbnail."""
 
 import io
+from collections import deque
 from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -70,18 +71,19 @@ class Reader:
     image_size: int
     transforms: ImageTransformConfig
 
-    def batches(self, changes: Sequence[Change], batch_size: int) -> Iterator[list[ReadSample | SkippedSample]]:
-        """Yield samples in batches; the next one is read while the caller works on one."""
+    def batches(
+        self, changes: Sequence[Change], batch_size: int, *, reads_ahead: bool
+    ) -> Iterator[list[ReadSample | SkippedSample]]:
+        """Yield samples in batches. ``reads_ahead``: the next one is read while the caller works on one."""
         with image_threads() as pool:
-            waiting: list[Future[ReadSample | SkippedSample]] = []
+            waiting: deque[list[Future[ReadSample | SkippedSample]]] = deque()
             try:
                 for first in range(0, len(changes), batch_size):
-                    following = [pool.submit(self.read, one) for one in changes[first : first + batch_size]]
-                    if waiting:
-                        yield [future.result() for future in waiting]
-                    waiting = following
-                if waiting:
-                    yield [future.result() for future in waiting]
+                    waiting.append([pool.submit(self.read, one) for one in changes[first : first + batch_size]])
+                    if len(waiting) > reads_ahead:
+                        yield [future.result() for future in waiting.popleft()]
+                for batch in waiting:
+                    yield [future.result() for future in batch]
             finally:
                 pool.shutdown(cancel_futures=True)
 
