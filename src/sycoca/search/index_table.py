@@ -9,6 +9,7 @@ Every change is one commit: readers, and a program that resumes, see all of it o
 import asyncio
 import json
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any, final
@@ -41,8 +42,8 @@ _ITERATIONS = 20
 _SAMPLE_RATE = 64
 """Iterations of k-means, and embeddings per cluster that it looks at; LanceDB's 50 and 256 take ten times as long."""
 
-_KEPT = timedelta(milliseconds=1)
-"""How long versions are kept that no new search uses; at 0 LanceDB warns that it keeps none."""
+_WARNS_OF_READERS = r"optimize\(cleanup_older_than=0\)"
+"""LanceDB's warning where old versions are not kept: a search that is under way could lose its files."""
 
 
 @final
@@ -181,9 +182,11 @@ class IndexTable:
 
     def optimize(self) -> None:
         """Join small files, put new rows into their clusters, and delete what no new search uses."""
-        self._images.optimize(cleanup_older_than=_KEPT, delete_unverified=True)
-        facts = self._database.open_table(FACTS)
-        facts.optimize(cleanup_older_than=_KEPT, delete_unverified=True)
+        for table in (self._images, self._database.open_table(FACTS)):
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", _WARNS_OF_READERS)
+                # Not a millisecond: joining can take less, and would leave the files that it has joined.
+                table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
 
 
 def _write(database: Any, facts: IndexFacts) -> int:
