@@ -36,6 +36,9 @@ _NOUNS: Mapping[ManifestKind, str] = {
 Entries = dict[str, dict[str, Any]]
 """Bytes and SHA-256 of files by name; of shards also their number of samples."""
 
+Writer = Callable[[Path], Callable[[], str] | None]
+"""Writes the file at a path; returns a function for its SHA-256 where it knows that without reading the file."""
+
 _SHA256_DIGITS = 64
 
 _is_comparing: ContextVar[bool] = ContextVar("is_comparing", default=True)
@@ -108,20 +111,20 @@ def folder_with_manifest(folder: Path, kind: ManifestKind, names: Collection[str
         Manifest(kind=kind, files=flushed_entries(unfinished, listed)).write(unfinished)
 
 
-def written_entries(folder: Path, files: Mapping[str, Callable[[Path], object]]) -> Entries:
+def written_entries(folder: Path, files: Mapping[str, Writer]) -> Entries:
     """Write files, all at once, flush them to disk, and return their entries for a manifest.
 
     Args:
         folder: the folder that exists.
-        files: for each name a function that writes the file at a path.
+        files: the writer of each file by its name.
     """
 
     def write(name: str) -> dict[str, Any]:
         path = folder / name
-        files[name](path)
+        sha256 = files[name](path)
         grant_usual_rights(path)
         flushed = flushing.submit(flush, path)
-        entry = file_entry(path)
+        entry = file_entry(path) if sha256 is None else {"bytes": path.stat().st_size, "sha256": sha256()}
         flushed.result()
         return entry
 

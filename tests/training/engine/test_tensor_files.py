@@ -1,16 +1,17 @@
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sycoca.outputs.manifest import verification
 from sycoca.training.config import OptimizerConfig
 from sycoca.training.engine.checkpoints.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from sycoca.training.engine.checkpoints.soundness import damage_of
-from sycoca.training.engine.checkpoints.tensor_files import split_into_files
+from sycoca.training.engine.checkpoints.tensor_files import split_into_files, write_tensor_file
 from sycoca.training.engine.optimization.optimizer import build_optimizer
 from sycoca.training.engine.optimization.weight_average import WeightAverage
 
@@ -36,6 +37,34 @@ def cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(LIMIT, 60)
     model, optimizer, average = trained(2)
     return save_checkpoint(tmp_path, STATE, model, optimizer, average=average)
+
+
+def test_the_sha256_is_that_of_the_file(tmp_path: Path):
+    tensors = {
+        "transposed": torch.arange(6.0).reshape(2, 3).T,
+        "a half": torch.tensor([1.5], dtype=torch.bfloat16),
+        "__metadata": torch.tensor(7),
+        "nothing": torch.empty(0, 4),
+        "trained": torch.arange(3.0, requires_grad=True),
+        "truths": torch.tensor([True, False]),
+    }
+    path = tmp_path / "model.safetensors"
+    sha256 = write_tensor_file(tensors, path)
+    assert sha256() == hashlib.sha256(path.read_bytes()).hexdigest()
+    read = load_file(path)
+    assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())
+
+
+def test_a_file_that_was_not_written_as_the_tensors_are_is_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def save(tensors: dict[str, torch.Tensor], path: Path) -> None:
+        save_file(tensors, path)
+        path.write_bytes(path.read_bytes()[:-1] + b"!")
+
+    monkeypatch.setattr("sycoca.training.engine.checkpoints.tensor_files.save_file", save)
+    model, optimizer, _ = trained(1)
+    damage = damage_of(save_checkpoint(tmp_path, STATE, model, optimizer), STATE.step)
+    assert damage is not None
+    assert "differs from its SHA-256" in str(damage)
 
 
 def test_files_are_filled_in_order_and_large_tensors_lie_alone(monkeypatch: pytest.MonkeyPatch):

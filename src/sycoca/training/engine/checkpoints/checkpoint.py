@@ -25,17 +25,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sycoca.outputs.atomic import atomic_folder
-from sycoca.outputs.manifest import Manifest, written_entries
+from sycoca.outputs.manifest import Manifest, Writer, written_entries
 from sycoca.outputs.set_aside import set_aside
 from sycoca.training.checkpoint_copies import checkpoint_path, checkpoints_in
 from sycoca.training.engine.checkpoints.shard_files import staged
 from sycoca.training.engine.checkpoints.sharded_save import Conclusion, ShardedSave
 from sycoca.training.engine.checkpoints.stored_tensors import StoredTensors
-from sycoca.training.engine.checkpoints.tensor_files import Part, split_into_files
+from sycoca.training.engine.checkpoints.tensor_files import Part, split_into_files, write_tensor_file
 from sycoca.training.engine.checkpoints.training_tensors import (
     TrainingTensors,
     restore_average,
@@ -167,17 +166,11 @@ def checkpoint_weights(path: Path) -> Iterator[Callable[[str], Tensor]]:
         yield lambda name: (averages if name in averaged else weights).read(name)
 
 
-def _tensor_writers(part: Part, tensors: Mapping[str, Tensor]) -> dict[str, Callable[[Path], None]]:
-    return {name: partial(_save_tensors, piece) for name, piece in split_into_files(part, tensors).items()}
+def _tensor_writers(part: Part, tensors: Mapping[str, Tensor]) -> dict[str, Writer]:
+    return {name: partial(write_tensor_file, piece) for name, piece in split_into_files(part, tensors).items()}
 
 
-def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path)
-
-
-def _plain_writers(
-    state: TrainingState, copies: Mapping[str, bytes], *, shards: list[str] | None
-) -> dict[str, Callable[[Path], object]]:
+def _plain_writers(state: TrainingState, copies: Mapping[str, bytes], *, shards: list[str] | None) -> dict[str, Writer]:
     """Return the writers of all files but those of tensors; ``shards`` are the names of those of a sharded one."""
     return {
         "state.json": partial(_save_state, state, shards),

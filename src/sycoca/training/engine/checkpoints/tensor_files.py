@@ -8,12 +8,16 @@
 Several cores then write and hash them at once.
 """
 
+import hashlib
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
+import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from sycoca.outputs.manifest import DamageError
@@ -26,6 +30,9 @@ IS_REQUIRED: Mapping[Part, bool] = {"model": True, "optimizer": True, "average":
 
 MOST_BYTES = 256 * 2**20
 """Bytes of tensors in a file; a larger tensor has a file of its own."""
+
+_BYTES_OF_SIZE = 8
+"""A file of tensors begins with the size of its header, https://github.com/huggingface/safetensors#format."""
 
 _PIECE = re.compile(r".+-(\d{5})-of-(\d{5})\.safetensors")
 
@@ -52,6 +59,29 @@ def pieces_of(sizes: Mapping[str, int]) -> list[list[str]]:
         pieces[-1].append(name)
         room -= size
     return pieces
+
+
+def write_tensor_file(tensors: Mapping[str, Tensor], path: Path) -> Callable[[], str]:
+    """Write a file of tensors, and return a function for its SHA-256.
+
+    That is computed from the tensors, which is faster than to read the file, and tells a file that was not written
+    right from one that was.
+    """
+    written = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(written, path)
+    return lambda: _sha256(path, written)
+
+
+def _sha256(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of a file: of its header, and of the tensors in the order that the header says."""
+    with path.open("rb") as file:
+        size = file.read(_BYTES_OF_SIZE)
+        header = file.read(int.from_bytes(size, "little"))
+    digest = hashlib.sha256(size + header)
+    entries = {name: entry for name, entry in json.loads(header).items() if name in tensors}
+    for name in sorted(entries, key=lambda name: entries[name]["data_offsets"]):
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def tensor_files(folder: Path, part: Part) -> list[Path]:
