@@ -10,7 +10,7 @@ from typing import NamedTuple, final
 from PIL import ExifTags, Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from sycoca.data.content_keys import HasContent, image_key
+from sycoca.data.content_keys import HasContent, content_key, image_key
 from sycoca.data.loading.skipping import named
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.preprocess.config import ImageTransformConfig
@@ -97,12 +97,8 @@ class Reader:
 
     def _read(self, change: Change, sample: ImageTextSample) -> ReadSample:
         content, pixels = change.content, None
-        if content is None and isinstance(sample.open_image, HasContent):
-            content = image_key(sample.open_image, _NO_IMAGE)
         if content is None or content not in self.known:
-            image = sample.open_image(smallest_inference_side(self.image_size))
-            content = image_key(sample.open_image, image) if content is None else content
-            pixels = None if content in self.known else self._pixels(sample, image)
+            content, pixels = self._fresh(sample)
         return ReadSample(
             sample=sample,
             image_state=content_state(content) if change.image_state is None else change.image_state,
@@ -111,18 +107,25 @@ class Reader:
             pixels=pixels,
         )
 
-    def _pixels(self, sample: ImageTextSample, image: Image.Image) -> Pixels:
-        stored = _stored(sample, image)
+    def _fresh(self, sample: ImageTextSample) -> tuple[int, Pixels | None]:
+        """Return the content of an image, and what is made from its pixels where the index has none such."""
+        smallest_side, opener = smallest_inference_side(self.image_size), sample.open_image
+        if isinstance(opener, HasContent):
+            file = opener.content()
+            content = content_key(file)
+            return content, None if content in self.known else self._pixels(opener(smallest_side), _stored(file))
+        image = opener(smallest_side)
+        content = image_key(opener, image)
+        stored = _Stored(*image.size, thumbnail=None)
+        return content, None if content in self.known else self._pixels(image, stored)
+
+    def _pixels(self, image: Image.Image, stored: "_Stored") -> Pixels:
         return Pixels(
             picture=inference_picture(image, self.image_size, self.transforms),
             thumbnail=thumbnail_of(image) if stored.thumbnail is None else stored.thumbnail,
             width=stored.width,
             height=stored.height,
         )
-
-
-_NO_IMAGE = Image.new("RGB", (1, 1))
-"""For `image_key`, which looks at no pixel where there is a file."""
 
 
 def thumbnail_of(image: Image.Image) -> bytes:
@@ -141,16 +144,13 @@ class _Stored(NamedTuple):
     thumbnail: bytes | None
 
 
-def _stored(sample: ImageTextSample, image: Image.Image) -> _Stored:
-    """Return what the file of an image tells: its upright size, since ``image`` may have been decoded at a reduced one,
-    and the file itself where it is a thumbnail already."""
-    if not isinstance(sample.open_image, HasContent):
-        return _Stored(*image.size, thumbnail=None)
-    content = sample.open_image.content()
-    with Image.open(io.BytesIO(content), formats=FORMATS) as header:
+def _stored(file: bytes) -> _Stored:
+    """Return what the file of an image tells: its upright size, since it may be decoded at a reduced one, and the file
+    itself where it is a thumbnail already."""
+    with Image.open(io.BytesIO(file), formats=FORMATS) as header:
         width, height = header.size
         is_turned = header.getexif().get(ExifTags.Base.Orientation) in _TURNED
-        thumbnail = content if _is_thumbnail(header) else None
+        thumbnail = file if _is_thumbnail(header) else None
     return _Stored(*((height, width) if is_turned else (width, height)), thumbnail=thumbnail)
 
 

@@ -91,16 +91,16 @@ def test_other_errors_are_not_taken_for_it():
 def test_a_full_disk_leaves_the_previous_checkpoint_and_says_how_to_go_on(tmp_path, capsys, monkeypatch, error):
     from sycoca.training.engine.checkpoints import checkpoint
 
-    real = checkpoint._save_tensors
+    real = checkpoint.write_tensor_file
     saved = []
 
-    def save(path: Path, tensors) -> None:
+    def save(tensors, path: Path):
         saved.append(path)
         if len(saved) > 3:  # model and optimizer of step 2, the model of step 4
             raise error
-        real(path, tensors)
+        return real(tensors, path)
 
-    monkeypatch.setattr(checkpoint, "_save_tensors", save)
+    monkeypatch.setattr(checkpoint, "write_tensor_file", save)
     run = tmp_path / "run"
     assert main(short(run)) == 1
     assert capsys.readouterr().err.splitlines()[-2:] == [

@@ -17,7 +17,7 @@ from typing import final
 from torch import Tensor
 
 from sycoca.outputs.atomic import atomic_file
-from sycoca.outputs.manifest import Entries, Manifest, flushed_entries, written_entries
+from sycoca.outputs.manifest import Entries, Manifest, Writer, flushed_entries, written_entries
 from sycoca.training.engine.checkpoints.shard_files import files_of_rank, write_shards
 
 _POLL_SECONDS = 0.05
@@ -36,7 +36,7 @@ class Conclusion:
     step: int
     """The step of the checkpoint."""
 
-    files: Callable[[list[str]], Mapping[str, Callable[[Path], object]]]
+    files: Callable[[list[str]], Mapping[str, Writer]]
     """Returns the writers of the other files by name, given the names of all shard files."""
 
     check: Callable[[], object]

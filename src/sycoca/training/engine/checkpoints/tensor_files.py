@@ -80,7 +80,7 @@ def _sha256(path: Path, tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256(size + header)
     entries = {name: entry for name, entry in json.loads(header).items() if name in tensors}
     for name in sorted(entries, key=lambda name: entries[name]["data_offsets"]):
-        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
