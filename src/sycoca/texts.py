@@ -39,8 +39,8 @@ def normal_names(names: Sequence[str]) -> list[str]:
 def listed_texts(values: object, name: str) -> list[str]:
     """Return texts as a list; ``name`` is the argument's, for errors. Generators are consumed.
 
-    Raises ValueError for a text alone, which Python would read letter by letter, for sets and mappings, whose order
-    means nothing, and for an entry that is no text.
+    Raises ValueError for a text alone, which Python would read character by character, for sets and mappings, whose
+    order means nothing, and for an entry that is no text.
     """
     refuse_text(values, name)
     if isinstance(values, set | frozenset | Mapping):
@@ -51,7 +51,7 @@ def listed_texts(values: object, name: str) -> list[str]:
 
 
 def refuse_text(values: object, name: str) -> None:
-    """Raise ValueError for a text in place of a list of them, which Python would read letter by letter."""
+    """Raise ValueError for a text in place of a list of them, which Python would read character by character."""
     if isinstance(values, str | bytes):
         raise ValueError(f"{name} is a list of texts, got the text {_shown(values)}; write [{_shown(values)}]")
 
@@ -67,7 +67,7 @@ def one_text(value: object, name: str) -> str:
 
 
 def shortened(text: str) -> str:
-    """Return a text for an error message: one of more than 300 letters without its middle."""
+    """Return a text for an error message: one of more than 300 characters without its middle."""
     return text if len(text) <= 300 else f"{text[:200]}...{text[-80:]}"
 
 
@@ -78,14 +78,14 @@ def _shown(value: object) -> str:
 
 def has_surrogates(text: str) -> bool:
     """Return whether a text contains lone surrogates, which JSON allows and UTF-8 does not."""
-    return not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text)
+    return not text.isprintable() and any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def is_visible(text: str) -> bool:
     """Return whether a text has anything but spaces and control characters."""
     # The first test is much faster and true for nearly every text.
     is_plain = text.isprintable() and not text.isspace() and text != ""
-    return is_plain or any(letter.isprintable() and not letter.isspace() for letter in text)
+    return is_plain or any(character.isprintable() and not character.isspace() for character in text)
 
 
 def has_no_word_spaces(text: str) -> bool:

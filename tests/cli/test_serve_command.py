@@ -34,7 +34,7 @@ def test_what_is_wrong_is_said_before_weights_are_loaded(
 def test_the_token_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setenv("SYCOCA_TOKEN", "short")
     assert main(["serve", "no-weights"]) == 2
-    assert "the token has 5 letters" in capsys.readouterr().err
+    assert "the token has 5 characters" in capsys.readouterr().err
     assert main(["serve", "no-weights", "--token", "0123456789abcdef"]) == 2
 
 

@@ -276,11 +276,11 @@ BAD: dict[str, tuple[Any, str]] = {
     "truncated": (Broken(), r"images\[3\] cannot be read as an image: image file is truncated"),
     "base64": (
         "data:image/png;base64,iVBORw0KGgo",
-        r"images\[3\] is a text of 33 letters and no path; .* base64.b64d",
+        r"images\[3\] is a text of 33 characters and no path; .* base64.b64d",
     ),
     "long text": (
         "iVBORw0KGgo" * 999,
-        r"images\[3\] is a text of 10,989 letters and no path; if it is",
+        r"images\[3\] is a text of 10,989 characters and no path; if it is",
     ),
     "no text": ("", r"images\[3\] is an empty text; an image is a PIL image, a path"),
     "no array": (np.array("a.jpg"), r"images\[3\] cannot be read as an image: shape \(\) is not that of an image"),

@@ -245,7 +245,7 @@ def test_long_captions_of_short_words_train_the_same_tokenizer():
 @pytest.mark.parametrize("tokenizer", [TRAINED, Tokenizer.clip(pad="own")], ids=["trained", "clip"])
 def test_truncated_texts_begin_as_whole_ones(tokenizer: Tokenizer, text: str, context_length: int):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SYCOCA_MAX_WORD_LETTERS", "5")
+        patch.setenv("SYCOCA_MAX_WORD_CHARACTERS", "5")
         whole = tokenizer.encode(text, 10**6)[1:-1]
         assert tokenizer.encode(text, context_length)[1:-1] == whole[: context_length - 2]
 
@@ -263,5 +263,5 @@ def test_long_texts_keep_their_ids_and_only_longer_words_are_split(monkeypatch):
     assert TRAINED.encode(text, 10**6)[1:-1] == TRAINED._backend.encode(text, add_special_tokens=False).ids
     long = "redcircle" * 1000
     assert TRAINED.decode(TRAINED.encode(long, 10**6)) == long
-    monkeypatch.setenv("SYCOCA_MAX_WORD_LETTERS", "10")
+    monkeypatch.setenv("SYCOCA_MAX_WORD_CHARACTERS", "10")
     assert TRAINED.decode(TRAINED.encode(text, 10**6)) == TRAINED.decode(TRAINED._backend.encode(text).ids)

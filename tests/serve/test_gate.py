@@ -23,7 +23,7 @@ IMAGE = png(SCENES[0].open_image())
 TOKEN = "0123456789abcdef"
 SETTINGS = ServeSettings(
     max_upload_bytes=100_000,
-    max_text_letters=50,
+    max_text_characters=50,
     max_class_names=3,
     max_beams=2,
     max_requests=2,
@@ -62,8 +62,8 @@ def test_a_body_that_is_too_large(port: int):
 
 
 def test_texts_that_are_too_long_or_too_many(port: int):
-    assert_refused(post(port, "/embed", ("text", "x" * 51)), 413, "max_text_letters", "51 letters", "50")
-    assert_refused(post(port, "/embed", ("text", "x" * 5000)), 413, "max_text_letters", "50 letters")
+    assert_refused(post(port, "/embed", ("text", "x" * 51)), 413, "max_text_characters", "51 characters", "50")
+    assert_refused(post(port, "/embed", ("text", "x" * 5000)), 413, "max_text_characters", "50 characters")
     names = [("class_names", name) for name in "abcd"]
     assert_refused(post(port, "/classify", ("image", IMAGE), *names), 413, "max_class_names", "4 class names")
     many = [("class_names", "a")] * 100
@@ -233,7 +233,7 @@ def test_a_refused_request_leaves_its_connection_usable(port: int):
         for _ in range(2):
             client.request("POST", "/embed", body, {**headers, "Host": "localhost"})
             answer = client.getresponse()
-            assert (answer.status, b"max_text_letters" in answer.read()) == (413, True)
+            assert (answer.status, b"max_text_characters" in answer.read()) == (413, True)
             assert client.sock is used  # or it would have been opened again
 
 

@@ -18,7 +18,7 @@ LimitName = Literal[
     "yaml_values",
     "unpacked_ratio",
     "unusable_rows",
-    "word_letters",
+    "word_characters",
     "decoded_bytes",
     "image_side",
     "image_scans",
@@ -80,9 +80,9 @@ INPUT_LIMITS: Mapping[LimitName, InputLimit] = {
         title="unusable rows of a data file, and of its empty lines",
         why="each is kept with its name and reason, 1 kB",
     ),
-    "word_letters": InputLimit(
+    "word_characters": InputLimit(
         default=1024,
-        title="letters of a word that a trained tokenizer merges as one; longer words are split",
+        title="characters of a word that a trained tokenizer merges as one; longer words are split",
         why="merging takes quadratic time",
     ),
     "decoded_bytes": InputLimit(

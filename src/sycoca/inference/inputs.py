@@ -56,7 +56,7 @@ Images = ImageInput | Iterable[ImageInput] | SampleSource
 """One or many images; many are a list, a tuple, an iterator, a source, or an array with a dimension more."""
 
 _LONGEST_PATH = 4096
-"""Most letters of a path on Linux."""
+"""Most characters of a path on Linux."""
 
 _KINDS = "a PIL image, a path, bytes, an open file, an array, a tensor, or a function that opens an image"
 
@@ -84,7 +84,7 @@ def _path(text: str, name: str) -> Path:
     """Return the path that a text is. Raises ValueError for a text that is the image itself, or nothing."""
     if text.startswith("data:") or len(text) > _LONGEST_PATH:
         raise ValueError(
-            f"{name} is a text of {len(text):,} letters and no path; if it is an image in base64, pass"
+            f"{name} is a text of {len(text):,} characters and no path; if it is an image in base64, pass"
             " base64.b64decode(text)"
         )
     if not text:

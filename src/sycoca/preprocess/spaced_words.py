@@ -22,21 +22,21 @@ class SpacedWords:
 
     def encode(self, text: str, count: int | None = None) -> list[int]:
         """Return the first ``count`` ids of a text, or all."""
-        most = input_limit("word_letters")
+        most = input_limit("word_characters")
         if len(text) <= most:
             return self._backend.encode(text, add_special_tokens=False).ids[:count]
         return list(islice(self._ids_of_words(text, most, count), count))
 
     def _ids_of_words(self, text: str, most: int, count: int | None = None) -> Iterator[int]:
-        """Yield the ids word by word; the time that merging takes grows with the square of a word's letters.
+        """Yield the ids word by word; the time that merging takes grows with the square of a word's characters.
 
         Of a text of which only ``count`` ids are wanted, only what can have an influence on them is split: splitting
-        takes two hundred bytes a letter.
+        takes two hundred bytes a character.
         """
         backend = self._backend
         normalized = text if backend.normalizer is None else backend.normalizer.normalize_str(text)
         if count is not None:
-            # The tokens reach so far; the last word that begins there has at most so many letters, or is cut anyway.
+            # The tokens reach so far; the last word that begins there has at most so many characters, or is cut anyway.
             normalized = normalized[: count * self._longest_token + most + 1]
         for word, (start, stop) in backend.pre_tokenizer.pre_tokenize_str(normalized):
             size = len(word) if stop - start <= most else most
@@ -60,7 +60,7 @@ class SpacedWords:
 
 def cut_words(captions: Iterable[str]) -> Iterator[str]:
     """Yield captions, those with words that are too long to be merged as one in pieces: it takes quadratic time."""
-    most = input_limit("word_letters")
+    most = input_limit("word_characters")
     for caption in captions:
         words = caption.split() if len(caption) > most else []
         if max(map(len, words), default=0) <= most:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, fields
 
 _MIB = 2**20
 
-MIN_TOKEN_LETTERS = 16
-"""Fewest letters of a token: 16 random ones of base64 have 96 bits."""
+MIN_TOKEN_CHARACTERS = 16
+"""Fewest characters of a token: 16 random ones of base64 have 96 bits."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,8 +28,8 @@ class ServeSettings:
     max_upload_bytes: int = 20 * _MIB
     """Most bytes of a request's body: its image and its texts."""
 
-    max_text_letters: int = 2000
-    """Most letters of a caption, a question, a search text, a condition or the name of a class."""
+    max_text_characters: int = 2000
+    """Most characters of a caption, a question, a search text, a condition or the name of a class."""
 
     max_class_names: int = 200
     """Most class names of a request."""
@@ -79,10 +79,10 @@ class Access:
                 )
         if self.token is None:
             return
-        if len(self.token) < MIN_TOKEN_LETTERS:
+        if len(self.token) < MIN_TOKEN_CHARACTERS:
             raise ValueError(
-                f"the token has {len(self.token)} letters and needs at least {MIN_TOKEN_LETTERS}; openssl rand -hex 16"
-                " makes one"
+                f"the token has {len(self.token)} characters and needs at least {MIN_TOKEN_CHARACTERS};"
+                " openssl rand -hex 16 makes one"
             )
         if not (self.token.isascii() and self.token.isprintable()) or " " in self.token:
-            raise ValueError("the token holds spaces or letters that are not ASCII, which no HTTP header can carry")
+            raise ValueError("the token holds spaces or characters that are not ASCII, which no HTTP header can carry")

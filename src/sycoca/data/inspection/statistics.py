@@ -81,7 +81,7 @@ def all_texts(source: SampleSource, *, with_generated: bool = False) -> Iterator
     """Yield every caption and question of every sample, to train a tokenizer on.
 
     Generated captions are left out unless they are asked for. Questions are taken, too: a model that is to be asked
-    later must not read them letter by letter.
+    later must not read them character by character.
     """
     for index in range(len(source)):
         sample = source[index]

@@ -26,29 +26,29 @@ def locate_words(caption: str, words: Sequence[str]) -> tuple[TextSpan, ...]:
 
     Tokenizers lower-case, compose (NFC) and repair texts, so decoded words are compared in that form, without spaces.
     """
-    letters = list(_folded_letters(caption))
-    text = "".join(letter for letter, _ in letters)
+    characters = list(_folded_characters(caption))
+    text = "".join(character for character, _ in characters)
     spans, position = [], 0
     for word in words:
-        folded = "".join(letter for letter, _ in _folded_letters(word.rstrip(_CUT_CHARACTER)))
+        folded = "".join(character for character, _ in _folded_characters(word.rstrip(_CUT_CHARACTER)))
         found = text.find(folded, position) if folded else -1
         if found < 0:
-            end = letters[position - 1][1].end if position else 0
+            end = characters[position - 1][1].end if position else 0
             spans.append(TextSpan(start=end, end=end))
             continue
         position = found + len(folded)
-        spans.append(TextSpan(start=letters[found][1].start, end=letters[position - 1][1].end))
+        spans.append(TextSpan(start=characters[found][1].start, end=characters[position - 1][1].end))
     return tuple(spans)
 
 
-def _folded_letters(text: str) -> Iterator[tuple[str, TextSpan]]:
-    """Yield the letters of a text, composed and in lower case, each with its span in the text; no spaces."""
+def _folded_characters(text: str) -> Iterator[tuple[str, TextSpan]]:
+    """Yield the characters of a text, composed and in lower case, each with its span in the text; no spaces."""
     start = 0
     while start < len(text):
         end = start + 1
         while end < len(text) and unicodedata.combining(text[end]):
             end += 1
-        for letter in normal_form(text[start:end]).lower():
-            if not letter.isspace():
-                yield letter, TextSpan(start=start, end=end)
+        for character in normal_form(text[start:end]).lower():
+            if not character.isspace():
+                yield character, TextSpan(start=start, end=end)
         start = end

@@ -40,7 +40,7 @@ class TextFonts:
     def drawable(self, text: str) -> str:
         """Return a text with one mark in place of each run of characters that cannot be drawn."""
         spaced = re.sub(f"{_CUT_CHARACTER}+", "…", " ".join(text.split()))
-        plain = "".join(letter for letter in spaced if unicodedata.category(letter) not in ("Cc", "Cs"))
+        plain = "".join(character for character in spaced if unicodedata.category(character) not in ("Cc", "Cs"))
         if not self.missing:
             return plain
         return re.sub(f"[{re.escape(''.join(sorted(self.missing)))}]+", MISSING, plain)
@@ -54,7 +54,7 @@ class TextFonts:
         """A sentence about characters that are not drawn; None where there are none."""
         if not self.missing:
             return None
-        scripts = sorted({_script(letter) for letter in self.missing})
+        scripts = sorted({_script(character) for character in self.missing})
         return (
             f"{MISSING} stands for {len(self.missing)} characters ({', '.join(scripts)}) that no installed font has;"
             " install one, such as Noto Sans, and Matplotlib finds it."
@@ -63,10 +63,12 @@ class TextFonts:
 
 def fonts_for(texts: Iterable[str]) -> TextFonts:
     """Return fonts for all characters of the texts, as far as the installed ones have them."""
-    letters = {letter for text in texts for letter in text if not letter.isspace() and letter.isprintable()}
-    # Matplotlib before 3.11 draws letters one by one from left to right, which is wrong in these scripts.
-    unordered = set() if _lays_out_text() else {letter for letter in letters if _needs_layout(letter)}
-    missing, families = letters - unordered, [DEFAULT_FAMILY]
+    characters = {
+        character for text in texts for character in text if not character.isspace() and character.isprintable()
+    }
+    # Matplotlib before 3.11 draws characters one by one from left to right, which is wrong in these scripts.
+    unordered = set() if _lays_out_text() else {character for character in characters if _needs_layout(character)}
+    missing, families = characters - unordered, [DEFAULT_FAMILY]
     missing -= _characters(_path_of(DEFAULT_FAMILY))
     for family, path in _installed_fonts():
         if not missing:
@@ -78,8 +80,8 @@ def fonts_for(texts: Iterable[str]) -> TextFonts:
 
 
 def beginning(text: str, most: int, *, end: str = "…") -> str:
-    """Return a text, or its beginning with ``end`` behind it, within so many letters; wide ones (CJK) count twice."""
-    widths = [_width(letter) for letter in text]
+    """Return a text, or its beginning with ``end`` behind it, within so many characters; wide ones count twice."""
+    widths = [_width(character) for character in text]
     if sum(widths) <= most:
         return text
     room = most - len(end)
@@ -87,21 +89,21 @@ def beginning(text: str, most: int, *, end: str = "…") -> str:
 
 
 def lines_of(text: str, most: int, *, most_lines: int | None = None, end: str = " …") -> list[str]:
-    """Return a text in lines of at most so many letters; ``end`` stands behind the last line where there are more."""
-    most_letters = most * len(text) // sum(map(_width, text)) if text else most
-    return textwrap.wrap(text, most_letters, max_lines=most_lines, placeholder=end, break_on_hyphens=False)
+    """Return a text in lines of at most so many characters, with ``end`` behind the last one where there are more."""
+    most_characters = most * len(text) // sum(map(_width, text)) if text else most
+    return textwrap.wrap(text, most_characters, max_lines=most_lines, placeholder=end, break_on_hyphens=False)
 
 
-def _width(letter: str) -> int:
-    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+def _width(character: str) -> int:
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def _lays_out_text() -> bool:
     return hasattr(ft2font, "__libraqm_version__")
 
 
-def _needs_layout(letter: str) -> bool:
-    return unicodedata.bidirectional(letter) in _LAID_OUT or _JOINED.match(letter) is not None
+def _needs_layout(character: str) -> bool:
+    return unicodedata.bidirectional(character) in _LAID_OUT or _JOINED.match(character) is not None
 
 
 @cache
@@ -133,7 +135,7 @@ def _characters(path: str) -> frozenset[str]:
     return frozenset(map(chr, font.get_charmap())) if font.scalable else frozenset()
 
 
-def _script(letter: str) -> str:
+def _script(character: str) -> str:
     """Return the first word of a character's name, which for letters is their script ("CJK", "DEVANAGARI")."""
-    name = unicodedata.name(letter, "unnamed").split(" ")[0]
+    name = unicodedata.name(character, "unnamed").split(" ")[0]
     return name if name.isupper() and len(name) <= 3 else name.capitalize()

@@ -158,12 +158,12 @@ def search_answer(found: SearchResults, notices: list[str]) -> SearchAnswer:
 def token_texts(tokens: Sequence[int], tokenizer: Tokenizer) -> list[str]:
     """Return what each token adds to the text; together they are the text.
 
-    A letter of several tokens belongs to its last one.
+    A character of several tokens belongs to its last one.
     """
     texts, shown = [], ""
     for count in range(1, len(tokens) + 1):
         whole = tokenizer.decode(tokens[:count])
-        # An unfinished letter is decoded as a replacement character.
+        # An unfinished character is decoded as a replacement character.
         complete = whole if count == len(tokens) else whole.rstrip("\N{REPLACEMENT CHARACTER}")
         new = complete[len(shown) :] if complete.startswith(shown) else ""
         texts.append(new)

@@ -37,11 +37,11 @@ class _LimitedRequest(Request):
         settings: ServeSettings = self.app.state.settings
         self._check_encoding()
         try:
-            # A letter has at most 4 bytes in UTF-8.
+            # A character has at most 4 bytes in UTF-8.
             found = await super().form(
                 max_files=1,
                 max_fields=settings.max_class_names + _OTHER_FIELDS,
-                max_part_size=4 * settings.max_text_letters,
+                max_part_size=4 * settings.max_text_characters,
             )
         except HTTPException as error:
             raise _refused(error.detail, settings) from error
@@ -87,7 +87,9 @@ class LimitedRoute(APIRoute):
 def _refused(reason: str, settings: ServeSettings) -> RefusedError:
     """Return the refusal of a form that the parser does not accept, for a reason in its own words."""
     if "maximum size" in reason:
-        return too_large("a text of the request is too long", "max_text_letters", settings.max_text_letters, "letters")
+        return too_large(
+            "a text of the request is too long", "max_text_characters", settings.max_text_characters, "characters"
+        )
     if "Too many" in reason:
         what = "the request has too many fields or more than one file"
         return too_large(what, "max_class_names", settings.max_class_names, "names of classes")
@@ -98,9 +100,9 @@ def checked_text(text: str, name: str, settings: ServeSettings) -> str:
     """Return a text that is neither empty nor too long. Raises RefusedError."""
     if not text.strip():
         raise RefusedError(422, f"{name} is empty; write something")
-    if len(text) > settings.max_text_letters:
-        what = f"{name} has {len(text):,} letters"
-        raise too_large(what, "max_text_letters", settings.max_text_letters, "letters")
+    if len(text) > settings.max_text_characters:
+        what = f"{name} has {len(text):,} characters"
+        raise too_large(what, "max_text_characters", settings.max_text_characters, "characters")
     return text
 
 
