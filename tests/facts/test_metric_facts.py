@@ -110,7 +110,7 @@ def test_values_are_formatted_in_their_units():
     assert readable("text_to_image_recall_at_1", 0.125) == "12.5 %"
     assert readable("validation_cider", 0.75) == "0.750"
     assert readable("image_to_text_mean_rank", 1234.56) == "1,234.6"
-    assert readable("skipped_samples", 2.0) == "2.0"
+    assert [readable("skipped_samples", value) for value in (0.0, 1200.0, 0.5)] == ["0", "1,200", "0.5"]
     assert readable("training_seconds", 61.25) == "61.2"
     assert readable("validation_contrastive", 2.3456) == "2.35"
     assert readable("something_else", 0.5) == "0.5"

@@ -194,8 +194,10 @@ def readable(key: str, value: float) -> str:
             return f"{100 * value:.1f} %"
         case "score":
             return f"{value:.3f}"
-        case "rank" | "count" | "seconds":
+        case "rank" | "seconds":
             return f"{value:,.1f}"
+        case "count":
+            return f"{value:,.1f}".removesuffix(".0")  # a mean over seeds may be none of whole things
         case "number":
             return plain_number(value)
         case unknown:
