@@ -25,6 +25,7 @@ from sycoca.mapping.work import Work
 from sycoca.outputs.errors import OutputError
 from sycoca.outputs.lease import create_once
 from sycoca.outputs.manifest import MANIFEST_NAME, Manifest
+from sycoca.outputs.tensor_bytes import tensor_bytes
 from sycoca.plain_data import to_plain
 from sycoca.texts import shortened
 from sycoca.weights.config import MODEL_FILES
@@ -76,10 +77,7 @@ def weights_digest(weights: Predictor | str | Path) -> str:
     """Return a SHA-256 of the files of weights, or of the parameters of a loaded model."""
     if isinstance(weights, Predictor):
         state = weights.model.state_dict()
-        return _digest(
-            f"{name} {hashlib.sha256(state[name].cpu().contiguous().view(-1).numpy().tobytes()).hexdigest()}"
-            for name in sorted(state)
-        )
+        return _digest(f"{name} {hashlib.sha256(tensor_bytes(state[name])).hexdigest()}" for name in sorted(state))
     folder = local_weights(weights)
     if (folder / MANIFEST_NAME).exists():
         files = Manifest.read(folder).files

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sycoca.inference.predictor import Predictor
+from sycoca.outputs.tensor_bytes import tensor_bytes
 
 _LOWER: Mapping[torch.dtype, tuple[torch.dtype, ...]] = {
     torch.float64: (torch.float32, torch.bfloat16, torch.float16),
@@ -62,9 +63,9 @@ def _fingerprint(predictor: Predictor, precision: torch.dtype) -> str:
     for line in _settings(predictor):
         digest.update(line.encode() + b"\n")
     for name, tensor in _tensors(predictor):
-        values = tensor.detach().to(precision).cpu().contiguous()
+        values = tensor.to(precision)
         digest.update(f"{name} {tuple(values.shape)}\n".encode())
-        digest.update(values.reshape(-1).view(torch.uint8).numpy().data)
+        digest.update(tensor_bytes(values))
     return digest.hexdigest()
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sycoca.outputs.tensor_bytes import tensor_bytes
+
 _DTYPE_NAMES = {
     torch.float64: "F64",
     torch.float32: "F32",
@@ -43,5 +45,4 @@ def write_tensor_stream(path: Path, like: Mapping[str, Tensor], read: Callable[[
     with path.open("wb") as file:
         file.write(len(text).to_bytes(_ALIGNMENT, "little") + text)
         for name in stream_order(like):
-            tensor = read(name).detach().to("cpu", like[name].dtype).contiguous()
-            file.write(tensor.flatten().view(torch.uint8).numpy().data)
+            file.write(tensor_bytes(read(name).to(like[name].dtype)))

@@ -15,12 +15,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from sycoca.outputs.manifest import DamageError
+from sycoca.outputs.tensor_bytes import tensor_bytes
 
 Part = Literal["model", "optimizer", "average"]
 """What a checkpoint holds as tensors."""
@@ -80,7 +80,7 @@ def _sha256(path: Path, tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256(size + header)
     entries = {name: entry for name, entry in json.loads(header).items() if name in tensors}
     for name in sorted(entries, key=lambda name: entries[name]["data_offsets"]):
-        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
+        digest.update(tensor_bytes(tensors[name]))
     return digest.hexdigest()
 
 
