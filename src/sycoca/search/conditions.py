@@ -21,7 +21,7 @@ def num_matching(table: "IndexTable", where: str | None) -> int:
         return table.count()
     bad = _UNREADABLE.search(_QUOTED.sub("", where))
     if bad is not None:
-        raise _wrong(where, f"it has {bad[0]!r} outside of quotes.")
+        raise _wrong(where, f"it has {bad[0]!r} outside of quotes")
     try:
         return table.count(where)
     except (ValueError, RuntimeError) as error:
@@ -31,6 +31,6 @@ def num_matching(table: "IndexTable", where: str | None) -> int:
 
 def _wrong(where: str, reason: str) -> ValueError:
     return ValueError(
-        f"the condition {shortened(where)!r} cannot be read: {reason} It is SQL on the columns {', '.join(SHOWN)}, such"
+        f"the condition {shortened(where)!r} cannot be read: {reason.rstrip('.')}. It is SQL on the columns {', '.join(SHOWN)}, such"
         " as: width > 640 AND array_has(captions, 'a dog')"
     )
