@@ -31,6 +31,6 @@ def num_matching(table: "IndexTable", where: str | None) -> int:
 
 def _wrong(where: str, reason: str) -> ValueError:
     return ValueError(
-        f"the condition {shortened(where)!r} cannot be read: {reason.rstrip('.')}. It is SQL on the columns {', '.join(SHOWN)}, such"
-        " as: width > 640 AND array_has(captions, 'a dog')"
+        f"the condition {shortened(where)!r} cannot be read: {reason.rstrip('.')}. It is SQL on the columns"
+        f" {', '.join(SHOWN)}, such as: width > 640 AND array_has(captions, 'a dog')"
     )
