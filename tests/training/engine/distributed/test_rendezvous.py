@@ -65,6 +65,36 @@ def test_a_port_that_is_taken_is_named():
             Rendezvous(launch(0, 2, port), 5.0).join()
 
 
+@pytest.mark.parametrize(
+    ("address", "resolved", "is_ipv4"),
+    [
+        ("127.0.0.1", ["127.0.0.1"], True),
+        ("localhost", ["127.0.0.1"], True),
+        ("localhost", ["::1", "127.0.0.1"], False),
+        ("node-1", ["127.0.1.1"], False),  # on node-1 itself; other hosts may know an IPv6 address
+        ("::1", ["::1"], False),
+    ],
+)
+def test_the_store_listens_for_ipv4_alone_where_all_reach_it_so(
+    monkeypatch: pytest.MonkeyPatch, address: str, resolved: list[str], is_ipv4: bool
+):
+    families = [socket.AF_INET6 if ":" in one else socket.AF_INET for one in resolved]
+    found = [(family, socket.SOCK_STREAM, 6, "", (one, 0)) for family, one in zip(families, resolved, strict=True)]
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: True)
+    asked = []
+
+    def create_server(_: tuple[str, int], **options: object) -> socket.socket:
+        asked.append(options.get("family", socket.AF_INET))
+        raise OSError("enough")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        patched.setattr(socket, "create_server", create_server)
+        with pytest.raises(ValueError, match="enough"):
+            Rendezvous(Launch(rank=0, world_size=2, address=address, port=1), 0.1).join()
+    assert asked == [socket.AF_INET if is_ipv4 else socket.AF_INET6]
+
+
 def test_late_processes_are_waited_for():
     port = free_port()
     stores = {}

@@ -23,6 +23,9 @@ NOTICE_SECONDS = 10.0
 
 _POLL_SECONDS = 0.25
 _CONNECT_SECONDS = 2.0
+_BACKLOG = 4096
+"""Processes that may wait for rank 0 to accept their connections; the system may allow fewer."""
+
 _MOST_RANKS_SHOWN = 8
 _ALL_HERE, _GIVEN_UP = "all here", "given up"
 
@@ -70,24 +73,42 @@ class Rendezvous:
         # Reached by a plain connection first: the store's client fills the terminal while it tries again and again.
         while (trouble := self._trouble()) is not None:
             self._pause(f"rank {self._launch.rank} cannot reach rank 0 at {self._address} ({trouble})")
-        return self._tcp_store(is_master=False)
+        return self._tcp_store()
 
     def _serve(self) -> dist.Store:
         try:
-            return self._tcp_store(is_master=True)
-        except RuntimeError as error:
+            listener = self._listener()
+        except OSError as error:
             with contextlib.suppress(OSError), socket.create_connection(self._place, _CONNECT_SECONDS):
                 raise ValueError(f"rank 0 cannot listen at {self._address}: another program does") from error
-            raise ValueError(f"rank 0 cannot listen at {self._address}: {str(error).splitlines()[0]}") from error
+            raise ValueError(f"rank 0 cannot listen at {self._address}: {error.strerror or error}") from error
+        return self._tcp_store(listener)
 
-    def _tcp_store(self, *, is_master: bool) -> dist.Store:
+    def _listener(self) -> socket.socket:
+        """Return a socket that listens at the port of the store: for IPv4 alone where nothing else can reach it.
+
+        Asked for IPv6 and IPv4, the system shows IPv4 addresses as IPv6 ones. The store asks the name server for the
+        name of each that connects, and such an address has none: 5 seconds where that answer is lost.
+        """
+        found = socket.getaddrinfo(*self._place, type=socket.SOCK_STREAM)
+        is_ipv4 = all(family == socket.AF_INET for family, *_ in found)
+        # On its own host a name may lead to 127.0.0.1 alone, and elsewhere to an IPv6 address.
+        is_same_elsewhere = self._launch.address in ("localhost", *(address[0] for *_, address in found))
+        if (is_ipv4 and is_same_elsewhere) or not socket.has_dualstack_ipv6():
+            return socket.create_server(("", self._launch.port), backlog=_BACKLOG)
+        return socket.create_server(
+            ("", self._launch.port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True
+        )
+
+    def _tcp_store(self, listener: socket.socket | None = None) -> dist.Store:
+        """Return the store, served at a ``listener``, which it takes over, or by another process."""
         return dist.TCPStore(
             *self._place,
             world_size=self._launch.world_size,
-            is_master=is_master,
+            is_master=listener is not None,
             timeout=timedelta(seconds=max(self._remaining(), _CONNECT_SECONDS)),
             wait_for_workers=False,
-            multi_tenant=True,
+            master_listen_fd=None if listener is None else listener.detach(),
         )
 
     @property
