@@ -68,3 +68,12 @@ def test_it_says_where_it_answers_and_a_signal_ends_it(
     assert f"stopped by SIGTERM{said}" in err
     with pytest.raises(ConnectionRefusedError):
         get(int(out.strip().rpartition(":")[2]), "/health")
+
+
+def test_the_server_names_the_weights_with_the_folder_that_they_lie_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    names: list[str] = []
+    monkeypatch.setattr("sycoca.serve.application.create_app", lambda *_, name, **__: names.append(name))
+    monkeypatch.setattr(server, "run_server", lambda *_: server.Ending(signal=None, has_answered_all=True))
+    weights = save_small_weights(tmp_path / "quickstart" / "weights")
+    assert main(["serve", str(weights), "--port", "0", "--device", "cpu"]) == 0
+    assert names == ["quickstart/weights"]

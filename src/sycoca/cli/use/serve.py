@@ -3,7 +3,7 @@
 import logging
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated
 
 from tyro.conf import Positional, arg
@@ -68,7 +68,7 @@ class Arguments:
         with listening_socket(self.host, self.port) as listener:
             predictor = self.model.load(self.weights)
             index = None if self.index is None else open_index(self.index, weights=predictor)
-            app = create_app(predictor, index, self.settings, access=access, name=Path(self.weights).absolute().name)
+            app = create_app(predictor, index, self.settings, access=access, name=_name_of(self.weights))
             print(address_of(listener), flush=True)
             ending = run_server(app, listener, self.settings)
         if ending.signal is None:
@@ -76,6 +76,11 @@ class Arguments:
         answered = "; all requests were answered" if ending.has_answered_all else ", without waiting for all answers"
         logger.info("stopped by %s%s", STOP_SIGNALS[ending.signal].name, answered)
         return STOP_SIGNALS[ending.signal].exit_code
+
+
+def _name_of(weights: str) -> str:
+    """Return what the server calls the weights: with the folder that they lie in, since many are called weights."""
+    return PurePath(*Path(weights).absolute().parts[-2:]).as_posix()
 
 
 def _access(chosen: Arguments) -> Access:
