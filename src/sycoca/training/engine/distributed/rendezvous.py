@@ -87,8 +87,8 @@ class Rendezvous:
     def _listener(self) -> socket.socket:
         """Return a socket that listens at the port of the store: for IPv4 alone where nothing else can reach it.
 
-        Asked for IPv6 and IPv4, the system shows IPv4 addresses as IPv6 ones. The store asks the name server for the
-        name of each that connects, and such an address has none: 5 seconds where that answer is lost.
+        A socket for IPv6 and IPv4 shows IPv4 addresses as IPv6 ones. The store asks the name server for the name of
+        each that connects, one after the other, and such an address has none: 5 seconds where that answer is lost.
         """
         found = socket.getaddrinfo(*self._place, type=socket.SOCK_STREAM)
         is_ipv4 = all(family == socket.AF_INET for family, *_ in found)
