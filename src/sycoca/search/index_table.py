@@ -120,7 +120,9 @@ class IndexTable:
     def spread(self, count: int, names: Sequence[str]) -> pa.Table:
         """Return columns of so many rows, evenly spread over the table; of all where there are no more."""
         num_rows = self.count()
-        places = sorted({place * num_rows // count for place in range(count)}) if num_rows else []
+        if num_rows == 0:  # the lowest LanceDB cannot take no rows
+            return self.columns(names)
+        places = sorted({place * num_rows // count for place in range(count)})
         return self._images.take_offsets(places).select(list(names)).to_arrow()
 
     def add(self, rows: pa.Table) -> None:
