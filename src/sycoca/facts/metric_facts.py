@@ -197,7 +197,7 @@ def readable(key: str, value: float) -> str:
         case "rank" | "seconds":
             return f"{value:,.1f}"
         case "count":
-            return f"{value:,.1f}".removesuffix(".0")  # a mean over seeds may be none of whole things
+            return f"{value:,.1f}".removesuffix(".0")  # a mean over seeds may be no whole number
         case "number":
             return plain_number(value)
         case unknown:
