@@ -1,4 +1,4 @@
-"""Images of changed samples: read once for their content, the model's input and a thumbnail."""
+"""Images of changed samples: their files' content and thumbnails, and their pixels as the model takes them."""
 
 import io
 from collections import deque
