@@ -26,7 +26,8 @@ ALLOWED = {
 WITHOUT_A_CHOICE = {
     "SkipReason": "is counted and shown under its own name",
     "ComponentName": "is a column of the table of objectives",
-    "StartPart": "begins the names of the tensors that it stands for",
+    "AdaptablePart": "are the names of a model's modules that get adapters",
+    "FreezablePart": "begins the names of the tensors that it stands for",
     "Suffix": "is appended to the name of what is set aside",
     "Split": "is what a hash of a scene's content becomes",
     "RowFormat": "are the members of MapFormat that have rows",

@@ -73,7 +73,7 @@ def test_close_values_are_named_as_well():
 
 
 def test_signatures_stay_readable():
-    assert list(inspect.signature(load).parameters) == ["weights", "device", "dtype", "compile", "verify"]
+    assert list(inspect.signature(load).parameters) == ["weights", "device", "dtype", "compile", "verify", "base"]
     assert load.__doc__ is not None
 
 

@@ -55,11 +55,33 @@ class CachedContrastiveGradients:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ImageTokens:
+    """Outputs of the image encoder's last block, before pooling: cached ones of a frozen encoder replace the pixels."""
+
+    cls_tokens: Float[Tensor, "batch extra width"]
+    """Of [CLS], as in `EncodedImages`."""
+
+    patch_tokens: Float[Tensor, "batch patches width"]
+    """Of the patches."""
+
+
+Images = Float[Tensor, "batch 3 height width"] | ImageTokens
+"""Normalized pixels, or what a frozen image encoder has computed of them."""
+
+
+def pixels_of(images: Images) -> Float[Tensor, "batch 3 height width"]:
+    """Return normalized pixels. Raises ValueError for cached features, of which they are not known."""
+    if isinstance(images, ImageTokens):
+        raise ValueError("the pixels are needed, and cached features do not have them")
+    return images
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ImageTextBatch:
     """A batch of image-caption pairs, ready for the model."""
 
-    images: Float[Tensor, "batch 3 height width"]
-    """Normalized pixels."""
+    images: Images
+    """Normalized pixels, or cached features."""
 
     tokens: Int[Tensor, "batch tokens"]
     """Token ids: bos, the caption, eos, then padding up to the batch's longest caption."""
@@ -88,8 +110,8 @@ class ImageTextBatch:
 class QuestionBatch:
     """A batch of images with questions about them and soft targets from the annotators' answers."""
 
-    images: Float[Tensor, "batch 3 height width"]
-    """Normalized pixels."""
+    images: Images
+    """Normalized pixels, or cached features."""
 
     tokens: Int[Tensor, "questions tokens"]
     """Token ids of the questions, as in `ImageTextBatch`."""
@@ -120,8 +142,8 @@ class QuestionBatch:
 class ClassBatch:
     """A batch of images with class targets."""
 
-    images: Float[Tensor, "batch 3 height width"]
-    """Normalized pixels."""
+    images: Images
+    """Normalized pixels, or cached features."""
 
     targets: Float[Tensor, "batch classes"]
     """Probability of each class; a row sums to 1. Several are nonzero with mixup or label smoothing."""

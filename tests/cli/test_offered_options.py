@@ -21,6 +21,9 @@ from sycoca.weights.config import WeightsConfig
 POOLER = "--model.image-encoder.pooler"
 
 COMPANIONS = {
+    "--data.cached-views": [
+        *("--start.weights", "folder", "--start.frozen", "image_encoder", "--objectives.masked-image-weight", "0"),
+    ],
     "--start.image-size": ["--start.weights", "folder"],
     "--start.frozen": ["--start.weights", "folder"],
     "--start.lr-ratio": ["--start.weights", "folder"],

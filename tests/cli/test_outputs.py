@@ -29,9 +29,10 @@ COMMANDS: dict[str, list[str]] = {
     "compare": ["compare", "none", "nothing", "--out"],
     "benchmark": ["benchmark", "--out"],
     "average": ["average", "none", "nothing", "--out"],
+    "merge": ["merge", "none", "--out"],
     "export": ["export", "none", "--out"],
     "convert from-open-clip": ["convert", "from-open-clip", "none", "--out"],
-    "convert from-hf-clip": ["convert", "from-hf-clip", "none", "--out"],
+    "convert from-hf": ["convert", "from-hf", "none", "--out"],
     "convert to-open-clip": ["convert", "to-open-clip", "none", "--out"],
     "data check": ["data", "check", "none", "--out"],
     "data filter": ["data", "filter", "none", "--weights", "none", "--min-similarity", "0", "--out"],
@@ -54,9 +55,10 @@ COMMANDS: dict[str, list[str]] = {
 
 FOLDERS = {
     "average": "model.safetensors",
+    "merge": "model.safetensors",
     "export": "config.json",
     "convert from-open-clip": "config.json",
-    "convert from-hf-clip": "config.json",
+    "convert from-hf": "config.json",
     "convert to-open-clip": "open_clip_config.json",
     "data check": "check.html",
     "data write-scenes": "captions.jsonl",

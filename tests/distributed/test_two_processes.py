@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from torch.distributed.checkpoint import HuggingFaceStorageReader
 import sycoca
 from builders import sharded_updates
 from builders.predictors import photo
-from builders.two_processes import MODEL, batch_of, free_port, rows_of
+from builders.two_processes import MODEL, batch_of, free_ports, rows_of
 from sycoca.data.loading.skipping import read_skipped
 from sycoca.facts.training_facts import FinetuneTask
 from sycoca.model.masking_config import MaskingConfig
@@ -45,6 +45,8 @@ from sycoca.training.recipes.vqa.config import FinetuneVqaConfig
 
 CPU = RuntimeConfig(device="cpu")
 SHARDED = RuntimeConfig(device="cpu", sharding="full")
+
+NUM_MEETINGS = 12
 
 QUICK_SHARDED = ("gradient caching", "accumulation", "bf16")
 """The others are tested with four processes (tests/reliability)."""
@@ -132,6 +134,12 @@ def started_config(folder: Path, name: str, weights: Path) -> PretrainConfig:
     return replace(run_config(folder, name), start=start)
 
 
+def cached_config(folder: Path, name: str, weights: Path) -> PretrainConfig:
+    config = started_config(folder, name, weights)
+    data = replace(config.data, cached_views=2, cache_folder=str(folder / f"cache-{name}"))
+    return replace(config, data=data, objectives=ObjectivesConfig(masked_image_weight=0.0))
+
+
 def sharded_config(folder: Path, name: str) -> PretrainConfig:
     config = run_config(folder, name)
     training = replace(config.training, average_decay=0.9, keep_best="contrastive", save_every=1)
@@ -153,27 +161,40 @@ def finetune_config(task: FinetuneTask, weights: Path, out: Path) -> FinetuneCon
     )
 
 
-def train_sharded(port: int, folder: Path) -> dict[str, Any]:
+def meet_at(ports: Iterator[int]) -> None:
+    """Let the processes of the next run meet at a port of its own."""
+    os.environ["MASTER_PORT"] = str(next(ports))
+
+
+def train_sharded(ports: Iterator[int], folder: Path) -> dict[str, Any]:
     """Do updates and a run with sharded parameters; return the results of the updates."""
     results: dict[str, Any] = {}
-    for number, name in enumerate(QUICK_SHARDED, start=1):
-        os.environ["MASTER_PORT"] = str(port + number)
+    for name in QUICK_SHARDED:
+        meet_at(ports)
         results[f"sharded {name}"] = sharded_updates.update(sharded_updates.CASES[name], SHARDED)
-    os.environ["MASTER_PORT"] = str(port)
+    meet_at(ports)
     pretrain(sharded_config(folder, "two-sharded"))
-    os.environ["MASTER_PORT"] = str(port + 9)
+    meet_at(ports)
     resume_pretraining(replace(sharded_config(folder, "whole"), out=str(folder / "whole")))
     return results
 
 
-def in_a_process(rank: int, world_size: int, port: int, folder: str) -> None:
+def train_on_a_frozen_encoder(ports: Iterator[int], folder: Path, weights: Path) -> None:
+    meet_at(ports)
+    pretrain(started_config(folder, "two-started", weights))
+    meet_at(ports)
+    pretrain(cached_config(folder, "two-cached", weights))
+    meet_at(ports)
+    pretrain(replace(cached_config(folder, "two-cached-sharded", weights), runtime=SHARDED))
+
+
+def in_a_process(rank: int, world_size: int, free_ports: list[int], folder: str) -> None:
     """Do everything that the tests look at, as one of several processes; the results go to files."""
     warnings.simplefilter("error")
     torch.set_num_threads(1)
-    os.environ.update(
-        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world_size), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
-    )
-    results: dict[str, Any] = {}
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world_size), MASTER_ADDR="127.0.0.1")
+    ports, results = iter(free_ports), dict[str, Any]()
+    meet_at(ports)
     with Runtime(CPU) as runtime:
         for name, case in CASES.items():
             results[name] = update_once(runtime, *case)
@@ -192,14 +213,13 @@ def in_a_process(rank: int, world_size: int, port: int, folder: str) -> None:
         except ValueError as error:
             results["message"] = str(error)
         os.environ["WORLD_SIZE"] = str(world_size)
-    os.environ["MASTER_PORT"] = str(port + 1)
+    meet_at(ports)
     weights = pretrain(run_config(Path(folder), "two")) / "weights"
-    os.environ["MASTER_PORT"] = str(port + 2)
-    pretrain(started_config(Path(folder), "two-started", weights))
-    for number, task in enumerate(FINETUNINGS, start=3):
-        os.environ["MASTER_PORT"] = str(port + number)
+    train_on_a_frozen_encoder(ports, Path(folder), weights)
+    for task in FINETUNINGS:
+        meet_at(ports)
         finetune(finetune_config(task, weights, Path(folder) / f"two-{task}"))
-    results |= train_sharded(port + 5, Path(folder))
+    results |= train_sharded(ports, Path(folder))
     torch.save(results, Path(folder) / f"rank-{rank}.pt")
 
 
@@ -216,7 +236,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
     write_pictures(folder)
     without_last_step(pretrain(replace(sharded_config(folder, "whole"), runtime=CPU)))
-    multiprocessing.spawn(in_a_process, args=(2, free_port(), str(folder)), nprocs=2)
+    multiprocessing.spawn(in_a_process, args=(2, free_ports(NUM_MEETINGS), str(folder)), nprocs=2)
     return folder
 
 
@@ -383,6 +403,19 @@ def test_a_run_that_starts_from_weights_is_that_of_one_process(
     for name, expected in ours.items():
         torch.testing.assert_close(theirs[name], expected, rtol=1e-4, atol=1e-6)
         assert torch.equal(theirs[name], start[name]) == name.startswith("image_encoder"), name
+
+
+@pytest.mark.parametrize("name", ["two-cached", "two-cached-sharded"])
+def test_processes_share_cached_features(folder: Path, ranks: list[dict[str, Any]], name: str, tmp_path: Path):
+    assert len(ranks) == 2
+    assert len(list((folder / f"cache-{name}").rglob("*.safetensors"))) == 2, "a file of each process"
+    write_pictures(tmp_path)
+    config = cached_config(tmp_path, "one", folder / "two" / "weights")
+    plain = replace(config, data=replace(config.data, cached_views=None))
+    alone, shared = (read_metrics(run / "metrics.jsonl") for run in (pretrain(plain), folder / name))
+    for one, two in zip(alone, shared, strict=True):
+        del one["images_per_second"], two["images_per_second"]
+        assert two == pytest.approx(one, rel=1e-4)
 
 
 @pytest.mark.parametrize("task", FINETUNINGS)

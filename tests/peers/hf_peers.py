@@ -1,10 +1,21 @@
-"""transformers' CLIP, ViT and ViTMAE with random weights, and their outputs. Needs transformers."""
+"""transformers' CLIP, ViT, ViTMAE and DINOv2 with random weights, and their outputs. Needs transformers."""
 
 import importable_torchvision  # noqa: F401, I001 (first)
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import CLIPConfig, CLIPModel, ViTConfig, ViTForImageClassification, ViTMAEConfig, ViTMAEForPreTraining
+from transformers import (
+    CLIPConfig,
+    CLIPModel,
+    Dinov2Config,
+    Dinov2ForImageClassification,
+    Dinov2WithRegistersConfig,
+    Dinov2WithRegistersModel,
+    ViTConfig,
+    ViTForImageClassification,
+    ViTMAEConfig,
+    ViTMAEForPreTraining,
+)
 
 from randomized import randomized
 
@@ -19,6 +30,14 @@ def vit_peer(config: ViTConfig, seed: int) -> ViTForImageClassification:
 
 def mae_peer(config: ViTMAEConfig, seed: int) -> ViTMAEForPreTraining:
     return randomized(ViTMAEForPreTraining(config), seed)  # type: ignore[return-value]
+
+
+def dino_peer(config: Dinov2Config, seed: int) -> Dinov2ForImageClassification:
+    return randomized(Dinov2ForImageClassification(config), seed)  # type: ignore[return-value]
+
+
+def registers_peer(config: Dinov2WithRegistersConfig, seed: int) -> Dinov2WithRegistersModel:
+    return randomized(Dinov2WithRegistersModel(config), seed)  # type: ignore[return-value]
 
 
 @torch.no_grad()
@@ -41,4 +60,9 @@ def encoder_states(peer: nn.Module, images: Tensor) -> Tensor:
         # Its patches are shuffled by this noise, which here leaves them in order.
         noise = torch.arange(num_patches, dtype=images.dtype).expand(len(images), -1)
         return peer.vit(images, noise=noise).last_hidden_state
+    if isinstance(peer, Dinov2ForImageClassification):
+        return peer.dinov2(images).last_hidden_state
+    if isinstance(peer, Dinov2WithRegistersModel):
+        states = peer(images).last_hidden_state
+        return torch.cat([states[:, :1], states[:, 1 + peer.config.num_register_tokens :]], dim=1)
     return peer.vit(images).last_hidden_state

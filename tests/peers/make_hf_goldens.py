@@ -1,4 +1,4 @@
-"""Write outputs of small CLIP, ViT and ViTMAE models of transformers, for tests without it: goldens/hf_*.
+"""Write outputs of small CLIP, ViT, ViTMAE and DINOv2 models of transformers, for tests without it: goldens/hf_*.
 
     make peers-goldens
 
@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from transformers import CLIPConfig, PreTrainedModel, ViTConfig, ViTMAEConfig
+from transformers import CLIPConfig, Dinov2Config, Dinov2WithRegistersConfig, PreTrainedModel, ViTConfig, ViTMAEConfig
 
 from comparison import token_rows
-from hf_peers import clip_outputs, clip_peer, encoder_states, mae_peer, vit_peer
+from hf_peers import clip_outputs, clip_peer, dino_peer, encoder_states, mae_peer, registers_peer, vit_peer
 
 FOLDER = Path(__file__).parent / "goldens"
 CONTEXT, VOCABULARY, LENGTHS = 10, 40, [4, 7, 10]
@@ -40,9 +40,12 @@ def main() -> None:
         "decoder_num_hidden_layers": 1,
         "decoder_num_attention_heads": 2,
     }
+    dino_sizes = {**TRANSFORMER, **IMAGE, "hidden_size": 16}
     for name, peer in (
         ("hf_vit", vit_peer(ViTConfig(**sizes), seed=12)),
         ("hf_vit_mae", mae_peer(ViTMAEConfig(**{**sizes, "intermediate_size": 40}, **mae_sizes), seed=13)),
+        ("hf_dinov2", dino_peer(Dinov2Config(**dino_sizes), seed=14)),
+        ("hf_dinov2_registers", registers_peer(Dinov2WithRegistersConfig(**dino_sizes), seed=15)),
     ):
         folder = _saved(peer, name)
         states = encoder_states(peer.double(), images.double())

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-_EMBEDDINGS = ("embedding", "cls_emb", "query", "position_embeddings", "cls_token", "mask_token")
+_EMBEDDINGS = ("embedding", "cls_emb", "query", "position_embeddings", "cls_token", "mask_token", "register_tokens")
 
 
 @torch.no_grad()

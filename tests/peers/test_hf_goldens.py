@@ -62,9 +62,17 @@ def test_a_text_encoder_with_other_mlps_is_refused(tmp_path: Path):
         read_hugging_face(folder)
 
 
-# The bias of the patches is added to their positions in float32, which rounds.
+# The bias of the patches is added to their positions in float32, and layer scales are multiplied, which rounds.
 @pytest.mark.parametrize(("dtype", "bar"), [(torch.float64, 1e-7), (torch.float32, 1e-5)])
-@pytest.mark.parametrize(("name", "dropped"), [("hf_vit", ("classifier",)), ("hf_vit_mae", ("pixel decoder",))])
+@pytest.mark.parametrize(
+    ("name", "dropped"),
+    [
+        ("hf_vit", ("classifier",)),
+        ("hf_vit_mae", ("pixel decoder",)),
+        ("hf_dinov2", ("classifier", "mask token")),
+        ("hf_dinov2_registers", ("mask token",)),
+    ],
+)
 def test_a_converted_image_encoder_computes_what_transformers_does(name, dropped, dtype: torch.dtype, bar: float):
     read, golden = read_hugging_face(GOLDENS / name), load_file(GOLDENS / name / "outputs.safetensors")
     assert isinstance(read, HfImageEncoder)

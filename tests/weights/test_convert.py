@@ -23,7 +23,7 @@ from sycoca.model.sycoca import SyCoCa
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.weights.config import WeightsConfig
-from sycoca.weights.conversion.convert import CLIP_VOCAB_SIZE, from_hf_clip, from_open_clip, to_open_clip
+from sycoca.weights.conversion.convert import CLIP_VOCAB_SIZE, from_hf, from_open_clip, to_open_clip
 from sycoca.weights.conversion.open_clip import open_clip_tensors
 from sycoca.weights.folder import load_weights, save_weights
 from sycoca.weights.parts import load_parts
@@ -225,36 +225,52 @@ def test_a_hugging_face_clip_can_be_used_with_its_transforms(tmp_path: Path, pho
         (source / name).write_bytes((GOLDENS / "hf_clip_gelu" / name).read_bytes())
     pixels = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "size": {"shortest_edge": 24}, "resample": 3}
     (source / "preprocessor_config.json").write_text(json.dumps(pixels))
-    conversion = from_hf_clip(source, tmp_path / "weights", tokenizer_path=small_tokenizer(tmp_path / "tokenizer.json"))
+    conversion = from_hf(source, tmp_path / "weights", tokenizer_path=small_tokenizer(tmp_path / "tokenizer.json"))
     assert conversion.notices == ()
     predictor = sycoca.load(tmp_path / "weights", device="cpu")
     assert predictor.similarity([photo], ["A", "B"]).shape == (1, 2)
     assert predictor.config.transforms.mean == (0.5, 0.5, 0.5)
 
 
-@pytest.mark.parametrize("name", ["hf_vit", "hf_vit_mae"])
+@pytest.mark.parametrize(
+    ("name", "norm_eps"), [("hf_vit", 1e-12), ("hf_vit_mae", 1e-12), ("hf_dinov2", 1e-6), ("hf_dinov2_registers", 1e-6)]
+)
 def test_a_vit_becomes_an_image_encoder_that_initializes_training(
-    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, name: str, norm_eps: float, capsys: pytest.CaptureFixture[str]
 ):
     out = tmp_path / "encoder"
-    assert main(["convert", "from-hf-clip", str(GOLDENS / name), "--out", str(out)]) == 0
+    assert main(["convert", "from-hf", str(GOLDENS / name), "--out", str(out)]) == 0
     said = capsys.readouterr().err
     assert "dropped: " in said
     assert f"--start.weights {out}" in said
     assert load_parts(out).tokenizer is None
-    assert json.loads((out / "config.json").read_text())["image_encoder"]["norm_eps"] == 1e-12
+    plain = json.loads((out / "config.json").read_text())
+    assert plain["image_encoder"]["norm_eps"] == norm_eps
+    has_registers = name == "hf_dinov2_registers"
+    assert plain["format_version"] == (5 if has_registers else 4), "older versions read what they know"
+    assert plain["image_encoder"].get("num_registers") == (4 if has_registers else None)
     with pytest.raises(ValueError, match="holds an image encoder alone"):
         sycoca.load(out)
 
 
 def test_other_models_of_hugging_face_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "blip"}))
-    assert main(["convert", "from-hf-clip", str(tmp_path), "--out", str(tmp_path / "weights")]) == 1
-    assert "is of a model of type 'blip'; clip, vit and vit_mae can be converted" in capsys.readouterr().err
+    assert main(["convert", "from-hf", str(tmp_path), "--out", str(tmp_path / "weights")]) == 1
+    assert (
+        "is of a model of type 'blip'; clip, vit, vit_mae, dinov2 and dinov2_with_registers can"
+        in capsys.readouterr().err
+    )
     siglip = {"model_type": "clip", "vision_config": {"hidden_act": "gelu_pytorch_tanh"}}
     (tmp_path / "config.json").write_text(json.dumps(siglip))
-    assert main(["convert", "from-hf-clip", str(tmp_path), "--out", str(tmp_path / "weights")]) == 1
+    assert main(["convert", "from-hf", str(tmp_path), "--out", str(tmp_path / "weights")]) == 1
     assert "hidden_act is 'gelu_pytorch_tanh'; gelu and quick_gelu" in capsys.readouterr().err
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "dinov2", "use_swiglu_ffn": True}))
+    assert main(["convert", "from-hf", str(tmp_path), "--out", str(tmp_path / "weights")]) == 1
+    assert "use_swiglu_ffn is true, which cannot be converted" in capsys.readouterr().err
+
+
+def test_the_older_name_of_the_command_stays(tmp_path: Path):
+    assert main(["convert", "from-hf-clip", str(GOLDENS / "hf_vit"), "--out", str(tmp_path / "encoder")]) == 0
 
 
 def test_a_vocabulary_of_the_same_size_is_compared(tmp_path: Path):
@@ -262,4 +278,4 @@ def test_a_vocabulary_of_the_same_size_is_compared(tmp_path: Path):
     vocabulary = {f"piece {number}": number for number in range(CLIP_VOCAB_SIZE)}
     (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
     with pytest.raises(ValueError, match=r"vocab\.json is not CLIP's vocabulary \('piece 0'\)"):
-        from_hf_clip(tmp_path, tmp_path / "weights")
+        from_hf(tmp_path, tmp_path / "weights")

@@ -28,6 +28,9 @@ from sycoca.weights.parts import load_parts, save_image_encoder
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the Hub's library does not
 
+WHOLE = set(FILE_NAMES) - {"adapter.safetensors"}
+"""The files of a whole model."""
+
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -49,7 +52,7 @@ def test_what_is_pushed_comes_back(hub: HubStandIn, folder: Path):
     repository = hub.repositories["me/tiny"]
     assert address == f"{hub.url}/me/tiny/commit/{repository.head}"
     assert not repository.private
-    assert repository.files.keys() - {".gitattributes"} == set(FILE_NAMES)
+    assert repository.files.keys() - {".gitattributes"} == WHOLE
     here, there = sycoca.load(folder, device="cpu"), sycoca.load("hf:me/tiny", device="cpu")
     expected = here.model.state_dict()
     assert there.model.state_dict().keys() == expected.keys()
@@ -109,7 +112,7 @@ def test_what_was_fetched_once_needs_no_network(hub: HubStandIn, folder: Path, m
 def test_only_the_files_of_a_weights_folder_are_fetched(hub: HubStandIn, folder: Path):
     hub.add("me/tiny", files_of(folder) | {"pytorch_model.bin": b"pickle", "photo.jpg": b"large"})
     fetched = local_weights("hf:me/tiny")
-    assert {path.name for path in fetched.iterdir()} == set(FILE_NAMES) == hub.fetched_files()
+    assert {path.name for path in fetched.iterdir()} == WHOLE == hub.fetched_files()
 
 
 def test_a_revision_is_kept_and_the_newest_is_taken_without_one(hub: HubStandIn, folder: Path):
@@ -154,7 +157,7 @@ def test_what_is_fetched_is_said_first(
     local_weights("hf:me/tiny@main")
     line = (
         f"fetching hf:me/tiny@main from {hub.url}, unless the cache has it:"
-        " config.json, model.safetensors, tokenizer.json, README.md, manifest.json"
+        " config.json, model.safetensors, adapter.safetensors, tokenizer.json, README.md, manifest.json"
     )
     assert said == [("INFO", line, 0)]
     local_weights("hf:me/tiny@main")

@@ -138,7 +138,7 @@ def test_a_config_states_what_shapes_do_not_show(tmp_path: Path):
         ("visual.trunk.blocks.0.norm.weight", "an image tower of timm"),
         ("visual.layer1.0.conv1.weight", "a ResNet"),
         ("text.transformer.embeddings.word_embeddings.weight", r"a text tower of Hugging Face \(RoBERTa"),
-        ("vision_model.embeddings.class_embedding", "use sycoca convert from-hf-clip"),
+        ("vision_model.embeddings.class_embedding", "use sycoca convert from-hf"),
         ("logit_bias", "has, unknown to us, logit_bias"),
     ],
 )

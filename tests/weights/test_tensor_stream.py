@@ -4,7 +4,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from sycoca.weights.tensor_stream import stream_order, write_tensor_stream
+from sycoca.weights.tensors.stream import stream_order, write_tensor_stream
 
 TENSORS = {
     "b.weight": torch.arange(6.0).reshape(2, 3),

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from sycoca._version import __version__
 from sycoca.cli.help_text import group_help_text, help_text
 from sycoca.cli.shared.usage import HelpRequested, UsageError
-from sycoca.cli.tree import NAMES, Command, Group
+from sycoca.cli.tree import NAMES, OLDER_NAMES, Command, Group
 from sycoca.plain_data import did_you_mean
 
 HELP_WORDS = ("-h", "--help", "help")
@@ -54,6 +54,8 @@ class Arguments(Protocol):
 def find(words: Sequence[str]) -> FoundCommand:
     """Return the node that the longest prefix of the words names."""
     path, node, names = (), None, NAMES
+    older = next((name for name in OLDER_NAMES if tuple(words[: len(name)]) == name), ())
+    words = [*OLDER_NAMES.get(older, ()), *words[len(older) :]]
     for word in words:
         if word not in names:
             break

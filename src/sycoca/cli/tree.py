@@ -44,7 +44,7 @@ CONVERT = Group(
     {
         "from-open-clip": Command("a CoCa or CLIP of open_clip to a weights folder", "convert.from_open_clip"),
         "to-open-clip": Command("a weights folder to a checkpoint that open_clip loads", "convert.to_open_clip"),
-        "from-hf-clip": Command("a CLIP, ViT or ViTMAE of Hugging Face to a weights folder", "convert.from_hf_clip"),
+        "from-hf": Command("a CLIP, ViT or DINOv2 of Hugging Face to a weights folder", "convert.from_hf"),
     },
 )
 
@@ -97,6 +97,7 @@ TREE: Mapping[str, Mapping[str, Command | Group]] = {
     },
     "weights": {
         "average": Command("average the weights before and after a fine-tuning (WiSE-FT)", "weights.average"),
+        "merge": Command("merge an adapter (LoRA) into the weights that it was trained on", "weights.merge"),
         "convert": CONVERT,
         "export": Command("export a model to ONNX, to run it without PyTorch", "weights.export"),
         "verify": Command("compare a weights folder with its manifest, or renew that", "weights.verify"),
@@ -108,6 +109,9 @@ TREE: Mapping[str, Mapping[str, Command | Group]] = {
     },
 }
 """Headings of ``sycoca --help``, with their commands."""
+
+OLDER_NAMES: Mapping[tuple[str, ...], tuple[str, ...]] = {("convert", "from-hf-clip"): ("convert", "from-hf")}
+"""Names that commands had before; they still work, and no help lists them."""
 
 NAMES: Mapping[str, Command | Group] = {name: node for nodes in TREE.values() for name, node in nodes.items()}
 """The words that may follow ``sycoca``."""

@@ -1,4 +1,4 @@
-"""Keys of equal images and equal captions, so that a sample is no negative of its own copy."""
+"""Keys of equal images and equal captions, so that a sample is no negative of its own copy; states of image files."""
 
 import hashlib
 from typing import Protocol, runtime_checkable
@@ -8,6 +8,9 @@ from PIL import Image
 from sycoca.data.samples import ImageOpener
 from sycoca.texts import normal_form
 
+Fingerprint = tuple[str, int, int]
+"""An image file's absolute path, its size in bytes, and its modification time in ns, or its CRC in a zip file."""
+
 
 @runtime_checkable
 class HasContent(Protocol):
@@ -15,6 +18,15 @@ class HasContent(Protocol):
 
     def content(self) -> bytes:
         """Return the file's bytes; raises UnusableSampleError where they cannot be read."""
+        ...
+
+
+@runtime_checkable
+class HasFingerprint(Protocol):
+    """An image opener that knows the state of its file."""
+
+    def fingerprint(self) -> Fingerprint | None:
+        """Return what identifies the file's present state without reading it; None where there is no such file."""
         ...
 
 

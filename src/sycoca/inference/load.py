@@ -37,6 +37,7 @@ def load(
     dtype: Dtype | torch.dtype = "float32",
     compile: bool = False,
     verify: bool = True,
+    base: str | Path | None = None,
 ) -> Predictor:
     """Load weights as a ``Predictor``: a folder, or ``hf:owner/name[@revision]`` of the Hugging Face Hub.
 
@@ -45,12 +46,13 @@ def load(
     ``device``: auto (an accelerator where there is one, else the CPU), or PyTorch's device or its name. ``dtype``: of
     weights and activations; similarities and logits are always float32. ``compile``: torch.compile both encoders; the
     first call with each batch size then takes minutes. ``verify``: compare all files with the folder's manifest first
-    (SHA-256). Raises ValueError where the weights folder is missing or damaged or the device is missing,
-    ConnectionError where the Hub cannot be reached.
+    (SHA-256). ``base``: the weights that an adapter (LoRA) was trained on, where they are no longer where it says; the
+    adapter is merged into them. Raises ValueError where the weights folder is missing or damaged or the device is
+    missing, ConnectionError where the Hub cannot be reached.
     """
     check_type(weights, (str, os.PathLike), "weights", _WEIGHTS)
     with verification(verify and is_verification_on()):
-        loaded = load_weights(local_weights(weights))
+        loaded = load_weights(local_weights(weights), base)
     model = loaded.model.to(choose_device(device), torch_dtype(dtype))
     if compile:
         # In place, so that names of weights do not change.

@@ -28,7 +28,7 @@ from sycoca.outputs.manifest import MANIFEST_NAME, Manifest
 from sycoca.outputs.tensor_bytes import tensor_bytes
 from sycoca.plain_data import to_plain
 from sycoca.texts import shortened
-from sycoca.weights.config import MODEL_FILES
+from sycoca.weights.config import READ_FILES
 from sycoca.weights.hub import local_weights
 
 PLAN_NAME = "plan.json"
@@ -82,7 +82,7 @@ def weights_digest(weights: Predictor | str | Path) -> str:
     if (folder / MANIFEST_NAME).exists():
         files = Manifest.read(folder).files
         return _digest(f"{name} {files[name]['sha256']}" for name in sorted(files))
-    return _digest(f"{name} {_file_digest(folder / name)}" for name in MODEL_FILES if (folder / name).exists())
+    return _digest(f"{name} {_file_digest(folder / name)}" for name in READ_FILES if (folder / name).exists())
 
 
 def read_plan(folder: Path) -> Plan | None:

@@ -34,7 +34,7 @@ from sycoca.outputs.errors import DiskFullError, OutputInterrupted
 from sycoca.outputs.manifest import is_verification_on
 from sycoca.progress_bar import tracked
 from sycoca.stop_signals import number_of
-from sycoca.weights.config import MODEL_FILES, WeightsConfig
+from sycoca.weights.config import CONFIG_NAME, WeightsConfig
 from sycoca.weights.config_file import read_weights_config, refuse_parts
 from sycoca.weights.folder import check_files
 from sycoca.weights.hub import local_weights
@@ -110,8 +110,10 @@ def _config_of(weights: Predictor | str | Path) -> WeightsConfig:
         return weights.config
     folder = local_weights(weights)
     refuse_parts(folder)
-    check_files(folder, MODEL_FILES)
-    return read_weights_config(folder)
+    check_files(folder, (CONFIG_NAME,))
+    config = read_weights_config(folder)
+    check_files(folder, config.files)
+    return config
 
 
 def _name_of(data: Data) -> str:

@@ -134,7 +134,7 @@ class SelfAttention(nn.Module):
         self, x: Float[Tensor, "batch length width"], num_queries: int
     ) -> Float[Tensor, "batch queries width"]:
         widths = [x.shape[2], 2 * x.shape[2]]
-        weights, biases = self.query_key_value.weight.split(widths), self.query_key_value.bias.split(widths)
+        weights, biases = self.query_key_value.whole_weight.split(widths), self.query_key_value.bias.split(widths)
         queries = F.linear(x[:, -num_queries:], weights[0], biases[0])
         keys, values = F.linear(x, weights[1], biases[1]).chunk(2, -1)
         queries, keys, values = (split_heads(part, self.num_heads) for part in (queries, keys, values))
@@ -265,7 +265,7 @@ class CrossAttention(nn.Module):
         self, norm: nn.LayerNorm
     ) -> tuple[Float[Tensor, "two_widths memory_width"], Float[Tensor, " two_widths"]]:
         """Return weight and bias with the norm's scale and shift folded in: W (s m + t) + b = (W s) m + (W t + b)."""
-        weight = self.key_value.weight
+        weight = self.key_value.whole_weight
         return weight * norm.weight, F.linear(norm.bias, weight, self.key_value.bias)
 
     def _folding_saves(self, num_queries: int, memory: Memory) -> bool:

@@ -99,6 +99,9 @@ class ImageEncoderConfig:
     has_norm_pre: bool = True
     """Apply a LayerNorm before the blocks, as in CLIP and CoCa; ViT has none."""
 
+    num_registers: int = 0
+    """Register tokens beside [CLS], which only the blocks see (DINOv2 with registers, arXiv 2309.16588)."""
+
     norms_memory: bool = False
     """Give the text decoder the patch tokens after the final LayerNorm, as in open_clip's coca_base; attention pooling
     has its own norms."""
@@ -107,6 +110,8 @@ class ImageEncoderConfig:
         _check_heads("model.image_encoder", self.width, self.num_heads)
         if self.mlp_width is not None and self.mlp_width < 1:
             raise ValueError(f"model.image_encoder.mlp_width must be at least 1, got {self.mlp_width}")
+        if self.num_registers < 0:
+            raise ValueError(f"model.image_encoder.num_registers must be at least 0, got {self.num_registers}")
         if self.norm_eps <= 0:
             raise ValueError(f"model.image_encoder.norm_eps must be above 0, got {self.norm_eps}")
         if self.image_size % self.patch_size:

@@ -15,6 +15,9 @@ POSITION_STD = 0.5
 """Standard deviation of the initial position embeddings, near that of patch embeddings. CLIP's width^-1/2 is small
 beside them, and positions are then learned hundreds of steps later (docs/log.md)."""
 
+_POOLING = ("norm_post.", "pooling.", "projection.")
+"""Beginnings of the names of the tensors behind the last block."""
+
 
 @final
 class ImageEncoder(nn.Module):
@@ -26,6 +29,7 @@ class ImageEncoder(nn.Module):
         self.patch_embedding = nn.Linear(config.patch_pixels, config.width, bias=False)
         num_extra = int(config.form.has_cls_token)
         self.cls_token = nn.Parameter(torch.empty(config.width)) if num_extra else None
+        self.registers = nn.Parameter(torch.empty(config.num_registers, config.width)) if config.num_registers else None
         self.positions = nn.Parameter(torch.empty(num_extra + config.num_patches, config.width))
         self.mask_token = nn.Parameter(torch.empty(config.width)) if has_mask_token else None
         self.norm_pre = layer_norm(config.width, config.norm_eps) if config.has_norm_pre else nn.Identity()
@@ -55,9 +59,13 @@ class ImageEncoder(nn.Module):
         if isinstance(self.projection, nn.Linear):
             nn.init.normal_(self.projection.weight, std=self.config.output_width**-0.5)
         nn.init.normal_(self.positions, std=POSITION_STD)
-        for embedding in (self.cls_token, self.mask_token):
+        for embedding in (self.cls_token, self.registers, self.mask_token):
             if embedding is not None:
                 nn.init.normal_(embedding, std=self.config.width**-0.5)
+
+    def trunk(self) -> dict[str, Tensor]:
+        """Return the tensors on which ``forward`` depends, by name: all but those that pool and project its outputs."""
+        return {name: own for name, own in self.state_dict(keep_vars=True).items() if not name.startswith(_POOLING)}
 
     def forward(
         self,
@@ -87,6 +95,8 @@ class ImageEncoder(nn.Module):
         if is_masked is not None:
             x = self._with_mask_tokens(x, is_masked)
         x = x + patch_positions
+        if self.registers is not None:
+            x = torch.cat([self.registers.to(x.dtype).expand(images.shape[0], -1, -1), x], dim=1)
         if self.cls_token is not None:
             cls = (self.cls_token + positions[0]).expand(images.shape[0], 1, -1)
             x = torch.cat([cls.to(x.dtype), x], dim=1)
@@ -94,7 +104,7 @@ class ImageEncoder(nn.Module):
         for i, block in enumerate(self.blocks):
             factors = None if residual_factors is None else residual_factors[:, i]
             x = block(x, is_causal=False, residual_factors=factors)
-        return x[:, :num_extra], x[:, num_extra:]
+        return x[:, :num_extra], x[:, num_extra + self.config.num_registers :]
 
     def embed(
         self,

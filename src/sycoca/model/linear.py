@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sycoca.model.forms import Activation
+from sycoca.model.low_rank import LowRankAdapter
 
 QUICK_GELU_SLOPE = 1.702
 """OpenAI's CLIP approximates GELU by x sigmoid(1.702 x)."""
@@ -22,10 +23,25 @@ class Linear(nn.Linear):
 
     For few rows it computes (W x^T)^T, in half the time. Matrix libraries parallelize over the columns of a product:
     W x^T has one per row of x, each of which reads the weights in order, while x W^T has too few rows to parallelize.
+
+    With an ``adapter`` its low-rank update is added to W.
     """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        super().__init__(in_features, out_features, bias)
+        self.adapter: LowRankAdapter | None = None
+
+    @property
+    def whole_weight(self) -> Float[Tensor, "out_features in_features"]:
+        """W, with the update of its adapter."""
+        return self.weight if self.adapter is None else self.weight + self.adapter.update()
 
     def forward(self, input: Float[Tensor, "*rows in_features"]) -> Float[Tensor, "*rows out_features"]:
         """Return x W^T + b."""
+        product = self._product(input)
+        return product if self.adapter is None else product + self.adapter(input)
+
+    def _product(self, input: Float[Tensor, "*rows in_features"]) -> Float[Tensor, "*rows out_features"]:
         num_rows = input.numel() // self.in_features
         if (
             torch.is_grad_enabled()
@@ -46,7 +62,8 @@ class Linear(nn.Linear):
         """Return the layer's output for the normalized x, which backward recomputes instead of saving it."""
         if _saves_inputs():
             return self(norm(x))
-        return _NormLinear.apply(x, norm.weight, norm.bias, norm.eps, self.weight, self.bias)
+        product = _NormLinear.apply(x, norm.weight, norm.bias, norm.eps, self.weight, self.bias)
+        return product if self.adapter is None else product + self.adapter(norm(x))
 
     def after_activation(
         self, activation: Activation, x: Float[Tensor, "*rows in_features"]
@@ -54,7 +71,8 @@ class Linear(nn.Linear):
         """Return the layer's output for the activation of x, which backward recomputes instead of saving it."""
         if _saves_inputs():
             return self(_activated(activation, x))
-        return _ActivationLinear.apply(activation, x, self.weight, self.bias)
+        product = _ActivationLinear.apply(activation, x, self.weight, self.bias)
+        return product if self.adapter is None else product + self.adapter(_activated(activation, x))
 
 
 def _saves_inputs() -> bool:

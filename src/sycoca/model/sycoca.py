@@ -21,7 +21,7 @@ from sycoca.model.patches import PatchSplit, gather_patches
 from sycoca.model.text_decoder import KeysValues, TextDecoder
 from sycoca.model.text_encoder import TextEncoder
 from sycoca.precision import at_least_float32
-from sycoca.records import EncodedImages, EncodedTexts
+from sycoca.records import EncodedImages, EncodedTexts, Images, ImageTokens
 
 INITIAL_LOGIT_SCALE = 1 / 0.07
 """The initial inverse temperature (CLIP, arXiv 2103.00020, section 2.5)."""
@@ -99,11 +99,17 @@ class SyCoCa(nn.Module):
 
     def encode_images(
         self,
-        images: Float[Tensor, "batch 3 height width"],
+        images: Images,
         residual_factors: Float[Tensor, "batch depth 2"] | None = None,
     ) -> EncodedImages:
-        """Encode all patches of the images; ``residual_factors`` are for stochastic depth, see `ImageEncoder`."""
-        cls_tokens, patch_tokens = self.image_encoder(images, residual_factors=residual_factors)
+        """Encode all patches of the images; ``residual_factors`` are for stochastic depth, see `ImageEncoder`.
+
+        Where the outputs of the encoder's blocks are given in place of pixels, they are only pooled.
+        """
+        if isinstance(images, ImageTokens):
+            cls_tokens, patch_tokens = images.cls_tokens, images.patch_tokens
+        else:
+            cls_tokens, patch_tokens = self.image_encoder(images, residual_factors=residual_factors)
         pooled = self.image_encoder.embed(cls_tokens, patch_tokens)
         return EncodedImages(patch_tokens=patch_tokens, cls_tokens=cls_tokens, image_embeds=_normalize(pooled))
 

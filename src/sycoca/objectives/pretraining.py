@@ -24,7 +24,7 @@ from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks, cached_contrastive_loss, contrastive_loss
 from sycoca.objectives.drop_path import residual_factors
 from sycoca.objectives.masked_image import masked_image_loss, normalize_patches
-from sycoca.records import EncodedImages, EncodedTexts, ImageTextBatch, LossTerms
+from sycoca.records import EncodedImages, EncodedTexts, ImageTextBatch, LossTerms, pixels_of
 
 MOST_LOGITS = 2**26
 """Maximum number of next-token logits in memory, 256 MiB in float32; more are computed in chunks, and recomputed in
@@ -92,7 +92,7 @@ def _drop_path_factors(
 ) -> Float[Tensor, "batch depth 2"] | None:
     if rate is None:
         return None
-    return residual_factors(batch.draw_keys, model.config.image_encoder.depth, rate, batch.images.device)
+    return residual_factors(batch.draw_keys, model.config.image_encoder.depth, rate, batch.tokens.device)
 
 
 def _choose(
@@ -165,8 +165,9 @@ def _masked_image(
     objectives: ObjectivesConfig,
     factors: Float[Tensor, "batch depth 2"] | None,
 ) -> Float[Tensor, ""]:
-    predicted = model.reconstruct(batch.images, choice.masked, texts.token_states, batch.is_padding, factors)
-    patches = patchify(batch.images, model.config.image_encoder.patch_size)
+    images = pixels_of(batch.images)
+    predicted = model.reconstruct(images, choice.masked, texts.token_states, batch.is_padding, factors)
+    patches = patchify(images, model.config.image_encoder.patch_size)
     target = gather_patches(patches, choice.masked.chosen)
     if objectives.normalizes_patches:
         target = normalize_patches(target)

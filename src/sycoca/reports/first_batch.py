@@ -7,7 +7,7 @@ from pathlib import Path
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.image_transforms import to_pictures
 from sycoca.preprocess.tokenizer import Tokenizer
-from sycoca.records import ImageTextBatch
+from sycoca.records import ImageTextBatch, pixels_of
 
 
 def draw_first_batch(
@@ -17,12 +17,12 @@ def draw_first_batch(
     # Without pyplot, which needs a display and keeps global state.
     from matplotlib.figure import Figure
 
-    number = min(most, len(batch.images))
+    number = min(most, len(batch.tokens))
     columns = min(4, number)
     rows = math.ceil(number / columns)
     figure = Figure(figsize=(3 * columns, 3.6 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
-    pictures = to_pictures(batch.images[:number], transforms)
+    pictures = to_pictures(pixels_of(batch.images)[:number], transforms)
     for i, axes in enumerate(grid.flat):
         axes.set_axis_off()
         if i < number:

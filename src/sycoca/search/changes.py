@@ -4,18 +4,13 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, final, runtime_checkable
+from typing import NamedTuple, final
 
-from sycoca.data.formats.image_files import Fingerprint
+from sycoca.data.content_keys import HasFingerprint
 from sycoca.data.formats.named_images import shown_name
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.search.columns import STATE
 from sycoca.search.index_table import IndexTable
-
-
-@runtime_checkable
-class _HasFingerprint(Protocol):
-    def fingerprint(self) -> Fingerprint | None: ...
 
 
 class KnownRow(NamedTuple):
@@ -93,7 +88,7 @@ def image_state(sample: ImageTextSample) -> str | None:
 
     Size and modification time, or size and CRC in a zip file; its path is no part, so that folders may move.
     """
-    if not isinstance(sample.open_image, _HasFingerprint):
+    if not isinstance(sample.open_image, HasFingerprint):
         return None
     found = sample.open_image.fingerprint()
     return None if found is None else f"{found[1]} {found[2]}"

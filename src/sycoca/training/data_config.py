@@ -8,6 +8,9 @@ from sycoca.training.runtime_config import check_at_least
 OrderKind = Literal["keyed", "table"]
 """How the order of an epoch is drawn: a keyed permutation, or a permuted table as in older runs."""
 
+CachedPrecision = Literal["fp32", "bf16"]
+"""What cached features are stored in."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataConfig:
@@ -26,6 +29,18 @@ class DataConfig:
     cache_images: bool = False
     """Cache decoded images in memory (in each worker); for data sets that fit, never for more than 200,000 samples."""
 
+    cached_views: int | None = None
+    """Random crops per image whose features a frozen image encoder computes once, before training: epoch e trains on
+    crop e modulo this number. The features are the encoder's tokens before pooling, in files that runs share. None
+    encodes a new crop in every epoch."""
+
+    cached_precision: CachedPrecision = "fp32"
+    """Precision of cached features; bf16 takes half of the space."""
+
+    cache_folder: str | None = None
+    """Folder of cached features; None: sycoca/features in the user's cache folder (XDG_CACHE_HOME names it). Deleting
+    it costs only time."""
+
     order: OrderKind = "keyed"
     """How each epoch is shuffled. keyed: computed from the seed where it is needed, without a table; shards are read in
     blocks. table: as runs of older versions, which keep it (8 bytes of memory a sample)."""
@@ -40,6 +55,8 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check_at_least("data.num_workers", self.num_workers, 0)
+        if self.cached_views is not None:
+            check_at_least("data.cached_views", self.cached_views, 1)
         ratio = self.generated_caption_ratio
         if ratio is not None and not 0 <= ratio <= 1:
             raise ValueError(f"data.generated_caption_ratio must be 0 to 1, got {ratio:g}")

@@ -51,6 +51,7 @@ FIXED_ON_RESUME = (
     "task",
     "weights",
     "random_weights",
+    "frozen",
     "image_size",
     "transforms",
     "data.train",

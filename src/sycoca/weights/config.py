@@ -12,23 +12,47 @@ from sycoca.texts import refuse_text
 
 CONFIG_NAME = "config.json"
 TENSORS_NAME = "model.safetensors"
+ADAPTER_NAME = "adapter.safetensors"
 TOKENIZER_NAME = "tokenizer.json"
 CARD_NAME = "README.md"
 MODEL_FILES = (CONFIG_NAME, TENSORS_NAME, TOKENIZER_NAME)
-"""The files that a model is loaded from."""
+"""The files that a whole model is loaded from."""
 
-FILE_NAMES = (*MODEL_FILES, CARD_NAME, MANIFEST_NAME)
-"""The files of a weights folder. Its manifest lists those of the model; the card is free to be edited."""
+ADAPTER_FILES = (CONFIG_NAME, ADAPTER_NAME, TOKENIZER_NAME)
+"""Those of an adapter, which names the weights of a whole model."""
+
+READ_FILES = (CONFIG_NAME, TENSORS_NAME, ADAPTER_NAME, TOKENIZER_NAME)
+"""Those of either; a manifest lists the ones that are there."""
+
+FILE_NAMES = (*READ_FILES, CARD_NAME, MANIFEST_NAME)
+"""The files of a weights folder. The card is free to be edited."""
 
 OPEN_CLIP_CONFIG_NAME = "open_clip_config.json"
 """The file that identifies a folder of open_clip."""
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Increases when folders change in a way that older versions cannot read. 2: the architectures of converted weights,
-and their history. 3: the limits of a model. 4: a manifest."""
+and their history. 3: the limits of a model. 4: a manifest. 5: adapters, registers."""
 
 PARTS_KEY = "parts"
 """The key of a config that lists which components a folder holds; the config of a whole model lacks it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdapterConfig:
+    """The low-rank adapters (LoRA, arXiv 2106.09685) of a fine-tuned model, and the weights that they belong to."""
+
+    rank: int
+    """Rank of each update of a weight matrix."""
+
+    alpha: float
+    """The updates are multiplied by alpha / rank."""
+
+    base: str
+    """The weights that the fine-tuning started from: a path, or hf:owner/name@revision."""
+
+    base_sha256: str
+    """SHA-256 of the file of their tensors."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +86,9 @@ class WeightsConfig:
     limits: ModelLimits | None = None
     """Abilities that training has spoiled, and why parts are missing; None in folders of earlier versions."""
 
+    adapter: AdapterConfig | None = None
+    """Set where a folder holds an adapter alone; None for a whole model, as every loaded one is."""
+
     def __post_init__(self) -> None:
         refuse_text(self.history, "history")
         for head, names in self.head_names.items():
@@ -70,6 +97,11 @@ class WeightsConfig:
             if (None if names is None else len(names)) != number:
                 counted = "none" if names is None else len(names)
                 raise ValueError(f"{name}: the model has a head for {number or 'none'}, the config names {counted}")
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that such a model is loaded from."""
+        return MODEL_FILES if self.adapter is None else ADAPTER_FILES
 
     @property
     def head_names(self) -> dict[HeadName, tuple[str, ...] | None]:

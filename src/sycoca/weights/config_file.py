@@ -48,7 +48,7 @@ def read_plain_config(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
     version = plain.pop("format_version", None) if isinstance(plain, dict) else None
     if version is None and isinstance(plain, dict) and "model_type" in plain:
-        raise ValueError(f"{folder} is a model of Hugging Face's transformers; {_convert_with('from-hf-clip', folder)}")
+        raise ValueError(f"{folder} is a model of Hugging Face's transformers; {_convert_with('from-hf', folder)}")
     if type(version) is not int or version < 1:
         raise ValueError(f"{path} is not the config of a weights folder: it has no format_version")
     if version > FORMAT_VERSION:

@@ -1,7 +1,7 @@
 """Weights folders: config.json, model.safetensors, tokenizer.json, a model card and a manifest. Nothing is pickled."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,24 +14,27 @@ from sycoca.model.sycoca import SyCoCa
 from sycoca.outputs.atomic import refuse_other_files
 from sycoca.outputs.manifest import folder_with_manifest
 from sycoca.outputs.output import Output
-from sycoca.plain_data import to_plain
 from sycoca.preprocess.tokenizer import Tokenizer
+from sycoca.weights.adapter import adapted_model, base_folder, trained_tensors
 from sycoca.weights.config import (
+    ADAPTER_NAME,
     CARD_NAME,
     CONFIG_NAME,
     FILE_NAMES,
-    FORMAT_VERSION,
     MODEL_FILES,
+    READ_FILES,
     TENSORS_NAME,
     TOKENIZER_NAME,
     WeightsConfig,
 )
 from sycoca.weights.config_file import instead, read_weights_config, refuse_parts
+from sycoca.weights.hub import local_weights
 from sycoca.weights.integrity import check_integrity
 from sycoca.weights.model_card import model_card
+from sycoca.weights.plain_config import versioned_plain
 from sycoca.weights.provenance import Provenance
-from sycoca.weights.shapes import shapes_of
-from sycoca.weights.tensor_stream import write_tensor_stream
+from sycoca.weights.tensors.shapes import shapes_of
+from sycoca.weights.tensors.stream import write_tensor_stream
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,16 +86,24 @@ def save_weights(
     check_replaceable(folder)
     if provenance is not None:
         config = replace(config, history=(*config.history, provenance.summary))
-    with folder_with_manifest(folder, "weights", MODEL_FILES) as unfinished:
-        _write_tensors(unfinished / TENSORS_NAME, model, read)
+    with folder_with_manifest(folder, "weights", READ_FILES) as unfinished:
+        _write_tensors(unfinished / _tensors_name(config), tensors_to_save(model, config), read)
         tokenizer.save(unfinished / TOKENIZER_NAME)
-        plain = {"format_version": FORMAT_VERSION, **to_plain(config)}
-        (unfinished / CONFIG_NAME).write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(versioned_plain(config), indent=2)
+        (unfinished / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
         (unfinished / CARD_NAME).write_text(model_card(model, config, provenance), encoding="utf-8")
 
 
-def _write_tensors(path: Path, model: nn.Module, read: Callable[[str], Tensor] | None) -> None:
-    own = model.state_dict()
+def tensors_to_save(model: SyCoCa, config: WeightsConfig) -> dict[str, Tensor]:
+    """Return the tensors that a weights folder holds: all of them, or what was trained beside an adapter's base."""
+    return model.state_dict() if config.adapter is None else trained_tensors(model)
+
+
+def _tensors_name(config: WeightsConfig) -> str:
+    return TENSORS_NAME if config.adapter is None else ADAPTER_NAME
+
+
+def _write_tensors(path: Path, own: Mapping[str, Tensor], read: Callable[[str], Tensor] | None) -> None:
     if read is not None:
         write_tensor_stream(path, own, read)
         return
@@ -100,31 +111,50 @@ def _write_tensors(path: Path, model: nn.Module, read: Callable[[str], Tensor] |
     save_file(tensors, path, metadata={"format": "pt"})
 
 
-def load_weights(folder: str | Path) -> LoadedWeights:
-    """Read a weights folder.
+def load_weights(folder: str | Path, base: str | Path | None = None) -> LoadedWeights:
+    """Read a weights folder; that of an adapter gives the whole fine-tuned model, whose config has no adapter.
 
-    Raises ValueError where a file differs from the manifest (a DamageError), and where a file or tensor is missing,
+    ``base`` are the weights that an adapter belongs to, where they are no longer where it says. Raises ValueError where
+    they are missing or others, a file differs from the manifest (a DamageError), and where a file or tensor is missing,
     damaged, unexpected, of another shape or of a newer version.
     """
     folder = Path(folder)
     check_integrity(folder)
     refuse_parts(folder)
-    check_files(folder, MODEL_FILES)
+    check_files(folder, (CONFIG_NAME,))
     config = read_weights_config(folder)
+    check_files(folder, config.files)
     tokenizer = _read_tokenizer(folder / TOKENIZER_NAME)
     _check_vocabulary(folder, tokenizer, config)
-    model = _model_on_meta_device(folder, config)
-    tensors = read_tensors(folder / TENSORS_NAME)
-    check_tensors(folder, tensors, model)
-    model.load_state_dict(tensors, assign=True)
-    return LoadedWeights(model=model.eval(), tokenizer=tokenizer, config=config)
+    if config.adapter is not None:
+        own_base = load_weights(base_folder(folder, config.adapter, base))
+        model = adapted_model(config, own_base.model, read_tensors(folder / ADAPTER_NAME))
+    elif base is not None:
+        raise ValueError(f"{folder} is no adapter: it holds a whole model and has no base")
+    else:
+        model = _model_on_meta_device(folder, config)
+        tensors = read_tensors(folder / TENSORS_NAME)
+        check_tensors(folder, tensors, model)
+        model.load_state_dict(tensors, assign=True)
+    return LoadedWeights(model=model.eval(), tokenizer=tokenizer, config=replace(config, adapter=None))
+
+
+def load_adapter(adapter: str | Path, base: str | Path | None = None) -> LoadedWeights:
+    """Return the fine-tuned model of an adapter, a folder or hf:owner/name[@revision].
+
+    Raises ValueError for the folder of a whole model, and as `load_weights` does.
+    """
+    folder = local_weights(adapter)
+    if read_weights_config(folder).adapter is None:
+        raise ValueError(f"{adapter} is no adapter: it holds a whole model, with nothing to merge")
+    return load_weights(folder, base)
 
 
 def check_files(folder: Path, names: Sequence[str]) -> None:
     """Raise ValueError where a folder lacks one of these files."""
     for name in names:
         if not (folder / name).is_file():
-            advice = instead(folder, f"a weights folder holds {', '.join(names)}")
+            advice = instead(folder, f"a weights folder holds {', '.join(MODEL_FILES)}")
             raise ValueError(f"{folder} {lack_of(folder, name)}; {advice}")
 
 

@@ -14,12 +14,12 @@ from sycoca.outputs.manifest import (
     is_verification_on,
 )
 from sycoca.texts import read_small_json
-from sycoca.weights.config import CONFIG_NAME, MODEL_FILES
+from sycoca.weights.config import CONFIG_NAME, READ_FILES
 
 _FIRST_FORMAT_WITH_MANIFEST = 4
 
 
-def check_integrity(folder: Path, names: Collection[str] = MODEL_FILES, *, includes_others: bool = True) -> None:
+def check_integrity(folder: Path, names: Collection[str] = READ_FILES, *, includes_others: bool = True) -> None:
     """Raise DamageError where a weights folder is not what its manifest says; do nothing while verification is off.
 
     ``names`` are the files that will be read, ``includes_others`` says whether the others are compared too.

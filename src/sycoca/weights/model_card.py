@@ -12,10 +12,13 @@ from sycoca._version import __version__
 from sycoca.facts.ability_facts import FOLDER, Ability
 from sycoca.facts.metric_facts import metric_facts
 from sycoca.facts.objective_facts import OBJECTIVES
+from sycoca.model.adapters import is_of_adapter
 from sycoca.model.sycoca import SyCoCa
 from sycoca.weights.abilities import abilities
-from sycoca.weights.config import FORMAT_VERSION, WeightsConfig
+from sycoca.weights.adapter import trained_tensors
+from sycoca.weights.config import WeightsConfig
 from sycoca.weights.limits import limit_lines
+from sycoca.weights.plain_config import versioned_plain
 from sycoca.weights.provenance import DataFacts, Measurement, Provenance
 
 _SMALL_VOCABULARY = 10_000
@@ -72,7 +75,7 @@ def _hub_metrics(measurements: Iterable[Measurement]) -> Iterator[str]:
 
 def _introduction(model: SyCoCa, able: Sequence[Ability]) -> str:
     return _wrapped(
-        f"A model of {model.num_parameters:,} parameters that {_enumerated([one.does for one in able])}. These are"
+        f"A model of {_num_parameters(model):,} parameters that {_enumerated([one.does for one in able])}. These are"
         " weights of `sycoca`, an implementation of [SyCoCa: Symmetrizing Contrastive Captioners with Attentive Masking"
         " for Multimodal Alignment](https://arxiv.org/abs/2401.02137) (Ma et al., ICML 2024)."
     )
@@ -179,7 +182,8 @@ def _sizes(model: SyCoCa, config: WeightsConfig) -> dict[str, str]:
     image, text = model.config.image_encoder, model.config.text_encoder
     decoder, image_decoder = model.config.text_decoder, model.config.image_decoder
     rows = {
-        "parameters": f"{model.num_parameters:,}",
+        "parameters": f"{_num_parameters(model):,}",
+        "adapter": _adapter(model, config),
         "image encoder": f"{image.image_size} px, patches of {image.patch_size} px, width {image.width},"
         f" depth {image.depth}, pooling `{image.pooling}`",
         "text encoder": f"{text.vocab_size:,} token ids, {text.context_length} tokens, width {text.width},"
@@ -189,9 +193,25 @@ def _sizes(model: SyCoCa, config: WeightsConfig) -> dict[str, str]:
         "joint space": f"{model.config.embed_dim} dimensions",
         "answers": None if config.answers is None else _named(config.answers),
         "classes": None if config.class_names is None else _named(config.class_names),
-        "format": f"{FORMAT_VERSION}, written by sycoca {__version__}",
+        "format": f"{versioned_plain(config)['format_version']}, written by sycoca {__version__}",
     }
     return {name: size for name, size in rows.items() if size is not None}
+
+
+def _num_parameters(model: SyCoCa) -> int:
+    """Return the number of the model's parameters, into which those of adapters are merged."""
+    return sum(tensor.numel() for name, tensor in model.named_parameters() if not is_of_adapter(name))
+
+
+def _adapter(model: SyCoCa, config: WeightsConfig) -> str | None:
+    adapter = config.adapter
+    if adapter is None:
+        return None
+    num_trained = sum(tensor.numel() for tensor in trained_tensors(model).values())
+    return (
+        f"LoRA of rank {adapter.rank}, alpha {adapter.alpha:g}: {num_trained:,} trained parameters; the others are in"
+        f" `{adapter.base}` (SHA-256 of its tensors {adapter.base_sha256[:12]}...)"
+    )
 
 
 def _configuration(provenance: Provenance) -> str:

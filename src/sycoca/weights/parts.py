@@ -19,13 +19,12 @@ from sycoca.facts.limit_facts import PARTS
 from sycoca.model.config import ImageEncoderConfig
 from sycoca.model.image_encoder import ImageEncoder
 from sycoca.outputs.manifest import folder_with_manifest
-from sycoca.plain_data import from_plain, to_plain
+from sycoca.plain_data import from_plain
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.weights.config import (
     CARD_NAME,
     CONFIG_NAME,
-    FORMAT_VERSION,
     MODEL_FILES,
     PARTS_KEY,
     TENSORS_NAME,
@@ -34,7 +33,8 @@ from sycoca.weights.config import (
 from sycoca.weights.config_file import instead, read_plain_config
 from sycoca.weights.folder import check_replaceable, check_tensors, lack_of, load_weights, read_tensors
 from sycoca.weights.integrity import check_integrity
-from sycoca.weights.shapes import first_difference, shapes_of
+from sycoca.weights.plain_config import versioned_plain
+from sycoca.weights.tensors.shapes import first_difference, shapes_of
 
 PART_NAMES = {
     "image_encoder": "image encoder",
@@ -121,7 +121,7 @@ def save_image_encoder(
     own = _ImageEncoderAlone(parts=("image_encoder",), image_encoder=config, transforms=transforms, embed_dim=embed_dim)
     with folder_with_manifest(folder, "weights", MODEL_FILES) as unfinished:
         save_file(saved, unfinished / TENSORS_NAME, metadata={"format": "pt"})
-        text = json.dumps({"format_version": FORMAT_VERSION, **to_plain(own)}, indent=2)
+        text = json.dumps(versioned_plain(own), indent=2)
         (unfinished / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
         num_parameters = sum(tensor.numel() for tensor in saved.values())
         (unfinished / CARD_NAME).write_text(_card(config, num_parameters, summary), encoding="utf-8")

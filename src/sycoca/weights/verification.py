@@ -6,7 +6,7 @@ from pathlib import Path
 from sycoca.outputs.manifest import MANIFEST_NAME, Manifest, flushed_entries, verification
 from sycoca.outputs.output import Output, claimed
 from sycoca.plain_data import write_text
-from sycoca.weights.config import FILE_NAMES, MODEL_FILES, TENSORS_NAME, TOKENIZER_NAME
+from sycoca.weights.config import FILE_NAMES, READ_FILES, TENSORS_NAME, TOKENIZER_NAME
 from sycoca.weights.parts import load_parts
 
 
@@ -46,7 +46,7 @@ def renew_manifest(folder: str | Path) -> VerifiedWeights:
     with verification(False):
         names = _verified(folder).names
     with claimed(Output(path=folder / MANIFEST_NAME, overwrite=True)):
-        entries = flushed_entries(folder, [name for name in names if name in MODEL_FILES])
+        entries = flushed_entries(folder, [name for name in names if name in READ_FILES])
         write_text(folder / MANIFEST_NAME, Manifest(kind="weights", files=entries).text)
     return verify_weights(folder)
 

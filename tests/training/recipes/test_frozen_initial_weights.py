@@ -13,8 +13,9 @@ from sycoca.training.config import OptimizerConfig, ScheduleConfig
 from sycoca.training.engine.optimization.optimizer import build_optimizer
 from sycoca.training.engine.tracking import read_metrics
 from sycoca.training.pretrain import pretrain
+from sycoca.training.recipes.frozen_parts_config import FreezablePart
 from sycoca.training.recipes.pretraining.config import PretrainConfig
-from sycoca.training.recipes.pretraining.initial_weights_config import InitialWeightsConfig, StartPart
+from sycoca.training.recipes.pretraining.initial_weights_config import InitialWeightsConfig
 from sycoca.training.run.dry_run import dry_run
 from sycoca.training.run_folder import RunFolder
 from sycoca.weights.folder import load_weights, save_weights
@@ -113,7 +114,7 @@ def test_frozen_parts_need_less_memory(make_run_config, weights: Path):
 def test_more_fits_beside_frozen_encoders(make_run_config, weights: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sycoca.training.engine.limits.device_bytes", lambda _: 2**21)
 
-    def num_fitting(*frozen: StartPart) -> int:
+    def num_fitting(*frozen: FreezablePart) -> int:
         config = make_run_config(start=InitialWeightsConfig(weights=str(weights), frozen=frozen))
         config = replace(config, training=replace(config.training, global_batch_size=4096))
         with pytest.raises(ValueError, match=r"at most [\d,]+ fit") as caught:

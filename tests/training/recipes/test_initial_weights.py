@@ -21,7 +21,6 @@ from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.training.config import RuntimeConfig
 from sycoca.training.engine.tracking import read_metrics
 from sycoca.training.pretrain import FIXED_ON_RESUME, pretrain, resume_pretraining
-from sycoca.training.recipes.initial_model import fill_model
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 from sycoca.training.recipes.pretraining.initial_weights_config import InitialWeightsConfig
 from sycoca.training.recipes.pretraining.recipe import Pretraining
@@ -30,6 +29,7 @@ from sycoca.training.run.start import check_resumable
 from sycoca.training.run_folder import RunFolder
 from sycoca.weights.config_file import read_weights_config
 from sycoca.weights.folder import load_weights, save_weights
+from sycoca.weights.tensors.filling import fill_model
 
 SHORT = "--training.steps 2 --training.global-batch-size 4 --training.no-report --training.no-tensorboard"
 SCENES = "--data.train scenes:?count=6&size=16 --data.validation None --runtime.device cpu"

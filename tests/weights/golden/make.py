@@ -13,11 +13,14 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from builders.golden import GOLDEN, golden_predictors, said
 from sycoca.weights.config import FORMAT_VERSION
 from sycoca.weights.folder import save_weights
+from sycoca.weights.plain_config import versioned_plain
 
 
 def main() -> None:
     """Make the folders. Raises FileExistsError where the format has its own already."""
     for name, predictor in golden_predictors().items():
+        if versioned_plain(predictor.config)["format_version"] != FORMAT_VERSION:
+            continue  # an older format says it
         folder = GOLDEN / f"format-{FORMAT_VERSION}" / name
         folder.mkdir(parents=True)
         save_weights(folder / "weights", predictor.model, predictor.tokenizer, predictor.config)

@@ -1,4 +1,4 @@
-"""``sycoca convert from-hf-clip``."""
+"""``sycoca convert from-hf``."""
 
 import shlex
 from dataclasses import dataclass
@@ -12,9 +12,10 @@ from sycoca.cli.convert.summary import show_conversion
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Convert a CLIP of Hugging Face to a weights folder.
+    """Convert a model of Hugging Face to a weights folder; its kind is detected.
 
-    A ViT or a ViTMAE gives a weights folder with an image encoder alone, for sycoca pretrain --start.weights.
+    A CLIP gives a whole model. A ViT, ViTMAE or DINOv2 gives a weights folder with an image encoder alone, for sycoca
+    pretrain --start.weights.
     """
 
     source: Positional[Annotated[Path, arg(metavar="FOLDER")]]
@@ -32,9 +33,9 @@ class Arguments:
     def run(self) -> int:
         """Convert, and print a summary."""
         from sycoca.model.config import SyCoCaConfig
-        from sycoca.weights.conversion.convert import from_hf_clip
+        from sycoca.weights.conversion.convert import from_hf
 
-        conversion = from_hf_clip(self.source, self.out, tokenizer_path=self.tokenizer, overwrite=self.overwrite)
+        conversion = from_hf(self.source, self.out, tokenizer_path=self.tokenizer, overwrite=self.overwrite)
         out = shlex.quote(str(self.out))
         starts = f"sycoca pretrain vit_b16 --start.weights {out} --data.train captions.jsonl"
         classifies = f"sycoca classify {out} photo.jpg --class-names dog cat"

@@ -52,6 +52,8 @@ OF_NAMES = {
     "preset": "PRESET",
     "rows": "ROW...",
     "frozen": "PART...",
+    "parts": "PART...",
+    "cache_folder": "FOLDER",
     "out": "RUN",
     "wandb": "PROJECT",
     "keep_best": "METRIC",

@@ -13,6 +13,7 @@ from typing import Literal, Protocol, assert_never, final, runtime_checkable
 
 from PIL import Image
 
+from sycoca.data.content_keys import Fingerprint
 from sycoca.facts.input_limits import InputLimitError, input_limit, stated_limit
 from sycoca.file_names import existing, is_inside, meant_name, spelled_otherwise
 from sycoca.preprocess.decoding import found_file, open_rgb, unpacked
@@ -26,9 +27,6 @@ _IS_UTF8 = 0x800
 
 Names = Literal["anywhere", "inside"]
 """Where the image files are that a data file may name: anywhere on the disk, or inside the folder of images alone."""
-
-Fingerprint = tuple[str, int, int]
-"""An image file's absolute path, its size in bytes, and its modification time in ns, or its CRC in a zip file."""
 
 
 @runtime_checkable

@@ -4,9 +4,7 @@ Any problem with the cache is logged, and the images are read again.
 """
 
 import logging
-import os
 import sqlite3
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +12,10 @@ from typing import Any, final
 
 import PIL
 
-from sycoca.data.formats.image_files import Fingerprint
+from sycoca.data.content_keys import Fingerprint
 from sycoca.data.inspection.image_facts import ImageFacts
 from sycoca.data.inspection.photo_measures import PhotoMeasures
+from sycoca.outputs.cache_folder import user_cache_folder
 from sycoca.unusable import SkippedSample
 
 Finding = ImageFacts | SkippedSample
@@ -46,16 +45,7 @@ CREATE TABLE IF NOT EXISTS images (
 
 def default_cache_path() -> Path:
     """Return the path of the cache: sycoca/images.sqlite in the user's cache folder."""
-    chosen = os.environ.get("XDG_CACHE_HOME")
-    if chosen:
-        folder = Path(chosen)
-    elif sys.platform == "win32":
-        folder = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        folder = Path.home() / "Library" / "Caches"
-    else:
-        folder = Path.home() / ".cache"
-    return folder / "sycoca" / "images.sqlite"
+    return user_cache_folder() / "images.sqlite"
 
 
 @final

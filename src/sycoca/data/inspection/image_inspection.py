@@ -7,7 +7,8 @@ from functools import partial
 
 from PIL import Image
 
-from sycoca.data.formats.image_files import Fingerprint, StoredImage
+from sycoca.data.content_keys import Fingerprint
+from sycoca.data.formats.image_files import StoredImage
 from sycoca.data.inspection.finding_cache import Finding, FindingCache
 from sycoca.data.inspection.image_facts import ImageFacts, image_facts
 from sycoca.data.samples import ImageTextSample, SampleSource

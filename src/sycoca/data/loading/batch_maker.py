@@ -9,7 +9,7 @@ from torch import Tensor
 from sycoca.data.loading.crops import CropBatch
 from sycoca.data.loading.order import SamplePosition
 from sycoca.data.samples import ImageTextSample
-from sycoca.records import BatchTotals, TrainingBatch
+from sycoca.records import BatchTotals, Images, TrainingBatch
 
 
 @runtime_checkable
@@ -23,7 +23,7 @@ class BatchMaker(Protocol):
     def batch(
         self,
         crops: CropBatch,
-        images: Float[Tensor, "batch 3 height width"],
+        images: Images,
         draw_keys: Int[Tensor, " batch"],
         totals: BatchTotals,
     ) -> TrainingBatch:

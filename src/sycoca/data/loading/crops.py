@@ -17,9 +17,10 @@ from sycoca.data.samples import ImageOpener, SampleSource
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.image_transforms import image_threads, smallest_training_side, training_image
 from sycoca.randomness import derive_generator, derive_key
+from sycoca.records import Images
 from sycoca.unusable import SkippedSample, UnusableSampleError
 
-_MOST_ATTEMPTS = 100
+MOST_ATTEMPTS = 100
 """Samples that are tried for one slot of a batch; more unreadable ones in a row are an error."""
 
 
@@ -68,7 +69,7 @@ class CropBatch(NamedTuple):
     positions: tuple[SamplePosition, ...]
     """The samples that were used."""
 
-    images: Float[Tensor, "batch 3 height width"] | None
+    images: Images | None
     """None where one is missing."""
 
     skipped: tuple[SkippedSample, ...]
@@ -79,6 +80,11 @@ class CropBatch(NamedTuple):
 
     image_keys: tuple[int | None, ...] = ()
     """The keys of the images; None where keys are not computed."""
+
+
+def replacement(seed: int, position: SamplePosition, attempt: int, num_samples: int) -> int:
+    """Return the sample that is tried for a slot of a batch after ``attempt`` others that cannot be read."""
+    return derive_key(seed, "replacement", *position, attempt) % num_samples
 
 
 def stack_crops(crops: Sequence[Crop]) -> CropBatch:
@@ -111,28 +117,33 @@ class TrainingCrops(Dataset):
         cache_images: bool,
         mixup_alpha: float | None = None,
         with_image_keys: bool = False,
+        replaces_unreadable: bool = True,
     ) -> None:
         self._source = source
         self._config = config
-        self._image_size = image_size
+        self.image_size = image_size
         self._smallest_side = smallest_training_side(image_size, config)
         self._seed = seed
         self._mixup_alpha = mixup_alpha
         self._with_image_keys = with_image_keys
+        self._num_attempts = MOST_ATTEMPTS if replaces_unreadable else 1
         self._cache: dict[int, Opened] | None = {} if cache_images else None
         self._image_of: dict[ImageOpener, Opened] = {}
 
     def __getitem__(self, position: SamplePosition) -> Crop:
         epoch, first = position
         skipped: list[SkippedSample] = []
-        candidates = (self._replacement(position, attempt) if attempt else first for attempt in range(_MOST_ATTEMPTS))
+        candidates = (
+            replacement(self._seed, position, attempt, len(self._source)) if attempt else first
+            for attempt in range(self._num_attempts)
+        )
         found = self._first_readable(candidates, lambda index: (epoch, index), "crop", skipped)
         if found is None:
             return Crop(position, None, tuple(skipped))
         index, image, key = found
         if self._mixup_alpha is None:
             return Crop((epoch, index), image, tuple(skipped), image_key=key)
-        partners = (self._partner((epoch, index), attempt) for attempt in range(_MOST_ATTEMPTS))
+        partners = (self._partner((epoch, index), attempt) for attempt in range(MOST_ATTEMPTS))
         other = self._first_readable(partners, lambda _: (epoch, index), "mixup crop", skipped)
         if other is None:
             return Crop((epoch, index), None, tuple(skipped))
@@ -161,7 +172,7 @@ class TrainingCrops(Dataset):
                 skipped.append(named(error, self._source[index]))
             else:
                 generator = derive_generator(self._seed, purpose, *drawn_for(index))
-                return index, training_image(image, self._image_size, self._config, generator), key
+                return index, training_image(image, self.image_size, self._config, generator), key
         return None
 
     def _partner(self, position: SamplePosition, attempt: int) -> int:
@@ -173,9 +184,6 @@ class TrainingCrops(Dataset):
         # NumPy's, since PyTorch samples Beta with its global generator only.
         generator = np.random.Generator(np.random.PCG64(derive_key(self._seed, "mixup ratio", *position)))
         return float(generator.beta(alpha, alpha))
-
-    def _replacement(self, position: SamplePosition, attempt: int) -> int:
-        return derive_key(self._seed, "replacement", *position, attempt) % len(self._source)
 
     def _open(self, index: int) -> Opened:
         if self._cache is None:

@@ -1,9 +1,9 @@
 """From samples to batches: an infinite stream of samples, of which every rank takes its slice of every batch."""
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import KW_ONLY, dataclass, field
-from itertools import count
+from itertools import count, islice
 from typing import final
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sycoca.data.loading.batch_maker import BatchMaker
 from sycoca.data.loading.crops import CropBatch, TrainingCrops
+from sycoca.data.loading.features.cached_crops import CachedCrops
 from sycoca.data.loading.order import SampleOrder, SamplePosition, keyed_order
 from sycoca.data.loading.reading_ahead import reading_ahead
 from sycoca.data.loading.skipping import SkipLog
@@ -21,6 +22,9 @@ from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.image_transforms import inference_batch
 from sycoca.randomness import derive_key
 from sycoca.records import BatchTotals, TrainingBatch
+
+_ReadCrops = Callable[[int, Sequence[list[SamplePosition]]], Iterator[CropBatch]]
+"""Takes the position of a step and its micro-batches."""
 
 
 @final
@@ -75,6 +79,9 @@ class TrainingBatches:
     with_image_keys: bool = False
     """Whether crops carry the keys of their images, which are equal for equal images."""
 
+    cached: CachedCrops | None = None
+    """Cached features of all samples, which replace the crops; None reads images."""
+
     _order: SampleOrder = field(init=False, repr=False)
     _crops: TrainingCrops = field(init=False, repr=False)
     _skip_log: SkipLog = field(init=False, repr=False)
@@ -114,7 +121,20 @@ class TrainingBatches:
 
     def from_position(self, position: int) -> Iterator[list[TrainingBatch]]:
         """Yield the micro-batches of this rank for the batch after ``position`` samples, then those that follow."""
-        crops = CropReader(
+        with self._read_crops(position) as read:
+            for first in count(position, self.global_batch_size):
+                micro_batches = self._own_micro_batches(first)
+                totals = self._totals(micro_batches)
+                yield [self._batch(crops, totals) for crops in read(first, micro_batches)]
+
+    @contextmanager
+    def _read_crops(self, position: int) -> Iterator[_ReadCrops]:
+        """Context of a function that returns the crops, or cached features, of the next step's micro-batches."""
+        cached = self.cached
+        if cached is not None:
+            yield lambda _, micro_batches: map(cached.batch, micro_batches)
+            return
+        reader = CropReader(
             self._crops,
             lambda number: self._micro_batches(position, number),
             0,
@@ -122,13 +142,15 @@ class TrainingBatches:
             pin_memory=self.pin_memory,
             deaths=self._worker_deaths,
         )
+
         # The traceback of an error would keep the workers alive, whose late shutdown takes seconds.
-        with closing(crops), reading_ahead(self.source, self._order, position) as ahead:
-            for first in count(position, self.global_batch_size):
+        with closing(reader), reading_ahead(self.source, self._order, position) as ahead:
+
+            def read(first: int, micro_batches: Sequence[Sequence[SamplePosition]]) -> Iterator[CropBatch]:
                 ahead.advance(first - position)
-                micro_batches = self._own_micro_batches(first)
-                totals = self._totals(micro_batches)
-                yield [self._batch(next(crops), totals) for _ in micro_batches]
+                return islice(reader, len(micro_batches))
+
+            yield read
 
     def sample_names(self, position: int) -> list[str]:
         """Return the names of the samples that all ranks draw after ``position`` samples, without replacements."""

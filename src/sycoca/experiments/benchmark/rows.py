@@ -116,7 +116,7 @@ class LibraryRows:
         return BenchmarkRow(
             name=name,
             call=lambda: updater.update([batch], lr=0.0),
-            items=len(batch.images),
+            items=len(batch.tokens),
             unit="pairs",
             precision=self._parts.settings.precision,
         )
@@ -130,7 +130,7 @@ class LibraryRows:
             memory = parts.model.memory(parts.model.encode_images(parts.batch.images))
             return generate_captions(parts.model, memory, parts.tokenizer.special, config)
 
-        return BenchmarkRow(name=name, call=caption, items=len(parts.batch.images), unit="captions", precision="fp32")
+        return BenchmarkRow(name=name, call=caption, items=len(parts.batch.tokens), unit="captions", precision="fp32")
 
     def _image_embedding(self) -> BenchmarkRow:
         parts = self._parts
@@ -143,7 +143,7 @@ class LibraryRows:
         return self._embedding("embed_texts", embed, unit="texts")
 
     def _embedding(self, name: str, embed: Callable[[], object], *, unit: str) -> BenchmarkRow:
-        items = len(self._parts.batch.images)
+        items = len(self._parts.batch.tokens)
         return BenchmarkRow(name=name, call=embed, items=items, unit=unit, precision=self._parts.settings.precision)
 
     def _without_gradient(self, embed: Callable[[], Tensor]) -> Callable[[], Tensor]:

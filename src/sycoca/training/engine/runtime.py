@@ -21,7 +21,7 @@ from sycoca.data.loading.skipping import SkipLog
 from sycoca.device_copies import copied_to
 from sycoca.evaluation.sharding import Sharding
 from sycoca.inference.load import choose_device
-from sycoca.records import TrainingBatch
+from sycoca.records import ImageTokens, TrainingBatch
 from sycoca.terminal import one_line
 from sycoca.training.engine.allocator import keep_freed_memory
 from sycoca.training.engine.distributed.collectives import DifferentiableGather, GatheredNumbers, is_of_collective
@@ -201,8 +201,15 @@ class Runtime:
     def to_device(self, batch: B) -> B:
         """Move a batch to the device, except its draw keys: random numbers are generated on the CPU."""
         values = {field.name: getattr(batch, field.name) for field in fields(batch)}
-        tensors = {name: value for name, value in values.items() if isinstance(value, Tensor) and name != "draw_keys"}
-        return replace(batch, **{name: copied_to(value, self.device) for name, value in tensors.items()})
+        moved = {name: self._moved(value) for name, value in values.items() if name != "draw_keys"}
+        return replace(batch, **{name: value for name, value in moved.items() if value is not None})
+
+    def _moved(self, value: object) -> Tensor | ImageTokens | None:
+        """Return a tensor, or cached features, on the device; None for anything else."""
+        if isinstance(value, ImageTokens):
+            cls_tokens, patch_tokens = (copied_to(own, self.device) for own in (value.cls_tokens, value.patch_tokens))
+            return ImageTokens(cls_tokens=cls_tokens, patch_tokens=patch_tokens)
+        return copied_to(value, self.device) if isinstance(value, Tensor) else None
 
     def _init_process_group(self, config: RuntimeConfig) -> None:
         if self.device.type == "cuda":

@@ -1,28 +1,34 @@
 """What all fine-tuning recipes share: a model from pretrained weights."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
+import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
 from sycoca.facts.head_facts import HEADS
 from sycoca.facts.limit_facts import ModelLimits
 from sycoca.facts.training_facts import TRAININGS, TrainingKind
+from sycoca.model.adapters import add_adapters, is_of_adapter
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
+from sycoca.randomness import derive_key
 from sycoca.texts import normal_form
-from sycoca.training.recipes.finetune_config import FinetuneConfig
-from sycoca.training.recipes.initial_model import build_model, fill_model
+from sycoca.training.recipes.finetune_config import AdaptablePart, FinetuneConfig
+from sycoca.training.recipes.frozen_parts import freeze, trains_encoders
+from sycoca.training.recipes.initial_model import build_model
 from sycoca.training.recipes.notices import high_rate_notice
 from sycoca.training.recipes.recipe import Recipe, TrainedParts
-from sycoca.weights.config import WeightsConfig
+from sycoca.weights.adapter import adapter_config
+from sycoca.weights.config import AdapterConfig, WeightsConfig
 from sycoca.weights.config_file import read_weights_config
 from sycoca.weights.folder import LoadedWeights, load_weights
 from sycoca.weights.hub import local_weights
 from sycoca.weights.limits import limits_after_training
 from sycoca.weights.parts import OPTIONAL_PARTS
+from sycoca.weights.tensors.filling import fill_model
 
 C = TypeVar("C", bound=FinetuneConfig)
 
@@ -67,17 +73,22 @@ class Finetuning(Recipe[C]):
         transforms = loaded.config.transforms if self.config.transforms is None else self.config.transforms
         history = () if self.config.random_weights else loaded.config.history
         no_heads = {facts.names_field: None for facts in HEADS.values()}
-        weights = replace(loaded.config, **{"transforms": transforms, "history": history, **no_heads, **changes})
+        common = {"transforms": transforms, "history": history, "adapter": self._adapter(), **no_heads}
+        weights = replace(loaded.config, **{**common, **changes})
         if self.config.image_size is None:
             return weights
         image_encoder = replace(weights.model.image_encoder, image_size=self.config.image_size)
         return replace(weights, model=replace(weights.model, image_encoder=image_encoder))
 
+    def _adapter(self) -> AdapterConfig | None:
+        rank, alpha = self.config.lora.rank, self.config.lora.alpha
+        return None if rank is None else adapter_config(self.config.weights, rank=rank, alpha=alpha)
+
     def initial_model(self, loaded: LoadedWeights, weights: WeightsConfig) -> SyCoCa:
         """Return the model that ``weights`` describes, with the loaded tensors where it has them; the rest is random.
 
         A head keeps the rows of answers or classes that both models know. Position embeddings are interpolated to
-        another image size.
+        another image size. What the config freezes is frozen, and adapters are added.
         """
         model = build_model(weights.model, self.config.seed)
         if self.config.random_weights:
@@ -89,10 +100,29 @@ class Finetuning(Recipe[C]):
             if old_names is not None and new_names is not None:
                 for name in (f"{head}.linear.weight", f"{head}.linear.bias"):
                     heads[name] = _rows_by_name(own[name], new_names, known[name], old_names)
-        fill_model(
+        loaded_names = fill_model(
             model, {name: tensor for name, tensor in known.items() if not name.startswith(_HEAD_PREFIXES)} | heads
         )
+        freeze(model, self.config.frozen, loaded_names, self.config.weights, setting="frozen", before=loaded.config)
+        self._add_adapters(model, loaded_names)
         return model
+
+    def _add_adapters(self, model: SyCoCa, loaded: Collection[str]) -> None:
+        """Add the adapters that the config asks for, and freeze all that was loaded; heads are trained as they are."""
+        lora, frozen = self.config.lora, self.config.frozen
+        if lora.rank is None:
+            return
+        parts = lora.parts or tuple(part for part in get_args(AdaptablePart) if part not in frozen)
+        absent = [part for part in lora.parts if getattr(model, part) is None]
+        if absent:
+            raise ValueError(f"lora.parts names {absent[0]}, which this training does not have")
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name not in loaded or name.startswith(_HEAD_PREFIXES))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_key(self.config.seed, "adapters"))
+            for module in (getattr(model, part) for part in parts):
+                if module is not None:
+                    add_adapters(module, lora.rank, lora.alpha)
 
     def limits(self, loaded: LoadedWeights, model: SyCoCa) -> ModelLimits:
         """Return what the model will not be able to do after this training."""
@@ -102,6 +132,7 @@ class Finetuning(Recipe[C]):
             self.objectives,
             training=self.training,
             weights=self.base,
+            changes_encoders=trains_encoders(model),
         )
 
     def summary(self, trained: TrainedParts) -> Iterator[str]:
@@ -109,6 +140,12 @@ class Finetuning(Recipe[C]):
         model = trained.model
         old = read_weights_config(local_weights(self.config.weights)).model
         dropped = [title for name, title in OPTIONAL_PARTS.items() if _has(old, name) and not _has(model.config, name)]
+        if self.config.lora.rank is not None:
+            num_trained = sum(own.numel() for own in model.parameters() if own.requires_grad)
+            yield (
+                f"LoRA of rank {self.config.lora.rank}: {num_trained:,} of {model.num_parameters:,} parameters are"
+                " trained, and saved as an adapter"
+            )
         if dropped:
             yield f"dropped, since this training does not train it: {', '.join(dropped)}"
 
@@ -117,7 +154,8 @@ class Finetuning(Recipe[C]):
         config, model = self.config, trained.model
         if config.random_weights:
             return
-        loaded = [name for name, _ in model.named_parameters() if not name.startswith(_HEAD_PREFIXES)]
+        names = [name for name, _ in model.named_parameters() if not is_of_adapter(name)]
+        loaded = [name for name in names if not name.startswith(_HEAD_PREFIXES)]
         yield from high_rate_notice(model, loaded, config.optimizer, trained.lr_ratios, "--optimizer.peak-lr")
 
 

@@ -13,6 +13,7 @@ from sycoca.data.loading.order import SampleOrder, keyed_order, table_order
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.data.samples import SampleSource
 from sycoca.data.selection import is_large
+from sycoca.model.adapters import add_adapters_like
 from sycoca.model.sycoca import SyCoCa
 from sycoca.training.config import RunConfig
 from sycoca.training.data_config import OrderKind
@@ -122,6 +123,7 @@ def whole_copy(model: SyCoCa, *, has_values: bool) -> SyCoCa:
     """
     with torch.device("meta"):
         copy = SyCoCa(model.config)
+        add_adapters_like(copy, model)
     for name, tensor in model.state_dict().items():
         value = whole(tensor)
         if has_values:

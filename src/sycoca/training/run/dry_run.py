@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ import torch
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.model.sycoca import SyCoCa
 from sycoca.outputs.output import Output
-from sycoca.records import BatchTotals, ImageTextBatch, TrainingBatch
+from sycoca.records import BatchTotals, ImageTextBatch, TrainingBatch, pixels_of
 from sycoca.reports.first_batch import draw_first_batch
 from sycoca.training.engine.limits import check_memory, device_bytes, explained_out_of_memory, gigabytes, state_bytes
 from sycoca.training.engine.runtime import Runtime
@@ -22,6 +23,7 @@ from sycoca.training.recipes.pretraining.config import PretrainConfig
 from sycoca.training.recipes.pretraining.recipe import Pretraining
 from sycoca.training.recipes.pretraining.vocabulary import Vocabulary
 from sycoca.training.run.assembly import RunParts, assemble
+from sycoca.training.run.cached_features import cached_bytes, with_features
 from sycoca.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -92,6 +94,9 @@ class DryRunReport:
     num_samples: int
     """Samples of the training data."""
 
+    cached_bytes: int | None
+    """Size of the cached features; None where none are cached."""
+
     picture: Path
     """Path of a picture of the first batch as the model sees it."""
 
@@ -108,11 +113,16 @@ class DryRunReport:
             self.vocabulary.line(self.num_samples),
             f"memory: {peak} of {gigabytes(self.device_bytes)} at the peak with {self.micro_batch_size:,} pairs per"
             f" forward pass; weights, gradients and optimizer alone {gigabytes(self.estimated_bytes)}",
+            *self._cache_lines(),
             self.speed.line(self.hours),
             f"captions truncated at the context length: {truncation.ratio:.2%} of the {truncation.num_captions:,}"
             f" captions{of_samples}",
             f"first batch: {self.picture}",
         ]
+
+    def _cache_lines(self) -> Iterator[str]:
+        if self.cached_bytes is not None:
+            yield f"cached features: {gigabytes(self.cached_bytes)}; they are computed before the first step"
 
 
 def dry_run(config: PretrainConfig) -> DryRunReport:
@@ -144,6 +154,8 @@ def dry_run(config: PretrainConfig) -> DryRunReport:
         first = next(steps)
         assert isinstance(first[0], ImageTextBatch)
         draw_first_batch(first[0], trained.tokenizer, config.transforms, picture)
+        if config.data.cached_views is not None:
+            steps = repeat([with_features(batch, trained.model, runtime) for batch in first])
         logger.info("taking a few steps")
         with explained_out_of_memory(micro_batch_size, runtime.device):
             speed = _measured_speed(config, parts, first, steps)
@@ -158,6 +170,7 @@ def dry_run(config: PretrainConfig) -> DryRunReport:
             vocabulary=recipe.vocabulary,
             truncation=recipe.truncation(trained),
             num_samples=len(source),
+            cached_bytes=cached_bytes(config, trained.model, len(source)),
             picture=picture,
         )
 
@@ -174,7 +187,8 @@ def _measured_speed(
     """Return the speed over the steps after the first batch, or where one takes long, over that alone.
 
     Before it comes an update on some of the ``first`` pairs, which allocates gradients and optimizer state and loads
-    kernels. With torch.compile it is the whole first batch, whose compilation must not count.
+    kernels. With torch.compile it is the whole first batch, whose compilation must not count. Cached features are those
+    of the first batch, again and again.
     """
     lr = config.optimizer.peak_lr / 1000
     is_compiled = config.runtime.compile
@@ -204,7 +218,7 @@ def _few_pairs(batch: TrainingBatch) -> ImageTextBatch:
     num_pairs, num_tokens = len(is_padding), int((~is_padding).sum())
     return replace(
         batch,
-        images=batch.images[few],
+        images=pixels_of(batch.images)[few],
         tokens=batch.tokens[few],
         is_padding=is_padding,
         draw_keys=batch.draw_keys[few],

@@ -29,13 +29,14 @@ from sycoca.training.engine.tracking import MetricsFile, TensorBoard, Tracker, T
 from sycoca.training.recipes.notices import repeated_samples_notice, uncached_notice
 from sycoca.training.recipes.recipe import Recipe, Sources
 from sycoca.training.run.assembly import assemble
+from sycoca.training.run.cached_features import cached_crops
 from sycoca.training.run.provenance import run_provenance
 from sycoca.training.run.report import write_report
 from sycoca.training.run.same_data import refuse_other_data
 from sycoca.training.run.validation import build_validation
 from sycoca.training.run_folder import RunFolder
-from sycoca.weights.folder import save_weights
-from sycoca.weights.tensor_stream import stream_order
+from sycoca.weights.folder import save_weights, tensors_to_save
+from sycoca.weights.tensors.stream import stream_order
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ class TrainingRun:
             lease,
         )
         self._start = self._checkpoints.restore()
+        self._parts.batches.cached = cached_crops(config, self._parts, console)
         self._progress = RunProgress(
             steps=config.training.steps,
             first_step=self._start.step,
@@ -164,7 +166,7 @@ class TrainingRun:
 
     def _save_last_weights(self) -> None:
         """Write the weights; sharded ones are gathered one by one, so that no process needs all of them."""
-        tensors, step = self._trained.model.state_dict(), self._config.training.steps
+        tensors, step = tensors_to_save(self._trained.model, self._trained.weights), self._config.training.steps
         last = step, self._start.samples_after(step)
         if not self._runtime.is_sharded:
             if self._runtime.is_main_rank:

@@ -105,7 +105,7 @@ def _read(path: Path) -> object:
     if _is_program(path):
         raise ValueError(
             f"{path} is a TorchScript program, as OpenAI published its CLIP, and is not run; take the same weights"
-            " from Hugging Face and use sycoca convert from-hf-clip"
+            " from Hugging Face and use sycoca convert from-hf"
         )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)

@@ -80,21 +80,21 @@ def from_open_clip(
     return _conversion(read.model.config, read.model.state_dict(), read.dropped, notices)
 
 
-def from_hf_clip(source: Path, out: Path, *, tokenizer_path: Path | None = None, overwrite: bool = False) -> Conversion:
-    """Convert a CLIP of Hugging Face into a weights folder; a ViT or ViTMAE into one that holds an image encoder alone.
+def from_hf(source: Path, out: Path, *, tokenizer_path: Path | None = None, overwrite: bool = False) -> Conversion:
+    """Convert a CLIP of Hugging Face into a weights folder; a ViT, ViTMAE or DINOv2 into one of an image encoder alone.
 
     ``overwrite`` and errors as in `from_open_clip`.
     """
     with claimed(weights_output(out, inputs=(source,), overwrite=overwrite)):
-        return _from_hf_clip(source, out, tokenizer_path)
+        return _from_hf(source, out, tokenizer_path)
 
 
-def _from_hf_clip(source: Path, out: Path, tokenizer_path: Path | None) -> Conversion:
+def _from_hf(source: Path, out: Path, tokenizer_path: Path | None) -> Conversion:
     if tokenizer_path is None:
         check_vocabulary(source)
     read = read_hugging_face(source)
     image_encoder = read.model.config.image_encoder if isinstance(read, HfClip) else read.config
-    kind = "CLIP" if isinstance(read, HfClip) else "ViT"
+    kind = "CLIP" if isinstance(read, HfClip) else read.kind
     transforms, notices = read_hf_pixels(source, image_encoder.image_size, kind)
     summary = f"Converted from a model of Hugging Face's transformers, `{source.name}`."
     if isinstance(read, HfClip):

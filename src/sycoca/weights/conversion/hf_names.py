@@ -1,4 +1,4 @@
-"""Hugging Face's tensor names of CLIP and of the image encoders ViT and ViTMAE."""
+"""Hugging Face's tensor names of CLIP and of the image encoders ViT, ViTMAE and DINOv2."""
 
 from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig
 from sycoca.weights.conversion.renaming import (
@@ -55,6 +55,25 @@ def hf_vit_table(config: ImageEncoderConfig) -> list[Correspondence]:
     return rows
 
 
+def hf_dino_table(config: ImageEncoderConfig) -> list[Correspondence]:
+    """Return all tensors of an image encoder without projection, under the names of Dinov2Model.
+
+    Its layer scale has to be folded into the layers before it, and its patch embedding's bias into the positions.
+    """
+    patches = convolution(config.patch_size)
+    rows = [
+        same("cls_token", "embeddings.cls_token", _ONE_ROW),
+        same("positions", "embeddings.position_embeddings", _ONE_SET),
+        same("patch_embedding.weight", "embeddings.patch_embeddings.projection.weight", patches),
+        *weight_and_bias("norm_post", "layernorm"),
+    ]
+    if config.num_registers:
+        rows.append(same("registers", "embeddings.register_tokens", _ONE_SET))
+    for i in range(config.depth):
+        rows += _dino_block(f"blocks.{i}", f"encoder.layer.{i}")
+    return rows
+
+
 def _clip_block(ours: str, theirs: str) -> list[Correspondence]:
     return [
         *_joined_projections(ours, [f"{theirs}.self_attn.{letter}_proj" for letter in "qkv"]),
@@ -74,6 +93,17 @@ def _vit_block(ours: str, theirs: str) -> list[Correspondence]:
         *weight_and_bias(f"{ours}.norm_mlp", f"{theirs}.layernorm_after"),
         *weight_and_bias(f"{ours}.mlp.expand", f"{theirs}.intermediate.dense"),
         *weight_and_bias(f"{ours}.mlp.contract", f"{theirs}.output.dense"),
+    ]
+
+
+def _dino_block(ours: str, theirs: str) -> list[Correspondence]:
+    return [
+        *_joined_projections(ours, [f"{theirs}.attention.attention.{name}" for name in ("query", "key", "value")]),
+        *weight_and_bias(f"{ours}.attention.output", f"{theirs}.attention.output.dense"),
+        *weight_and_bias(f"{ours}.norm_attention", f"{theirs}.norm1"),
+        *weight_and_bias(f"{ours}.norm_mlp", f"{theirs}.norm2"),
+        *weight_and_bias(f"{ours}.mlp.expand", f"{theirs}.mlp.fc1"),
+        *weight_and_bias(f"{ours}.mlp.contract", f"{theirs}.mlp.fc2"),
     ]
 
 

@@ -1,9 +1,9 @@
-"""Reading of Hugging Face's CLIP as a SyCoCa model, and of its ViT and ViTMAE as image encoders."""
+"""Reading of Hugging Face's CLIP as a SyCoCa model, and of its ViT, ViTMAE and DINOv2 as image encoders."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Shaped
@@ -14,20 +14,26 @@ from sycoca.model.forms import Activation
 from sycoca.model.image_encoder import ImageEncoder
 from sycoca.model.sycoca import SyCoCa
 from sycoca.weights.conversion.checkpoint_files import read_checkpoint, read_json
-from sycoca.weights.conversion.hf_names import hf_clip_table, hf_vit_table
-from sycoca.weights.conversion.renaming import filled_model, to_ours, to_theirs
-from sycoca.weights.shapes import shapes_of
+from sycoca.weights.conversion.hf_names import hf_clip_table, hf_dino_table, hf_vit_table
+from sycoca.weights.conversion.renaming import Table, filled_model, to_ours, to_theirs
+from sycoca.weights.tensors.shapes import shapes_of
 
 CHECKPOINT_NAMES = ("model.safetensors", "pytorch_model.bin")
 CONFIG_NAME = "config.json"
 
-_DROPPED_OF_VIT = {
+_ENCODERS_IN_MODELS = ("vit", "dinov2", "dinov2_with_registers")
+"""Names that encoders have in models with a head."""
+
+_SCALED_LAYERS = {"1": "attention.output.dense", "2": "mlp.fc2"}
+"""The layers whose outputs DINOv2's layer scales multiply."""
+
+_DROPPED_OF_ENCODERS = {
     "classifier.": "classifier",
     "pooler.": "pooler",
     "decoder.": "pixel decoder",
     "embeddings.mask_token": "mask token",
 }
-"""Parts of a ViT or ViTMAE beside its encoder, by the prefix of their tensors' names; dropped on purpose."""
+"""Parts of a model beside its image encoder, by the prefix of their tensors' names; dropped on purpose."""
 
 _CLIP_VISION = {
     "hidden_size": 768,
@@ -50,6 +56,14 @@ _CLIP_TEXT = {
     "layer_norm_eps": 1e-5,
 }
 _VIT = {**_CLIP_VISION, "patch_size": 16, "hidden_act": "gelu", "layer_norm_eps": 1e-12, "qkv_bias": True}
+_DINO = {
+    **_VIT,
+    "patch_size": 14,
+    "layer_norm_eps": 1e-6,
+    "mlp_ratio": 4,
+    "use_swiglu_ffn": False,
+    "num_register_tokens": 4,
+}
 """Default sizes; Hugging Face saves only those that differ."""
 
 
@@ -66,7 +80,10 @@ class HfClip:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HfImageEncoder:
-    """The encoder of a ViT or ViTMAE."""
+    """The encoder of a ViT, ViTMAE or DINOv2."""
+
+    kind: Literal["ViT", "DINOv2"]
+    """What it is, for the image processor that is assumed where none is saved."""
 
     config: ImageEncoderConfig
     """Its architecture."""
@@ -86,15 +103,20 @@ def read_hugging_face(folder: Path) -> HfClip | HfImageEncoder:
     folder = Path(folder)
     config_path = folder / CONFIG_NAME
     if not config_path.is_file():
-        raise ValueError(f"{folder} has no {CONFIG_NAME}; give the folder of a CLIP, ViT or ViTMAE of Hugging Face")
+        raise ValueError(
+            f"{folder} has no {CONFIG_NAME}; give the folder of a CLIP, ViT, ViTMAE or DINOv2 of Hugging Face"
+        )
     described = read_json(config_path)
     match described.get("model_type"):
         case "clip":
             return _clip(folder, described)
         case "vit" | "vit_mae":
             return _vit(folder, described)
+        case "dinov2" | "dinov2_with_registers":
+            return _dino(folder, described)
         case kind:
-            raise ValueError(f"{config_path} is of a model of type {kind!r}; clip, vit and vit_mae can be converted")
+            known = "clip, vit, vit_mae, dinov2 and dinov2_with_registers"
+            raise ValueError(f"{config_path} is of a model of type {kind!r}; {known} can be converted")
 
 
 def hf_clip_tensors(model: SyCoCa) -> dict[str, Shaped[Tensor, "..."]]:
@@ -142,15 +164,56 @@ def _vit(folder: Path, described: Mapping[str, Any]) -> HfImageEncoder:
     if not sizes["qkv_bias"]:
         raise ValueError(f"{where}: qkv_bias is false, which cannot be converted")
     config = _image_encoder(sizes, where, has_norm_pre=False)
+    return _encoder_alone(folder, "ViT", config, hf_vit_table(config))
+
+
+def _dino(folder: Path, described: Mapping[str, Any]) -> HfImageEncoder:
+    where = str(folder / CONFIG_NAME)
+    sizes = _DINO | dict(described)
+    for name, supported in (("qkv_bias", True), ("use_swiglu_ffn", False)):
+        if sizes[name] is not supported:
+            raise ValueError(f"{where}: {name} is {str(sizes[name]).lower()}, which cannot be converted")
+    sizes["intermediate_size"] = int(sizes["hidden_size"] * sizes["mlp_ratio"])
+    config = _image_encoder(sizes, where, has_norm_pre=False)
+    if described["model_type"] == "dinov2_with_registers":
+        config = replace(config, num_registers=sizes["num_register_tokens"])
+    return _encoder_alone(folder, "DINOv2", config, hf_dino_table(config))
+
+
+def _encoder_alone(
+    folder: Path, kind: Literal["ViT", "DINOv2"], config: ImageEncoderConfig, table: Table
+) -> HfImageEncoder:
     checkpoint = read_checkpoint(folder, CHECKPOINT_NAMES)
-    named = {name.removeprefix("vit."): tensor for name, tensor in checkpoint.tensors.items()}
-    tensors = {name: tensor for name, tensor in named.items() if not name.startswith(tuple(_DROPPED_OF_VIT))}
-    dropped = tuple(part for prefix, part in _DROPPED_OF_VIT.items() if any(name.startswith(prefix) for name in named))
+    named = {_in_encoder(name): tensor for name, tensor in checkpoint.tensors.items()}
+    tensors = {name: tensor for name, tensor in named.items() if not name.startswith(tuple(_DROPPED_OF_ENCODERS))}
+    dropped = tuple(
+        part for start, part in _DROPPED_OF_ENCODERS.items() if any(name.startswith(start) for name in named)
+    )
     with torch.device("meta"):
         encoder = ImageEncoder(config, embed_dim=1)
-    tensors = _without_patch_bias(tensors)
-    ours = to_ours(tensors, hf_vit_table(config), shapes_of(encoder.state_dict()), str(folder))
-    return HfImageEncoder(config=config, tensors=ours, dropped=(*dropped, *checkpoint.dropped))
+    tensors = _without_layer_scale(_without_patch_bias(tensors))
+    ours = to_ours(tensors, table, shapes_of(encoder.state_dict()), str(folder))
+    return HfImageEncoder(kind=kind, config=config, tensors=ours, dropped=(*dropped, *checkpoint.dropped))
+
+
+def _in_encoder(name: str) -> str:
+    """Return the name that a tensor has in the encoder, without that of a model with a head."""
+    first, _, rest = name.partition(".")
+    return rest if first in _ENCODERS_IN_MODELS else name
+
+
+def _without_layer_scale(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors with each layer scale multiplied into the layer before it, which is equivalent."""
+    without = {name: tensor for name, tensor in tensors.items() if ".layer_scale" not in name}
+    for name, scale in tensors.items():
+        block, found, number = name.removesuffix(".lambda1").partition(".layer_scale")
+        if found:
+            layer = f"{block}.{_SCALED_LAYERS[number]}"
+            for kind in ("weight", "bias"):
+                own = without.get(f"{layer}.{kind}")
+                if own is not None:
+                    without[f"{layer}.{kind}"] = scale.reshape(-1, *(1,) * (own.dim() - 1)) * own
+    return without
 
 
 def _without_patch_bias(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from sycoca.weights.conversion.open_clip_names import open_clip_table
 from sycoca.weights.conversion.open_clip_shapes import UnseenForms, config_from_shapes, text_prefix
 from sycoca.weights.conversion.renaming import filled_model, to_theirs
 from sycoca.weights.parts import PART_NAMES
-from sycoca.weights.shapes import shapes_of
+from sycoca.weights.tensors.shapes import shapes_of
 
 CHECKPOINT_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """Names of the weights in a folder that open_clip saved."""

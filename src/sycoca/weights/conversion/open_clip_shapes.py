@@ -17,7 +17,7 @@ from sycoca.model.config import (
     TextEncoderConfig,
 )
 from sycoca.model.forms import POOLERS
-from sycoca.weights.shapes import Shapes
+from sycoca.weights.tensors.shapes import Shapes
 
 HEAD_WIDTH = 64
 """Width of an attention head, which shapes do not show; in all of open_clip's models but those of `_HEAD_WIDTHS`."""
@@ -178,7 +178,7 @@ _OTHER_TOWERS = {
     "visual.layer1.": "a ResNet",
     "text.transformer.embeddings.": "a text tower of Hugging Face (RoBERTa and the like)",
     "text.transformer.encoder.": "a text tower of Hugging Face (T5 and the like)",
-    "vision_model.": "names of Hugging Face; use sycoca convert from-hf-clip",
+    "vision_model.": "names of Hugging Face; use sycoca convert from-hf",
 }
 
 

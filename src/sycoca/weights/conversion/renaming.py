@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
-from sycoca.weights.shapes import Shapes, shapes_of
+from sycoca.weights.tensors.shapes import Shapes, shapes_of
 
 _MOST_NAMED = 12
 

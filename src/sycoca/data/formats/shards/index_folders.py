@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from sycoca.data.formats.rows import Columns
 from sycoca.data.formats.shards.shard_files import ShardFiles
+from sycoca.outputs.cache_folder import user_cache_folder
 
 BESIDE = ".sycoca-index"
 """Name of the folder of indexes beside the shards."""
@@ -48,7 +49,7 @@ def index_folders(files: ShardFiles, columns: Columns, given: Path | None) -> li
     if given is not None:
         return [IndexFolder(given, name)]
     shards = os.path.dirname(os.path.abspath(files.paths[0])) if files.folder is None else str(files.folder)
-    cached = IndexFolder(_cache_folder() / _digest([shards]), name)
+    cached = IndexFolder(user_cache_folder() / "shards" / _digest([shards]), name)
     return [cached] if files.folder is None else [IndexFolder(files.folder / BESIDE, name), cached]
 
 
@@ -57,11 +58,6 @@ def can_write(folder: Path) -> bool:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
-
-
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "sycoca" / "shards"
 
 
 def _digest(values: object) -> str:

@@ -13,7 +13,7 @@ from jaxtyping import Int64
 from PIL import Image
 
 from sycoca.data.choices import check_choice
-from sycoca.data.formats.image_files import Fingerprint
+from sycoca.data.content_keys import Fingerprint
 from sycoca.data.formats.rows import Columns
 from sycoca.data.formats.shards.build import open_index
 from sycoca.data.formats.shards.index import PackedIndex

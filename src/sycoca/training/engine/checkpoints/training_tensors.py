@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from sycoca.training.engine.checkpoints.stored_tensors import StoredTensors
 from sycoca.training.engine.checkpoints.tensor_files import Part
 from sycoca.training.engine.optimization.weight_average import WeightAverage
-from sycoca.weights.shapes import first_difference, shapes_of
+from sycoca.weights.tensors.shapes import first_difference, shapes_of
 
 TrainingTensors = Mapping[Part, Mapping[str, Tensor]]
 """Tensors by part and name. An optimizer's are called ``exp_avg/NAME`` for the parameter of that name."""

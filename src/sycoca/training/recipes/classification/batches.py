@@ -11,7 +11,7 @@ from torch import Tensor
 from sycoca.data.loading.crops import CropBatch
 from sycoca.data.loading.order import SamplePosition
 from sycoca.data.samples import ImageTextSample, SampleSource
-from sycoca.records import BatchTotals, ClassBatch
+from sycoca.records import BatchTotals, ClassBatch, Images
 from sycoca.texts import normal_form
 
 
@@ -31,7 +31,7 @@ class ClassBatches:
     def batch(
         self,
         crops: CropBatch,
-        images: Float[Tensor, "batch 3 height width"],
+        images: Images,
         draw_keys: Int[Tensor, " batch"],
         totals: BatchTotals,
     ) -> ClassBatch:

@@ -30,6 +30,7 @@ class FinetuneClassificationConfig(FinetuneConfig):
     none."""
 
     def __post_init__(self) -> None:
+        FinetuneConfig.__post_init__(self)
         if self.samples_per_class is not None and self.samples_per_class < 1:
             raise ValueError(f"samples_per_class must be at least 1, got {self.samples_per_class}")
         if self.mixup_alpha is not None and self.mixup_alpha <= 0:
@@ -38,3 +39,8 @@ class FinetuneClassificationConfig(FinetuneConfig):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1:
                 raise ValueError(f"{name} must lie between 0 and 1, got {value}; leave it out for none")
+
+    @property
+    def encoded_anew(self) -> dict[str, float | None]:
+        """Mixup and stochastic depth."""
+        return {"mixup_alpha": self.mixup_alpha, "drop_path": self.drop_path}

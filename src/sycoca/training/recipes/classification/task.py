@@ -31,7 +31,7 @@ class ClassificationTask(TrainingTask[ClassBatch]):
         if self.drop_path is None:
             return None
         depth = self.model.config.image_encoder.depth
-        return residual_factors(batch.draw_keys, depth, self.drop_path, batch.images.device)
+        return residual_factors(batch.draw_keys, depth, self.drop_path, batch.targets.device)
 
     def components(self) -> list[nn.Module]:
         """Return the image encoder; the other components are not trained."""

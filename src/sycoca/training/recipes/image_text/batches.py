@@ -15,7 +15,7 @@ from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.preprocess.token_batch import pad_tokens
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.randomness import NUM_KEYS, derive_key
-from sycoca.records import BatchTotals, ImageTextBatch
+from sycoca.records import BatchTotals, Images, ImageTextBatch
 from sycoca.training.recipes.image_text.caption_kinds import GeneratedRatios
 
 KEPT_CAPTIONS = 32_768
@@ -68,7 +68,7 @@ class CaptionBatches:
     def batch(
         self,
         crops: CropBatch,
-        images: Float[Tensor, "batch 3 height width"],
+        images: Images,
         draw_keys: Int[Tensor, " batch"],
         totals: BatchTotals,
     ) -> ImageTextBatch:
@@ -93,7 +93,7 @@ class CaptionBatches:
         self,
         captions: Sequence[EncodedCaption],
         image_keys: Sequence[int | None],
-        images: Float[Tensor, "batch 3 height width"],
+        images: Images,
         draw_keys: Int[Tensor, " batch"],
         totals: BatchTotals,
     ) -> ImageTextBatch:

@@ -19,3 +19,8 @@ class FinetunePairsConfig(FinetuneConfig):
 
     hides_from_captioning: bool = False
     """Hide patches from captioning, as in pretraining; without it all are visible, as at inference."""
+
+    @property
+    def encoded_anew(self) -> dict[str, float | None]:
+        """Masked image modeling, whose image encoder sees other patches in every step."""
+        return {"objectives.masked_image_weight": self.objectives.masked_image_weight or None}

@@ -10,6 +10,7 @@ from sycoca.model.masking_config import MaskingConfig
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
 from sycoca.training.config import RunConfig
+from sycoca.training.recipes.frozen_parts_config import check_cached_views
 from sycoca.training.recipes.pretraining.initial_weights_config import InitialWeightsConfig
 
 
@@ -63,6 +64,11 @@ class PretrainConfig(RunConfig):
                     f"objectives.{objective} is {getattr(self.objectives, objective)} but model.{component} is null;"
                     " give its sizes or set the weight to 0"
                 )
+        encoded_anew = {
+            "drop_path": self.drop_path,
+            "objectives.masked_image_weight": self.objectives.masked_image_weight or None,
+        }
+        check_cached_views(self.data, self.start.frozen, "--start.frozen", encoded_anew)
 
 
 def resolved_model_config(config: PretrainConfig, vocab_size: int) -> SyCoCaConfig:

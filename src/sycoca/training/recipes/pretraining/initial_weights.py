@@ -1,25 +1,22 @@
-"""Pretraining from initial weights: adapt the config, load the tensors, freeze parts."""
+"""Pretraining from initial weights: adapt the config, load the tensors."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sycoca.facts.limit_facts import ModelLimits, PartName
-from sycoca.facts.objective_facts import WEIGHT_FIELD_OF_COMPONENT
+from sycoca.facts.limit_facts import ModelLimits
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.outputs.manifest import read_sound_json
 from sycoca.plain_data import changed_fields, from_plain, to_plain, write_text
 from sycoca.preprocess.config import ImageTransformConfig
-from sycoca.training.recipes.initial_model import fill_model
 from sycoca.training.recipes.pretraining.config import PretrainConfig, resolved_model_config
-from sycoca.training.recipes.pretraining.initial_weights_config import InitialWeightsConfig, StartPart
-from sycoca.weights.config import WeightsConfig
+from sycoca.training.recipes.pretraining.initial_weights_config import InitialWeightsConfig
 from sycoca.weights.hub import local_weights
-from sycoca.weights.limits import why_missing
 from sycoca.weights.parts import PART_NAMES, LoadedParts, PartsConfig, part_of, read_parts_config
+from sycoca.weights.tensors.filling import fill_model
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,34 +95,6 @@ def fill_from_weights(model: SyCoCa, parts: LoadedParts) -> InitialWeightsRecord
         left_behind=tuple(_listed_parts(gone, theirs)),
         history=() if weights is None else weights.history,
     )
-
-
-def freeze(
-    model: SyCoCa, start: InitialWeightsConfig, loaded: Collection[str], before: WeightsConfig | None = None
-) -> None:
-    """Freeze the loaded tensors of the frozen parts; ``before`` is the config of the weights, where it is known.
-
-    Raises ValueError where no tensor of a part was loaded, and where no trainable parameter is left.
-    """
-    for part in start.frozen:
-        if not any(part_of(name) == part for name in loaded):
-            raise ValueError(
-                f"start.frozen names {part}, but {start.weights} has no tensor of it{_why(part, before)}; new tensors"
-                " must be trained"
-            )
-    for name, parameter in model.named_parameters():
-        if name in loaded and part_of(name) in start.frozen:
-            parameter.requires_grad_(False)
-    if not any(parameter.requires_grad for module in model.children() for parameter in module.parameters()):
-        raise ValueError(
-            f"start.frozen names all parts of the model ({', '.join(start.frozen)}): nothing would be trained"
-        )
-
-
-def _why(part: StartPart, before: WeightsConfig | None) -> str:
-    """Return why weights lack a decoder, as the rest of a sentence; nothing where that is not known."""
-    decoders: dict[str, PartName] = {name: name for name in WEIGHT_FIELD_OF_COMPONENT}
-    return f" ({why_missing(before, decoders[part])})" if before is not None and part in decoders else ""
 
 
 def start_lines(model: SyCoCa, start: InitialWeightsConfig, record: InitialWeightsRecord) -> Iterator[str]:

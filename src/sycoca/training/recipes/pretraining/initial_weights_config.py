@@ -1,12 +1,9 @@
 """The configuration of pretraining's initial weights. Imports no torch, so that presets load at once."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from sycoca.texts import refuse_text
-
-StartPart = Literal["image_encoder", "text_encoder", "text_decoder", "image_decoder", "log_logit_scale"]
-"""A part of the model that can be loaded and frozen; the last is the temperature."""
+from sycoca.training.recipes.frozen_parts_config import FreezablePart
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,7 +18,7 @@ class InitialWeightsConfig:
     image_size: int | None = None
     """Image resolution in pixels; position embeddings are interpolated. None keeps the resolution of the weights."""
 
-    frozen: tuple[StartPart, ...] = ()
+    frozen: tuple[FreezablePart, ...] = ()
     """Parts whose loaded tensors are frozen; tensors that the weights lack are trained all the same."""
 
     lr_ratio: float = 1.0

@@ -17,6 +17,7 @@ from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks
 from sycoca.training.checkpoint_copies import checkpoints_in
 from sycoca.training.engine.runtime import Runtime
+from sycoca.training.recipes.frozen_parts import freeze, trains_encoders
 from sycoca.training.recipes.image_text.batches import CaptionBatches
 from sycoca.training.recipes.image_text.recipe import ImageTextRecipe
 from sycoca.training.recipes.image_text.task import ImageTextTask
@@ -26,7 +27,6 @@ from sycoca.training.recipes.pretraining.config import PretrainConfig, resolved_
 from sycoca.training.recipes.pretraining.initial_weights import (
     InitialWeightsRecord,
     fill_from_weights,
-    freeze,
     grouped,
     start_lines,
     with_sizes_of_weights,
@@ -201,7 +201,8 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
         """Load the parts unless resuming, freeze what is configured, and return learning-rate scales by name."""
         start = self.config.start
         record = InitialWeightsRecord.load(folder.start) if parts is None else fill_from_weights(model, parts)
-        freeze(model, start, record.loaded, None if parts is None else parts.config.weights)
+        before = None if parts is None else parts.config.weights
+        freeze(model, start.frozen, record.loaded, start.weights, setting="start.frozen", before=before)
         if parts is not None:
             record = replace(record, limits=self._limits(model, parts.config.weights))
         if parts is not None and runtime.is_main_rank:
@@ -210,12 +211,11 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
         return dict.fromkeys(record.loaded, start.lr_ratio)
 
     def _limits(self, model: SyCoCa, before: WeightsConfig | None) -> ModelLimits:
-        encoders = (model.image_encoder, model.text_encoder)
         return limits_after_training(
             before,
             model.config,
             self.objectives,
             training=self.training,
             weights=self.base,
-            changes_encoders=any(own.requires_grad for encoder in encoders for own in encoder.parameters()),
+            changes_encoders=trains_encoders(model),
         )

@@ -13,7 +13,7 @@ from sycoca.data.loading.order import SamplePosition
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.preprocess.token_batch import pad_tokens
 from sycoca.preprocess.tokenizer import Tokenizer
-from sycoca.records import BatchTotals, QuestionBatch
+from sycoca.records import BatchTotals, Images, QuestionBatch
 from sycoca.training.recipes.vqa.answer_list import AnswerList
 
 _KEPT_SAMPLES = 32_768
@@ -46,7 +46,7 @@ class QuestionBatches:
     def batch(
         self,
         crops: CropBatch,
-        images: Float[Tensor, "batch 3 height width"],
+        images: Images,
         draw_keys: Int[Tensor, " batch"],
         totals: BatchTotals,
     ) -> QuestionBatch:
@@ -67,7 +67,7 @@ class QuestionBatches:
     def _batch(
         self,
         questions: Sequence[Sequence[_EncodedQuestion]],
-        images: Float[Tensor, "batch 3 height width"],
+        images: Images,
         draw_keys: Int[Tensor, " batch"],
         totals: BatchTotals,
     ) -> QuestionBatch:

@@ -29,6 +29,7 @@ class FinetuneVqaConfig(FinetuneConfig):
     members (of a set that is one joined answer, as in DAQUAR). None: annotators where every question has at least 4."""
 
     def __post_init__(self) -> None:
+        FinetuneConfig.__post_init__(self)
         for name in ("num_answers", "questions_per_image"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

@@ -1,0 +1,29 @@
+"""Which parts can be frozen, and what caching a frozen encoder's features needs. Imports no torch."""
+
+from collections.abc import Collection, Mapping
+from typing import Literal
+
+from sycoca.training.data_config import DataConfig
+
+FreezablePart = Literal["image_encoder", "text_encoder", "text_decoder", "image_decoder", "log_logit_scale"]
+"""A part of the model that can be loaded and frozen; the last is the temperature."""
+
+
+def check_cached_views(
+    data: DataConfig, frozen: Collection[FreezablePart], flag: str, encoded_anew: Mapping[str, float | None]
+) -> None:
+    """Raise ValueError where ``data.cached_views`` is set and images must be encoded in every step.
+
+    ``flag`` freezes parts; ``encoded_anew`` are other settings for which that is so, unless they are None.
+    """
+    if data.cached_views is None:
+        return
+    if "image_encoder" not in frozen:
+        raise ValueError(
+            f"data.cached_views caches the features of a frozen image encoder, and it is trained: add {flag}"
+            " image_encoder"
+        )
+    for name, value in encoded_anew.items():
+        if value is not None:
+            off = "set it to 0" if name.endswith("_weight") else "leave it out"
+            raise ValueError(f"data.cached_views: with {name} {value:g} images are encoded in every step; {off}")

@@ -1,0 +1,81 @@
+"""Adapters: what a LoRA fine-tuning has trained, and the weights of a whole model to which it is added."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from sycoca.model.adapters import add_adapters, is_of_adapter, merge_adapters
+from sycoca.model.sycoca import SyCoCa
+from sycoca.outputs.manifest import MANIFEST_NAME, Manifest, file_entry
+from sycoca.weights.config import ADAPTER_NAME, TENSORS_NAME, AdapterConfig, WeightsConfig
+from sycoca.weights.hub import is_at_hub, local_weights
+from sycoca.weights.tensors.filling import fill_model
+
+
+def adapter_config(weights: str, *, rank: int, alpha: float) -> AdapterConfig:
+    """Return the config of an adapter of these weights, a local folder or hf:owner/name[@revision].
+
+    Raises ValueError where they are an adapter themselves.
+    """
+    folder = local_weights(weights)
+    if not (folder / TENSORS_NAME).is_file():
+        raise ValueError(
+            f"{weights} is an adapter itself; sycoca merge {weights} --out FOLDER makes a whole model of it"
+        )
+    base = weights if is_at_hub(weights) else str(folder.absolute())
+    return AdapterConfig(rank=rank, alpha=alpha, base=base, base_sha256=_digest(folder))
+
+
+def base_folder(folder: Path, adapter: AdapterConfig, base: str | Path | None) -> Path:
+    """Return the local folder of the weights that the adapter in ``folder`` belongs to.
+
+    ``base`` names them where they are no longer where the adapter says. Raises ValueError where they are missing, or
+    are other weights.
+    """
+    named = adapter.base if base is None else base
+    found = local_weights(named)
+    if not (found / TENSORS_NAME).is_file():
+        raise ValueError(
+            f"{folder} is an adapter of {named}, where no weights of a whole model are; sycoca merge {folder} --base"
+            " WEIGHTS --out FOLDER names others (in Python base=)"
+        )
+    if _digest(found) != adapter.base_sha256:
+        raise ValueError(
+            f"{folder} is an adapter of other weights than those in {found}: the SHA-256 of their tensors is not"
+            f" {adapter.base_sha256[:12]}...; name the weights that the fine-tuning started from"
+        )
+    return found
+
+
+def adapted_model(config: WeightsConfig, base: SyCoCa, tensors: Mapping[str, Tensor]) -> SyCoCa:
+    """Return the fine-tuned model: the base with the adapters merged, and the other tensors of the fine-tuning.
+
+    Raises ValueError where ``tensors`` are not those of the adapter that ``config`` describes.
+    """
+    adapter = config.adapter
+    assert adapter is not None, "the config is that of an adapter"
+    model = SyCoCa(config.model)
+    add_adapters(model, adapter.rank, adapter.alpha)
+    own = model.state_dict()
+    unknown = sorted(name for name, tensor in tensors.items() if name not in own or own[name].shape != tensor.shape)
+    lacking = sorted(own.keys() - base.state_dict().keys() - tensors.keys() - set(filter(is_of_adapter, own)))
+    for fault, names in (("has unknown tensors or shapes", unknown), ("lacks tensors", lacking)):
+        if names:
+            raise ValueError(f"{ADAPTER_NAME} {fault}: {', '.join(names[:5])}; copy the whole folder again")
+    fill_model(model, {**base.state_dict(), **tensors})
+    merge_adapters(model)
+    return model
+
+
+def trained_tensors(model: SyCoCa) -> dict[str, Tensor]:
+    """Return what a fine-tuning with adapters saves: the tensors that it trains."""
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    return {name: tensor for name, tensor in model.state_dict().items() if name in trained}
+
+
+def _digest(folder: Path) -> str:
+    """Return the SHA-256 of a folder's tensors, as its manifest states it."""
+    if (folder / MANIFEST_NAME).exists() and TENSORS_NAME in (files := Manifest.read(folder).files):
+        return files[TENSORS_NAME]["sha256"]
+    return file_entry(folder / TENSORS_NAME)["sha256"]
