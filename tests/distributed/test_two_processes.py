@@ -37,8 +37,9 @@ from sycoca.training.engine.update import Updater
 from sycoca.training.finetune import finetune
 from sycoca.training.pretrain import pretrain, resume_pretraining
 from sycoca.training.recipes.classification.config import FinetuneClassificationConfig
-from sycoca.training.recipes.finetune_config import FinetuneConfig
+from sycoca.training.recipes.finetune_config import FinetuneConfig, LoraConfig
 from sycoca.training.recipes.image_text.task import ImageTextTask
+from sycoca.training.recipes.pairs.config import FinetunePairsConfig
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 from sycoca.training.recipes.pretraining.initial_weights_config import InitialWeightsConfig
 from sycoca.training.recipes.vqa.config import FinetuneVqaConfig
@@ -46,7 +47,7 @@ from sycoca.training.recipes.vqa.config import FinetuneVqaConfig
 CPU = RuntimeConfig(device="cpu")
 SHARDED = RuntimeConfig(device="cpu", sharding="full")
 
-NUM_MEETINGS = 12
+NUM_MEETINGS = 14
 
 QUICK_SHARDED = ("gradient caching", "accumulation", "bf16")
 """The others are tested with four processes (tests/reliability)."""
@@ -61,9 +62,12 @@ CASES = {
 }
 
 
+NO_MASKED_IMAGES = ObjectivesConfig(masked_image_weight=0.0)
+
 FINETUNINGS: dict[FinetuneTask, Callable[..., FinetuneConfig]] = {
     "vqa": FinetuneVqaConfig,
     "classification": partial(FinetuneClassificationConfig, mixup_alpha=0.5, drop_path=0.2, label_smoothing=0.1),
+    "captioning": partial(FinetunePairsConfig, objectives=NO_MASKED_IMAGES, lora=LoraConfig(rank=2)),
 }
 
 
@@ -137,7 +141,7 @@ def started_config(folder: Path, name: str, weights: Path) -> PretrainConfig:
 def cached_config(folder: Path, name: str, weights: Path) -> PretrainConfig:
     config = started_config(folder, name, weights)
     data = replace(config.data, cached_views=2, cache_folder=str(folder / f"cache-{name}"))
-    return replace(config, data=data, objectives=ObjectivesConfig(masked_image_weight=0.0))
+    return replace(config, data=data, objectives=NO_MASKED_IMAGES)
 
 
 def sharded_config(folder: Path, name: str) -> PretrainConfig:
@@ -188,6 +192,14 @@ def train_on_a_frozen_encoder(ports: Iterator[int], folder: Path, weights: Path)
     pretrain(replace(cached_config(folder, "two-cached-sharded", weights), runtime=SHARDED))
 
 
+def train_finetunings(ports: Iterator[int], folder: Path, weights: Path) -> None:
+    for task in FINETUNINGS:
+        meet_at(ports)
+        finetune(finetune_config(task, weights, folder / f"two-{task}"))
+    meet_at(ports)
+    finetune(replace(finetune_config("captioning", weights, folder / "two-captioning-sharded"), runtime=SHARDED))
+
+
 def in_a_process(rank: int, world_size: int, free_ports: list[int], folder: str) -> None:
     """Do everything that the tests look at, as one of several processes; the results go to files."""
     warnings.simplefilter("error")
@@ -216,9 +228,7 @@ def in_a_process(rank: int, world_size: int, free_ports: list[int], folder: str)
     meet_at(ports)
     weights = pretrain(run_config(Path(folder), "two")) / "weights"
     train_on_a_frozen_encoder(ports, Path(folder), weights)
-    for task in FINETUNINGS:
-        meet_at(ports)
-        finetune(finetune_config(task, weights, Path(folder) / f"two-{task}"))
+    train_finetunings(ports, Path(folder), weights)
     results |= train_sharded(ports, Path(folder))
     torch.save(results, Path(folder) / f"rank-{rank}.pt")
 
@@ -418,18 +428,22 @@ def test_processes_share_cached_features(folder: Path, ranks: list[dict[str, Any
         assert two == pytest.approx(one, rel=1e-4)
 
 
-@pytest.mark.parametrize("task", FINETUNINGS)
+@pytest.mark.parametrize(
+    ("task", "name"), [*((task, f"two-{task}") for task in FINETUNINGS), ("captioning", "two-captioning-sharded")]
+)
 def test_a_fine_tuning_is_that_of_one_process(
-    folder: Path, ranks: list[dict[str, Any]], task: FinetuneTask, tmp_path: Path
+    folder: Path, ranks: list[dict[str, Any]], task: FinetuneTask, name: str, tmp_path: Path
 ):
     assert len(ranks) == 2
     config = finetune_config(task, folder / "two" / "weights", tmp_path / "one")
-    alone, shared = read_metrics(finetune(config) / "metrics.jsonl"), read_metrics(folder / f"two-{task}/metrics.jsonl")
+    alone, shared = (read_metrics(run / "metrics.jsonl") for run in (finetune(config), folder / name))
     assert len(alone) == len(shared) == 4
-    assert any(name.startswith("validation_") for name in alone[-1])
+    assert any(own.startswith("validation_") for own in alone[-1])
     for one, two in zip(alone, shared, strict=True):
         del one["images_per_second"], two["images_per_second"]
         assert two == pytest.approx(one, rel=1e-4)
-    theirs, ours = (load_file(run / "weights/model.safetensors") for run in (folder / f"two-{task}", tmp_path / "one"))
-    for name, expected in ours.items():
-        torch.testing.assert_close(theirs[name], expected, rtol=1e-4, atol=1e-6)
+    tensors = "weights/model.safetensors" if config.lora.rank is None else "weights/adapter.safetensors"
+    theirs, ours = (load_file(run / tensors) for run in (folder / name, tmp_path / "one"))
+    assert theirs.keys() == ours.keys()
+    for own, expected in ours.items():
+        torch.testing.assert_close(theirs[own], expected, rtol=1e-4, atol=1e-6)

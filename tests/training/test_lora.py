@@ -225,3 +225,5 @@ def test_what_cannot_be_adapted(config: FinetunePairsConfig):
         replace(config, random_weights=True)
     with pytest.raises(ValueError, match=r"^lora\.parts names image_decoder, which this training does not have$"):
         finetune(replace(config, lora=LoraConfig(rank=2, parts=("image_decoder",))))
+    with pytest.raises(ValueError, match=r"^frozen names image_decoder, which this training does not have$"):
+        finetune(replace(config, lora=LoraConfig(), frozen=("image_decoder",), out=f"{config.out}-frozen"))

@@ -1,8 +1,10 @@
 """The library's rows: training, captioning, embedding, data loading and retrieval scoring, with one shared model."""
 
+import copy
 import io
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import final
 
 import torch
@@ -22,7 +24,8 @@ from sycoca.preprocess.decoding import open_rgb
 from sycoca.preprocess.image_transforms import smallest_training_side, training_image
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.randomness import derive_generator
-from sycoca.records import ImageTextBatch
+from sycoca.records import ImageTextBatch, pixels_of
+from sycoca.training.engine.numerics import half_dtype
 from sycoca.training.engine.optimization.optimizer import build_optimizer
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.engine.update import Updater
@@ -122,36 +125,46 @@ class LibraryRows:
         )
 
     def _captioning(self, name: str, *, num_beams: int) -> BenchmarkRow:
-        parts, tokens = self._parts, caption_tokens(self._parts.config)
+        parts, tokens, model = self._parts, caption_tokens(self._parts.config), self._used_model
         config = GenerationConfig(num_beams=num_beams, min_tokens=tokens, max_tokens=tokens)
+        images = self._used_images()
 
-        @torch.no_grad()
         def caption() -> object:
-            memory = parts.model.memory(parts.model.encode_images(parts.batch.images))
-            return generate_captions(parts.model, memory, parts.tokenizer.special, config)
+            return generate_captions(model, model.memory(model.encode_images(images)), parts.tokenizer.special, config)
 
-        return BenchmarkRow(name=name, call=caption, items=len(parts.batch.tokens), unit="captions", precision="fp32")
+        return self._inference(name, caption, unit="captions")
 
     def _image_embedding(self) -> BenchmarkRow:
-        parts = self._parts
-        embed = self._without_gradient(lambda: parts.model.encode_images(parts.batch.images).image_embeds)
-        return self._embedding("embed_images", embed, unit="images")
+        model, images = self._used_model, self._used_images()
+        return self._inference("embed_images", lambda: model.encode_images(images).image_embeds, unit="images")
 
     def _text_embedding(self) -> BenchmarkRow:
-        model, batch = self._parts.model, self._parts.batch
-        embed = self._without_gradient(lambda: model.encode_texts(batch.tokens, batch.is_padding).text_embeds)
-        return self._embedding("embed_texts", embed, unit="texts")
+        model, batch = self._used_model, self._parts.batch
+        return self._inference(
+            "embed_texts", lambda: model.encode_texts(batch.tokens, batch.is_padding).text_embeds, unit="texts"
+        )
 
-    def _embedding(self, name: str, embed: Callable[[], object], *, unit: str) -> BenchmarkRow:
+    def _inference(self, name: str, call: Callable[[], object], *, unit: str) -> BenchmarkRow:
         items = len(self._parts.batch.tokens)
-        return BenchmarkRow(name=name, call=embed, items=items, unit=unit, precision=self._parts.settings.precision)
+        return BenchmarkRow(
+            name=name, call=torch.no_grad()(call), items=items, unit=unit, precision=self._parts.settings.precision
+        )
 
-    def _without_gradient(self, embed: Callable[[], Tensor]) -> Callable[[], Tensor]:
-        def call() -> Tensor:
-            with torch.no_grad(), self._parts.runtime.autocast():
-                return embed()
+    @cached_property
+    def _used_model(self) -> SyCoCa:
+        """The model as `sycoca.load` gives it: in half precision its weights are converted once, not in every call."""
+        parts = self._parts
+        dtype = half_dtype(parts.settings.precision)
+        if dtype is None:
+            return parts.model
+        used = copy.deepcopy(parts.model).to(dtype)
+        if parts.settings.compile:
+            used.image_encoder.compile()
+            used.text_encoder.compile()
+        return used
 
-        return call
+    def _used_images(self) -> Tensor:
+        return pixels_of(self._parts.batch.images).to(self._used_model.log_logit_scale.dtype)
 
     def _loading(self) -> BenchmarkRow:
         files = scene_jpegs(self._parts.settings.batch_size)

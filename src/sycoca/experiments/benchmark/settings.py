@@ -67,7 +67,7 @@ class BenchmarkSettings:
     """auto (an accelerator where there is one, else the CPU), cpu, cuda, cuda:1, mps."""
 
     precision: BenchmarkPrecision = "fp32"
-    """Precision of training and embedding; captioning and scoring stay in float32."""
+    """Precision of training (autocast), captioning and embedding (weights); scoring stays in float32."""
 
     compile: bool = False
     """Compile the components with torch.compile; warm-up then takes minutes."""

@@ -103,6 +103,7 @@ class Finetuning(Recipe[C]):
         loaded_names = fill_model(
             model, {name: tensor for name, tensor in known.items() if not name.startswith(_HEAD_PREFIXES)} | heads
         )
+        self._refuse_absent(model, "frozen", self.config.frozen)
         freeze(model, self.config.frozen, loaded_names, self.config.weights, setting="frozen", before=loaded.config)
         self._add_adapters(model, loaded_names)
         return model
@@ -112,10 +113,8 @@ class Finetuning(Recipe[C]):
         lora, frozen = self.config.lora, self.config.frozen
         if lora.rank is None:
             return
+        self._refuse_absent(model, "lora.parts", lora.parts)
         parts = lora.parts or tuple(part for part in get_args(AdaptablePart) if part not in frozen)
-        absent = [part for part in lora.parts if getattr(model, part) is None]
-        if absent:
-            raise ValueError(f"lora.parts names {absent[0]}, which this training does not have")
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name not in loaded or name.startswith(_HEAD_PREFIXES))
         with torch.random.fork_rng(devices=[]):
@@ -123,6 +122,11 @@ class Finetuning(Recipe[C]):
             for module in (getattr(model, part) for part in parts):
                 if module is not None:
                     add_adapters(module, lora.rank, lora.alpha)
+
+    def _refuse_absent(self, model: SyCoCa, setting: str, parts: Sequence[str]) -> None:
+        for part in parts:
+            if getattr(model, part) is None:
+                raise ValueError(f"{setting} names {part}, which this training does not have")
 
     def limits(self, loaded: LoadedWeights, model: SyCoCa) -> ModelLimits:
         """Return what the model will not be able to do after this training."""
