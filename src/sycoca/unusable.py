@@ -30,6 +30,9 @@ SkipReason = Literal[
 ]
 """Why a sample is skipped; every skipped sample is counted under one of these."""
 
+LASTING_REASONS: frozenset[SkipReason] = frozenset({"empty file", "not an image", "broken image", "image too small"})
+"""Problems that persist while the file does not change; missing rights, memory or limits may not."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SkippedSample:

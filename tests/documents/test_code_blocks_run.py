@@ -19,6 +19,7 @@ import pytest
 from builders.code_blocks import CodeBlock, blocks_of, pages
 from builders.documents import ROOT, Document
 from builders.forked_commands import ForkedCommands
+from builders.models import write_hf_clip
 
 FEW = {
     "--training.steps": "2",
@@ -74,6 +75,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         for name in ("runs/quickstart", "runs/small", "base", "tuned"):
             shutil.copytree("run/weights", filled / name / "weights")
         shutil.copytree("photos", filled / "photos")
+        write_hf_clip(filled / "clip-vit-base-patch32")
         yield made
         made.commands.close()
 

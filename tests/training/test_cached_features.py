@@ -185,6 +185,17 @@ def test_unreadable_images_are_skipped_and_replaced_as_without_a_cache(make_conf
     assert lists[0] == lists[1]
 
 
+def test_an_image_that_could_not_be_read_for_a_while_is_tried_again(make_config, tmp_path, monkeypatch):
+    config = make_config(data=DataConfig(train=photos_in(tmp_path / "photos")))
+    with monkeypatch.context() as patch:
+        patch.setenv("SYCOCA_MAX_DECODED_BYTES", "2000")
+        with pytest.raises(ValueError, match="max_skipped_ratio"):
+            pretrain(cached(config, tmp_path / "cache"))
+    run = pretrain(replace(cached(config, tmp_path / "cache"), out=f"{config.out}-2"))
+    assert not (run / "skipped.jsonl").exists()
+    assert_same_run(pretrain(replace(config, out=f"{config.out}-3")), run)
+
+
 def test_a_changed_image_is_encoded_again(make_config, tmp_path, encoded, monkeypatch):
     monkeypatch.setattr("sycoca.data.loading.features.feature_files.SAMPLES_PER_FILE", 4)
     monkeypatch.setattr("sycoca.data.loading.features.cached_crops.SAMPLES_PER_FILE", 4)

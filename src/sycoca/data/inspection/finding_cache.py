@@ -16,13 +16,10 @@ from sycoca.data.content_keys import Fingerprint
 from sycoca.data.inspection.image_facts import ImageFacts
 from sycoca.data.inspection.photo_measures import PhotoMeasures
 from sycoca.outputs.cache_folder import user_cache_folder
-from sycoca.unusable import SkippedSample
+from sycoca.unusable import LASTING_REASONS, SkippedSample
 
 Finding = ImageFacts | SkippedSample
 """Facts about an image, or why it cannot be read."""
-
-LASTING_REASONS = frozenset({"empty file", "not an image", "broken image", "image too small"})
-"""Problems that persist while the file does not change; missing rights or memory may not."""
 
 _SCHEMA_VERSION = 2
 logger = logging.getLogger(__name__)

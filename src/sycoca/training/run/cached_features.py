@@ -22,6 +22,7 @@ from sycoca.data.loading.features.feature_files import (
     StoredFeatures,
     TokenShape,
     feature_files,
+    has_passing_problem,
     is_whole,
     write_features,
 )
@@ -75,7 +76,7 @@ def _filled(cache: "_Cache", num_views: int, console: Console | None) -> Sequenc
     """Return the files of the cache once all processes have written what was missing."""
     runtime = cache.runtime
     files = feature_files(cache.folder, cache.image_states(), num_views)
-    missing = cache.missing(files)
+    missing = cache.to_compute(files)
     runtime.barrier()  # before the first of them is written
     if runtime.is_main_rank:
         cache.announce(files, missing)
@@ -144,6 +145,11 @@ class _Cache:
         """Return the states of all images, of which each process finds out a part."""
         own = self.runtime.sharding().own(len(self._source))
         return self.runtime.gather_plain(image_states(self._source[index] for index in own))
+
+    def to_compute(self, files: Sequence[FeatureFile]) -> list[FeatureFile]:
+        """Return the files that are missing, and those of an image that may be readable now."""
+        missing = {file.path for file in self.missing(files)}
+        return [file for file in files if file.path in missing or has_passing_problem(file.path)]
 
     def missing(self, files: Sequence[FeatureFile]) -> list[FeatureFile]:
         """Return the files that are not there, or not whole."""

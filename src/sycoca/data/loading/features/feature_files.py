@@ -22,12 +22,15 @@ from torch import Tensor
 
 from sycoca.outputs.atomic import atomic_file
 from sycoca.records import ImageTokens
-from sycoca.unusable import SkippedSample
+from sycoca.unusable import LASTING_REASONS, SkippedSample
 
 SAMPLES_PER_FILE = 256
 """Samples per file: 39 MB with 50 tokens of width 768 in fp32."""
 
 _SKIPPED = "skipped"
+
+_LASTING = LASTING_REASONS | {"missing image"}
+"""A file that appears is in another state."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,6 +92,13 @@ def is_whole(file: FeatureFile, shape: TokenShape, dtype: torch.dtype) -> bool:
             return tokens.get_shape() == [len(file.samples), *shape[1:]] and tokens[:0].dtype == dtype
     except (OSError, SafetensorError):
         return False
+
+
+def has_passing_problem(path: Path) -> bool:
+    """Return whether an image could not be read for a reason that may be gone while its file is the same."""
+    with safe_open(path, "pt") as opened:
+        skipped = json.loads(opened.metadata()[_SKIPPED])
+    return any(sample["reason"] not in _LASTING for sample in skipped.values())
 
 
 def write_features(path: Path, features: StoredFeatures) -> None:
