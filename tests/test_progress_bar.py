@@ -30,6 +30,6 @@ def test_messages_elsewhere_only_when_it_takes_long(
     console = Console(file=file, force_terminal=False, width=100) if has_console else None
     assert list(tracked([1, 2, 3, 4], 8, "counting", console=console, step=2)) == [1, 2, 3, 4]
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        (level, "counting: 4 of 8, 11 s left")
+        (level, "counting: 4 of 8, 0:00:11 left")
     ]
     assert file.getvalue() == ""

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from datetime import timedelta
 from typing import Literal, TypeVar, assert_never
 
 from rich.console import Console
@@ -82,8 +83,8 @@ def _with_messages(items: Iterable[T], total: int, description: str, level: int,
         now = time.perf_counter()
         if now - last_line_at >= SECONDS_BETWEEN_LINES:
             last_line_at = now
-            left_seconds = (now - started_at) / done * (total - done)
-            logger.log(level, f"{description}: {done:,} of {total:,}, {left_seconds:.0f} s left")
+            left = timedelta(seconds=round((now - started_at) / done * (total - done)))
+            logger.log(level, f"{description}: {done:,} of {total:,}, {left} left")
 
 
 def _counted(items: Iterable[T], total: int, step: int) -> Iterator[tuple[int, T]]:
