@@ -1,5 +1,6 @@
 """Architectures of converted weights: open_clip's [CLS], CLIP's pooling and activation, ViT without norm_pre."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -92,9 +93,18 @@ def test_clip_pools_the_eos_token(config: SyCoCaConfig, make_batch: BatchMaker):
     torch.testing.assert_close(embeds, encoder.project_tokens(states)[is_end])
 
 
-def test_quick_gelu_and_its_gradients_equal_the_formula():
+def quick_gelu(x: torch.Tensor) -> torch.Tensor:
+    return x / (1 + torch.exp(-1.702 * x))
+
+
+def gelu_tanh(x: torch.Tensor) -> torch.Tensor:
+    return x / 2 * (1 + torch.tanh((2 / math.pi) ** 0.5 * (x + 0.044715 * x**3)))
+
+
+@pytest.mark.parametrize(("name", "formula"), [("quick_gelu", quick_gelu), ("gelu_tanh", gelu_tanh)])
+def test_an_activation_and_its_gradients_equal_the_formula(name, formula):
     layer, x = Linear(5, 7).double(), torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
-    ours, plain = layer.after_activation("quick_gelu", x), layer(x / (1 + torch.exp(-1.702 * x)))
+    ours, plain = layer.after_activation(name, x), layer(formula(x))
     torch.testing.assert_close(ours, plain)
     inputs = (x, *layer.parameters())
     own, expected = (torch.autograd.grad(out.square().sum(), inputs) for out in (ours, plain))

@@ -1,4 +1,4 @@
-"""transformers' CLIP, ViT, ViTMAE and DINOv2 with random weights, and their outputs. Needs transformers."""
+"""transformers' CLIP, SigLIP, ViT, ViTMAE and DINOv2 with random weights, and their outputs. Needs transformers."""
 
 import importable_torchvision  # noqa: F401, I001 (first)
 import torch
@@ -11,6 +11,8 @@ from transformers import (
     Dinov2ForImageClassification,
     Dinov2WithRegistersConfig,
     Dinov2WithRegistersModel,
+    SiglipConfig,
+    SiglipModel,
     ViTConfig,
     ViTForImageClassification,
     ViTMAEConfig,
@@ -40,6 +42,10 @@ def registers_peer(config: Dinov2WithRegistersConfig, seed: int) -> Dinov2WithRe
     return randomized(Dinov2WithRegistersModel(config), seed)  # type: ignore[return-value]
 
 
+def siglip_peer(config: SiglipConfig, seed: int) -> SiglipModel:
+    return randomized(SiglipModel(config), seed)  # type: ignore[return-value]
+
+
 @torch.no_grad()
 def clip_outputs(peer: CLIPModel, images: Tensor, tokens: Tensor, lengths: list[int]) -> dict[str, Tensor]:
     """Return normalized embeddings; padding is masked, as by transformers' own tokenizer."""
@@ -53,7 +59,7 @@ def clip_outputs(peer: CLIPModel, images: Tensor, tokens: Tensor, lengths: list[
 
 @torch.no_grad()
 def encoder_states(peer: nn.Module, images: Tensor) -> Tensor:
-    """Return the normalized states of [CLS] and all patches, (batch, 1 + patches, width); MAE masks nothing."""
+    """Return the normalized states of [CLS], if any, and all patches, (batch, tokens, width); MAE masks nothing."""
     if isinstance(peer, ViTMAEForPreTraining):
         peer.vit.config.mask_ratio = 0.0
         num_patches = peer.vit.embeddings.num_patches
@@ -65,4 +71,6 @@ def encoder_states(peer: nn.Module, images: Tensor) -> Tensor:
     if isinstance(peer, Dinov2WithRegistersModel):
         states = peer(images).last_hidden_state
         return torch.cat([states[:, :1], states[:, 1 + peer.config.num_register_tokens :]], dim=1)
+    if isinstance(peer, SiglipModel):
+        return peer.vision_model(images).last_hidden_state
     return peer.vit(images).last_hidden_state

@@ -1,9 +1,9 @@
-"""Write outputs of small CLIP, ViT, ViTMAE and DINOv2 models of transformers, for tests without it: goldens/hf_*.
+"""Write outputs of small CLIP, SigLIP, ViT, ViTMAE and DINOv2 models of transformers, for tests without it.
 
     make peers-goldens
 
-Each folder has the files of ``save_pretrained`` (random weights) and ``outputs.safetensors`` with inputs and outputs in
-float64.
+Each folder ``goldens/hf_*`` has the files of ``save_pretrained`` (random weights) and ``outputs.safetensors`` with
+inputs and outputs in float64.
 """
 
 import importable_torchvision  # noqa: F401, I001 (first)
@@ -12,10 +12,18 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from transformers import CLIPConfig, Dinov2Config, Dinov2WithRegistersConfig, PreTrainedModel, ViTConfig, ViTMAEConfig
+from transformers import (
+    CLIPConfig,
+    Dinov2Config,
+    Dinov2WithRegistersConfig,
+    PreTrainedModel,
+    SiglipConfig,
+    ViTConfig,
+    ViTMAEConfig,
+)
 
 from comparison import token_rows
-from hf_peers import clip_outputs, clip_peer, dino_peer, encoder_states, mae_peer, registers_peer, vit_peer
+from hf_peers import clip_outputs, clip_peer, dino_peer, encoder_states, mae_peer, registers_peer, siglip_peer, vit_peer
 
 FOLDER = Path(__file__).parent / "goldens"
 CONTEXT, VOCABULARY, LENGTHS = 10, 40, [4, 7, 10]
@@ -44,12 +52,19 @@ def main() -> None:
     for name, peer in (
         ("hf_vit", vit_peer(ViTConfig(**sizes), seed=12)),
         ("hf_vit_mae", mae_peer(ViTMAEConfig(**{**sizes, "intermediate_size": 40}, **mae_sizes), seed=13)),
+        ("hf_siglip", siglip_peer(_siglip_config(), seed=16)),
         ("hf_dinov2", dino_peer(Dinov2Config(**dino_sizes), seed=14)),
         ("hf_dinov2_registers", registers_peer(Dinov2WithRegistersConfig(**dino_sizes), seed=15)),
     ):
         folder = _saved(peer, name)
         states = encoder_states(peer.double(), images.double())
         _save_outputs(folder, {"images": images}, {"states": states})
+
+
+def _siglip_config() -> SiglipConfig:
+    sizes = {**TRANSFORMER, "hidden_size": 16, "intermediate_size": 40}
+    text = {**sizes, "vocab_size": VOCABULARY, "max_position_embeddings": CONTEXT}
+    return SiglipConfig(vision_config={**sizes, **IMAGE}, text_config=text)
 
 
 def _clip_config(activation: str) -> CLIPConfig:

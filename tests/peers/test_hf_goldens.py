@@ -71,6 +71,7 @@ def test_a_text_encoder_with_other_mlps_is_refused(tmp_path: Path):
         ("hf_vit_mae", ("pixel decoder",)),
         ("hf_dinov2", ("classifier", "mask token")),
         ("hf_dinov2_registers", ("mask token",)),
+        ("hf_siglip", ("attention-pooling head", "text encoder", "temperature and bias of the sigmoid loss")),
     ],
 )
 def test_a_converted_image_encoder_computes_what_transformers_does(name, dropped, dtype: torch.dtype, bar: float):

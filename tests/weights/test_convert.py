@@ -233,7 +233,14 @@ def test_a_hugging_face_clip_can_be_used_with_its_transforms(tmp_path: Path, pho
 
 
 @pytest.mark.parametrize(
-    ("name", "norm_eps"), [("hf_vit", 1e-12), ("hf_vit_mae", 1e-12), ("hf_dinov2", 1e-6), ("hf_dinov2_registers", 1e-6)]
+    ("name", "norm_eps"),
+    [
+        ("hf_vit", 1e-12),
+        ("hf_vit_mae", 1e-12),
+        ("hf_dinov2", 1e-6),
+        ("hf_dinov2_registers", 1e-6),
+        ("hf_siglip", 1e-6),
+    ],
 )
 def test_a_vit_becomes_an_image_encoder_that_initializes_training(
     tmp_path: Path, name: str, norm_eps: float, capsys: pytest.CaptureFixture[str]
@@ -247,7 +254,8 @@ def test_a_vit_becomes_an_image_encoder_that_initializes_training(
     plain = json.loads((out / "config.json").read_text())
     assert plain["image_encoder"]["norm_eps"] == norm_eps
     has_registers = name == "hf_dinov2_registers"
-    assert plain["format_version"] == (5 if has_registers else 4), "older versions read what they know"
+    is_new = has_registers or name == "hf_siglip"
+    assert plain["format_version"] == (5 if is_new else 4), "older versions read what they know"
     assert plain["image_encoder"].get("num_registers") == (4 if has_registers else None)
     with pytest.raises(ValueError, match="holds an image encoder alone"):
         sycoca.load(out)
@@ -256,14 +264,11 @@ def test_a_vit_becomes_an_image_encoder_that_initializes_training(
 def test_other_models_of_hugging_face_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "blip"}))
     assert main(["convert", "from-hf", str(tmp_path), "--out", str(tmp_path / "weights")]) == 1
-    assert (
-        "is of a model of type 'blip'; clip, vit, vit_mae, dinov2 and dinov2_with_registers can"
-        in capsys.readouterr().err
-    )
-    siglip = {"model_type": "clip", "vision_config": {"hidden_act": "gelu_pytorch_tanh"}}
-    (tmp_path / "config.json").write_text(json.dumps(siglip))
+    assert "is of a model of type 'blip'; clip, siglip, vit, vit_mae, dinov2 and" in capsys.readouterr().err
+    described = {"model_type": "clip", "vision_config": {"hidden_act": "relu"}}
+    (tmp_path / "config.json").write_text(json.dumps(described))
     assert main(["convert", "from-hf", str(tmp_path), "--out", str(tmp_path / "weights")]) == 1
-    assert "hidden_act is 'gelu_pytorch_tanh'; gelu and quick_gelu" in capsys.readouterr().err
+    assert "hidden_act is 'relu'; gelu, quick_gelu, gelu_pytorch_tanh can be converted" in capsys.readouterr().err
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "dinov2", "use_swiglu_ffn": True}))
     assert main(["convert", "from-hf", str(tmp_path), "--out", str(tmp_path / "weights")]) == 1
     assert "use_swiglu_ffn is true, which cannot be converted" in capsys.readouterr().err

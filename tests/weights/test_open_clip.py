@@ -2,6 +2,7 @@
 
 import ast
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -169,3 +170,14 @@ def test_models_that_open_clip_does_not_have_are_refused(preset: str, fault: str
         model = SyCoCa(pretrain_preset(preset).model)
     with pytest.raises(ValueError, match=f"open_clip has no such model: {fault}"):
         open_clip_json(model.config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [({"activation": "gelu_tanh"}, "activation gelu_tanh"), ({"num_registers": 4}, "register tokens")],
+)
+def test_image_encoders_that_open_clip_does_not_have_are_refused(changes: dict[str, Any], fault: str):
+    config = pretrain_preset("vit_b32").model
+    image = replace(config.image_encoder, **changes)
+    with pytest.raises(ValueError, match=f"open_clip has no such model: {fault}"):
+        open_clip_json(replace(config, image_encoder=image))

@@ -88,7 +88,8 @@ class ImageEncoderConfig:
     """Sizes of attention pooling; unused with the other poolings."""
 
     activation: Activation = "gelu"
-    """Activation of the MLPs: exact GELU, or x sigmoid(1.702 x) as in OpenAI's CLIP."""
+    """Activation of the MLPs. gelu: exact. quick_gelu: x sigmoid(1.702 x), as in OpenAI's CLIP. gelu_tanh: GELU's
+    approximation by tanh, as in SigLIP."""
 
     mlp_width: int | None = None
     """Hidden width of the MLPs; None: 4 times the width, as in all CLIPs but the largest (ViT-g, bigG)."""

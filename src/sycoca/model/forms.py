@@ -9,7 +9,7 @@ from typing import Literal
 
 Pooling = Literal["cls", "mean", "max", "attention"]
 TextPooling = Literal["cls", "mean", "eos"]
-Activation = Literal["gelu", "quick_gelu"]
+Activation = Literal["gelu", "quick_gelu", "gelu_tanh"]
 ClsMask = Literal["correct", "shifted"]
 ClsPosition = Literal["last", "row_end"]
 PoolerKind = Literal["single", "parallel", "cascade"]

@@ -134,6 +134,8 @@ def _activated(activation: Activation, x: Tensor) -> Tensor:
             return F.gelu(x)
         case "quick_gelu":
             return x * torch.sigmoid(QUICK_GELU_SLOPE * x)
+        case "gelu_tanh":
+            return F.gelu(x, approximate="tanh")
         case unknown:
             assert_never(unknown)
 
@@ -145,6 +147,8 @@ def _activation_backward(activation: Activation, grad_output: Tensor, x: Tensor)
         case "quick_gelu":
             gate = torch.sigmoid(QUICK_GELU_SLOPE * x)
             return grad_output * (gate + QUICK_GELU_SLOPE * x * gate * (1 - gate))
+        case "gelu_tanh":
+            return torch.ops.aten.gelu_backward(grad_output, x, approximate="tanh")
         case unknown:
             assert_never(unknown)
 

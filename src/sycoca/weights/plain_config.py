@@ -9,6 +9,9 @@ from sycoca.weights.config import FORMAT_VERSION
 _NEW_IN_5 = {"adapter": None, "num_registers": 0}
 """Fields that format 4 does not have, with the value that stands for its models."""
 
+_VALUES_NEW_IN_5 = ("gelu_tanh",)
+"""Values that format 4 does not have."""
+
 _OLDER_VERSION = 4
 
 
@@ -21,7 +24,7 @@ def versioned_plain(config: object) -> dict[str, Any]:
 
 def _uses_new(plain: Any) -> bool:
     if not isinstance(plain, Mapping):
-        return False
+        return plain in _VALUES_NEW_IN_5
     return any(value != _NEW_IN_5[name] if name in _NEW_IN_5 else _uses_new(value) for name, value in plain.items())
 
 

@@ -1,4 +1,4 @@
-"""Hugging Face's tensor names of CLIP and of the image encoders ViT, ViTMAE and DINOv2."""
+"""Hugging Face's tensor names of CLIP and of the image encoders SigLIP, ViT, ViTMAE and DINOv2."""
 
 from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig
 from sycoca.weights.conversion.renaming import (
@@ -71,6 +71,21 @@ def hf_dino_table(config: ImageEncoderConfig) -> list[Correspondence]:
         rows.append(same("registers", "embeddings.register_tokens", _ONE_SET))
     for i in range(config.depth):
         rows += _dino_block(f"blocks.{i}", f"encoder.layer.{i}")
+    return rows
+
+
+def hf_siglip_table(config: ImageEncoderConfig) -> list[Correspondence]:
+    """Return all tensors of an image encoder without projection, under the names of SiglipVisionTransformer.
+
+    The patch embedding's bias has to be added to the position embeddings before. Blocks have the names of CLIP's.
+    """
+    rows = [
+        same("positions", "embeddings.position_embedding.weight"),
+        same("patch_embedding.weight", "embeddings.patch_embedding.weight", convolution(config.patch_size)),
+        *weight_and_bias("norm_post", "post_layernorm"),
+    ]
+    for i in range(config.depth):
+        rows += _clip_block(f"blocks.{i}", f"encoder.layers.{i}")
     return rows
 
 

@@ -39,6 +39,8 @@ class _Defaults:
 _DEFAULTS = {
     "CLIP": _Defaults(mean=_CLIP.mean, std=_CLIP.std, resample=_BICUBIC, is_square=False, do_center_crop=True),
     "ViT": _Defaults(mean=(0.5,) * 3, std=(0.5,) * 3, resample=_BILINEAR, is_square=True, do_center_crop=False),
+    "Siglip": _Defaults(mean=(0.5,) * 3, std=(0.5,) * 3, resample=_BICUBIC, is_square=True, do_center_crop=False),
+    "SigLIP": _Defaults(mean=(0.5,) * 3, std=(0.5,) * 3, resample=_BICUBIC, is_square=True, do_center_crop=False),
     "DINOv2": _Defaults(
         mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), resample=_BICUBIC, is_square=False, do_center_crop=True
     ),
@@ -62,7 +64,7 @@ _NEUTRAL = {
 def read_hf_pixels(folder: Path, image_size: int, kind: str) -> Pixels:
     """Return the transforms of a folder's image processor, and a line about whatever they do otherwise.
 
-    ``kind`` is the model's (CLIP, ViT, DINOv2), whose processor is assumed where the folder has no file. Raises
+    ``kind`` is the model's (CLIP, ViT, DINOv2, SigLIP), whose processor is assumed where the folder has no file. Raises
     ValueError for what cannot be converted.
     """
     path, described = _described(folder)

@@ -1,4 +1,4 @@
-"""Reading of Hugging Face's CLIP as a SyCoCa model, and of its ViT, ViTMAE and DINOv2 as image encoders."""
+"""Reading of Hugging Face's CLIP as a SyCoCa model, and of SigLIP, ViT, ViTMAE and DINOv2 as image encoders."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,14 +14,26 @@ from sycoca.model.forms import Activation
 from sycoca.model.image_encoder import ImageEncoder
 from sycoca.model.sycoca import SyCoCa
 from sycoca.weights.conversion.checkpoint_files import read_checkpoint, read_json
-from sycoca.weights.conversion.hf_names import hf_clip_table, hf_dino_table, hf_vit_table
+from sycoca.weights.conversion.hf_names import hf_clip_table, hf_dino_table, hf_siglip_table, hf_vit_table
 from sycoca.weights.conversion.renaming import Table, filled_model, to_ours, to_theirs
 from sycoca.weights.tensors.shapes import shapes_of
+
+_HF_ACTIVATIONS: Mapping[str, Activation] = {
+    "gelu": "gelu",
+    "quick_gelu": "quick_gelu",
+    "gelu_pytorch_tanh": "gelu_tanh",
+}
 
 CHECKPOINT_NAMES = ("model.safetensors", "pytorch_model.bin")
 CONFIG_NAME = "config.json"
 
-_ENCODERS_IN_MODELS = ("vit", "dinov2", "dinov2_with_registers")
+_PATCH_BIASES = (
+    ("embeddings.patch_embeddings.projection.bias", "embeddings.position_embeddings", 1),
+    ("embeddings.patch_embedding.bias", "embeddings.position_embedding.weight", 0),
+)
+"""The names of the patch embedding's bias and of the position embeddings, and how many of these are of no patch."""
+
+_ENCODERS_IN_MODELS = ("vit", "dinov2", "dinov2_with_registers", "vision_model")
 """Names that encoders have in models with a head."""
 
 _SCALED_LAYERS = {"1": "attention.output.dense", "2": "mlp.fc2"}
@@ -32,6 +44,9 @@ _DROPPED_OF_ENCODERS = {
     "pooler.": "pooler",
     "decoder.": "pixel decoder",
     "embeddings.mask_token": "mask token",
+    "head.": "attention-pooling head",
+    "text_model.": "text encoder",
+    "logit_": "temperature and bias of the sigmoid loss",
 }
 """Parts of a model beside its image encoder, by the prefix of their tensors' names; dropped on purpose."""
 
@@ -56,6 +71,16 @@ _CLIP_TEXT = {
     "layer_norm_eps": 1e-5,
 }
 _VIT = {**_CLIP_VISION, "patch_size": 16, "hidden_act": "gelu", "layer_norm_eps": 1e-12, "qkv_bias": True}
+_SIGLIP = {
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "image_size": 224,
+    "patch_size": 16,
+    "hidden_act": "gelu_pytorch_tanh",
+    "layer_norm_eps": 1e-6,
+}
 _DINO = {
     **_VIT,
     "patch_size": 14,
@@ -65,6 +90,10 @@ _DINO = {
     "num_register_tokens": 4,
 }
 """Default sizes; Hugging Face saves only those that differ."""
+
+
+EncoderKind = Literal["ViT", "DINOv2", "SigLIP"]
+"""Kinds of image encoders without a text encoder that could be used."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,9 +109,9 @@ class HfClip:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HfImageEncoder:
-    """The encoder of a ViT, ViTMAE or DINOv2."""
+    """The image encoder of a SigLIP, ViT, ViTMAE or DINOv2."""
 
-    kind: Literal["ViT", "DINOv2"]
+    kind: EncoderKind
     """What it is, for the image processor that is assumed where none is saved."""
 
     config: ImageEncoderConfig
@@ -104,7 +133,7 @@ def read_hugging_face(folder: Path) -> HfClip | HfImageEncoder:
     config_path = folder / CONFIG_NAME
     if not config_path.is_file():
         raise ValueError(
-            f"{folder} has no {CONFIG_NAME}; give the folder of a CLIP, ViT, ViTMAE or DINOv2 of Hugging Face"
+            f"{folder} has no {CONFIG_NAME}; give the folder of a CLIP, SigLIP, ViT, ViTMAE or DINOv2 of Hugging Face"
         )
     described = read_json(config_path)
     match described.get("model_type"):
@@ -114,8 +143,10 @@ def read_hugging_face(folder: Path) -> HfClip | HfImageEncoder:
             return _vit(folder, described)
         case "dinov2" | "dinov2_with_registers":
             return _dino(folder, described)
+        case "siglip" | "siglip_vision_model":
+            return _siglip(folder, described)
         case kind:
-            known = "clip, vit, vit_mae, dinov2 and dinov2_with_registers"
+            known = "clip, siglip, vit, vit_mae, dinov2 and dinov2_with_registers"
             raise ValueError(f"{config_path} is of a model of type {kind!r}; {known} can be converted")
 
 
@@ -180,9 +211,16 @@ def _dino(folder: Path, described: Mapping[str, Any]) -> HfImageEncoder:
     return _encoder_alone(folder, "DINOv2", config, hf_dino_table(config))
 
 
-def _encoder_alone(
-    folder: Path, kind: Literal["ViT", "DINOv2"], config: ImageEncoderConfig, table: Table
-) -> HfImageEncoder:
+def _siglip(folder: Path, described: Mapping[str, Any]) -> HfImageEncoder:
+    """Read the image encoder of a SigLIP or SigLIP2; its text encoder is not causal, so it cannot caption."""
+    where = str(folder / CONFIG_NAME)
+    own = described.get("vision_config") if described["model_type"] == "siglip" else described
+    sizes = _SIGLIP | dict(own or {})
+    config = replace(_image_encoder(sizes, f"{where}: vision_config", has_norm_pre=False), pooling="mean")
+    return _encoder_alone(folder, "SigLIP", config, hf_siglip_table(config))
+
+
+def _encoder_alone(folder: Path, kind: EncoderKind, config: ImageEncoderConfig, table: Table) -> HfImageEncoder:
     checkpoint = read_checkpoint(folder, CHECKPOINT_NAMES)
     named = {_in_encoder(name): tensor for name, tensor in checkpoint.tensors.items()}
     tensors = {name: tensor for name, tensor in named.items() if not name.startswith(tuple(_DROPPED_OF_ENCODERS))}
@@ -218,11 +256,12 @@ def _without_layer_scale(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _without_patch_bias(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors with the patch embedding's bias added to the position embeddings, which is equivalent."""
-    bias_name, positions_name = "embeddings.patch_embeddings.projection.bias", "embeddings.position_embeddings"
-    without = {name: tensor for name, tensor in tensors.items() if name != bias_name}
-    if bias_name in tensors and positions_name in tensors:
-        positions = tensors[positions_name]
-        without[positions_name] = torch.cat([positions[:, :1], positions[:, 1:] + tensors[bias_name]], dim=1)
+    without = dict(tensors)
+    for bias_name, positions_name, num_extra in _PATCH_BIASES:
+        if bias_name in tensors and positions_name in tensors:
+            positions = tensors[positions_name]
+            with_bias = positions[..., num_extra:, :] + without.pop(bias_name)
+            without[positions_name] = torch.cat([positions[..., :num_extra, :], with_bias], dim=-2)
     return without
 
 
@@ -242,6 +281,7 @@ def _image_encoder(sizes: Mapping[str, Any], where: str, *, has_norm_pre: bool) 
 
 
 def _activation(sizes: Mapping[str, Any], where: str) -> Activation:
-    if sizes["hidden_act"] not in ("gelu", "quick_gelu"):
-        raise ValueError(f"{where}.hidden_act is {sizes['hidden_act']!r}; gelu and quick_gelu can be converted")
-    return sizes["hidden_act"]
+    name = sizes["hidden_act"]
+    if name not in _HF_ACTIVATIONS:
+        raise ValueError(f"{where}.hidden_act is {name!r}; {', '.join(_HF_ACTIVATIONS)} can be converted")
+    return _HF_ACTIVATIONS[name]

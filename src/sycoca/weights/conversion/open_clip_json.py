@@ -35,10 +35,14 @@ _KNOWN = {
 """Fields that are read, checked against tensor shapes, or without effect at inference."""
 
 
-_ACTIVATIONS: Mapping[Activation, dict[str, bool]] = {"gelu": {}, "quick_gelu": {"quick_gelu": True}}
+_ACTIVATIONS: Mapping[Activation, dict[str, bool] | None] = {
+    "gelu": {},
+    "quick_gelu": {"quick_gelu": True},
+    "gelu_tanh": None,
+}
 _CLS_MASKS: Mapping[ClsMask, dict[str, bool]] = {"correct": {"correct_cls_mask": True}, "shifted": {}}
 _POOLERS: Mapping[PoolerKind, bool | str] = {"single": True, "parallel": "parallel", "cascade": "cascade"}
-"""The fields or values of open_clip's JSON, by option."""
+"""The fields or values of open_clip's JSON, by option; None for one that is not supported."""
 
 _HAS_POOLING: Mapping[Pooling, bool] = {"cls": True, "mean": False, "max": False, "attention": True}
 _HAS_TEXT_POOLING: Mapping[TextPooling, bool] = {"cls": True, "mean": False, "eos": True}
@@ -121,7 +125,7 @@ def open_clip_json(config: SyCoCaConfig) -> dict[str, Any]:
         "vision_cfg": _vision_cfg(config.image_encoder, has_decoder=decoder is not None),
         "text_cfg": text_cfg,
     }
-    described |= _ACTIVATIONS[text.activation]
+    described |= _ACTIVATIONS[text.activation] or {}
     if text.has_cls_token:
         text_cfg |= {"embed_cls": True, "output_tokens": True, **_CLS_MASKS[text.cls_mask]}
         described["custom_text"] = True
@@ -159,6 +163,8 @@ def _check_supported(config: SyCoCaConfig) -> None:
         f"image pooling {image.pooling}": not _HAS_POOLING[image.pooling],
         f"text pooling {text.pooling}": not _HAS_TEXT_POOLING[text.pooling],
         f"a norm's epsilon of {image.norm_eps}": image.norm_eps != 1e-5,
+        f"activation {image.activation}": _ACTIVATIONS[image.activation] is None,
+        "register tokens": image.num_registers > 0,
         "different activations in the two encoders": image.activation != text.activation,
         "a text decoder without [CLS] in the text encoder": config.text_decoder is not None and not text.has_cls_token,
         f"a text decoder of width {text.width} that sees an image of width {image.output_width}": (
