@@ -159,6 +159,8 @@ def test_other_weights_are_no_base(config: FinetunePairsConfig, make_run_config,
         sycoca.load(other, base=other)
     assert main(["merge", str(other), "--out", str(tmp_path / "merged")]) == 1
     assert "is no adapter" in capsys.readouterr().err
+    assert main(["merge", str(tmp_path / "nowhere"), "--out", str(tmp_path / "merged")]) == 1
+    assert "nowhere does not exist; a weights folder holds" in capsys.readouterr().err
     with pytest.raises(ValueError, match=r"is an adapter itself; sycoca merge .* makes a whole model of it"):
         finetune(replace(config, weights=str(adapter), out=str(tmp_path / "second")))
 

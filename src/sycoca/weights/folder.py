@@ -145,6 +145,7 @@ def load_adapter(adapter: str | Path, base: str | Path | None = None) -> LoadedW
     Raises ValueError for the folder of a whole model, and as `load_weights` does.
     """
     folder = local_weights(adapter)
+    check_files(folder, (CONFIG_NAME,))
     if read_weights_config(folder).adapter is None:
         raise ValueError(f"{adapter} is no adapter: it holds a whole model, with nothing to merge")
     return load_weights(folder, base)
