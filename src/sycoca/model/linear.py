@@ -21,8 +21,9 @@ _FEW_ROWS = range(1, 49)
 class Linear(nn.Linear):
     """PyTorch's linear layer, faster for few rows on a CPU and with less memory for inputs that are cheap to recompute.
 
-    For few rows it computes (W x^T)^T, in a third to all of the time. Matrix libraries parallelize over the columns of a product:
-    W x^T has one per row of x, each of which reads the weights in order, while x W^T has too few rows to parallelize.
+    For few rows it computes (W x^T)^T, in a quarter to all of the time. Matrix libraries parallelize over the columns
+    of a product: W x^T has one per row of x, each of which reads the weights in order, while x W^T has too few rows to
+    parallelize.
 
     With an ``adapter`` its low-rank update is added to W.
     """
