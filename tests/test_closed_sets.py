@@ -27,6 +27,7 @@ WITHOUT_A_CHOICE = {
     "SkipReason": "is counted and shown under its own name",
     "ComponentName": "is a column of the table of objectives",
     "AdaptablePart": "are the names of a model's modules that get adapters",
+    "EncoderKind": "begins the name of the image processor that is assumed",
     "FreezablePart": "begins the names of the tensors that it stands for",
     "Suffix": "is appended to the name of what is set aside",
     "Split": "is what a hash of a scene's content becomes",

@@ -140,8 +140,9 @@ def started_config(folder: Path, name: str, weights: Path) -> PretrainConfig:
 
 def cached_config(folder: Path, name: str, weights: Path) -> PretrainConfig:
     config = started_config(folder, name, weights)
-    data = replace(config.data, cached_views=2, cache_folder=str(folder / f"cache-{name}"))
-    return replace(config, data=data, objectives=NO_MASKED_IMAGES)
+    data = replace(config.data, cached_views=2, cache_folder=str(folder / f"cache-{name}"), validation=None)
+    training = replace(config.training, report=False)
+    return replace(config, data=data, training=training, objectives=NO_MASKED_IMAGES)
 
 
 def sharded_config(folder: Path, name: str) -> PretrainConfig:

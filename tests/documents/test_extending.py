@@ -119,6 +119,7 @@ def test_the_document_lists_the_steps(heading: str):
     assert None not in [row.check for row in others]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left_out", rounds(of_pyright=False))
 def test_tests_name_a_step_that_is_left_out(tmp_path: Path, left_out: list[LeftOut]):
     failing, output = failing_tests(tree_without(left_out, tmp_path), *sorted({one.check for one in left_out}))
