@@ -77,7 +77,9 @@ def test_only_adapters_are_trained_and_saved(config: FinetunePairsConfig, weight
 
 def test_the_loaded_model_is_the_trained_one(config: FinetunePairsConfig, weights: Path):
     run = finetune(config)
+    state = torch.get_rng_state()
     loaded, before = sycoca.load(run / "weights"), sycoca.load(weights)
+    assert torch.equal(torch.get_rng_state(), state), "loading draws nothing from the caller's generator"
     trained = tensors_in(run / "checkpoints" / "step-00000004")
     scale = 16.0 / 2
     name = "text_decoder.self_blocks.0.attention.query_key_value"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from sycoca.model.adapters import add_adapters, is_of_adapter, merge_adapters
@@ -55,8 +56,9 @@ def adapted_model(config: WeightsConfig, base: SyCoCa, tensors: Mapping[str, Ten
     """
     adapter = config.adapter
     assert adapter is not None, "the config is that of an adapter"
-    model = SyCoCa(config.model)
-    add_adapters(model, adapter.rank, adapter.alpha)
+    with torch.random.fork_rng(devices=[]):  # what is drawn is replaced, and must not advance the caller's generator
+        model = SyCoCa(config.model)
+        add_adapters(model, adapter.rank, adapter.alpha)
     own = model.state_dict()
     unknown = sorted(name for name, tensor in tensors.items() if name not in own or own[name].shape != tensor.shape)
     lacking = sorted(own.keys() - base.state_dict().keys() - tensors.keys() - set(filter(is_of_adapter, own)))

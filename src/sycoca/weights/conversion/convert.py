@@ -81,7 +81,7 @@ def from_open_clip(
 
 
 def from_hf(source: Path, out: Path, *, tokenizer_path: Path | None = None, overwrite: bool = False) -> Conversion:
-    """Convert a CLIP of Hugging Face into a weights folder; a ViT, ViTMAE or DINOv2 into one of an image encoder alone.
+    """Convert a CLIP of Hugging Face into a weights folder; another one into that of an image encoder alone.
 
     ``overwrite`` and errors as in `from_open_clip`.
     """

@@ -1,5 +1,7 @@
 """Hugging Face's tensor names of CLIP and of the image encoders SigLIP, ViT, ViTMAE and DINOv2."""
 
+from collections.abc import Mapping
+
 from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig
 from sycoca.weights.conversion.renaming import (
     SCALAR,
@@ -12,6 +14,16 @@ from sycoca.weights.conversion.renaming import (
 
 _ONE_ROW = Change(lambda tensor: tensor.flatten(), lambda tensor: tensor.reshape(1, 1, -1))
 _ONE_SET = Change(lambda tensor: tensor.squeeze(0), lambda tensor: tensor.unsqueeze(0))
+
+
+_VIT_LAYERS = {
+    "norm_attention": "layernorm_before",
+    "norm_mlp": "layernorm_after",
+    "mlp.expand": "intermediate.dense",
+    "mlp.contract": "output.dense",
+}
+_DINO_LAYERS = {"norm_attention": "norm1", "norm_mlp": "norm2", "mlp.expand": "mlp.fc1", "mlp.contract": "mlp.fc2"}
+"""Their names of a block's layers, by ours; those of attention are the same in both."""
 
 
 def hf_clip_table(config: SyCoCaConfig) -> list[Correspondence]:
@@ -43,35 +55,16 @@ def hf_vit_table(config: ImageEncoderConfig) -> list[Correspondence]:
 
     Their patch embedding has a bias, which has to be added to the position embeddings before.
     """
-    patches = convolution(config.patch_size)
-    rows = [
-        same("cls_token", "embeddings.cls_token", _ONE_ROW),
-        same("positions", "embeddings.position_embeddings", _ONE_SET),
-        same("patch_embedding.weight", "embeddings.patch_embeddings.projection.weight", patches),
-        *weight_and_bias("norm_post", "layernorm"),
-    ]
-    for i in range(config.depth):
-        rows += _vit_block(f"blocks.{i}", f"encoder.layer.{i}")
-    return rows
+    return _vit_table(config, _VIT_LAYERS)
 
 
 def hf_dino_table(config: ImageEncoderConfig) -> list[Correspondence]:
-    """Return all tensors of an image encoder without projection, under the names of Dinov2Model.
+    """Return the same under the names of Dinov2Model.
 
-    Its layer scale has to be folded into the layers before it, and its patch embedding's bias into the positions.
+    Its layer scale has to be folded into the layers before it.
     """
-    patches = convolution(config.patch_size)
-    rows = [
-        same("cls_token", "embeddings.cls_token", _ONE_ROW),
-        same("positions", "embeddings.position_embeddings", _ONE_SET),
-        same("patch_embedding.weight", "embeddings.patch_embeddings.projection.weight", patches),
-        *weight_and_bias("norm_post", "layernorm"),
-    ]
-    if config.num_registers:
-        rows.append(same("registers", "embeddings.register_tokens", _ONE_SET))
-    for i in range(config.depth):
-        rows += _dino_block(f"blocks.{i}", f"encoder.layer.{i}")
-    return rows
+    registers = [same("registers", "embeddings.register_tokens", _ONE_SET)] if config.num_registers else []
+    return [*_vit_table(config, _DINO_LAYERS), *registers]
 
 
 def hf_siglip_table(config: ImageEncoderConfig) -> list[Correspondence]:
@@ -100,26 +93,22 @@ def _clip_block(ours: str, theirs: str) -> list[Correspondence]:
     ]
 
 
-def _vit_block(ours: str, theirs: str) -> list[Correspondence]:
-    return [
-        *_joined_projections(ours, [f"{theirs}.attention.attention.{name}" for name in ("query", "key", "value")]),
-        *weight_and_bias(f"{ours}.attention.output", f"{theirs}.attention.output.dense"),
-        *weight_and_bias(f"{ours}.norm_attention", f"{theirs}.layernorm_before"),
-        *weight_and_bias(f"{ours}.norm_mlp", f"{theirs}.layernorm_after"),
-        *weight_and_bias(f"{ours}.mlp.expand", f"{theirs}.intermediate.dense"),
-        *weight_and_bias(f"{ours}.mlp.contract", f"{theirs}.output.dense"),
+def _vit_table(config: ImageEncoderConfig, layers: Mapping[str, str]) -> list[Correspondence]:
+    rows = [
+        same("cls_token", "embeddings.cls_token", _ONE_ROW),
+        same("positions", "embeddings.position_embeddings", _ONE_SET),
+        same("patch_embedding.weight", "embeddings.patch_embeddings.projection.weight", convolution(config.patch_size)),
+        *weight_and_bias("norm_post", "layernorm"),
     ]
-
-
-def _dino_block(ours: str, theirs: str) -> list[Correspondence]:
-    return [
-        *_joined_projections(ours, [f"{theirs}.attention.attention.{name}" for name in ("query", "key", "value")]),
-        *weight_and_bias(f"{ours}.attention.output", f"{theirs}.attention.output.dense"),
-        *weight_and_bias(f"{ours}.norm_attention", f"{theirs}.norm1"),
-        *weight_and_bias(f"{ours}.norm_mlp", f"{theirs}.norm2"),
-        *weight_and_bias(f"{ours}.mlp.expand", f"{theirs}.mlp.fc1"),
-        *weight_and_bias(f"{ours}.mlp.contract", f"{theirs}.mlp.fc2"),
-    ]
+    for i in range(config.depth):
+        ours, theirs = f"blocks.{i}", f"encoder.layer.{i}"
+        rows += _joined_projections(
+            ours, [f"{theirs}.attention.attention.{name}" for name in ("query", "key", "value")]
+        )
+        rows += weight_and_bias(f"{ours}.attention.output", f"{theirs}.attention.output.dense")
+        for name, their_name in layers.items():
+            rows += weight_and_bias(f"{ours}.{name}", f"{theirs}.{their_name}")
+    return rows
 
 
 def _joined_projections(ours: str, theirs: list[str]) -> list[Correspondence]:

@@ -39,7 +39,6 @@ class _Defaults:
 _DEFAULTS = {
     "CLIP": _Defaults(mean=_CLIP.mean, std=_CLIP.std, resample=_BICUBIC, is_square=False, do_center_crop=True),
     "ViT": _Defaults(mean=(0.5,) * 3, std=(0.5,) * 3, resample=_BILINEAR, is_square=True, do_center_crop=False),
-    "Siglip": _Defaults(mean=(0.5,) * 3, std=(0.5,) * 3, resample=_BICUBIC, is_square=True, do_center_crop=False),
     "SigLIP": _Defaults(mean=(0.5,) * 3, std=(0.5,) * 3, resample=_BICUBIC, is_square=True, do_center_crop=False),
     "DINOv2": _Defaults(
         mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), resample=_BICUBIC, is_square=False, do_center_crop=True
@@ -79,7 +78,9 @@ def read_hf_pixels(folder: Path, image_size: int, kind: str) -> Pixels:
 def hf_pixels(described: Mapping[str, Any], where: str, image_size: int) -> Pixels:
     """Return the transforms that an image processor's fields describe, see `read_hf_pixels`."""
     _refuse_unknown_steps(described, where)
-    defaults = next((own for name, own in _DEFAULTS.items() if _type_name(described).startswith(name)), _OTHERS)
+    defaults = next(
+        (own for name, own in _DEFAULTS.items() if _type_name(described).lower().startswith(name.lower())), _OTHERS
+    )
     resize, notices = _resize(described, defaults, where, image_size)
     mean, std = _normalization(described, defaults, where)
     filter_number = described.get("resample", defaults.resample)

@@ -96,9 +96,7 @@ def is_whole(file: FeatureFile, shape: TokenShape, dtype: torch.dtype) -> bool:
 
 def has_passing_problem(path: Path) -> bool:
     """Return whether an image could not be read for a reason that may be gone while its file is the same."""
-    with safe_open(path, "pt") as opened:
-        skipped = json.loads(opened.metadata()[_SKIPPED])
-    return any(sample["reason"] not in _LASTING for sample in skipped.values())
+    return any(sample.reason not in _LASTING for sample in _skipped_in(path).values())
 
 
 def write_features(path: Path, features: StoredFeatures) -> None:
@@ -112,14 +110,18 @@ def write_features(path: Path, features: StoredFeatures) -> None:
 def read_features(path: Path) -> StoredFeatures:
     """Map a file into memory. Raises OSError or SafetensorError where it is missing or damaged."""
     tensors = load_file(path)
-    with safe_open(path, "pt") as opened:
-        skipped = json.loads(opened.metadata()[_SKIPPED])
     return StoredFeatures(
         tokens=ImageTokens(cls_tokens=tensors["cls_tokens"], patch_tokens=tensors["patch_tokens"]),
         image_keys=tensors["image_keys"],
         is_readable=tensors["is_readable"],
-        skipped={int(row): SkippedSample(**sample) for row, sample in skipped.items()},
+        skipped=_skipped_in(path),
     )
+
+
+def _skipped_in(path: Path) -> dict[int, SkippedSample]:
+    with safe_open(path, "pt") as opened:
+        skipped = json.loads(opened.metadata()[_SKIPPED])
+    return {int(row): SkippedSample(**sample) for row, sample in skipped.items()}
 
 
 def _named(tokens: ImageTokens) -> dict[str, Float[Tensor, "samples positions width"]]:
