@@ -111,6 +111,21 @@ def test_the_folder_has_all_that_is_needed_and_nothing_of_this_machine(exported:
             assert f"`{name}" in text
 
 
+@pytest.mark.slow
+def test_in_int8_its_captions_and_embeddings_are_nearly_the_same(exported: Exported):
+    base, said = exported.folder.parent, io.StringIO()
+    with without_shape_checks(), contextlib.redirect_stderr(said):
+        assert main(["export", str(base / "weights"), "--int8", "--out", str(base / "int8")]) == 0
+    assert said.getvalue().splitlines()[5].endswith(" (0.25 is allowed)")
+    assert (base / "int8" / "weights.bin").stat().st_size < 0.6 * (exported.folder / "weights.bin").stat().st_size
+    plain, int8 = Model(exported.folder), Model(base / "int8")
+    files = pictures(exported)
+    assert (plain.embed_images(files) * int8.embed_images(files)).sum(1).min() > 0.99
+    assert (plain.embed_texts(TEXTS) * int8.embed_texts(TEXTS)).sum(1).min() > 0.99
+    assert len(int8.caption(files)) == len(files)
+    assert "matrices in int8" in (base / "int8" / "README.md").read_text()
+
+
 def test_tensors_are_stored_once(exported: Exported):
     parts = [exported.predictor.model.image_encoder, exported.predictor.model.text_encoder]
     parts.append(exported.predictor.model.text_decoder)

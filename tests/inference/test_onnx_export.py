@@ -1,5 +1,6 @@
 """Graphs of every form of model against the model itself, called as it is ordinarily called."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from torch import Tensor
 
 from builders.models import roughened
 from builders.unchecked_shapes import without_shape_checks
+from sycoca.inference.onnx_export.check import INT8_TOLERANCE, TOLERANCE, check_graph
 from sycoca.inference.onnx_export.graphs import Graph, graphs_of
+from sycoca.inference.onnx_export.quantization import quantized
 from sycoca.inference.onnx_export.readme import readme
 from sycoca.inference.onnx_export.tensors import SharedTensors
 from sycoca.inference.onnx_export.translation import translate
@@ -92,6 +95,31 @@ def test_texts_are_encoded_as_by_the_model(config: SyCoCaConfig, form: dict[str,
         assert_same(computed(session, tokens, torch.tensor(lengths))[0], expected)
 
 
+@torch.no_grad()
+def test_in_int8_matrices_are_a_quarter_and_embeddings_nearly_the_same(
+    config: SyCoCaConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    model = model_of(config, {}, {})
+    graph, file = graphs_of(model)[1], tmp_path / "text_encoder.onnx"
+    with without_shape_checks():
+        plain = translate(graph)
+    matrices = {name for name, value in plain.graph.initializers.items() if len(value.shape or ()) == 2}
+    onnx_ir.save(quantized(graph, plain, tmp_path), file)
+    assert list(tmp_path.iterdir()) == [file]  # the tensors are not beside it, and nothing else is left
+    kept = onnx_ir.load(file).graph
+    int8 = [value for value in kept.initializers.values() if value.dtype == onnx_ir.DataType.INT8]
+    assert sum(len(value.shape or ()) == 2 for value in int8) >= 4
+    assert any(node.op_type == "MatMulInteger" for node in kept)
+    assert len(matrices & set(kept.initializers)) == 2  # token embedding and positions are looked up, not multiplied
+    assert check_graph(graph, file, INT8_TOLERANCE) > TOLERANCE
+    with pytest.raises(ValueError, match=r"text_encoder.onnx is not the model: its text_embeds differs"):
+        check_graph(graph, file, TOLERANCE)
+    with pytest.raises(ValueError, match=r"text_encoder.onnx is not the model: its text_embeds differs"):
+        quantized(graphs_of(model_of(config, {}, {}))[1], plain, tmp_path)
+    assert "pre-processing" not in caplog.text
+    assert not logging.getLogger().filters
+
+
 def test_without_text_decoder_there_are_two_graphs_and_no_memory(config: SyCoCaConfig):
     graphs = graphs_of(SyCoCa(replace(config, text_decoder=None)))
     assert [graph.name for graph in graphs] == ["image_encoder", "text_encoder"]
@@ -100,6 +128,8 @@ def test_without_text_decoder_there_are_two_graphs_and_no_memory(config: SyCoCaC
     assert embeds.shape == (2, 10)
     assert "caption" not in readme(graphs)
     assert "sycoca_onnx.py caption" in readme(graphs_of(SyCoCa(config)))
+    assert ", float32)." in readme(graphs)
+    assert "matrices in int8, all else in float32)." in readme(graphs, int8=True)
 
 
 def test_what_two_graphs_share_is_stored_once(tmp_path: Path):

@@ -208,6 +208,8 @@ def test_other_weights_are_refused_and_other_precisions_are_not(tmp_path: Path):
     index = sycoca.open_index(tmp_path / "photos.lance", weights=small_predictor())
     for dtype in ("float32", "bfloat16", "float16"):
         index.check_weights(sycoca.load(weights, device="cpu", dtype=dtype))
+    with pytest.raises(ValueError, match="weights in int8 count as other ones"):
+        index.check_weights(sycoca.load(weights, device="cpu", dtype="int8"))
     with pytest.raises(ValueError, match=r"was made by other weights \(.*weights\).*; give those"):
         index.search("a red square")
     with torch.no_grad():

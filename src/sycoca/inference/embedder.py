@@ -82,7 +82,8 @@ class Embedder:
         parts = [title for name, title in OPTIONAL_PARTS.items() if getattr(config, name) is not None]
         sizes = f"images of {self.image_size} px", f"texts of {self.context_length} tokens"
         what = ", ".join((f"{self.model.num_parameters:,} parameters", *sizes, *parts))
-        return f"<{type(self).__name__}: {what}; {str(weight.dtype).removeprefix('torch.')} on {weight.device}>"
+        dtype = "int8" if self.model.is_int8 else str(weight.dtype).removeprefix("torch.")
+        return f"<{type(self).__name__}: {what}; {dtype} on {weight.device}>"
 
     @property
     def image_size(self) -> int:

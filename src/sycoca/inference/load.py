@@ -12,6 +12,7 @@ from sycoca.data.choices import check_choice
 from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
 from sycoca.keywords import check_type, suggests_keywords
+from sycoca.model.sycoca import SyCoCa
 from sycoca.outputs.manifest import is_verification_on, verification
 from sycoca.weights.folder import load_weights
 from sycoca.weights.hub import local_weights
@@ -20,12 +21,13 @@ logger = logging.getLogger(__name__)
 
 _WEIGHTS = "a weights folder or hf:owner/name[@revision]"
 
-Dtype = Literal["float32", "bfloat16", "float16"]
+Dtype = Literal["float32", "bfloat16", "float16", "int8"]
 
 DTYPES: Mapping[Dtype, torch.dtype] = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
+    "int8": torch.int8,
 }
 
 
@@ -44,16 +46,17 @@ def load(
     A path never touches the network; weights of the Hub are downloaded unless the Hub's cache has them.
 
     ``device``: auto (an accelerator where there is one, else the CPU), or PyTorch's device or its name. ``dtype``: of
-    weights and activations; similarities and logits are always float32. ``compile``: torch.compile both encoders; the
-    first call with each batch size then takes minutes. ``verify``: compare all files with the folder's manifest first
-    (SHA-256). ``base``: the weights that an adapter (LoRA) was trained on, where they are no longer where it says; the
-    adapter is merged into them. Raises ValueError where the weights folder is missing or damaged or the device is
-    missing, ConnectionError where the Hub cannot be reached.
+    weights and activations; similarities and logits are always float32. int8, for CPUs alone, is that of the weights
+    of attention, MLPs and vocabulary, with a scale per row; all else is float32. ``compile``: torch.compile both
+    encoders; the first call with each batch size then takes minutes. ``verify``: compare all files with the folder's
+    manifest first (SHA-256). ``base``: the weights that an adapter (LoRA) was trained on, where they are no longer
+    where it says; the adapter is merged into them. Raises ValueError where the weights folder is missing or damaged or
+    the device is missing, ConnectionError where the Hub cannot be reached.
     """
     check_type(weights, (str, os.PathLike), "weights", _WEIGHTS)
     with verification(verify and is_verification_on()):
         loaded = load_weights(local_weights(weights), base)
-    model = loaded.model.to(choose_device(device), torch_dtype(dtype))
+    model = _placed(loaded.model, choose_device(device), torch_dtype(dtype), compile=compile)
     if compile:
         # In place, so that names of weights do not change.
         model.image_encoder.compile()
@@ -61,6 +64,19 @@ def load(
     logger.debug("loaded %s on %s in %s: %d parameters", weights, choose_device(device), dtype, model.num_parameters)
     logger.debug("%d threads, GOMP_SPINCOUNT=%s", torch.get_num_threads(), os.environ.get("GOMP_SPINCOUNT", "unset"))
     return Predictor(model, loaded.tokenizer, loaded.config)
+
+
+def _placed(model: SyCoCa, device: torch.device, dtype: torch.dtype, *, compile: bool) -> SyCoCa:
+    """Return the model on the device and in the type. Raises ValueError where int8 is not possible."""
+    if dtype is not torch.int8:
+        return model.to(device, dtype)
+    if device.type != "cpu" or compile:
+        where = "with compile=True" if device.type == "cpu" else f"on {device.type}"
+        raise ValueError(f"int8 is for CPUs and not compiled; {where} use bfloat16")
+    model.quantize()
+    for parameter in model.parameters():  # they lie in the file of the weights, and would keep all of it in memory
+        parameter.data = parameter.data.clone()
+    return model.to(device)
 
 
 def predictor_of(weights: Predictor | str | Path, model: ModelOptions) -> Predictor:

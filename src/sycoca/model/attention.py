@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from sycoca.model.folded_attention import folded_attention
 from sycoca.model.linear import Linear
 from sycoca.model.packing import Packing
+from sycoca.model.products import linear
 from sycoca.precision import at_least_float32
 
 LAYER_NORM_EPS = 1e-5
@@ -135,8 +136,8 @@ class SelfAttention(nn.Module):
     ) -> Float[Tensor, "batch queries width"]:
         widths = [x.shape[2], 2 * x.shape[2]]
         weights, biases = self.query_key_value.whole_weight.split(widths), self.query_key_value.bias.split(widths)
-        queries = F.linear(x[:, -num_queries:], weights[0], biases[0])
-        keys, values = F.linear(x, weights[1], biases[1]).chunk(2, -1)
+        queries = linear(x[:, -num_queries:], weights[0], biases[0])
+        keys, values = linear(x, weights[1], biases[1]).chunk(2, -1)
         queries, keys, values = (split_heads(part, self.num_heads) for part in (queries, keys, values))
         return merge_heads(F.scaled_dot_product_attention(queries, keys, values))
 
@@ -230,7 +231,7 @@ class CrossAttention(nn.Module):
         self, memory: Memory, norm: nn.LayerNorm
     ) -> tuple[Float[Tensor, "batch heads memory features"], Float[Tensor, "batch heads memory features"]]:
         """Return keys and values of a memory, to compute once and use for many queries."""
-        projected = F.linear(memory.standardized, *self._key_value_after(norm))
+        projected = linear(memory.standardized, *self._key_value_after(norm))
         keys, values = (split_heads(part, self.num_heads) for part in projected.chunk(2, -1))
         return keys, values
 

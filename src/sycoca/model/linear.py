@@ -8,57 +8,51 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sycoca.model.forms import Activation
+from sycoca.model.int8_matrix import Int8Matrix
 from sycoca.model.low_rank import LowRankAdapter
+from sycoca.model.products import bias_gradient, input_gradient, linear, product, weight_gradient
 
 QUICK_GELU_SLOPE = 1.702
 """OpenAI's CLIP approximates GELU by x sigmoid(1.702 x)."""
 
-_FEW_ROWS = range(1, 49)
-"""Numbers of rows in a decoding step, which has one token per caption."""
-
 
 @final
 class Linear(nn.Linear):
-    """PyTorch's linear layer, faster for few rows on a CPU and with less memory for inputs that are cheap to recompute.
+    """PyTorch's linear layer, faster on a CPU (`products`) and with less memory for inputs that are cheap to recompute.
 
-    For few rows it computes (W x^T)^T, in a quarter to all of the time. Matrix libraries parallelize over the columns
-    of a product: W x^T has one per row of x, each of which reads the weights in order, while x W^T has too few rows to
-    parallelize.
-
-    With an ``adapter`` its low-rank update is added to W.
+    With an ``adapter`` its low-rank update is added to W. With an ``int8`` matrix this takes the place of W, which is
+    None then; such a layer has no gradients.
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__(in_features, out_features, bias)
         self.adapter: LowRankAdapter | None = None
+        self.int8: Int8Matrix | None = None
 
     @property
     def whole_weight(self) -> Float[Tensor, "out_features in_features"]:
         """W, with the update of its adapter."""
+        if self.int8 is not None:
+            return self.int8.dequantized()
         return self.weight if self.adapter is None else self.weight + self.adapter.update()
+
+    def quantize(self) -> None:
+        """Replace W, and the adapter, by an int8 matrix."""
+        self.int8 = Int8Matrix(self.whole_weight, self.bias)
+        self.adapter = None
+        self.register_parameter("weight", None)
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if self.int8 is not None:
+            destination[f"{prefix}weight"] = self.whole_weight
 
     def forward(self, input: Float[Tensor, "*rows in_features"]) -> Float[Tensor, "*rows out_features"]:
         """Return x W^T + b."""
-        product = self._product(input)
-        return product if self.adapter is None else product + self.adapter(input)
-
-    def _product(self, input: Float[Tensor, "*rows in_features"]) -> Float[Tensor, "*rows out_features"]:
-        num_rows = input.numel() // self.in_features
-        if (
-            torch.is_grad_enabled()
-            or torch.compiler.is_compiling()
-            or input.dtype != torch.float32
-            or input.device.type != "cpu"
-            or num_rows not in _FEW_ROWS
-        ):
-            return super().forward(input)
-        flat = input.reshape(num_rows, self.in_features)
-        # With one column the product is one of matrix and vector, which takes up to three times as long.
-        columns = (flat if num_rows > 1 else flat.repeat(2, 1)).T
-        transposed = torch.mm(self.weight, columns).T[:num_rows]
-        rows = input.new_empty(num_rows, self.out_features)  # the fused attention kernel needs contiguous features
-        rows = rows.copy_(transposed) if self.bias is None else torch.add(transposed, self.bias, out=rows)
-        return rows.unflatten(0, input.shape[:-1])
+        if self.int8 is not None:
+            return self.int8.linear(input)
+        projected = linear(input, self.weight, self.bias)
+        return projected if self.adapter is None else projected + self.adapter(input)
 
     def after_norm(
         self, norm: nn.LayerNorm, x: Float[Tensor, "*rows in_features"]
@@ -66,8 +60,8 @@ class Linear(nn.Linear):
         """Return the layer's output for the normalized x, which backward recomputes instead of saving it."""
         if _saves_inputs():
             return self(norm(x))
-        product = _NormLinear.apply(x, norm.weight, norm.bias, norm.eps, self.weight, self.bias)
-        return product if self.adapter is None else product + self.adapter(norm(x))
+        projected = _NormLinear.apply(x, norm.weight, norm.bias, norm.eps, self.weight, self.bias)
+        return projected if self.adapter is None else projected + self.adapter(norm(x))
 
     def after_activation(
         self, activation: Activation, x: Float[Tensor, "*rows in_features"]
@@ -75,8 +69,8 @@ class Linear(nn.Linear):
         """Return the layer's output for the activation of x, which backward recomputes instead of saving it."""
         if _saves_inputs():
             return self(_activated(activation, x))
-        product = _ActivationLinear.apply(activation, x, self.weight, self.bias)
-        return product if self.adapter is None else product + self.adapter(_activated(activation, x))
+        projected = _ActivationLinear.apply(activation, x, self.weight, self.bias)
+        return projected if self.adapter is None else projected + self.adapter(_activated(activation, x))
 
 
 def _saves_inputs() -> bool:
@@ -93,7 +87,7 @@ class _NormLinear(torch.autograd.Function):
         normed, mean, inverse_std = torch.native_layer_norm(x, scale.shape, scale, shift, eps)
         ctx.save_for_backward(x, mean, inverse_std, scale, shift, weight)
         ctx.eps = eps
-        return F.linear(normed, weight, bias)
+        return product(normed, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -101,14 +95,14 @@ class _NormLinear(torch.autograd.Function):
         *needs_normed, _, needs_weight, needs_bias = ctx.needs_input_grad
         grad_x = grad_scale = grad_shift = grad_weight = None
         if any(needs_normed):
-            grad_normed = _grad_input(grad_output, weight, x.dtype)
+            grad_normed = input_gradient(grad_output, weight, x.dtype)
             grad_x, grad_scale, grad_shift = torch.ops.aten.native_layer_norm_backward(
                 grad_normed, x, scale.shape, mean, inverse_std, scale, shift, needs_normed
             )
         if needs_weight:
             normed = torch.native_layer_norm(x, scale.shape, scale, shift, ctx.eps)[0]
-            grad_weight = _grad_weight(grad_output, normed)
-        return grad_x, grad_scale, grad_shift, None, grad_weight, _grad_bias(grad_output) if needs_bias else None
+            grad_weight = weight_gradient(grad_output, normed)
+        return grad_x, grad_scale, grad_shift, None, grad_weight, bias_gradient(grad_output) if needs_bias else None
 
 
 class _ActivationLinear(torch.autograd.Function):
@@ -118,7 +112,7 @@ class _ActivationLinear(torch.autograd.Function):
     def forward(ctx: Any, activation: Activation, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.activation = activation
-        return F.linear(_activated(activation, x), weight, bias)
+        return product(_activated(activation, x), weight, bias)
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -126,10 +120,10 @@ class _ActivationLinear(torch.autograd.Function):
         _, needs_x, needs_weight, needs_bias = ctx.needs_input_grad
         grad_x = grad_weight = None
         if needs_x:
-            grad_x = _activation_backward(ctx.activation, _grad_input(grad_output, weight, x.dtype), x)
+            grad_x = _activation_backward(ctx.activation, input_gradient(grad_output, weight, x.dtype), x)
         if needs_weight:
-            grad_weight = _grad_weight(grad_output, _activated(ctx.activation, x))
-        return None, grad_x, grad_weight, _grad_bias(grad_output) if needs_bias else None
+            grad_weight = weight_gradient(grad_output, _activated(ctx.activation, x))
+        return None, grad_x, grad_weight, bias_gradient(grad_output) if needs_bias else None
 
 
 def _activated(activation: Activation, x: Tensor) -> Tensor:
@@ -155,16 +149,3 @@ def _activation_backward(activation: Activation, grad_output: Tensor, x: Tensor)
             return torch.ops.aten.gelu_backward(grad_output, x, approximate="tanh")
         case unknown:
             assert_never(unknown)
-
-
-def _grad_input(grad_output: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the gradient of a linear layer's input, computed like the two below in the dtype of its output."""
-    return (grad_output @ weight.to(grad_output.dtype)).to(dtype)
-
-
-def _grad_weight(grad_output: Tensor, input: Tensor) -> Tensor:
-    return grad_output.flatten(0, -2).T @ input.flatten(0, -2).to(grad_output.dtype)
-
-
-def _grad_bias(grad_output: Tensor) -> Tensor:
-    return grad_output.flatten(0, -2).sum(0)

@@ -1,6 +1,7 @@
 """The SyCoCa model of the paper: four components and a temperature; no losses, files or tokenizer."""
 
 import math
+from collections.abc import Iterator
 from typing import assert_never, final
 
 import torch
@@ -15,6 +16,7 @@ from sycoca.model.forms import PatchScore
 from sycoca.model.heads import AnswerHead, ClassHead
 from sycoca.model.image_decoder import ImageDecoder
 from sycoca.model.image_encoder import ImageEncoder
+from sycoca.model.linear import Linear
 from sycoca.model.masking import caption_scores, is_word, token_max_scores
 from sycoca.model.packing import Packing
 from sycoca.model.patches import PatchSplit, gather_patches
@@ -94,8 +96,20 @@ class SyCoCa(nn.Module):
 
     @property
     def num_parameters(self) -> int:
-        """Number of parameters of all components."""
-        return sum(parameter.numel() for parameter in self.parameters())
+        """Number of parameters of all components, those of int8 matrices included."""
+        quantized = sum(linear.int8.shape.numel() for linear in self._linears() if linear.int8 is not None)
+        return sum(parameter.numel() for parameter in self.parameters()) + quantized
+
+    @property
+    def is_int8(self) -> bool:
+        """Whether `quantize` was called; such a model has no gradients and is not saved."""
+        return any(linear.int8 is not None for linear in self._linears())
+
+    def quantize(self) -> None:
+        """Replace the matrices of attention, MLPs and vocabulary by int8 ones; all else is float32."""
+        self.float()
+        for linear in self._linears():
+            linear.quantize()
 
     def encode_images(
         self,
@@ -271,6 +285,9 @@ class SyCoCa(nn.Module):
         decoder = self._text_decoder()
         token_states = self.text_encoder.decode_step(tokens, state.text_caches)
         return decoder.logits(decoder.decode_step(token_states, state.decoder_caches, state.memory))
+
+    def _linears(self) -> Iterator[Linear]:
+        return (module for module in self.modules() if isinstance(module, Linear))
 
     def _text_decoder(self) -> TextDecoder:
         if self.text_decoder is None:

@@ -93,12 +93,12 @@ class ImageIndex:
     def check_weights(self, predictor: Predictor) -> None:
         """Raise ValueError where other weights made the index: their embeddings cannot be compared.
 
-        The same weights in another precision are the same.
+        The same weights in another precision are the same, but for int8.
         """
         if not is_same_model(self.facts.fingerprints, predictor):
             raise ValueError(
                 f"{self.path} was made by other weights ({self.facts.weights}): embeddings of two models cannot be"
-                " compared; give those weights, or make an index with these"
+                " compared; give those weights, or make an index with these (weights in int8 count as other ones)"
             )
 
     @suggests_keywords

@@ -76,10 +76,12 @@ def save_weights(
     own.
 
     ``provenance`` goes into the model card: how the weights were made, and their metrics; its summary is also added to
-    the config's history. Raises ValueError where config or tokenizer do not belong to the model, and where ``folder``
-    holds other files.
+    the config's history. Raises ValueError where config or tokenizer do not belong to the model, where that is in int8,
+    and where ``folder`` holds other files.
     """
     folder = Path(folder)
+    if model.is_int8:
+        raise ValueError('a model in int8 is not saved; load it with dtype="float32", and in int8 wherever it is used')
     if model.config != config.model:
         raise ValueError("the config to save is of another model: its architecture differs from the model's own")
     _check_vocabulary(folder, tokenizer, config)

@@ -11,7 +11,7 @@ from sycoca.cli.shared.results import tell
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """Export a model to ONNX (float32), with sycoca_onnx.py, a script that captions and embeds without PyTorch.
+    """Export a model to ONNX, with sycoca_onnx.py, a script that captions and embeds without PyTorch.
 
     The script needs numpy, pillow, tokenizers and onnxruntime. The export is verified: random inputs go through PyTorch
     and onnxruntime; if the outputs differ, nothing is written and the exit code is 1. Needs
@@ -23,6 +23,9 @@ class Arguments:
 
     out: Annotated[Path, arg(metavar="FOLDER")]
     """The folder to write."""
+
+    int8: bool = False
+    """Write matrices in int8, the rest in float32: a quarter of the size, faster on CPUs; results change a little."""
 
     overwrite: bool = False
     """Replace an earlier export."""
@@ -37,6 +40,6 @@ class Arguments:
 
         export_output(self.out, overwrite=self.overwrite).check()
         model = load(self.weights, device="cpu")
-        export_onnx(model, self.out, overwrite=self.overwrite)
+        export_onnx(model, self.out, int8=self.int8, overwrite=self.overwrite)
         tell("ONNX graphs and sycoca_onnx.py", self.out)
         return 0

@@ -9,14 +9,15 @@ from sycoca.inference.onnx_export.tensors import TENSORS_NAME
 from sycoca.inference.onnx_export.translation import OPSET_VERSION
 
 
-def readme(graphs: Sequence[Graph], cautions: Sequence[str] = ()) -> str:
+def readme(graphs: Sequence[Graph], cautions: Sequence[str] = (), *, int8: bool = False) -> str:
     """Return as Markdown what each file is, takes and gives, how to use them, and what not to rely on."""
     limits = "".join(f"\n- {caution}" for caution in cautions)
     limits = f"## Limits\n{limits}\n\n" if limits else ""
+    precision = "matrices in int8, all else in float32" if int8 else "float32"
     described = "\n\n".join(map(_described, graphs))
     return f"""# A model of images and texts in ONNX
 
-Exported by `sycoca` {__version__} (opset {OPSET_VERSION}, float32). Neither sycoca nor PyTorch is needed to use it.
+Exported by `sycoca` {__version__} (opset {OPSET_VERSION}, {precision}). Neither sycoca nor PyTorch is needed to use it.
 
 | file | what it is |
 | --- | --- |
