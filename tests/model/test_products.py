@@ -29,7 +29,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(F, "linear", spied("mkl", F.linear))
     monkeypatch.setattr(products, "_transposed", spied("transposed", products._transposed))
-    monkeypatch.setattr(products, "_onednn", spied("onednn", products._onednn))
+    monkeypatch.setattr(products, "onednn_product", spied("onednn", products.onednn_product))
     return names
 
 

@@ -27,7 +27,8 @@ class Int8Matrix:
 
     def __init__(self, weight: Float[Tensor, "out_features in_features"], bias: Float[Tensor, " out_features"] | None):
         _check_kernels()
-        weight, bias = weight.detach().float(), None if bias is None else bias.detach().float()
+        # A copy, since the bias is kept, and may lie in the mapped file of all weights.
+        weight, bias = weight.detach().float(), None if bias is None else bias.detach().float().clone()
         scales = weight.abs().amax(1).clamp_min(torch.finfo(torch.float32).tiny) / _LARGEST
         if not bool(scales.isfinite().all()):
             raise ValueError("weights that are not finite cannot be quantized" + DIVERGED)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sycoca.model.forms import Activation
 from sycoca.model.int8_matrix import Int8Matrix
 from sycoca.model.low_rank import LowRankAdapter
-from sycoca.model.products import bias_gradient, input_gradient, linear, product, weight_gradient
+from sycoca.model.products import bias_gradient, input_gradient, linear, onednn_product, product, weight_gradient
 
 QUICK_GELU_SLOPE = 1.702
 """OpenAI's CLIP approximates GELU by x sigmoid(1.702 x)."""
@@ -21,13 +21,14 @@ class Linear(nn.Linear):
     """PyTorch's linear layer, faster on a CPU (`products`) and with less memory for inputs that are cheap to recompute.
 
     With an ``adapter`` its low-rank update is added to W. With an ``int8`` matrix this takes the place of W, which is
-    None then; such a layer has no gradients.
+    None then; such a layer has no gradients. ``packed`` is a copy of W while there is one, see `PackedMatrices`.
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__(in_features, out_features, bias)
         self.adapter: LowRankAdapter | None = None
         self.int8: Int8Matrix | None = None
+        self.packed: Tensor | None = None
 
     @property
     def whole_weight(self) -> Float[Tensor, "out_features in_features"]:
@@ -51,7 +52,10 @@ class Linear(nn.Linear):
         """Return x W^T + b."""
         if self.int8 is not None:
             return self.int8.linear(input)
-        projected = linear(input, self.weight, self.bias)
+        if self.packed is None:
+            projected = linear(input, self.weight, self.bias)
+        else:
+            projected = onednn_product(input, self.packed, self.bias)
         return projected if self.adapter is None else projected + self.adapter(input)
 
     def after_norm(

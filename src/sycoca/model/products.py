@@ -18,7 +18,9 @@ from torch import Tensor
 _FEW_ROWS = range(1, 49)
 """Numbers of rows in a decoding step, which has one token per caption."""
 
-_LEAST_ROWS_OF_ONEDNN = 12
+LEAST_ROWS_OF_ONEDNN = 12
+"""For fewer, the transposed product is faster."""
+
 _LEAST_WORK_OF_ONEDNN = 2**24
 """Multiplications of a product; for smaller ones MKL is as fast, or faster."""
 
@@ -43,7 +45,7 @@ def product(
 ) -> Float[Tensor, "*rows out_features"]:
     """Return x W^T + b, for use inside of functions that have their own gradients."""
     if _is_faster_in_onednn(x, weight):
-        return _onednn(x, weight, bias)
+        return onednn_product(x, weight, bias)
     return F.linear(x, weight, bias)
 
 
@@ -87,8 +89,8 @@ class _OneDnnLinear(torch.autograd.Function):
         )
 
 
-def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Return x W^T + b by the operator that torch.compile uses, which has no public name."""
+def onednn_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return x W^T + b of a plain or packed W by the operator that torch.compile uses, which has no public name."""
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
@@ -111,7 +113,7 @@ def _transposed(
 def _is_faster_in_onednn(x: Tensor, weight: Tensor) -> bool:
     return (
         _is_plain(x, weight)
-        and _num_rows(x) >= _LEAST_ROWS_OF_ONEDNN
+        and _num_rows(x) >= LEAST_ROWS_OF_ONEDNN
         and _num_rows(x) * weight.numel() >= _LEAST_WORK_OF_ONEDNN
         and prefers_onednn()
     )

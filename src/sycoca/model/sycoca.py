@@ -12,15 +12,17 @@ from torch import Tensor, nn
 from sycoca.facts.head_facts import HEADS
 from sycoca.model.attention import KeyValueCache
 from sycoca.model.config import SyCoCaConfig
+from sycoca.model.decoding_state import DecodingState
 from sycoca.model.forms import PatchScore
 from sycoca.model.heads import AnswerHead, ClassHead
 from sycoca.model.image_decoder import ImageDecoder
 from sycoca.model.image_encoder import ImageEncoder
 from sycoca.model.linear import Linear
 from sycoca.model.masking import caption_scores, is_word, token_max_scores
+from sycoca.model.packed_matrices import PackedMatrices
 from sycoca.model.packing import Packing
 from sycoca.model.patches import PatchSplit, gather_patches
-from sycoca.model.text_decoder import KeysValues, TextDecoder
+from sycoca.model.text_decoder import TextDecoder
 from sycoca.model.text_encoder import TextEncoder
 from sycoca.precision import at_least_float32
 from sycoca.records import EncodedImages, EncodedTexts, Images, ImageTokens
@@ -30,36 +32,6 @@ INITIAL_LOGIT_SCALE = 1 / 0.07
 
 MAX_LOGIT_SCALE = 100.0
 """Its upper bound, without which training becomes unstable (same section)."""
-
-
-@final
-class DecodingState:
-    """The state of caption decoding: self-attention caches, and the cross-attention keys and values of every image.
-
-    Rows are image-major: ``rows_per_image`` beams or samples of the first image, then those of the second.
-    """
-
-    def __init__(
-        self, text_caches: list[KeyValueCache], decoder_caches: list[KeyValueCache], memory: list[KeysValues]
-    ) -> None:
-        self.text_caches = text_caches
-        self.decoder_caches = decoder_caches
-        self.memory = memory
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens seen so far."""
-        return self.text_caches[0].num_tokens
-
-    def reorder(self, rows: Int[Tensor, " rows"]) -> None:
-        """Replace row i by row ``rows[i]`` of the same image, as beam search does."""
-        for cache in (*self.text_caches, *self.decoder_caches):
-            cache.reorder(rows)
-
-    def keep_images(self, images: Int[Tensor, " images"], rows: Int[Tensor, " rows"]) -> None:
-        """Keep only these images, whose rows are ``rows``."""
-        self.memory = [(keys[images], values[images]) for keys, values in self.memory]
-        self.reorder(rows)
 
 
 @final
@@ -97,18 +69,18 @@ class SyCoCa(nn.Module):
     @property
     def num_parameters(self) -> int:
         """Number of parameters of all components, those of int8 matrices included."""
-        quantized = sum(linear.int8.shape.numel() for linear in self._linears() if linear.int8 is not None)
+        quantized = sum(linear.int8.shape.numel() for linear in _linears(self) if linear.int8 is not None)
         return sum(parameter.numel() for parameter in self.parameters()) + quantized
 
     @property
     def is_int8(self) -> bool:
         """Whether `quantize` was called; such a model has no gradients and is not saved."""
-        return any(linear.int8 is not None for linear in self._linears())
+        return any(linear.int8 is not None for linear in _linears(self))
 
     def quantize(self) -> None:
         """Replace the matrices of attention, MLPs and vocabulary by int8 ones; all else is float32."""
         self.float()
-        for linear in self._linears():
+        for linear in _linears(self):
             linear.quantize()
 
     def encode_images(
@@ -283,16 +255,21 @@ class SyCoCa(nn.Module):
         ``caption_states``.
         """
         decoder = self._text_decoder()
-        token_states = self.text_encoder.decode_step(tokens, state.text_caches)
-        return decoder.logits(decoder.decode_step(token_states, state.decoder_caches, state.memory))
-
-    def _linears(self) -> Iterator[Linear]:
-        return (module for module in self.modules() if isinstance(module, Linear))
+        if state.matrices is None:
+            linears = (*_linears(self.text_encoder), *_linears(decoder))
+            state.matrices = PackedMatrices(linears, num_rows=len(tokens))
+        with state.matrices.in_use():
+            token_states = self.text_encoder.decode_step(tokens, state.text_caches)
+            return decoder.logits(decoder.decode_step(token_states, state.decoder_caches, state.memory))
 
     def _text_decoder(self) -> TextDecoder:
         if self.text_decoder is None:
             raise ValueError("this model has no text decoder: its config.text_decoder is None")
         return self.text_decoder
+
+
+def _linears(module: nn.Module) -> Iterator[Linear]:
+    return (one for one in module.modules() if isinstance(one, Linear))
 
 
 def _normalize(x: Float[Tensor, "*batch embed"]) -> Float[Tensor, "*batch embed"]:
