@@ -10,7 +10,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -60,6 +60,15 @@ def median_ratio(above: Sequence[float], below: Sequence[float]) -> Ratio:
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Return median, smallest and largest value."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def compare_times(row: str, seconds: Mapping[str, Sequence[float]]) -> dict[str, object]:
+    """Print and return the times of two sides, and the ratio of the first to the second."""
+    ratio = median_ratio(*seconds.values())
+    spreads = {side: spread(times) for side, times in seconds.items()}
+    medians = ", ".join(f"{side} {own['median']:.3g} s" for side, own in spreads.items())
+    print(f"{row:24} {medians}: ratio {ratio}", flush=True)
+    return {"seconds": spreads, "ratio": asdict(ratio)}
 
 
 def comparison_parser(description: str | None, *, turns: int) -> argparse.ArgumentParser:

@@ -14,6 +14,14 @@ BATCH_SIZE = 64
 """Images per batch, the default of its command line."""
 
 
+class Texts(list[str]):
+    """Texts in the place of their token ids."""
+
+    def to(self, _: str) -> "Texts":
+        """Return the texts, which are on no device."""
+        return self
+
+
 class GivenEmbeddings:
     """A model whose images are their own embeddings, and whose texts are looked up."""
 
@@ -23,14 +31,6 @@ class GivenEmbeddings:
     def encode_image(self, images: Tensor) -> Tensor:
         """Return the images, which are embeddings."""
         return images
-
-
-class Texts(list[str]):
-    """Texts in the place of their token ids."""
-
-    def to(self, _: str) -> "Texts":
-        """Return the texts, which are on no device."""
-        return self
 
 
 class Batches:

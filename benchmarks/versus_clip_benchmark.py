@@ -9,12 +9,11 @@ SyCoCa takes less.
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import asdict
 
 import torch
 
 import evaluated_embeddings as ours
-from alternating import alternating_seconds, comparison_parser, median_ratio, spread, write_report
+from alternating import alternating_seconds, compare_times, comparison_parser, write_report
 
 ZERO_SHOT = {
     "acc1": "accuracy_top_1",
@@ -51,11 +50,7 @@ def main() -> None:
     report: dict[str, object] = {}
     for row, sides in calls.items():
         figures = same_figures({name: call() for name, call in sides.items()}, names[row])
-        seconds = alternating_seconds(sides, options.turns)
-        ratio = median_ratio(seconds["sycoca"], seconds["clip_benchmark"])
-        times = {name: spread(own) for name, own in seconds.items()}
-        report[row] = {"figures": figures, "seconds": times, "ratio": asdict(ratio)}
-        print(row, f"takes {ratio} of the time, {times}")
+        report[row] = {"figures": figures, **compare_times(row, alternating_seconds(sides, options.turns))}
         for name, (own, other) in figures.items():
             print(f"  {name:26} {own:.12f} {other:.12f}", flush=True)
     write_report(report, options)

@@ -8,11 +8,10 @@ time: below 1 means that SyCoCa takes less; ``without_meteor`` and ``all`` are s
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from alternating import alternating_seconds, comparison_parser, median_ratio, spread, write_report
+from alternating import alternating_seconds, compare_times, comparison_parser, write_report
 from sycoca.data.spec import open_source
 from sycoca.metrics import captioning, meteor
 
@@ -50,7 +49,10 @@ def main() -> None:
         *({**calls[side, "bleu_rouge_cider"](), "meteor": calls[side, "meteor"]()} for side in SIDES)
     )
     seconds = alternating_seconds(calls, options.turns)
-    rows = {row: _compared(seconds, parts) for row, parts in ROWS.items()}
+    rows = {
+        row: compare_times(row, {side: _summed([seconds[side, part] for part in parts]) for side in SIDES})
+        for row, parts in ROWS.items()
+    }
     num_captions = sum(map(len, captions_of))
     write_report({"figures": figures, "rows": rows, "images": len(source), "captions": num_captions}, options)
 
@@ -66,12 +68,9 @@ def same_figures(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict
     return figures
 
 
-def _compared(seconds: Mapping[tuple[str, str], Sequence[float]], parts: Sequence[str]) -> dict[str, object]:
-    """Print and return the time of some parts on both sides."""
-    sums = {side: [sum(turn) for turn in zip(*(seconds[side, part] for part in parts), strict=True)] for side in SIDES}
-    ratio, times = median_ratio(*sums.values()), {side: spread(own) for side, own in sums.items()}
-    print(" + ".join(parts), f"take {ratio} of the time;", times, flush=True)
-    return {"seconds": times, "ratio": asdict(ratio)}
+def _summed(parts: Sequence[Sequence[float]]) -> list[float]:
+    """Return the time of all parts in each turn."""
+    return [sum(turn) for turn in zip(*parts, strict=True)]
 
 
 def _options() -> argparse.Namespace:

@@ -81,7 +81,7 @@ def _row_name(num_beams: int) -> str:
 def _show(title: str, rates: Mapping[str, Mapping[str, float]], ratios: Mapping[str, Mapping[str, Ratio]]) -> None:
     print(title)
     for name, rate in rates.items():
-        print(f"  {name:16} {rate['median']:8.3g} images/s ({rate['min']:.3g} to {rate['max']:.3g})")
+        print(f"  {name:15} {rate['median']:8.3g} images/s ({rate['min']:.3g} to {rate['max']:.3g})")
     for ours, own in ratios.items():
         print(f"  {ours} over", "; ".join(f"{other} {ratio}" for other, ratio in own.items()), flush=True)
 
