@@ -11,12 +11,13 @@ VENV := .venv$(SUFFIX)$(CONSTRAINTS:constraints%.txt=%)
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PEERS := .venv$(SUFFIX)-peers
+TRANSFORMERS := .venv$(SUFFIX)-transformers
 RAY := .venv$(SUFFIX)-ray
 
 # The suite fails where it runs on anything else.
 TESTED := TEST_PYTHON=$(VERSION) TEST_VENV=$(VENV) TEST_CONSTRAINTS=$(CONSTRAINTS)
 
-.PHONY: quickstart check test test-slow test-reliability test-slow-others test-compiled test-ray test-lowest test-newest format wheel docs versus-open-clip parity parity-captions parity-training peers-goldens peers-clip-ids clean
+.PHONY: quickstart check test test-slow test-reliability test-slow-others test-compiled test-ray test-lowest test-newest format wheel docs versus-open-clip versus-transformers versus-clip-benchmark versus-pycocoevalcap parity parity-captions parity-training peers-goldens peers-clip-ids clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/sycoca quickstart
@@ -73,6 +74,18 @@ docs: $(INSTALLED)
 versus-open-clip: $(PEERS)/.installed
 	$(PEERS)/bin/python -W ignore benchmarks/versus_open_clip.py $(if $(DATA),--data "$(DATA)") $(OPTIONS)
 
+# Captions a second beside BLIP-base and GIT-base, with random weights: make versus-transformers OPTIONS="--precision bf16 --json FILE"
+versus-transformers: $(TRANSFORMERS)/.installed
+	$(TRANSFORMERS)/bin/python -W ignore benchmarks/versus_transformers.py $(OPTIONS)
+
+# The same figures of zero-shot classification and retrieval as CLIP_benchmark for the same embeddings, and the time of both: 6 GB.
+versus-clip-benchmark: $(PEERS)/.installed
+	$(PEERS)/bin/python -W ignore benchmarks/versus_clip_benchmark.py $(OPTIONS)
+
+# The same figures of captions as pycocoevalcap, and the time of both; needs Java: make versus-pycocoevalcap DATA=captions.jsonl
+versus-pycocoevalcap: $(PEERS)/.installed
+	$(PEERS)/bin/python -W ignore benchmarks/versus_pycocoevalcap.py $(if $(DATA),--data "$(DATA)") $(OPTIONS)
+
 # Compares outputs of converted models with open_clip's and transformers' in full size, with random weights: minutes and 12 GB.
 parity: $(PEERS)/.installed
 	$(PEERS)/bin/python -W ignore tests/peers/parity.py $(OPTIONS)
@@ -116,4 +129,9 @@ $(PEERS)/.installed: benchmarks/requirements.txt
 	$(PEERS)/bin/pip install --quiet torch==2.13.0
 	$(PEERS)/bin/pip install --quiet --no-deps torchvision==0.28.0
 	$(PEERS)/bin/pip install --quiet --requirement benchmarks/requirements.txt --editable .
+	touch $@
+
+$(TRANSFORMERS)/.installed: benchmarks/requirements-transformers.txt
+	$(PYTHON) -m venv $(TRANSFORMERS)
+	$(TRANSFORMERS)/bin/pip install --quiet --requirement benchmarks/requirements-transformers.txt --editable .
 	touch $@
