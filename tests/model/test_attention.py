@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from reference import slow
 from sycoca.model.attention import CrossAttention, KeyValueCache, Memory, SelfAttention
@@ -107,9 +108,9 @@ def test_layers_share_the_computations_of_a_memory():
     x, norm, memory_norm = torch.randn(3, 2, 6, dtype=torch.float64), norm_of(6), norm_of(10)
     memory = Memory(torch.randn(3, 40, 10, dtype=torch.float64))
     first(x, norm, memory, memory_norm)
-    once = memory.transposed
+    _, once = memory.standardized_as(torch.float64)
     second(x, norm, memory, memory_norm)
-    assert memory.transposed is once
+    assert memory.standardized_as(torch.float64)[1] is once
     assert once.is_contiguous()
 
 
@@ -143,3 +144,47 @@ def test_a_full_cache_and_a_late_prompt_are_refused():
     attention(torch.randn(1, 2, 4), norm, is_causal=True, cache=roomy)
     with pytest.raises(ValueError, match="one token at a time"):
         attention(torch.randn(1, 2, 4), norm, is_causal=True, cache=roomy)
+
+
+@pytest.mark.parametrize(("num_tokens", "num_keys"), [(1, 60), (9, 4)], ids=["folded", "projected"])
+def test_in_bfloat16_gradients_are_those_of_float32_rounded(num_tokens: int, num_keys: int):
+    attention, norm, memory_norm = CrossAttention(32, 48, 4), nn.LayerNorm(32), nn.LayerNorm(48)
+    x, memory = torch.randn(6, num_tokens, 32), torch.randn(6, num_keys, 48)
+    assert attention._folding_saves(num_tokens, Memory(memory)) == (num_tokens == 1)
+
+    def gradients(dtype: torch.dtype) -> list[torch.Tensor]:
+        given = [x.clone().requires_grad_(), memory.clone().requires_grad_()]
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+            out = attention(given[0], norm, Memory(given[1]), memory_norm)
+        assert out.dtype == dtype
+        return list(torch.autograd.grad(out.float().square().sum(), [*given, *attention.parameters()]))
+
+    for found, expected in zip(gradients(torch.bfloat16), gradients(torch.float32), strict=True):
+        assert found.dtype == torch.float32
+        assert (found - expected).norm() <= 0.03 * expected.norm() + 1e-3
+
+
+@pytest.mark.parametrize(("has_grad", "expected"), [(True, torch.float32), (False, torch.bfloat16)])
+def test_in_bfloat16_the_kernel_computes_in_float32_where_gradients_follow(
+    monkeypatch: pytest.MonkeyPatch, has_grad: bool, expected: torch.dtype
+):
+    used: list[torch.dtype] = []
+    kernel = F.scaled_dot_product_attention
+    monkeypatch.setattr(
+        F,
+        "scaled_dot_product_attention",
+        lambda q, *rest, **options: used.append(q.dtype) or kernel(q, *rest, **options),
+    )
+    attention, norm = SelfAttention(32, 4), nn.LayerNorm(32)
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.set_grad_enabled(has_grad):
+        assert attention(torch.randn(2, 7, 32), norm, is_causal=True).dtype == torch.bfloat16
+    assert used == [expected]
+
+
+def test_states_in_another_type_are_converted_once():
+    memory = Memory(torch.randn(2, 5, 8))
+    states, transposed = memory.standardized_as(torch.bfloat16)
+    assert states.dtype == transposed.dtype == torch.bfloat16
+    torch.testing.assert_close(transposed, states.mT)
+    assert memory.standardized_as(torch.bfloat16)[0] is states
+    assert memory.standardized_as(torch.float32)[0] is memory.standardized

@@ -124,11 +124,7 @@ class SelfAttention(nn.Module):
             is_causal = is_causal and x.shape[1] > 1
             if is_causal and keys.shape[2] != x.shape[1]:
                 raise ValueError("a cache that already holds tokens takes one token at a time")
-        attended = merge_heads(
-            F.scaled_dot_product_attention(
-                queries, keys, values, attn_mask=may_attend, is_causal=is_causal and may_attend is None
-            )
-        )
+        attended = attend(queries, keys, values, may_attend, is_causal=is_causal and may_attend is None)
         return self.output(attended if packing is None else packing.pack(attended))
 
     def _attended_by_last(
@@ -139,7 +135,7 @@ class SelfAttention(nn.Module):
         queries = linear(x[:, -num_queries:], weights[0], biases[0])
         keys, values = linear(x, weights[1], biases[1]).chunk(2, -1)
         queries, keys, values = (split_heads(part, self.num_heads) for part in (queries, keys, values))
-        return merge_heads(F.scaled_dot_product_attention(queries, keys, values))
+        return attend(queries, keys, values)
 
 
 @final
@@ -157,14 +153,16 @@ class Memory:
         self.may_attend = None if may_attend is None else may_attend[:, None, None]
         """False for keys that are padding."""
 
-        self._transposed: Tensor | None = None
+        self._as: tuple[Tensor, Tensor] | None = None
 
-    @property
-    def transposed(self) -> Float[Tensor, "images width memory"]:
-        """Return the standardized states with features first, contiguous and detached from the graph."""
-        if self._transposed is None:  # not a cached_property, whose lock torch.compile cannot trace
-            self._transposed = self.standardized.detach().mT.contiguous()
-        return self._transposed
+    def standardized_as(
+        self, dtype: torch.dtype
+    ) -> tuple[Float[Tensor, "images memory width"], Float[Tensor, "images width memory"]]:
+        """Return the standardized states in a type, and also with features first, contiguous and without gradient."""
+        if self._as is None or self._as[0].dtype != dtype:
+            states = self.standardized.to(dtype)
+            self._as = states, states.detach().mT.contiguous()
+        return self._as
 
     @property
     def num_images(self) -> int:
@@ -243,8 +241,7 @@ class CrossAttention(nn.Module):
         may_attend: Bool[Tensor, "batch 1 1 memory"] | None = None,
     ) -> Float[Tensor, "batch length width"]:
         """Return the attention output for projected queries, before the output projection."""
-        queries = split_heads(queries, self.num_heads)
-        return merge_heads(F.scaled_dot_product_attention(queries, keys, values, attn_mask=may_attend))
+        return attend(split_heads(queries, self.num_heads), keys, values, may_attend)
 
     def _queries(
         self, x: Float[Tensor, "rows length width"], norm: nn.LayerNorm, num_images: int, packing: Packing | None
@@ -258,8 +255,9 @@ class CrossAttention(nn.Module):
         self, queries: Float[Tensor, "batch length width"], memory: Memory, norm: nn.LayerNorm
     ) -> Float[Tensor, "batch length width"]:
         weight, bias = self._key_value_after(norm)
-        keys, values = weight.chunk(2)
-        attended = folded_attention(queries, memory.standardized, memory.transposed, keys, values, self.num_heads)
+        keys, values = weight.to(queries.dtype).chunk(2)
+        states, transposed = memory.standardized_as(queries.dtype)
+        attended = folded_attention(queries, states, transposed, keys, values, self.num_heads)
         return attended + bias.chunk(2)[1]
 
     def _key_value_after(
@@ -271,13 +269,34 @@ class CrossAttention(nn.Module):
 
     def _folding_saves(self, num_queries: int, memory: Memory) -> bool:
         """Return whether folded attention needs fewer multiplications than projecting all keys and values."""
-        if memory.may_attend is not None or torch.is_autocast_enabled("cpu"):
+        if memory.may_attend is not None:
             return False
         width, memory_width = self.key_value.out_features // 2, self.key_value.in_features
         num_keys = memory.standardized.shape[1]
         folded = num_queries * memory_width * (width + self.num_heads * num_keys)
         projected = num_keys * width * (memory_width + num_queries)
         return folded < projected
+
+
+def attend(
+    queries: Float[Tensor, "batch heads queries features"],
+    keys: Float[Tensor, "batch heads keys features"],
+    values: Float[Tensor, "batch heads keys features"],
+    may_attend: Bool[Tensor, "rows 1 #queries keys"] | None = None,
+    *,
+    is_causal: bool = False,
+) -> Float[Tensor, "batch queries width"]:
+    """Return multi-head attention by PyTorch's fused kernel, heads concatenated.
+
+    Its backward pass in half precision takes several times as long as in float32 on CPUs, so that is used for training.
+    """
+    if queries.device.type != "cpu" or not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return merge_heads(F.scaled_dot_product_attention(queries, keys, values, may_attend, is_causal=is_causal))
+    dtype = queries.dtype
+    queries, keys, values = (at_least_float32(states) for states in (queries, keys, values))
+    with torch.autocast("cpu", enabled=False):
+        attended = F.scaled_dot_product_attention(queries, keys, values, may_attend, is_causal=is_causal)
+    return merge_heads(attended).to(dtype)
 
 
 def split_heads(x: Float[Tensor, "batch length width"], num_heads: int) -> Float[Tensor, "batch heads length features"]:
