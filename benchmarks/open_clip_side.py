@@ -34,17 +34,17 @@ class OpenClipSide:
         """Return the number of parameters of the model."""
         return sum(parameter.numel() for parameter in _model().parameters())
 
-    def train_itc_ic(self, *, compiled: bool = False) -> Callable[[], object]:
+    def train_itc_ic(self, *, compiled: bool = False, precision: str = "fp32") -> Callable[[], object]:
         """Return a training step with contrastive and captioning loss, as in open_clip's trainer."""
-        return self._step(compiled=compiled)
+        return self._step(compiled=compiled, precision=precision)
 
-    def train_all(self, *, compiled: bool = False) -> Callable[[], object]:
+    def train_all(self, *, compiled: bool = False, precision: str = "fp32") -> Callable[[], object]:
         """Return the same, since open_clip has no third objective."""
-        return self._step(compiled=compiled)
+        return self._step(compiled=compiled, precision=precision)
 
     def train_all_activation_memory(self) -> Callable[[], object]:
         """Return forward and backward pass."""
-        return self._forward_backward(_model().train())
+        return self._forward_backward(_model().train(), precision="fp32")
 
     def caption_greedy(self) -> Callable[[], object]:
         """Return greedy decoding of 16 captions of 30 tokens, as top-k sampling with k = 1; its lengths include bos."""
@@ -87,15 +87,22 @@ class OpenClipSide:
         transform = open_clip.image_transform(224, is_train=False)
         return lambda: torch.stack([transform(Image.open(path)) for path in paths])
 
-    def _forward_backward(self, model: nn.Module) -> Callable[[], object]:
+    def _forward_backward(self, model: nn.Module, *, precision: str) -> Callable[[], object]:
         loss = open_clip.CoCaLoss(caption_loss_weight=2.0, clip_loss_weight=1.0)
         images, tokens = self.inputs.batch()
-        return lambda: sum(loss(**model(images, tokens), output_dict=True).values()).backward()
 
-    def _step(self, *, compiled: bool) -> Callable[[], object]:
+        def forward_backward() -> None:
+            # As its trainer does with --precision amp_bf16: the model and the loss, not the backward pass.
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+                total = sum(loss(**model(images, tokens), output_dict=True).values())
+            total.backward()
+
+        return forward_backward
+
+    def _step(self, *, compiled: bool, precision: str) -> Callable[[], object]:
         model = _model().train()
         optimizer = torch.optim.AdamW(decaying_groups(model), lr=1e-6, betas=(0.9, 0.98), eps=1e-6)
-        forward_backward = self._forward_backward(torch.compile(model) if compiled else model)
+        forward_backward = self._forward_backward(torch.compile(model) if compiled else model, precision=precision)
 
         def step() -> None:
             optimizer.zero_grad()

@@ -33,6 +33,7 @@ from sycoca.training.engine.optimization.optimizer import build_optimizer
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.engine.update import Updater
 from sycoca.training.recipes.image_text.task import ImageTextTask
+from sycoca.training.runtime_config import FixedPrecision
 
 # The uncached decoder is a reference implementation of the tests.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
@@ -73,13 +74,13 @@ class SycocaSide:
         """Return the number of parameters of the model without image decoder."""
         return SyCoCa(COCA).num_parameters
 
-    def train_itc_ic(self, *, compiled: bool = False) -> Callable[[], object]:
+    def train_itc_ic(self, *, compiled: bool = False, precision: FixedPrecision = "fp32") -> Callable[[], object]:
         """Return a training step with contrastive and captioning loss, by the updater of every run."""
-        return self._step(COCA, compiled=compiled)
+        return self._step(COCA, compiled=compiled, precision=precision)
 
-    def train_all(self, *, compiled: bool = False) -> Callable[[], object]:
+    def train_all(self, *, compiled: bool = False, precision: FixedPrecision = "fp32") -> Callable[[], object]:
         """Return a training step with all three objectives and attentive masking."""
-        return self._step(SYCOCA, compiled=compiled)
+        return self._step(SYCOCA, compiled=compiled, precision=precision)
 
     def train_all_activation_memory(self) -> Callable[[], object]:
         """Return forward and backward pass of all three objectives, with the allocator settings of a run."""
@@ -138,9 +139,9 @@ class SycocaSide:
         model, (images, _) = SyCoCa(COCA).eval(), self.inputs.batch()
         return model, lambda: model.memory(model.encode_images(images[:num_images]))
 
-    def _step(self, config: SyCoCaConfig, *, compiled: bool) -> Callable[[], object]:
+    def _step(self, config: SyCoCaConfig, *, compiled: bool, precision: FixedPrecision) -> Callable[[], object]:
         task, batch = pretraining_task(config), self._batch()
-        runtime = Runtime(RuntimeConfig(device="cpu", precision="fp32", compile=compiled))
+        runtime = Runtime(RuntimeConfig(device="cpu", precision=precision, compile=compiled))
         optimizer = build_optimizer(task.model, OptimizerConfig())
         updater = Updater(runtime, task, optimizer, clip_norm=1.0)
         return lambda: updater.update([batch], lr=1e-6)

@@ -26,6 +26,8 @@ ROWS = (
     "train_all",
     "train_itc_ic_compiled",
     "train_all_compiled",
+    "train_itc_ic_bf16",
+    "train_all_bf16",
     "train_all_activation_memory",
     "caption_greedy",
     "caption_beam",

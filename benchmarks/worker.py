@@ -5,7 +5,7 @@ Every line of stdin is a command, every line of stdout its result, both JSON.
 
 import json
 import sys
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -30,9 +30,7 @@ def main() -> None:
             case "num_parameters":
                 answer = side.num_parameters()
             case "prepare":
-                row = arguments[0]
-                prepare = getattr(side, row.removesuffix("_compiled"))
-                call = partial(prepare, compiled=True)() if row.endswith("_compiled") else prepare()
+                call = _prepared(side, arguments[0])
                 answer = seconds(call)
             case "seconds":
                 answer = seconds(call)
@@ -42,6 +40,13 @@ def main() -> None:
                 call = None
                 answer = None
         print(json.dumps(answer), flush=True)
+
+
+def _prepared(side: object, row: str) -> Callable[[], object]:
+    for suffix, options in (("_compiled", {"compiled": True}), ("_bf16", {"precision": "bf16"})):
+        if row.endswith(suffix):
+            return getattr(side, row.removesuffix(suffix))(**options)
+    return getattr(side, row)()
 
 
 if __name__ == "__main__":
