@@ -10,7 +10,6 @@ from PIL import Image
 from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.predictor import Predictor
 from sycoca.model.config import (
-    AttentionPoolerConfig,
     ImageDecoderConfig,
     ImageEncoderConfig,
     SyCoCaConfig,
@@ -18,6 +17,7 @@ from sycoca.model.config import (
     TextEncoderConfig,
 )
 from sycoca.model.masking_config import MaskingConfig
+from sycoca.model.pooler_config import AttentionPoolerConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
 from sycoca.preprocess.tokenizer import Tokenizer

@@ -17,7 +17,8 @@ from sycoca.inference.onnx_export.graphs import Graph, graphs_of
 from sycoca.inference.onnx_export.readme import readme
 from sycoca.inference.onnx_export.tensors import SharedTensors
 from sycoca.inference.onnx_export.translation import translate
-from sycoca.model.config import AttentionPoolerConfig, SyCoCaConfig
+from sycoca.model.config import SyCoCaConfig
+from sycoca.model.pooler_config import AttentionPoolerConfig
 from sycoca.model.sycoca import SyCoCa
 
 IMAGE_FORMS: list[dict[str, Any]] = [

@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from reference import slow
-from sycoca.model.attention import CrossAttention, KeyValueCache, Memory, SelfAttention
+from sycoca.model.attention import CrossAttention, Memory, SelfAttention
+from sycoca.model.key_value_cache import KeyValueCache
 from sycoca.model.packing import Packing
 
 

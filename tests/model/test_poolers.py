@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from sycoca.model.config import AttentionPoolerConfig
 from sycoca.model.forms import POOLERS, PoolerKind
+from sycoca.model.pooler_config import AttentionPoolerConfig
 from sycoca.model.poolers import AttentionPooling
 
 

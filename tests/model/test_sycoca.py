@@ -6,7 +6,6 @@ from torch import nn
 
 from builders.models import BatchMaker, roughened
 from sycoca.model.config import (
-    AttentionPoolerConfig,
     ImageDecoderConfig,
     ImageEncoderConfig,
     SyCoCaConfig,
@@ -15,6 +14,7 @@ from sycoca.model.config import (
 )
 from sycoca.model.packing import Packing
 from sycoca.model.patches import split_by_mask
+from sycoca.model.pooler_config import AttentionPoolerConfig
 from sycoca.model.sycoca import SyCoCa
 
 

@@ -17,8 +17,9 @@ from builders.models import roughened
 from sycoca.cli.main import main
 from sycoca.facts.limit_facts import ModelLimits, SpoiledAbility
 from sycoca.inference.predictor import Predictor
-from sycoca.model.config import AttentionPoolerConfig, ImageDecoderConfig, SyCoCaConfig
+from sycoca.model.config import ImageDecoderConfig, SyCoCaConfig
 from sycoca.model.masking_config import MaskingConfig
+from sycoca.model.pooler_config import AttentionPoolerConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.tokenizer import Tokenizer

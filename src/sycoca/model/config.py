@@ -6,59 +6,20 @@ from sycoca.facts.head_facts import HEADS
 from sycoca.keywords import suggests_fields
 from sycoca.model.forms import (
     MASK_TOKENS_IN_IMAGE_ENCODER,
-    POOLERS,
     POOLINGS,
     TEXT_POOLINGS_WITH_CLS,
     Activation,
     ClsMask,
     ClsPosition,
     MaskTokenPosition,
-    PoolerForm,
-    PoolerKind,
     Pooling,
     PoolingForm,
     TextPooling,
 )
+from sycoca.model.pooler_config import AttentionPoolerConfig, check_heads
 
 MLP_RATIO = 4
 """Hidden width of an MLP relative to the width of its input, as in open_clip's CLIP and CoCa."""
-
-
-def _check_heads(where: str, width: int, num_heads: int) -> None:
-    if num_heads < 1 or width % num_heads:
-        raise ValueError(f"{where}.width {width} is not a multiple of num_heads {num_heads}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AttentionPoolerConfig:
-    """Attention pooling of the patch tokens by learned queries (open_clip's attentional poolers)."""
-
-    kind: PoolerKind = "cascade"
-    """single: query 0 is the global feature, the others the text decoder's memory (open_clip's CoCa). parallel: a
-    second pooler with one query for the global feature. cascade: the same, but it pools the output of the first
-    (CoCa's paper). The last two are as in open_clip's coca2 models, without a projection after pooling."""
-
-    num_queries: int = 256
-    """Queries of the pooler that feeds the text decoder."""
-
-    width: int = 512
-    """Width of the queries and of the text decoder's memory; with parallel and cascade also size of the joint space."""
-
-    num_heads: int = 8
-    """Attention heads."""
-
-    def __post_init__(self) -> None:
-        _check_heads("model.image_encoder.pooler", self.width, self.num_heads)
-        if self.num_queries <= self.form.num_global_queries:
-            raise ValueError(
-                f"model.image_encoder.pooler.num_queries must be at least {self.form.num_global_queries + 1} with kind"
-                f" {self.kind!r} (beside the global feature's), got {self.num_queries}"
-            )
-
-    @property
-    def form(self) -> PoolerForm:
-        """What this kind of pooler is made of."""
-        return POOLERS[self.kind]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +45,7 @@ class ImageEncoderConfig:
     """How the global feature is pooled: the [CLS] token (paper), the mean or the maximum over the patches in the joint
     space, or attention pooling."""
 
-    pooler: AttentionPoolerConfig = AttentionPoolerConfig()
+    pooler: AttentionPoolerConfig = AttentionPoolerConfig()  # noqa: RUF009 (frozen; its default is compared)
     """Sizes of attention pooling; unused with the other poolings."""
 
     activation: Activation = "gelu"
@@ -108,7 +69,7 @@ class ImageEncoderConfig:
     has its own norms."""
 
     def __post_init__(self) -> None:
-        _check_heads("model.image_encoder", self.width, self.num_heads)
+        check_heads("model.image_encoder", self.width, self.num_heads)
         if self.mlp_width is not None and self.mlp_width < 1:
             raise ValueError(f"model.image_encoder.mlp_width must be at least 1, got {self.mlp_width}")
         if self.num_registers < 0:
@@ -199,7 +160,7 @@ class TextEncoderConfig:
     caption's embedding then depends on its batch."""
 
     def __post_init__(self) -> None:
-        _check_heads("model.text_encoder", self.width, self.num_heads)
+        check_heads("model.text_encoder", self.width, self.num_heads)
         usual = ("correct", "last")
         if not self.has_cls_token and (self.cls_mask, self.cls_position) != usual:
             raise ValueError(
@@ -244,7 +205,7 @@ class ImageDecoderConfig:
     nothing of a masked one can leak. encoder: it sees mask tokens at their positions, as in SimMIM."""
 
     def __post_init__(self) -> None:
-        _check_heads("model.image_decoder", self.width, self.num_heads)
+        check_heads("model.image_decoder", self.width, self.num_heads)
 
     @property
     def masks_in_image_encoder(self) -> bool:
@@ -291,4 +252,4 @@ class SyCoCaConfig:
                 f" {self.embed_dim} with kind {image_encoder.pooler.kind}, whose result is not projected"
             )
         if self.text_decoder is not None:
-            _check_heads("model.text_decoder", self.text_encoder.width, self.text_decoder.num_heads)
+            check_heads("model.text_decoder", self.text_encoder.width, self.text_decoder.num_heads)

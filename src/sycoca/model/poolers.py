@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sycoca.model.attention import CrossAttention, Memory, attention_weights, merge_heads, split_heads
-from sycoca.model.config import AttentionPoolerConfig
+from sycoca.model.pooler_config import AttentionPoolerConfig
 from sycoca.model.transformer import layer_norm
 
 

@@ -9,12 +9,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from sycoca.facts.head_facts import HEADS
-from sycoca.model.attention import KeyValueCache
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.forms import PatchScore
 from sycoca.model.heads import AnswerHead, ClassHead
 from sycoca.model.image_decoder import ImageDecoder
 from sycoca.model.image_encoder import ImageEncoder
+from sycoca.model.key_value_cache import KeyValueCache
 from sycoca.model.masking import caption_scores, is_word, token_max_scores
 from sycoca.model.packing import Packing
 from sycoca.model.patches import PatchSplit, gather_patches

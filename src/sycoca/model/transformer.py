@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from sycoca.model.attention import LAYER_NORM_EPS, CrossAttention, Memory, SelfAttention, TokenCache
+from sycoca.model.attention import LAYER_NORM_EPS, CrossAttention, Memory, SelfAttention
 from sycoca.model.config import MLP_RATIO
 from sycoca.model.forms import Activation
+from sycoca.model.key_value_cache import TokenCache
 from sycoca.model.linear import Linear
 from sycoca.model.packing import Packing
 
