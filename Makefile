@@ -17,7 +17,7 @@ RAY := .venv$(SUFFIX)-ray
 # The suite fails where it runs on anything else.
 TESTED := TEST_PYTHON=$(VERSION) TEST_VENV=$(VENV) TEST_CONSTRAINTS=$(CONSTRAINTS)
 
-.PHONY: quickstart check test test-slow test-reliability test-slow-others test-compiled test-ray test-lowest test-newest format wheel docs versus-open-clip versus-transformers versus-clip-benchmark versus-pycocoevalcap parity parity-captions parity-training peers-goldens peers-clip-ids clean
+.PHONY: quickstart check test test-slow test-reliability test-slow-others test-compiled test-ray test-lowest test-newest format wheel docs versus-open-clip versus-transformers versus-clip-benchmark versus-pycocoevalcap parity parity-captions parity-training peers-goldens peers5-goldens peers-clip-ids clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/sycoca quickstart
@@ -102,6 +102,10 @@ parity-training: $(PEERS)/.installed
 peers-goldens: $(PEERS)/.installed
 	$(PEERS)/bin/python -W ignore tests/peers/make_open_clip_goldens.py
 	$(PEERS)/bin/python -W ignore tests/peers/make_hf_goldens.py
+
+# The same for models that only transformers 5 has.
+peers5-goldens: $(TRANSFORMERS)/.installed
+	$(TRANSFORMERS)/bin/python -W ignore tests/peers/make_hf5_goldens.py
 
 # The same for CLIP's tokenizer; needs the captions in ../shared/data.
 peers-clip-ids: $(PEERS)/.installed

@@ -14,7 +14,6 @@ from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.inputs import image_batch
 from sycoca.metrics.retrieval import retrieval_metrics, retrieval_ranks
 from sycoca.model.config import (
-    AttentionPoolerConfig,
     ImageDecoderConfig,
     ImageEncoderConfig,
     SyCoCaConfig,
@@ -22,6 +21,7 @@ from sycoca.model.config import (
     TextEncoderConfig,
 )
 from sycoca.model.masking_config import MaskingConfig
+from sycoca.model.pooler_config import AttentionPoolerConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.preprocess.config import ImageTransformConfig

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from sycoca.model.config import (
-    AttentionPoolerConfig,
     ImageDecoderConfig,
     ImageEncoderConfig,
     SyCoCaConfig,
@@ -20,6 +19,7 @@ from sycoca.model.config import (
     TextEncoderConfig,
 )
 from sycoca.model.masking_config import MaskingConfig
+from sycoca.model.pooler_config import AttentionPoolerConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.records import BatchTotals, ClassBatch, ImageTextBatch, QuestionBatch

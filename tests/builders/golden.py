@@ -10,7 +10,6 @@ from PIL import Image
 from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.predictor import Predictor
 from sycoca.model.config import (
-    AttentionPoolerConfig,
     ImageDecoderConfig,
     ImageEncoderConfig,
     SyCoCaConfig,
@@ -18,6 +17,7 @@ from sycoca.model.config import (
     TextEncoderConfig,
 )
 from sycoca.model.masking_config import MaskingConfig
+from sycoca.model.pooler_config import AttentionPoolerConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
 from sycoca.preprocess.tokenizer import Tokenizer
@@ -34,7 +34,7 @@ Expected = dict[str, list]
 
 def golden_predictors() -> dict[str, Predictor]:
     """Return small models with all components, by source of the architecture: paper, presets, open_clip, OpenAI,
-    DINOv2."""
+    DINOv2, DINOv3, SigLIP."""
     tokenizer = Tokenizer.train([*CAPTIONS, QUESTION] * 2, TokenizerConfig(vocab_size=290))
     paper = _config(tokenizer.vocab_size)
     image_encoder = paper.model.image_encoder
@@ -55,12 +55,20 @@ def golden_predictors() -> dict[str, Predictor]:
         text_encoder=replace(paper.model.text_encoder, pooling="eos", activation="quick_gelu"),
     )
     registers = replace(paper.model, image_encoder=replace(image_encoder, num_registers=2))
+    rotary = replace(image_encoder, num_heads=1, position_embedding="rotary", rope_theta=50.0, activation="swiglu")
+    siglip = replace(
+        paper.model,
+        image_encoder=replace(image_encoder, pooling="map", activation="gelu_tanh"),
+        has_logit_bias=True,
+    )
     configs = {
         "paper": paper,
         "small-presets": replace(paper, model=by_maximum, masking=replace(paper.masking, score="caption")),
         "open-clip": replace(paper, model=open_clip, history=("Made of random numbers.",)),
         "openai": replace(paper, model=openai),
         "registers": replace(paper, model=registers),
+        "rotary": replace(paper, model=replace(paper.model, image_encoder=rotary)),
+        "siglip": replace(paper, model=siglip),
     }
     return {name: _predictor(tokenizer, config) for name, config in configs.items()}
 

@@ -20,12 +20,15 @@ from sycoca.inference.onnx_export.quantization import quantized
 from sycoca.inference.onnx_export.readme import readme
 from sycoca.inference.onnx_export.tensors import SharedTensors
 from sycoca.inference.onnx_export.translation import translate
-from sycoca.model.config import AttentionPoolerConfig, SyCoCaConfig
+from sycoca.model.config import SyCoCaConfig
+from sycoca.model.pooler_config import AttentionPoolerConfig
 from sycoca.model.sycoca import SyCoCa
 
 IMAGE_FORMS: list[dict[str, Any]] = [
     {"pooling": "mean"},
     {"pooling": "max"},
+    {"pooling": "map"},
+    {"position_embedding": "rotary"},
     *({"pooling": "attention", "kind": kind} for kind in ("single", "parallel", "cascade")),
 ]
 TEXT_FORMS: list[dict[str, Any]] = [

@@ -4,7 +4,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from reference import slow
-from sycoca.model.attention import CrossAttention, KeyValueCache, Memory, SelfAttention
+from sycoca.model.attention import CrossAttention, Memory, SelfAttention
+from sycoca.model.key_value_cache import KeyValueCache
 from sycoca.model.packing import Packing
 
 

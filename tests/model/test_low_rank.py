@@ -9,9 +9,10 @@ from torch import Tensor
 
 from builders.two_processes import MODEL, batch_of
 from sycoca.model.adapters import add_adapters, is_of_adapter, merge_adapters
-from sycoca.model.config import AttentionPoolerConfig, SyCoCaConfig
+from sycoca.model.config import SyCoCaConfig
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.packing import Packing
+from sycoca.model.pooler_config import AttentionPoolerConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks

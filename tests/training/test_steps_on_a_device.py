@@ -11,8 +11,9 @@ from torch import Tensor
 
 from builders.device_steps import META, HostWaitError, no_host_waits, runtime_on_meta
 from sycoca.data.loading.skipping import SkipLog
-from sycoca.model.config import AttentionPoolerConfig, SyCoCaConfig
+from sycoca.model.config import SyCoCaConfig
 from sycoca.model.masking_config import MaskingConfig
+from sycoca.model.pooler_config import AttentionPoolerConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.training.config import DataConfig, RuntimeConfig, TrainingConfig

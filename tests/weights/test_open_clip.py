@@ -174,10 +174,18 @@ def test_models_that_open_clip_does_not_have_are_refused(preset: str, fault: str
 
 @pytest.mark.parametrize(
     ("changes", "fault"),
-    [({"activation": "gelu_tanh"}, "activation gelu_tanh"), ({"num_registers": 4}, "register tokens")],
+    [
+        ({"activation": "gelu_tanh"}, "activation gelu_tanh"),
+        ({"num_registers": 4}, "register tokens"),
+        ({"pooling": "map"}, "image pooling map"),
+        ({"activation": "swiglu"}, "activation swiglu"),
+        ({"position_embedding": "rotary"}, "rotary position embeddings"),
+    ],
 )
 def test_image_encoders_that_open_clip_does_not_have_are_refused(changes: dict[str, Any], fault: str):
     config = pretrain_preset("vit_b32").model
     image = replace(config.image_encoder, **changes)
     with pytest.raises(ValueError, match=f"open_clip has no such model: {fault}"):
         open_clip_json(replace(config, image_encoder=image))
+    with pytest.raises(ValueError, match="open_clip has no such model: a logit bias"):
+        open_clip_json(replace(config, has_logit_bias=True))

@@ -13,8 +13,9 @@ import sycoca
 from builders.manifests import renew_manifest
 from builders.predictors import save_small_weights
 from sycoca.cli.main import main
-from sycoca.model.config import AttentionPoolerConfig, ImageEncoderConfig
+from sycoca.model.config import ImageEncoderConfig
 from sycoca.model.image_encoder import ImageEncoder
+from sycoca.model.pooler_config import AttentionPoolerConfig
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.weights.config_file import read_weights_config
 from sycoca.weights.folder import load_weights

@@ -1,86 +1,22 @@
-"""Self- and cross-attention with PyTorch's fused kernel, and the key-value cache of decoding."""
+"""Self- and cross-attention with PyTorch's fused kernel."""
 
-from typing import Protocol, final, runtime_checkable
+from typing import final
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from sycoca.model.folded_attention import folded_attention
+from sycoca.model.key_value_cache import TokenCache
 from sycoca.model.linear import Linear
 from sycoca.model.packing import Packing
 from sycoca.model.products import linear
+from sycoca.model.rotary import Rotation
 from sycoca.precision import at_least_float32
 
 LAYER_NORM_EPS = 1e-5
 """open_clip's; with another one the outputs of a converted model visibly differ."""
-
-
-@runtime_checkable
-class TokenCache(Protocol):
-    """Keys and values of the tokens seen so far, for one self-attention layer during decoding."""
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens seen so far."""
-        ...
-
-    def append(
-        self,
-        keys: Float[Tensor, "rows heads new features"],
-        values: Float[Tensor, "rows heads new features"],
-    ) -> tuple[Float[Tensor, "rows heads seen features"], Float[Tensor, "rows heads seen features"]]:
-        """Add the keys and values of new tokens; return those of all tokens seen."""
-        ...
-
-
-@final
-class KeyValueCache:
-    """A preallocated key-value cache.
-
-    Memory for ``max_tokens`` is allocated at once, so a step writes in place instead of copying earlier tokens. Tokens
-    are the first axis in memory: those seen are contiguous, and reordering touches no others.
-    """
-
-    def __init__(self, max_tokens: int) -> None:
-        self.max_tokens = max_tokens
-        self.num_tokens = 0
-        self._keys: Tensor | None = None
-        self._values: Tensor | None = None
-
-    def append(
-        self,
-        keys: Float[Tensor, "rows heads new features"],
-        values: Float[Tensor, "rows heads new features"],
-    ) -> tuple[Float[Tensor, "rows heads seen features"], Float[Tensor, "rows heads seen features"]]:
-        """Add the keys and values of new tokens; return those of all tokens seen.
-
-        Raises ValueError where more than ``max_tokens`` would be seen.
-        """
-        rows, heads, num_new, features = keys.shape
-        seen = self.num_tokens + num_new
-        if seen > self.max_tokens:
-            raise ValueError(f"the cache holds {self.max_tokens} tokens, {seen} were given")
-        if self._keys is None or self._values is None:
-            self._keys = keys.new_empty(self.max_tokens, rows, heads, features)
-            self._values = torch.empty_like(self._keys)
-        self._keys[self.num_tokens : seen] = keys.permute(2, 0, 1, 3)
-        self._values[self.num_tokens : seen] = values.permute(2, 0, 1, 3)
-        self.num_tokens = seen
-        return self._keys[:seen].permute(1, 2, 0, 3), self._values[:seen].permute(1, 2, 0, 3)
-
-    def reorder(self, rows: Int[Tensor, " rows"]) -> None:
-        """Replace row i by row ``rows[i]``, as beam search does; rows that are not listed are dropped."""
-        if self._keys is not None and self._values is not None:
-            self._keys, self._values = self._reordered(self._keys, rows), self._reordered(self._values, rows)
-
-    def _reordered(
-        self, states: Float[Tensor, "max_tokens rows heads features"], rows: Int[Tensor, " kept"]
-    ) -> Float[Tensor, "max_tokens kept heads features"]:
-        reordered = states.new_empty(self.max_tokens, len(rows), *states.shape[2:])
-        torch.index_select(states[: self.num_tokens], 1, rows, out=reordered[: self.num_tokens])
-        return reordered
 
 
 @final
@@ -103,21 +39,25 @@ class SelfAttention(nn.Module):
         packing: Packing | None = None,
         may_attend: Bool[Tensor, "rows 1 positions positions"] | None = None,
         num_queries: int | None = None,
+        rotation: Rotation | None = None,
     ) -> Float[Tensor, "batch queries width"]:
         """Normalize x and attend; with ``is_causal`` to the position itself and all before it, the cache included.
 
         With ``packing`` x holds the packed positions of several rows, which do not attend to one another.
         ``may_attend`` is a mask over the unpacked rows that replaces the causal one. With ``num_queries`` only the last
-        so many positions are queries, and the output is that of those alone.
+        so many positions are queries, and the output is that of those alone. ``rotation`` is for rotary positions.
         """
         if num_queries is not None:
             assert not is_causal
             assert packing is None
+            assert rotation is None
             return self.output(self._attended_by_last(norm(x), num_queries))
         projected = self.query_key_value.after_norm(norm, x)
         if packing is not None:
             projected = packing.unpack(projected)
         queries, keys, values = (split_heads(part, self.num_heads) for part in projected.chunk(3, -1))
+        if rotation is not None:
+            queries, keys = rotation(queries), rotation(keys)
         if cache is not None:
             keys, values = cache.append(keys, values)
             # A single new token attends to the whole cache and needs no mask, which would rule out the fused kernel.

@@ -5,60 +5,24 @@ from dataclasses import dataclass
 from sycoca.facts.head_facts import HEADS
 from sycoca.keywords import suggests_fields
 from sycoca.model.forms import (
+    GATED,
+    LEARNED_POSITIONS,
     MASK_TOKENS_IN_IMAGE_ENCODER,
-    POOLERS,
     POOLINGS,
     TEXT_POOLINGS_WITH_CLS,
     Activation,
     ClsMask,
     ClsPosition,
     MaskTokenPosition,
-    PoolerForm,
-    PoolerKind,
     Pooling,
     PoolingForm,
+    PositionEmbedding,
     TextPooling,
 )
+from sycoca.model.pooler_config import AttentionPoolerConfig, check_heads
 
 MLP_RATIO = 4
 """Hidden width of an MLP relative to the width of its input, as in open_clip's CLIP and CoCa."""
-
-
-def _check_heads(where: str, width: int, num_heads: int) -> None:
-    if num_heads < 1 or width % num_heads:
-        raise ValueError(f"{where}.width {width} is not a multiple of num_heads {num_heads}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AttentionPoolerConfig:
-    """Attention pooling of the patch tokens by learned queries (open_clip's attentional poolers)."""
-
-    kind: PoolerKind = "cascade"
-    """single: query 0 is the global feature, the others the text decoder's memory (open_clip's CoCa). parallel: a
-    second pooler with one query for the global feature. cascade: the same, but it pools the output of the first
-    (CoCa's paper). The last two are as in open_clip's coca2 models, without a projection after pooling."""
-
-    num_queries: int = 256
-    """Queries of the pooler that feeds the text decoder."""
-
-    width: int = 512
-    """Width of the queries and of the text decoder's memory; with parallel and cascade also size of the joint space."""
-
-    num_heads: int = 8
-    """Attention heads."""
-
-    def __post_init__(self) -> None:
-        _check_heads("model.image_encoder.pooler", self.width, self.num_heads)
-        if self.num_queries <= self.form.num_global_queries:
-            raise ValueError(
-                f"model.image_encoder.pooler.num_queries must be at least {self.form.num_global_queries + 1} with kind"
-                f" {self.kind!r} (beside the global feature's), got {self.num_queries}"
-            )
-
-    @property
-    def form(self) -> PoolerForm:
-        """What this kind of pooler is made of."""
-        return POOLERS[self.kind]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,17 +46,19 @@ class ImageEncoderConfig:
 
     pooling: Pooling = "cls"
     """How the global feature is pooled: the [CLS] token (paper), the mean or the maximum over the patches in the joint
-    space, or attention pooling."""
+    space, attention pooling, or map (multihead attention pooling): one learned query with an MLP, as in SigLIP."""
 
-    pooler: AttentionPoolerConfig = AttentionPoolerConfig()
+    pooler: AttentionPoolerConfig = AttentionPoolerConfig()  # noqa: RUF009 (frozen; its default is compared)
     """Sizes of attention pooling; unused with the other poolings."""
 
     activation: Activation = "gelu"
     """Activation of the MLPs. gelu: exact. quick_gelu: x sigmoid(1.702 x), as in OpenAI's CLIP. gelu_tanh: GELU's
-    approximation by tanh, as in SigLIP."""
+    approximation by tanh, as in SigLIP. swiglu: SiLU of one half times the other half, as in the largest DINOs
+    (arXiv 2002.05202)."""
 
     mlp_width: int | None = None
-    """Hidden width of the MLPs; None: 4 times the width, as in all CLIPs but the largest (ViT-g, bigG)."""
+    """Hidden width of the MLPs; None: 4 times the width, as in all CLIPs but the largest (ViT-g, bigG). With swiglu
+    it is that of each half."""
 
     norm_eps: float = 1e-5
     """Epsilon of the LayerNorms: 1e-5 in CLIP and CoCa, 1e-12 in Hugging Face's ViT."""
@@ -103,18 +69,32 @@ class ImageEncoderConfig:
     num_registers: int = 0
     """Register tokens beside [CLS], which only the blocks see (DINOv2 with registers, arXiv 2309.16588)."""
 
+    position_embedding: PositionEmbedding = "learned"
+    """How patches know where they are. learned: a vector per position is added (paper). rotary: queries and keys turn
+    with the coordinates of their patches, as in DINOv3 (arXiv 2508.10104)."""
+
+    rope_theta: float = 100.0
+    """Base of the rotary frequencies; unused with learned positions."""
+
     norms_memory: bool = False
     """Give the text decoder the patch tokens after the final LayerNorm, as in open_clip's coca_base; attention pooling
     has its own norms."""
 
     def __post_init__(self) -> None:
-        _check_heads("model.image_encoder", self.width, self.num_heads)
+        check_heads("model.image_encoder", self.width, self.num_heads)
         if self.mlp_width is not None and self.mlp_width < 1:
             raise ValueError(f"model.image_encoder.mlp_width must be at least 1, got {self.mlp_width}")
         if self.num_registers < 0:
             raise ValueError(f"model.image_encoder.num_registers must be at least 0, got {self.num_registers}")
         if self.norm_eps <= 0:
             raise ValueError(f"model.image_encoder.norm_eps must be above 0, got {self.norm_eps}")
+        if self.rope_theta <= 0:
+            raise ValueError(f"model.image_encoder.rope_theta must be above 0, got {self.rope_theta}")
+        if not self.has_learned_positions and self.width // self.num_heads % 4:
+            raise ValueError(
+                f"model.image_encoder: rotary positions need heads of a multiple of 4 features, got"
+                f" {self.width // self.num_heads} (width {self.width}, num_heads {self.num_heads})"
+            )
         if self.image_size % self.patch_size:
             raise ValueError(
                 f"model.image_encoder.image_size {self.image_size} is not a multiple of patch_size {self.patch_size}"
@@ -124,6 +104,16 @@ class ImageEncoderConfig:
     def form(self) -> PoolingForm:
         """Properties of the pooling."""
         return POOLINGS[self.pooling]
+
+    @property
+    def has_learned_positions(self) -> bool:
+        """Whether each position has a learned vector."""
+        return LEARNED_POSITIONS[self.position_embedding]
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether one half of the MLPs' hidden features is the gate of the other."""
+        return GATED[self.activation]
 
     @property
     def mlp_features(self) -> int:
@@ -199,7 +189,7 @@ class TextEncoderConfig:
     caption's embedding then depends on its batch."""
 
     def __post_init__(self) -> None:
-        _check_heads("model.text_encoder", self.width, self.num_heads)
+        check_heads("model.text_encoder", self.width, self.num_heads)
         usual = ("correct", "last")
         if not self.has_cls_token and (self.cls_mask, self.cls_position) != usual:
             raise ValueError(
@@ -244,7 +234,7 @@ class ImageDecoderConfig:
     nothing of a masked one can leak. encoder: it sees mask tokens at their positions, as in SimMIM."""
 
     def __post_init__(self) -> None:
-        _check_heads("model.image_decoder", self.width, self.num_heads)
+        check_heads("model.image_decoder", self.width, self.num_heads)
 
     @property
     def masks_in_image_encoder(self) -> bool:
@@ -269,6 +259,9 @@ class SyCoCaConfig:
     image_decoder: ImageDecoderConfig | None = ImageDecoderConfig()
     """The decoder of masked image modeling; None in CLIP and CoCa."""
 
+    has_logit_bias: bool = False
+    """Whether similarities have a learned bias, which the sigmoid loss needs; softmax losses would cancel it."""
+
     embed_dim: int = 512
     """Size of the joint space of images and texts."""
 
@@ -291,4 +284,4 @@ class SyCoCaConfig:
                 f" {self.embed_dim} with kind {image_encoder.pooler.kind}, whose result is not projected"
             )
         if self.text_decoder is not None:
-            _check_heads("model.text_decoder", self.text_encoder.width, self.text_decoder.num_heads)
+            check_heads("model.text_decoder", self.text_encoder.width, self.text_decoder.num_heads)

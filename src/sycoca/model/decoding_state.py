@@ -5,7 +5,7 @@ from typing import final
 from jaxtyping import Int
 from torch import Tensor
 
-from sycoca.model.attention import KeyValueCache
+from sycoca.model.key_value_cache import KeyValueCache
 from sycoca.model.packed_matrices import PackedMatrices
 from sycoca.model.text_decoder import KeysValues
 

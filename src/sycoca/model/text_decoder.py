@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sycoca.model.attention import Memory, TokenCache
+from sycoca.model.attention import Memory
 from sycoca.model.config import TextDecoderConfig, TextEncoderConfig
+from sycoca.model.key_value_cache import TokenCache
 from sycoca.model.linear import Linear
 from sycoca.model.packing import Packing
 from sycoca.model.transformer import CrossBlock, SelfBlock, init_blocks, layer_norm

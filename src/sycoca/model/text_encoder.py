@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from sycoca.model.attention import TokenCache
 from sycoca.model.config import TextEncoderConfig
+from sycoca.model.key_value_cache import TokenCache
 from sycoca.model.packing import Packing
 from sycoca.model.transformer import SelfBlock, init_blocks, layer_norm
 

@@ -7,7 +7,6 @@ captions, of at most the given size.
 from collections.abc import Callable
 
 from sycoca.model.config import (
-    AttentionPoolerConfig,
     ImageDecoderConfig,
     ImageEncoderConfig,
     SyCoCaConfig,
@@ -15,6 +14,7 @@ from sycoca.model.config import (
     TextEncoderConfig,
 )
 from sycoca.model.masking_config import MaskingConfig
+from sycoca.model.pooler_config import AttentionPoolerConfig
 from sycoca.plain_data import did_you_mean
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
 from sycoca.training.config import DataConfig, OptimizerConfig, ScheduleConfig, TrainingConfig

@@ -1,6 +1,7 @@
 """open_clip's tensor names of CoCa and CLIP."""
 
-from sycoca.model.config import AttentionPoolerConfig, SyCoCaConfig
+from sycoca.model.config import SyCoCaConfig
+from sycoca.model.pooler_config import AttentionPoolerConfig
 from sycoca.weights.conversion.renaming import (
     SCALAR,
     TRANSPOSED,

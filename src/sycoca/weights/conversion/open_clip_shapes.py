@@ -6,17 +6,13 @@ from dataclasses import dataclass, replace
 
 from sycoca.model.config import (
     MLP_RATIO,
-    Activation,
-    AttentionPoolerConfig,
-    ClsMask,
-    ClsPosition,
     ImageEncoderConfig,
-    PoolerKind,
     SyCoCaConfig,
     TextDecoderConfig,
     TextEncoderConfig,
 )
-from sycoca.model.forms import POOLERS
+from sycoca.model.forms import POOLERS, Activation, ClsMask, ClsPosition, PoolerKind
+from sycoca.model.pooler_config import AttentionPoolerConfig
 from sycoca.weights.tensors.shapes import Shapes
 
 HEAD_WIDTH = 64
