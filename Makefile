@@ -11,12 +11,13 @@ VENV := .venv$(SUFFIX)$(CONSTRAINTS:constraints%.txt=%)
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PEERS := .venv$(SUFFIX)-peers
+PEERS5 := .venv$(SUFFIX)-peers5
 RAY := .venv$(SUFFIX)-ray
 
 # The suite fails where it runs on anything else.
 TESTED := TEST_PYTHON=$(VERSION) TEST_VENV=$(VENV) TEST_CONSTRAINTS=$(CONSTRAINTS)
 
-.PHONY: quickstart check test test-slow test-reliability test-slow-others test-compiled test-ray test-lowest test-newest format wheel docs versus-open-clip parity parity-captions parity-training peers-goldens peers-clip-ids clean
+.PHONY: quickstart check test test-slow test-reliability test-slow-others test-compiled test-ray test-lowest test-newest format wheel docs versus-open-clip parity parity-captions parity-training peers-goldens peers5-goldens peers-clip-ids clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/sycoca quickstart
@@ -90,6 +91,10 @@ peers-goldens: $(PEERS)/.installed
 	$(PEERS)/bin/python -W ignore tests/peers/make_open_clip_goldens.py
 	$(PEERS)/bin/python -W ignore tests/peers/make_hf_goldens.py
 
+# The same for models that only transformers 5 has.
+peers5-goldens: $(PEERS5)/.installed
+	$(PEERS5)/bin/python -W ignore tests/peers/make_hf5_goldens.py
+
 # The same for CLIP's tokenizer; needs the captions in ../shared/data.
 peers-clip-ids: $(PEERS)/.installed
 	$(PEERS)/bin/python -W ignore tests/peers/make_clip_ids.py
@@ -116,4 +121,12 @@ $(PEERS)/.installed: benchmarks/requirements.txt
 	$(PEERS)/bin/pip install --quiet torch==2.13.0
 	$(PEERS)/bin/pip install --quiet --no-deps torchvision==0.28.0
 	$(PEERS)/bin/pip install --quiet --requirement benchmarks/requirements.txt --editable .
+	touch $@
+
+# transformers 5, which the captioner of open_clip does not support.
+$(PEERS5)/.installed: benchmarks/requirements-transformers5.txt
+	$(PYTHON) -m venv $(PEERS5)
+	$(PEERS5)/bin/pip install --quiet torch==2.13.0
+	$(PEERS5)/bin/pip install --quiet --no-deps torchvision==0.28.0
+	$(PEERS5)/bin/pip install --quiet --requirement benchmarks/requirements-transformers5.txt --editable .
 	touch $@

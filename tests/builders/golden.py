@@ -34,7 +34,7 @@ Expected = dict[str, list]
 
 def golden_predictors() -> dict[str, Predictor]:
     """Return small models with all components, by source of the architecture: paper, presets, open_clip, OpenAI,
-    DINOv2."""
+    DINOv2, DINOv3."""
     tokenizer = Tokenizer.train([*CAPTIONS, QUESTION] * 2, TokenizerConfig(vocab_size=290))
     paper = _config(tokenizer.vocab_size)
     image_encoder = paper.model.image_encoder
@@ -55,12 +55,14 @@ def golden_predictors() -> dict[str, Predictor]:
         text_encoder=replace(paper.model.text_encoder, pooling="eos", activation="quick_gelu"),
     )
     registers = replace(paper.model, image_encoder=replace(image_encoder, num_registers=2))
+    rotary = replace(image_encoder, num_heads=1, position_embedding="rotary", rope_theta=50.0, activation="swiglu")
     configs = {
         "paper": paper,
         "small-presets": replace(paper, model=by_maximum, masking=replace(paper.masking, score="caption")),
         "open-clip": replace(paper, model=open_clip, history=("Made of random numbers.",)),
         "openai": replace(paper, model=openai),
         "registers": replace(paper, model=registers),
+        "rotary": replace(paper, model=replace(paper.model, image_encoder=rotary)),
     }
     return {name: _predictor(tokenizer, config) for name, config in configs.items()}
 

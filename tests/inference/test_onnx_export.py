@@ -24,6 +24,8 @@ from sycoca.model.sycoca import SyCoCa
 IMAGE_FORMS: list[dict[str, Any]] = [
     {"pooling": "mean"},
     {"pooling": "max"},
+    {"pooling": "map"},
+    {"position_embedding": "rotary"},
     *({"pooling": "attention", "kind": kind} for kind in ("single", "parallel", "cascade")),
 ]
 TEXT_FORMS: list[dict[str, Any]] = [

@@ -101,9 +101,15 @@ def gelu_tanh(x: torch.Tensor) -> torch.Tensor:
     return x / 2 * (1 + torch.tanh((2 / math.pi) ** 0.5 * (x + 0.044715 * x**3)))
 
 
-@pytest.mark.parametrize(("name", "formula"), [("quick_gelu", quick_gelu), ("gelu_tanh", gelu_tanh)])
-def test_an_activation_and_its_gradients_equal_the_formula(name, formula):
-    layer, x = Linear(5, 7).double(), torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
+def swiglu(x: torch.Tensor) -> torch.Tensor:
+    return x[:, :5] / (1 + torch.exp(-x[:, :5])) * x[:, 5:]
+
+
+@pytest.mark.parametrize(
+    ("name", "formula", "width"), [("quick_gelu", quick_gelu, 5), ("gelu_tanh", gelu_tanh, 5), ("swiglu", swiglu, 10)]
+)
+def test_an_activation_and_its_gradients_equal_the_formula(name, formula, width: int):
+    layer, x = Linear(5, 7).double(), torch.randn(3, width, dtype=torch.float64, requires_grad=True)
     ours, plain = layer.after_activation(name, x), layer(formula(x))
     torch.testing.assert_close(ours, plain)
     inputs = (x, *layer.parameters())

@@ -41,6 +41,7 @@ def outputs(config: SyCoCaConfig, make_batch: BatchMaker) -> dict[str, Tensor]:
     ("where", "choice", "output", "also"),
     [
         ("image_encoder.pooling", forms.Pooling, "image_embeds", {}),
+        ("image_encoder.position_embedding", forms.PositionEmbedding, "reconstruction", {}),
         ("image_encoder.pooler.kind", forms.PoolerKind, "image_embeds", {"image_encoder.pooling": "attention"}),
         ("image_encoder.activation", forms.Activation, "image_embeds", {}),
         ("text_encoder.pooling", forms.TextPooling, "text_embeds", {}),

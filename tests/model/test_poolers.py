@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import pytest
 import torch
+from torch import nn
 
+from sycoca.model.config import SyCoCaConfig
 from sycoca.model.forms import POOLERS, PoolerKind
 from sycoca.model.pooler_config import AttentionPoolerConfig
-from sycoca.model.poolers import AttentionPooling
+from sycoca.model.poolers import AttentionPooling, MapHead
 
 
 @pytest.fixture(params=POOLERS)
@@ -45,3 +49,32 @@ def test_cascade_pools_the_memory_and_parallel_does_not():
             pooling.memory_pooler.query.add_(torch.randn_like(pooling.memory_pooler.query))
             pooling.memory_pooler.attention.output.weight.mul_(3)
         assert (not torch.allclose(before, pooling.feature(tokens))) == reads
+
+
+@pytest.fixture
+def map_head(config: SyCoCaConfig) -> MapHead:
+    head = MapHead(replace(config.image_encoder, width=12, norm_eps=1e-6, activation="gelu_tanh")).double()
+    for parameter in head.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return head
+
+
+@torch.no_grad()
+def test_a_map_head_is_attention_by_its_query_and_an_mlp(map_head: MapHead):
+    tokens = torch.randn(2, 5, 12, dtype=torch.float64)
+    attention = nn.MultiheadAttention(12, 3, batch_first=True, dtype=torch.float64)
+    attention.in_proj_weight.copy_(torch.cat([torch.eye(12), map_head.key_value.weight]))
+    attention.in_proj_bias.copy_(torch.cat([torch.zeros(12), map_head.key_value.bias]))
+    attention.out_proj.load_state_dict(map_head.output.state_dict())
+    pooled = attention(map_head.query.expand(2, 1, -1), tokens, tokens)[0][:, 0]
+    norm = map_head.norm_mlp
+    hidden = nn.functional.layer_norm(pooled, (12,), norm.weight, norm.bias, 1e-6)
+    hidden = nn.functional.gelu(map_head.mlp.expand(hidden), approximate="tanh")
+    torch.testing.assert_close(map_head.feature(tokens), pooled + map_head.mlp.contract(hidden))
+
+
+def test_each_alone_is_what_a_map_head_makes_of_an_image_of_one_token(map_head: MapHead):
+    tokens = torch.randn(2, 5, 12, dtype=torch.float64)
+    each = map_head.feature_of_each(tokens)
+    for j in range(5):
+        torch.testing.assert_close(each[:, j], map_head.feature(tokens[:, j : j + 1]))

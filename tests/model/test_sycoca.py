@@ -80,7 +80,7 @@ def test_a_later_token_changes_no_earlier_logit(model: SyCoCa, make_batch: Batch
 
 
 @pytest.mark.parametrize("mask_tokens", ["decoder", "encoder"])
-@pytest.mark.parametrize("pooling", ["cls", "mean", "max", "attention"])
+@pytest.mark.parametrize("pooling", ["cls", "mean", "max", "attention", "map"])
 def test_masked_pixels_do_not_leak_into_their_prediction(config, make_batch: BatchMaker, mask_tokens: str, pooling):
     changed_config = replace(
         config,
@@ -128,7 +128,7 @@ def test_without_text_guidance_the_caption_does_not_matter(config: SyCoCaConfig,
     )
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean", "max", "attention"])
+@pytest.mark.parametrize("pooling", ["cls", "mean", "max", "attention", "map"])
 def test_the_text_decoder_sees_kept_patches_only(config: SyCoCaConfig, make_batch: BatchMaker, pooling: str):
     model, batch = with_pooling(config, pooling, "cls"), make_batch(batch=2)
     images = model.encode_images(batch.images)
@@ -142,7 +142,7 @@ def test_the_text_decoder_sees_kept_patches_only(config: SyCoCaConfig, make_batc
 
 
 @pytest.mark.parametrize("kind", ["single", "parallel", "cascade"])
-@pytest.mark.parametrize("pooling", ["cls", "mean", "max", "attention"])
+@pytest.mark.parametrize("pooling", ["cls", "mean", "max", "attention", "map"])
 def test_every_parameter_is_used_and_explicitly_initialized(config, make_batch: BatchMaker, pooling: str, kind):
     image = replace(config.image_encoder, pooling=pooling, pooler=replace(config.image_encoder.pooler, kind=kind))
     model = SyCoCa(replace(config, image_encoder=image))

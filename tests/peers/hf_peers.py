@@ -58,6 +58,12 @@ def clip_outputs(peer: CLIPModel, images: Tensor, tokens: Tensor, lengths: list[
 
 
 @torch.no_grad()
+def pooled_states(peer: SiglipModel, images: Tensor) -> Tensor:
+    """Return the output of the attention-pooling head, (batch, width)."""
+    return peer.vision_model(images).pooler_output
+
+
+@torch.no_grad()
 def encoder_states(peer: nn.Module, images: Tensor) -> Tensor:
     """Return the normalized states of [CLS], if any, and all patches, (batch, tokens, width); MAE masks nothing."""
     if isinstance(peer, ViTMAEForPreTraining):

@@ -1,4 +1,4 @@
-"""Write outputs of small CLIP, SigLIP, ViT, ViTMAE and DINOv2 models of transformers, for tests without it.
+"""Write outputs of small CLIP, SigLIP, ViT, ViTMAE and DINOv2 models of transformers 4, for tests without it.
 
     make peers-goldens
 
@@ -7,25 +7,31 @@ inputs and outputs in float64.
 """
 
 import importable_torchvision  # noqa: F401, I001 (first)
-import shutil
-from pathlib import Path
-
 import torch
-from safetensors.torch import save_file
 from transformers import (
     CLIPConfig,
     Dinov2Config,
     Dinov2WithRegistersConfig,
-    PreTrainedModel,
     SiglipConfig,
+    SiglipModel,
     ViTConfig,
     ViTMAEConfig,
 )
 
 from comparison import token_rows
-from hf_peers import clip_outputs, clip_peer, dino_peer, encoder_states, mae_peer, registers_peer, siglip_peer, vit_peer
+from golden_folders import save_outputs, saved_peer
+from hf_peers import (
+    clip_outputs,
+    clip_peer,
+    dino_peer,
+    encoder_states,
+    mae_peer,
+    pooled_states,
+    registers_peer,
+    siglip_peer,
+    vit_peer,
+)
 
-FOLDER = Path(__file__).parent / "goldens"
 CONTEXT, VOCABULARY, LENGTHS = 10, 40, [4, 7, 10]
 TRANSFORMER = {"num_hidden_layers": 2, "num_attention_heads": 2}
 IMAGE = {"image_size": 24, "patch_size": 8}
@@ -37,10 +43,10 @@ def main() -> None:
     for activation in ("gelu", "quick_gelu"):
         peer = clip_peer(_clip_config(activation), seed=11)
         tokens = token_rows(VOCABULARY, CONTEXT, LENGTHS, seed=6)
-        folder = _saved(peer, f"hf_clip_{activation}")
+        folder = saved_peer(peer, f"hf_clip_{activation}")
         outputs = clip_outputs(peer.double(), images.double(), tokens, LENGTHS)
         torch.set_default_dtype(torch.float32)
-        _save_outputs(folder, {"images": images, "tokens": tokens, "lengths": torch.tensor(LENGTHS)}, outputs)
+        save_outputs(folder, {"images": images, "tokens": tokens, "lengths": torch.tensor(LENGTHS)}, outputs)
     sizes = {**TRANSFORMER, **IMAGE, "hidden_size": 16, "intermediate_size": 64}
     mae_sizes = {
         "decoder_hidden_size": 16,
@@ -54,11 +60,13 @@ def main() -> None:
         ("hf_vit_mae", mae_peer(ViTMAEConfig(**{**sizes, "intermediate_size": 40}, **mae_sizes), seed=13)),
         ("hf_siglip", siglip_peer(_siglip_config(), seed=16)),
         ("hf_dinov2", dino_peer(Dinov2Config(**dino_sizes), seed=14)),
+        ("hf_dinov2_swiglu", dino_peer(Dinov2Config(**dino_sizes, use_swiglu_ffn=True), seed=17)),
         ("hf_dinov2_registers", registers_peer(Dinov2WithRegistersConfig(**dino_sizes), seed=15)),
     ):
-        folder = _saved(peer, name)
+        folder = saved_peer(peer, name)
         states = encoder_states(peer.double(), images.double())
-        _save_outputs(folder, {"images": images}, {"states": states})
+        pooled = {"pooled": pooled_states(peer, images.double())} if isinstance(peer, SiglipModel) else {}
+        save_outputs(folder, {"images": images}, {"states": states, **pooled})
 
 
 def _siglip_config() -> SiglipConfig:
@@ -80,17 +88,6 @@ def _clip_config(activation: str) -> CLIPConfig:
     }
     vision = {**TRANSFORMER, **IMAGE, "hidden_size": 24, "intermediate_size": 96, "hidden_act": activation}
     return CLIPConfig(text_config=text, vision_config=vision, projection_dim=12)
-
-
-def _saved(peer: PreTrainedModel, name: str) -> Path:
-    shutil.rmtree(FOLDER / name, ignore_errors=True)
-    peer.save_pretrained(FOLDER / name)
-    return FOLDER / name
-
-
-def _save_outputs(folder: Path, inputs: dict[str, torch.Tensor], outputs: dict[str, torch.Tensor]) -> None:
-    contents = {**inputs, **{f"output.{name}": tensor.contiguous() for name, tensor in outputs.items()}}
-    save_file(contents, folder / "outputs.safetensors")
 
 
 if __name__ == "__main__":

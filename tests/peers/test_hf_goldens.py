@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from comparison import our_outputs, relative_difference
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from sycoca.model.image_encoder import ImageEncoder
-from sycoca.weights.conversion.hugging_face import HfClip, HfImageEncoder, hf_clip_tensors, read_hugging_face
+from sycoca.weights.conversion.hf_image_encoders import HfImageEncoder
+from sycoca.weights.conversion.hugging_face import HfClip, hf_clip_tensors, read_hugging_face
 
 GOLDENS = Path(__file__).parent / "goldens"
 PRECISIONS = pytest.mark.parametrize(("dtype", "bar"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
@@ -20,9 +21,9 @@ PRECISIONS = pytest.mark.parametrize(("dtype", "bar"), [(torch.float64, 1e-10), 
 @pytest.mark.parametrize("activation", ["gelu", "quick_gelu"])
 def test_a_converted_clip_computes_what_transformers_does(activation: str, dtype: torch.dtype, bar: float):
     folder = GOLDENS / f"hf_clip_{activation}"
-    read, golden = read_hugging_face(folder), load_file(folder / "outputs.safetensors")
+    read, golden = read_hugging_face(folder, dtype), load_file(folder / "outputs.safetensors")
     assert isinstance(read, HfClip)
-    ours = our_outputs(read.model.to(dtype), golden["images"].to(dtype), golden["tokens"], golden["lengths"].tolist())
+    ours = our_outputs(read.model, golden["images"].to(dtype), golden["tokens"], golden["lengths"].tolist())
     assert ours.keys() == {"image_embeds", "text_embeds"}
     for name, values in ours.items():
         assert relative_difference(values, golden[f"output.{name}"]) <= bar
@@ -62,29 +63,97 @@ def test_a_text_encoder_with_other_mlps_is_refused(tmp_path: Path):
         read_hugging_face(folder)
 
 
-# The bias of the patches is added to their positions in float32, and layer scales are multiplied, which rounds.
-@pytest.mark.parametrize(("dtype", "bar"), [(torch.float64, 1e-7), (torch.float32, 1e-5)])
-@pytest.mark.parametrize(
-    ("name", "dropped"),
-    [
-        ("hf_vit", ("classifier",)),
-        ("hf_vit_mae", ("pixel decoder",)),
-        ("hf_dinov2", ("classifier", "mask token")),
-        ("hf_dinov2_registers", ("mask token",)),
-        ("hf_siglip", ("attention-pooling head", "text encoder", "temperature and bias of the sigmoid loss")),
-    ],
-)
-def test_a_converted_image_encoder_computes_what_transformers_does(name, dropped, dtype: torch.dtype, bar: float):
-    read, golden = read_hugging_face(GOLDENS / name), load_file(GOLDENS / name / "outputs.safetensors")
+ENCODERS = [
+    ("hf_vit", ("classifier",)),
+    ("hf_vit_mae", ("pixel decoder",)),
+    ("hf_dinov2", ("classifier", "mask token")),
+    ("hf_dinov2_swiglu", ("classifier", "mask token")),
+    ("hf_dinov2_registers", ("mask token",)),
+    ("hf_dinov3", ("mask token",)),
+    ("hf_dinov3_gated", ("mask token",)),
+    ("hf_siglip", ("text encoder", "temperature and bias of the sigmoid loss")),
+]
+
+
+def converted_encoder(name: str, dtype: torch.dtype) -> tuple[ImageEncoder, HfImageEncoder]:
+    read = read_hugging_face(GOLDENS / name, dtype)
     assert isinstance(read, HfImageEncoder)
-    assert read.dropped == dropped
-    encoder = ImageEncoder(read.config, embed_dim=8)
+    encoder = ImageEncoder(read.config, embed_dim=8).to(dtype)
     missing = encoder.load_state_dict(read.tensors, strict=False).missing_keys
     assert missing == ["projection.weight"]
-    encoder = encoder.to(dtype)
+    return encoder, read
+
+
+@torch.no_grad()
+def normalized_states(encoder: ImageEncoder, images: torch.Tensor) -> torch.Tensor:
     assert encoder.norm_post is not None
-    with torch.no_grad():
-        cls_tokens, patch_tokens = encoder(golden["images"].to(dtype))
-        states = encoder.norm_post(torch.cat([cls_tokens, patch_tokens], dim=1))
+    return encoder.norm_post(torch.cat(encoder(images), dim=1))
+
+
+@PRECISIONS
+@pytest.mark.parametrize(("name", "dropped"), ENCODERS)
+def test_a_converted_image_encoder_computes_what_transformers_does(name, dropped, dtype: torch.dtype, bar: float):
+    encoder, read = converted_encoder(name, dtype)
+    golden = load_file(GOLDENS / name / "outputs.safetensors")
+    assert read.dropped == dropped
+    states = normalized_states(encoder, golden["images"].to(dtype))
     assert relative_difference(states, golden["output.states"]) <= bar
     assert float(golden["output.states"].std()) >= 0.5
+
+
+@PRECISIONS
+@pytest.mark.parametrize("name", ["hf_dinov3", "hf_dinov3_gated"])
+def test_rotary_positions_of_another_size_are_those_of_transformers(name: str, dtype: torch.dtype, bar: float):
+    encoder, _ = converted_encoder(name, dtype)
+    golden = load_file(GOLDENS / name / "outputs.safetensors")
+    assert golden["larger_images"].shape[2:] == (64, 32)
+    states = normalized_states(encoder, golden["larger_images"].to(dtype))
+    assert relative_difference(states, golden["output.larger_states"]) <= bar
+
+
+@PRECISIONS
+def test_the_head_of_siglip_pools_as_in_transformers(dtype: torch.dtype, bar: float):
+    encoder, _ = converted_encoder("hf_siglip", dtype)
+    golden = load_file(GOLDENS / "hf_siglip" / "outputs.safetensors")
+    with torch.no_grad():
+        pooled = encoder.features(*encoder(golden["images"].to(dtype)))
+    assert relative_difference(pooled, golden["output.pooled"]) <= bar
+    assert float(golden["output.pooled"].std(0).mean()) > 0.1
+
+
+def test_a_siglip_without_its_head_is_pooled_by_the_mean(tmp_path: Path):
+    folder = shutil.copytree(GOLDENS / "hf_siglip", tmp_path / "siglip")
+    described = json.loads((folder / "config.json").read_text())
+    described["vision_config"]["vision_use_head"] = False
+    (folder / "config.json").write_text(json.dumps(described))
+    tensors = load_file(folder / "model.safetensors")
+    save_file({name: own for name, own in tensors.items() if ".head." not in name}, folder / "model.safetensors")
+    read = read_hugging_face(folder)
+    assert isinstance(read, HfImageEncoder)
+    assert read.config.pooling == "mean"
+
+
+def test_later_names_of_dinov3s_blocks_are_read(tmp_path: Path):
+    folder = shutil.copytree(GOLDENS / "hf_dinov3", tmp_path / "later")
+    tensors = load_file(folder / "model.safetensors")
+    later = {f"model.{name}" if name.startswith("layer.") else name: own for name, own in tensors.items()}
+    save_file(later, folder / "model.safetensors")
+    expected, found = read_hugging_face(GOLDENS / "hf_dinov3"), read_hugging_face(folder)
+    assert isinstance(expected, HfImageEncoder)
+    assert isinstance(found, HfImageEncoder)
+    assert all(torch.equal(found.tensors[name], own) for name, own in expected.tensors.items())
+
+
+def test_biases_that_dinov3_does_without_are_zeros(tmp_path: Path):
+    folder = shutil.copytree(GOLDENS / "hf_dinov3_gated", tmp_path / "without")
+    described = json.loads((folder / "config.json").read_text())
+    without = ("query_bias", "value_bias", "proj_bias", "mlp_bias")
+    (folder / "config.json").write_text(json.dumps(described | dict.fromkeys(without, False)))
+    tensors = load_file(folder / "model.safetensors")
+    kept = {name: own for name, own in tensors.items() if not name.endswith("_proj.bias")}
+    assert len(kept) < len(tensors)
+    save_file(kept, folder / "model.safetensors")
+    read = read_hugging_face(folder)
+    assert isinstance(read, HfImageEncoder)
+    for layer in ("attention.query_key_value", "attention.output", "mlp.expand", "mlp.contract"):
+        assert not read.tensors[f"blocks.1.{layer}.bias"].any()

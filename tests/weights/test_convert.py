@@ -240,6 +240,9 @@ def test_a_hugging_face_clip_can_be_used_with_its_transforms(tmp_path: Path, pho
         ("hf_vit_mae", 1e-12),
         ("hf_dinov2", 1e-6),
         ("hf_dinov2_registers", 1e-6),
+        ("hf_dinov2_swiglu", 1e-6),
+        ("hf_dinov3", 1e-5),
+        ("hf_dinov3_gated", 1e-5),
         ("hf_siglip", 1e-6),
     ],
 )
@@ -254,10 +257,11 @@ def test_a_vit_becomes_an_image_encoder_that_initializes_training(
     assert load_parts(out).tokenizer is None
     plain = json.loads((out / "config.json").read_text())
     assert plain["image_encoder"]["norm_eps"] == norm_eps
-    has_registers = name == "hf_dinov2_registers"
-    is_new = has_registers or name == "hf_siglip"
-    assert plain["format_version"] == (5 if is_new else 4), "older versions read what they know"
-    assert plain["image_encoder"].get("num_registers") == (4 if has_registers else None)
+    is_old = name in ("hf_vit", "hf_vit_mae", "hf_dinov2")
+    assert plain["format_version"] == (4 if is_old else 5), "older versions read what they know"
+    num_registers = {"hf_dinov2_registers": 4, "hf_dinov3": 3, "hf_dinov3_gated": 3}
+    assert plain["image_encoder"].get("num_registers") == num_registers.get(name)
+    assert plain["image_encoder"].get("rope_theta") == (256 if "dinov3" in name else None)
     with pytest.raises(ValueError, match="holds an image encoder alone"):
         sycoca.load(out)
 
@@ -265,14 +269,15 @@ def test_a_vit_becomes_an_image_encoder_that_initializes_training(
 def test_other_models_of_hugging_face_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "blip"}))
     assert main(["convert", "from-hf", str(tmp_path), "--out", str(tmp_path / "weights")]) == 1
-    assert "is of a model of type 'blip'; clip, siglip, vit, vit_mae, dinov2 and" in capsys.readouterr().err
+    said = " ".join(capsys.readouterr().err.split())
+    assert "is of a model of type 'blip'; these can be converted: clip, siglip, siglip_vision_model, vit" in said
     described = {"model_type": "clip", "vision_config": {"hidden_act": "relu"}}
     (tmp_path / "config.json").write_text(json.dumps(described))
     assert main(["convert", "from-hf", str(tmp_path), "--out", str(tmp_path / "weights")]) == 1
     assert "hidden_act is 'relu'; gelu, quick_gelu, gelu_pytorch_tanh can be converted" in capsys.readouterr().err
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "dinov2", "use_swiglu_ffn": True}))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "dinov3_vit", "use_gated_mlp": True}))
     assert main(["convert", "from-hf", str(tmp_path), "--out", str(tmp_path / "weights")]) == 1
-    assert "use_swiglu_ffn is true, which cannot be converted" in capsys.readouterr().err
+    assert "hidden_act is 'gelu', a gated MLP can be converted with silu only" in capsys.readouterr().err
 
 
 def test_the_older_name_of_the_command_stays(tmp_path: Path):

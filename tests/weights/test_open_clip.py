@@ -174,7 +174,13 @@ def test_models_that_open_clip_does_not_have_are_refused(preset: str, fault: str
 
 @pytest.mark.parametrize(
     ("changes", "fault"),
-    [({"activation": "gelu_tanh"}, "activation gelu_tanh"), ({"num_registers": 4}, "register tokens")],
+    [
+        ({"activation": "gelu_tanh"}, "activation gelu_tanh"),
+        ({"num_registers": 4}, "register tokens"),
+        ({"pooling": "map"}, "image pooling map"),
+        ({"activation": "swiglu"}, "activation swiglu"),
+        ({"position_embedding": "rotary"}, "rotary position embeddings"),
+    ],
 )
 def test_image_encoders_that_open_clip_does_not_have_are_refused(changes: dict[str, Any], fault: str):
     config = pretrain_preset("vit_b32").model

@@ -44,7 +44,7 @@ CONVERT = Group(
     {
         "from-open-clip": Command("a CoCa or CLIP of open_clip to a weights folder", "convert.from_open_clip"),
         "to-open-clip": Command("a weights folder to a checkpoint that open_clip loads", "convert.to_open_clip"),
-        "from-hf": Command("CLIP, SigLIP, ViT, DINOv2 of Hugging Face to a weights folder", "convert.from_hf"),
+        "from-hf": Command("CLIP, SigLIP, ViT, DINO of Hugging Face to a weights folder", "convert.from_hf"),
     },
 )
 

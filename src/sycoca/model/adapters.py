@@ -8,6 +8,7 @@ from torch import nn
 from sycoca.model.attention import CrossAttention, SelfAttention
 from sycoca.model.linear import Linear
 from sycoca.model.low_rank import LowRankAdapter
+from sycoca.model.poolers import MapHead
 from sycoca.model.transformer import Mlp
 
 ADAPTER = ".adapter."
@@ -46,5 +47,5 @@ def is_of_adapter(name: str) -> bool:
 
 def _adaptable(module: nn.Module) -> Iterator[Linear]:
     for owner in module.modules():
-        if isinstance(owner, SelfAttention | CrossAttention | Mlp):
+        if isinstance(owner, SelfAttention | CrossAttention | MapHead | Mlp):
             yield from (child for child in owner.children() if isinstance(child, Linear))

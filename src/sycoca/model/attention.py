@@ -11,6 +11,7 @@ from sycoca.model.folded_attention import folded_attention
 from sycoca.model.key_value_cache import TokenCache
 from sycoca.model.linear import Linear
 from sycoca.model.packing import Packing
+from sycoca.model.rotary import Rotation
 from sycoca.precision import at_least_float32
 
 LAYER_NORM_EPS = 1e-5
@@ -37,21 +38,25 @@ class SelfAttention(nn.Module):
         packing: Packing | None = None,
         may_attend: Bool[Tensor, "rows 1 positions positions"] | None = None,
         num_queries: int | None = None,
+        rotation: Rotation | None = None,
     ) -> Float[Tensor, "batch queries width"]:
         """Normalize x and attend; with ``is_causal`` to the position itself and all before it, the cache included.
 
         With ``packing`` x holds the packed positions of several rows, which do not attend to one another.
         ``may_attend`` is a mask over the unpacked rows that replaces the causal one. With ``num_queries`` only the last
-        so many positions are queries, and the output is that of those alone.
+        so many positions are queries, and the output is that of those alone. ``rotation`` is for rotary positions.
         """
         if num_queries is not None:
             assert not is_causal
             assert packing is None
+            assert rotation is None
             return self.output(self._attended_by_last(norm(x), num_queries))
         projected = self.query_key_value.after_norm(norm, x)
         if packing is not None:
             projected = packing.unpack(projected)
         queries, keys, values = (split_heads(part, self.num_heads) for part in projected.chunk(3, -1))
+        if rotation is not None:
+            queries, keys = rotation(queries), rotation(keys)
         if cache is not None:
             keys, values = cache.append(keys, values)
             # A single new token attends to the whole cache and needs no mask, which would rule out the fused kernel.

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from sycoca.facts.head_facts import HEADS
 from sycoca.keywords import suggests_fields
 from sycoca.model.forms import (
+    GATED,
+    LEARNED_POSITIONS,
     MASK_TOKENS_IN_IMAGE_ENCODER,
     POOLINGS,
     TEXT_POOLINGS_WITH_CLS,
@@ -14,6 +16,7 @@ from sycoca.model.forms import (
     MaskTokenPosition,
     Pooling,
     PoolingForm,
+    PositionEmbedding,
     TextPooling,
 )
 from sycoca.model.pooler_config import AttentionPoolerConfig, check_heads
@@ -43,17 +46,19 @@ class ImageEncoderConfig:
 
     pooling: Pooling = "cls"
     """How the global feature is pooled: the [CLS] token (paper), the mean or the maximum over the patches in the joint
-    space, or attention pooling."""
+    space, attention pooling, or map (multihead attention pooling): one learned query with an MLP, as in SigLIP."""
 
     pooler: AttentionPoolerConfig = AttentionPoolerConfig()  # noqa: RUF009 (frozen; its default is compared)
     """Sizes of attention pooling; unused with the other poolings."""
 
     activation: Activation = "gelu"
     """Activation of the MLPs. gelu: exact. quick_gelu: x sigmoid(1.702 x), as in OpenAI's CLIP. gelu_tanh: GELU's
-    approximation by tanh, as in SigLIP."""
+    approximation by tanh, as in SigLIP. swiglu: SiLU of one half times the other half, as in the largest DINOs
+    (arXiv 2002.05202)."""
 
     mlp_width: int | None = None
-    """Hidden width of the MLPs; None: 4 times the width, as in all CLIPs but the largest (ViT-g, bigG)."""
+    """Hidden width of the MLPs; None: 4 times the width, as in all CLIPs but the largest (ViT-g, bigG). With swiglu
+    it is that of each half."""
 
     norm_eps: float = 1e-5
     """Epsilon of the LayerNorms: 1e-5 in CLIP and CoCa, 1e-12 in Hugging Face's ViT."""
@@ -63,6 +68,13 @@ class ImageEncoderConfig:
 
     num_registers: int = 0
     """Register tokens beside [CLS], which only the blocks see (DINOv2 with registers, arXiv 2309.16588)."""
+
+    position_embedding: PositionEmbedding = "learned"
+    """How patches know where they are. learned: a vector per position is added (paper). rotary: queries and keys turn
+    with the coordinates of their patches, as in DINOv3 (arXiv 2508.10104)."""
+
+    rope_theta: float = 100.0
+    """Base of the rotary frequencies; unused with learned positions."""
 
     norms_memory: bool = False
     """Give the text decoder the patch tokens after the final LayerNorm, as in open_clip's coca_base; attention pooling
@@ -76,6 +88,13 @@ class ImageEncoderConfig:
             raise ValueError(f"model.image_encoder.num_registers must be at least 0, got {self.num_registers}")
         if self.norm_eps <= 0:
             raise ValueError(f"model.image_encoder.norm_eps must be above 0, got {self.norm_eps}")
+        if self.rope_theta <= 0:
+            raise ValueError(f"model.image_encoder.rope_theta must be above 0, got {self.rope_theta}")
+        if not self.has_learned_positions and self.width // self.num_heads % 4:
+            raise ValueError(
+                f"model.image_encoder: rotary positions need heads of a multiple of 4 features, got"
+                f" {self.width // self.num_heads} (width {self.width}, num_heads {self.num_heads})"
+            )
         if self.image_size % self.patch_size:
             raise ValueError(
                 f"model.image_encoder.image_size {self.image_size} is not a multiple of patch_size {self.patch_size}"
@@ -85,6 +104,16 @@ class ImageEncoderConfig:
     def form(self) -> PoolingForm:
         """Properties of the pooling."""
         return POOLINGS[self.pooling]
+
+    @property
+    def has_learned_positions(self) -> bool:
+        """Whether each position has a learned vector."""
+        return LEARNED_POSITIONS[self.position_embedding]
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether one half of the MLPs' hidden features is the gate of the other."""
+        return GATED[self.activation]
 
     @property
     def mlp_features(self) -> int:

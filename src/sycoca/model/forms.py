@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Pooling = Literal["cls", "mean", "max", "attention"]
+Pooling = Literal["cls", "mean", "max", "attention", "map"]
 TextPooling = Literal["cls", "mean", "eos"]
-Activation = Literal["gelu", "quick_gelu", "gelu_tanh"]
+Activation = Literal["gelu", "quick_gelu", "gelu_tanh", "swiglu"]
+PositionEmbedding = Literal["learned", "rotary"]
 ClsMask = Literal["correct", "shifted"]
 ClsPosition = Literal["last", "row_end"]
 PoolerKind = Literal["single", "parallel", "cascade"]
@@ -28,6 +29,9 @@ class PoolingForm:
     has_pooler: bool = False
     """Whether attention poolers compute the global feature and the text decoder's memory."""
 
+    has_map_head: bool = False
+    """Whether one learned query with an MLP computes the global feature, and nothing else."""
+
     is_linear: bool = True
     """Whether projecting the pooled features gives the embedding, so that a linear head can hold text embeddings."""
 
@@ -37,6 +41,7 @@ POOLINGS: Mapping[Pooling, PoolingForm] = {
     "mean": PoolingForm(has_cls_token=False),
     "max": PoolingForm(has_cls_token=False, is_linear=False),
     "attention": PoolingForm(has_cls_token=True, has_pooler=True),
+    "map": PoolingForm(has_cls_token=False, has_map_head=True),
 }
 
 
@@ -69,6 +74,12 @@ POOLERS: Mapping[PoolerKind, PoolerForm] = {
 
 TEXT_POOLINGS_WITH_CLS: Mapping[TextPooling, bool] = {"cls": True, "mean": False, "eos": False}
 """Whether a [CLS] token follows the caption, by pooling."""
+
+GATED: Mapping[Activation, bool] = {"gelu": False, "quick_gelu": False, "gelu_tanh": False, "swiglu": True}
+"""Whether one half of an MLP's hidden features is the gate of the other, by activation."""
+
+LEARNED_POSITIONS: Mapping[PositionEmbedding, bool] = {"learned": True, "rotary": False}
+"""Whether each position has a learned vector, by position embedding."""
 
 MASK_TOKENS_IN_IMAGE_ENCODER: Mapping[MaskTokenPosition, bool] = {"decoder": False, "encoder": True}
 """Whether the image encoder sees mask tokens instead of masked patches, by ``mask_tokens``."""

@@ -70,7 +70,7 @@ class Linear(nn.Linear):
         return product if self.adapter is None else product + self.adapter(norm(x))
 
     def after_activation(
-        self, activation: Activation, x: Float[Tensor, "*rows in_features"]
+        self, activation: Activation, x: Float[Tensor, "*rows hidden_features"]
     ) -> Float[Tensor, "*rows out_features"]:
         """Return the layer's output for the activation of x, which backward recomputes instead of saving it."""
         if _saves_inputs():
@@ -140,6 +140,9 @@ def _activated(activation: Activation, x: Tensor) -> Tensor:
             return x * torch.sigmoid(QUICK_GELU_SLOPE * x)
         case "gelu_tanh":
             return F.gelu(x, approximate="tanh")
+        case "swiglu":
+            gate, gated = x.chunk(2, -1)
+            return F.silu(gate) * gated
         case unknown:
             assert_never(unknown)
 
@@ -153,6 +156,10 @@ def _activation_backward(activation: Activation, grad_output: Tensor, x: Tensor)
             return grad_output * (gate + QUICK_GELU_SLOPE * x * gate * (1 - gate))
         case "gelu_tanh":
             return torch.ops.aten.gelu_backward(grad_output, x, approximate="tanh")
+        case "swiglu":
+            gate, gated = x.chunk(2, -1)
+            grad_gate = torch.ops.aten.silu_backward(grad_output * gated, gate)
+            return torch.cat([grad_gate, grad_output * F.silu(gate)], -1)
         case unknown:
             assert_never(unknown)
 

@@ -1,14 +1,17 @@
-"""Attention pooling of the image by learned queries (open_clip's attentional poolers)."""
+"""Pooling of the image by learned queries: open_clip's attentional poolers, and the head of SigLIP."""
 
 from typing import final
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from sycoca.model.attention import CrossAttention, Memory, attention_weights, merge_heads, split_heads
+from sycoca.model.config import ImageEncoderConfig
+from sycoca.model.linear import Linear
 from sycoca.model.pooler_config import AttentionPoolerConfig
-from sycoca.model.transformer import layer_norm
+from sycoca.model.transformer import Mlp, layer_norm
 
 
 @final
@@ -106,3 +109,43 @@ class AttentionPooling(nn.Module):
         if self.contrastive_pooler is None:
             return self.memory_pooler.weights(tokens, slice(1, None))
         return self.memory_pooler.weights(self.norm(tokens))
+
+
+@final
+class MapHead(nn.Module):
+    """Multihead attention pooling (MAP): one learned query attends to the patches, and an MLP follows.
+
+    As in SigLIP (arXiv 2303.15343; first in arXiv 2106.04560, section 3.3), where a learned projection precedes the
+    query: a constant of a constant, which a converted head's query contains.
+    """
+
+    def __init__(self, config: ImageEncoderConfig) -> None:
+        super().__init__()
+        self.num_heads = config.num_heads
+        self.query = nn.Parameter(torch.empty(config.width))
+        self.key_value = Linear(config.width, 2 * config.width)
+        self.output = Linear(config.width, config.width)
+        self.norm_mlp = layer_norm(config.width, config.norm_eps)
+        self.mlp = Mlp(config.width, config.activation, config.mlp_width)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Initialize the query normal with std 1, projections by their input's width, biases with zero."""
+        nn.init.normal_(self.query)
+        for linear in (self.key_value, self.output, self.mlp.expand, self.mlp.contract):
+            nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
+            nn.init.zeros_(linear.bias)
+
+    def feature(self, tokens: Float[Tensor, "batch keys width"]) -> Float[Tensor, "batch width"]:
+        """Return the global feature of normalized tokens."""
+        keys, values = (split_heads(part, self.num_heads) for part in self.key_value(tokens).chunk(2, -1))
+        query = split_heads(self.query.to(keys.dtype).expand(len(tokens), 1, -1), self.num_heads)
+        attended = merge_heads(F.scaled_dot_product_attention(query, keys, values))
+        return self._with_mlp(self.output(attended))[:, 0]
+
+    def feature_of_each(self, tokens: Float[Tensor, "batch keys width"]) -> Float[Tensor, "batch keys width"]:
+        """Return for every token the global feature of an image that consists of this token alone."""
+        return self._with_mlp(self.output(self.key_value(tokens).chunk(2, -1)[1]))
+
+    def _with_mlp(self, x: Float[Tensor, "batch length width"]) -> Float[Tensor, "batch length width"]:
+        return x + self.mlp(x, self.norm_mlp)

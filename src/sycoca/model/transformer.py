@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from sycoca.model.attention import LAYER_NORM_EPS, CrossAttention, Memory, SelfAttention
 from sycoca.model.config import MLP_RATIO
-from sycoca.model.forms import Activation
+from sycoca.model.forms import GATED, Activation
 from sycoca.model.key_value_cache import TokenCache
 from sycoca.model.linear import Linear
 from sycoca.model.packing import Packing
+from sycoca.model.rotary import Rotation
 
 
 @final
@@ -47,7 +48,7 @@ class Mlp(nn.Module):
         super().__init__()
         hidden_width = MLP_RATIO * width if hidden_width is None else hidden_width
         self.activation: Activation = activation
-        self.expand = Linear(width, hidden_width)
+        self.expand = Linear(width, 2 * hidden_width if GATED[activation] else hidden_width)
         self.contract = Linear(hidden_width, width)
 
     def forward(
@@ -86,6 +87,7 @@ class SelfBlock(nn.Module):
         may_attend: Bool[Tensor, "rows 1 positions positions"] | None = None,
         residual_factors: Float[Tensor, "batch 2"] | None = None,
         num_queries: int | None = None,
+        rotation: Rotation | None = None,
     ) -> Float[Tensor, "batch queries width"]:
         """Apply attention, then the MLP; ``residual_factors`` scale both branches per row (0 drops them).
 
@@ -100,6 +102,7 @@ class SelfBlock(nn.Module):
             packing=packing,
             may_attend=may_attend,
             num_queries=num_queries,
+            rotation=rotation,
         )
         if num_queries is not None:
             x = x[:, -num_queries:]

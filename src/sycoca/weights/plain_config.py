@@ -6,10 +6,15 @@ from typing import Any
 from sycoca.plain_data import to_plain
 from sycoca.weights.config import FORMAT_VERSION
 
-_NEW_IN_5 = {"adapter": None, "num_registers": 0}
+_NEW_IN_5 = {
+    "adapter": None,
+    "num_registers": 0,
+    "position_embedding": "learned",
+    "rope_theta": 100.0,
+}
 """Fields that format 4 does not have, with the value that stands for its models."""
 
-_VALUES_NEW_IN_5 = ("gelu_tanh",)
+_VALUES_NEW_IN_5 = ("gelu_tanh", "swiglu", "map")
 """Values that format 4 does not have."""
 
 _OLDER_VERSION = 4

@@ -14,8 +14,8 @@ from sycoca.cli.convert.summary import show_conversion
 class Arguments:
     """Convert a model of Hugging Face to a weights folder; its kind is detected.
 
-    A CLIP gives a whole model. A SigLIP, ViT, ViTMAE or DINOv2 gives a weights folder with an image encoder alone, for
-    sycoca pretrain --start.weights.
+    A CLIP gives a whole model. A SigLIP, ViT, ViTMAE, DINOv2 or DINOv3 gives a weights folder with an image encoder
+    alone, for sycoca pretrain --start.weights.
     """
 
     source: Positional[Annotated[Path, arg(metavar="FOLDER")]]

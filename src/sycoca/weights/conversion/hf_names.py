@@ -1,4 +1,4 @@
-"""Hugging Face's tensor names of CLIP and of the image encoders SigLIP, ViT, ViTMAE and DINOv2."""
+"""Hugging Face's tensor names of CLIP and of the image encoders SigLIP, ViT, ViTMAE, DINOv2 and DINOv3."""
 
 from collections.abc import Mapping
 
@@ -22,8 +22,14 @@ _VIT_LAYERS = {
     "mlp.expand": "intermediate.dense",
     "mlp.contract": "output.dense",
 }
-_DINO_LAYERS = {"norm_attention": "norm1", "norm_mlp": "norm2", "mlp.expand": "mlp.fc1", "mlp.contract": "mlp.fc2"}
+_DINO2_NORMS = {"norm_attention": "norm1", "norm_mlp": "norm2"}
 """Their names of a block's layers, by ours; those of attention are the same in both."""
+
+_DINO2_MLPS: Mapping[bool, Mapping[str, str]] = {
+    False: {"mlp.expand": "mlp.fc1", "mlp.contract": "mlp.fc2"},
+    True: {"mlp.expand": "mlp.weights_in", "mlp.contract": "mlp.weights_out"},
+}
+"""The same of an MLP, by whether it is gated."""
 
 
 def hf_clip_table(config: SyCoCaConfig) -> list[Correspondence]:
@@ -58,19 +64,43 @@ def hf_vit_table(config: ImageEncoderConfig) -> list[Correspondence]:
     return _vit_table(config, _VIT_LAYERS)
 
 
-def hf_dino_table(config: ImageEncoderConfig) -> list[Correspondence]:
+def hf_dino2_table(config: ImageEncoderConfig) -> list[Correspondence]:
     """Return the same under the names of Dinov2Model.
 
     Its layer scale has to be folded into the layers before it.
     """
-    registers = [same("registers", "embeddings.register_tokens", _ONE_SET)] if config.num_registers else []
-    return [*_vit_table(config, _DINO_LAYERS), *registers]
+    return [*_vit_table(config, {**_DINO2_NORMS, **_DINO2_MLPS[config.is_gated]}), *_registers(config)]
+
+
+def hf_dino3_table(config: ImageEncoderConfig) -> list[Correspondence]:
+    """Return the same under the names of DINOv3ViTModel, all of whose linear layers must have a bias.
+
+    Its layer scale has to be folded into the layers before it.
+    """
+    rows = [
+        same("cls_token", "embeddings.cls_token", _ONE_ROW),
+        same("patch_embedding.weight", "embeddings.patch_embeddings.weight", convolution(config.patch_size)),
+        same("patch_embedding.bias", "embeddings.patch_embeddings.bias"),
+        *_registers(config),
+        *weight_and_bias("norm_post", "norm"),
+    ]
+    expand = ("gate_proj", "up_proj") if config.is_gated else ("up_proj",)
+    for i in range(config.depth):
+        ours, theirs = f"blocks.{i}", f"layer.{i}"
+        rows += _joined(f"{ours}.attention.query_key_value", [f"{theirs}.attention.{one}_proj" for one in "qkv"])
+        rows += weight_and_bias(f"{ours}.attention.output", f"{theirs}.attention.o_proj")
+        rows += weight_and_bias(f"{ours}.norm_attention", f"{theirs}.norm1")
+        rows += weight_and_bias(f"{ours}.norm_mlp", f"{theirs}.norm2")
+        rows += _joined(f"{ours}.mlp.expand", [f"{theirs}.mlp.{name}" for name in expand])
+        rows += weight_and_bias(f"{ours}.mlp.contract", f"{theirs}.mlp.down_proj")
+    return rows
 
 
 def hf_siglip_table(config: ImageEncoderConfig) -> list[Correspondence]:
     """Return all tensors of an image encoder without projection, under the names of SiglipVisionTransformer.
 
-    The patch embedding's bias has to be added to the position embeddings before. Blocks have the names of CLIP's.
+    The patch embedding's bias has to be added to the position embeddings before, and the head's probe projected. Blocks
+    have the names of CLIP's.
     """
     rows = [
         same("positions", "embeddings.position_embedding.weight"),
@@ -79,12 +109,23 @@ def hf_siglip_table(config: ImageEncoderConfig) -> list[Correspondence]:
     ]
     for i in range(config.depth):
         rows += _clip_block(f"blocks.{i}", f"encoder.layers.{i}")
-    return rows
+    return [*rows, *_map_head()] if config.form.has_map_head else rows
+
+
+def _map_head() -> list[Correspondence]:
+    return [
+        same("map_head.query", "head.query"),
+        *weight_and_bias("map_head.key_value", "head.key_value"),
+        *weight_and_bias("map_head.output", "head.attention.out_proj"),
+        *weight_and_bias("map_head.norm_mlp", "head.layernorm"),
+        *weight_and_bias("map_head.mlp.expand", "head.mlp.fc1"),
+        *weight_and_bias("map_head.mlp.contract", "head.mlp.fc2"),
+    ]
 
 
 def _clip_block(ours: str, theirs: str) -> list[Correspondence]:
     return [
-        *_joined_projections(ours, [f"{theirs}.self_attn.{letter}_proj" for letter in "qkv"]),
+        *_joined(f"{ours}.attention.query_key_value", [f"{theirs}.self_attn.{letter}_proj" for letter in "qkv"]),
         *weight_and_bias(f"{ours}.attention.output", f"{theirs}.self_attn.out_proj"),
         *weight_and_bias(f"{ours}.norm_attention", f"{theirs}.layer_norm1"),
         *weight_and_bias(f"{ours}.norm_mlp", f"{theirs}.layer_norm2"),
@@ -102,8 +143,9 @@ def _vit_table(config: ImageEncoderConfig, layers: Mapping[str, str]) -> list[Co
     ]
     for i in range(config.depth):
         ours, theirs = f"blocks.{i}", f"encoder.layer.{i}"
-        rows += _joined_projections(
-            ours, [f"{theirs}.attention.attention.{name}" for name in ("query", "key", "value")]
+        rows += _joined(
+            f"{ours}.attention.query_key_value",
+            [f"{theirs}.attention.attention.{name}" for name in ("query", "key", "value")],
         )
         rows += weight_and_bias(f"{ours}.attention.output", f"{theirs}.attention.output.dense")
         for name, their_name in layers.items():
@@ -111,8 +153,12 @@ def _vit_table(config: ImageEncoderConfig, layers: Mapping[str, str]) -> list[Co
     return rows
 
 
-def _joined_projections(ours: str, theirs: list[str]) -> list[Correspondence]:
+def _registers(config: ImageEncoderConfig) -> list[Correspondence]:
+    return [same("registers", "embeddings.register_tokens", _ONE_SET)] if config.num_registers else []
+
+
+def _joined(ours: str, theirs: list[str]) -> list[Correspondence]:
+    """Return the correspondences of weight and bias of a layer that is several of theirs, one below the other."""
     return [
-        Correspondence((f"{ours}.attention.query_key_value.{kind}",), tuple(f"{name}.{kind}" for name in theirs))
-        for kind in ("weight", "bias")
+        Correspondence((f"{ours}.{kind}",), tuple(f"{name}.{kind}" for name in theirs)) for kind in ("weight", "bias")
     ]

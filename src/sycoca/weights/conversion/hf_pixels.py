@@ -43,6 +43,9 @@ _DEFAULTS = {
     "DINOv2": _Defaults(
         mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), resample=_BICUBIC, is_square=False, do_center_crop=True
     ),
+    "DINOv3": _Defaults(
+        mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), resample=_BILINEAR, is_square=True, do_center_crop=False
+    ),
 }
 """By the beginning of the processor's name; DINOv2's is a BitImageProcessor, whose file says everything."""
 
@@ -63,8 +66,8 @@ _NEUTRAL = {
 def read_hf_pixels(folder: Path, image_size: int, kind: str) -> Pixels:
     """Return the transforms of a folder's image processor, and a line about whatever they do otherwise.
 
-    ``kind`` is the model's (CLIP, ViT, DINOv2, SigLIP), whose processor is assumed where the folder has no file. Raises
-    ValueError for what cannot be converted.
+    ``kind`` is the model's (CLIP, ViT, DINOv2, DINOv3, SigLIP), whose processor is assumed where the folder has no
+    file. Raises ValueError for what cannot be converted.
     """
     path, described = _described(folder)
     if path is None:

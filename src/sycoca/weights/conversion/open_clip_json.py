@@ -39,12 +39,13 @@ _ACTIVATIONS: Mapping[Activation, dict[str, bool] | None] = {
     "gelu": {},
     "quick_gelu": {"quick_gelu": True},
     "gelu_tanh": None,
+    "swiglu": None,
 }
 _CLS_MASKS: Mapping[ClsMask, dict[str, bool]] = {"correct": {"correct_cls_mask": True}, "shifted": {}}
 _POOLERS: Mapping[PoolerKind, bool | str] = {"single": True, "parallel": "parallel", "cascade": "cascade"}
 """The fields or values of open_clip's JSON, by option; None for one that is not supported."""
 
-_HAS_POOLING: Mapping[Pooling, bool] = {"cls": True, "mean": False, "max": False, "attention": True}
+_HAS_POOLING: Mapping[Pooling, bool] = {"cls": True, "mean": False, "max": False, "attention": True, "map": False}
 _HAS_TEXT_POOLING: Mapping[TextPooling, bool] = {"cls": True, "mean": False, "eos": True}
 """Whether open_clip supports it."""
 
@@ -165,6 +166,7 @@ def _check_supported(config: SyCoCaConfig) -> None:
         f"a norm's epsilon of {image.norm_eps}": image.norm_eps != 1e-5,
         f"activation {image.activation}": _ACTIVATIONS[image.activation] is None,
         "register tokens": image.num_registers > 0,
+        f"{image.position_embedding} position embeddings": not image.has_learned_positions,
         "different activations in the two encoders": image.activation != text.activation,
         "a text decoder without [CLS] in the text encoder": config.text_decoder is not None and not text.has_cls_token,
         f"a text decoder of width {text.width} that sees an image of width {image.output_width}": (
