@@ -98,13 +98,14 @@ def test_update_is_adamw_by_hand():
 
 
 def test_rates_fall_from_layer_to_layer(config: SyCoCaConfig):
-    model = SyCoCa(replace(config, num_classes=3))
+    image_encoder = replace(config.image_encoder, num_registers=2)
+    model = SyCoCa(replace(config, image_encoder=image_encoder, num_classes=3))
     scales = layer_scales(model, 0.5)
     assert scales["class_head.linear.weight"] == 1
     assert scales["image_encoder.projection.weight"] == scales["image_encoder.norm_post.weight"] == 1
     assert scales["image_encoder.blocks.1.mlp.expand.weight"] == 0.5
     assert scales["image_encoder.blocks.0.attention.output.bias"] == 0.25
-    bottom = {"patch_embedding.weight", "positions", "cls_token", "norm_pre.weight", "norm_pre.bias"}
+    bottom = {"patch_embedding.weight", "positions", "cls_token", "registers", "norm_pre.weight", "norm_pre.bias"}
     assert {
         name.removeprefix("image_encoder.") for name in scales if "image" in name and scales[name] == 0.125
     } == bottom

@@ -27,7 +27,7 @@ def decaying_names(model: nn.Module) -> set[str]:
 
 _BLOCK = re.compile(r"((?:image|text)_encoder)\.blocks\.(\d+)\.")
 _BEFORE_BLOCKS = re.compile(
-    r"((?:image|text)_encoder)\.(?:patch_embedding|token_embedding|positions|cls_token|mask_token|norm_pre)\b"
+    r"((?:image|text)_encoder)\.(?:patch_embedding|token_embedding|positions|cls_token|registers|mask_token|norm_pre)\b"
 )
 
 
