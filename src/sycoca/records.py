@@ -53,6 +53,9 @@ class CachedContrastiveGradients:
     grad_logit_scale: Float[Tensor, " 1"]
     """Its contribution to the gradient with respect to the logit scale."""
 
+    grad_logit_bias: Float[Tensor, " 1"] | None = None
+    """The same of the logit bias; None without one."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageTokens:

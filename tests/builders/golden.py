@@ -34,7 +34,7 @@ Expected = dict[str, list]
 
 def golden_predictors() -> dict[str, Predictor]:
     """Return small models with all components, by source of the architecture: paper, presets, open_clip, OpenAI,
-    DINOv2, DINOv3."""
+    DINOv2, DINOv3, SigLIP."""
     tokenizer = Tokenizer.train([*CAPTIONS, QUESTION] * 2, TokenizerConfig(vocab_size=290))
     paper = _config(tokenizer.vocab_size)
     image_encoder = paper.model.image_encoder
@@ -56,6 +56,11 @@ def golden_predictors() -> dict[str, Predictor]:
     )
     registers = replace(paper.model, image_encoder=replace(image_encoder, num_registers=2))
     rotary = replace(image_encoder, num_heads=1, position_embedding="rotary", rope_theta=50.0, activation="swiglu")
+    siglip = replace(
+        paper.model,
+        image_encoder=replace(image_encoder, pooling="map", activation="gelu_tanh"),
+        has_logit_bias=True,
+    )
     configs = {
         "paper": paper,
         "small-presets": replace(paper, model=by_maximum, masking=replace(paper.masking, score="caption")),
@@ -63,6 +68,7 @@ def golden_predictors() -> dict[str, Predictor]:
         "openai": replace(paper, model=openai),
         "registers": replace(paper, model=registers),
         "rotary": replace(paper, model=replace(paper.model, image_encoder=rotary)),
+        "siglip": replace(paper, model=siglip),
     }
     return {name: _predictor(tokenizer, config) for name, config in configs.items()}
 

@@ -55,6 +55,7 @@ QUICK_SHARDED = ("gradient caching", "accumulation", "bf16")
 CASES = {
     # Objectives, into how many micro-batches every process cuts its half, and what is frozen.
     "all objectives": (ObjectivesConfig(), 1, ()),
+    "sigmoid loss": (ObjectivesConfig(contrastive_loss="sigmoid"), 2, ()),
     "accumulation": (ObjectivesConfig(contrastive_weight=0.0), 2, ()),
     "parameters without gradient": (ObjectivesConfig(contrastive_weight=0.0, masked_image_weight=0.0), 1, ()),
     "frozen encoder": (ObjectivesConfig(), 2, ("image_encoder",)),
@@ -77,7 +78,7 @@ def update_once(
     """Do one update on this process's shard of eight pairs; return summed terms and all gradients."""
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        model = SyCoCa(MODEL).double()
+        model = SyCoCa(replace(MODEL, has_logit_bias=objectives.needs_logit_bias)).double()
     for part in frozen:
         model.get_submodule(part).requires_grad_(False)
     ranks = Ranks(gather=runtime.gather, rank=runtime.rank)

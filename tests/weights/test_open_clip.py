@@ -187,3 +187,5 @@ def test_image_encoders_that_open_clip_does_not_have_are_refused(changes: dict[s
     image = replace(config.image_encoder, **changes)
     with pytest.raises(ValueError, match=f"open_clip has no such model: {fault}"):
         open_clip_json(replace(config, image_encoder=image))
+    with pytest.raises(ValueError, match="open_clip has no such model: a logit bias"):
+        open_clip_json(replace(config, has_logit_bias=True))

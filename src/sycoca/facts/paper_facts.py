@@ -27,6 +27,9 @@ PAPER_SETTINGS: tuple[PaperSetting, ...] = (
     PaperSetting(title="image pooling", field="model.image_encoder.pooling", value="cls"),
     PaperSetting(title="text pooling", field="model.text_encoder.pooling", value="cls"),
     PaperSetting(title="weight of ITC", field="objectives.contrastive_weight", value=1.0),
+    PaperSetting(
+        title="loss of ITC", field="objectives.contrastive_loss", value="softmax", objectives=("contrastive",)
+    ),
     PaperSetting(title="weight of IC", field="objectives.captioning_weight", value=2.0),
     PaperSetting(title="weight of TG-MIM", field="objectives.masked_image_weight", value=1.0),
     PaperSetting(

@@ -26,6 +26,10 @@ from sycoca.records import EncodedImages, EncodedTexts, Images, ImageTokens
 INITIAL_LOGIT_SCALE = 1 / 0.07
 """The initial inverse temperature (CLIP, arXiv 2103.00020, section 2.5)."""
 
+INITIAL_LOGIT_SCALE_WITH_BIAS, INITIAL_LOGIT_BIAS = 10.0, -10.0
+"""The same beside a logit bias, whose initial value says that nearly all pairs are negatives (SigLIP, arXiv 2303.15343,
+section 3.2)."""
+
 MAX_LOGIT_SCALE = 100.0
 """Its upper bound, without which training becomes unstable (same section)."""
 
@@ -90,7 +94,8 @@ class SyCoCa(nn.Module):
         self.answer_head = None if config.num_answers is None else AnswerHead(text.width, config.num_answers)
         self.class_head = None if config.num_classes is None else ClassHead(image.output_width, config.num_classes)
         # Of shape (1,), since sharded training does not support scalars.
-        self.log_logit_scale = nn.Parameter(torch.full((1,), math.log(INITIAL_LOGIT_SCALE)))
+        self.log_logit_scale = nn.Parameter(torch.full((1,), initial_log_logit_scale(config)))
+        self.logit_bias = nn.Parameter(torch.full((1,), INITIAL_LOGIT_BIAS)) if config.has_logit_bias else None
 
     @property
     def num_parameters(self) -> int:
@@ -276,6 +281,11 @@ class SyCoCa(nn.Module):
         if self.text_decoder is None:
             raise ValueError("this model has no text decoder: its config.text_decoder is None")
         return self.text_decoder
+
+
+def initial_log_logit_scale(config: SyCoCaConfig) -> float:
+    """Return the logarithm of the initial inverse temperature."""
+    return math.log(INITIAL_LOGIT_SCALE_WITH_BIAS if config.has_logit_bias else INITIAL_LOGIT_SCALE)
 
 
 def _normalize(x: Float[Tensor, "*batch embed"]) -> Float[Tensor, "*batch embed"]:

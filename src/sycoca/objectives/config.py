@@ -1,11 +1,16 @@
 """Configuration of the objectives. Imports no torch, so that presets load fast."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from sycoca.facts.objective_facts import OBJECTIVES, ObjectiveName
 
+ContrastiveLoss = Literal["softmax", "sigmoid"]
 PixelError = Literal["squared", "absolute"]
+
+HAS_LOGIT_BIAS: Mapping[ContrastiveLoss, bool] = {"softmax": False, "sigmoid": True}
+"""Whether the model needs a learned bias of the logits, by contrastive loss; softmax would cancel it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,6 +25,10 @@ class ObjectivesConfig:
 
     masked_image_weight: float = 1.0
     """Weight of text-guided masked image modeling, TG-MIM (paper: 1); with 0 no image decoder is built."""
+
+    contrastive_loss: ContrastiveLoss = "softmax"
+    """How ITC compares pairs. softmax: InfoNCE in both directions (paper). sigmoid: whether each image and each caption
+    belong together, one pair at a time, with a learned bias (SigLIP, arXiv 2303.15343)."""
 
     contrastive_block_size: int | None = None
     """Rows of the contrastive logits that are in memory at a time, for very large batches; they are recomputed in the
@@ -39,6 +48,11 @@ class ObjectivesConfig:
             raise ValueError("at least one objective needs a weight above 0")
         if self.contrastive_block_size is not None and self.contrastive_block_size < 1:
             raise ValueError(f"objectives.contrastive_block_size must be at least 1, got {self.contrastive_block_size}")
+
+    @property
+    def needs_logit_bias(self) -> bool:
+        """Whether the model has a learned bias of the logits, which ITC alone trains."""
+        return self.contrastive_weight > 0 and HAS_LOGIT_BIAS[self.contrastive_loss]
 
     @property
     def weights(self) -> dict[ObjectiveName, float]:

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -34,21 +35,31 @@ def contrastive_loss(
     ranks: Ranks,
     sample_keys: Int[Tensor, "batch 2"] | None = None,
     block_size: int | None = None,
+    logit_bias: Float[Tensor, " 1"] | None = None,
 ) -> Float[Tensor, ""]:
     """Return InfoNCE over the pairs of this micro-batch on all ranks, mean of both directions (CLIP, arXiv 2103.00020).
 
+    With ``logit_bias`` it is the sigmoid loss instead: whether every image and every caption belong together (SigLIP,
+    arXiv 2303.15343, section 3.2).
+
     It is the sum over this rank's rows divided by ``num_samples``, the pairs of the global batch. Embeddings are
     L2-normalized; logits are at least float32. Pairs whose image or caption equals the pair's own, by ``sample_keys``,
-    are no negatives: they are left out of the softmax. With ``block_size`` the logits of so many rows at a time are in
-    memory, and are recomputed in the backward pass.
+    are no negatives: they are left out. With ``block_size`` the logits of so many rows at a time are in memory, and are
+    recomputed in the backward pass.
     """
     batch = len(image_embeds)
     partners = torch.arange(batch, device=image_embeds.device) + ranks.rank * batch
-    all_texts, all_images = ranks.gather(text_embeds), ranks.gather(image_embeds)
+    all_texts = ranks.gather(text_embeds)
     all_keys = None if sample_keys is None else ranks.gather(sample_keys)
+    if logit_bias is None:
+        all_images, num_terms = ranks.gather(image_embeds), 2
+        summed = partial(_sum_of_both, all_images=all_images, all_texts=all_texts, all_keys=all_keys)
+    else:
+        num_terms = 1
+        summed = partial(_sum_of_sigmoids, all_texts=all_texts, all_keys=all_keys, logit_bias=logit_bias)
     if block_size is None or block_size >= batch:
         own = _Rows(image_embeds, text_embeds, partners, sample_keys)
-        return _sum_of_both(own, all_images, all_texts, all_keys, logit_scale) / (2 * num_samples)
+        return summed(own, logit_scale=logit_scale) / (num_terms * num_samples)
     blocks = zip(
         image_embeds.split(block_size),
         text_embeds.split(block_size),
@@ -57,16 +68,10 @@ def contrastive_loss(
         strict=False,
     )
     sums = [
-        checkpoint(
-            _sum_of_both,
-            _Rows(*block),
-            *(all_images, all_texts, all_keys, logit_scale),
-            use_reentrant=False,
-            preserve_rng_state=False,
-        )
+        checkpoint(summed, _Rows(*block), logit_scale=logit_scale, use_reentrant=False, preserve_rng_state=False)
         for block in blocks
     ]
-    return torch.stack(sums).sum() / (2 * num_samples)
+    return torch.stack(sums).sum() / (num_terms * num_samples)
 
 
 class _Rows(NamedTuple):
@@ -99,6 +104,22 @@ def _sum_of_both(
     )
 
 
+def _sum_of_sigmoids(
+    rows: _Rows,
+    all_texts: Float[Tensor, "global_batch embed"],
+    all_keys: Int[Tensor, "global_batch 2"] | None,
+    logit_scale: Float[Tensor, " 1"],
+    logit_bias: Float[Tensor, " 1"],
+) -> Float[Tensor, ""]:
+    """Return the binary cross-entropy of every image of the rows with every text, summed."""
+    logits = logit_scale * precise_product(rows.image_embeds, all_texts.T) + logit_bias
+    is_pair = torch.zeros_like(logits, dtype=torch.bool).scatter(1, rows.partners[:, None], True)
+    likelihoods = F.logsigmoid(torch.where(is_pair, logits, -logits))
+    if rows.sample_keys is not None and all_keys is not None:
+        likelihoods = likelihoods.masked_fill(_is_copy(rows.sample_keys, all_keys, rows.partners), 0)
+    return -likelihoods.sum()
+
+
 def _is_copy(
     own: Int[Tensor, "batch 2"], all_keys: Int[Tensor, "global_batch 2"], partners: Int[Tensor, " batch"]
 ) -> Bool[Tensor, "batch global_batch"]:
@@ -115,26 +136,30 @@ def cached_contrastive_gradients(
     ranks: Ranks,
     sample_keys: Int[Tensor, "_ 2"] | None = None,
     block_size: int | None = None,
+    logit_bias: Float[Tensor, " 1"] | None = None,
 ) -> list[CachedContrastiveGradients]:
     """Return, for each micro-batch, its part of the loss of all together and the gradients of its embeddings.
 
     This allows batches that do not fit into memory (GradCache, arXiv 2101.06983, section 3.3): embed all micro-batches
     without gradient, then embed each again with gradient and use `cached_contrastive_loss`. ``sample_keys`` are those
-    of all micro-batches together; ``block_size`` is that of `contrastive_loss`.
+    of all micro-batches together; ``block_size`` and ``logit_bias`` are those of `contrastive_loss`.
     """
     sizes = [len(embeds) for embeds in image_embeds]
     with torch.enable_grad():
         images, texts = (torch.cat(list(embeds)).requires_grad_() for embeds in (image_embeds, text_embeds))
         scale = logit_scale.detach().requires_grad_()
-        loss = contrastive_loss(images, texts, scale, num_samples, ranks, sample_keys, block_size)
-        grad_images, grad_texts, grad_scale = torch.autograd.grad(loss, (images, texts, scale))
+        bias = None if logit_bias is None else logit_bias.detach().requires_grad_()
+        loss = contrastive_loss(images, texts, scale, num_samples, ranks, sample_keys, block_size, bias)
+        of_logits = (scale,) if bias is None else (scale, bias)
+        grad_images, grad_texts, *grads = torch.autograd.grad(loss, (images, texts, *of_logits))
     parts = zip(grad_images.split(sizes), grad_texts.split(sizes), strict=True)
     return [
         CachedContrastiveGradients(
             loss=loss.detach() / len(sizes),
             grad_image_embeds=own_grad_images,
             grad_text_embeds=own_grad_texts,
-            grad_logit_scale=grad_scale / len(sizes),
+            grad_logit_scale=grads[0] / len(sizes),
+            grad_logit_bias=None if bias is None else grads[1] / len(sizes),
         )
         for own_grad_images, own_grad_texts in parts
     ]
@@ -145,6 +170,7 @@ def cached_contrastive_loss(
     text_embeds: Float[Tensor, "batch embed"],
     logit_scale: Float[Tensor, " 1"],
     cached: CachedContrastiveGradients,
+    logit_bias: Float[Tensor, " 1"] | None = None,
 ) -> Float[Tensor, ""]:
     """Return a scalar with the value and the gradients of this micro-batch's part of the cached loss."""
     linear = (
@@ -152,4 +178,6 @@ def cached_contrastive_loss(
         + (text_embeds * cached.grad_text_embeds).sum()
         + (logit_scale * cached.grad_logit_scale).sum()
     )
+    if logit_bias is not None and cached.grad_logit_bias is not None:
+        linear = linear + (logit_bias * cached.grad_logit_bias).sum()
     return cached.loss + linear - linear.detach()

@@ -7,6 +7,7 @@ TG-MIM   other patches + caption -> best-matching patches             (which are
 """
 
 from dataclasses import replace
+from typing import assert_never
 
 import torch
 from jaxtyping import Float, Int
@@ -53,7 +54,7 @@ def pretraining_losses(
     choice = _choose(model, images, texts, batch, masking) if hides or masks else None
     contrastive = captioning = masked_image = None
     if objectives.contrastive_weight > 0:
-        contrastive = _contrastive(model, images, texts, batch, ranks, objectives.contrastive_block_size)
+        contrastive = _contrastive(model, images, texts, batch, ranks, objectives)
     if objectives.captioning_weight > 0:
         captioning = _captioning(model, images, texts, batch, choice if hides else None)
     if masks:
@@ -87,6 +88,22 @@ def embed_pairs(
     return images.image_embeds, model.encode_texts(batch.tokens, batch.is_padding, batch.num_tokens).text_embeds
 
 
+def loss_bias(model: SyCoCa, objectives: ObjectivesConfig) -> Float[Tensor, " 1"] | None:
+    """Return the logit bias of the sigmoid loss; None for the softmax, which would cancel it.
+
+    Raises ValueError where the loss needs a bias that the model does not have.
+    """
+    match objectives.contrastive_loss:
+        case "softmax":
+            return None
+        case "sigmoid":
+            if model.logit_bias is None:
+                raise ValueError("objectives.contrastive_loss 'sigmoid' needs a model with model.has_logit_bias")
+            return model.logit_bias
+        case unknown:
+            assert_never(unknown)
+
+
 def _drop_path_factors(
     model: SyCoCa, batch: ImageTextBatch, rate: float | None
 ) -> Float[Tensor, "batch depth 2"] | None:
@@ -108,10 +125,13 @@ def _contrastive(
     texts: EncodedTexts,
     batch: ImageTextBatch,
     ranks: Ranks,
-    block_size: int | None,
+    objectives: ObjectivesConfig,
 ) -> Float[Tensor, ""]:
+    logit_bias = loss_bias(model, objectives)
     if batch.contrast is not None:
-        return cached_contrastive_loss(images.image_embeds, texts.text_embeds, model.logit_scale(), batch.contrast)
+        return cached_contrastive_loss(
+            images.image_embeds, texts.text_embeds, model.logit_scale(), batch.contrast, logit_bias
+        )
     return contrastive_loss(
         images.image_embeds,
         texts.text_embeds,
@@ -119,7 +139,8 @@ def _contrastive(
         batch.totals.num_samples,
         ranks,
         batch.sample_keys,
-        block_size,
+        objectives.contrastive_block_size,
+        logit_bias,
     )
 
 

@@ -23,7 +23,7 @@ _LOWER: Mapping[torch.dtype, tuple[torch.dtype, ...]] = {
 }
 """The precisions that weights of a precision are rounded to when they are loaded so."""
 
-_DECODERS = ("text_decoder.", "image_decoder.", "answer_head.", "class_head.", "log_logit_scale")
+_DECODERS = ("text_decoder.", "image_decoder.", "answer_head.", "class_head.", "log_logit_scale", "logit_bias")
 """Beginnings of the names of parameters that no embedding depends on."""
 
 _TEXTS = ("Two dogs run in the snow, a child in a RED jacket behind them.", "0123456789 .,;:!?-+*/()", "été 猫 😀")

@@ -42,6 +42,7 @@ PART_NAMES = {
     "text_decoder": PARTS["text_decoder"].title,
     "image_decoder": PARTS["image_decoder"].title,
     "log_logit_scale": "temperature",
+    "logit_bias": "logit bias",
     **{head: PARTS[head].title for head in HEADS},
 }
 """Readable names of the components of a model; the keys are the prefixes of their tensors' names."""

@@ -11,6 +11,7 @@ _NEW_IN_5 = {
     "num_registers": 0,
     "position_embedding": "learned",
     "rope_theta": 100.0,
+    "has_logit_bias": False,
 }
 """Fields that format 4 does not have, with the value that stands for its models."""
 

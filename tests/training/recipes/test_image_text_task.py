@@ -3,12 +3,17 @@ from dataclasses import replace
 import pytest
 import torch
 
+from builders.models import BatchMaker
+from builders.two_processes import rows_of
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
+from sycoca.presets.pretrain import pretrain_preset
 from sycoca.records import LossTerms
+from sycoca.training.recipes.finetuning import without_heads
 from sycoca.training.recipes.image_text.task import ImageTextTask
+from sycoca.training.recipes.pretraining.config import resolved_model_config
 
 
 def task_of(config: SyCoCaConfig, objectives: ObjectivesConfig) -> ImageTextTask:
@@ -20,7 +25,7 @@ def task_of(config: SyCoCaConfig, objectives: ObjectivesConfig) -> ImageTextTask
         )
         if weight == 0
     }
-    model = SyCoCa(replace(config, **without)).double()
+    model = SyCoCa(replace(config, has_logit_bias=objectives.needs_logit_bias, **without)).double()
     return ImageTextTask(model, masking=MaskingConfig(), objectives=objectives)
 
 
@@ -70,3 +75,28 @@ def test_everything_trained_is_in_a_component_or_the_temperature(config: SyCoCaC
     inside = {id(parameter) for component in task.components() for parameter in component.parameters()}
     outside = [name for name, parameter in task.named_parameters() if id(parameter) not in inside]
     assert outside == ["model.log_logit_scale"]
+
+
+def test_sigmoid_losses_train_a_bias_in_every_way(config: SyCoCaConfig, make_batch: BatchMaker):
+    objectives = ObjectivesConfig(contrastive_loss="sigmoid", captioning_weight=0.0, masked_image_weight=0.0)
+    task, batch = task_of(config, objectives), make_batch()
+    assert task.model.logit_bias is not None
+    found = []
+    (cached,) = task.with_global_contrast([batch], lambda same: same)
+    assert cached is batch  # one micro-batch needs no cache
+    halves = [rows_of(batch, rows) for rows in (slice(3), slice(3, 6))]
+    for batches in ([batch], task.with_global_contrast(halves, lambda same: same)):
+        task.zero_grad()
+        torch.stack([task.total_loss(task(one)) for one in batches]).sum().backward()
+        found.append(task.model.logit_bias.grad)
+    torch.testing.assert_close(found[1], found[0])
+    assert found[0] is not None
+    assert found[0].item() != 0
+
+
+def test_the_bias_follows_from_the_objectives():
+    preset = pretrain_preset("tiny")
+    sigmoid = replace(preset, objectives=replace(preset.objectives, contrastive_loss="sigmoid"))
+    assert resolved_model_config(sigmoid, 300).has_logit_bias
+    assert not resolved_model_config(preset, 300).has_logit_bias
+    assert not without_heads({})["has_logit_bias"]

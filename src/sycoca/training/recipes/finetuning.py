@@ -164,8 +164,11 @@ class Finetuning(Recipe[C]):
 
 
 def without_heads(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return changes to a model's config that also remove its heads, which another task does not train."""
-    return {**{facts.size_field: None for facts in HEADS.values()}, **changes}
+    """Return changes to a model's config that also remove its heads and its logit bias.
+
+    Another task does not train them.
+    """
+    return {**{facts.size_field: None for facts in HEADS.values()}, "has_logit_bias": False, **changes}
 
 
 def _rows_by_name(

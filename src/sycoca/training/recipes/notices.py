@@ -1,6 +1,5 @@
 """Warnings before the first step about truncated captions, repeated samples, and training that makes a model forget."""
 
-import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ from sycoca.data.content_keys import normalized_caption
 from sycoca.data.inspection.statistics import all_captions
 from sycoca.data.samples import SampleSource
 from sycoca.data.selection import SpreadSamples, is_large, spread_if_large
-from sycoca.model.sycoca import INITIAL_LOGIT_SCALE, SyCoCa
+from sycoca.model.sycoca import SyCoCa, initial_log_logit_scale
 from sycoca.preprocess.tokenizer import Tokenizer, may_be_longer
 from sycoca.training.config import OptimizerConfig
 from sycoca.training.engine.distributed.shards import own_shard
@@ -86,7 +85,7 @@ def forgetting_notice(model: SyCoCa, remedy: str) -> Iterator[str]:
     """
     # Only the main process writes notices, so nothing may be gathered; a tensor of one value lies in its shard.
     logit_scale = own_shard(model.log_logit_scale).cpu()
-    has_learned = not torch.equal(logit_scale, torch.full((1,), math.log(INITIAL_LOGIT_SCALE)))
+    has_learned = not torch.equal(logit_scale, torch.full((1,), initial_log_logit_scale(model.config)))
     encoders = (model.image_encoder, model.text_encoder)
     changes = any(parameter.requires_grad for encoder in encoders for parameter in encoder.parameters())
     if has_learned and changes:

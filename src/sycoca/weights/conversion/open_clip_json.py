@@ -167,6 +167,7 @@ def _check_supported(config: SyCoCaConfig) -> None:
         f"activation {image.activation}": _ACTIVATIONS[image.activation] is None,
         "register tokens": image.num_registers > 0,
         f"{image.position_embedding} position embeddings": not image.has_learned_positions,
+        "a logit bias": config.has_logit_bias,
         "different activations in the two encoders": image.activation != text.activation,
         "a text decoder without [CLS] in the text encoder": config.text_decoder is not None and not text.has_cls_token,
         f"a text decoder of width {text.width} that sees an image of width {image.output_width}": (

@@ -12,7 +12,7 @@ from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks, cached_contrastive_gradients
-from sycoca.objectives.pretraining import embed_pairs, held_out_losses, pretraining_losses
+from sycoca.objectives.pretraining import embed_pairs, held_out_losses, loss_bias, pretraining_losses
 from sycoca.records import ImageTextBatch, LossTerms
 from sycoca.training.engine.distributed.shards import whole
 from sycoca.training.engine.task import TrainingTask
@@ -66,6 +66,7 @@ class ImageTextTask(TrainingTask[ImageTextBatch]):
             self.ranks,
             torch.cat(keys) if keys else None,
             self.objectives.contrastive_block_size,
+            loss_bias(self.model, self.objectives),
         )
         return [replace(batch, contrast=gradient) for batch, gradient in zip(micro_batches, gradients, strict=True)]
 

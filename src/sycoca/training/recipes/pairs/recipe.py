@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import assert_never
+from typing import Any, assert_never
 
 from sycoca.data.samples import SampleSource
 from sycoca.evaluation.captioning import CaptioningOptions, evaluate_captioning
@@ -100,7 +100,7 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
                 assert_never(unknown)
 
     def _model_config(self, old: WeightsConfig) -> SyCoCaConfig:
-        changes = {}
+        changes: dict[str, Any] = {"has_logit_bias": self.config.objectives.needs_logit_bias}
         for component, objective in WEIGHT_FIELD_OF_COMPONENT.items():
             if getattr(self.config.objectives, objective) == 0:
                 changes[component] = None

@@ -77,4 +77,5 @@ def resolved_model_config(config: PretrainConfig, vocab_size: int) -> SyCoCaConf
         name: None for name, weight in WEIGHT_FIELD_OF_COMPONENT.items() if getattr(config.objectives, weight) == 0
     }
     text_encoder = replace(config.model.text_encoder, vocab_size=vocab_size)
-    return replace(config.model, text_encoder=text_encoder, **unused)
+    has_logit_bias = config.objectives.needs_logit_bias
+    return replace(config.model, text_encoder=text_encoder, has_logit_bias=has_logit_bias, **unused)
