@@ -180,11 +180,11 @@ class ImageEncoder(nn.Module):
             x = x.to(torch.promote_types(x.dtype, self.patch_embedding.bias.dtype))
         else:
             of_patches = positions if cls_token is None else positions[1:]
-            of_patches = of_patches.expand(len(images), -1, -1)
+            of_patches = of_patches.expand(images.shape[0], -1, -1)
             x = x + (of_patches if visible is None else gather_patches(of_patches, visible))
             cls_token = None if cls_token is None else cls_token + positions[0]
         extra = [one for one in (cls_token, self.registers) if one is not None]
-        rows = [torch.atleast_2d(one).to(x.dtype).expand(len(x), -1, -1) for one in extra]
+        rows = [torch.atleast_2d(one).to(x.dtype).expand(x.shape[0], -1, -1) for one in extra]
         return torch.cat([*rows, x], dim=1) if extra else x
 
     def _rotation(

@@ -139,7 +139,7 @@ class MapHead(nn.Module):
     def feature(self, tokens: Float[Tensor, "batch keys width"]) -> Float[Tensor, "batch width"]:
         """Return the global feature of normalized tokens."""
         keys, values = (split_heads(part, self.num_heads) for part in self.key_value(tokens).chunk(2, -1))
-        query = split_heads(self.query.to(keys.dtype).expand(len(tokens), 1, -1), self.num_heads)
+        query = split_heads(self.query.to(keys.dtype).expand(tokens.shape[0], 1, -1), self.num_heads)
         attended = merge_heads(F.scaled_dot_product_attention(query, keys, values))
         return self._with_mlp(self.output(attended))[:, 0]
 
