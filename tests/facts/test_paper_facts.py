@@ -12,6 +12,7 @@ from sycoca.presets.pretrain import coca_base, pretrain_preset
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 
 OTHER_VALUES = {"model.image_encoder.pooling": "max", "model.text_encoder.pooling": "mean"} | {
+    "objectives.contrastive_loss": "sigmoid",
     "masking.strategy": "random",
     "masking.score": "caption",
     "masking.hides_from_captioning": False,
