@@ -3,8 +3,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from sycoca.model.attention import CrossAttention, Memory, SelfAttention
 from sycoca.model.int8_matrix import Int8Matrix
 from sycoca.model.linear import Linear
 from sycoca.model.low_rank import LowRankAdapter
@@ -52,6 +53,30 @@ def test_an_adapter_is_merged_before():
     layer.quantize()
     assert layer.adapter is None
     torch.testing.assert_close(layer.whole_weight, whole, rtol=0, atol=float(whole.abs().max()) / 250)
+
+
+@torch.no_grad()
+def test_attention_multiplies_by_int8_and_never_by_what_it_stands_for(monkeypatch: pytest.MonkeyPatch):
+    """Projected or folded, of all queries or of the last: a dequantized matrix would take the time that int8 saves."""
+    norm, memory_norm = nn.LayerNorm(32), nn.LayerNorm(48)
+    cross, own, x = CrossAttention(32, 48, 4), SelfAttention(32, 4), torch.randn(2, 3, 32)
+    memory = Memory(torch.randn(2, 90, 48))
+    assert cross._folding_saves(3, memory)
+
+    def attended() -> list[Tensor]:
+        return [
+            cross(x, norm, memory, memory_norm),
+            own(x, norm, is_causal=False),
+            own(x, norm, is_causal=False, num_queries=1),
+        ]
+
+    expected = attended()
+    for linear in (cross.query, cross.key_value, cross.output, own.query_key_value, own.output):
+        linear.quantize()
+    monkeypatch.setattr(Int8Matrix, "dequantized", lambda _: pytest.fail("dequantized"))
+    for found, plain in zip(attended(), expected, strict=True):
+        assert found.shape == plain.shape
+        assert (found - plain).norm() < 0.05 * plain.norm()
 
 
 def test_weights_that_are_not_finite_are_refused():

@@ -70,10 +70,14 @@ class SelfAttention(nn.Module):
     def _attended_by_last(
         self, x: Float[Tensor, "batch length width"], num_queries: int
     ) -> Float[Tensor, "batch queries width"]:
-        widths = [x.shape[2], 2 * x.shape[2]]
-        weights, biases = self.query_key_value.whole_weight.split(widths), self.query_key_value.bias.split(widths)
-        queries = linear(x[:, -num_queries:], weights[0], biases[0])
-        keys, values = linear(x, weights[1], biases[1]).chunk(2, -1)
+        if self.query_key_value.int8 is None:
+            widths = [x.shape[2], 2 * x.shape[2]]
+            weights, biases = self.query_key_value.whole_weight.split(widths), self.query_key_value.bias.split(widths)
+            queries = linear(x[:, -num_queries:], weights[0], biases[0])
+            keys, values = linear(x, weights[1], biases[1]).chunk(2, -1)
+        else:
+            queries, keys, values = self.query_key_value(x).chunk(3, -1)
+            queries = queries[:, -num_queries:]
         queries, keys, values = (split_heads(part, self.num_heads) for part in (queries, keys, values))
         return attend(queries, keys, values)
 
@@ -169,7 +173,10 @@ class CrossAttention(nn.Module):
         self, memory: Memory, norm: nn.LayerNorm
     ) -> tuple[Float[Tensor, "batch heads memory features"], Float[Tensor, "batch heads memory features"]]:
         """Return keys and values of a memory, to compute once and use for many queries."""
-        projected = linear(memory.standardized, *self._key_value_after(norm))
+        if self.key_value.int8 is None:
+            projected = linear(memory.standardized, *self._key_value_after(norm))
+        else:
+            projected = self.key_value(memory.standardized * norm.weight + norm.bias)
         keys, values = (split_heads(part, self.num_heads) for part in projected.chunk(2, -1))
         return keys, values
 
@@ -209,7 +216,7 @@ class CrossAttention(nn.Module):
 
     def _folding_saves(self, num_queries: int, memory: Memory) -> bool:
         """Return whether folded attention needs fewer multiplications than projecting all keys and values."""
-        if memory.may_attend is not None:
+        if memory.may_attend is not None or self.key_value.int8 is not None:
             return False
         width, memory_width = self.key_value.out_features // 2, self.key_value.in_features
         num_keys = memory.standardized.shape[1]
