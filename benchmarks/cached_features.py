@@ -16,12 +16,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 
-from measure import median_ratio
+from alternating import median_ratio
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
@@ -170,13 +170,12 @@ def _in_turns(cached: Step, other: Step, turns: int, steps: int) -> list[tuple[f
 
 def _summary(pairs: Sequence[tuple[float, float]], options: argparse.Namespace) -> dict[str, object]:
     cached, other = zip(*pairs, strict=True)
-    ratio, interval = median_ratio(cached, other)
+    ratio = median_ratio(cached, other)
     return {
         "cached_images_per_second": round(options.batch / statistics.median(cached), 2),
         "other_images_per_second": round(options.batch / statistics.median(other), 2),
-        "cached_over_other": ratio,
-        "interval": interval,
-        "times_as_fast": round(1 / ratio, 2),
+        "cached_over_other": asdict(ratio),
+        "times_as_fast": round(1 / ratio.median, 2),
     }
 
 

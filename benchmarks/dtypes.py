@@ -17,13 +17,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
 import sycoca
-from measure import kept_bytes, median_ratio, seconds
+from alternating import alternating_seconds, median_ratio
+from measure import kept_bytes
 from sycoca.data.spec import open_source
 from sycoca.evaluation.captioning import CaptioningOptions, evaluate_captioning
 from sycoca.evaluation.retrieval import evaluate_retrieval
@@ -108,17 +110,13 @@ def _used(weights: str, dtype: Dtype) -> Predictor:
 
 
 def _row(predictors: dict[Dtype, Predictor], call: Callable[[Predictor], object], turns: int) -> dict[str, object]:
-    took: dict[Dtype, list[float]] = {dtype: [] for dtype in DTYPES}
-    for turn in range(turns + 1):
-        for dtype in DTYPES if turn % 2 else reversed(DTYPES):
-            took[dtype].append(seconds(lambda dtype=dtype: call(predictors[dtype])))
-    measured = {dtype: times[1:] for dtype, times in took.items()}  # the first turn warms up
+    seconds = alternating_seconds({dtype: partial(call, own) for dtype, own in predictors.items()}, turns)
     return {
         dtype: {
             "seconds": round(statistics.median(times), 4),
-            "over_float32": median_ratio(times, measured["float32"]),
+            "over_float32": asdict(median_ratio(times, seconds["float32"])),
         }
-        for dtype, times in measured.items()
+        for dtype, times in seconds.items()
     }
 
 

@@ -1,12 +1,10 @@
-"""Duration and peak resident memory of one call, and the ratio of durations that were taken in turns."""
+"""Duration of one call, and the resident memory that it peaks at or leaves."""
 
 import ctypes
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-
-import numpy as np
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -31,14 +29,6 @@ def kept_bytes(call: Callable[[], object]) -> int:
     after = _resident_bytes()
     del kept
     return after - before
-
-
-def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, tuple[float, float]]:
-    """Return the median ratio of pairs of neighboring turns, and its 95 % bootstrap interval over the pairs."""
-    ratios = np.array(ours) / np.array(theirs)
-    draws = np.random.default_rng(0).integers(0, len(ratios), (10_000, len(ratios)))
-    low, high = np.quantile(np.median(ratios[draws], axis=1), [0.025, 0.975])
-    return round(float(np.median(ratios)), 3), (round(float(low), 3), round(float(high), 3))
 
 
 def _resident_bytes() -> int:
