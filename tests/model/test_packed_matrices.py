@@ -10,6 +10,7 @@ from sycoca.model import packed_matrices
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.linear import Linear
 from sycoca.model.packed_matrices import PackedMatrices
+from sycoca.model.products import multiplies_bfloat16
 from sycoca.model.sycoca import SyCoCa
 from sycoca.preprocess.tokenizer import SpecialTokens
 
@@ -61,7 +62,7 @@ def test_what_gains_nothing_is_not_packed(monkeypatch: pytest.MonkeyPatch):
     assert num_packed(layer, 12) == 0
 
 
-@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="the processor does not multiply bfloat16")
+@pytest.mark.skipif(not multiplies_bfloat16(), reason="the processor does not multiply bfloat16")
 @torch.no_grad()
 def test_in_bfloat16_a_single_row_gains_too():
     layer, x = Linear(WIDTH, WIDTH).bfloat16(), torch.randn(1, WIDTH).bfloat16()

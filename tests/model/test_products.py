@@ -1,3 +1,4 @@
+import platform
 from collections.abc import Callable
 
 import pytest
@@ -103,12 +104,22 @@ def test_other_types_are_left_to_pytorch(called: list[str], monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("vendor_id : AuthenticAMD", True), ("vendor_id : GenuineIntel", False), ("", False)]
+    ("text", "capability", "expected"),
+    [
+        ("vendor_id : AuthenticAMD", "AVX512", True),
+        ("vendor_id : AuthenticAMD", "AVX2", False),
+        ("vendor_id : GenuineIntel", "AVX512", False),
+    ],
 )
-def test_the_processor_decides(text: str, expected: bool, monkeypatch: pytest.MonkeyPatch):
+def test_the_processor_decides(text: str, capability: str, expected: bool, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(products, "_processor", lambda: text)
-    products.prefers_onednn.cache_clear()
-    try:
-        assert products.prefers_onednn() is expected
-    finally:
-        products.prefers_onednn.cache_clear()
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    assert products.prefers_onednn.__wrapped__() is expected
+
+
+@pytest.mark.parametrize(("machine", "has_onednn"), [("arm64", True), ("x86_64", False)])
+def test_bfloat16_needs_x86_and_onednn(machine: str, has_onednn: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: has_onednn)
+    assert not products.multiplies_bfloat16.__wrapped__()

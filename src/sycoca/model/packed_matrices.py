@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sycoca.model.linear import Linear
-from sycoca.model.products import LEAST_ROWS_OF_ONEDNN, prefers_onednn
+from sycoca.model.products import LEAST_ROWS_OF_ONEDNN, multiplies_bfloat16, prefers_onednn
 
 _LEAST_WEIGHTS = 2**17
 """Of a matrix that is packed: smaller ones stay in the cache of a core."""
@@ -50,4 +50,4 @@ def _gains(linear: Linear, num_rows: int) -> bool:
         return False
     if weight.dtype == torch.float32:
         return num_rows >= LEAST_ROWS_OF_ONEDNN and prefers_onednn()
-    return weight.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return weight.dtype == torch.bfloat16 and multiplies_bfloat16()

@@ -1,8 +1,8 @@
 """Products with weight matrices, by the faster of PyTorch's two libraries of matrix products on CPUs.
 
-PyTorch multiplies float32 by MKL. On AMD's processors, oneDNN needs 0.85 to 0.95 of its time for many rows, half of it
-for some twenty; for a few rows (W x^T)^T is faster than both, as matrix libraries parallelize over columns, and W x^T
-has one per row, each of which reads the weights in order. Measurements: docs/benchmarks.md.
+PyTorch multiplies float32 by MKL. On AMD's processors with AVX-512 oneDNN needs 0.79 to 0.99 of its time for many rows,
+and 0.5 to 0.7 for 24. For a few rows (W x^T)^T is faster than both: matrix libraries parallelize over columns, and
+W x^T has one per row, each of which reads the weights in order. Measurements: docs/benchmarks.md.
 """
 
 import functools
@@ -135,8 +135,16 @@ def _num_rows(x: Tensor) -> int:
 
 @functools.cache
 def prefers_onednn() -> bool:
-    """Return whether this is a processor of AMD, and PyTorch was built with oneDNN."""
-    return torch.backends.mkldnn.is_available() and "AuthenticAMD" in _processor()
+    """Return whether this is a processor of AMD with AVX-512, and PyTorch was built with oneDNN."""
+    has_avx512 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return torch.backends.mkldnn.is_available() and has_avx512 and "AuthenticAMD" in _processor()
+
+
+@functools.cache
+def multiplies_bfloat16() -> bool:
+    """Return whether oneDNN has kernels for bfloat16 on this x86 processor."""
+    is_x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return is_x86 and torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _processor() -> str:
