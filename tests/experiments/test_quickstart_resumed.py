@@ -119,6 +119,7 @@ class Program:
         return self._process.returncode, errors.decode()
 
 
+@pytest.mark.slow
 def test_after_a_kill_in_training_it_ends_with_the_same_figures(uninterrupted: QuickstartResult, tmp_path: Path):
     out = tmp_path / "run"
     words = ["quickstart", "--out", str(out), "--steps", str(STEPS)]

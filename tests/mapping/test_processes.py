@@ -43,6 +43,7 @@ def kill_one_worker(folder: Path) -> None:
         time.sleep(0.001)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_a_block_which_the_other_one_takes_over(
     weights: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
