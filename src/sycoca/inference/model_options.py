@@ -23,7 +23,7 @@ class DeviceOptions:
 
     precision: Literal["fp32", "bf16", "fp16", "int8"] = "fp32"
     """Number format of weights and activations. All but fp32 change results slightly. bf16 and fp16 are faster on GPUs,
-    bf16 also on CPUs that multiply it; int8 (weights alone) takes about half of the time for captions on CPUs."""
+    bf16 also on CPUs that multiply it; int8, for CPUs alone, is that of the weights and halves the time of captions."""
 
     def load(self, weights: str | Path) -> "Predictor":
         """Load a weights folder, or weights of the Hugging Face Hub; see `sycoca.load`."""
