@@ -13,15 +13,14 @@ import argparse
 import json
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 
-from alternating import median_ratio
+from alternating import alternating_seconds, median_ratio
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
@@ -64,7 +63,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         ways = _step_ways(options) if options.what == "steps" else _captioner_ways(options, Path(folder))
         with ways as (cached, other):
-            seconds = _in_turns(cached, other, options.turns, options.steps)
+            turns = {"cached": _repeated(cached, options.steps), "other": _repeated(other, options.steps)}
+            seconds = alternating_seconds(turns, options.turns)
     print(json.dumps({**vars(options), "threads": torch.get_num_threads(), **_summary(seconds, options)}, indent=2))
 
 
@@ -155,25 +155,16 @@ def _training(config: PretrainConfig) -> Iterator[Step]:
         yield lambda: parts.updater.update(next(batches), lr=1e-6).gradient_norm.item()
 
 
-def _in_turns(cached: Step, other: Step, turns: int, steps: int) -> list[tuple[float, float]]:
-    pairs: list[tuple[float, float]] = []
-    for turn in range(turns + 1):
-        seconds = {}
-        for step in (cached, other) if turn % 2 else (other, cached):
-            started_at = time.perf_counter()
-            for _ in range(steps):
-                step()
-            seconds[step] = (time.perf_counter() - started_at) / steps
-        pairs.append((seconds[cached], seconds[other]))
-    return pairs[1:]  # the first turn warms up
+def _repeated(step: Step, times: int) -> Step:
+    return lambda: [step() for _ in range(times)]
 
 
-def _summary(pairs: Sequence[tuple[float, float]], options: argparse.Namespace) -> dict[str, object]:
-    cached, other = zip(*pairs, strict=True)
-    ratio = median_ratio(cached, other)
+def _summary(seconds: Mapping[str, Sequence[float]], options: argparse.Namespace) -> dict[str, object]:
+    ratio = median_ratio(seconds["cached"], seconds["other"])
+    images = options.batch * options.steps
     return {
-        "cached_images_per_second": round(options.batch / statistics.median(cached), 2),
-        "other_images_per_second": round(options.batch / statistics.median(other), 2),
+        "cached_images_per_second": round(images / statistics.median(seconds["cached"]), 2),
+        "other_images_per_second": round(images / statistics.median(seconds["other"]), 2),
         "cached_over_other": asdict(ratio),
         "times_as_fast": round(1 / ratio.median, 2),
     }

@@ -12,6 +12,10 @@ from torch import Tensor
 
 from sycoca.data.spec import open_source
 
+_FLICKR8K = Path(__file__).resolve().parents[2] / "shared" / "data" / "flickr8k"
+FLICKR8K = f"{_FLICKR8K}/captions.jsonl?images={_FLICKR8K}/images"
+"""The SPEC of photos with captions that comparisons take where none is given."""
+
 LARGE_SIDE = 2000
 """Width and height of the large JPEGs in pixels; they are mosaics of photos, so that their detail is realistic."""
 

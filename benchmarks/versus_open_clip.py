@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from inputs import write_inputs
+from inputs import FLICKR8K, write_inputs
 
 CACHED, UNCACHED = "caption_beam_cached", "caption_beam_uncached"
 """The one row in which both sides are ours: cached against uncached decoding."""
@@ -37,7 +37,6 @@ ROWS = (
     "tokenize",
     "retrieval_scoring",
 )
-FLICKR8K = Path(__file__).resolve().parents[2] / "shared" / "data" / "flickr8k"
 
 
 class Side:
@@ -121,9 +120,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=5, help="runs of each side per row")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument(
-        "--data", default=f"{FLICKR8K}/captions.jsonl?images={FLICKR8K}/images", help="photos with captions, a SPEC"
-    )
+    parser.add_argument("--data", default=FLICKR8K, help="photos with captions, a SPEC")
     return parser.parse_args()
 
 

@@ -9,13 +9,12 @@ time: below 1 means that SyCoCa takes less; ``without_meteor`` and ``all`` are s
 import argparse
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 from alternating import alternating_seconds, compare_times, comparison_parser, write_report
+from inputs import FLICKR8K
 from sycoca.data.spec import open_source
 from sycoca.metrics import captioning, meteor
 
-FLICKR8K = Path(__file__).resolve().parents[2] / "shared" / "data" / "flickr8k"
 SIDES = ("sycoca", "pycocoevalcap")
 PARTS = ("tokenization", "bleu_rouge_cider", "meteor")
 ROWS = {**{part: (part,) for part in PARTS}, "without_meteor": PARTS[:2], "all": PARTS}
@@ -75,9 +74,7 @@ def _summed(parts: Sequence[Sequence[float]]) -> list[float]:
 
 def _options() -> argparse.Namespace:
     parser = comparison_parser(__doc__, turns=5)
-    parser.add_argument(
-        "--data", default=f"{FLICKR8K}/captions.jsonl?images={FLICKR8K}/images", help="images with captions, a SPEC"
-    )
+    parser.add_argument("--data", default=FLICKR8K, help="images with captions, a SPEC")
     return parser.parse_args()
 
 

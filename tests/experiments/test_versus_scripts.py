@@ -10,6 +10,7 @@ import torch
 from builders.benchmark_scripts import benchmark_script
 
 alternating = benchmark_script("alternating")
+benchmark_script("inputs")  # which versus_pycocoevalcap imports
 evaluated_embeddings = benchmark_script("evaluated_embeddings")
 versus_clip_benchmark = benchmark_script("versus_clip_benchmark")
 versus_pycocoevalcap = benchmark_script("versus_pycocoevalcap")

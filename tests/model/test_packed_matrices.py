@@ -47,6 +47,15 @@ def test_after_an_error_layers_are_plain_again():
     assert layer.packed is None
 
 
+def test_a_layer_asks_once_for_its_packed_matrix(monkeypatch: pytest.MonkeyPatch):
+    """Another thread that decodes with the same model may end its use at any time."""
+    layer, x = Linear(WIDTH, WIDTH), torch.randn(3, WIDTH)
+    answers = [None, packed_matrices._packed(layer.weight)]
+    monkeypatch.setattr(Linear, "packed", property(lambda _: answers.pop()), raising=False)
+    torch.testing.assert_close(layer(x), torch.nn.functional.linear(x, layer.weight, layer.bias))
+    assert answers == [None]
+
+
 def test_what_gains_nothing_is_not_packed(monkeypatch: pytest.MonkeyPatch):
     layer = Linear(WIDTH, WIDTH)
     assert num_packed(layer, 12) == 1

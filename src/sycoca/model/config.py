@@ -260,7 +260,8 @@ class SyCoCaConfig:
     """The decoder of masked image modeling; None in CLIP and CoCa."""
 
     has_logit_bias: bool = False
-    """Give similarities a learned bias, which the sigmoid loss needs; softmax losses would cancel it."""
+    """Give similarities a learned bias. Training sets it by objectives.contrastive_loss: the sigmoid loss needs it,
+    softmax losses would cancel it."""
 
     embed_dim: int = 512
     """Size of the joint space of images and texts."""

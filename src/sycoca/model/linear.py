@@ -52,10 +52,11 @@ class Linear(nn.Linear):
         """Return x W^T + b."""
         if self.int8 is not None:
             return self.int8.linear(input)
-        if self.packed is None:
+        packed = self.packed  # read once, since another thread that decodes may end its use
+        if packed is None:
             projected = linear(input, self.weight, self.bias)
         else:
-            projected = onednn_product(input, self.packed, self.bias)
+            projected = onednn_product(input, packed, self.bias)
         return projected if self.adapter is None else projected + self.adapter(input)
 
     def after_norm(

@@ -143,16 +143,14 @@ def read_image_encoder(folder: Path, described: Mapping[str, Any], dtype: torch.
 
 def _vit(described: Mapping[str, Any], where: str) -> _Architecture:
     sizes = _VIT | dict(described)
-    if not sizes["qkv_bias"]:
-        raise ValueError(f"{where}: qkv_bias is false, which cannot be converted")
+    _check_qkv_bias(sizes, where)
     config = image_encoder_config(sizes, where, has_norm_pre=False)
     return _Architecture(kind="ViT", config=config, table=hf_vit_table(config))
 
 
 def _dino2(described: Mapping[str, Any], where: str) -> _Architecture:
     sizes = _DINO2 | dict(described)
-    if not sizes["qkv_bias"]:
-        raise ValueError(f"{where}: qkv_bias is false, which cannot be converted")
+    _check_qkv_bias(sizes, where)
     sizes["intermediate_size"] = int(sizes["hidden_size"] * sizes["mlp_ratio"])
     is_gated = sizes["use_swiglu_ffn"]
     if is_gated:
@@ -162,6 +160,11 @@ def _dino2(described: Mapping[str, Any], where: str) -> _Architecture:
     if described["model_type"] == "dinov2_with_registers":
         config = replace(config, num_registers=sizes["num_register_tokens"])
     return _Architecture(kind="DINOv2", config=config, table=hf_dino2_table(config))
+
+
+def _check_qkv_bias(sizes: Mapping[str, Any], where: str) -> None:
+    if not sizes["qkv_bias"]:
+        raise ValueError(f"{where}: qkv_bias is false, which cannot be converted")
 
 
 def _dino3(described: Mapping[str, Any], where: str) -> _Architecture:
