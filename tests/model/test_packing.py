@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sycoca.model.packing import Packing
+from sycoca.model.packing import Packing, num_packed_rows
 
 
 def test_unpacking_restores_real_positions_and_zeros_padding():
@@ -36,3 +36,23 @@ def test_a_given_number_of_real_positions_gives_the_same_packing():
 def test_a_wrong_number_of_real_positions_is_refused():
     with pytest.raises(ValueError, match="the batch has 3 real positions, not 4"):
         Packing(torch.tensor([[True, False], [True, True]]), 4)
+
+
+def test_packed_rows_have_few_sizes_and_little_that_is_not_real():
+    sizes = [num_packed_rows(num_real) for num_real in range(1, 2049)]
+    assert sizes[:32] == list(range(1, 33))
+    assert len({size for size in sizes if 1024 < size <= 2048}) == 16
+    assert all(num_real <= size <= num_real * 17 / 16 for num_real, size in enumerate(sizes, 1))
+
+
+def test_copies_at_the_end_of_packed_rows_change_neither_values_nor_gradients():
+    is_real = torch.arange(5) < torch.tensor([[5, 4, 2, 1, 3, 5, 5, 5, 5]]).T
+    packing, padded = Packing(is_real), torch.randn(9, 5, 3, dtype=torch.float64, requires_grad=True)
+    packed = packing.pack(padded)
+    assert packed.shape == (1, num_packed_rows(35), 3) == (1, 36, 3)
+    weight = torch.randn(3, 3, dtype=torch.float64, requires_grad=True)
+    packing.unpack(packed @ weight).square().sum().backward()
+    plain, own = padded.detach()[is_real].requires_grad_(), weight.detach().clone().requires_grad_()
+    (plain @ own).square().sum().backward()
+    torch.testing.assert_close(padded.grad[is_real], plain.grad)
+    torch.testing.assert_close(weight.grad, own.grad)

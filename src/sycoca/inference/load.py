@@ -12,6 +12,7 @@ from sycoca.data.choices import check_choice
 from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
 from sycoca.keywords import check_type, suggests_keywords
+from sycoca.model.products import limit_cached_kernels
 from sycoca.model.sycoca import SyCoCa
 from sycoca.outputs.manifest import is_verification_on, verification
 from sycoca.weights.folder import load_weights
@@ -54,6 +55,7 @@ def load(
     the device is missing, ConnectionError where the Hub cannot be reached.
     """
     check_type(weights, (str, os.PathLike), "weights", _WEIGHTS)
+    limit_cached_kernels()
     with verification(verify and is_verification_on()):
         loaded = load_weights(local_weights(weights), base)
     model = _placed(loaded.model, choose_device(device), torch_dtype(dtype), compile=compile)

@@ -1,10 +1,17 @@
-"""Packed variable-length sequences: captions one after another, without padding."""
+"""Packed variable-length sequences: captions one after another, almost without padding.
+
+On CPUs oneDNN compiles a kernel for every number of rows that it meets: a millisecond and up to a megabyte for each
+matrix. So packed rows end in copies of the last one there, and few numbers of rows occur.
+"""
 
 from typing import final
 
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
+
+_SIZES_PER_OCTAVE = 16
+"""Numbers of packed rows between a power of two and the next: copies are at most a sixteenth of all rows."""
 
 
 @final
@@ -32,13 +39,26 @@ class Packing:
         """Return the real positions of all rows, one after another."""
         return padded.flatten(0, 1).index_select(0, self._indices)
 
-    def pack(self, padded: Float[Tensor, "outer inner width"]) -> Float[Tensor, "1 real width"]:
-        """Return the real positions of all rows as one packed row."""
-        return self.values(padded).unsqueeze(0)
+    def pack(self, padded: Float[Tensor, "outer inner width"]) -> Float[Tensor, "1 packed width"]:
+        """Return the real positions of all rows as one packed row, which copies of the last one make longer."""
+        indices = torch.cat([self._indices, self._indices[-1:].expand(self._num_copies())])
+        return padded.flatten(0, 1).index_select(0, indices).unsqueeze(0)
 
-    def unpack(self, packed: Float[Tensor, "1 real width"]) -> Float[Tensor, "rows length width"]:
+    def unpack(self, packed: Float[Tensor, "1 packed width"]) -> Float[Tensor, "rows length width"]:
         """Return the padded rows again, with zeros for padding."""
         rows, length = self._shape
         padded = packed.new_zeros(rows * length, packed.shape[2])
-        padded[self._indices] = packed[0]
+        padded[self._indices] = packed[0, : len(self._indices)]
         return padded.unflatten(0, (rows, length))
+
+    def _num_copies(self) -> int:
+        if self._indices.device.type != "cpu" or torch.compiler.is_compiling():
+            return 0
+        num_real = len(self._indices)
+        return num_packed_rows(num_real) - num_real
+
+
+def num_packed_rows(num_real: int) -> int:
+    """Return the number of rows that so many real positions are packed into on a CPU."""
+    step = max(1, (1 << num_real.bit_length()) // (2 * _SIZES_PER_OCTAVE))
+    return -(-num_real // step) * step

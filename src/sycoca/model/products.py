@@ -6,6 +6,7 @@ W x^T has one per row, each of which reads the weights in order. Measurements: d
 """
 
 import functools
+import os
 import platform
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,18 @@ LEAST_ROWS_OF_ONEDNN = 12
 
 _LEAST_WORK_OF_ONEDNN = 2**24
 """Multiplications of a product; for smaller ones MKL is as fast, or faster."""
+
+_CACHED_KERNELS = "128"
+"""More than the products of a training step in all their shapes; PyTorch's 1,024 take gigabytes where shapes vary."""
+
+_CACHE_VARIABLES = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
+"""What PyTorch and oneDNN read the sizes of their caches from, at the first product in oneDNN."""
+
+
+def limit_cached_kernels() -> None:
+    """Limit how many compiled kernels oneDNN keeps in this process, unless the environment says how many."""
+    for variable in _CACHE_VARIABLES:
+        os.environ.setdefault(variable, _CACHED_KERNELS)
 
 
 def linear(

@@ -21,6 +21,7 @@ from sycoca.data.loading.skipping import SkipLog
 from sycoca.device_copies import copied_to
 from sycoca.evaluation.sharding import Sharding
 from sycoca.inference.load import choose_device
+from sycoca.model.products import limit_cached_kernels
 from sycoca.records import ImageTokens, TrainingBatch
 from sycoca.terminal import one_line
 from sycoca.training.engine.allocator import keep_freed_memory
@@ -66,6 +67,7 @@ class Runtime:
         self._heartbeat: Heartbeat | None = None
         if self.device.type == "cpu":
             keep_freed_memory()
+            limit_cached_kernels()
         self._init_process_group(config)
 
     @property
