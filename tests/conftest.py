@@ -25,6 +25,9 @@ from sycoca.records import BatchTotals, ImageTextBatch
 # No test depends on the terminal in which the suite was started; workers of pytest-xdist inherit its width.
 os.environ.pop("COLUMNS", None)
 
+# Tests compare numbers, so none of them depends on what pays on a machine.
+os.environ["SYCOCA_AUTO_PRECISION"] = "fp32"
+
 # On a shared machine a case may take any time.
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")

@@ -12,6 +12,7 @@ from sycoca.data.choices import check_choice
 from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
 from sycoca.keywords import check_type, suggests_keywords
+from sycoca.model.automatic_precision import automatic_precision
 from sycoca.model.products import limit_cached_kernels
 from sycoca.model.sycoca import SyCoCa
 from sycoca.outputs.manifest import is_verification_on, verification
@@ -22,9 +23,9 @@ logger = logging.getLogger(__name__)
 
 _WEIGHTS = "a weights folder or hf:owner/name[@revision]"
 
-Dtype = Literal["float32", "bfloat16", "float16", "int8"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 
-DTYPES: Mapping[Dtype, torch.dtype] = {
+DTYPES: Mapping[str, torch.dtype] = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
@@ -47,25 +48,39 @@ def load(
     A path never touches the network; weights of the Hub are downloaded unless the Hub's cache has them.
 
     ``device``: auto (an accelerator where there is one, else the CPU), or PyTorch's device or its name. ``dtype``: of
-    weights and activations; similarities and logits are always float32. int8, for CPUs alone, is that of the weights
-    of attention, MLPs and vocabulary, with a scale per row; all else is float32. ``compile``: torch.compile both
-    encoders; the first call with each batch size then takes minutes. ``verify``: compare all files with the folder's
-    manifest first (SHA-256). ``base``: the weights that an adapter (LoRA) was trained on, where they are no longer
-    where it says; the adapter is merged into them. Raises ValueError where the weights folder is missing or damaged or
+    weights and activations; similarities and logits are always float32. auto: bfloat16 on GPUs that support it and on
+    CPUs where a measurement says that it pays, else float32. int8, for CPUs alone, is that of the weights of attention,
+    MLPs and vocabulary, with a scale per row; all else is float32. ``compile``: torch.compile both encoders; the first
+    call with each batch size then takes minutes. ``verify``: compare all files with the folder's manifest first
+    (SHA-256). ``base``: the weights that an adapter (LoRA) was trained on, where they are no longer where it says; the
+    adapter is merged into them. Raises ValueError where the weights folder is missing or damaged or
     the device is missing, ConnectionError where the Hub cannot be reached.
     """
     check_type(weights, (str, os.PathLike), "weights", _WEIGHTS)
     limit_cached_kernels()
     with verification(verify and is_verification_on()):
         loaded = load_weights(local_weights(weights), base)
-    model = _placed(loaded.model, choose_device(device), torch_dtype(dtype), compile=compile)
+    chosen_device = choose_device(device)
+    chosen_dtype = _automatic_dtype(chosen_device) if dtype == "auto" else torch_dtype(dtype)
+    model = _placed(loaded.model, chosen_device, chosen_dtype, compile=compile)
     if compile:
         # In place, so that names of weights do not change.
         model.image_encoder.compile()
         model.text_encoder.compile()
-    logger.debug("loaded %s on %s in %s: %d parameters", weights, choose_device(device), dtype, model.num_parameters)
+    logger.debug("loaded %s on %s in %s: %d parameters", weights, chosen_device, chosen_dtype, model.num_parameters)
     logger.debug("%d threads, GOMP_SPINCOUNT=%s", torch.get_num_threads(), os.environ.get("GOMP_SPINCOUNT", "unset"))
     return Predictor(model, loaded.tokenizer, loaded.config)
+
+
+def _automatic_dtype(device: torch.device) -> torch.dtype:
+    match device.type:
+        case "cpu":
+            is_bfloat16 = automatic_precision("inference") == "bf16"
+        case "cuda":
+            is_bfloat16 = torch.cuda.is_bf16_supported()
+        case _:
+            is_bfloat16 = False
+    return torch.bfloat16 if is_bfloat16 else torch.float32
 
 
 def _placed(model: SyCoCa, device: torch.device, dtype: torch.dtype, *, compile: bool) -> SyCoCa:
@@ -108,6 +123,5 @@ def choose_device(name: str | torch.device) -> torch.device:
 def torch_dtype(name: str | torch.dtype) -> torch.dtype:
     """Return PyTorch's type of that name, such as float16 or torch.float16. Raises ValueError for another name."""
     name = str(name).removeprefix("torch.")
-    known = {str(one): dtype for one, dtype in DTYPES.items()}
-    check_choice("dtype", name, known)
-    return known[name]
+    check_choice("dtype", name, DTYPES)
+    return DTYPES[name]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sycoca.inference.load import Dtype
     from sycoca.inference.predictor import Predictor
 
-_DTYPES: "dict[str, Dtype]" = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "int8": "int8"}
+_DTYPES: "dict[str, Dtype]" = {"auto": "auto", "fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "int8": "int8"}
 
 
 @suggests_fields
@@ -21,9 +21,10 @@ class DeviceOptions:
     device: str = "auto"
     """cpu, cuda, cuda:1, mps, or auto: an accelerator if there is one, else the CPU."""
 
-    precision: Literal["fp32", "bf16", "fp16", "int8"] = "fp32"
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "fp32"
     """Number format of weights and activations. All but fp32 change results slightly. bf16 and fp16 are faster on GPUs,
-    bf16 also on CPUs that multiply it; int8, for CPUs alone, is that of the weights and halves the time of captions."""
+    bf16 also on CPUs that multiply it; auto takes it where a measurement says that it pays. int8, for CPUs alone, is
+    that of the weights and halves the time of captions."""
 
     def load(self, weights: str | Path) -> "Predictor":
         """Load a weights folder, or weights of the Hugging Face Hub; see `sycoca.load`."""

@@ -160,6 +160,14 @@ def multiplies_bfloat16() -> bool:
     return is_x86 and torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
+def processor_name() -> str:
+    """Return the processor's name from Linux, or else from Python."""
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text(encoding="utf-8").splitlines() if listing.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
 def _processor() -> str:
     try:
         return Path("/proc/cpuinfo").read_text("utf-8")

@@ -19,11 +19,15 @@ from sycoca.plain_data import did_you_mean
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
 from sycoca.training.config import DataConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
 from sycoca.training.recipes.pretraining.config import PretrainConfig
+from sycoca.training.runtime_config import RuntimeConfig
 
 FEW_HIDDEN = MaskingConfig(score="caption", captioning_hidden_ratio=0.125)
 """Masks of the presets for scenes and for users' own data, which measured better than the paper's on both (docs/log.md,
 2026-11-29): the caption score finds what is described, and a captioner that never sees half of the patches in training
 is worse at inference, where it sees all."""
+
+MEASURED_IN = RuntimeConfig(precision="fp32")
+"""The precision of the presets whose figures are compared between machines."""
 
 CC12M = "data/cc12m/captions.jsonl"
 """Path of Conceptual 12M in the paper's presets; --data.train sets another one."""
@@ -64,6 +68,7 @@ def tiny() -> PretrainConfig:
         ),
         optimizer=OptimizerConfig(peak_lr=1e-3, weight_decay=0.1),
         schedule=ScheduleConfig(warmup_steps=50),
+        runtime=MEASURED_IN,
         training=TrainingConfig(
             steps=1200, global_batch_size=64, log_every=20, evaluate_every=300, save_every=500, evaluation_samples=200
         ),
@@ -137,6 +142,7 @@ def flickr8k() -> PretrainConfig:
         ),
         optimizer=OptimizerConfig(peak_lr=1.5e-3, weight_decay=0.2),
         schedule=ScheduleConfig(warmup_steps=100),
+        runtime=MEASURED_IN,
         training=TrainingConfig(steps=1100, global_batch_size=128, evaluate_every=550, save_every=275),
     )
 

@@ -33,8 +33,9 @@ class RuntimeConfig:
     """auto (a GPU where there is one, else the CPU), cpu, cuda, cuda:1, mps."""
 
     precision: Precision = "auto"
-    """fp32, bf16 or fp16 (autocast; weights stay fp32). auto: bf16 on GPUs that support it, else fp16; fp32 on other
-    devices."""
+    """fp32, bf16 or fp16 (autocast; weights stay fp32). auto: bf16 on GPUs that support it, else fp16; on CPUs bf16
+    where a measurement says that it pays, else fp32 (the environment's SYCOCA_AUTO_PRECISION decides without one). The
+    run's config keeps what was chosen."""
 
     tf32: bool = False
     """Let NVIDIA GPUs round the factors of fp32 matrix products to TF32 (10 bits instead of 23), which is several times

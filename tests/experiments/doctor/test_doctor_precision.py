@@ -5,8 +5,10 @@ import torch
 
 from sycoca.experiments.doctor import precision
 from sycoca.experiments.doctor.precision import Comparison, compared
+from sycoca.model.automatic_precision import Bfloat16Gain
 
 CPU = torch.device("cpu")
+GAIN = Bfloat16Gain(training=1.75, inference=1.4, measured_on="2026-11-30")
 
 
 @pytest.mark.parametrize(
@@ -36,10 +38,15 @@ def test_calls_take_turns_after_a_warm_up():
 
 def test_noise_is_remarked(monkeypatch):
     monkeypatch.setattr(precision, "small_model", lambda _runtime: SimpleNamespace(update=lambda: 0.0))
+    monkeypatch.setattr(precision, "bfloat16_gain", lambda **_: GAIN)
     quiet, busy = Comparison(fp32=[1.0, 1.0], bf16=[2.0, 2.0]), Comparison(fp32=[1.0, 4.0], bf16=[1.0, 1.0])
-    for comparison, states in ((quiet, ["good"] * 3), (busy, ["good"] * 3 + ["note"])):
+    for comparison, states in ((quiet, ["good"] * 5), (busy, ["good"] * 5 + ["note"])):
         monkeypatch.setattr(precision, "compared", lambda *_, comparison=comparison: comparison)
         section = precision.precision(CPU)
         assert [one.state for one in section.findings] == states
-    assert section.findings[3].value == "the same work took up to 4.0 times as long in another round"
-    assert section.findings[2].value.startswith("fp32 for training")
+    assert section.findings[5].value == "the same work took up to 4.0 times as long in another round"
+    assert section.findings[2].value.startswith(
+        "bf16 is 1.75 times as fast as fp32 in training, 1.40 times at inference"
+    )
+    assert section.findings[3].value.startswith("fp32 for training")
+    assert section.findings[4].value.startswith("products of captions are ")

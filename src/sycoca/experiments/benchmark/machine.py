@@ -12,6 +12,7 @@ from sycoca._version import __version__
 from sycoca.experiments.benchmark.result import Setting
 from sycoca.experiments.benchmark.settings import PEAK_ROWS, BenchmarkPrecision
 from sycoca.experiments.benchmark.timing import BenchmarkRow, seconds_per_call, synchronize
+from sycoca.model.products import processor_name
 
 MATRIX_SIDES = {"cpu": (1024, 2048, 3072)}
 """Sides of the square matrices to try, by type of device."""
@@ -105,14 +106,6 @@ def _product(side: int, dtype: torch.dtype, device: torch.device) -> Callable[[]
 def _best_seconds(call: Callable[[], object], device: torch.device) -> float:
     call()
     return min(seconds_per_call(call, 1, device) for _ in range(_TRIES))
-
-
-def processor_name() -> str:
-    """Return the processor's name from Linux, or else from Python."""
-    listing = Path("/proc/cpuinfo")
-    lines = listing.read_text(encoding="utf-8").splitlines() if listing.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _status_bytes(name: str) -> int | None:

@@ -13,8 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sycoca.data.inspection.finding_cache import default_cache_path
-from sycoca.experiments.benchmark.machine import processor_name
 from sycoca.experiments.doctor.finding import Finding, Section
+from sycoca.model.products import processor_name
 from sycoca.training.engine.limits import device_bytes, gigabytes
 
 LEAST_FREE_BYTES = 2**30

@@ -1,15 +1,19 @@
 """The precision that pays on a device: fp32 against bf16, in a matrix product and in a step of a small model."""
 
+import copy
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from sycoca.experiments.benchmark.timing import seconds_per_call
 from sycoca.experiments.doctor.finding import Finding, Section
 from sycoca.experiments.doctor.small_model import runtime_of, small_model
+from sycoca.model.automatic_precision import bfloat16_gain
+from sycoca.model.linear import Linear
 from sycoca.training.engine.numerics import choose_precision
 
 NUM_ROUNDS = 5
@@ -22,6 +26,11 @@ MOST_NOISE = 1.3
 """Ratio of the slowest to the fastest round of the same work from which on the machine counts as busy."""
 
 MATRIX_SIDE, MATRIX_SIDE_OF_ACCELERATORS = 768, 4096
+
+_CPU = torch.device("cpu")
+
+_DECODER_WIDTH, _NUM_BEAMS = 512, 24
+"""Those of 4 photos with 6 beams in a decoder of `vit_b32`."""
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -73,17 +82,45 @@ def compared(calls: Mapping[str, Callable[[], object]], device: torch.device) ->
 
 
 def _findings(matrices: Comparison, steps: Comparison, device: torch.device) -> list[Finding]:
-    chosen = choose_precision("auto", device)
     findings = [
         Finding(name="matrix product", value=_with_noise(matrices)),
         Finding(name="training step", value=f"{_with_noise(steps)} (preset tiny)"),
-        Finding(name="chosen by auto", value=f"{chosen} for training; --runtime.precision sets another one"),
+        *_automatic(device),
     ]
     if max(matrices.noise, steps.noise) > MOST_NOISE:
         remedy = "measure again while nothing else runs"
         value = f"the same work took up to {max(matrices.noise, steps.noise):.1f} times as long in another round"
         findings.append(Finding(name="noise", value=value, state="note", remedy=remedy))
     return findings
+
+
+def _automatic(device: torch.device) -> Iterator[Finding]:
+    """Yield what auto stands for here, after a new measurement, which replaces the kept one."""
+    gain = bfloat16_gain(anew=True) if device.type == "cpu" else None
+    if gain is not None:
+        value = (
+            f"bf16 is {gain.training:.2f} times as fast as fp32 in training, {gain.inference:.2f} times at inference"
+        )
+        yield Finding(name="block of ViT-B", value=f"{value}; kept for auto")
+    value = f"{choose_precision('auto', device)} for training; --runtime.precision sets another one"
+    yield Finding(name="chosen by auto", value=value)
+    if device.type == "cpu":
+        value = f"products of captions are {_times(_int8_gains())} as fast as in fp32; --precision int8 takes it"
+        yield Finding(name="int8", value=value)
+
+
+def _int8_gains() -> list[float]:
+    """Return how many times as fast a product of a decoding step is in int8, in each round."""
+    linear = Linear(_DECODER_WIDTH, 4 * _DECODER_WIDTH).requires_grad_(False)
+    quantized = copy.deepcopy(linear)
+    quantized.quantize()
+    rows = torch.rand(_NUM_BEAMS, _DECODER_WIDTH, generator=torch.Generator().manual_seed(0))
+    for one in (linear, quantized):
+        one(rows)
+    seconds = [
+        [seconds_per_call(partial(one, rows), 20, _CPU) for one in (linear, quantized)] for _ in range(NUM_ROUNDS)
+    ]
+    return [fp32 / int8 for fp32, int8 in seconds]
 
 
 def _with_noise(comparison: Comparison) -> str:

@@ -9,6 +9,7 @@ from typing import Any, assert_never
 
 import torch
 
+from sycoca.model.automatic_precision import automatic_precision
 from sycoca.training.runtime_config import FixedPrecision, Precision
 
 
@@ -16,13 +17,21 @@ def choose_precision(precision: Precision, device: torch.device) -> FixedPrecisi
     """Return the precision, with ``auto`` resolved for the device."""
     match precision:
         case "auto":
-            if device.type != "cuda":
-                return "fp32"
-            return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+            return _automatic(device)
         case "fp32" | "bf16" | "fp16":
             return precision
         case unknown:
             assert_never(unknown)
+
+
+def _automatic(device: torch.device) -> FixedPrecision:
+    match device.type:
+        case "cuda":
+            return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+        case "cpu":
+            return automatic_precision("training")
+        case _:
+            return "fp32"
 
 
 def half_dtype(precision: FixedPrecision) -> torch.dtype | None:

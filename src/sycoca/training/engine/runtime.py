@@ -59,9 +59,9 @@ class Runtime:
         self.world_size = self._launch.world_size
         self.rank = self._launch.rank
         self.device = _local_device(choose_device(config.device), self._launch.local_rank)
-        self.precision: FixedPrecision = choose_precision(config.precision, self.device)
+        chosen = choose_precision(config.precision, self.device) if self.is_main_rank else None
         set_matrix_products(self.device, tf32=config.tf32)
-        self._parallel = DataParallel(config, self._launch, self.device, self.precision)
+        self._parallel = DataParallel(config, self._launch, self.device)
         self._owns_process_group = False
         self.ending = Ending()
         self._heartbeat: Heartbeat | None = None
@@ -69,6 +69,8 @@ class Runtime:
             keep_freed_memory()
             limit_cached_kernels()
         self._init_process_group(config)
+        # That of the main process, since machines may measure differently.
+        self.precision: FixedPrecision = self.gather_plain([] if chosen is None else [chosen])[0]
 
     @property
     def is_main_rank(self) -> bool:
@@ -104,7 +106,7 @@ class Runtime:
 
     def shard(self, task: TrainingTask) -> None:
         """Shard the task's parameters in place, where that is configured; before its optimizer is built."""
-        self._parallel.shard(task)
+        self._parallel.shard(task, self.precision)
 
     def wrap(self, task: TrainingTask) -> nn.Module:
         """Return the module to call in training: with activation checkpointing, torch.compile and DDP as configured."""

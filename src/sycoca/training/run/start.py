@@ -3,11 +3,14 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 
 from sycoca.facts.metric_facts import VALIDATION
+from sycoca.inference.load import choose_device
 from sycoca.outputs.lease import Lease
 from sycoca.outputs.output import claimed
 from sycoca.plain_data import changed_fields, to_plain, write_yaml
@@ -20,8 +23,11 @@ from sycoca.training.engine.tracking import import_wandb
 from sycoca.training.recipes.recipe import Recipe, Sources
 from sycoca.training.run.training_run import TrainingRun
 from sycoca.training.run_folder import RunFolder
+from sycoca.training.runtime_config import FixedPrecision
 
 logger = logging.getLogger(__name__)
+
+C = TypeVar("C", bound=RunConfig)
 
 
 def start_run(recipe: Recipe, sources: Sources, console: Console | None) -> Path:
@@ -33,6 +39,7 @@ def start_run(recipe: Recipe, sources: Sources, console: Console | None) -> Path
         import_wandb()
     with Runtime(config.runtime) as runtime, _held(folder, config, runtime) as lease:
         config.training.micro_batch_on(runtime.world_size)
+        recipe.config = config = _with_precision(config, runtime.precision)
         if runtime.is_main_rank:
             folder.create(config)
         runtime.barrier()
@@ -46,8 +53,10 @@ def resume_run(recipe: Recipe, sources: Sources, console: Console | None) -> Pat
     config, folder = recipe.config, RunFolder(Path(recipe.config.out))
     _check_best(config, sources)
     _check_steps(config, folder)
+    recipe.config = config = _of_older_run(config)
     with Runtime(config.runtime) as runtime, _held(folder, config, runtime) as lease:
         config.training.micro_batch_on(runtime.world_size)
+        recipe.config = config = _with_precision(config, runtime.precision)
         runtime.barrier()
         with _logged(folder, config, runtime, lease):
             if runtime.is_main_rank:
@@ -55,6 +64,17 @@ def resume_run(recipe: Recipe, sources: Sources, console: Console | None) -> Pat
             runtime.barrier()
             TrainingRun(recipe, folder, runtime, sources, console, lease).run()
     return folder.path
+
+
+def _with_precision(config: C, precision: FixedPrecision) -> C:
+    """Return the config with the precision that was chosen, so that the run goes on in it on every machine."""
+    return replace(config, runtime=replace(config.runtime, precision=precision))
+
+
+def _of_older_run(config: C) -> C:
+    """Return the config with what `auto` meant on CPUs when runs did not keep what was chosen."""
+    is_on_cpu = config.runtime.precision == "auto" and choose_device(config.runtime.device).type == "cpu"
+    return _with_precision(config, "fp32") if is_on_cpu else config
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from sycoca.training.runtime_config import RuntimeConfig, ShardingKind
 
 def parallel(sharding: ShardingKind, launch: Launch, shard_size: int | None = None) -> DataParallel:
     config = RuntimeConfig(sharding=sharding, shard_size=shard_size)
-    return DataParallel(config, launch, torch.device("cpu"), "fp32")
+    return DataParallel(config, launch, torch.device("cpu"))
 
 
 EIGHT = Launch(world_size=8, local_world_size=4)

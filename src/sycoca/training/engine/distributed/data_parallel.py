@@ -32,11 +32,10 @@ FORWARD_METHODS = ("with_global_contrast",)
 class DataParallel:
     """How the processes of a run share a task."""
 
-    def __init__(self, config: RuntimeConfig, launch: Launch, device: torch.device, precision: FixedPrecision) -> None:
+    def __init__(self, config: RuntimeConfig, launch: Launch, device: torch.device) -> None:
         """Raises ValueError where the processes cannot be divided into groups of the config's size."""
         self._config = config
         self._device = device
-        self._precision: FixedPrecision = precision
         self._world_size = launch.world_size
         self._shard_size = _shard_size(config, launch)
 
@@ -45,15 +44,18 @@ class DataParallel:
         """Whether processes hold shards of the parameters."""
         return self._shard_size > 1
 
-    def shard(self, task: TrainingTask) -> None:
-        """Shard the task's parameters in place, where that is configured; before its optimizer is built."""
+    def shard(self, task: TrainingTask, precision: FixedPrecision) -> None:
+        """Shard the task's parameters in place, where that is configured; before its optimizer is built.
+
+        Those of blocks are gathered in the run's precision.
+        """
         if not self.is_sharded:
             return
         from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 
         mesh = self._mesh()
         for block in _blocks(task):
-            fully_shard(block, mesh=mesh, mp_policy=self._policy_of_blocks())
+            fully_shard(block, mesh=mesh, mp_policy=_policy_of_blocks(precision))
         # Its embeddings and temperature are not rounded; autocast rounds what it multiplies.
         fully_shard(task, mesh=mesh, mp_policy=MixedPrecisionPolicy(reduce_dtype=torch.float32))
         for unit in _units(task):
@@ -118,14 +120,6 @@ class DataParallel:
             for component in task.components():
                 component.compile()
 
-    def _policy_of_blocks(self) -> "MixedPrecisionPolicy":
-        """Return in which precision the parameters of blocks are gathered and their gradients summed."""
-        from torch.distributed.fsdp import MixedPrecisionPolicy
-
-        return MixedPrecisionPolicy(
-            param_dtype=half_dtype(self._precision), reduce_dtype=torch.float32, cast_forward_inputs=False
-        )
-
     def _mesh(self) -> "DeviceMesh":
         from torch.distributed.device_mesh import init_device_mesh
 
@@ -133,6 +127,15 @@ class DataParallel:
             return init_device_mesh(self._device.type, (self._world_size,))
         shape = (self._world_size // self._shard_size, self._shard_size)
         return init_device_mesh(self._device.type, shape, mesh_dim_names=("replicate", "shard"))
+
+
+def _policy_of_blocks(precision: FixedPrecision) -> "MixedPrecisionPolicy":
+    """Return in which precision the parameters of blocks are gathered and their gradients summed."""
+    from torch.distributed.fsdp import MixedPrecisionPolicy
+
+    return MixedPrecisionPolicy(
+        param_dtype=half_dtype(precision), reduce_dtype=torch.float32, cast_forward_inputs=False
+    )
 
 
 def _shard_size(config: RuntimeConfig, launch: Launch) -> int:
