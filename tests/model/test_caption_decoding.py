@@ -1,6 +1,8 @@
+import pytest
 import torch
 
 from builders.models import BatchMaker
+from sycoca.model.key_value_cache import KeyValueCache
 from sycoca.model.sycoca import SyCoCa
 
 
@@ -23,7 +25,8 @@ def test_cached_decoding_equals_uncached(model: SyCoCa, make_batch: BatchMaker):
     assert state.num_tokens == 9
 
 
-def test_beams_share_their_images_memory_and_can_be_reordered(model: SyCoCa, make_batch: BatchMaker):
+@pytest.mark.parametrize("order", [[2, 2, 0, 4, 3, 3], [0, 1, 1, 3, 3, 3]], ids=["all move", "some are overwritten"])
+def test_beams_share_their_images_memory_and_can_be_reordered(order: list[int], model: SyCoCa, make_batch: BatchMaker):
     batch = make_batch(batch=2)
     memory = model.memory(model.encode_images(batch.images))
     tokens = torch.randint(3, 30, (6, 5))
@@ -31,8 +34,7 @@ def test_beams_share_their_images_memory_and_can_be_reordered(model: SyCoCa, mak
     logits = model.next_token_logits(tokens, state)
     repeated = memory.repeat_interleave(3, dim=0)
     torch.testing.assert_close(logits, full_logits(model, tokens, repeated)[:, -1])
-    order = torch.tensor([2, 2, 0, 4, 3, 3])
-    state.reorder(order)
+    state.reorder(torch.tensor(order))
     new = torch.randint(3, 30, (6, 1))
     expected = full_logits(model, torch.cat([tokens[order], new], dim=1), repeated)[:, -1]
     torch.testing.assert_close(model.next_token_logits(new, state), expected)
@@ -48,3 +50,11 @@ def test_images_can_be_dropped_while_decoding(model: SyCoCa, make_batch: BatchMa
     state.keep_images(kept, kept)
     expected = full_logits(model, tokens[kept], memory[kept])[:, -1]
     torch.testing.assert_close(model.next_token_logits(tokens[kept, 3:], state), expected)
+
+
+def test_beams_that_stay_are_not_copied(model: SyCoCa, make_batch: BatchMaker, monkeypatch: pytest.MonkeyPatch):
+    memory = model.memory(model.encode_images(make_batch(batch=2).images))
+    state = model.start_decoding(memory, max_tokens=2)
+    model.next_token_logits(torch.randint(3, 30, (6, 1)), state)
+    monkeypatch.delattr(KeyValueCache, "take_rows")
+    state.reorder(torch.tensor([0, 1, 1, 3, 3, 3]))

@@ -1,3 +1,5 @@
+import copy
+import gc
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -81,22 +83,83 @@ def test_in_bfloat16_a_single_row_gains_too():
         torch.testing.assert_close(layer(x), expected)
 
 
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry per matrix that is packed."""
+    entries: list[int] = []
+    pack: Callable[[torch.Tensor], torch.Tensor] = packed_matrices._packed
+    monkeypatch.setattr(packed_matrices, "_packed", lambda weight: entries.append(1) or pack(weight))
+    return entries
+
+
+def _in_place(layer: Linear) -> None:
+    layer.weight[3] = 0
+
+
+def _without_trace(layer: Linear) -> None:
+    layer.weight.data[5, 7] *= 2  # no version, no other row
+
+
+def _as_new_parameter(layer: Linear) -> None:
+    layer.weight = Linear(WIDTH, WIDTH).weight
+
+
+def _loaded(layer: Linear) -> None:
+    layer.load_state_dict(Linear(WIDTH, WIDTH).state_dict())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("change", [_in_place, _without_trace, _as_new_parameter, _loaded])
+def test_a_matrix_is_packed_anew_when_its_weight_has_changed(change: Callable[[Linear], None], made: list[int]):
+    layer, x = Linear(WIDTH, WIDTH), torch.randn(24, WIDTH)
+    for expected in (1, 1, 2, 2):
+        if expected > len(made) > 0:
+            change(layer)
+        with PackedMatrices([layer], num_rows=24).in_use():
+            torch.testing.assert_close(layer(x), torch.nn.functional.linear(x, layer.weight, layer.bias))
+        assert len(made) == expected
+
+
+def test_weights_made_in_inference_mode_are_packed_once(made: list[int]):
+    with torch.inference_mode():
+        layer = Linear(WIDTH, WIDTH)
+        assert [num_packed(layer, 24), num_packed(layer, 24)] == [1, 1]
+    assert len(made) == 1
+
+
+def test_matrices_are_freed_with_their_model_and_before_training(config: SyCoCaConfig):
+    model = SyCoCa(replace(config, text_encoder=replace(config.text_encoder, width=WIDTH))).eval()
+    layers = [layer for layer in model.modules() if isinstance(layer, Linear)]
+    PackedMatrices(layers, num_rows=24)
+    assert packed_matrices._COPIES
+    copied = copy.deepcopy(model)
+    assert not any(layer in packed_matrices._COPIES for layer in copied.modules())
+    model.eval()
+    assert packed_matrices._COPIES
+    model.train()
+    assert not any(layer in packed_matrices._COPIES for layer in layers)
+    PackedMatrices(layers, num_rows=24)
+    num_kept = len(packed_matrices._COPIES)
+    del model, layers
+    gc.collect()
+    assert len(packed_matrices._COPIES) < num_kept
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("beams", [1, 4])
-def test_captions_are_the_same(config: SyCoCaConfig, beams: int, monkeypatch: pytest.MonkeyPatch):
-    """Matrices are packed once for all tokens; images that finish early leave fewer rows."""
+def test_captions_are_the_same(config: SyCoCaConfig, beams: int, made: list[int], monkeypatch: pytest.MonkeyPatch):
+    """Matrices are packed once for all tokens and batches; images that finish early leave fewer rows."""
     wide = replace(config, text_encoder=replace(config.text_encoder, width=WIDTH))
     model, special = SyCoCa(wide).eval(), SpecialTokens(pad_id=0, bos_id=1, eos_id=2)
     memory = model.memory(model.encode_images(torch.randn(12, 3, 16, 16)))
-    made: list[int] = []
-    pack: Callable[[torch.Tensor], torch.Tensor] = packed_matrices._packed
-    monkeypatch.setattr(packed_matrices, "_packed", lambda weight: made.append(1) or pack(weight))
 
     def captions() -> list[tuple[int, ...]]:
         generated = generate_captions(model, memory, special, GenerationConfig(num_beams=beams, max_tokens=6))
         return [caption.tokens for caption in generated]
 
     packed, num_made = captions(), len(made)
+    assert captions() == packed
+    assert len(made) == num_made
     blocks = [*model.text_encoder.blocks, *model.text_decoder.self_blocks, *model.text_decoder.cross_blocks]
     assert 2 * len(blocks) <= num_made <= 5 * len(blocks) + 1
     monkeypatch.setattr(packed_matrices, "prefers_onednn", lambda: False)

@@ -32,11 +32,21 @@ class DecodingState:
         return self.text_caches[0].num_tokens
 
     def reorder(self, rows: Int[Tensor, " rows"]) -> None:
-        """Replace row i by row ``rows[i]`` of the same image, as beam search does."""
-        for cache in (*self.text_caches, *self.decoder_caches):
-            cache.reorder(rows)
+        """Replace every row i by row ``rows[i]`` of the same image, as beam search does."""
+        # Most beams stay in their places, so that few are copied; on other devices the host would wait for the rows.
+        moved = {row: source for row, source in enumerate(rows.tolist()) if row != source} if rows.is_cpu else None
+        for cache in self._caches:
+            if moved is not None and moved.keys().isdisjoint(moved.values()):
+                cache.overwrite_rows(moved)
+            else:
+                cache.take_rows(rows)
 
     def keep_images(self, images: Int[Tensor, " images"], rows: Int[Tensor, " rows"]) -> None:
         """Keep only these images, whose rows are ``rows``."""
         self.memory = [(keys[images], values[images]) for keys, values in self.memory]
-        self.reorder(rows)
+        for cache in self._caches:
+            cache.take_rows(rows)
+
+    @property
+    def _caches(self) -> list[KeyValueCache]:
+        return [*self.text_caches, *self.decoder_caches]

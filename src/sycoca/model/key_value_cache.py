@@ -1,5 +1,6 @@
 """The key-value cache of decoding."""
 
+from collections.abc import Mapping
 from typing import Protocol, final, runtime_checkable
 
 import torch
@@ -29,8 +30,8 @@ class TokenCache(Protocol):
 class KeyValueCache:
     """A preallocated key-value cache.
 
-    Memory for ``max_tokens`` is allocated at once, so a step writes in place instead of copying earlier tokens. Tokens
-    are the first axis in memory: those seen are contiguous, and reordering touches no others.
+    Memory for ``max_tokens`` is allocated at once, so a step writes in place instead of copying earlier tokens. A row
+    is contiguous in memory, so that copying it touches no others.
     """
 
     def __init__(self, max_tokens: int) -> None:
@@ -53,21 +54,29 @@ class KeyValueCache:
         if seen > self.max_tokens:
             raise ValueError(f"the cache holds {self.max_tokens} tokens, {seen} were given")
         if self._keys is None or self._values is None:
-            self._keys = keys.new_empty(self.max_tokens, rows, heads, features)
+            self._keys = keys.new_empty(rows, self.max_tokens, heads, features)
             self._values = torch.empty_like(self._keys)
-        self._keys[self.num_tokens : seen] = keys.permute(2, 0, 1, 3)
-        self._values[self.num_tokens : seen] = values.permute(2, 0, 1, 3)
+        self._keys[:, self.num_tokens : seen] = keys.transpose(1, 2)
+        self._values[:, self.num_tokens : seen] = values.transpose(1, 2)
         self.num_tokens = seen
-        return self._keys[:seen].permute(1, 2, 0, 3), self._values[:seen].permute(1, 2, 0, 3)
+        return self._keys[:, :seen].transpose(1, 2), self._values[:, :seen].transpose(1, 2)
 
-    def reorder(self, rows: Int[Tensor, " rows"]) -> None:
-        """Replace row i by row ``rows[i]``, as beam search does; rows that are not listed are dropped."""
+    def take_rows(self, rows: Int[Tensor, " rows"]) -> None:
+        """Replace row i by row ``rows[i]``; rows that are not listed are dropped."""
         if self._keys is not None and self._values is not None:
-            self._keys, self._values = self._reordered(self._keys, rows), self._reordered(self._values, rows)
+            self._keys, self._values = self._taken(self._keys, rows), self._taken(self._values, rows)
 
-    def _reordered(
-        self, states: Float[Tensor, "max_tokens rows heads features"], rows: Int[Tensor, " kept"]
-    ) -> Float[Tensor, "max_tokens kept heads features"]:
-        reordered = states.new_empty(self.max_tokens, len(rows), *states.shape[2:])
-        torch.index_select(states[: self.num_tokens], 1, rows, out=reordered[: self.num_tokens])
-        return reordered
+    def overwrite_rows(self, sources: Mapping[int, int]) -> None:
+        """Overwrite row i by row ``sources[i]``, in place; no row may be both read and overwritten."""
+        if self._keys is not None and self._values is not None:
+            for states in (self._keys, self._values):
+                seen = states[:, : self.num_tokens]
+                for row, source in sources.items():
+                    seen[row].copy_(seen[source])
+
+    def _taken(
+        self, states: Float[Tensor, "rows max_tokens heads features"], rows: Int[Tensor, " kept"]
+    ) -> Float[Tensor, "kept max_tokens heads features"]:
+        taken = states.new_empty(len(rows), *states.shape[1:])
+        torch.index_select(states[:, : self.num_tokens], 0, rows, out=taken[:, : self.num_tokens])
+        return taken

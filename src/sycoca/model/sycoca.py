@@ -19,7 +19,7 @@ from sycoca.model.image_encoder import ImageEncoder
 from sycoca.model.key_value_cache import KeyValueCache
 from sycoca.model.linear import Linear
 from sycoca.model.masking import caption_scores, is_word, token_max_scores
-from sycoca.model.packed_matrices import PackedMatrices
+from sycoca.model.packed_matrices import PackedMatrices, forget_packed_matrices
 from sycoca.model.packing import Packing
 from sycoca.model.patches import PatchSplit, gather_patches
 from sycoca.model.text_decoder import TextDecoder
@@ -85,8 +85,15 @@ class SyCoCa(nn.Module):
     def quantize(self) -> None:
         """Replace the matrices of attention, MLPs and vocabulary by int8 ones; all else is float32."""
         self.float()
+        forget_packed_matrices(_linears(self))
         for linear in _linears(self):
             linear.quantize()
+
+    def train(self, mode: bool = True) -> "SyCoCa":
+        """Switch to training, or to evaluation for False; packed matrices take no memory while weights are trained."""
+        if mode:
+            forget_packed_matrices(_linears(self))
+        return super().train(mode)
 
     def encode_images(
         self,

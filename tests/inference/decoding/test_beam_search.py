@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sycoca.inference.decoding.beam_search import BeamLimits, beam_search
+from sycoca.inference.decoding.beam_search import BeamLimits, _in_places_of_parents, beam_search
 from sycoca.inference.decoding.generation import GeneratedCaption, generate
 from sycoca.preprocess.tokenizer import SpecialTokens
 from sycoca.randomness import derive_generator
@@ -158,3 +158,12 @@ def test_refuses_predictions_that_are_no_numbers(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(RandomRows, "advance", lambda _, tokens: torch.full((len(tokens), VOCAB), float("nan")))
     with pytest.raises(ValueError, match="predicts NaN"):
         beam_search(RandomRows(1, 2), 1, SPECIAL, limits(2))
+
+
+@pytest.mark.parametrize("num_beams", [1, 2, 3])
+def test_every_parents_first_beam_takes_its_place(num_beams: int):
+    parents = torch.tensor(list(itertools.product(range(num_beams), repeat=num_beams)))
+    order = _in_places_of_parents(parents)
+    assert order.sort(1).values.tolist() == [list(range(num_beams))] * len(parents)
+    for before, own in zip(parents.tolist(), order.tolist(), strict=True):
+        assert all(own[parent] == before.index(parent) for parent in before)

@@ -114,7 +114,9 @@ class _Beams:
         """Keep each image's best continuations as its new beams."""
         # A beam has at most num_beams successors, so the top of its vocabulary is enough for the joint top-k.
         top_log_probs, next_tokens = log_probs.topk(min(self.limits.num_beams, log_probs.shape[1]))
-        self.totals, places = self.extended(top_log_probs).flatten(1).topk(self.limits.num_beams)
+        totals, places = self.extended(top_log_probs).flatten(1).topk(self.limits.num_beams)
+        order = _in_places_of_parents(places // top_log_probs.shape[1])
+        self.totals, places = totals.gather(1, order), places.gather(1, order)
         self._parents = places // top_log_probs.shape[1]
         self.tokens = self._appended(self.tokens, next_tokens, places)
         self.gains = self._appended(self.gains.to(top_log_probs.dtype), top_log_probs, places)
@@ -140,3 +142,16 @@ class _Beams:
         rows = (torch.arange(len(self._parents), device=kept.device)[:, None] * self.limits.num_beams) + self._parents
         self.totals, self.tokens, self.gains = self.totals[kept], self.tokens[kept], self.gains[kept]
         return rows[kept].flatten()
+
+
+def _in_places_of_parents(parents: Int[Tensor, "images beams"]) -> Int[Tensor, "images beams"]:
+    """Return an order in which every parent's first beam takes its place, and further ones the free places.
+
+    So most rows stay where they are, and caches are copied for the others alone.
+    """
+    is_parent = torch.zeros_like(parents).scatter_(1, parents, 1)
+    has_same_parent = parents[:, :, None] == parents[:, None]
+    is_further = has_same_parent.tril(-1).any(2)
+    free_places_first = is_parent.argsort(dim=1, stable=True)
+    further_first = parents.masked_fill(is_further, -1).argsort(dim=1, stable=True)
+    return torch.empty_like(parents).scatter_(1, free_places_first, further_first)
