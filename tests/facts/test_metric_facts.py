@@ -2,16 +2,23 @@
 
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 
 import pytest
 
 from builders.predictors import SCENES, small_predictor
+from sycoca.data.benchmarks.coco_instances import ImageObjects
+from sycoca.data.benchmarks.judgments import Judgment
 from sycoca.data.samples import Question
 from sycoca.data.scenes.source import ScenesSource
 from sycoca.evaluation.classification import evaluate_classification
+from sycoca.evaluation.clip_scores import CaptionJudge, clip_score_part
+from sycoca.evaluation.hallucinations import chair_part
+from sycoca.evaluation.judged_captions import correlate_judgments
 from sycoca.evaluation.phrase_grounding import evaluate_grounding_and_phrases
 from sycoca.evaluation.probe import ProbeTraining, evaluate_probe
 from sycoca.evaluation.report import Report
+from sycoca.evaluation.report_parts import ReportPart
 from sycoca.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
 from sycoca.evaluation.scene_baselines import evaluate_scene_baselines
 from sycoca.evaluation.scene_captions import evaluate_scene_captions
@@ -31,6 +38,7 @@ from sycoca.facts.metric_facts import (
     readable,
     readable_interval,
 )
+from sycoca.inference.predictor import Predictor
 
 NEEDS_JAVA = {"meteor"}
 
@@ -42,6 +50,24 @@ def vqa_reports() -> Iterator[Report]:
             for n in range(2)
         ]
         yield vqa_report(questions, ["yes", "no"], listed_answers=["yes", "no"])
+
+
+def caption_parts(predictor: Predictor) -> Iterator[ReportPart]:
+    """Yield what sycoca score captioning adds by option, on scenes."""
+    references = {SCENES[index].key: SCENES[index].captions for index in range(3)}
+    captions = {name: f"a dog and a {number}" for number, name in enumerate(references)}
+    judge = CaptionJudge(predictor=predictor, source=SCENES, weights="small", weights_sha256="0")
+    yield clip_score_part(judge, captions, references)
+    objects = ImageObjects(
+        Path("instances.json"), dict.fromkeys(references, frozenset({"dog"})), {n: n for n in captions}
+    )
+    yield chair_part(captions, references, objects)
+    texts = [*captions.values(), *references[SCENES[0].key]]
+    judgments = [
+        Judgment(image=SCENES[number % 2].key, caption=text * (1 + number % 2), score=float(number))
+        for number, text in enumerate(texts)
+    ]
+    yield correlate_judgments(Path("judged.jsonl"), judgments, references, judge)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +87,7 @@ def reported() -> set[str]:
         evaluate_probe(predictor, SCENES, training=ProbeTraining(train=SCENES, validation=SCENES)),
         *vqa_reports(),
     ]
-    return set(chain.from_iterable(report.metrics for report in reports))
+    return set(chain.from_iterable(report.metrics for report in (*reports, *caption_parts(predictor))))
 
 
 def row_of(key: str) -> str | None:

@@ -60,6 +60,25 @@ def _recalls(direction: str, title: str) -> dict[str, MetricFacts]:
     return recalls | ranks
 
 
+def _correlations() -> dict[str, MetricFacts]:
+    judged = {
+        "bleu_4": "BLEU-4",
+        "rouge_l": "ROUGE-L",
+        "cider": "CIDEr",
+        "clip_score": "CLIPScore",
+        "ref_clip_score": "RefCLIPScore",
+        "reference_similarity": "cosine with closest reference",
+        "caption_length": "number of words",
+    }
+    return {
+        f"{name}_kendall_tau_{variant}": MetricFacts(
+            title=f"{title} against human judgments, Kendall's tau-{variant}", unit="score", chance=0.0
+        )
+        for name, title in judged.items()
+        for variant in ("b", "c")
+    }
+
+
 METRICS: Mapping[str, MetricFacts] = {
     **_recalls("text_to_image", "text-to-image"),
     **_recalls("image_to_text", "image-to-text"),
@@ -74,6 +93,13 @@ METRICS: Mapping[str, MetricFacts] = {
     "rouge_l": MetricFacts(title="ROUGE-L", hub_name="rouge"),
     "cider": MetricFacts(title="CIDEr", unit="score"),
     "meteor": MetricFacts(title="METEOR", hub_name="meteor"),
+    "clip_score": MetricFacts(title="CLIPScore", unit="score"),
+    "ref_clip_score": MetricFacts(title="RefCLIPScore", unit="score"),
+    "reference_similarity": MetricFacts(title="cosine of caption and closest reference", unit="score"),
+    "chair_i": MetricFacts(title="hallucinated mentions of objects, CHAIR_i", is_better_higher=False),
+    "chair_s": MetricFacts(title="captions with a hallucinated object, CHAIR_s", is_better_higher=False),
+    "object_recall": MetricFacts(title="shown objects that captions mention"),
+    **_correlations(),
     "caption_truth": MetricFacts(title="true captions"),
     "caption_detail": MetricFacts(title="stated facts per fact of a reference", is_better_higher=None),
     "caption_parsed": MetricFacts(title="parsed captions"),
@@ -135,6 +161,9 @@ OTHER_CAPTION = "_other_caption"
 ANY_OBJECT = "_any_object"
 """Suffix of the keys of the baseline that ranks the patches of all objects first, in random order."""
 
+OTHER_IMAGE = "_other_image"
+"""Suffix of the keys of the baseline that scores captions against another image of the set."""
+
 RANDOM = "_random"
 """Suffix of the keys of what a random choice or order reaches on average."""
 
@@ -147,6 +176,7 @@ REFERENCES: Mapping[str, str] = {
     QUESTION_ONLY: "question-only baseline",
     NO_CAPTION: "no-caption baseline",
     OTHER_CAPTION: "other-caption baseline",
+    OTHER_IMAGE: "other-image baseline",
     ANY_OBJECT: "any-object baseline",
 }
 """Suffixes of keys of bounds and baselines, and their meaning; a model is not better where one of them is higher."""
@@ -164,6 +194,7 @@ BASELINES: Mapping[str, str] = {
     QUESTION_ONLY: "question without image",
     NO_CAPTION: "no caption",
     OTHER_CAPTION: "another image's caption",
+    OTHER_IMAGE: "another image",
     ANY_OBJECT: "all objects alike",
     RANDOM: "chance",
 }

@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from sycoca.metrics.bleu import corpus_bleu
+from sycoca.metrics.chair import chair_metrics
+from sycoca.metrics.rank_correlation import judged_correlations
 from sycoca.randomness import derive_key
 
 NUM_RESAMPLES = 2000
@@ -35,7 +37,8 @@ def metrics_of_items(
 
     Every name is a mean over items; with the name of a kind as suffix, the mean over the items of that kind, NaN where
     a resample has none. Other metrics derive from these: ``..._median_rank`` from ranks, mean recalls from recalls,
-    BLEU from its counts, ``caption_detail`` from facts, ``mean_class_accuracy`` from hits and classes.
+    BLEU from its counts, ``caption_detail`` from facts, ``mean_class_accuracy`` from hits and classes, Kendall's tau
+    from judgments, CHAIR from objects.
     """
     num_items = weights.sum(axis=1)
     sums = {name: weights @ column for name, column in values.items()}
@@ -51,6 +54,8 @@ def metrics_of_items(
         metrics["caption_detail"] = metrics["stated_facts"] / facts_per_reference
     if {"true_class", "accuracy_top_1"} <= values.keys():
         metrics["mean_class_accuracy"] = _mean_over_classes(values["accuracy_top_1"], values["true_class"], weights)
+    metrics |= judged_correlations(values, weights)
+    metrics |= chair_metrics(sums)
     for kind, places in kinds.items():
         metrics |= {f"{name}_{kind}": mean for name, mean in _means(values, weights, places).items()}
     return metrics
