@@ -12,7 +12,7 @@ from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.data.writing.caption_results import known_name, name_forms
 from sycoca.evaluation.report import Setting
 from sycoca.evaluation.report_parts import ReportPart
-from sycoca.facts.metric_facts import OTHER_IMAGE
+from sycoca.facts.metric_suffixes import OTHER_IMAGE
 from sycoca.inference.predictor import Predictor
 from sycoca.metrics.clip_score import clip_scores, ref_clip_scores, reference_similarities
 from sycoca.progress_bar import tracked

@@ -6,7 +6,7 @@ import numpy as np
 
 from sycoca.data.benchmarks.coco_instances import ImageObjects
 from sycoca.evaluation.report_parts import ReportPart
-from sycoca.facts.metric_facts import OTHER_IMAGE
+from sycoca.facts.metric_suffixes import OTHER_IMAGE
 from sycoca.metrics.chair import chair_counts, chair_metrics, objects_in_captions
 
 NOTHING_COUNTED = "not computed: no caption mentions an object of COCO, or no image shows one"

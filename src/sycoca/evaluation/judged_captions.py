@@ -10,7 +10,7 @@ from sycoca.data.writing.caption_results import known_name, name_forms
 from sycoca.evaluation.clip_scores import CaptionJudge
 from sycoca.evaluation.report import ItemScores
 from sycoca.evaluation.report_parts import ReportPart
-from sycoca.facts.metric_facts import OTHER_IMAGE
+from sycoca.facts.metric_suffixes import OTHER_IMAGE
 from sycoca.metrics.bleu import bleu_columns, corpus_bleu
 from sycoca.metrics.captioning import CaptionScores, TokenizedCaptions, score_captions, tokenize
 from sycoca.metrics.rank_correlation import HUMAN_SCORE, JUDGED, judged_correlations
