@@ -120,6 +120,7 @@ JUDGED = [("two words", 1.0), ("picture 0", 4.0), ("picture 0, fine", 4.0)]
 def test_judgments_rank_captions(pictures: Path, tmp_path: Path):
     lines = [{"image": PICTURES[0].name, "caption": caption, "score": value} for caption, value in JUDGED]
     lines.append({"image": "3", "caption": "nothing of it at all", "score": [1, 2]})
+    lines.append({"image": "3", "caption": PICTURES[3].captions[0], "score": 1})  # a reference, so it is left out
     judgments, out = write_lines(tmp_path / "judged.jsonl", lines), tmp_path / "report.json"
     assert main(score("--judgments", judgments, "--references", pictures, "--out", out)) == 0
     report = Report.load(out)
@@ -127,7 +128,7 @@ def test_judgments_rank_captions(pictures: Path, tmp_path: Path):
     # people, the three zeros for the metric. Six agree, none does not.
     assert report.metrics["rouge_l_kendall_tau_b"] == pytest.approx(6 / np.sqrt(7 * 8))
     assert report.metrics["rouge_l_kendall_tau_c"] == pytest.approx(2 * 6 * 3 / (25 * 2))
-    assert report.counts == {"judgments": 5, "judged_images": 2, "judged_captions_among_references": 0}
+    assert report.counts == {"judgments": 5, "judged_images": 2, "judged_references_left_out": 1}
     assert "clip_score_kendall_tau_b" not in report.metrics
     assert compare_reports({"one": report}).values["rouge_l_kendall_tau_b"][0] is not None
     assert "human_score" not in report.metrics
@@ -139,6 +140,9 @@ def test_judgments_of_unknown_images_and_constant_ones_are_said(
     unknown = write_lines(tmp_path / "unknown.jsonl", [{"image": "99", "caption": "x", "score": 1}])
     assert main(score("--judgments", unknown, "--references", pictures)) == 1
     assert "a judgment is about image 99, which has no references" in capsys.readouterr().err
+    own = write_lines(tmp_path / "own.jsonl", [{"image": "3", "caption": PICTURES[3].captions[0], "score": 1}])
+    assert main(score("--judgments", own, "--references", pictures)) == 1
+    assert "own.jsonl: all judged captions are references of their images" in capsys.readouterr().err
     same = [{"image": "0", "caption": caption, "score": 1} for caption, _ in JUDGED]
     constant = write_lines(tmp_path / "same.jsonl", same)
     assert main(score("--judgments", constant, "--references", pictures, "--json")) == 0

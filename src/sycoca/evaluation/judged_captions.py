@@ -27,10 +27,15 @@ def correlate_judgments(
 
     BLEU-4 of the single caption, ROUGE-L and CIDEr-D against the references of its image, and with a ``judge`` its
     CLIPScores. Beside them stand what needs neither image nor references: ``caption_length``, the number of words.
-    Judgments are taken as they are, several of one caption as several items. Raises ValueError for a judgment of an
-    image without references.
+    Judgments are taken as they are, several of one caption as several items. Captions that are references of their
+    image are left out and counted, as is usual (Anderson et al., ECCV 2016, arXiv 1607.08822). Raises ValueError for a
+    judgment of an image without references, and where none is left.
     """
     known = name_forms(references)
+    given = len(judgments)
+    judgments = [one for one in judgments if not _is_a_reference(one.caption, references[_image_of(one, known)])]
+    if not judgments:
+        raise ValueError(f"{path}: all judged captions are references of their images, with which they are compared")
     names = [_image_of(judgment, known) for judgment in judgments]
     captions, own = [judgment.caption for judgment in judgments], [references[name] for name in names]
     tokenized = tokenize(captions, own)
@@ -47,7 +52,7 @@ def correlate_judgments(
         counts={
             "judgments": len(judgments),
             "judged_images": len(set(names)),
-            "judged_captions_among_references": sum(map(_is_a_reference, captions, own)),
+            "judged_references_left_out": given - len(judgments),
         },
         settings={"judgments": str(path), **(judge.settings() if judge is not None else {})}
         | {
