@@ -28,7 +28,7 @@ class ImageObjects:
 
     def of(self, image: str) -> frozenset[str]:
         """Return the categories in an image. Raises ValueError for an image that the file does not list."""
-        key = known_name(image, dict(self.known))
+        key = known_name(image, self.known)
         if key is None:
             raise ValueError(f"{self.path} lists no image {image}, so nobody knows which objects it shows")
         return self.categories[key]

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import arg
 
 from sycoca.evaluation.tasks.inputs import OpenSources, TaskInputs
 from sycoca.evaluation.tasks.task import EvaluationTask
@@ -19,11 +21,11 @@ class Task(EvaluationTask):
     prefers when it is shown a blank image: a language model that sees nothing solves much of ARO.
     """
 
-    data: str
+    data: Annotated[str, arg(metavar="NAME:FILE")]
     """The benchmark and its file, or a folder of its files: sugarcrepe:replace_obj.json,
     aro:visual_genome_relation.json, winoground:examples.jsonl, pope:coco_pope_random.json."""
 
-    images: Path
+    images: Annotated[Path, arg(metavar="FOLDER")]
     """The folder or zip file of the images that the file names."""
 
     def open_data(self, sources: OpenSources) -> None:  # noqa: ARG002 (a benchmark is no source of samples)
