@@ -64,6 +64,8 @@ def test_choices_by_hand():
     # Tied, shorter, longer, shorter.
     assert found.metrics["hard_negative_accuracy_shorter"] == (0.5 + 1 + 0 + 1) / 4
     assert found.metrics["hard_negative_accuracy_random"] == 0.5
+    names = list(found.metrics)
+    assert names.index("hard_negative_accuracy_random") < names.index("hard_negative_accuracy_of_negative_type_swap")
 
 
 def test_many_types_have_their_mean_alone():
@@ -120,6 +122,8 @@ def test_pope_by_hand():
     # By the others with the same text: no (one yes, one no), no, no, no, yes.
     assert found["pope_accuracy_question_only"] == 2 / 5
     assert not any("true_yes" in name for name in found)
+    of_cosine = ["pope_accuracy", "pope_precision", "pope_recall", "pope_f1", "pope_yes_ratio"]
+    assert list(found)[:6] == [*of_cosine, "pope_accuracy_always_yes"]
 
 
 def test_scores_are_those_that_users_get(predictor: Predictor):

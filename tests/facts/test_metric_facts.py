@@ -65,7 +65,7 @@ def caption_parts(predictor: Predictor) -> Iterator[ReportPart]:
     yield chair_part(captions, references, objects)
     texts = [*captions.values(), *references[SCENES[0].key]]
     judgments = [
-        Judgment(image=SCENES[number % 2].key, caption=text * (1 + number % 2), score=float(number))
+        Judgment(image=SCENES[number % 2].key, caption=f"{text} too " * (1 + number % 2), score=float(number))
         for number, text in enumerate(texts)
     ]
     yield correlate_judgments(Path("judged.jsonl"), judgments, references, judge)

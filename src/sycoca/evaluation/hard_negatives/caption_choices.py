@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from sycoca.data.benchmarks.records import CaptionChoice
-from sycoca.evaluation.hard_negatives.findings import Findings, Score, item_metrics
+from sycoca.evaluation.hard_negatives.findings import BLIND_REMARK, Findings, Score, item_metrics
 from sycoca.evaluation.report import ItemScores
 from sycoca.facts.metric_suffixes import NEGATIVE_TYPE, RANDOM, SHORTER
 
@@ -29,7 +29,8 @@ def judge_choices(choices: Sequence[CaptionChoice], score: Score) -> Findings:
         groups=[choice.image.name for choice in choices],
         kinds={NEGATIVE_TYPE: [choice.kind for choice in choices]},
     )
-    return Findings(unit="choice", items=items, metrics=item_metrics(items) | {f"{_ACCURACY}{RANDOM}": 0.5})
+    metrics = item_metrics(items, {f"{_ACCURACY}{RANDOM}": 0.5})
+    return Findings(unit="choice", items=items, metrics=metrics, remarks=(BLIND_REMARK,))
 
 
 def _preference_for_shorter(choice: CaptionChoice) -> float:

@@ -19,11 +19,6 @@ from sycoca.evaluation.hard_negatives.yes_no_questions import judge_questions
 from sycoca.evaluation.report import Report
 from sycoca.inference.predictor import Predictor
 
-BLIND_REMARK = (
-    "..._blank_image is what the model prefers without seeing the image: where it is as good, the figure shows what"
-    " captions are likely, not what the model sees"
-)
-
 E = TypeVar("E", CaptionChoice, PairOfPairs, YesNoQuestion)
 
 
@@ -79,7 +74,7 @@ def evaluate_hard_negatives(
         settings={"data": name, "limit": limit},
         seconds=time.perf_counter() - started_at,
         items={findings.unit: findings.items},
-        remarks=(BLIND_REMARK, *predictor.cautions(*abilities)),
+        remarks=(*findings.remarks, *predictor.cautions(*abilities)),
     )
 
 

@@ -13,6 +13,11 @@ from sycoca.metrics.resampling import metrics_of_items
 MOST_TYPES = 12
 """Types of negatives up to which each has its own row in a report; ARO's relations and pairs of attributes are more."""
 
+BLIND_REMARK = (
+    "..._blank_image is what the model prefers without seeing the image: where it is as good, the figure shows what"
+    " captions are likely, not what the model sees"
+)
+
 Score = Callable[[Sequence[NamedImage], Sequence[Sequence[str]]], TextScores]
 """Scores the texts of images, see `text_scores`."""
 
@@ -30,19 +35,24 @@ class Findings:
     metrics: Mapping[str, float]
     """Values by name."""
 
+    remarks: tuple[str, ...] = ()
+    """What the figures do not show."""
 
-def item_metrics(items: ItemScores) -> dict[str, float]:
+
+def item_metrics(items: ItemScores, chance: Mapping[str, float]) -> dict[str, float]:
     """Return every metric that follows from the items, as `sycoca compare` finds them again for its intervals.
 
-    Types have rows of their own where there are several, but not more than `MOST_TYPES`, and a mean over them where
-    there are several.
+    The overall ones come first, then those of ``chance``. Types have rows of their own where there are several, but not
+    more than `MOST_TYPES`; with several there is also a mean over them.
     """
     columns = {name: np.asarray(column, dtype=np.float64) for name, column in items.values.items()}
     places = _places_of_types(items)
     kinds = {kind: np.asarray(own) for kind, own in places.items()} if len(places) > 1 else {}
     once = metrics_of_items(columns, np.ones((1, len(items.keys))), kinds)
-    hidden = tuple(kinds) if len(kinds) > MOST_TYPES else ()
-    return {name: float(value[0]) for name, value in once.items() if not name.endswith(hidden)}
+    found = {name: float(value[0]) for name, value in once.items()}
+    by_type = {name: value for name, value in found.items() if name.endswith(tuple(kinds))}
+    overall = {name: value for name, value in found.items() if name not in by_type}
+    return {**overall, **chance, **(by_type if len(kinds) <= MOST_TYPES else {})}
 
 
 def _places_of_types(items: ItemScores) -> dict[str, list[int]]:

@@ -32,7 +32,7 @@ def judge_pairs(pairs: Sequence[PairOfPairs], score: Score) -> Findings:
         keys=[pair.key for pair in pairs], values=values, kinds={PAIR_TYPE: [pair.kind for pair in pairs]}
     )
     chance = {f"winoground_{name}_score{RANDOM}": value for name, value in _CHANCE.items()}
-    return Findings(unit="pair", items=items, metrics=item_metrics(items) | chance)
+    return Findings(unit="pair", items=items, metrics=item_metrics(items, chance))
 
 
 def _hits(first: Sequence[float], other: Sequence[float]) -> dict[str, bool]:

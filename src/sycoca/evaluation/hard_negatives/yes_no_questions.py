@@ -4,11 +4,19 @@ from collections import Counter
 from collections.abc import Sequence
 
 from sycoca.data.benchmarks.records import YesNoQuestion
-from sycoca.evaluation.hard_negatives.findings import Findings, Score, item_metrics
+from sycoca.evaluation.hard_negatives.findings import BLIND_REMARK, Findings, Score, item_metrics
 from sycoca.evaluation.report import ItemScores
 from sycoca.facts.metric_suffixes import ALWAYS_YES, QUESTION_ONLY, QUESTION_TYPE, RANDOM
 from sycoca.metrics.yes_no import TRUE_YES, yes_no_values
 from sycoca.texts import normal_form
+
+STATEMENTS_REMARK = (
+    "questions are answered by the statement that scores higher, since captions hold no questions; figures of models"
+    " that answer the question are not comparable"
+)
+
+_FIGURES = ("accuracy", "precision", "recall", "f1", "yes_ratio")
+"""What is said about each scorer, in this order."""
 
 
 def judge_questions(questions: Sequence[YesNoQuestion], score: Score) -> Findings:
@@ -28,8 +36,11 @@ def judge_questions(questions: Sequence[YesNoQuestion], score: Score) -> Finding
         groups=[question.image.name for question in questions],
         kinds={QUESTION_TYPE: [question.kind for question in questions]},
     )
-    metrics = {name: value for name, value in item_metrics(items).items() if not name.startswith(TRUE_YES)}
-    return Findings(unit="question", items=items, metrics=metrics | {f"pope_accuracy{RANDOM}": 0.5})
+    found = item_metrics(items, {f"pope_accuracy{RANDOM}": 0.5})
+    of_scorers = [f"pope_{figure}{scorer}" for scorer in answers for figure in _FIGURES]
+    ordered = {name: found[name] for name in of_scorers} | found
+    metrics = {name: value for name, value in ordered.items() if not name.startswith(TRUE_YES)}
+    return Findings(unit="question", items=items, metrics=metrics, remarks=(BLIND_REMARK, STATEMENTS_REMARK))
 
 
 def _answers_by_question(questions: Sequence[YesNoQuestion]) -> list[bool]:
