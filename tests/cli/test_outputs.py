@@ -17,6 +17,7 @@ from sycoca.outputs.output import Output
 EVALUATION = {
     "all": ["none", "--tasks", "tasks.yaml"],
     "classification": ["none", "--data", "none"],
+    "hard-negatives": ["none", "--data", "none", "--images", "none"],
     "probe": ["none", "--data", "none", "--train", "none"],
     "zero-shot": ["none", "--data", "none"],
 }

@@ -2,16 +2,26 @@
 
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 
 import pytest
 
+from builders.benchmark_files import write_benchmarks
 from builders.predictors import SCENES, small_predictor
+from sycoca.data.benchmarks.benchmark import open_benchmark
+from sycoca.data.benchmarks.coco_instances import ImageObjects
+from sycoca.data.benchmarks.judgments import Judgment
 from sycoca.data.samples import Question
 from sycoca.data.scenes.source import ScenesSource
 from sycoca.evaluation.classification import evaluate_classification
+from sycoca.evaluation.clip_scores import CaptionJudge, clip_score_part
+from sycoca.evaluation.hallucinations import chair_part
+from sycoca.evaluation.hard_negatives.evaluate import evaluate_hard_negatives
+from sycoca.evaluation.judged_captions import correlate_judgments
 from sycoca.evaluation.phrase_grounding import evaluate_grounding_and_phrases
 from sycoca.evaluation.probe import ProbeTraining, evaluate_probe
 from sycoca.evaluation.report import Report
+from sycoca.evaluation.report_parts import ReportPart
 from sycoca.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
 from sycoca.evaluation.scene_baselines import evaluate_scene_baselines
 from sycoca.evaluation.scene_captions import evaluate_scene_captions
@@ -21,16 +31,15 @@ from sycoca.evaluation.zero_shot import evaluate_zero_shot
 from sycoca.facts.metric_facts import (
     METRICS,
     PREFIXES,
-    REFERENCES,
-    SUFFIXES,
     TRAINING_VALUES,
-    TYPE_SUFFIXES,
     is_improvement,
     metric_facts,
     metric_title,
     readable,
     readable_interval,
 )
+from sycoca.facts.metric_suffixes import REFERENCES, SUFFIXES, TYPE_SUFFIXES
+from sycoca.inference.predictor import Predictor
 
 NEEDS_JAVA = {"meteor"}
 
@@ -44,8 +53,34 @@ def vqa_reports() -> Iterator[Report]:
         yield vqa_report(questions, ["yes", "no"], listed_answers=["yes", "no"])
 
 
+def caption_parts(predictor: Predictor) -> Iterator[ReportPart]:
+    """Yield what sycoca score captioning adds by option, on scenes."""
+    references = {SCENES[index].key: SCENES[index].captions for index in range(3)}
+    captions = {name: f"a dog and a {number}" for number, name in enumerate(references)}
+    judge = CaptionJudge(predictor=predictor, source=SCENES, weights="small", weights_sha256="0")
+    yield clip_score_part(judge, captions, references)
+    objects = ImageObjects(
+        Path("instances.json"), dict.fromkeys(references, frozenset({"dog"})), {n: n for n in captions}
+    )
+    yield chair_part(captions, references, objects)
+    texts = [*captions.values(), *references[SCENES[0].key]]
+    judgments = [
+        Judgment(image=SCENES[number % 2].key, caption=f"{text} too " * (1 + number % 2), score=float(number))
+        for number, text in enumerate(texts)
+    ]
+    yield correlate_judgments(Path("judged.jsonl"), judgments, references, judge)
+
+
+def benchmark_reports(predictor: Predictor, folder: Path) -> Iterator[Report]:
+    write_benchmarks(folder)
+    for spec in (f"sugarcrepe:{folder}/sugarcrepe", f"winoground:{folder}/examples.jsonl"):
+        yield evaluate_hard_negatives(predictor, open_benchmark(spec, folder), spec)
+    pope = f"pope:{folder}/coco_pope_random.json"
+    yield evaluate_hard_negatives(predictor, open_benchmark(pope, folder), pope)
+
+
 @pytest.fixture(scope="module")
-def reported() -> set[str]:
+def reported(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """Return the keys of all evaluations' reports on scenes."""
     predictor = small_predictor()
     labels = tuple(sorted({str(SCENES[index].label) for index in range(len(SCENES))}))
@@ -60,8 +95,9 @@ def reported() -> set[str]:
         evaluate_classification(classifier, SCENES),
         evaluate_probe(predictor, SCENES, training=ProbeTraining(train=SCENES, validation=SCENES)),
         *vqa_reports(),
+        *benchmark_reports(predictor, tmp_path_factory.mktemp("benchmarks")),
     ]
-    return set(chain.from_iterable(report.metrics for report in reports))
+    return set(chain.from_iterable(report.metrics for report in (*reports, *caption_parts(predictor))))
 
 
 def row_of(key: str) -> str | None:
@@ -127,6 +163,10 @@ def test_improvements_follow_the_direction_of_the_metric():
     for suffix in REFERENCES:
         assert is_improvement(f"mask_coverage{suffix}", -0.5) is None
     assert is_improvement("swap_accuracy_colors", -0.5) is False
+    assert is_improvement("hard_negative_accuracy_likelihood_mean_of_types", 0.5) is True
+    assert is_improvement("hard_negative_accuracy_blank_image_mean_of_types", 0.5) is None
+    assert is_improvement("hard_negative_accuracy_shorter_of_negative_type_add_obj", 0.5) is None
+    assert is_improvement("chair_i", -0.5) is True
 
 
 def test_no_number_has_an_exponent_with_an_e():

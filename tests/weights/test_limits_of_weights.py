@@ -3,17 +3,23 @@
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from builders.predictors import SCENES, photo, photos, small_config, small_predictor, small_tokenizer
+from builders.predictors import SCENES, open_photo, photo, photos, small_config, small_predictor, small_tokenizer
+from sycoca.data.benchmarks.records import CaptionChoice, NamedImage
+from sycoca.evaluation.caption_scores import caption_report
 from sycoca.evaluation.captioning import CaptioningOptions, evaluate_captioning
 from sycoca.evaluation.class_options import ClassOptions
+from sycoca.evaluation.clip_scores import CaptionJudge, clip_score_part
 from sycoca.evaluation.filter_pairs import filter_pairs
 from sycoca.evaluation.grounding import evaluate_grounding
+from sycoca.evaluation.hard_negatives.evaluate import evaluate_hard_negatives
 from sycoca.evaluation.report import Report
+from sycoca.evaluation.report_parts import joined
 from sycoca.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
 from sycoca.evaluation.scene_captions import evaluate_scene_captions
 from sycoca.evaluation.scene_swaps import evaluate_scene_swaps
@@ -234,6 +240,21 @@ def test_the_own_task_and_features_need_no_warning(caplog: pytest.LogCaptureFixt
 
 CLASSES = ZeroShotPrompts(scorer="likelihood")
 
+PAIRS = [
+    CaptionChoice(
+        key="1", image=NamedImage(name="a", open_image=partial(open_photo, 0)), caption="a", negative="b", kind="swap"
+    )
+]
+
+
+def judged(predictor: Predictor) -> Report:
+    """Return a report whose captions the predictor has scored."""
+    judge = CaptionJudge(predictor=predictor, source=SCENES, weights="small", weights_sha256="0")
+    references = {SCENES[0].key: SCENES[0].captions}
+    report = caption_report({SCENES[0].key: "a dog"}, references, with_meteor=False, counts={}, settings={})
+    return joined(report, [clip_score_part(judge, {SCENES[0].key: "a dog"}, references)])
+
+
 REPORTS: dict[str, tuple[Callable[[Predictor], Report], tuple[str, ...]]] = {
     "captioning": (
         lambda predictor: evaluate_captioning(predictor, SCENES, options=CaptioningOptions(with_meteor=False)),
@@ -252,6 +273,11 @@ REPORTS: dict[str, tuple[Callable[[Predictor], Report], tuple[str, ...]]] = {
     "grounding": (lambda predictor: evaluate_grounding(predictor, SCENES), (ABOUT_SIMILARITIES,)),
     "scene captions": (lambda predictor: evaluate_scene_captions(predictor, SCENES), (ABOUT_CAPTIONS,)),
     "scene swaps": (lambda predictor: evaluate_scene_swaps(predictor, SCENES), (ABOUT_CAPTIONS, ABOUT_SIMILARITIES)),
+    "hard negatives": (
+        lambda predictor: evaluate_hard_negatives(predictor, PAIRS, "pairs"),
+        (ABOUT_CAPTIONS, ABOUT_SIMILARITIES),
+    ),
+    "CLIPScore": (lambda predictor: judged(predictor), (ABOUT_SIMILARITIES,)),
     "open-ended VQA": (
         lambda predictor: evaluate_vqa(
             predictor, SCENES, options=VqaOptions(open_ended=GenerationConfig(max_tokens=2))

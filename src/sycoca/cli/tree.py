@@ -31,10 +31,10 @@ EVALUATE = Group(
 )
 
 SCORE = Group(
-    "score the predictions of any model; needs no model",
+    "score the predictions of any model; most need no model",
     {
         "retrieval": Command("image and text embeddings: recall at 1, 5 and 10, ranks", "score.retrieval"),
-        "captioning": Command("captions: BLEU, ROUGE-L, CIDEr, METEOR", "score.captioning"),
+        "captioning": Command("captions: BLEU, ROUGE-L, CIDEr, METEOR; CLIPScore, CHAIR", "score.captioning"),
         "vqa": Command("answers: VQA accuracy, or exact match", "score.vqa"),
     },
 )

@@ -16,7 +16,7 @@ from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.evaluation.batches import num_evaluated, sample_batches
 from sycoca.evaluation.report import ItemScores, Report
 from sycoca.evaluation.sharding import ALONE, Sharding
-from sycoca.facts.metric_facts import NO_CAPTION, OTHER_CAPTION
+from sycoca.facts.metric_suffixes import NO_CAPTION, OTHER_CAPTION
 from sycoca.inference.predictor import Predictor
 from sycoca.metrics.grounding import (
     described_patch_auc,

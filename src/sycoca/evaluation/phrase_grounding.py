@@ -14,7 +14,7 @@ from sycoca.data.samples import ImageTextSample, NamedPixels, SampleSource
 from sycoca.evaluation.batches import num_evaluated, sample_batches
 from sycoca.evaluation.grounding import described_shares, evaluate_grounding
 from sycoca.evaluation.report import ItemScores, Report
-from sycoca.facts.metric_facts import ANY_OBJECT, NO_CAPTION, OTHER_CAPTION, RANDOM
+from sycoca.facts.metric_suffixes import ANY_OBJECT, NO_CAPTION, OTHER_CAPTION, RANDOM
 from sycoca.inference.explaining.explanation import NounPhrase
 from sycoca.inference.predictor import Predictor
 from sycoca.metrics.grounding import chance_average_precision, grounding_average_precision

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from sycoca.data.content_keys import normalized_caption
 from sycoca.data.samples import Question
 from sycoca.evaluation.report import ItemScores, Report, Setting
-from sycoca.facts.metric_facts import MOST_FREQUENT, QUESTION_ONLY
+from sycoca.facts.metric_suffixes import MOST_FREQUENT, QUESTION_ONLY
 from sycoca.metrics.vqa import AnswerRule, References, answer_rule, most_frequent_answers
 from sycoca.texts import normal_form
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, assert_never
 
+from sycoca.facts.metric_suffixes import MEAN_OF_TYPES, REFERENCES, SUFFIXES, TYPE_SUFFIXES
 from sycoca.facts.objective_facts import MASKED_CAPTIONING, OBJECTIVES
 
 Unit = Literal["percent", "score", "rank", "count", "seconds", "number"]
@@ -60,6 +61,25 @@ def _recalls(direction: str, title: str) -> dict[str, MetricFacts]:
     return recalls | ranks
 
 
+def _correlations() -> dict[str, MetricFacts]:
+    judged = {
+        "bleu_4": "BLEU-4",
+        "rouge_l": "ROUGE-L",
+        "cider": "CIDEr",
+        "clip_score": "CLIPScore",
+        "ref_clip_score": "RefCLIPScore",
+        "reference_similarity": "cosine with closest reference",
+        "caption_length": "number of words",
+    }
+    return {
+        f"{name}_kendall_tau_{variant}": MetricFacts(
+            title=f"{title} against human judgments, Kendall's tau-{variant}", unit="score", chance=0.0
+        )
+        for name, title in judged.items()
+        for variant in ("b", "c")
+    }
+
+
 METRICS: Mapping[str, MetricFacts] = {
     **_recalls("text_to_image", "text-to-image"),
     **_recalls("image_to_text", "image-to-text"),
@@ -74,11 +94,28 @@ METRICS: Mapping[str, MetricFacts] = {
     "rouge_l": MetricFacts(title="ROUGE-L", hub_name="rouge"),
     "cider": MetricFacts(title="CIDEr", unit="score"),
     "meteor": MetricFacts(title="METEOR", hub_name="meteor"),
+    "clip_score": MetricFacts(title="CLIPScore", unit="score"),
+    "ref_clip_score": MetricFacts(title="RefCLIPScore", unit="score"),
+    "reference_similarity": MetricFacts(title="cosine of caption and closest reference", unit="score"),
+    "chair_i": MetricFacts(title="hallucinated mentions of objects, CHAIR_i", is_better_higher=False),
+    "chair_s": MetricFacts(title="captions with a hallucinated object, CHAIR_s", is_better_higher=False),
+    "object_recall": MetricFacts(title="shown objects that captions mention"),
+    **_correlations(),
     "caption_truth": MetricFacts(title="true captions"),
     "caption_detail": MetricFacts(title="stated facts per fact of a reference", is_better_higher=None),
     "caption_parsed": MetricFacts(title="parsed captions"),
     "swap_accuracy": MetricFacts(title="hard negatives (as in ARO)", hub_name="accuracy", chance=0.5),
     "swap_accuracy_likelihood": MetricFacts(title="hard negatives by likelihood", hub_name="accuracy", chance=0.5),
+    "hard_negative_accuracy": MetricFacts(title="hard negatives of a benchmark", hub_name="accuracy", chance=0.5),
+    "winoground_text_score": MetricFacts(title="Winoground text score", chance=1 / 4),
+    "winoground_image_score": MetricFacts(title="Winoground image score", chance=1 / 4),
+    "winoground_group_score": MetricFacts(title="Winoground group score", chance=1 / 6),
+    "pope_accuracy": MetricFacts(title="POPE accuracy", hub_name="accuracy", chance=0.5),
+    "pope_precision": MetricFacts(title="POPE precision", hub_name="precision"),
+    "pope_recall": MetricFacts(title="POPE recall", hub_name="recall"),
+    "pope_f1": MetricFacts(title="POPE F1", hub_name="f1"),
+    "pope_yes_ratio": MetricFacts(title="questions answered by yes", is_better_higher=None),
+    "pope_labeled_yes": MetricFacts(title="questions to be answered by yes", is_better_higher=None),
     "vqa_accuracy": MetricFacts(title="VQA accuracy", hub_name="accuracy"),
     "answer_accuracy": MetricFacts(title="answer accuracy", hub_name="accuracy"),
     "answer_coverage": MetricFacts(title="answer coverage"),
@@ -119,58 +156,6 @@ PREFIXES: Mapping[str, str] = {
     "classification_": "fine-tuned",
 }
 """Prefixes of keys, and their meaning."""
-
-MOST_FREQUENT = "_most_frequent"
-"""Suffix of the keys of the most-frequent-answer baseline."""
-
-QUESTION_ONLY = "_question_only"
-"""Suffix of the keys of the baseline that answers by the question's text alone."""
-
-NO_CAPTION = "_no_caption"
-"""Suffix of the keys of the baseline that scores patches by the image's own embedding."""
-
-OTHER_CAPTION = "_other_caption"
-"""Suffix of the keys of the baseline that scores patches by another image's caption."""
-
-ANY_OBJECT = "_any_object"
-"""Suffix of the keys of the baseline that ranks the patches of all objects first, in random order."""
-
-RANDOM = "_random"
-"""Suffix of the keys of what a random choice or order reaches on average."""
-
-REFERENCES: Mapping[str, str] = {
-    "_ceiling": "upper bound",
-    "_largest": "upper bound",
-    "_color_only": "color-only baseline",
-    RANDOM: "random baseline",
-    MOST_FREQUENT: "most-frequent baseline",
-    QUESTION_ONLY: "question-only baseline",
-    NO_CAPTION: "no-caption baseline",
-    OTHER_CAPTION: "other-caption baseline",
-    ANY_OBJECT: "any-object baseline",
-}
-"""Suffixes of keys of bounds and baselines, and their meaning; a model is not better where one of them is higher."""
-
-SUFFIXES: Mapping[str, str] = {
-    **REFERENCES,
-    "_colors": "colors",
-    "_shapes": "shapes",
-    "_relation": "relation",
-}
-"""Suffixes of keys, and their meaning."""
-
-BASELINES: Mapping[str, str] = {
-    MOST_FREQUENT: "most frequent answer",
-    QUESTION_ONLY: "question without image",
-    NO_CAPTION: "no caption",
-    OTHER_CAPTION: "another image's caption",
-    ANY_OBJECT: "all objects alike",
-    RANDOM: "chance",
-}
-"""Suffixes of the keys of baselines that stand beside their metric, and what they are called there."""
-
-TYPE_SUFFIXES: Mapping[str, str] = {"_of_answer_type_": "answers", "_of_question_type_": "questions"}
-"""Suffixes that precede the name of a type in the data, and their meaning."""
 
 
 def metric_facts(key: str) -> MetricFacts | None:
@@ -230,10 +215,16 @@ def readable_interval(key: str, interval: tuple[float, float]) -> str:
 def is_improvement(key: str, difference: float) -> bool | None:
     """Return whether a difference is an improvement; None where neither direction is better, as for baselines."""
     facts = metric_facts(key)
-    is_reference = key.endswith(tuple(REFERENCES))
-    if facts is None or facts.is_better_higher is None or is_reference or difference == 0:
+    if facts is None or facts.is_better_higher is None or _is_reference(key) or difference == 0:
         return None
     return (difference > 0) == facts.is_better_higher
+
+
+def _is_reference(key: str) -> bool:
+    """Return whether a key is that of a bound or baseline, also for one type or as a mean over types."""
+    for suffix in TYPE_SUFFIXES:
+        key = key.partition(suffix)[0]
+    return key.removesuffix(MEAN_OF_TYPES).endswith(tuple(REFERENCES))
 
 
 def _with_prefix(key: str) -> MetricFacts | None:

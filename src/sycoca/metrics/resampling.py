@@ -6,7 +6,11 @@ from types import MappingProxyType
 import numpy as np
 from jaxtyping import Float, Int
 
+from sycoca.facts.metric_suffixes import MEAN_OF_TYPES, NEGATIVE_TYPE
 from sycoca.metrics.bleu import corpus_bleu
+from sycoca.metrics.chair import chair_metrics
+from sycoca.metrics.rank_correlation import judged_correlations
+from sycoca.metrics.yes_no import yes_no_metrics
 from sycoca.randomness import derive_key
 
 NUM_RESAMPLES = 2000
@@ -35,7 +39,8 @@ def metrics_of_items(
 
     Every name is a mean over items; with the name of a kind as suffix, the mean over the items of that kind, NaN where
     a resample has none. Other metrics derive from these: ``..._median_rank`` from ranks, mean recalls from recalls,
-    BLEU from its counts, ``caption_detail`` from facts, ``mean_class_accuracy`` from hits and classes.
+    BLEU from its counts, ``caption_detail`` from facts, ``mean_class_accuracy`` from hits and classes, Kendall's tau
+    from judgments, CHAIR from objects, precision and recall from answers, means over types from kinds.
     """
     num_items = weights.sum(axis=1)
     sums = {name: weights @ column for name, column in values.items()}
@@ -51,8 +56,13 @@ def metrics_of_items(
         metrics["caption_detail"] = metrics["stated_facts"] / facts_per_reference
     if {"true_class", "accuracy_top_1"} <= values.keys():
         metrics["mean_class_accuracy"] = _mean_over_classes(values["accuracy_top_1"], values["true_class"], weights)
-    for kind, places in kinds.items():
-        metrics |= {f"{name}_{kind}": mean for name, mean in _means(values, weights, places).items()}
+    metrics |= judged_correlations(values, weights)
+    metrics |= chair_metrics(sums)
+    metrics |= yes_no_metrics(sums)
+    of_kinds = {kind: _means(values, weights, places) for kind, places in kinds.items()}
+    for kind, means in of_kinds.items():
+        metrics |= {f"{name}_{kind}": mean for name, mean in means.items()}
+    metrics |= _means_of_types([means for kind, means in of_kinds.items() if kind.startswith(NEGATIVE_TYPE)])
     return metrics
 
 
@@ -99,6 +109,20 @@ def _means(
     num_items = of_kind.sum(axis=1)
     num_items[num_items == 0] = np.nan
     return {name: of_kind @ column[places] / num_items for name, column in values.items()}
+
+
+def _means_of_types(
+    of_types: Sequence[Mapping[str, Float[np.ndarray, " resamples"]]],
+) -> dict[str, Float[np.ndarray, " resamples"]]:
+    """Return the mean over the types that occur in each resample, each type counting alike."""
+    if not of_types:
+        return {}
+    found = {}
+    for name in of_types[0]:
+        columns = np.stack([means[name] for means in of_types])
+        occurs = ~np.isnan(columns)
+        found[f"{name}{MEAN_OF_TYPES}"] = np.where(occurs, columns, 0).sum(axis=0) / np.maximum(occurs.sum(axis=0), 1)
+    return found
 
 
 def _weighted_medians(column: Float[np.ndarray, " items"], weights: Weights) -> Float[np.ndarray, " resamples"]:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sycoca.facts.metric_facts import BASELINES, METRICS, NO_CAPTION, TRAINING_VALUES, VALIDATION, Unit
+from sycoca.facts.metric_facts import METRICS, TRAINING_VALUES, VALIDATION, Unit
+from sycoca.facts.metric_suffixes import BASELINES, NO_CAPTION
 from sycoca.facts.objective_facts import OBJECTIVES, ObjectiveName
 from sycoca.facts.training_facts import TRAININGS, TrainingKind
 from sycoca.reports.charts import Chart, Line, Point, chart_of

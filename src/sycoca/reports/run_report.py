@@ -7,7 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from sycoca.data.samples import SampleSource
-from sycoca.facts.metric_facts import BASELINES, METRICS, VALIDATION, is_improvement, readable, readable_interval
+from sycoca.facts.metric_facts import METRICS, VALIDATION, is_improvement, readable, readable_interval
+from sycoca.facts.metric_suffixes import BASELINES
 from sycoca.facts.objective_facts import OBJECTIVES, ObjectiveName
 from sycoca.facts.training_facts import TRAININGS, TrainingKind
 from sycoca.inference.predictor import Predictor

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -92,13 +92,10 @@ def captions_by_reference(
     Ids are compared as text; an image may also be called by the number in its COCO file name. Raises ValueError for
     captions of unknown images, and, unless ``only_predicted``, for images without caption.
     """
-    known = {name: name for name in references}
-    for name in references:
-        known.setdefault(str(image_id(name)), name)
-        known.setdefault(meant_name(name), name)
+    known = name_forms(references)
     by_name: dict[str, str] = {}
     for key, caption in predictions.items():
-        name = next((known[form] for form in (key, str(image_id(key)), meant_name(key)) if form in known), None)
+        name = known_name(key, known)
         if name is None:
             raise ValueError(_unknown(key, [one for one in predictions if one not in known], list(known)))
         if name in by_name:
@@ -111,6 +108,20 @@ def captions_by_reference(
             "caption them, or score the others alone with --only-predicted"
         )
     return {name: by_name[name] for name in references if name in by_name}
+
+
+def name_forms(names: Iterable[str]) -> dict[str, str]:
+    """Return images' names by everything that they may be called; see `known_name`."""
+    known = {name: name for name in names}
+    for name in list(known):
+        known.setdefault(str(image_id(name)), name)
+        known.setdefault(meant_name(name), name)
+    return known
+
+
+def known_name(key: str, known: Mapping[str, str]) -> str | None:
+    """Return the name, among `name_forms`, of the image that a file calls ``key``; None where there is none."""
+    return next((known[form] for form in (key, str(image_id(key)), meant_name(key)) if form in known), None)
 
 
 def _unknown(key: str, unknown: Sequence[str], known: Sequence[str]) -> str:

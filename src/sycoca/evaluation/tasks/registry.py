@@ -17,6 +17,7 @@ TASKS = {
     "vqa": "visual question answering: VQA accuracy, or exact match",
     "grounding": "patch scores against the pixels of named objects (scenes)",
     "scene-captions": "correctness and detail of generated captions (scenes)",
+    "hard-negatives": "SugarCrepe, ARO, Winoground, POPE: true captions against false",
     "scene-swaps": "hard negatives as in ARO: parts of captions swapped (scenes)",
 }
 """Every task and what it measures; the module of that name in this folder has its options as ``Task``."""

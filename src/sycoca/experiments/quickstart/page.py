@@ -8,7 +8,8 @@ from sycoca.evaluation.comparison import evidence_of
 from sycoca.evaluation.report import Report
 from sycoca.evaluation.scene_captions import is_caption_true
 from sycoca.experiments.quickstart.tasks import FIRST_WORDS, TunedModel
-from sycoca.facts.metric_facts import BASELINES, metric_title, readable, readable_interval
+from sycoca.facts.metric_facts import metric_title, readable, readable_interval
+from sycoca.facts.metric_suffixes import BASELINES
 from sycoca.inference.predictor import Predictor
 from sycoca.metrics.vqa import MemberRule
 from sycoca.reports.class_gallery import class_gallery

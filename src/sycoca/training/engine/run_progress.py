@@ -9,7 +9,8 @@ from typing import Protocol, assert_never, final, runtime_checkable
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from sycoca.facts.metric_facts import BASELINES, METRICS, NO_CAPTION, VALIDATION
+from sycoca.facts.metric_facts import METRICS, VALIDATION
+from sycoca.facts.metric_suffixes import BASELINES, NO_CAPTION
 from sycoca.facts.objective_facts import OBJECTIVES
 from sycoca.facts.training_facts import SHOWN_METRICS
 from sycoca.notebooks.live_bar import NotebookBar

@@ -1,0 +1,1 @@
+"""Hard-negative benchmarks: what a model prefers with the image, beside what it prefers without it."""
