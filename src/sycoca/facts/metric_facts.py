@@ -57,7 +57,21 @@ def _recalls(direction: str, title: str) -> dict[str, MetricFacts]:
         f"{direction}_{kind}_rank": MetricFacts(title=f"{title} {kind} rank", unit="rank", is_better_higher=False)
         for kind in ("mean", "median")
     }
+    ranks[f"{direction}_mean_log_rank"] = MetricFacts(
+        title=f"{title} mean logarithm of the rank", unit="score", is_better_higher=False
+    )
     return recalls | ranks
+
+
+def _reconstructions(infix: str, patches: str) -> dict[str, MetricFacts]:
+    gains = {
+        f"reconstruction_gain{infix}_over_{name}": MetricFacts(
+            title=f"gain over {words} caption, {patches}", unit="score"
+        )
+        for name, words in (("other", "another image's"), ("empty", "an empty"))
+    }
+    error = MetricFacts(title=f"reconstruction error, {patches}", unit="score", is_better_higher=False)
+    return {f"reconstruction_error{infix}": error, **gains}
 
 
 METRICS: Mapping[str, MetricFacts] = {
@@ -70,6 +84,9 @@ METRICS: Mapping[str, MetricFacts] = {
     "grounding_average_precision": MetricFacts(title="grounding average precision"),
     "noun_phrase_average_precision": MetricFacts(title="noun-phrase average precision"),
     "described_ratio": MetricFacts(title="described pixels", is_better_higher=None),
+    **_reconstructions("", "masked patches"),
+    **_reconstructions("_described", "described patches"),
+    **_reconstructions("_undescribed", "undescribed patches"),
     **{f"bleu_{n}": MetricFacts(title=f"BLEU-{n}", hub_name="bleu") for n in (1, 2, 3, 4)},
     "rouge_l": MetricFacts(title="ROUGE-L", hub_name="rouge"),
     "cider": MetricFacts(title="CIDEr", unit="score"),
@@ -130,7 +147,10 @@ NO_CAPTION = "_no_caption"
 """Suffix of the keys of the baseline that scores patches by the image's own embedding."""
 
 OTHER_CAPTION = "_other_caption"
-"""Suffix of the keys of the baseline that scores patches by another image's caption."""
+"""Suffix of the keys of the baseline that has another image's caption."""
+
+EMPTY_CAPTION = "_empty_caption"
+"""Suffix of the keys of the reconstruction error under an empty caption."""
 
 ANY_OBJECT = "_any_object"
 """Suffix of the keys of the baseline that ranks the patches of all objects first, in random order."""
@@ -147,6 +167,7 @@ REFERENCES: Mapping[str, str] = {
     QUESTION_ONLY: "question-only baseline",
     NO_CAPTION: "no-caption baseline",
     OTHER_CAPTION: "other-caption baseline",
+    EMPTY_CAPTION: "empty-caption baseline",
     ANY_OBJECT: "any-object baseline",
 }
 """Suffixes of keys of bounds and baselines, and their meaning; a model is not better where one of them is higher."""
@@ -164,6 +185,7 @@ BASELINES: Mapping[str, str] = {
     QUESTION_ONLY: "question without image",
     NO_CAPTION: "no caption",
     OTHER_CAPTION: "another image's caption",
+    EMPTY_CAPTION: "an empty caption",
     ANY_OBJECT: "all objects alike",
     RANDOM: "chance",
 }
