@@ -11,6 +11,7 @@ from sycoca.data.scenes.source import ScenesSource
 from sycoca.evaluation.classification import evaluate_classification
 from sycoca.evaluation.phrase_grounding import evaluate_grounding_and_phrases
 from sycoca.evaluation.probe import ProbeTraining, evaluate_probe
+from sycoca.evaluation.reconstruction import evaluate_reconstruction
 from sycoca.evaluation.report import Report
 from sycoca.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
 from sycoca.evaluation.scene_baselines import evaluate_scene_baselines
@@ -18,6 +19,7 @@ from sycoca.evaluation.scene_captions import evaluate_scene_captions
 from sycoca.evaluation.scene_swaps import evaluate_scene_swaps
 from sycoca.evaluation.vqa_scores import vqa_report
 from sycoca.evaluation.zero_shot import evaluate_zero_shot
+from sycoca.experiments.ablation.measures import retrieval_values
 from sycoca.facts.metric_facts import (
     METRICS,
     PREFIXES,
@@ -57,11 +59,13 @@ def reported() -> set[str]:
         evaluate_scene_baselines(SCENES),
         evaluate_grounding_and_phrases(predictor, ScenesSource(level="easy", count=3, size=32, distractors=1)),
         evaluate_zero_shot(predictor, SCENES),
+        evaluate_reconstruction(predictor, SCENES),
         evaluate_classification(classifier, SCENES),
         evaluate_probe(predictor, SCENES, training=ProbeTraining(train=SCENES, validation=SCENES)),
         *vqa_reports(),
     ]
-    return set(chain.from_iterable(report.metrics for report in reports))
+    keys = set(chain.from_iterable(report.metrics for report in reports))
+    return keys | retrieval_values(reports[0]).keys()
 
 
 def row_of(key: str) -> str | None:

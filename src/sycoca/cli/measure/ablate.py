@@ -39,6 +39,8 @@ class Arguments(AblationSettings):
 
     def run(self) -> int:
         """Run the ablation; the table goes to stdout, progress to stderr. Return 1 where a run has failed."""
+        if not self.table:
+            self._check_rows()
         # Imported here, since matplotlib and PyTorch are slow: help and usage errors appear fast.
         from sycoca.cli.shared.logs import stderr_console
         from sycoca.experiments.ablation.ablate import ablate, read_ablation
@@ -48,6 +50,16 @@ class Arguments(AblationSettings):
         result = read_ablation(self.out, self.recipe) if self.table else ablate(self, console=stderr_console())
         self._show(result)
         return 1 if result.failures else 0
+
+    def _check_rows(self) -> None:
+        """Raise UsageError for a table or recipe that cannot be read, and for fields that no configuration has."""
+        from sycoca.experiments.ablation.plan import plan_of
+        from sycoca.experiments.ablation.recipe import recipe_of
+
+        try:
+            plan_of(self, recipe_of(self.recipe))
+        except ValueError as error:
+            raise UsageError(str(error)) from error
 
     def _estimate(self) -> int:
         from sycoca.experiments.ablation.estimate import estimate

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import assert_never
 
 from rich.console import Console
 
@@ -13,13 +14,14 @@ from sycoca.experiments.ablation.folder import AblationFolder
 from sycoca.experiments.ablation.page import ablation_page
 from sycoca.experiments.ablation.plan import AblationPlan, PlannedRun, agree, plan_of, read_plan
 from sycoca.experiments.ablation.plot import save_plot
-from sycoca.experiments.ablation.processes import Failure, RunJob, complete_in_processes
+from sycoca.experiments.ablation.processes import Completed, Failure, RunJob, complete_in_processes
 from sycoca.experiments.ablation.recipe import name_of, recipe_of
 from sycoca.experiments.ablation.settings import AblationSettings, EqualBy
 from sycoca.experiments.ablation.table_text import markdown
-from sycoca.outputs.errors import OutputError
+from sycoca.outputs.errors import OutputError, OutputInterrupted, Remains
 from sycoca.plain_data import write_text
 from sycoca.progress_bar import tracked
+from sycoca.stop_signals import number_of
 from sycoca.worker_processes import usable_cores
 
 logger = logging.getLogger(__name__)
@@ -49,7 +51,7 @@ def ablate(settings: AblationSettings, *, console: Console | None = None) -> Abl
 
     Another process with the same settings and folder shares the work, on any machine; a stopped ablation resumes.
     Raises ValueError for settings that contradict each other; OutputError (a ValueError) where the folder was begun
-    with other ones; KeyboardInterrupt after a signal to stop, when all runs have saved checkpoints.
+    with other ones; OutputInterrupted after a signal to stop, when all runs have saved checkpoints.
     """
     plan = plan_of(settings, recipe_of(settings.recipe))
     folder = AblationFolder(settings.out)
@@ -76,7 +78,7 @@ def analyzed(folder: AblationFolder, plan: AblationPlan, failures: Sequence[Fail
     """Analyze all results of a folder, and write table.md, .json, .html and .svg."""
     results = folder.results(plan)
     steps: dict[EqualBy, Mapping[str, int] | None] = {
-        "steps": steps_of_rows(plan),
+        "steps": plan.equal_steps(),
         "processor-time": folder.read_steps(plan),
     }
     analyses = tuple(analyze(plan, results, own, equal) for equal, own in steps.items() if own is not None)
@@ -93,18 +95,17 @@ def runs_of(plan: AblationPlan, seeds: Sequence[int], steps: Mapping[str, int]) 
     return [PlannedRun(row=row.name, seed=seed, steps=steps[row.name]) for seed in seeds for row in plan.recipe.rows]
 
 
-def steps_of_rows(plan: AblationPlan) -> dict[str, int]:
-    """Return the steps of every row where rows have equal steps."""
-    return {row.name: plan.steps_of(row.name) for row in plan.recipe.rows}
-
-
 def _steps(plan: AblationPlan, folder: AblationFolder, equal: EqualBy) -> Mapping[str, int]:
-    if equal == "steps":
-        return steps_of_rows(plan)
-    # Imported here, since it imports PyTorch, which the analysis of a folder does not need.
-    from sycoca.experiments.ablation.equal_time import agreed_steps
+    match equal:
+        case "steps":
+            return plan.equal_steps()
+        case "processor-time":
+            # Imported here, since it imports PyTorch, which the analysis of a folder does not need.
+            from sycoca.experiments.ablation.equal_time import agreed_steps
 
-    return agreed_steps(plan, folder)
+            return agreed_steps(plan, folder)
+        case unknown:
+            assert_never(unknown)
 
 
 def _complete(job: RunJob, runs: Sequence[PlannedRun], num_processes: int, console: Console | None) -> list[Failure]:
@@ -117,11 +118,17 @@ def _complete(job: RunJob, runs: Sequence[PlannedRun], num_processes: int, conso
     completed = complete_in_processes(job, left, num_processes)
     try:
         for ended in tracked(completed, len(left), "runs", console=console):
-            if isinstance(ended, Failure):
-                failures.append(ended)
-                logger.warning("%s failed: %s", ended.run.name, ended.reason)
-            else:
-                logger.info("%s is finished", ended.name)
+            match ended:
+                case Completed():
+                    logger.info("%s is finished%s", ended.run.name, "" if ended.is_own else ", by another process")
+                case Failure():
+                    failures.append(ended)
+                    logger.warning("%s failed: %s", ended.run.name, ended.reason)
+    except KeyboardInterrupt as interrupt:
+        completed.close()
+        num_done = len(runs) - len(job.folder.unfinished(runs))
+        state = f"has the results of {num_done} of {len(runs)} runs; the same command resumes the others"
+        raise OutputInterrupted(Remains(path=job.folder.path, state=state), number_of(interrupt)) from None
     finally:
         completed.close()
     return failures

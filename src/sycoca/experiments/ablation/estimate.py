@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from typing import assert_never
 
 from sycoca.experiments.ablation.equal_time import equal_steps, seconds_per_step
 from sycoca.experiments.ablation.folder import AblationFolder
@@ -62,10 +63,13 @@ def estimate(settings: AblationSettings) -> Estimate:
     in_one_thread()
     plan = plan_of(settings, recipe_of(settings.recipe))
     seconds = seconds_per_step(plan, _ROUNDS)
-    if settings.equal == "steps":
-        steps = {row.name: plan.steps_of(row.name) for row in plan.recipe.rows}
-    else:
-        steps = AblationFolder(settings.out).read_steps(plan) or equal_steps(plan, seconds)
+    match settings.equal:
+        case "steps":
+            steps = plan.equal_steps()
+        case "processor-time":
+            steps = AblationFolder(settings.out).read_steps(plan) or equal_steps(plan, seconds)
+        case unknown:
+            assert_never(unknown)
     return Estimate(
         seeds=settings.seed_list,
         steps=steps,

@@ -66,6 +66,10 @@ class AblationPlan:
         """Return the steps of a row where rows have equal steps, or steps of their own."""
         return self.config(PlannedRun(row=row, seed=0, steps=0), Path()).training.steps
 
+    def equal_steps(self) -> dict[str, int]:
+        """Return the steps of all rows by name, where rows have equal steps."""
+        return {row.name: self.steps_of(row.name) for row in self.recipe.rows}
+
     def config(self, run: PlannedRun, out: Path) -> PretrainConfig:
         """Return the complete configuration of a run in the folder ``out``; with 0 steps those of its row."""
         row = self.recipe.row(run.row)
@@ -107,8 +111,7 @@ def plan_of(settings: AblationSettings, recipe: AblationRecipe) -> AblationPlan:
     if settings.steps is not None:
         base = replace(base, training=replace(base.training, steps=settings.steps))
     plan = AblationPlan(recipe=recipe, setting=settings.setting, measured_on=settings.measured_on, base=base)
-    for row in recipe.rows:
-        plan.steps_of(row.name)
+    plan.equal_steps()  # raises where a row does not fit
     return plan
 
 

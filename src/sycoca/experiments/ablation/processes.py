@@ -35,6 +35,16 @@ _SECONDS_TO_STOP = 30.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Completed:
+    """A run that has a result."""
+
+    run: PlannedRun
+
+    is_own: bool
+    """Whether a worker of this process has made it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
     """A run that has no result."""
 
@@ -71,7 +81,7 @@ class _Queue:
 
 def complete_in_processes(
     job: RunJob, runs: Iterable[PlannedRun], num_processes: int
-) -> Generator[PlannedRun | Failure, None, None]:
+) -> Generator[Completed | Failure, None, None]:
     """Yield every run once it has a result, whoever made it, and a failure for each that cannot have one.
 
     At most ``num_processes`` run at once. A killed process is started again, `MOST_ATTEMPTS` times in all; an error
@@ -92,14 +102,14 @@ def complete_in_processes(
         _stop(running)
 
 
-def _fill(job: RunJob, queue: _Queue, running: list[_Running], num_processes: int) -> Generator[PlannedRun, None, None]:
+def _fill(job: RunJob, queue: _Queue, running: list[_Running], num_processes: int) -> Generator[Completed, None, None]:
     """Start runs that nobody works on while there is room; yield those that others have finished."""
     for _ in range(len(queue.left)):
         if len(running) >= num_processes:
             return
         run = queue.left.popleft()
         if job.folder.result(run).exists():
-            yield run
+            yield Completed(run=run, is_own=False)
             continue
         claim = ExitStack()
         if claim.enter_context(job.folder.claim(run)) is None:
@@ -127,7 +137,7 @@ def _ended(running: list[_Running]) -> list[_Running]:
     return [one for one in running if not one.process.is_alive()]
 
 
-def _outcome(job: RunJob, queue: _Queue, ended: _Running) -> PlannedRun | Failure | None:
+def _outcome(job: RunJob, queue: _Queue, ended: _Running) -> Completed | Failure | None:
     """Release an ended run; return what became of it, None where it is started again."""
     run, code = ended.run, ended.process.exitcode
     ended.process.join()
@@ -137,7 +147,7 @@ def _outcome(job: RunJob, queue: _Queue, ended: _Running) -> PlannedRun | Failur
     ended.claim.close()
     error = _received(ended.receiver)
     if has_result:
-        return run
+        return Completed(run=run, is_own=True)
     if error is not None:
         return Failure(run=run, reason=error)
     how = f"its process was killed by signal {-code}" if code is not None and code < 0 else f"it ended with code {code}"

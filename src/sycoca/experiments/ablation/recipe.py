@@ -16,6 +16,7 @@ from typing import Any, cast, get_args
 
 from sycoca.facts.ablation_facts import BASELINE, PAPER_TABLES, PaperData, PaperTableName, Recalls
 from sycoca.plain_data import Plain, did_you_mean, read_yaml
+from sycoca.texts import shortened
 
 _KEYS = ("base", "baseline", "rows")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,59}")
@@ -80,7 +81,7 @@ def recipe_of(table: str) -> AblationRecipe:
     if path.suffix.lower() in (".yaml", ".yml"):
         return read_recipe(path)
     names = get_args(PaperTableName)
-    raise ValueError(f"there is no table {table!r}{did_you_mean(table, names)}; or name a RECIPE.yaml")
+    raise ValueError(f"{table!r} is neither a RECIPE.yaml nor a table{did_you_mean(table, names)}")
 
 
 def name_of(table: str) -> str:
@@ -152,7 +153,8 @@ def _changes(data: object, where: str) -> Plain:
 
 def _mapping(data: object, where: str) -> Plain:
     if not isinstance(data, dict):
-        raise ValueError(f"{where} must be a mapping of keys to values, got {'nothing' if data is None else data!r}")
+        given = "nothing" if data is None else repr(data)
+        raise ValueError(f"{where} must be a mapping of keys to values, got {shortened(given)}")
     return {str(key): value for key, value in data.items()}
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, assert_never
 
 from tyro.conf import Positional, arg
 
@@ -98,9 +98,14 @@ class AblationSettings:
     @property
     def measured_on(self) -> str:
         """The SPEC of the data that results are measured on."""
-        own = self.data.test if self.split == "test" else self.data.validation
         facts = SETTINGS[self.setting]
-        return own or (facts.test if self.split == "test" else facts.validation)
+        match self.split:
+            case "test":
+                return self.data.test or facts.test
+            case "validation":
+                return self.data.validation or facts.validation
+            case unknown:
+                assert_never(unknown)
 
     def base(self) -> PretrainConfig:
         """Return the configuration that rows change: SyCoCa with the paper's objectives and ratios."""
