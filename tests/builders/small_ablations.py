@@ -18,7 +18,7 @@ RECIPE = {
             "image_decoder": {"width": 16, "depth": 1},
             "embed_dim": 16,
         },
-        "training": {"steps": 4, "global_batch_size": 8, "save_every": 2},
+        "training": {"steps": 4, "global_batch_size": 8, "save_every": 40},
         "schedule": {"warmup_steps": 1},
     },
     "rows": {
