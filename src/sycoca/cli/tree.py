@@ -92,6 +92,7 @@ TREE: Mapping[str, Mapping[str, Command | Group]] = {
         "evaluate": EVALUATE,
         "score": SCORE,
         "compare": Command("compare runs and reports: curves, intervals, differences", "measure.compare"),
+        "ablate": Command("train the rows of the paper's tables with seeds, and compare them", "measure.ablate"),
         "benchmark": Command("measure the speed of this machine and of the library on it", "measure.benchmark"),
         "doctor": Command("say what works on this machine and what is missing", "measure.doctor"),
     },

@@ -58,6 +58,9 @@ def _recalls(direction: str, title: str) -> dict[str, MetricFacts]:
         f"{direction}_{kind}_rank": MetricFacts(title=f"{title} {kind} rank", unit="rank", is_better_higher=False)
         for kind in ("mean", "median")
     }
+    ranks[f"{direction}_mean_log_rank"] = MetricFacts(
+        title=f"{title} mean logarithm of the rank", unit="score", is_better_higher=False
+    )
     return recalls | ranks
 
 
@@ -80,6 +83,17 @@ def _correlations() -> dict[str, MetricFacts]:
     }
 
 
+def _reconstructions(infix: str, patches: str) -> dict[str, MetricFacts]:
+    gains = {
+        f"reconstruction_gain{infix}_over_{name}": MetricFacts(
+            title=f"gain over {words} caption, {patches}", unit="score"
+        )
+        for name, words in (("other", "another image's"), ("empty", "an empty"))
+    }
+    error = MetricFacts(title=f"reconstruction error, {patches}", unit="score", is_better_higher=False)
+    return {f"reconstruction_error{infix}": error, **gains}
+
+
 METRICS: Mapping[str, MetricFacts] = {
     **_recalls("text_to_image", "text-to-image"),
     **_recalls("image_to_text", "image-to-text"),
@@ -90,6 +104,9 @@ METRICS: Mapping[str, MetricFacts] = {
     "grounding_average_precision": MetricFacts(title="grounding average precision"),
     "noun_phrase_average_precision": MetricFacts(title="noun-phrase average precision"),
     "described_ratio": MetricFacts(title="described pixels", is_better_higher=None),
+    **_reconstructions("", "masked patches"),
+    **_reconstructions("_described", "described patches"),
+    **_reconstructions("_undescribed", "undescribed patches"),
     **{f"bleu_{n}": MetricFacts(title=f"BLEU-{n}", hub_name="bleu") for n in (1, 2, 3, 4)},
     "rouge_l": MetricFacts(title="ROUGE-L", hub_name="rouge"),
     "cider": MetricFacts(title="CIDEr", unit="score"),

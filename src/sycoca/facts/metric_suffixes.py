@@ -12,7 +12,10 @@ NO_CAPTION = "_no_caption"
 """Suffix of the keys of the baseline that scores patches by the image's own embedding."""
 
 OTHER_CAPTION = "_other_caption"
-"""Suffix of the keys of the baseline that scores patches by another image's caption."""
+"""Suffix of the keys of the baseline that has another image's caption."""
+
+EMPTY_CAPTION = "_empty_caption"
+"""Suffix of the keys of the reconstruction error under an empty caption."""
 
 ANY_OBJECT = "_any_object"
 """Suffix of the keys of the baseline that ranks the patches of all objects first, in random order."""
@@ -59,6 +62,7 @@ REFERENCES: Mapping[str, str] = {
     QUESTION_ONLY: "question-only baseline",
     NO_CAPTION: "no-caption baseline",
     OTHER_CAPTION: "other-caption baseline",
+    EMPTY_CAPTION: "empty-caption baseline",
     OTHER_IMAGE: "other-image baseline",
     BLANK_IMAGE: "blank-image baseline",
     SHORTER: "shorter-caption baseline",
@@ -83,6 +87,7 @@ BASELINES: Mapping[str, str] = {
     QUESTION_ONLY: "question without image",
     NO_CAPTION: "no caption",
     OTHER_CAPTION: "another image's caption",
+    EMPTY_CAPTION: "an empty caption",
     OTHER_IMAGE: "another image",
     BLANK_IMAGE: "a blank image",
     SHORTER: "the shorter caption",

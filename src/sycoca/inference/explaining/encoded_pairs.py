@@ -15,9 +15,10 @@ from sycoca.inference.explaining.text_spans import TextSpan, locate_words
 from sycoca.model.forms import PatchScore
 from sycoca.model.masking import PatchChoice, caption_scores, choose_patches, token_max_scores
 from sycoca.model.masking_config import MaskingConfig
-from sycoca.model.patches import gather_patches, patchify, split_by_mask, unpatchify
+from sycoca.model.patches import PatchSplit, gather_patches, patchify, split_by_mask, unpatchify
 from sycoca.model.sycoca import SyCoCa
-from sycoca.objectives.masked_image import patch_statistics
+from sycoca.objectives.masked_image import normalize_patches, patch_statistics
+from sycoca.precision import at_least_float32
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.image_transforms import to_pictures
 from sycoca.preprocess.token_batch import TokenBatch
@@ -172,6 +173,26 @@ def reconstruct_pair(
         is_masked=to_grid(is_masked[0]),
         has_true_statistics=normalizes_patches,
     )
+
+
+def reconstruction_errors(
+    model: SyCoCa,
+    pixels: Float[Tensor, "batch 3 height width"],
+    texts: TokenBatch,
+    masked: PatchSplit,
+    *,
+    normalizes_patches: bool,
+) -> Float[Tensor, "batch masked"]:
+    """Return the mean squared error of the pixels of each masked patch, as TG-MIM trains on it, at least float32.
+
+    Targets are normalized per patch where the model was trained on such.
+    """
+    token_states = model.encode_texts(texts.tokens, texts.is_padding).token_states
+    predicted = model.reconstruct(pixels, masked, token_states, texts.is_padding)
+    target = gather_patches(patchify(pixels, model.config.image_encoder.patch_size), masked.chosen)
+    if normalizes_patches:
+        target = normalize_patches(target)
+    return (at_least_float32(predicted) - target).square().mean(dim=2)
 
 
 def checked_mask(is_masked: Bool[np.ndarray, "..."], num_patches: int) -> Bool[Tensor, "1 patches"]:

@@ -24,6 +24,7 @@ from sycoca.inference.explaining.encoded_pairs import (
     pair_patch_scores,
     phrase_maps,
     reconstruct_pair,
+    reconstruction_errors,
     to_grid,
     training_choice,
     word_attention,
@@ -39,6 +40,7 @@ from sycoca.inference.explaining.explanation import (
 )
 from sycoca.inference.inputs import ImageInput, Images, batches_with
 from sycoca.keywords import suggests_keywords
+from sycoca.model.patches import split_by_mask
 from sycoca.precision import check_finite
 from sycoca.preprocess.image_transforms import to_pictures
 from sycoca.records import EncodedImages
@@ -100,6 +102,29 @@ class Explainer(Captioner):
             return self._reconstruct(pair, training_choice(self._scores(pair), self.config.masking).masked.is_chosen)
         mask = checked_mask(is_masked, self.model.config.image_encoder.num_patches)
         return self._reconstruct(pair, mask.to(pair.pixels.device))
+
+    @suggests_keywords
+    @torch.no_grad()
+    def reconstruction_errors(
+        self, images: Images, captions: Iterable[str], is_masked: Bool[Tensor, "pairs patches"], *, batch_size: int = 64
+    ) -> Float[Tensor, "pairs masked"]:
+        """Return the mean squared error of each masked patch, in the order of patches, as TG-MIM trains on it.
+
+        ``is_masked`` masks the same number of patches in every image. Raises ValueError for a model without image
+        decoder.
+        """
+        captions = listed_texts(captions, "captions")
+        self._require("image_decoder")
+        errors = []
+        for first, batch in batches_with(images, len(captions), "captions", batch_size):
+            rows = slice(first, first + len(batch))
+            pixels, texts = self._pixels(batch, first), self._tokens(captions[rows])
+            masked = split_by_mask(is_masked[rows].to(pixels.device))
+            normalizes = self.config.normalizes_patches
+            errors.append(reconstruction_errors(self.model, pixels, texts, masked, normalizes_patches=normalizes))
+        found = joined_rows(errors, (0,))
+        check_finite(found, "row of reconstruction errors")
+        return found
 
     @suggests_keywords
     @torch.no_grad()

@@ -1,0 +1,113 @@
+"""What is measured of a trained row; None where the row did not train the component that a metric needs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from sycoca.data.loading.loader import validation_batches
+from sycoca.data.samples import SampleSource
+from sycoca.data.scenes.source import ScenesSource
+from sycoca.evaluation.captioning import evaluate_captioning
+from sycoca.evaluation.grounding import evaluate_grounding
+from sycoca.evaluation.reconstruction import evaluate_reconstruction
+from sycoca.evaluation.report import Report
+from sycoca.evaluation.retrieval import evaluate_retrieval
+from sycoca.evaluation.scene_captions import evaluate_scene_captions
+from sycoca.experiments.ablation.measured_metrics import MEASURED
+from sycoca.inference.predictor import Predictor
+from sycoca.objectives.config import ObjectivesConfig
+from sycoca.objectives.pretraining import held_out_losses
+from sycoca.records import ImageTextBatch
+from sycoca.training.recipes.image_text.batches import CaptionBatches
+
+LOSS_BATCH_SIZE = 64
+"""Pairs among which the held-out contrastive loss compares, for any batch size in training."""
+
+_FIXED_SEED = 0
+"""Of whatever is drawn in an evaluation: all runs are measured alike."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """The metrics of a trained model."""
+
+    metrics: Mapping[str, float | None]
+    """All of `MEASURED`; None for those that the model or the data cannot have."""
+
+    num_samples: int
+    """Samples that they were measured on."""
+
+
+class _Evaluation(NamedTuple):
+    """An evaluation, and when it can be made."""
+
+    is_possible: bool
+    evaluate: Callable[[], Mapping[str, float]]
+
+
+def measure(predictor: Predictor, source: SampleSource, objectives: ObjectivesConfig) -> Measured:
+    """Evaluate a model on held-out samples: retrieval, captions, grounding, losses as in use, reconstruction."""
+    contrasts, captions, reconstructs = (
+        weight > 0
+        for weight in (objectives.contrastive_weight, objectives.captioning_weight, objectives.masked_image_weight)
+    )
+    knows_pixels = source[0].described_pixels is not None
+    evaluations = (
+        _Evaluation(contrasts, lambda: retrieval_values(evaluate_retrieval(predictor, source))),
+        _Evaluation(contrasts or captions, lambda: losses_as_used(predictor, source, objectives)),
+        _Evaluation(captions, lambda: _captioning(predictor, source).metrics),
+        _Evaluation(contrasts and knows_pixels, lambda: evaluate_grounding(predictor, source).metrics),
+        _Evaluation(reconstructs, lambda: evaluate_reconstruction(predictor, source).metrics),
+    )
+    found = {name: value for one in evaluations if one.is_possible for name, value in one.evaluate().items()}
+    return Measured(metrics={name: found.get(name) for name in MEASURED}, num_samples=len(source))
+
+
+def retrieval_values(report: Report) -> dict[str, float]:
+    """Return the metrics of a report of retrieval, and the mean logarithm of the ranks in both directions.
+
+    The logarithm varies less between runs than the mean rank, which a few bad ranks dominate, and more finely than
+    recalls.
+    """
+    directions = {"image_to_text": "image", "text_to_image": "caption"}
+    logarithms = {
+        f"{direction}_mean_log_rank": float(np.mean(np.log(report.items[unit].values[f"{direction}_mean_rank"])))
+        for direction, unit in directions.items()
+    }
+    return {**report.metrics, **logarithms}
+
+
+@torch.no_grad()
+def losses_as_used(predictor: Predictor, source: SampleSource, objectives: ObjectivesConfig) -> dict[str, float]:
+    """Return the contrastive loss in fixed batches, and the captioning loss with all patches visible, as at inference.
+
+    Means over the samples, each with its first caption. The last batch of the source is left out where it is smaller,
+    since the contrastive loss depends on the number of pairs; a source smaller than a batch is one batch.
+    """
+    model, config = predictor.model, predictor.config
+    batch_size = min(LOSS_BATCH_SIZE, len(source))
+    context_length = model.config.text_encoder.context_length
+    batches = validation_batches(
+        source,
+        CaptionBatches(source, predictor.tokenizer, context_length, _FIXED_SEED),
+        config.transforms,
+        model.config.image_encoder.image_size,
+        range(len(source) // batch_size),
+        batch_size=batch_size,
+        seed=_FIXED_SEED,
+    )
+    losses = [
+        held_out_losses(model, batch, config.masking, objectives)
+        for batch in batches
+        if isinstance(batch, ImageTextBatch)
+    ]
+    return {name: float(np.mean([one[name].item() for one in losses])) for name in losses[0]}
+
+
+def _captioning(predictor: Predictor, source: SampleSource) -> Report:
+    if isinstance(source, ScenesSource):
+        return evaluate_scene_captions(predictor, source)
+    return evaluate_captioning(predictor, source)
