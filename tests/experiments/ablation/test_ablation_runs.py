@@ -172,6 +172,24 @@ def test_a_run_is_claimed_once(tmp_path: Path):
         assert finished is None
 
 
+@pytest.mark.parametrize("keeps_weights", [False, True])
+def test_what_a_killed_process_has_left_of_a_finished_run_is_deleted(tmp_path: Path, keeps_weights: bool):
+    folder = AblationFolder(tmp_path / "out")
+    finished, tidy, begun = (PlannedRun(row="coca", seed=seed, steps=4) for seed in range(3))
+    for run in (finished, tidy, begun):
+        (folder.run(run) / "weights").mkdir(parents=True)
+    for run in (finished, begun):
+        (folder.run(run) / "checkpoints").mkdir()
+    folder.result(tidy).parent.mkdir()
+    for run in (finished, tidy):
+        folder.result(run).touch()
+    folder.tidy_finished([finished, tidy, begun], keeps_weights=keeps_weights)
+    assert folder.run(finished).exists() == keeps_weights
+    assert not (folder.run(finished) / "checkpoints").exists()
+    assert (folder.run(tidy) / "weights").exists()
+    assert (folder.run(begun) / "checkpoints").exists()
+
+
 def test_a_folder_of_other_settings_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     agree(tmp_path / "out", small_plan(tmp_path))
     words = ["ablate", str(write_recipe(tmp_path)), "--out", str(tmp_path / "out"), "--test", TEST_SCENES]
