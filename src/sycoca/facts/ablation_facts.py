@@ -42,9 +42,6 @@ class PaperRow:
 class PaperTable:
     """A table."""
 
-    summary: str
-    """What its rows vary."""
-
     rows: Mapping[str, PaperRow]
     """The rows by short name, in the paper's order."""
 
@@ -70,7 +67,6 @@ _COCA = PaperRow(
 _SYCOCA: Mapping[PaperData, Recalls] = {"COCO": Recalls(18.3, 18.4), "Flickr30k": Recalls(42.6, 32.4)}
 
 _OBJECTIVES = PaperTable(
-    summary="objectives and masking",
     rows={
         "clip": PaperRow(
             title="ITC only (CLIP)",
@@ -125,7 +121,6 @@ _RATIOS = (0.25, 0.5, 0.75)
 PAPER_TABLES: Mapping[PaperTableName, PaperTable] = {
     "objectives": _OBJECTIVES,
     "mask-ratios": PaperTable(
-        summary="patches hidden from captioning (r_l) and masked for reconstruction (r_h)",
         rows={
             BASELINE: _COCA,
             **{
@@ -137,7 +132,6 @@ PAPER_TABLES: Mapping[PaperTableName, PaperTable] = {
         remark="the paper's results over all ratios, COCO: mTR 17.5 to 18.6, mIR 17.3 to 18.8",
     ),
     "mim-weight": PaperTable(
-        summary="weight of TG-MIM",
         rows={
             BASELINE: _COCA,
             "weight_0.1": _weight_row(0.1, Recalls(18.3, 18.2), Recalls(42.1, 32.4)),

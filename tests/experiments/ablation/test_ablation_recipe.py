@@ -1,16 +1,20 @@
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from builders.documents import present_documents
 from builders.small_ablations import RECIPE, write_recipe
-from sycoca.experiments.ablation.plan import plan_of
+from sycoca.cli.train.training_runs import with_flags
+from sycoca.experiments.ablation.plan import PlannedRun, plan_of
 from sycoca.experiments.ablation.recipe import paper_recipe, parsed_recipe, read_recipe, recipe_of
 from sycoca.experiments.ablation.settings import AblationSettings, parsed_seeds
 from sycoca.facts.ablation_facts import PAPER_TABLES, Recalls
 from sycoca.facts.paper_facts import deviations
 from sycoca.model.sycoca import SyCoCa
-from sycoca.plain_data import write_yaml
+from sycoca.plain_data import overlay, write_yaml
+from sycoca.presets.pretrain import pretrain_preset
 from sycoca.training.recipes.pretraining.config import resolved_model_config
 
 
@@ -116,7 +120,19 @@ def test_other_seeds_are_refused(text: str):
         parsed_seeds(text)
 
 
-def _run(row: str):
-    from sycoca.experiments.ablation.plan import PlannedRun
+def test_the_documented_flags_of_rows_are_the_rows_of_the_table():
+    text = next(page.text for page in present_documents() if page.name == "docs/evaluation.md")
+    section = text.partition("## The rows of the paper's ablation")[2].partition("\n## ")[0]
+    flags = [
+        shlex.split(line.split("`")[1]) for line in section.splitlines() if line.startswith("| ") and "`--" in line
+    ]
+    documented = [words for words in flags if "sigmoid" not in words]
+    paper = pretrain_preset("coca_base")
+    rows = [row for row in paper_recipe("objectives").rows if row.name != "sycoca"]
+    assert [with_flags(paper, words, "sycoca pretrain") for words in documented] == [
+        overlay(paper, row.changes) for row in rows
+    ]
 
+
+def _run(row: str) -> PlannedRun:
     return PlannedRun(row=row, seed=0, steps=0)

@@ -7,18 +7,20 @@ from pathlib import Path
 import pytest
 import torch
 
+from builders.predictors import photo_source, small_predictor
 from builders.small_ablations import RECIPE, TEST_SCENES, small_plan, write_recipe
 from sycoca.cli.main import main
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.data.spec import open_source
 from sycoca.experiments.ablation.folder import AblationFolder
-from sycoca.experiments.ablation.measured_metrics import MEASURED
+from sycoca.experiments.ablation.measured_metrics import MEASURED, METRIC_GROUPS
 from sycoca.experiments.ablation.measures import losses_as_used, measure
 from sycoca.experiments.ablation.plan import AblationPlan, PlannedRun, agree
 from sycoca.experiments.ablation.recipe import recipe_of
 from sycoca.experiments.ablation.run_result import RunResult
 from sycoca.inference.load import load
 from sycoca.inference.predictor import Predictor
+from sycoca.objectives.config import ObjectivesConfig
 from sycoca.plain_data import write_yaml
 from sycoca.records import ImageTextBatch
 from sycoca.training.engine.runtime import Runtime
@@ -35,6 +37,11 @@ def assembled(plan: AblationPlan, row: str, seed: int, scratch: Path) -> RunPart
     with Runtime(config.runtime) as runtime:
         trained = recipe.build(source, RunFolder(scratch), runtime)
         return assemble(config, source, trained, runtime, SkipLog(source, 0.2))
+
+
+def in_float32(predictor: Predictor) -> Predictor:
+    predictor.model.float()
+    return predictor
 
 
 def first_batches(parts: RunParts) -> list[ImageTextBatch]:
@@ -165,6 +172,24 @@ def test_a_run_is_claimed_once(tmp_path: Path):
         assert finished is None
 
 
+@pytest.mark.parametrize("keeps_weights", [False, True])
+def test_what_a_killed_process_has_left_of_a_finished_run_is_deleted(tmp_path: Path, keeps_weights: bool):
+    folder = AblationFolder(tmp_path / "out")
+    finished, tidy, begun = (PlannedRun(row="coca", seed=seed, steps=4) for seed in range(3))
+    for run in (finished, tidy, begun):
+        (folder.run(run) / "weights").mkdir(parents=True)
+    for run in (finished, begun):
+        (folder.run(run) / "checkpoints").mkdir()
+    folder.result(tidy).parent.mkdir()
+    for run in (finished, tidy):
+        folder.result(run).touch()
+    folder.tidy_finished([finished, tidy, begun], keeps_weights=keeps_weights)
+    assert folder.run(finished).exists() == keeps_weights
+    assert not (folder.run(finished) / "checkpoints").exists()
+    assert (folder.run(tidy) / "weights").exists()
+    assert (folder.run(begun) / "checkpoints").exists()
+
+
 def test_a_folder_of_other_settings_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     agree(tmp_path / "out", small_plan(tmp_path))
     words = ["ablate", str(write_recipe(tmp_path)), "--out", str(tmp_path / "out"), "--test", TEST_SCENES]
@@ -207,3 +232,19 @@ def test_a_dry_run_estimates_and_writes_nothing(tmp_path: Path, capsys: pytest.C
     assert main([*words, "--seeds", "3", "--dry-run"]) == 0
     assert capsys.readouterr().out.startswith("6 runs: 2 rows x 3 seeds\n")
     assert not (tmp_path / "out").exists()
+
+
+def test_of_photos_what_needs_the_truth_of_scenes_is_not_measured():
+    source = photo_source([("a red circle", "a blue square"), ("a green star",), ("a square",)])
+    measured = measure(in_float32(small_predictor()), source, ObjectivesConfig()).metrics
+    absent = {name for name, value in measured.items() if value is None}
+    assert absent == {
+        name
+        for name in MEASURED
+        if name.startswith(("described_patch_auc", "mask_coverage", "caption_truth", "caption_detail"))
+        or (name.startswith("reconstruction") and "described" in name)
+    }
+    contrast = ObjectivesConfig(captioning_weight=0.0, masked_image_weight=0.0)
+    clip = in_float32(small_predictor(model_text_decoder=None, model_image_decoder=None))
+    of_clip = measure(clip, source, contrast).metrics
+    assert {name for name, value in of_clip.items() if value is not None} == set(METRIC_GROUPS["retrieval"])

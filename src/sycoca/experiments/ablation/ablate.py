@@ -109,6 +109,7 @@ def _steps(plan: AblationPlan, folder: AblationFolder, equal: EqualBy) -> Mappin
 
 
 def _complete(job: RunJob, runs: Sequence[PlannedRun], num_processes: int, console: Console | None) -> list[Failure]:
+    job.folder.tidy_finished(runs, keeps_weights=job.keeps_weights)
     left = job.folder.unfinished(runs)
     if not left:
         return []

@@ -11,7 +11,7 @@ table.md, .json, .html, .svg         the analysis
 import json
 import shutil
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -130,6 +130,13 @@ class AblationFolder:
             shutil.rmtree(folder, ignore_errors=True)
             return
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+
+    def tidy_finished(self, runs: Collection[PlannedRun], *, keeps_weights: bool) -> None:
+        """Do the same for finished runs that a killed process has left untidy; tidy ones keep the weights they have."""
+        for run in runs:
+            if self.result(run).exists() and (self.run(run) / "checkpoints").exists():
+                with suppress(LeaseHeldError), Lease(lease_beside(self.run(run)), self.run(run), waits=False):
+                    self.tidy(run, keeps_weights=keeps_weights)
 
     def _times(self, run: PlannedRun) -> Path:
         return self.run(run) / "times.json"

@@ -10,7 +10,7 @@ import torch
 from sycoca.data.loading.loader import validation_batches
 from sycoca.data.samples import SampleSource
 from sycoca.data.scenes.source import ScenesSource
-from sycoca.evaluation.captioning import evaluate_captioning
+from sycoca.evaluation.captioning import CaptioningOptions, evaluate_captioning
 from sycoca.evaluation.grounding import evaluate_grounding
 from sycoca.evaluation.reconstruction import evaluate_reconstruction
 from sycoca.evaluation.report import Report
@@ -110,4 +110,5 @@ def losses_as_used(predictor: Predictor, source: SampleSource, objectives: Objec
 def _captioning(predictor: Predictor, source: SampleSource) -> Report:
     if isinstance(source, ScenesSource):
         return evaluate_scene_captions(predictor, source)
-    return evaluate_captioning(predictor, source)
+    # METEOR needs Java, which not every machine has.
+    return evaluate_captioning(predictor, source, options=CaptioningOptions(with_meteor=False))

@@ -20,7 +20,8 @@ from multiprocessing.process import BaseProcess
 
 from sycoca.experiments.ablation.folder import AblationFolder
 from sycoca.experiments.ablation.plan import AblationPlan, PlannedRun
-from sycoca.stop_signals import STOP_SIGNALS, handled, number_of, raise_stopped
+from sycoca.outputs.errors import LeaseHeldError
+from sycoca.stop_signals import REQUEUE_CODE, STOP_SIGNALS, handled, number_of, raise_stopped
 
 logger = logging.getLogger(__name__)
 
@@ -148,6 +149,10 @@ def _outcome(job: RunJob, queue: _Queue, ended: _Running) -> Completed | Failure
     error = _received(ended.receiver)
     if has_result:
         return Completed(run=run, is_own=True)
+    if code == REQUEUE_CODE:
+        queue.attempts[run] -= 1
+        queue.left.append(run)
+        return None
     if error is not None:
         return Failure(run=run, reason=error)
     how = f"its process was killed by signal {-code}" if code is not None and code < 0 else f"it ended with code {code}"
@@ -224,6 +229,8 @@ def _work(job: RunJob, run: PlannedRun, sender: Connection) -> None:
     try:
         with handled(raise_stopped):
             complete_run(job.plan, job.folder, run)
+    except LeaseHeldError:
+        code = REQUEUE_CODE  # a worker of a killed parent saves its checkpoint at this moment
     except TrainingInterrupted as stopped:
         code = stopped.exit_code
     except KeyboardInterrupt as stopped:

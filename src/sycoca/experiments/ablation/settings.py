@@ -16,7 +16,6 @@ from sycoca.model.config import (
     TextDecoderConfig,
     TextEncoderConfig,
 )
-from sycoca.plain_data import overlay
 from sycoca.presets.pretrain import flickr8k, tiny
 from sycoca.training.config import DataConfig
 from sycoca.training.recipes.pretraining.config import PretrainConfig
@@ -189,8 +188,3 @@ def parsed_seeds(text: str) -> tuple[int, ...]:
     if len(set(numbers)) < len(numbers):
         raise ValueError(f"seeds {text!r} names a seed twice")
     return numbers
-
-
-def changed(base: PretrainConfig, changes: object, where: str) -> PretrainConfig:
-    """Return the configuration with the fields of a recipe changed; ValueError with the full key for unknown ones."""
-    return overlay(base, changes, where)
