@@ -88,7 +88,7 @@ def test_completes_flags(complete):
 
 
 def test_completes_choices(complete):
-    assert sorted(complete("sycoca evaluate vqa weights --precision ")) == ["bf16", "fp16", "fp32", "int8"]
+    assert sorted(complete("sycoca evaluate vqa weights --precision ")) == ["auto", "bf16", "fp16", "fp32", "int8"]
     assert sorted(complete("sycoca pretrain ")) == sorted(PRESETS)
     assert sorted(complete("sycoca finetune ")) == sorted(TASKS)
     assert sorted(complete("sycoca --verbose completion ")) == ["bash", "fish", "zsh"]

@@ -43,6 +43,7 @@ COMMANDS: dict[str, list[str]] = {
     "map filter": ["map", "filter", "none", "none", "--min-similarity", "0", "--out"],
     "pretrain": ["pretrain", "tiny", "--out"],
     "quickstart": ["quickstart", "--out"],
+    "ablate": ["ablate", "objectives", "--out"],
     "finetune": ["finetune", "vqa", "none", "--data.train", "none", "--out"],
     "score captioning": ["score", "captioning", "--predictions", "none", "--references", "none", "--out"],
     "score vqa": ["score", "vqa", "--predictions", "none", "--references", "none", "--out"],
@@ -67,6 +68,7 @@ FOLDERS = {
     "evaluate all": "summary.json",
     **{name: "notes.txt" for name in COMMANDS if name.startswith("map ")},
     "index": "notes.txt",
+    "ablate": "plan.json",
     "pretrain": "config.yaml",
     "finetune": "config.yaml",
 }
@@ -103,7 +105,7 @@ def test_every_command_that_writes_has_the_same_options():
     with_output = {name: flags for name, flags in with_output.items() if any(outputs(name, flags))}
     assert set(COMMANDS) == set(with_output)
     resumed_only = {name for name, flags in with_output.items() if "--overwrite" not in flags}
-    assert resumed_only == {"pretrain", "finetune", "quickstart"}
+    assert resumed_only == {"pretrain", "finetune", "quickstart", "ablate"}
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "quickstart"])
@@ -118,6 +120,8 @@ def test_what_exists_is_told_before_anything_is_read(name: str, capsys: pytest.C
         assert line == f"{out} already holds a run; resume it with: {command}, or choose another folder with --out"
     elif name.startswith("map "):  # which continues what is its own
         assert line == f"{out} holds notes.txt and is no folder of sycoca map; choose another name"
+    elif name == "ablate":  # and this, whose plan is damaged here
+        assert line == f"{written} is emptied; name the folder of an ablation"
     elif name == "index":  # so does this
         line_end = "is there already and is not a sycoca index (notes.txt is in it); choose another name"
         assert line == f"{out} {line_end}"

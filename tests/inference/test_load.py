@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import pytest
 import torch
 
-from builders.predictors import photos, small_predictor
+from builders.predictors import photos, save_small_weights, small_predictor
 from sycoca.inference.load import choose_device, load, torch_dtype
+from sycoca.inference.model_options import DeviceOptions
 from sycoca.inference.onnx_export.folder import export_onnx
 from sycoca.model.image_encoder import ImageEncoder
 from sycoca.model.text_encoder import TextEncoder
@@ -110,13 +113,23 @@ def test_without_an_accelerator_it_is_the_cpu(monkeypatch: pytest.MonkeyPatch):
 
 def test_devices_and_types_of_torch_are_names_too():
     assert choose_device(torch.device("cpu")) == choose_device("cpu")
-    assert torch_dtype(torch.bfloat16) == torch_dtype("bfloat16") == torch_dtype("torch.bfloat16") == torch.bfloat16
-    with pytest.raises(ValueError, match="dtype must be one of float32, bfloat16, float16, int8, got 'float64'"):
-        torch_dtype(torch.float64)
+    names = (torch.bfloat16, "bfloat16", "torch.bfloat16")
+    assert {torch_dtype(name, torch.device("cpu")) for name in names} == {torch.bfloat16}
+    with pytest.raises(ValueError, match="dtype must be one of auto, float32, bfloat16, float16, int8, got 'float64'"):
+        torch_dtype(torch.float64, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_auto_is_what_pays_on_the_cpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, chosen: str, expected):
+    monkeypatch.setenv("SYCOCA_AUTO_PRECISION", chosen)
+    weights = save_small_weights(tmp_path / "weights")
+    assert load(weights, device="cpu", dtype="auto").model.log_logit_scale.dtype == expected
+    options = DeviceOptions(device="cpu", precision="auto")
+    assert options.load(weights).model.log_logit_scale.dtype == expected
 
 
 def test_refuses_names_that_mean_nothing():
     with pytest.raises(ValueError, match="'gpu' is no device"):
         choose_device("gpu")
-    with pytest.raises(ValueError, match="dtype must be one of float32, bfloat16, float16, int8, got 'int4'"):
-        torch_dtype("int4")
+    with pytest.raises(ValueError, match="dtype must be one of auto, float32, bfloat16, float16, int8, got 'int4'"):
+        torch_dtype("int4", torch.device("cpu"))

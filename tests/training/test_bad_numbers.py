@@ -237,8 +237,8 @@ def test_two_processes_skip_the_same_steps(tmp_path: Path, precision: str):
         )
 
     run = tmp_path / "run"
-    # After the first step no weights are sound. At a lower rate some are finite, but so large that gradients overflow at
-    # any rate: whether such a run can be resumed depends on the machine.
+    # After the first step no weights are sound. At a lower rate some are finite, but so large that gradients overflow
+    # at any rate: whether such a run can be resumed depends on the machine.
     wild = [*WILD, "--optimizer.peak-lr", "1e4", "--training.steps", "12", "--runtime.precision", precision]
     done = torchrun(*wild, "--out", str(run))
     assert done.returncode != 0

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import sycoca
+from builders.benchmark_files import write_benchmarks
 from builders.image_indexes import facts
 from builders.manifests import renew_manifest
 from builders.predictors import photo, save_small_weights
@@ -17,6 +18,7 @@ from sycoca.cli.command_line import arguments_class, command_module
 from sycoca.cli.main import main
 from sycoca.cli.parsing.table import Argument, arguments_of
 from sycoca.cli.tree import Command, commands
+from sycoca.data.spec import open_source
 from sycoca.evaluation.tasks.registry import TASKS
 from sycoca.outputs.manifest import DamageError, Manifest
 from sycoca.search.index_table import IndexTable
@@ -256,6 +258,8 @@ def test_reading_the_config_alone_compares_the_config_alone(weights: Path, read:
         read(weights)
 
 
+_POPE = ("--data", "pope:benchmarks/coco_pope_random.json", "--images", "benchmarks")
+_SCORED = ("--predictions", "captions.json", "--references", SCENES)
 MORE_WORDS = {"probe": ("--train", SCENES), "filter": ("--min-similarity", "0.1")}
 COMMANDS: dict[str, tuple[str, ...]] = {
     "pretrain --start.weights": ("pretrain", "tiny", "--start.weights", "WEIGHTS", "--data.train", SCENES),
@@ -272,6 +276,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         f"evaluate {task} WEIGHTS": ("evaluate", task, "WEIGHTS", "--data", SCENES, *MORE_WORDS.get(task, ()))
         for task in TASKS
     },
+    "evaluate hard-negatives WEIGHTS": ("evaluate", "hard-negatives", "WEIGHTS", *_POPE),
+    "score captioning --weights": ("score", "captioning", *_SCORED, "--weights", "WEIGHTS", "--data", SCENES),
     **{
         f"map {verb} WEIGHTS": ("map", verb, "WEIGHTS", SCENES, "--out", "OUT", *MORE_WORDS.get(verb, ()))
         for verb in ("caption", "embed", "filter", "score")
@@ -324,6 +330,10 @@ def test_every_command_refuses_a_flipped_mantissa_bit(
     (tmp_path / "classes.txt").write_text("a cat\na dog\n")
     photo().save(tmp_path / "photo.png")
     IndexTable.create("INDEX", facts(10))
+    (tmp_path / "benchmarks").mkdir()
+    write_benchmarks(tmp_path / "benchmarks")
+    keys = [sample.key for sample in open_source(SCENES)]
+    (tmp_path / "captions.json").write_text(json.dumps([{"image_id": key, "caption": "a dog"} for key in keys]))
     flip_mantissa_bit(weights).rename("WEIGHTS")
     named = {"PHOTO": "photo.png"}
     assert main([named.get(word, word) for word in COMMANDS[name]]) == 1

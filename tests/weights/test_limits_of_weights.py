@@ -240,7 +240,7 @@ def test_the_own_task_and_features_need_no_warning(caplog: pytest.LogCaptureFixt
 
 CLASSES = ZeroShotPrompts(scorer="likelihood")
 
-PAIRS = [
+CHOICES = [
     CaptionChoice(
         key="1", image=NamedImage(name="a", open_image=partial(open_photo, 0)), caption="a", negative="b", kind="swap"
     )
@@ -274,7 +274,7 @@ REPORTS: dict[str, tuple[Callable[[Predictor], Report], tuple[str, ...]]] = {
     "scene captions": (lambda predictor: evaluate_scene_captions(predictor, SCENES), (ABOUT_CAPTIONS,)),
     "scene swaps": (lambda predictor: evaluate_scene_swaps(predictor, SCENES), (ABOUT_CAPTIONS, ABOUT_SIMILARITIES)),
     "hard negatives": (
-        lambda predictor: evaluate_hard_negatives(predictor, PAIRS, "pairs"),
+        lambda predictor: evaluate_hard_negatives(predictor, CHOICES, "pairs"),
         (ABOUT_CAPTIONS, ABOUT_SIMILARITIES),
     ),
     "CLIPScore": (lambda predictor: judged(predictor), (ABOUT_SIMILARITIES,)),

@@ -12,7 +12,7 @@ from sycoca.data.choices import check_choice
 from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
 from sycoca.keywords import check_type, suggests_keywords
-from sycoca.model.automatic_precision import automatic_precision
+from sycoca.model.automatic_precision import AutomaticPrecision, automatic_precision
 from sycoca.model.products import limit_cached_kernels
 from sycoca.model.sycoca import SyCoCa
 from sycoca.outputs.manifest import is_verification_on, verification
@@ -25,12 +25,16 @@ _WEIGHTS = "a weights folder or hf:owner/name[@revision]"
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 
-DTYPES: Mapping[str, torch.dtype] = {
+DTYPES: Mapping[Dtype, torch.dtype | None] = {
+    "auto": None,
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
     "int8": torch.int8,
 }
+"""None is chosen for the device."""
+
+_OF_PRECISION: Mapping[AutomaticPrecision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @suggests_keywords
@@ -61,7 +65,7 @@ def load(
     with verification(verify and is_verification_on()):
         loaded = load_weights(local_weights(weights), base)
     chosen_device = choose_device(device)
-    chosen_dtype = _automatic_dtype(chosen_device) if dtype == "auto" else torch_dtype(dtype)
+    chosen_dtype = torch_dtype(dtype, chosen_device)
     model = _placed(loaded.model, chosen_device, chosen_dtype, compile=compile)
     if compile:
         # In place, so that names of weights do not change.
@@ -75,12 +79,11 @@ def load(
 def _automatic_dtype(device: torch.device) -> torch.dtype:
     match device.type:
         case "cpu":
-            is_bfloat16 = automatic_precision("inference") == "bf16"
-        case "cuda":
-            is_bfloat16 = torch.cuda.is_bf16_supported()
+            return _OF_PRECISION[automatic_precision("inference")]
+        case "cuda" if torch.cuda.is_bf16_supported():
+            return torch.bfloat16
         case _:
-            is_bfloat16 = False
-    return torch.bfloat16 if is_bfloat16 else torch.float32
+            return torch.float32
 
 
 def _placed(model: SyCoCa, device: torch.device, dtype: torch.dtype, *, compile: bool) -> SyCoCa:
@@ -120,8 +123,12 @@ def choose_device(name: str | torch.device) -> torch.device:
     return device
 
 
-def torch_dtype(name: str | torch.dtype) -> torch.dtype:
-    """Return PyTorch's type of that name, such as float16 or torch.float16. Raises ValueError for another name."""
+def torch_dtype(name: str | torch.dtype, device: torch.device) -> torch.dtype:
+    """Return PyTorch's type of that name, such as float16 or torch.float16; auto is chosen for the device.
+
+    Raises ValueError for another name.
+    """
     name = str(name).removeprefix("torch.")
-    check_choice("dtype", name, DTYPES)
-    return DTYPES[name]
+    known = {str(one): dtype for one, dtype in DTYPES.items()}
+    check_choice("dtype", name, known)
+    return known[name] or _automatic_dtype(device)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, assert_never
+from typing import Literal, assert_never, get_args
 
 import torch
 
@@ -98,11 +98,10 @@ def bfloat16_gain(*, anew: bool = False) -> Bfloat16Gain | None:
 
 
 def _checked(named: str) -> AutomaticPrecision:
-    match named:
-        case "fp32" | "bf16":
-            return named
-        case _:
-            raise ValueError(f"{VARIABLE} is {named!r}; set it to fp32 or bf16")
+    for precision in get_args(AutomaticPrecision):
+        if precision == named:
+            return precision
+    raise ValueError(f"{VARIABLE} is {named!r}; set it to {' or '.join(get_args(AutomaticPrecision))}")
 
 
 def _measured() -> Bfloat16Gain:

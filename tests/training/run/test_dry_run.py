@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from sycoca.training.config import RuntimeConfig
 from sycoca.training.engine.update import Updater
 from sycoca.training.run import dry_run as module
 from sycoca.training.run.dry_run import dry_run
@@ -112,4 +113,4 @@ def test_several_processes_are_refused(make_run_config, monkeypatch: pytest.Monk
     monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
     monkeypatch.setattr("torch.distributed.get_world_size", lambda: 2)
     with pytest.raises(ValueError, match="start it without torchrun"):
-        dry_run(make_run_config())
+        dry_run(make_run_config(runtime=RuntimeConfig(device="cpu", precision="fp32")))

@@ -19,6 +19,7 @@ from sycoca.experiments.ablation.recipe import name_of, recipe_of
 from sycoca.experiments.ablation.settings import AblationSettings, EqualBy
 from sycoca.experiments.ablation.table_text import markdown
 from sycoca.outputs.errors import OutputError, OutputInterrupted, Remains
+from sycoca.outputs.output import Output
 from sycoca.plain_data import write_text
 from sycoca.progress_bar import tracked
 from sycoca.stop_signals import number_of
@@ -50,11 +51,13 @@ def ablate(settings: AblationSettings, *, console: Console | None = None) -> Abl
     """Train and measure all runs that have no result, write the analysis into the folder, and return it.
 
     Another process with the same settings and folder shares the work, on any machine; a stopped ablation resumes.
-    Raises ValueError for settings that contradict each other; OutputError (a ValueError) where the folder was begun
-    with other ones; OutputInterrupted after a signal to stop, when all runs have saved checkpoints.
+    Raises ValueError for settings that contradict each other; OutputError (a ValueError) where the folder cannot be
+    written, or was begun with other ones; OutputInterrupted after a signal to stop, when all runs have saved
+    checkpoints.
     """
     plan = plan_of(settings, recipe_of(settings.recipe))
     folder = AblationFolder(settings.out)
+    Output(path=settings.out, kind="files in a folder").check()
     agree(folder.path, plan)
     folder.write_recipe(plan)
     runs = runs_of(plan, settings.seed_list, _steps(plan, folder, settings.equal))

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from datetime import timedelta
-from typing import Any, TypeVar, final
+from typing import Any, TypeVar, assert_never, final
 
 import torch
 import torch.distributed as dist
@@ -34,7 +34,7 @@ from sycoca.training.engine.distributed.rendezvous import Rendezvous, host_of
 from sycoca.training.engine.interruption import TrainingInterrupted
 from sycoca.training.engine.numerics import autocast, choose_precision, scales_loss, set_matrix_products
 from sycoca.training.engine.task import TrainingTask
-from sycoca.training.runtime_config import FixedPrecision, RuntimeConfig
+from sycoca.training.runtime_config import FixedPrecision, Precision, RuntimeConfig
 from sycoca.unusable import SkippedSample
 
 B = TypeVar("B", bound=TrainingBatch)
@@ -69,8 +69,7 @@ class Runtime:
             keep_freed_memory()
             limit_cached_kernels()
         self._init_process_group(config)
-        # That of the main process, since machines may measure differently.
-        self.precision: FixedPrecision = self.gather_plain([] if chosen is None else [chosen])[0]
+        self.precision: FixedPrecision = self._agreed_precision(config.precision, chosen)
 
     @property
     def is_main_rank(self) -> bool:
@@ -214,6 +213,16 @@ class Runtime:
             cls_tokens, patch_tokens = (copied_to(own, self.device) for own in (value.cls_tokens, value.patch_tokens))
             return ImageTokens(cls_tokens=cls_tokens, patch_tokens=patch_tokens)
         return copied_to(value, self.device) if isinstance(value, Tensor) else None
+
+    def _agreed_precision(self, precision: Precision, chosen: FixedPrecision | None) -> FixedPrecision:
+        """Return the named precision, for `auto` that of the main process, since machines may measure differently."""
+        match precision:
+            case "fp32" | "bf16" | "fp16":
+                return precision
+            case "auto":
+                return self.gather_plain([] if chosen is None else [chosen])[0]
+            case unknown:
+                assert_never(unknown)
 
     def _init_process_group(self, config: RuntimeConfig) -> None:
         if self.device.type == "cuda":

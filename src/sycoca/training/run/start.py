@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 from rich.console import Console
 
@@ -23,7 +23,7 @@ from sycoca.training.engine.tracking import import_wandb
 from sycoca.training.recipes.recipe import Recipe, Sources
 from sycoca.training.run.training_run import TrainingRun
 from sycoca.training.run_folder import RunFolder
-from sycoca.training.runtime_config import FixedPrecision
+from sycoca.training.runtime_config import FixedPrecision, Precision
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def resume_run(recipe: Recipe, sources: Sources, console: Console | None) -> Pat
     config, folder = recipe.config, RunFolder(Path(recipe.config.out))
     _check_best(config, sources)
     _check_steps(config, folder)
-    recipe.config = config = _of_older_run(config)
+    recipe.config = config = _in_its_precision(config, folder)
     with Runtime(config.runtime) as runtime, _held(folder, config, runtime) as lease:
         config.training.micro_batch_on(runtime.world_size)
         recipe.config = config = _with_precision(config, runtime.precision)
@@ -71,10 +71,27 @@ def _with_precision(config: C, precision: FixedPrecision) -> C:
     return replace(config, runtime=replace(config.runtime, precision=precision))
 
 
-def _of_older_run(config: C) -> C:
-    """Return the config with what `auto` meant on CPUs when runs did not keep what was chosen."""
-    is_on_cpu = config.runtime.precision == "auto" and choose_device(config.runtime.device).type == "cpu"
-    return _with_precision(config, "fp32") if is_on_cpu else config
+def _in_its_precision(config: C, folder: RunFolder) -> C:
+    """Return the config with the precision that the run was begun in, where it names none itself."""
+    match config.runtime.precision:
+        case "fp32" | "bf16" | "fp16":
+            return config
+        case "auto":
+            begun = folder.read_saved_config(type(config)) or folder.read_config(type(config))
+            return _of_older_run(config, begun.runtime.precision)
+        case unknown:
+            assert_never(unknown)
+
+
+def _of_older_run(config: C, begun_in: Precision) -> C:
+    """Return the config in the precision of the run; `auto` is of times when it meant fp32 on CPUs and was not kept."""
+    match begun_in:
+        case "fp32" | "bf16" | "fp16":
+            return _with_precision(config, begun_in)
+        case "auto":
+            return _with_precision(config, "fp32") if choose_device(config.runtime.device).type == "cpu" else config
+        case unknown:
+            assert_never(unknown)
 
 
 @contextmanager
