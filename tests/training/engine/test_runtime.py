@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 
 import pytest
@@ -79,3 +80,16 @@ def test_a_compiled_step_has_the_losses_and_gradients_of_a_plain_one(config, mak
         gradients = {name: parameter.grad.clone() for name, parameter in task.named_parameters()}
         results.append((named_terms(terms), gradients))
     torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-5)
+
+
+def test_kernels_are_limited_before_a_precision_is_measured(monkeypatch: pytest.MonkeyPatch):
+    limits: list[str | None] = []
+    monkeypatch.delenv("LRU_CACHE_CAPACITY", raising=False)
+
+    def choose(*_: object) -> str:
+        limits.append(os.environ.get("LRU_CACHE_CAPACITY"))
+        return "fp32"
+
+    monkeypatch.setattr("sycoca.training.engine.runtime.choose_precision", choose)
+    Runtime(RuntimeConfig(device="cpu"))
+    assert limits == ["128"]

@@ -59,7 +59,6 @@ class Runtime:
         self.world_size = self._launch.world_size
         self.rank = self._launch.rank
         self.device = _local_device(choose_device(config.device), self._launch.local_rank)
-        chosen = choose_precision(config.precision, self.device) if self.is_main_rank else None
         set_matrix_products(self.device, tf32=config.tf32)
         self._parallel = DataParallel(config, self._launch, self.device)
         self._owns_process_group = False
@@ -67,7 +66,8 @@ class Runtime:
         self._heartbeat: Heartbeat | None = None
         if self.device.type == "cpu":
             keep_freed_memory()
-            limit_cached_kernels()
+            limit_cached_kernels()  # before the first product, which may be that of a measurement
+        chosen = choose_precision(config.precision, self.device) if self.is_main_rank else None
         self._init_process_group(config)
         self.precision: FixedPrecision = self._agreed_precision(config.precision, chosen)
 
