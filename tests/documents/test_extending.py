@@ -137,6 +137,7 @@ def test_pyright_names_a_step_that_is_left_out(tmp_path: Path, left_out: list[Le
     assert errors.keys() <= {step.file for one in left_out for step in EXTENSIONS[one.heading]}
 
 
+@pytest.mark.slow
 def test_with_all_steps_nothing_fails(tmp_path: Path):
     files = {one.check for own in LEFT_OUT.values() for one in own} - {PYRIGHT}
     others = {"tests/model/test_forms.py", "tests/training/engine/test_optimizer.py", "tests/test_closed_sets.py"}

@@ -58,6 +58,7 @@ def kinds(outputs: list[dict[str, Any]]) -> list[str]:
     return [one["output_type"] if "data" not in one else "+".join(sorted(one["data"])) for one in outputs]
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_from_top_to_bottom_and_shows_what_it_is_committed_with(tmp_path: Path):
     notebook = json.loads(NOTEBOOK.read_text("utf-8"))
     committed = [kinds(cell["outputs"]) for cell in run_notebook.code_cells(notebook)]

@@ -65,6 +65,7 @@ INTERRUPTED = {
 }
 
 
+@pytest.mark.slow
 def test_continues_wherever_it_was_interrupted(
     uninterrupted: QuickstartResult, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):

@@ -118,6 +118,7 @@ def test_two_rows_and_two_seeds_end_to_end(tmp_path: Path, capsys: pytest.Captur
         assert "small, scenes: equal steps" in captured.out
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_named_and_ends_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     recipe = {**RECIPE, "rows": {**RECIPE["rows"], "broken": {"data": {"train": "missing.jsonl"}}}}
     write_yaml(tmp_path / "mine.yaml", recipe)
