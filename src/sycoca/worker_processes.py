@@ -29,6 +29,20 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@contextmanager
+def threads_of_started_processes(num_threads: int) -> Iterator[None]:
+    """Context in which processes that are started use so many threads of OpenMP, which reads its environment once."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = str(num_threads)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
 def starting_process() -> int | None:
     """Return the process that `leave_stopping_to` names; None outside of its main thread."""
     return os.getpid() if threading.current_thread() is threading.main_thread() else None

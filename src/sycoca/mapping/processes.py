@@ -17,6 +17,7 @@ import torch
 from sycoca.mapping.local import map_unclaimed
 from sycoca.mapping.worker import Advance, Job, Worker
 from sycoca.stop_signals import STOP_SIGNALS, handled, number_of, raise_stopped
+from sycoca.worker_processes import threads_of_started_processes
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ def _started(job: Job, num_workers: int, num_threads: int) -> Iterator[dict[Conn
             process = context.Process(
                 target=_work, args=(own, number / num_workers, num_threads, sender), name=f"map-{number}", daemon=True
             )
-            with _environment(num_threads):
+            with threads_of_started_processes(num_threads):
                 process.start()
             sender.close()
             processes.append(process)
@@ -108,20 +109,6 @@ def _started(job: Job, num_workers: int, num_threads: int) -> Iterator[dict[Conn
             process.join(_SECONDS_TO_END)
         for receiver in running:
             receiver.close()
-
-
-@contextmanager
-def _environment(num_threads: int) -> Iterator[None]:
-    """Context in which processes that are started use so many threads."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(num_threads)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
 
 
 def _note_end(process: BaseProcess, *, is_last: bool) -> None:

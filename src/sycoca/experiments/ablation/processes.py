@@ -22,6 +22,7 @@ from sycoca.experiments.ablation.folder import AblationFolder
 from sycoca.experiments.ablation.plan import AblationPlan, PlannedRun
 from sycoca.outputs.errors import LeaseHeldError
 from sycoca.stop_signals import REQUEUE_CODE, STOP_SIGNALS, handled, number_of, raise_stopped
+from sycoca.worker_processes import threads_of_started_processes
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ def _started(job: RunJob, run: PlannedRun, claim: ExitStack) -> _Running:
     receiver, sender = context.Pipe(duplex=False)
     # Not a daemon: loader workers may be started in it.
     process = context.Process(target=_work, args=(job, run, sender), name=run.name)
-    with _one_thread(), _ignoring_the_terminal():
+    with threads_of_started_processes(1), _ignoring_the_terminal():
         process.start()
     sender.close()
     return _Running(run=run, process=process, receiver=receiver, claim=claim)
@@ -184,20 +185,6 @@ def _stop(running: list[_Running]) -> None:
             one.process.join()
         one.claim.close()
         one.receiver.close()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Context in which processes that are started use one thread."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
 
 
 @contextmanager
