@@ -4,7 +4,16 @@ from typing import Literal
 
 import pytest
 
-from sycoca.plain_data import changed_fields, from_plain, overlay, read_yaml, to_plain, write_text, write_yaml
+from sycoca.plain_data import (
+    changed_fields,
+    from_plain,
+    overlay,
+    read_yaml,
+    to_plain,
+    without_defaults,
+    write_text,
+    write_yaml,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +52,19 @@ def test_plain_form_is_nested_and_in_order():
         "limit": 0,
     }
     assert list(to_plain(FULL)) == ["wagons", "name", "is_fast", "engine", "spare", "stops", "limit"]
+
+
+def test_what_differs_from_the_defaults_is_enough():
+    assert without_defaults(Train(wagons=0)) == {"wagons": 0, "engine": {}}
+    assert without_defaults(FULL) == {
+        "wagons": 3,
+        "is_fast": True,
+        "engine": {"kind": "electric"},
+        "spare": {"power": 2.0},
+        "stops": ["a", "b"],
+        "limit": 0,
+    }
+    assert from_plain(Train, without_defaults(FULL)) == FULL
 
 
 def test_yaml_file_gives_the_same_config_back(tmp_path: Path):

@@ -8,7 +8,7 @@ import re
 import types
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -34,6 +34,21 @@ def to_plain(config: object) -> Plain:
     if not is_dataclass(config) or isinstance(config, type):
         raise TypeError(f"expected a dataclass instance, got {type(config).__name__}")
     return {field.name: _plain_value(getattr(config, field.name)) for field in fields(config)}
+
+
+def without_defaults(config: object) -> Plain:
+    """Return a config as `to_plain` does, without the values that are the defaults of their fields, at any depth.
+
+    A version that adds a field with a default returns the same for the configs of earlier versions.
+    """
+    if not is_dataclass(config) or isinstance(config, type):
+        raise TypeError(f"expected a dataclass instance, got {type(config).__name__}")
+    values = {field: getattr(config, field.name) for field in fields(config)}
+    return {
+        field.name: without_defaults(value) if is_dataclass(value) else _plain_value(value)
+        for field, value in values.items()
+        if is_dataclass(value) or value != _default_of(field)
+    }
 
 
 def from_plain(cls: type[T], data: object, where: str = _NO_FILE) -> T:
@@ -178,6 +193,11 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
+
+
+def _default_of(field: Field[Any]) -> Any:
+    """Return the default of a field; MISSING without one."""
+    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def _plain_value(value: object) -> Any:

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,26 @@ def test_results_of_other_settings_are_refused(plan: AblationPlan, tmp_path: Pat
     made_up_result(plan, "coca", 0, 5).save(folder.path / "results" / "coca-5steps-seed0.json")
     text = (folder.path / "results" / "coca-5steps-seed0.json").read_text()
     (folder.path / "results" / "coca-5steps-seed0.json").write_text(text.replace('"steps": 5', '"steps": 4'))
+    with pytest.raises(OutputError, match="another settings_sha256"):
+        read_ablation(folder.path)
+
+
+def test_results_stay_when_a_version_adds_a_switch_and_a_metric(plan: AblationPlan, tmp_path: Path):
+    folder = AblationFolder(tmp_path / "out")
+    agree(folder.path, plan)
+    result = made_up_result(plan, "coca", 0, 4)
+    replace(result, metrics={"mean_text_recall": 1.0}).save(folder.path / "results" / "coca-4steps-seed0.json")
+    written = json.loads((folder.path / "plan.json").read_text())
+    added = written["base"]["objectives"].pop("normalizes_patches")
+    (folder.path / "plan.json").write_text(json.dumps(written))
+    agree(folder.path, plan)
+    (analysis,) = read_ablation(folder.path).analyses
+    assert analysis.rows[0].metrics["mean_text_recall"].mean == 1.0
+    # A default that was changed is another setting all the same.
+    written["base"]["objectives"]["normalizes_patches"] = not added
+    (folder.path / "plan.json").write_text(json.dumps(written))
+    with pytest.raises(OutputError, match=r"base\.objectives\.normalizes_patches was"):
+        agree(folder.path, plan)
     with pytest.raises(OutputError, match="another settings_sha256"):
         read_ablation(folder.path)
 

@@ -8,18 +8,17 @@ The first process writes it, all others compare theirs with it. Seeds are not pa
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from sycoca.experiments.ablation.measured_metrics import MEASURED
 from sycoca.experiments.ablation.recipe import AblationRecipe, AblationRow
 from sycoca.experiments.ablation.settings import AblationSettings
 from sycoca.outputs.errors import OutputError
 from sycoca.outputs.lease import create_once
 from sycoca.outputs.manifest import DamageError, read_sound_json
-from sycoca.plain_data import from_plain, overlay, to_plain
+from sycoca.plain_data import from_plain, overlay, to_plain, without_defaults
 from sycoca.texts import shortened
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 
@@ -78,11 +77,13 @@ class AblationPlan:
         return replace(config, out=str(out), seed=run.seed, training=replace(config.training, steps=steps))
 
     def digest(self, run: PlannedRun) -> str:
-        """Return the SHA-256 of all that the result of a run depends on."""
+        """Return the SHA-256 of all that the result of a run depends on.
+
+        Switches and metrics that a later version adds do not change it, so that results of both share a folder.
+        """
         settings = {
-            "config": to_plain(self.config(run, Path())),
+            "config": without_defaults(self.config(run, Path())),
             "measured_on": self.measured_on,
-            "metrics": MEASURED,
             "measures_version": MEASURES_VERSION,
         }
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
@@ -132,7 +133,7 @@ def agree(folder: Path, plan: AblationPlan) -> None:
     own = plan.to_plain()
     if create_once(folder / PLAN_NAME, json.dumps(own, indent=1, ensure_ascii=False).encode() + b"\n"):
         return
-    difference = next(_differences(_read(folder), own, ""), None)
+    difference = next(_differences(_completed(_read(folder), folder), own, ""), None)
     if difference is not None:
         raise OutputError(f"{folder} was begun with other settings: {difference}; name another folder with --out")
 
@@ -154,7 +155,19 @@ def read_plan(folder: Path) -> AblationPlan:
             base=from_plain(PretrainConfig, plain["base"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise OutputError(f"{folder / PLAN_NAME} cannot be read: {shortened(str(error))}") from error
+        raise _unreadable(folder, error) from error
+
+
+def _completed(plain: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a plan with the defaults of the switches that its version did not have."""
+    try:
+        return {**plain, "base": to_plain(from_plain(PretrainConfig, plain["base"]))}
+    except (KeyError, ValueError) as error:
+        raise _unreadable(folder, error) from error
+
+
+def _unreadable(folder: Path, error: Exception) -> OutputError:
+    return OutputError(f"{folder / PLAN_NAME} cannot be read: {shortened(str(error))}")
 
 
 def _read(folder: Path) -> dict[str, Any]:
