@@ -20,6 +20,7 @@ def count(samples: list[ImageTextSample], field: str) -> int:
     return sum(len(getattr(sample, field)) for sample in samples)
 
 
+@pytest.mark.slow
 def test_coco_captions():
     samples = samples_of(open_source(f"coco:{shared_data('metric_refs/coco_captions_val2017.json.gz')}"))
     assert (len(samples), count(samples, "captions")) == (5000, 25_014)
@@ -40,6 +41,7 @@ def test_daquar(split, num_questions):
         assert first.answers == ("garbage_bin",)
 
 
+@pytest.mark.slow
 def test_all_of_daquar():
     samples = samples_of(open_source(f"{shared_data('daquar/qa.jsonl')}?images={shared_data('daquar/images')}"))
     # Two of the 1,449 photos are never asked about.

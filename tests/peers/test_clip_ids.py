@@ -57,6 +57,7 @@ def test_ids_are_those_of_open_clip_on_thousands_of_random_texts():
     assert digest(CLIP["zero"].encode, texts) == expected["sha256"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "read"), [(FLICKR8K, flickr8k_captions), (COCO, coco_captions)])
 def test_ids_are_those_of_open_clip_on_all_captions_of_a_data_set(name, read):
     expected = OPEN_CLIP["sets"][name]

@@ -211,7 +211,7 @@ def test_weights_that_are_not_finite_are_never_saved(make_run_config, monkeypatc
         assert all(tensor.isfinite().all() for tensor in tensors_of(RunFolder(run).checkpoints / name).values())
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
 def test_a_wild_learning_rate_ends_the_run_and_a_lower_one_finishes_it(tmp_path: Path, capsys, precision: str):
     run = tmp_path / "run"
     words = [*WILD, "--training.steps", "20", "--runtime.precision", precision, "--out", str(run)]

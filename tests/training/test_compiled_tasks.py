@@ -11,6 +11,7 @@ from builders import compiled_tasks
 from sycoca.training.finetune import KINDS
 
 
+@pytest.mark.slow
 def test_every_task_compiles_in_one_graph():
     compile_all("eager")
 

@@ -15,6 +15,7 @@ from sycoca.data.spec import open_source
 from sycoca.experiments.ablation.folder import AblationFolder
 from sycoca.experiments.ablation.measured_metrics import MEASURED, METRIC_GROUPS
 from sycoca.experiments.ablation.measures import losses_as_used, measure
+from sycoca.experiments.ablation.one_run import complete_run
 from sycoca.experiments.ablation.plan import AblationPlan, PlannedRun, agree
 from sycoca.experiments.ablation.recipe import recipe_of
 from sycoca.experiments.ablation.run_result import RunResult
@@ -87,6 +88,22 @@ def test_rows_that_reconstruct_share_the_image_decoder(tmp_path: Path):
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(one.parameters(), other.parameters(), strict=True))
 
 
+def test_a_run_is_trained_measured_and_written(tmp_path: Path):
+    plan = small_plan(tmp_path)
+    folder = AblationFolder(tmp_path / "out")
+    agree(folder.path, plan)
+    run = PlannedRun(row="coca", seed=1, steps=4)
+    result = complete_run(plan, folder, run)
+    assert RunResult.load(folder.result(run)) == result
+    assert folder.results(plan) == [result]
+    without = {name for name, value in result.metrics.items() if value is None}
+    assert without == {name for name in MEASURED if name.startswith("reconstruction")}
+    assert (result.row, result.seed, result.steps, result.num_samples, result.killed_sessions) == ("coca", 1, 4, 12, 0)
+    assert result.settings_sha256 == plan.digest(run)
+    assert 0 < result.training_processor_seconds < result.processor_seconds
+
+
+@pytest.mark.slow
 def test_two_rows_and_two_seeds_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     words = ["ablate", str(write_recipe(tmp_path)), "--out", str(tmp_path / "out"), "--test", TEST_SCENES]
     assert main([*words, "--seeds", "2", "--processes", "2", "--json"]) == 0
