@@ -270,6 +270,20 @@ def test_training_embedding_and_captioning_use_half_precision(in_half: list[bool
     assert set(in_half) == {False}
 
 
+def test_int8_rows_are_those_of_inference_in_int8(monkeypatch: pytest.MonkeyPatch):
+    encode, seen = SyCoCa.encode_images, []
+    monkeypatch.setattr(
+        SyCoCa, "encode_images", lambda model, *given: (seen.append(model.is_int8), encode(model, *given))[1]
+    )
+    result = measured(rows=("embed_images", "retrieval_scoring"), precision="int8", runs=1)
+    assert list(result.rows) == ["matrix_peak", "embed_images", "retrieval_scoring"]
+    assert set(seen) == {True}
+    assert (result.rows["embed_images"].precision, result.rows["embed_images"].gflop) == (None, None)
+    assert result.rows["retrieval_scoring"].precision == "fp32"
+    assert result.settings["precision"] == "int8"
+    assert not {"train_all", "matrix_peak_bf16"} & set(settings(precision="int8").chosen_rows)
+
+
 @pytest.mark.parametrize("is_asked_for", [True, False])
 def test_the_model_is_compiled_where_that_is_configured(monkeypatch: pytest.MonkeyPatch, is_asked_for: bool):
     compiled = set()
@@ -316,6 +330,11 @@ def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch):
         ({"preset": "smalest"}, "there is no preset 'smalest'; did you mean 'smallest'"),
         ({"rows": ("train_al",)}, "there is no row 'train_al'; did you mean 'train_all'"),
         ({"rows": ("matrix_peak_bf16",)}, "row matrix_peak_bf16 is measured with --precision bf16 only"),
+        (
+            {"rows": ("train_all",), "precision": "int8"},
+            "row train_all is not measured with --precision int8: it trains",
+        ),
+        ({"precision": "int8", "compile": True}, "int8 matrices are not compiled"),
         ({"rows": ()}, "name at least one row: matrix_peak, copy_rate"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"retrieval_images": 0}, "retrieval_images must be at least 1, got 0"),

@@ -33,10 +33,15 @@ def benchmark(settings: BenchmarkSettings, *, console: Console | None = None) ->
     Raises ValueError where the device does not exist, its memory is too small, or several processes were started.
     """
     config = pretrain_preset(settings.preset)
-    runtime_config = RuntimeConfig(device=settings.device, precision=settings.precision, compile=settings.compile)
+    precision = settings.facts.floating_point[-1]
+    runtime_config = RuntimeConfig(device=settings.device, precision=precision, compile=settings.compile)
     with use_threads(settings.threads), Runtime(runtime_config) as runtime:
         if runtime.world_size > 1:
             raise ValueError("a benchmark measures one process; start it without torchrun")
+        if settings.facts.is_quantized and runtime.device.type != "cpu":
+            raise ValueError(
+                f"{settings.precision} runs on CPUs alone, the device is {runtime.device}; add --device cpu"
+            )
         check_fits(config, settings.batch_size, runtime.device)
         logger.info(f"building preset {settings.preset} on {runtime.device}")
         parts = _build(settings, config, runtime)

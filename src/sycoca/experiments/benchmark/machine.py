@@ -10,7 +10,7 @@ import torch
 
 from sycoca._version import __version__
 from sycoca.experiments.benchmark.result import Setting
-from sycoca.experiments.benchmark.settings import PEAK_ROWS, BenchmarkPrecision
+from sycoca.experiments.benchmark.settings import PEAK_ROWS, FloatPrecision
 from sycoca.experiments.benchmark.timing import BenchmarkRow, seconds_per_call, synchronize
 from sycoca.model.products import processor_name
 
@@ -23,7 +23,7 @@ MATRIX_SIDES_OF_ACCELERATORS = (2048, 4096, 8192)
 COPIED_BYTES = 256 * 2**20
 """Larger than the caches of a processor."""
 
-_DTYPES: dict[BenchmarkPrecision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_DTYPES: dict[FloatPrecision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _TRIES = 2
 
 
@@ -54,7 +54,7 @@ def use_threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def matrix_row(precision: BenchmarkPrecision, device: torch.device) -> BenchmarkRow:
+def matrix_row(precision: FloatPrecision, device: torch.device) -> BenchmarkRow:
     """Return a row for the product of two square matrices, of the side with the highest rate on this machine."""
     sides = MATRIX_SIDES.get(device.type, MATRIX_SIDES_OF_ACCELERATORS)
     products = {side: _product(side, _DTYPES[precision], device) for side in sides}

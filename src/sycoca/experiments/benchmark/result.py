@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sycoca.experiments.benchmark.settings import BenchmarkPrecision
+from sycoca.experiments.benchmark.settings import FloatPrecision
 
 Setting = str | int | float | bool | None
 
@@ -34,7 +34,7 @@ class RowResult:
     gflop: float | None
     """Floating-point operations of its matrix products, in 10^9; None where it has none."""
 
-    precision: BenchmarkPrecision | None
+    precision: FloatPrecision | None
     """Precision of those products, whose peak they are compared with; None where there are none."""
 
     @property

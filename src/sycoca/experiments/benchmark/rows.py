@@ -5,14 +5,14 @@ import io
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import final
+from typing import assert_never, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from sycoca.experiments.benchmark.inputs import retrieval_vectors, scene_jpegs
-from sycoca.experiments.benchmark.settings import BenchmarkSettings
+from sycoca.experiments.benchmark.settings import BenchmarkSettings, FloatPrecision
 from sycoca.experiments.benchmark.timing import BenchmarkRow
 from sycoca.facts.objective_facts import OBJECTIVES, ObjectiveName
 from sycoca.facts.training_facts import TRAININGS
@@ -25,7 +25,6 @@ from sycoca.preprocess.image_transforms import smallest_training_side, training_
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.randomness import derive_generator
 from sycoca.records import ImageTextBatch, pixels_of
-from sycoca.training.engine.numerics import half_dtype
 from sycoca.training.engine.optimization.optimizer import build_optimizer
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.engine.update import Updater
@@ -66,6 +65,11 @@ class BenchmarkParts:
 
     batch: ImageTextBatch
     """Scenes with captions, on the device."""
+
+    @property
+    def runtime_precision(self) -> FloatPrecision:
+        """Precision of floating-point products."""
+        return self.settings.facts.floating_point[-1]
 
 
 def caption_tokens(config: PretrainConfig) -> int:
@@ -121,7 +125,7 @@ class LibraryRows:
             call=lambda: updater.update([batch], lr=0.0),
             items=len(batch.tokens),
             unit="pairs",
-            precision=self._parts.settings.precision,
+            precision=self._parts.runtime_precision,
         )
 
     def _captioning(self, name: str, *, num_beams: int) -> BenchmarkRow:
@@ -146,22 +150,29 @@ class LibraryRows:
 
     def _inference(self, name: str, call: Callable[[], object], *, unit: str) -> BenchmarkRow:
         items = len(self._parts.batch.tokens)
-        return BenchmarkRow(
-            name=name, call=torch.no_grad()(call), items=items, unit=unit, precision=self._parts.settings.precision
-        )
+        # Operations on integers are not counted.
+        precision = None if self._used_model.is_int8 else self._parts.runtime_precision
+        return BenchmarkRow(name=name, call=torch.no_grad()(call), items=items, unit=unit, precision=precision)
 
     @cached_property
     def _used_model(self) -> SyCoCa:
-        """The model as `sycoca.load` gives it: in half precision its weights are converted once, not in every call."""
+        """The model as `sycoca.load` gives it: its weights are converted once, not in every call."""
         parts = self._parts
-        dtype = half_dtype(parts.settings.precision)
-        if dtype is None:
-            return parts.model
-        used = copy.deepcopy(parts.model).to(dtype)
-        if parts.settings.compile:
-            used.image_encoder.compile()
-            used.text_encoder.compile()
-        return used
+        match parts.settings.precision:
+            case "fp32":
+                return parts.model
+            case "bf16":
+                used = copy.deepcopy(parts.model).to(torch.bfloat16)
+                if parts.settings.compile:
+                    used.image_encoder.compile()
+                    used.text_encoder.compile()
+                return used
+            case "int8":
+                used = copy.deepcopy(parts.model).eval()
+                used.quantize()
+                return used
+            case unknown:
+                assert_never(unknown)
 
     def _used_images(self) -> Tensor:
         return pixels_of(self._parts.batch.images).to(self._used_model.log_logit_scale.dtype)

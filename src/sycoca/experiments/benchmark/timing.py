@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 from torch.utils.module_tracker import ModuleTracker
 
 from sycoca.experiments.benchmark.result import RowResult
-from sycoca.experiments.benchmark.settings import BenchmarkPrecision
+from sycoca.experiments.benchmark.settings import FloatPrecision
 from sycoca.progress_bar import tracked
 
 Shape = tuple[int, ...] | torch.Size
@@ -52,7 +52,7 @@ class BenchmarkRow:
     unit: str
     """Unit of the items, in the plural."""
 
-    precision: BenchmarkPrecision | None
+    precision: FloatPrecision | None
     """Precision of its matrix products; None where it has none, and then no operations are counted."""
 
 
