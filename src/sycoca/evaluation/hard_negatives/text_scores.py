@@ -1,6 +1,6 @@
 """Scores of texts for images, by the contrastive towers and by the captioner, with the image and without it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -10,11 +10,18 @@ from torch import Tensor
 
 from sycoca.data.benchmarks.records import NamedImage
 from sycoca.facts.metric_suffixes import BLANK_IMAGE, LIKELIHOOD, LIKELIHOOD_GAIN
+from sycoca.inference.inputs import ImageInput
 from sycoca.inference.predictor import Predictor
 from sycoca.progress_bar import tracked
 
 TextScores = Mapping[str, Sequence[Float[Tensor, " texts"]]]
 """By suffix of the scorer the scores of each image's own texts."""
+
+ByImage = dict[str, dict[str, float]]
+"""By name of the image and text the score."""
+
+Scorer = Callable[[Sequence[ImageInput], Sequence[Sequence[str]]], Sequence[Sequence[float]]]
+"""Returns for a batch of images the scores of each image's own texts."""
 
 
 def text_scores(
@@ -37,9 +44,30 @@ def text_scores(
         of_image.setdefault(image.name, []).extend(own)
     named = {image.name: image for image in images}
     candidates = {name: list(dict.fromkeys(own)) for name, own in of_image.items()}
-    found = _similarities(predictor, named, candidates, batch_size, console)
+    all_texts = list(dict.fromkeys(text for own in candidates.values() for text in own))
+
+    def scored(score: Scorer, description: str) -> tuple[ByImage, ByImage]:
+        """Return the scores with each image, and with the blank one."""
+        by_image: ByImage = {}
+        for names in _batches(list(named), batch_size, description, console):
+            own = [candidates[name] for name in names]
+            values = score([named[name].open_image for name in names], own)
+            by_image |= {
+                name: dict(zip(*scores, strict=True)) for name, *scores in zip(names, own, values, strict=True)
+            }
+        (blank,) = score([_blank_image(predictor)], [all_texts])
+        without = dict(zip(all_texts, blank, strict=True))
+        return by_image, dict.fromkeys(named, without)
+
+    found: dict[str, ByImage] = {}
+    found[""], found[BLANK_IMAGE] = scored(_similarities(predictor, all_texts), "embedding images")
     if predictor.model.text_decoder is not None:
-        found |= _likelihoods(predictor, named, candidates, batch_size, console)
+        likelihoods, without = scored(_likelihoods(predictor, batch_size), "likelihoods of captions")
+        found[LIKELIHOOD], found[f"{LIKELIHOOD}{BLANK_IMAGE}"] = likelihoods, without
+        found[LIKELIHOOD_GAIN] = {
+            name: {text: value - without[name][text] for text, value in own.items()}
+            for name, own in likelihoods.items()
+        }
     return {
         scorer: [
             torch.tensor([by_image[image.name][text] for text in own]) for image, own in zip(images, texts, strict=True)
@@ -48,52 +76,22 @@ def text_scores(
     }
 
 
-Found = dict[str, dict[str, dict[str, float]]]
-"""By suffix of the scorer, name of the image and text the score."""
+def _similarities(predictor: Predictor, texts: Sequence[str]) -> Scorer:
+    embed_of = dict(zip(texts, predictor.embed_texts(texts), strict=True))
+
+    def scores(images: Sequence[ImageInput], candidates: Sequence[Sequence[str]]) -> list[list[float]]:
+        embeds = predictor.embed_images(images, batch_size=len(images))
+        return [[float(embed @ embed_of[text]) for text in own] for embed, own in zip(embeds, candidates, strict=True)]
+
+    return scores
 
 
-def _similarities(
-    predictor: Predictor,
-    images: Mapping[str, NamedImage],
-    candidates: Mapping[str, Sequence[str]],
-    batch_size: int,
-    console: Console | None,
-) -> Found:
-    texts = list(dict.fromkeys(text for own in candidates.values() for text in own))
-    text_embeds = dict(zip(texts, predictor.embed_texts(texts), strict=True))
-    blank = predictor.embed_images([_blank_image(predictor)])[0]
-    by_image: dict[str, dict[str, float]] = {}
-    for names in _batches(list(images), batch_size, "embedding images", console):
-        embeds = predictor.embed_images([images[name].open_image for name in names], batch_size=batch_size)
-        for name, embed in zip(names, embeds, strict=True):
-            by_image[name] = {text: float(embed @ text_embeds[text]) for text in candidates[name]}
-    without = {text: float(blank @ text_embeds[text]) for text in texts}
-    return {"": by_image, BLANK_IMAGE: dict.fromkeys(images, without)}
+def _likelihoods(predictor: Predictor, batch_size: int) -> Scorer:
+    def scores(images: Sequence[ImageInput], candidates: Sequence[Sequence[str]]) -> list[list[float]]:
+        found = predictor.candidate_log_likelihoods(images, candidates, batch_size=batch_size)
+        return [values.tolist() for values in found]
 
-
-def _likelihoods(
-    predictor: Predictor,
-    images: Mapping[str, NamedImage],
-    candidates: Mapping[str, Sequence[str]],
-    batch_size: int,
-    console: Console | None,
-) -> Found:
-    texts = list(dict.fromkeys(text for own in candidates.values() for text in own))
-    (blank,) = predictor.candidate_log_likelihoods([_blank_image(predictor)], [texts], batch_size=batch_size)
-    without = dict(zip(texts, blank.tolist(), strict=True))
-    by_image: dict[str, dict[str, float]] = {}
-    for names in _batches(list(images), batch_size, "likelihoods of captions", console):
-        own = [candidates[name] for name in names]
-        opened = [images[name].open_image for name in names]
-        scores = predictor.candidate_log_likelihoods(opened, own, batch_size=batch_size)
-        for name, captions, values in zip(names, own, scores, strict=True):
-            by_image[name] = dict(zip(captions, values.tolist(), strict=True))
-    gains = {name: {text: value - without[text] for text, value in own.items()} for name, own in by_image.items()}
-    return {
-        LIKELIHOOD: by_image,
-        f"{LIKELIHOOD}{BLANK_IMAGE}": dict.fromkeys(images, without),
-        LIKELIHOOD_GAIN: gains,
-    }
+    return scores
 
 
 def _batches(names: list[str], batch_size: int, description: str, console: Console | None) -> Iterator[list[str]]:
