@@ -11,9 +11,11 @@ from sycoca.experiments.ablation.analysis import analyze, paired_difference
 from sycoca.experiments.ablation.folder import AblationFolder
 from sycoca.experiments.ablation.plan import AblationPlan, agree
 from sycoca.experiments.ablation.recipe import paper_recipe
-from sycoca.experiments.ablation.table_text import markdown
+from sycoca.experiments.ablation.run_result import RunResult
+from sycoca.experiments.ablation.table_text import items_cell, markdown
 from sycoca.metrics.power import smallest_detectable_difference
 from sycoca.outputs.errors import OutputError
+from sycoca.outputs.manifest import DamageError
 
 
 def test_differences_are_paired_by_seed():
@@ -31,6 +33,20 @@ def test_without_common_seeds_there_is_no_difference():
     alone = paired_difference({0: 3.0}, {0: 1.0})
     assert alone is not None
     assert (alone.mean, alone.interval, alone.smallest_detectable, alone.is_clear) == (2.0, None, None, False)
+
+
+def test_the_interval_over_items_compares_resample_by_resample():
+    # Resamples differ by far more than the rows, which differ by 1 and 3 in all of them, with a seed each.
+    draws = {0: [10.0, 50.0, 30.0], 1: [70.0, 20.0, 90.0]}
+    better = {0: [value + 1 for value in draws[0]], 1: [value + 3 for value in draws[1]]}
+    found = paired_difference({0: 2.0, 1: 4.0}, {0: 1.0, 1: 1.0}, better, draws)
+    assert found is not None
+    assert found.item_interval == (pytest.approx(2.0), pytest.approx(2.0))
+    assert items_cell("cider", found) == "+2.000 to +2.000"
+    # A result of an earlier version has none.
+    without = paired_difference({0: 2.0, 1: 4.0}, {0: 1.0, 1: 1.0}, {0: better[0]}, draws)
+    assert without is not None
+    assert (without.item_interval, items_cell("cider", without)) == (None, "-")
 
 
 @pytest.fixture
@@ -76,11 +92,11 @@ def test_markdown_has_the_papers_numbers_beside_ours(plan: AblationPlan):
     text = markdown([analyze(objectives, results, steps, "steps")])
     sycoca = next(line for line in text.splitlines() if "(SyCoCa)" in line)
     assert sycoca == (
-        "| + TG-MIM, attentive masks (SyCoCa) | 2 | 4 | 1.0 | 29.0 ± 0.7 % | +3.5 (+3.5 to +3.5)* | 0.0 |"
-        " - | - | - | COCO 18.3 / 18.4, Flickr30k 42.6 / 32.4 |"
+        "| + TG-MIM, attentive masks (SyCoCa) | 2 | 4 | 1.0 | 29.0 ± 0.7 % | +3.5 (+3.5 to +3.5)* | - | 0.0 |"
+        " - | - | - | - | COCO 18.3 / 18.4, Flickr30k 42.6 / 32.4 |"
     )
     clip = next(line for line in text.splitlines() if "(CLIP)" in line)
-    assert clip == "| ITC only (CLIP) | 0 | 4 | - | - | - | - | - | - | - | COCO 13.5 / 14.8 |"
+    assert clip == "| ITC only (CLIP) | 0 | 4 | - | - | - | - | - | - | - | - | - | COCO 13.5 / 14.8 |"
 
 
 def test_an_unfinished_folder_is_analyzed(plan: AblationPlan, tmp_path: Path):
@@ -142,6 +158,21 @@ def test_results_stay_when_a_version_adds_a_switch_and_a_metric(plan: AblationPl
         agree(folder.path, plan)
     with pytest.raises(OutputError, match="another settings_sha256"):
         read_ablation(folder.path)
+
+
+def test_resamples_are_optional_lists_of_numbers(plan: AblationPlan, tmp_path: Path):
+    path = tmp_path / "result.json"
+    result = replace(made_up_result(plan, "coca", 0, 4), resamples={"mean_text_recall": [0.5, 0.25]})
+    result.save(path)
+    assert RunResult.load(path) == result
+    plain = json.loads(path.read_text())
+    for damaged in ([0.5], {"mean_text_recall": 0.5}, {"mean_text_recall": ["0.5"]}):
+        path.write_text(json.dumps({**plain, "resamples": damaged}))
+        with pytest.raises(DamageError, match="is no result of a run"):
+            RunResult.load(path)
+    del plain["resamples"]
+    path.write_text(json.dumps(plain))
+    assert RunResult.load(path).resamples == {}
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"format_version": 1}', '{"format_version": 99}'])

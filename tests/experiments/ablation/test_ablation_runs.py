@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,9 +13,10 @@ from builders.small_ablations import RECIPE, TEST_SCENES, small_plan, write_reci
 from sycoca.cli.main import main
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.data.spec import open_source
+from sycoca.evaluation.report import ItemScores, Report
 from sycoca.experiments.ablation.folder import AblationFolder
-from sycoca.experiments.ablation.measured_metrics import MEASURED, METRIC_GROUPS
-from sycoca.experiments.ablation.measures import losses_as_used, measure
+from sycoca.experiments.ablation.measured_metrics import HEADLINES, MEASURED, METRIC_GROUPS
+from sycoca.experiments.ablation.measures import NUM_RESAMPLES, losses_as_used, measure, resampled_headlines
 from sycoca.experiments.ablation.one_run import complete_run
 from sycoca.experiments.ablation.plan import AblationPlan, PlannedRun, agree
 from sycoca.experiments.ablation.recipe import recipe_of
@@ -100,6 +102,7 @@ def test_a_run_is_trained_measured_and_written(tmp_path: Path):
     assert without == {name for name in MEASURED if name.startswith("reconstruction")}
     assert (result.row, result.seed, result.steps, result.num_samples, result.killed_sessions) == ("coca", 1, 4, 12, 0)
     assert result.settings_sha256 == plan.digest(run)
+    assert {name: len(values) for name, values in result.resamples.items()} == dict.fromkeys(HEADLINES, NUM_RESAMPLES)
     assert 0 < result.training_processor_seconds < result.processor_seconds
 
 
@@ -172,6 +175,24 @@ def test_losses_are_those_of_use_and_of_fixed_batches(tmp_path: Path):
     targets = torch.arange(len(logits))
     entropies = [torch.nn.functional.cross_entropy(one, targets).item() for one in (logits, logits.T)]
     assert losses["contrastive"] == pytest.approx(sum(entropies) / 2, rel=1e-4)
+
+
+def test_resamples_are_those_of_images_with_all_their_captions():
+    hits = np.array([[1, 1, 1], [0, 1, 1], [0, 0, 1], [0, 0, 0]])
+    named = {f"recall_at_{k}": column.tolist() for k, column in zip((1, 5, 10), hits.T, strict=True)}
+    keys = ["a", "b", "c", "d"]
+    of_captions = {f"text_to_image_{name}": values * 2 for name, values in named.items()}
+    items = {
+        "image": ItemScores(keys=keys, values={f"image_to_text_{name}": values for name, values in named.items()}),
+        "caption": ItemScores(keys=keys * 2, values=of_captions, groups=keys * 2),
+    }
+    report = Report(task="retrieval", metrics={}, counts={}, items=items)
+    found = resampled_headlines(report)
+    # Two captions of an image have its own hits here, so that both directions agree where images are drawn alike.
+    assert found["mean_text_recall"] == found["mean_image_recall"]
+    assert len(set(found["mean_text_recall"])) > 5
+    assert np.mean(found["mean_text_recall"]) == pytest.approx(hits.mean(), abs=0.05)
+    assert resampled_headlines(report) == found
 
 
 def test_a_run_is_claimed_once(tmp_path: Path):

@@ -15,6 +15,10 @@ from sycoca.experiments.ablation.run_result import RunResult
 from sycoca.experiments.ablation.settings import EqualBy
 from sycoca.metrics.intervals import Interval, t_interval
 from sycoca.metrics.power import smallest_detectable_difference
+from sycoca.metrics.resampling import percentile_interval
+
+Resamples = Mapping[int, Sequence[float]]
+"""By seed the values of a metric in all resamples of the test items."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +36,10 @@ class PairedDifference:
 
     num_pairs: int
     """Seeds that both have."""
+
+    item_interval: Interval | None
+    """95 % interval of the mean by bootstrap over test items, the same of both rows and all seeds (percentiles): what
+    other test items would give to these models. None where the metric was not resampled."""
 
     smallest_detectable: float | None
     """The difference that so many seeds find with 80 % power, given this deviation; None for a single seed."""
@@ -135,12 +143,19 @@ def analyze(plan: AblationPlan, results: Sequence[RunResult], steps: Mapping[str
     )
 
 
-def paired_difference(own: Mapping[int, float], baseline: Mapping[int, float]) -> PairedDifference | None:
+def paired_difference(
+    own: Mapping[int, float],
+    baseline: Mapping[int, float],
+    own_resamples: Resamples | None = None,
+    baseline_resamples: Resamples | None = None,
+) -> PairedDifference | None:
     """Return the difference of two rows over the seeds that both have; None where there is none.
 
     Args:
         own: value of the row by seed.
         baseline: value of the baseline by seed.
+        own_resamples: value of the row by seed in each resample of the test items; None where there are none.
+        baseline_resamples: the same of the baseline.
     """
     differences = [value - baseline[seed] for seed, value in own.items() if seed in baseline]
     if not differences:
@@ -150,6 +165,9 @@ def paired_difference(own: Mapping[int, float], baseline: Mapping[int, float]) -
         mean=float(np.mean(differences)),
         deviation=deviation,
         interval=t_interval(differences),
+        item_interval=_item_interval(
+            own_resamples or {}, baseline_resamples or {}, [seed for seed in own if seed in baseline]
+        ),
         num_pairs=len(differences),
         smallest_detectable=None if deviation is None else smallest_detectable_difference(deviation, len(differences)),
     )
@@ -171,7 +189,9 @@ def _analyzed(
                 mean=float(np.mean(list(values.values()))),
                 deviation=_deviation(list(values.values())),
                 interval=t_interval(list(values.values())),
-                difference=paired_difference(values, _column(baseline, name) or {}),
+                difference=paired_difference(
+                    values, _column(baseline, name) or {}, _resamples(own, name), _resamples(baseline, name)
+                ),
             )
             for name, values in columns.items()
             if values is not None
@@ -183,6 +203,17 @@ def _column(results: Mapping[int, RunResult], name: str) -> dict[int, float] | N
     """Return a metric by seed; None unless all results have it, for a mean over some of them would mislead."""
     values = {seed: value for seed, result in results.items() if (value := result.metrics.get(name)) is not None}
     return values if values and len(values) == len(results) else None
+
+
+def _resamples(results: Mapping[int, RunResult], name: str) -> Resamples:
+    return {seed: result.resamples[name] for seed, result in results.items() if name in result.resamples}
+
+
+def _item_interval(own: Resamples, baseline: Resamples, seeds: Sequence[int]) -> Interval | None:
+    if not all(seed in own and seed in baseline for seed in seeds):
+        return None
+    differences = [np.subtract(own[seed], baseline[seed]) for seed in seeds]
+    return percentile_interval(np.mean(differences, axis=0))
 
 
 def _deviation(values: Sequence[float]) -> float | None:

@@ -1,7 +1,8 @@
 """What is measured of a trained row; None where the row did not train the component that a metric needs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -16,8 +17,9 @@ from sycoca.evaluation.reconstruction import evaluate_reconstruction
 from sycoca.evaluation.report import Report
 from sycoca.evaluation.retrieval import evaluate_retrieval
 from sycoca.evaluation.scene_captions import evaluate_scene_captions
-from sycoca.experiments.ablation.measured_metrics import MEASURED
+from sycoca.experiments.ablation.measured_metrics import HEADLINES, MEASURED
 from sycoca.inference.predictor import Predictor
+from sycoca.metrics.resampling import bootstrap, metrics_of_items
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.pretraining import held_out_losses
 from sycoca.records import ImageTextBatch
@@ -25,6 +27,12 @@ from sycoca.training.recipes.image_text.batches import CaptionBatches
 
 LOSS_BATCH_SIZE = 64
 """Pairs among which the held-out contrastive loss compares, for any batch size in training."""
+
+NUM_RESAMPLES = 200
+"""Bootstrap resamples per metric, of which a result takes 3 kB: enough to see whether items or seeds matter more."""
+
+_DIGITS = 5
+"""Decimal places of their rates."""
 
 _FIXED_SEED = 0
 """Of whatever is drawn in an evaluation: all runs are measured alike."""
@@ -39,6 +47,9 @@ class Measured:
 
     num_samples: int
     """Samples that they were measured on."""
+
+    resamples: Mapping[str, Sequence[float]]
+    """The `HEADLINES` of resamples of the test items, the same for all models; empty without retrieval."""
 
 
 class _Evaluation(NamedTuple):
@@ -55,15 +66,20 @@ def measure(predictor: Predictor, source: SampleSource, objectives: ObjectivesCo
         for weight in (objectives.contrastive_weight, objectives.captioning_weight, objectives.masked_image_weight)
     )
     knows_pixels = source[0].described_pixels is not None
+    retrieval = evaluate_retrieval(predictor, source) if contrasts else None
     evaluations = (
-        _Evaluation(contrasts, lambda: retrieval_values(evaluate_retrieval(predictor, source))),
         _Evaluation(contrasts or captions, lambda: losses_as_used(predictor, source, objectives)),
         _Evaluation(captions, lambda: _captioning(predictor, source).metrics),
         _Evaluation(contrasts and knows_pixels, lambda: evaluate_grounding(predictor, source).metrics),
         _Evaluation(reconstructs, lambda: evaluate_reconstruction(predictor, source).metrics),
     )
-    found = {name: value for one in evaluations if one.is_possible for name, value in one.evaluate().items()}
-    return Measured(metrics={name: found.get(name) for name in MEASURED}, num_samples=len(source))
+    found = {} if retrieval is None else retrieval_values(retrieval)
+    found |= {name: value for one in evaluations if one.is_possible for name, value in one.evaluate().items()}
+    return Measured(
+        metrics={name: found.get(name) for name in MEASURED},
+        num_samples=len(source),
+        resamples={} if retrieval is None else resampled_headlines(retrieval),
+    )
 
 
 def retrieval_values(report: Report) -> dict[str, float]:
@@ -78,6 +94,21 @@ def retrieval_values(report: Report) -> dict[str, float]:
         for direction, unit in directions.items()
     }
     return {**report.metrics, **logarithms}
+
+
+def resampled_headlines(report: Report) -> dict[str, list[float]]:
+    """Return mTR and mIR of bootstrap resamples of the images, each with all its captions.
+
+    The draws depend on the number of images alone, so that results of several models can be compared resample by
+    resample.
+    """
+    found: dict[str, list[float]] = {}
+    for scores in report.items.values():
+        recalls = {name: np.asarray(values, float) for name, values in scores.values.items() if "_recall_at_" in name}
+        clusters = scores.keys if scores.groups is None else scores.groups
+        metrics = bootstrap(partial(metrics_of_items, recalls), clusters, num_resamples=NUM_RESAMPLES)
+        found |= {name: values.round(_DIGITS).tolist() for name, values in metrics.items() if name in HEADLINES}
+    return found
 
 
 @torch.no_grad()

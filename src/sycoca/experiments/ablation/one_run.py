@@ -46,6 +46,7 @@ def complete_run(plan: AblationPlan, folder: AblationFolder, run: PlannedRun) ->
         killed_sessions=times.killed_sessions,
         versions=_versions(),
         metrics=measured.metrics,
+        resamples=measured.resamples,
     )
     result.save(folder.result(run))
     return result

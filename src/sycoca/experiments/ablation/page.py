@@ -13,6 +13,7 @@ from sycoca.experiments.ablation.table_text import (
     difference_cell,
     explanations,
     heading,
+    items_cell,
     mark,
     mean_cell,
     paper_cell,
@@ -38,6 +39,7 @@ class _Line:
     mean: str
     difference: str
     mark: str
+    over_items: str
     detectable: str
     whisker: _Whisker | None
 
@@ -96,6 +98,7 @@ def _line(row: AnalyzedRow, name: str, difference: PairedDifference | None, larg
         mean="" if value is None else mean_cell(name, value),
         difference="" if difference is None else difference_cell(name, difference),
         mark="" if difference is None else mark(name, difference),
+        over_items="" if difference is None else items_cell(name, difference),
         detectable="" if difference is None else detectable_cell(name, difference),
         whisker=None if difference is None else _whisker(difference, largest),
     )

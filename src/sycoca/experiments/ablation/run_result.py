@@ -1,8 +1,9 @@
 """The result of one run: a JSON file of a few kB, from which all tables are computed."""
 
+import itertools
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,16 @@ class RunResult:
     metrics: Mapping[str, float | None]
     """All metrics; None for those that the row cannot have."""
 
+    resamples: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Metrics of bootstrap resamples of the test items, in the same order in all results on the same data; empty in
+    results of earlier versions."""
+
     def save(self, path: Path) -> None:
-        """Write the result as JSON, atomically."""
+        """Write the result as JSON, atomically; the resamples are in its last line."""
         plain = {"format_version": FORMAT_VERSION, **asdict(self)}
-        write_text(path, json.dumps(plain, indent=1, allow_nan=False) + "\n")
+        resamples = json.dumps(plain.pop("resamples"), allow_nan=False)
+        summary = json.dumps(plain, indent=1, allow_nan=False).removesuffix("\n}")
+        write_text(path, f'{summary},\n "resamples": {resamples}\n}}\n')
 
     @classmethod
     def load(cls, path: Path) -> "RunResult":
@@ -70,9 +77,13 @@ class RunResult:
 def _is_result(plain: Any) -> bool:
     if not isinstance(plain, dict) or plain.get("format_version") != FORMAT_VERSION:
         return False
-    if set(plain) != {"format_version", *RunResult.__dataclass_fields__}:
+    if set(plain) | {"resamples"} != {"format_version", *RunResult.__dataclass_fields__}:
         return False
-    metrics = plain["metrics"]
-    return isinstance(metrics, dict) and all(
-        value is None or isinstance(value, int | float) for value in metrics.values()
-    )
+    metrics, resamples = plain["metrics"], plain.get("resamples", {})
+    if not (isinstance(metrics, dict) and isinstance(resamples, dict)):
+        return False
+    lists = list(resamples.values())
+    if not all(isinstance(values, list) for values in lists):
+        return False
+    numbers = (*metrics.values(), *itertools.chain(*lists))
+    return all(value is None or isinstance(value, int | float) for value in numbers)

@@ -19,6 +19,9 @@ CLEAR = "*"
 """Marks a difference whose interval excludes 0."""
 
 
+_DIFFERENCE_HEADS = "difference to {} | over items | detectable"
+
+
 def explanations(analysis: Analysis) -> list[str]:
     """Return lines that say what the columns are."""
     remark = [f"{analysis.remark[0].upper()}{analysis.remark[1:]}."] if analysis.remark else []
@@ -26,7 +29,9 @@ def explanations(analysis: Analysis) -> list[str]:
         "Mean ± standard deviation over seeds.",
         f"Difference to {analysis.baseline}: mean over seeds, paired by seed, with its 95 % interval (Student's t);"
         f" {CLEAR} where that excludes 0. Differences of rates are in percentage points. Intervals are not corrected"
-        " for the number of rows and metrics, and do not cover the choice of test items.",
+        " for the number of rows and metrics.",
+        "Over items: the 95 % interval of the same difference by bootstrap over test items, the same items for all"
+        " models. It says what other items would give to these models, and the first interval what other seeds would.",
         "Detectable: the smallest difference that so many seeds find with 80 % power, given the deviation of the"
         " differences.",
         *remark,
@@ -95,6 +100,14 @@ def difference_cell(name: str, difference: PairedDifference) -> str:
     return f"{mean} ({low} to {high}){CLEAR if difference.is_clear else ''}"
 
 
+def items_cell(name: str, difference: PairedDifference) -> str:
+    """Return "-0.3 to +1.1", the interval over test items; `ABSENT` where the metric was not resampled."""
+    if difference.item_interval is None:
+        return ABSENT
+    low, high = (_signed(name, end) for end in difference.item_interval)
+    return f"{low} to {high}"
+
+
 def detectable_cell(name: str, difference: PairedDifference) -> str:
     """Return the smallest detectable difference; `ABSENT` for a single seed."""
     found = difference.smallest_detectable
@@ -115,9 +128,9 @@ def mark(name: str, difference: PairedDifference) -> str:
 
 
 def _overview(analysis: Analysis) -> Iterator[str]:
-    heads = [f"{short} | difference to {analysis.baseline} | detectable" for short in ("mTR", "mIR")]
+    heads = [f"{short} | {_DIFFERENCE_HEADS.format(analysis.baseline)}" for short in ("mTR", "mIR")]
     yield f"| row | seeds | steps | minutes | {' | '.join(heads)} | paper: mTR / mIR |"
-    yield f"| --- | {'---: | ' * 3}{'---: | ---: | ---: | ' * len(HEADLINES)}--- |"
+    yield f"| --- | {'---: | ' * 3}{'---: | ---: | ---: | ---: | ' * len(HEADLINES)}--- |"
     for row in analysis.rows:
         minutes = ABSENT if row.processor_minutes is None else f"{row.processor_minutes:.1f}"
         cells = [cell for name in HEADLINES for cell in _cells(name, row)]
@@ -135,21 +148,22 @@ def _metric_table(analysis: Analysis, name: str, group: str) -> Iterator[str]:
     yield ""
     yield f"`{name}` ({group}{direction})"
     yield ""
-    yield f"| row | mean | difference to {analysis.baseline} | detectable |"
-    yield "| --- | ---: | ---: | ---: |"
+    yield f"| row | mean | {_DIFFERENCE_HEADS.format(analysis.baseline)} |"
+    yield "| --- | ---: | ---: | ---: | ---: |"
     for row in analysis.rows:
         yield f"| {' | '.join([row.row.title, *_cells(name, row)])} |"
     yield ""
 
 
 def _cells(name: str, row: AnalyzedRow) -> list[str]:
-    """Return mean, difference and smallest detectable difference."""
+    """Return mean, difference, its interval over items and the smallest detectable difference."""
     value = row.metrics.get(name)
     if value is None:
-        return [ABSENT] * 3
+        return [ABSENT] * 4
     if value.difference is None:
-        return [mean_cell(name, value), ABSENT, ABSENT]
-    return [mean_cell(name, value), difference_cell(name, value.difference), detectable_cell(name, value.difference)]
+        return [mean_cell(name, value), *[ABSENT] * 3]
+    cells = (cell(name, value.difference) for cell in (difference_cell, items_cell, detectable_cell))
+    return [mean_cell(name, value), *cells]
 
 
 def _terminal_cell(name: str, row: AnalyzedRow) -> str:
