@@ -95,6 +95,11 @@ def test_markdown_has_the_papers_numbers_beside_ours(plan: AblationPlan):
         "| + TG-MIM, attentive masks (SyCoCa) | 2 | 4 | 1.0 | 29.0 ± 0.7 % | +3.5 (+3.5 to +3.5)* | - | 0.0 |"
         " - | - | - | - | COCO 18.3 / 18.4, Flickr30k 42.6 / 32.4 |"
     )
+    own = [line for line in text.splitlines() if line.startswith("| + TG-MIM, attentive masks (SyCoCa) | 29.0")]
+    # 12.71 standard errors, Student's t with one degree of freedom, on both sides of the mean.
+    assert own == [
+        "| + TG-MIM, attentive masks (SyCoCa) | 29.0 ± 0.7 % | 22.6 to 35.4 | +3.5 (+3.5 to +3.5)* | - | 0.0 |"
+    ]
     clip = next(line for line in text.splitlines() if "(CLIP)" in line)
     assert clip == "| ITC only (CLIP) | 0 | 4 | - | - | - | - | - | - | - | - | - | COCO 13.5 / 14.8 |"
 

@@ -13,6 +13,7 @@ from sycoca.experiments.ablation.table_text import (
     difference_cell,
     explanations,
     heading,
+    interval_cell,
     items_cell,
     mark,
     mean_cell,
@@ -37,6 +38,7 @@ class _Line:
 
     title: str
     mean: str
+    interval: str
     difference: str
     mark: str
     over_items: str
@@ -96,6 +98,7 @@ def _line(row: AnalyzedRow, name: str, difference: PairedDifference | None, larg
     return _Line(
         title=row.row.title,
         mean="" if value is None else mean_cell(name, value),
+        interval=interval_cell(name, value),
         difference="" if difference is None else difference_cell(name, difference),
         mark="" if difference is None else mark(name, difference),
         over_items="" if difference is None else items_cell(name, difference),

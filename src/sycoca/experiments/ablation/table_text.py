@@ -26,7 +26,7 @@ def explanations(analysis: Analysis) -> list[str]:
     """Return lines that say what the columns are."""
     remark = [f"{analysis.remark[0].upper()}{analysis.remark[1:]}."] if analysis.remark else []
     return [
-        "Mean ± standard deviation over seeds.",
+        "Mean ± standard deviation over seeds. Interval: the 95 % interval of the mean (Student's t).",
         f"Difference to {analysis.baseline}: mean over seeds, paired by seed, with its 95 % interval (Student's t);"
         f" {CLEAR} where that excludes 0. Differences of rates are in percentage points. Intervals are not corrected"
         " for the number of rows and metrics.",
@@ -91,6 +91,14 @@ def mean_cell(name: str, value: MetricOfRow) -> str:
     return f"{mean.removesuffix(' %')} ± {readable(name, value.deviation).removesuffix(' %')}{unit}"
 
 
+def interval_cell(name: str, value: MetricOfRow | None) -> str:
+    """Return "27.2 to 30.0", the interval of the mean; `ABSENT` for a single seed."""
+    if value is None or value.interval is None:
+        return ABSENT
+    low, high = (readable(name, end).removesuffix(" %") for end in value.interval)
+    return f"{low} to {high}"
+
+
 def difference_cell(name: str, difference: PairedDifference) -> str:
     """Return "+0.4 (-0.3 to +1.1)", with `CLEAR` where the interval excludes 0."""
     mean = _signed(name, difference.mean)
@@ -148,10 +156,11 @@ def _metric_table(analysis: Analysis, name: str, group: str) -> Iterator[str]:
     yield ""
     yield f"`{name}` ({group}{direction})"
     yield ""
-    yield f"| row | mean | {_DIFFERENCE_HEADS.format(analysis.baseline)} |"
-    yield "| --- | ---: | ---: | ---: | ---: |"
+    yield f"| row | mean | interval | {_DIFFERENCE_HEADS.format(analysis.baseline)} |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: |"
     for row in analysis.rows:
-        yield f"| {' | '.join([row.row.title, *_cells(name, row)])} |"
+        mean, *differences = _cells(name, row)
+        yield f"| {' | '.join([row.row.title, mean, interval_cell(name, row.metrics.get(name)), *differences])} |"
     yield ""
 
 
