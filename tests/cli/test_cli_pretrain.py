@@ -61,7 +61,7 @@ def test_flag_wins_over_file_and_file_over_preset(tmp_path: Path):
     assert config.model.text_encoder.width == tiny.model.text_encoder.width
 
 
-@pytest.mark.parametrize("where", ["flags", "file"])
+@pytest.mark.parametrize("where", ["flags", pytest.param("file", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("own", [None, "scenes:?count=5&size=16"])
 def test_validation_of_a_preset_is_left_out_with_its_training_data(tmp_path: Path, capsys, where: str, own: str | None):
     short = [flag for flag in SHORT if not flag.startswith("--data.")]

@@ -144,6 +144,7 @@ def test_pretraining_accepts_every_option_that_it_offers(preset: str):
     assert refused == {}
 
 
+@pytest.mark.slow
 def test_the_short_way_to_a_config_is_that_of_the_command_line():
     config = pretrain_preset("tiny")
     for option in arguments_of(PretrainConfig, config, prefix=""):

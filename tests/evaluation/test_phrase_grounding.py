@@ -37,7 +37,7 @@ def test_named_objects_are_those_of_the_caption():
             assert not (first.pixels & second.pixels).any()
 
 
-@pytest.mark.parametrize("batch_size", [4, 64])
+@pytest.mark.parametrize("batch_size", [4, pytest.param(64, marks=pytest.mark.slow)])
 def test_phrases_are_scored_by_the_best_of_their_words(batch_size: int):
     predictor = small_predictor()
     report = evaluate_grounding_and_phrases(predictor, SOURCE, batch_size=batch_size)

@@ -29,7 +29,7 @@ def expected(score) -> dict[str, list[bool]]:
     return hits
 
 
-@pytest.mark.parametrize("batch_size", [2, 64])
+@pytest.mark.parametrize("batch_size", [2, pytest.param(64, marks=pytest.mark.slow)])
 def test_swaps_are_judged_one_by_one(predictor, batch_size: int):
     report = evaluate_scene_swaps(predictor, SOURCE, batch_size=batch_size)
     scorers = {

@@ -141,7 +141,7 @@ def any_line(folder: Path) -> bool:
     return metrics.exists() and metrics.stat().st_size > 0
 
 
-@pytest.mark.parametrize("place", ["training", "evaluation"])
+@pytest.mark.parametrize("place", ["training", pytest.param("evaluation", marks=pytest.mark.slow)])
 def test_ctrl_c_says_the_command_that_finishes_everything(place: str, tmp_path: Path):
     out = tmp_path / "my run"
     words = ["quickstart", "--out", str(out), "--steps", "400", "--seed", "1"]

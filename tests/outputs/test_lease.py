@@ -191,7 +191,7 @@ def test_a_lease_that_cannot_be_read_counts_until_it_is_old(text: bytes, path: P
     take(path)
 
 
-@pytest.mark.parametrize("is_old", [False, True])
+@pytest.mark.parametrize("is_old", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_of_many_processes_exactly_one_gets_the_lease(path: Path, is_old: bool):
     if is_old:
         left_behind(path)

@@ -85,7 +85,10 @@ def test_other_errors_are_not_taken_for_it():
     "error",
     [
         OSError(errno.ENOSPC, "No space left on device"),
-        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        pytest.param(
+            SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_full_disk_leaves_the_previous_checkpoint_and_says_how_to_go_on(tmp_path, capsys, monkeypatch, error):
