@@ -79,18 +79,23 @@ def read_ablation(out: Path, recipe: str | None = None) -> AblationResult:
 
 def analyzed(folder: AblationFolder, plan: AblationPlan, failures: Sequence[Failure]) -> AblationResult:
     """Analyze all results of a folder, and write table.md, .json, .html and .svg."""
-    results = folder.results(plan)
-    steps: dict[EqualBy, Mapping[str, int] | None] = {
-        "steps": plan.equal_steps(),
-        "processor-time": folder.read_steps(plan),
-    }
-    analyses = tuple(analyze(plan, results, own, equal) for equal, own in steps.items() if own is not None)
+    analyses = analyses_of(folder, plan)
     result = AblationResult(analyses=analyses, failures=tuple(failures))
     write_text(folder.table("json"), result.to_json() + "\n")
     write_text(folder.table("md"), markdown(analyses))
     save_plot(analyses, folder.table("svg"))
     write_text(folder.table("html"), ablation_page(plan, analyses))
     return result
+
+
+def analyses_of(folder: AblationFolder, plan: AblationPlan) -> tuple[Analysis, ...]:
+    """Return the analysis at equal steps, and that at equal processor time where steps of it were measured."""
+    results = folder.results(plan)
+    steps: dict[EqualBy, Mapping[str, int] | None] = {
+        "steps": plan.equal_steps(),
+        "processor-time": folder.read_steps(plan),
+    }
+    return tuple(analyze(plan, results, own, equal) for equal, own in steps.items() if own is not None)
 
 
 def runs_of(plan: AblationPlan, seeds: Sequence[int], steps: Mapping[str, int]) -> list[PlannedRun]:
