@@ -62,7 +62,7 @@ def evaluate_captioning(
         settings={"data": source.name, "limit": limit, **asdict(options.generation)},
         console=console,
     )
-    remarks = (*predictor.cautions("captions"), *report.remarks)
+    remarks = (*predictor.generation_cautions(options.generation), *report.remarks)
     return replace(report, seconds=time.perf_counter() - started_at, remarks=remarks)
 
 

@@ -63,7 +63,7 @@ def evaluate_scene_captions(
         metrics={**scene_caption_metrics(values), **report.metrics},
         seconds=time.perf_counter() - started_at,
         items={"image": replace(per_image, values={**values, **per_image.values})},
-        remarks=(*predictor.cautions("captions"), *report.remarks),
+        remarks=(*predictor.generation_cautions(generation), *report.remarks),
     )
 
 
