@@ -50,8 +50,9 @@ Made = tuple[TrainingTask[Any], Callable[[int], Any]]
 
 
 def pretraining() -> Made:
-    """Return pretraining with attentive masks and drop path."""
-    masking, objectives = MaskingConfig(strategy="attentive"), ObjectivesConfig()
+    """Return pretraining with attentive masks and drop path, some captions without image and some in parallel."""
+    masking = MaskingConfig(strategy="attentive")
+    objectives = ObjectivesConfig(captioning_dropped_share=0.3, captioning_parallel_share=0.3)
     return ImageTextTask(SyCoCa(MODEL), masking=masking, objectives=objectives, drop_path=0.3), pairs
 
 

@@ -7,7 +7,8 @@ import torch
 
 from builders.predictors import CONTEXT_LENGTH, photos, small_predictor
 from reference.uncached_rows import UncachedRows
-from sycoca.inference.captioning import caption_log_likelihoods, generate_captions, most_new_tokens
+from sycoca.inference.caption_likelihoods import caption_log_likelihoods
+from sycoca.inference.captioning import generate_captions, most_new_tokens
 from sycoca.inference.decoding.beam_search import BeamLimits, beam_search
 from sycoca.inference.decoding.generation import GeneratedCaption
 from sycoca.inference.decoding.generation_config import GenerationConfig

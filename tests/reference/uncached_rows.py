@@ -1,4 +1,4 @@
-"""Decoding without a cache: the reference implementation of `sycoca.inference.captioning.CaptionRows`."""
+"""Decoding without a cache: the reference implementation of `sycoca.inference.caption_rows.CaptionRows`."""
 
 import torch
 from torch import Tensor

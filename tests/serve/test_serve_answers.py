@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -36,11 +37,11 @@ def port(predictor: Predictor) -> Iterator[int]:
         yield port
 
 
-@pytest.mark.parametrize("num_beams", [1, 3])
-def test_caption(port: int, predictor: Predictor, num_beams: int):
-    answer = post(port, "/caption", ("image", IMAGES[0]), ("num_beams", str(num_beams)))
+@pytest.mark.parametrize("options", [{}, {"num_beams": 3}, {"guidance_scale": 3.0}])
+def test_caption(port: int, predictor: Predictor, options: dict[str, Any]):
+    answer = post(port, "/caption", ("image", IMAGES[0]), *((name, str(value)) for name, value in options.items()))
     assert answer.status == 200
-    [expected] = predictor.generate([IMAGES[0]], GenerationConfig(num_beams=num_beams))
+    [expected] = predictor.generate([IMAGES[0]], GenerationConfig(**options))
     found = answer.json
     assert found["caption"] == predictor.tokenizer.decode(expected.tokens)
     assert found["log_likelihood"] == pytest.approx(expected.log_likelihood, abs=1e-9)

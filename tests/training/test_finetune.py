@@ -120,10 +120,12 @@ def test_a_run_leaves_weights_that_can_be_used_and_tuned_again(config: FinetuneP
 
 def test_other_transforms_and_all_objectives(config: FinetunePairsConfig):
     transforms = ImageTransformConfig(crop_min_area=0.9)
-    run = finetune(replace(config, transforms=transforms, objectives=ObjectivesConfig(), hides_from_captioning=True))
+    objectives = ObjectivesConfig(captioning_dropped_share=0.25)
+    run = finetune(replace(config, transforms=transforms, objectives=objectives, hides_from_captioning=True))
     predictor = sycoca.load(run / "weights", device="cpu")
     assert predictor.model.image_decoder is not None
     assert predictor.config.masking.hides_from_captioning
+    assert predictor.config.captioning_dropped_share == 0.25
     assert predictor.config.transforms == transforms
 
 

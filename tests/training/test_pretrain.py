@@ -150,11 +150,12 @@ def test_run_folder_is_complete(make_run_config):
 
 
 def test_weights_load_and_are_those_of_the_last_step(make_run_config):
-    run_dir = pretrain(make_run_config())
+    run_dir = pretrain(make_run_config(objectives=ObjectivesConfig(captioning_dropped_share=0.25)))
     predictor = sycoca.load(run_dir / "weights", device="cpu")
     saved = load_file(run_dir / "checkpoints" / "step-00000004" / "model.safetensors")
     assert all(torch.equal(tensor, saved[name]) for name, tensor in predictor.model.state_dict().items())
     assert predictor.config.masking == MaskingConfig(strategy="random")
+    assert predictor.config.captioning_dropped_share == 0.25
     assert predictor.config.history == (
         "Trained from scratch (preset `test`) for 4 steps of 4 samples on `scenes:?count=10&size=16`, seed 0.",
     )

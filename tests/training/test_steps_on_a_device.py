@@ -81,6 +81,9 @@ PRETRAININGS: dict[str, dict[str, Any]] = {
     "all patches visible": {"masking": MaskingConfig(hides_from_captioning=False)},
     "plain pixels": {"objectives": ObjectivesConfig(pixel_error="absolute", normalizes_patches=False)},
     "captioning alone": {"objectives": ObjectivesConfig(contrastive_weight=0.0, masked_image_weight=0.0)},
+    "captions without images, others in parallel": {
+        "objectives": ObjectivesConfig(captioning_dropped_share=0.3, captioning_parallel_share=0.3)
+    },
     "recomputed blocks": {"runtime": replace(CPU, activation_checkpointing=True)},
 }
 

@@ -88,7 +88,7 @@ def test_the_mean_of_half_precisions_is_rounded_once(start: Path, end: Path, tmp
 
 def test_components_that_one_lacks_are_copied_from_the_other(tmp_path: Path):
     """A fine-tuned classifier: without decoders, with a head."""
-    start = saved(tmp_path / "start", normalizes_patches=False)
+    start = saved(tmp_path / "start", normalizes_patches=False, captioning_dropped_share=0.25)
     end = saved(
         tmp_path / "end",
         model_text_decoder=None,
@@ -106,6 +106,7 @@ def test_components_that_one_lacks_are_copied_from_the_other(tmp_path: Path):
     assert not torch.equal(found["text_encoder.positions"], before["text_encoder.positions"])
     assert averaged.config.class_names == ("circle", "square")
     assert not averaged.config.normalizes_patches
+    assert averaged.config.captioning_dropped_share == 0.25
     assert averaged.summary[1:] == (
         f"copied from `{start}`, the only one that has it: text decoder, image decoder",
         f"copied from `{end}`, the only one that has it: head for classes",

@@ -48,10 +48,12 @@ def test_loading_restores_everything(tmp_path):
         masking=MaskingConfig(strategy="inverse", score="caption", hides_from_captioning=False),
         transforms=ImageTransformConfig(mean=(0.1, 0.2, 0.3), resize="squash"),
         normalizes_patches=False,
+        captioning_dropped_share=0.25,
     )
     save_weights(tmp_path / "w", predictor.model, predictor.tokenizer, predictor.config)
     loaded = load_weights(tmp_path / "w")
     assert loaded.config == predictor.config
+    assert json.loads((tmp_path / "w" / "config.json").read_text())["format_version"] == 5
     assert not loaded.model.training
     expected = predictor.model.state_dict()
     assert loaded.model.state_dict().keys() == expected.keys()
@@ -78,6 +80,7 @@ def test_the_folder_holds_a_model_a_card_and_a_manifest(folder):
     plain = json.loads((folder / "config.json").read_text())
     assert plain["format_version"] == 4, "the oldest format that can say it"
     assert plain["masking"]["captioning_hidden_ratio"] == 0.25
+    assert "captioning_dropped_share" not in plain
     assert "Found in a test." in (folder / "README.md").read_text()
 
 

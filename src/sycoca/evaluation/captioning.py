@@ -11,7 +11,10 @@ from sycoca.data.samples import SampleSource, num_lost_captions, num_lost_sample
 from sycoca.data.writing.caption_results import source_references, write_caption_results
 from sycoca.evaluation.batches import num_evaluated, sample_batches
 from sycoca.evaluation.caption_scores import caption_report
+from sycoca.evaluation.embeddings import ImageEmbeddings
 from sycoca.evaluation.report import Report
+from sycoca.evaluation.report_parts import joined
+from sycoca.evaluation.self_retrieval import self_retrieval_part
 from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.predictor import Predictor
@@ -40,11 +43,13 @@ def evaluate_captioning(
     limit: int | None = None,
     console: Console | None = None,
     sharding: Sharding = ALONE,
+    self_retrieval: ImageEmbeddings | None = None,
 ) -> Report:
     """Caption the first images and compare with all their references; see `caption_report`.
 
-    Protocol of COCO (pycocoevalcap): Penn Treebank tokens, one caption per image against all its references. Raises
-    ValueError for an image without references, and for a model without text decoder.
+    Protocol of COCO (pycocoevalcap): Penn Treebank tokens, one caption per image against all its references.
+    With ``self_retrieval`` also how often a caption finds its own image by these embeddings, see `self_retrieval_part`.
+    Raises ValueError for an image without references, and for a model without text decoder.
     """
     started_at = time.perf_counter()
     options = CaptioningOptions() if options is None else options
@@ -62,7 +67,12 @@ def evaluate_captioning(
         settings={"data": source.name, "limit": limit, **asdict(options.generation)},
         console=console,
     )
-    remarks = (*predictor.cautions("captions"), *report.remarks)
+    if self_retrieval is not None:
+        texts = list(captions.values())
+        report = joined(
+            report, [self_retrieval_part(self_retrieval, source, texts, console=console, sharding=sharding)]
+        )
+    remarks = (*predictor.generation_cautions(options.generation), *report.remarks)
     return replace(report, seconds=time.perf_counter() - started_at, remarks=remarks)
 
 

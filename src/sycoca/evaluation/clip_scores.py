@@ -12,6 +12,7 @@ from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.data.writing.caption_results import known_name, name_forms
 from sycoca.evaluation.report import Setting
 from sycoca.evaluation.report_parts import ReportPart
+from sycoca.evaluation.self_retrieval import SELF_RETRIEVAL, self_retrieval_hits, self_retrieval_metrics
 from sycoca.facts.metric_suffixes import OTHER_IMAGE
 from sycoca.inference.predictor import Predictor
 from sycoca.metrics.clip_score import clip_scores, ref_clip_scores, reference_similarities
@@ -52,13 +53,19 @@ class CaptionJudge:
     """Where progress bars are shown; None shows none."""
 
     def scores(
-        self, images: Sequence[str], captions: Sequence[str], references: Sequence[Sequence[str]]
+        self,
+        images: Sequence[str],
+        captions: Sequence[str],
+        references: Sequence[Sequence[str]],
+        *,
+        with_self_retrieval: bool = False,
     ) -> dict[str, list[float]]:
         """Return by metric one value per caption of an image, images called by name.
 
         ``clip_score``, ``ref_clip_score``, and what explains them away: ``clip_score_other_image``, the score with the
         next image in their place (absent for a single image), and ``reference_similarity``, the cosine of caption and
-        closest reference, for which nobody looks at an image. Raises ValueError for an image that the data lacks.
+        closest reference, for which nobody looks at an image. ``with_self_retrieval`` adds 1 for each caption that
+        finds its image among all of them, 0 for each other. Raises ValueError for an image that the data lacks.
         """
         names = list(dict.fromkeys(images))
         row_of_name = {name: row for row, name in enumerate(names)}
@@ -76,7 +83,10 @@ class CaptionJudge:
         if len(names) > 1:
             others = embeds.roll(-1, 0)[rows]
             found[f"clip_score{OTHER_IMAGE}"] = clip_scores(others, caption_embeds)
-        return {name: values.tolist() for name, values in found.items()}
+        values = {name: column.tolist() for name, column in found.items()}
+        if with_self_retrieval:
+            values[SELF_RETRIEVAL] = self_retrieval_hits(embeds, caption_embeds, torch.tensor(rows))
+        return values
 
     def settings(self) -> Mapping[str, Setting]:
         """Return what identifies the judge in a report."""
@@ -115,9 +125,11 @@ def clip_score_part(
     judge: CaptionJudge, captions: Mapping[str, str], references: Mapping[str, Sequence[str]]
 ) -> ReportPart:
     """Return the scores of captions by image name as a part of their report; see `CaptionJudge.scores`."""
-    values = judge.scores(list(captions), list(captions.values()), [references[name] for name in captions])
+    own_references = [references[name] for name in captions]
+    values = judge.scores(list(captions), list(captions.values()), own_references, with_self_retrieval=True)
+    found = self_retrieval_metrics(values[SELF_RETRIEVAL], len(captions))
     return ReportPart(
-        metrics={name: sum(own) / len(own) for name, own in values.items()},
+        metrics={**{name: sum(own) / len(own) for name, own in values.items()}, **found},
         settings=judge.settings(),
         values=values,
         remarks=judge.remarks(),

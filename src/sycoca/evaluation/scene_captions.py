@@ -11,7 +11,10 @@ from sycoca.data.scenes.language import is_true, num_facts, parse_caption
 from sycoca.data.scenes.source import ScenesSource
 from sycoca.evaluation.batches import num_evaluated
 from sycoca.evaluation.caption_scores import caption_report
+from sycoca.evaluation.embeddings import ImageEmbeddings
 from sycoca.evaluation.report import Report
+from sycoca.evaluation.report_parts import joined
+from sycoca.evaluation.self_retrieval import self_retrieval_part
 from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.predictor import Predictor
@@ -27,10 +30,12 @@ def evaluate_scene_captions(
     limit: int | None = None,
     console: Console | None = None,
     sharding: Sharding = ALONE,
+    self_retrieval: ImageEmbeddings | None = None,
 ) -> Report:
     """Caption every scene; compare each caption with the scene's facts and, as in COCO, with its reference captions.
 
-    Greedily unless ``generation`` says otherwise; see `scene_caption_values` and `caption_report`.
+    Greedily unless ``generation`` says otherwise; see `scene_caption_values` and `caption_report`. With
+    ``self_retrieval`` also how often a caption finds its own scene by these embeddings, see `self_retrieval_part`.
     Raises ValueError for a model without text decoder.
     """
     started_at = time.perf_counter()
@@ -55,6 +60,10 @@ def evaluate_scene_captions(
         counts={"scenes": num_scenes},
         settings={"data": source.name, "limit": limit, **asdict(generation)},
     )
+    if self_retrieval is not None:
+        report = joined(
+            report, [self_retrieval_part(self_retrieval, source, captions, console=console, sharding=sharding)]
+        )
     per_image = report.items["image"]
     values = scene_caption_values(captions, scenes, list(references.values()))
     return replace(
@@ -63,7 +72,7 @@ def evaluate_scene_captions(
         metrics={**scene_caption_metrics(values), **report.metrics},
         seconds=time.perf_counter() - started_at,
         items={"image": replace(per_image, values={**values, **per_image.values})},
-        remarks=(*predictor.cautions("captions"), *report.remarks),
+        remarks=(*predictor.generation_cautions(generation), *report.remarks),
     )
 
 

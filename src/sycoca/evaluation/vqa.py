@@ -79,7 +79,7 @@ def evaluate_vqa(
         settings={"data": source.name, "limit": limit, "open_ended": options.open_ended is not None},
         seconds=time.perf_counter() - started_at,
     )
-    cautions = () if options.open_ended is None else predictor.cautions("captions")
+    cautions = () if options.open_ended is None else predictor.generation_cautions(options.open_ended)
     return replace(report, remarks=(*cautions, *report.remarks))
 
 

@@ -114,6 +114,7 @@ METRICS: Mapping[str, MetricFacts] = {
     "clip_score": MetricFacts(title="CLIPScore", unit="score"),
     "ref_clip_score": MetricFacts(title="RefCLIPScore", unit="score"),
     "reference_similarity": MetricFacts(title="cosine of caption and closest reference", unit="score"),
+    "self_retrieval_recall_at_1": MetricFacts(title="captions that find their own image, R@1", hub_name="recall"),
     "chair_i": MetricFacts(title="hallucinated mentions of objects, CHAIR_i", is_better_higher=False),
     "chair_s": MetricFacts(title="captions with a hallucinated object, CHAIR_s", is_better_higher=False),
     "object_recall": MetricFacts(title="shown objects that captions mention"),

@@ -51,6 +51,18 @@ PAPER_SETTINGS: tuple[PaperSetting, ...] = (
         objectives=("captioning",),
     ),
     PaperSetting(
+        title="share of images that captioning does not see",
+        field="objectives.captioning_dropped_share",
+        value=0.0,
+        objectives=("captioning",),
+    ),
+    PaperSetting(
+        title="share of captions predicted in parallel",
+        field="objectives.captioning_parallel_share",
+        value=0.0,
+        objectives=("captioning",),
+    ),
+    PaperSetting(
         title="ratio of patches masked for reconstruction",
         field="masking.reconstruction_masked_ratio",
         value=0.5,

@@ -44,7 +44,8 @@ class ImageCaption:
     """What the model says."""
 
     log_likelihood: float
-    """Sum of the log-probabilities of the caption's tokens, natural logarithm, the end token included."""
+    """Sum of the log-probabilities of the caption's tokens given the image, natural logarithm, the end token included;
+    also where guidance has chosen the tokens."""
 
 
 @suggests_keywords

@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sycoca.inference.batches import in_length_order, joined_rows
-from sycoca.inference.captioning import caption_log_likelihoods, generate_captions
+from sycoca.inference.caption_likelihoods import caption_log_likelihoods
+from sycoca.inference.captioning import generate_captions
 from sycoca.inference.decoding.generation import GeneratedCaption
 from sycoca.inference.decoding.generation_config import GenerationConfig, GenerationOptions
 from sycoca.inference.embedder import Embedder
@@ -17,6 +18,7 @@ from sycoca.inference.vqa import RankedAnswer, generate_answers, rank_answers
 from sycoca.keywords import check_type, suggests_keywords
 from sycoca.precision import check_finite
 from sycoca.texts import listed_texts, one_text
+from sycoca.weights.limits import guidance_cautions
 
 
 class Captioner(Embedder):
@@ -26,11 +28,17 @@ class Captioner(Embedder):
     def caption(self, images: Images, *, batch_size: int = 64, **options: Unpack[GenerationOptions]) -> list[str]:
         """Return one caption per image; ``options`` are the fields of ``GenerationConfig``.
 
-        Greedy by default; ``num_beams=4`` is beam search, ``temperature=1.0, top_p=0.9, seed=0`` samples. Raises
+        Greedy by default; ``num_beams=4`` is beam search, ``temperature=1.0, top_p=0.9, seed=0`` samples, and
+        ``guidance_scale=2.0`` says more of what tells the image from others, if the model was trained for it. Raises
         ValueError for a model without text decoder.
         """
         generated = self.generate(images, GenerationConfig(**options), batch_size=batch_size)
         return [self.tokenizer.decode(caption.tokens) for caption in generated]
+
+    @suggests_keywords
+    def generation_cautions(self, config: GenerationConfig) -> tuple[str, ...]:
+        """Return why captions that are generated so cannot be relied on; nothing where they can."""
+        return (*self.cautions("captions"), *(guidance_cautions(self.config) if config.is_guided else ()))
 
     @suggests_keywords
     def generate(
@@ -42,13 +50,14 @@ class Captioner(Embedder):
         first_index: int = 0,
         indices: Sequence[int] | None = None,
     ) -> Iterator[GeneratedCaption]:
-        """Yield each image's caption as token ids with its log-likelihood, batch by batch.
+        """Yield each image's caption as token ids with its log-likelihood given the image, batch by batch.
 
         ``first_index`` is the first image's index in a longer list: with it a list that is captioned in parts
         gets the same sampled captions as in one call. ``indices`` are those of all images, where some are left out.
         """
         check_type(config, GenerationConfig, "config", "a GenerationConfig")
-        self._use("captions")
+        self.check_ability("captions")
+        self._warn_once(self.generation_cautions(config))
         for first, batch in image_batches(images, batch_size):
             with torch.no_grad():
                 captions = generate_captions(
@@ -120,7 +129,8 @@ class Captioner(Embedder):
     ) -> Iterator[list[GeneratedCaption]]:
         """Yield the same continuations as token ids with their log-likelihoods."""
         check_type(config, GenerationConfig, "config", "a GenerationConfig")
-        self._use("captions")
+        self.check_ability("captions")
+        self._warn_once(self.generation_cautions(config))
         for rows, memory, asked in self._asked(images, questions, batch_size, warns=warns):
             with torch.no_grad():
                 yield from generate_answers(

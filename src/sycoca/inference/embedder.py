@@ -50,7 +50,7 @@ class Embedder:
         self.model = model
         self.tokenizer = tokenizer
         self.config = config
-        self._cautioned: set[AbilityName] = set()
+        self._cautioned: set[str] = set()
 
     @suggests_keywords
     def cautions(self, *abilities: AbilityName) -> tuple[str, ...]:
@@ -67,9 +67,12 @@ class Embedder:
     def _use(self, ability: AbilityName) -> None:
         """Log once that an ability was spoiled by training. Raises ValueError where its component is missing."""
         self.check_ability(ability)
-        if ability not in self._cautioned:
-            self._cautioned.add(ability)
-            for caution in self.cautions(ability):
+        self._warn_once(self.cautions(ability))
+
+    def _warn_once(self, cautions: Iterable[str]) -> None:
+        for caution in cautions:
+            if caution not in self._cautioned:
+                self._cautioned.add(caution)
                 logger.warning(caution)
 
     def _require(self, part: PartName) -> None:

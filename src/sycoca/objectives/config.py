@@ -1,7 +1,7 @@
 """Configuration of the objectives. Imports no torch, so that presets load fast."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sycoca.facts.objective_facts import OBJECTIVES, ObjectiveName
@@ -40,6 +40,15 @@ class ObjectivesConfig:
     normalizes_patches: bool = True
     """Normalize the target per patch (MAE's norm_pix_loss); without it the target is plain pixels."""
 
+    captioning_dropped_share: float = 0.0
+    """Share of images, drawn one by one, that the text decoder does not see in training, so that it also learns how
+    probable a caption is without its image. Captions with a guidance scale need it (arXiv 2307.16686); not in the
+    paper."""
+
+    captioning_parallel_share: float = 0.0
+    """Share of images, drawn one by one, of whose captions all tokens are predicted at once, from the image alone
+    (CapPa, arXiv 2306.07915); not in the paper. No image is drawn for both shares."""
+
     def __post_init__(self) -> None:
         weights = tuple(self.weights.values())
         if min(weights) < 0:
@@ -48,6 +57,21 @@ class ObjectivesConfig:
             raise ValueError("at least one objective needs a weight above 0")
         if self.contrastive_block_size is not None and self.contrastive_block_size < 1:
             raise ValueError(f"objectives.contrastive_block_size must be at least 1, got {self.contrastive_block_size}")
+        self._check_shares()
+
+    def _check_shares(self) -> None:
+        names = ("captioning_dropped_share", "captioning_parallel_share")
+        for name in names:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"objectives.{name} must lie between 0 and 1, got {getattr(self, name)}")
+            if getattr(self, name) > 0 and self.captioning_weight == 0:
+                raise ValueError(f"objectives.{name} needs captioning: set objectives.captioning_weight, or it to 0")
+        if sum(getattr(self, name) for name in names) > 1:
+            raise ValueError(f"no image is drawn for both: objectives.{' and objectives.'.join(names)} exceed 1")
+
+    def with_whole_inputs(self) -> "ObjectivesConfig":
+        """Return the same objectives where captioning always has its image and its words, as at inference."""
+        return replace(self, captioning_dropped_share=0.0, captioning_parallel_share=0.0)
 
     @property
     def needs_logit_bias(self) -> bool:

@@ -23,6 +23,7 @@ from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.captioning import captioning_loss
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks, cached_contrastive_loss, contrastive_loss
+from sycoca.objectives.decoder_inputs import decoder_inputs
 from sycoca.objectives.drop_path import residual_factors
 from sycoca.objectives.masked_image import masked_image_loss, normalize_patches
 from sycoca.records import EncodedImages, EncodedTexts, ImageTextBatch, LossTerms, pixels_of
@@ -56,7 +57,7 @@ def pretraining_losses(
     if objectives.contrastive_weight > 0:
         contrastive = _contrastive(model, images, texts, batch, ranks, objectives)
     if objectives.captioning_weight > 0:
-        captioning = _captioning(model, images, texts, batch, choice if hides else None)
+        captioning = _captioning(model, images, texts, batch, choice if hides else None, objectives)
     if masks:
         assert choice is not None
         masked_image = _masked_image(model, texts, batch, choice, objectives, factors)
@@ -68,10 +69,12 @@ def held_out_losses(
 ) -> dict[str, Tensor]:
     """Return the losses of a held-out batch by name; captioning sees all patches, as it does at inference.
 
+    Every caption is predicted token by token from its image, whatever inputs training leaves out.
     Training hides the patches that match the caption least. So its captioning loss depends on the very caption that is
     predicted, and cannot be compared between models. Where training hides patches, this loss is returned as well, as
     ``masked_captioning``, for comparison with the training loss.
     """
+    objectives = objectives.with_whole_inputs()
     as_used = pretraining_losses(model, batch, replace(masking, hides_from_captioning=False), objectives, Ranks())
     losses: dict[str, Tensor] = {**as_used.named()}
     if objectives.captioning_weight > 0 and masking.hides_from_captioning:
@@ -150,11 +153,13 @@ def _captioning(
     texts: EncodedTexts,
     batch: ImageTextBatch,
     choice: PatchChoice | None,
+    objectives: ObjectivesConfig,
 ) -> Float[Tensor, ""]:
     kept = None if choice is None else choice.hidden.others
     num_labels = None if batch.num_tokens is None else batch.num_tokens - len(batch.tokens)
     with_label = Packing(~batch.is_padding[:, 1:], num_labels)
-    padded = model.caption_states(texts.token_states[:, :-1], model.memory(images, kept), with_label)
+    inputs = decoder_inputs(model, texts.token_states[:, :-1], model.memory(images, kept), batch, objectives)
+    padded = model.caption_states(*inputs, with_label)
     states, labels = with_label.values(padded), with_label.values(batch.tokens[:, 1:])
     at_once = max(1, MOST_LOGITS // model.config.text_encoder.vocab_size)
     if len(labels) <= at_once:

@@ -42,13 +42,13 @@ class Captioned:
     """Another caption under which the same patches are reconstructed."""
 
 
-def captioning(predictor: Predictor, num_beams: int) -> Kind:
+def captioning(predictor: Predictor, config: GenerationConfig) -> Kind:
     """Return the captioning of pictures."""
 
     def compute(pictures: Sequence[Image.Image]) -> list[GeneratedCaption]:
-        return list(predictor.generate(pictures, GenerationConfig(num_beams=num_beams), batch_size=len(pictures)))
+        return list(predictor.generate(pictures, config, batch_size=len(pictures)))
 
-    return Kind(name="caption", compute=compute, options=num_beams)
+    return Kind(name="caption", compute=compute, options=config)
 
 
 def image_embedding(predictor: Predictor) -> Kind:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sycoca.inference.classification import head_names
 from sycoca.inference.decoding.generation import GeneratedCaption
+from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.predictor import Predictor
 from sycoca.inference.vqa import RankedAnswer
 from sycoca.search.hits import SearchResults
@@ -47,9 +48,9 @@ class Service:
         """Return an uploaded image at the model's input size. Raises UnusableSampleError where it cannot be read."""
         return await _run_in(self._decoders, self._read_picture, upload)
 
-    async def caption(self, picture: Image.Image, num_beams: int) -> GeneratedCaption:
+    async def caption(self, picture: Image.Image, config: GenerationConfig) -> GeneratedCaption:
         """Return the caption of a picture as token ids."""
-        return await self._computed(kinds.captioning(self.predictor, num_beams), picture)
+        return await self._computed(kinds.captioning(self.predictor, config), picture)
 
     async def embed_image(self, picture: Image.Image) -> Tensor:
         """Return the embedding of a picture, L2-normalized."""

@@ -120,6 +120,8 @@ def _joined_config(start: WeightsConfig, end: WeightsConfig) -> WeightsConfig:
     }
     if "image_decoder" in lacking:
         changes["normalizes_patches"] = start.normalizes_patches
+    if "text_decoder" in lacking:
+        changes["captioning_dropped_share"] = start.captioning_dropped_share
     if "num_answers" in lacking:
         changes["answers_exclude_each_other"] = start.answers_exclude_each_other
     return replace(end, **changes)

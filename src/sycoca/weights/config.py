@@ -33,7 +33,7 @@ OPEN_CLIP_CONFIG_NAME = "open_clip_config.json"
 FORMAT_VERSION = 5
 """Increases when folders change in a way that older versions cannot read. 2: the architectures of converted weights,
 and their history. 3: the limits of a model. 4: a manifest. 5: adapters, registers, rotary positions,
-MAP heads, a logit bias."""
+MAP heads, a logit bias, captions without image."""
 
 PARTS_KEY = "parts"
 """The key of a config that lists which components a folder holds; the config of a whole model lacks it."""
@@ -71,6 +71,10 @@ class WeightsConfig:
 
     normalizes_patches: bool = True
     """Whether the image decoder predicts pixels normalized per patch (MAE's norm_pix_loss), or plain ones."""
+
+    captioning_dropped_share: float = 0.0
+    """Share of images that captioning did not see in training, as guided captions need it; 0 also where it is not
+    known, as of converted weights."""
 
     answers: tuple[str, ...] | None = None
     """The answers of the VQA head, in the order of its outputs."""

@@ -41,6 +41,16 @@ def cautions(config: WeightsConfig, *abilities: AbilityName) -> tuple[str, ...]:
     return tuple(_sentence(one) for one in relied_on if not SPOILED[one.reason].is_usable)
 
 
+def guidance_cautions(config: WeightsConfig) -> tuple[str, ...]:
+    """Return why captions with a guidance scale cannot be relied on; nothing where they can."""
+    if config.captioning_dropped_share > 0:
+        return ()
+    return (
+        "guidance compares captions with and without their image, and nothing says that this model has learned captions"
+        " without images: train with --objectives.captioning-dropped-share 0.1, or leave guidance_scale at 1",
+    )
+
+
 def limit_lines(config: WeightsConfig, objectives: Mapping[ObjectiveName, float]) -> Iterator[str]:
     """Yield sentences about abilities that a user may expect of such a model and that it is not good at."""
     for one in _spoiled(config, objectives):

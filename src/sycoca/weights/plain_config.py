@@ -12,6 +12,7 @@ _NEW_IN_5 = {
     "position_embedding": "learned",
     "rope_theta": 100.0,
     "has_logit_bias": False,
+    "captioning_dropped_share": 0.0,
 }
 """Fields that format 4 does not have, with the value that stands for its models."""
 

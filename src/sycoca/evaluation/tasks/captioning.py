@@ -27,6 +27,10 @@ class Task(EvaluationTask):
     meteor: bool = True
     """Compute METEOR, if Java and pycocoevalcap are installed."""
 
+    self_retrieval: bool = False
+    """Also measure how often a caption finds its own image among all that are captioned, by the model's own encoders:
+    how much captions tell images apart. Chance is 1 / images."""
+
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     """Decoding."""
 
@@ -44,7 +48,15 @@ class Task(EvaluationTask):
         """Caption the images and compare with their references."""
         from sycoca.evaluation.captioning import CaptioningOptions, evaluate_captioning
 
-        options = CaptioningOptions(generation=self.generation, with_meteor=self.meteor, predictions=self.predictions)
+        options = CaptioningOptions(
+            generation=self.generation,
+            with_meteor=self.meteor,
+            predictions=self.predictions,
+        )
         return evaluate_captioning(
-            inputs.predictor, self.source(inputs), options=options, **inputs.settings(self.limit)
+            inputs.predictor,
+            self.source(inputs),
+            options=options,
+            self_retrieval=inputs.model.embeddings if self.self_retrieval else None,
+            **inputs.settings(self.limit),
         )

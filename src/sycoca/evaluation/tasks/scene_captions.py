@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 class Task(EvaluationTask):
     """Correctness and detail of generated captions (built-in scenes)."""
 
+    self_retrieval: bool = False
+    """Also measure how often a caption finds its own scene among all that are captioned, by the model's own encoders.
+    Chance is 1 / scenes."""
+
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     """Decoding."""
 
@@ -33,5 +37,9 @@ class Task(EvaluationTask):
         from sycoca.evaluation.scene_captions import evaluate_scene_captions
 
         return evaluate_scene_captions(
-            inputs.predictor, self.scenes(inputs.sources), generation=self.generation, **inputs.settings(self.limit)
+            inputs.predictor,
+            self.scenes(inputs.sources),
+            generation=self.generation,
+            self_retrieval=inputs.model.embeddings if self.self_retrieval else None,
+            **inputs.settings(self.limit),
         )

@@ -32,7 +32,8 @@ class GeneratedCaption:
     """What was generated, without bos and eos."""
 
     log_likelihood: float
-    """Log-probability of the tokens under the model, natural logarithm, including the end token where there is one."""
+    """Log-probability of the tokens given the image, natural logarithm, including the end token where there is one;
+    also where guidance has chosen them."""
 
     is_complete: bool
     """Whether the model generated the end token; False for a caption that was cut at ``max_tokens``."""

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from sycoca.facts.other_captions import OTHER_CAPTIONS
 from sycoca.inference.batches import joined_rows
+from sycoca.inference.caption_likelihoods import token_log_likelihoods
 from sycoca.inference.captioner import Captioner
-from sycoca.inference.captioning import generate_captions, token_log_likelihoods
+from sycoca.inference.captioning import generate_captions
 from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.explaining.caption_words import CaptionWords, caption_words
 from sycoca.inference.explaining.encoded_pairs import (

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from torch import Tensor
 
+from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.serve.conditions import check_condition
 from sycoca.serve.interface.answers import (
     AskAnswer,
@@ -23,6 +24,9 @@ from sycoca.serve.kinds import Captioned
 from sycoca.serve.refusals import RefusedError, too_large
 from sycoca.serve.service import Service
 from sycoca.serve.settings import ServeSettings
+
+_MOST_GUIDANCE = 10.0
+"""Largest scale of guidance; far below it captions are no sentences any more."""
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorAnswer, "description": text}
@@ -58,11 +62,15 @@ async def caption(
     model: Model,
     limits: Limits,
     num_beams: Annotated[int, Form(ge=1, description="1 is greedy decoding, more is beam search")] = 1,
+    guidance_scale: Annotated[
+        float, Form(ge=0, le=_MOST_GUIDANCE, description="1 is off, more says more of this image")
+    ] = 1.0,
 ) -> CaptionAnswer:
     """Caption an image."""
     if num_beams > limits.max_beams:
         raise too_large(f"num_beams is {num_beams:,}", "max_beams", limits.max_beams, "beams")
-    found = await model.caption(await model.picture(image), num_beams)
+    config = GenerationConfig(num_beams=num_beams, guidance_scale=guidance_scale)
+    found = await model.caption(await model.picture(image), config)
     return caption_answer(found, model.predictor.tokenizer)
 
 

@@ -59,6 +59,7 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
             model=model_config,
             masking=masking,
             normalizes_patches=config.objectives.normalizes_patches,
+            captioning_dropped_share=config.objectives.captioning_dropped_share,
         )
         model = self.initial_model(loaded, weights).to(runtime.device)
         ranks = Ranks(gather=runtime.gather, rank=runtime.rank)

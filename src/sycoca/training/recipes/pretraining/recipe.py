@@ -142,6 +142,7 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
                 masking=config.masking,
                 transforms=config.transforms,
                 normalizes_patches=config.objectives.normalizes_patches,
+                captioning_dropped_share=config.objectives.captioning_dropped_share,
                 history=() if self._record is None else self._record.history,
             ),
             limits=self._limits(model, None) if self._record is None else self._record.limits,
