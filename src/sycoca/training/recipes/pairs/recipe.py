@@ -53,7 +53,8 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
         self._read_source = source
         config, loaded = self.config, self.loaded()
         model_config = self._model_config(loaded.config)
-        masking = replace(loaded.config.masking, hides_from_captioning=config.hides_from_captioning)
+        # Trained weights have scores that mean something from the first step.
+        masking = replace(loaded.config.masking, hides_from_captioning=config.hides_from_captioning, attentive_from=0.0)
         weights = self.weights_config(
             loaded,
             model=model_config,
