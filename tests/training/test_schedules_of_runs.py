@@ -8,13 +8,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from builders.predictors import small_predictor
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.objectives.config import ObjectivesConfig
+from sycoca.presets.finetune import retrieval
 from sycoca.records import ImageTextBatch, TrainingProgress
 from sycoca.training.engine.step_review import StepOutcome, StepReview
 from sycoca.training.engine.tracking import read_metrics
 from sycoca.training.pretrain import pretrain, resume_pretraining
 from sycoca.training.recipes.image_text.task import ImageTextTask
+from sycoca.training.recipes.pairs.recipe import masking_of
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 from sycoca.training.run_folder import RunFolder
 
@@ -66,3 +69,10 @@ def test_losses_are_no_spikes_beside_steps_without_one_of_the_terms(caplog: pyte
     assert not caplog.text
     add(65, 10.0)
     assert "loss spike at step 65: 10, where the median of the 50 steps before is 1;" in caplog.text
+
+
+def test_fine_tuning_masks_by_score_from_its_first_step():
+    weights = replace(small_predictor().config, masking=replace(MASKING, strategy="inverse"))
+    config = replace(retrieval("weights", "pairs.jsonl"), hides_from_captioning=True)
+    assert masking_of(weights, config) == replace(weights.masking, attentive_from=0.0)
+    assert not masking_of(weights, retrieval("weights", "pairs.jsonl")).hides_from_captioning
