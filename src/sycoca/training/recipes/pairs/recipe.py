@@ -28,8 +28,10 @@ from sycoca.weights.limits import has_part, why_missing
 
 
 def masking_of(weights: WeightsConfig, config: FinetunePairsConfig) -> MaskingConfig:
-    """Return the masking of a fine-tuning: that of the weights' training, but by score from the first step, since scores
-    of trained weights mean something."""
+    """Return the masking of a fine-tuning: that of the weights' training, but by score from the first step.
+
+    Scores of trained weights mean something at once.
+    """
     return replace(weights.masking, hides_from_captioning=config.hides_from_captioning, attentive_from=0.0)
 
 
