@@ -35,6 +35,22 @@ class BatchTotals:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingProgress:
+    """How far training is in one of its steps: a function of the step alone, so a resumed run is where it was."""
+
+    step: int
+    """Number of the step, from 1, as in logs."""
+
+    num_steps: int
+    """Steps of the whole training."""
+
+    @property
+    def fraction_done(self) -> float:
+        """The fraction of the steps that are done before this one: 0 in the first step, less than 1 in the last."""
+        return (self.step - 1) / self.num_steps
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CachedContrastiveGradients:
     """Gradients of the whole batch's contrastive loss with respect to one micro-batch's embeddings.
 
@@ -107,6 +123,10 @@ class ImageTextBatch:
 
     contrast: CachedContrastiveGradients | None = None
     """Set where this is one of several micro-batches; None computes the contrastive loss within this batch."""
+
+    progress: TrainingProgress | None = None
+    """How far training is. None outside of a training, as in evaluation: then whatever changes in the course of one is
+    as it is at full strength, see `masking_at` and `masks_images_at`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -57,14 +57,15 @@ def pretraining() -> Made:
 
 
 def gradient_caching() -> Made:
-    """Return pretraining on micro-batches, with random masks and mask tokens in the image encoder, without poolers."""
+    """Return pretraining on micro-batches, with random masks, hidden from half of the captions, and mask tokens in the
+    image encoder, without poolers."""
     assert MODEL.image_decoder is not None
     model = replace(
         MODEL,
         image_encoder=replace(MODEL.image_encoder, pooling="cls"),
         image_decoder=replace(MODEL.image_decoder, mask_tokens="encoder"),
     )
-    masking = MaskingConfig(strategy="random")
+    masking = MaskingConfig(strategy="random", captioning_hidden_share=0.5)
     task = ImageTextTask(SyCoCa(model), masking=masking, objectives=ObjectivesConfig())
 
     def batch(longest: int) -> ImageTextBatch:

@@ -13,6 +13,7 @@ from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks
+from sycoca.records import TrainingProgress
 from sycoca.training.config import OptimizerConfig
 from sycoca.training.engine.distributed.shards import own_shard, whole
 from sycoca.training.engine.limits import state_bytes
@@ -33,6 +34,7 @@ class Case:
     frozen: tuple[str, ...] = ()
     drop_path: float | None = 0.3
     strategy: Any = "attentive"
+    hidden_share: float = 1.0
     activation_checkpointing: bool = False
     precision: Any = "fp32"
     dtype: torch.dtype = torch.float32
@@ -45,7 +47,11 @@ CASES = {
     "parameters without gradient": Case(objectives=ObjectivesConfig(contrastive_weight=0.0, masked_image_weight=0.0)),
     "frozen encoder": Case(num_parts=2, frozen=("image_encoder",), drop_path=None),
     "bf16": Case(num_parts=2, precision="bf16"),
+    "some steps and images": Case(num_parts=2, objectives=ObjectivesConfig(masked_image_every=2), hidden_share=0.5),
 }
+
+NUMBERS_OF_STEPS = (2, 3, 5)
+"""Numbers of the three steps; a finite one without TG-MIM follows on one with it, whose moments must not act."""
 
 
 def tolerance(name: str) -> float:
@@ -64,7 +70,7 @@ def assembled(case: Case, config: RuntimeConfig) -> Iterator[Updater]:
             model.get_submodule(part).requires_grad_(False)
         task = ImageTextTask(
             model,
-            masking=MaskingConfig(strategy=case.strategy),
+            masking=MaskingConfig(strategy=case.strategy, captioning_hidden_share=case.hidden_share),
             objectives=case.objectives,
             ranks=Ranks(gather=runtime.gather, rank=runtime.rank),
             drop_path=case.drop_path,
@@ -118,7 +124,8 @@ def _step(updater: Updater, average: WeightAverage, case: Case, number: int) -> 
     batches = micro_batches_of(runtime, case)
     if number == 1 and runtime.rank == runtime.world_size - 1:
         batches[-1].images[0, 0, 0, 0] = torch.nan
-    result = updater.update(batches, lr=1e-3)
+    progress = TrainingProgress(step=NUMBERS_OF_STEPS[number], num_steps=5)
+    result = updater.update(updater.task.at(batches, progress), lr=1e-3)
     average.update(number + 1, result.gradient_norm)
     gradients = {name: whole(p.grad) for name, p in updater.task.model.named_parameters() if p.grad is not None}
     is_skipped = not bool(result.gradient_norm.isfinite())

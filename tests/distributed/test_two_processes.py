@@ -28,6 +28,7 @@ from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks
 from sycoca.outputs.manifest import verification
 from sycoca.preprocess.config import TokenizerConfig
+from sycoca.records import TrainingProgress
 from sycoca.training.config import DataConfig, OptimizerConfig, RuntimeConfig, ScheduleConfig, TrainingConfig
 from sycoca.training.engine.checkpoints.soundness import damage_of
 from sycoca.training.engine.optimization.optimizer import build_optimizer
@@ -49,7 +50,7 @@ SHARDED = RuntimeConfig(device="cpu", sharding="full")
 
 NUM_MEETINGS = 14
 
-QUICK_SHARDED = ("gradient caching", "accumulation", "bf16")
+QUICK_SHARDED = ("gradient caching", "accumulation", "bf16", "some steps and images")
 """The others are tested with four processes (tests/reliability)."""
 
 CASES = {
@@ -59,6 +60,7 @@ CASES = {
     "accumulation": (ObjectivesConfig(contrastive_weight=0.0), 2, ()),
     "parameters without gradient": (ObjectivesConfig(contrastive_weight=0.0, masked_image_weight=0.0), 1, ()),
     "frozen encoder": (ObjectivesConfig(), 2, ("image_encoder",)),
+    "step without TG-MIM": (ObjectivesConfig(masked_image_every=2), 2, ()),
     "frozen encoders": (ObjectivesConfig(), 1, ("image_encoder", "text_encoder")),
 }
 
@@ -87,7 +89,7 @@ def update_once(
     size = 8 // runtime.world_size // num_parts
     first = runtime.rank * size * num_parts
     micro_batches = [rows_of(batch_of(8), slice(first + i * size, first + (i + 1) * size)) for i in range(num_parts)]
-    result = updater.update(micro_batches, lr=1e-3)
+    result = updater.update(task.at(micro_batches, TrainingProgress(step=1, num_steps=2)), lr=1e-3)
     return {
         "terms": runtime.sum_over_ranks(result.terms),
         "gradient_norm": result.gradient_norm,

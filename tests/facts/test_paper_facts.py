@@ -16,6 +16,7 @@ OTHER_VALUES = {"model.image_encoder.pooling": "max", "model.text_encoder.poolin
     "masking.strategy": "random",
     "masking.score": "caption",
     "masking.hides_from_captioning": False,
+    "objectives.masked_image_every": 4,
 }
 
 

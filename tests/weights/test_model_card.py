@@ -10,6 +10,7 @@ from builders.predictors import small_predictor
 from sycoca.facts.limit_facts import ABILITIES, ModelLimits, SpoiledAbility
 from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.inference.predictor import Predictor
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.weights.model_card import model_card
 from sycoca.weights.provenance import DataFacts, Measurement, Provenance
 
@@ -85,6 +86,18 @@ def test_the_card_tells_provenance_and_training(predictor: Predictor):
     ):
         assert row in training
     assert "```yaml\nseed: 5\ndata:\n  train: hf:lambda/photos?split=train\n```" in section(card, "Configuration")
+
+
+def test_the_card_tells_when_and_where_patches_are_hidden(predictor: Predictor):
+    masking = MaskingConfig(captioning_hidden_share=0.25, captioning_hidden_until=0.75, attentive_from=0.125)
+    card = model_card(predictor.model, replace(predictor.config, masking=masking), KNOWN)
+    assert (
+        "attentive, scored by `token_max`; random in the first 12% of training; captioning sees 50% of the patches in"
+        " 25% of the images until 75% of training; 50% are reconstructed |"
+    ) in card
+    never = replace(masking, hides_from_captioning=False)
+    card = model_card(predictor.model, replace(predictor.config, masking=never), KNOWN)
+    assert "captioning sees 100% of the patches; 50% are" in card
 
 
 def test_the_card_tells_metrics_and_their_data(predictor: Predictor):

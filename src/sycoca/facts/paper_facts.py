@@ -16,7 +16,7 @@ class PaperSetting:
     field: str
     """The field of ``PretrainConfig``, with dots."""
 
-    value: str | float | bool
+    value: str | int | float | bool
     """The paper's value."""
 
     objectives: tuple[ObjectiveName, ...] = ()
@@ -63,6 +63,36 @@ PAPER_SETTINGS: tuple[PaperSetting, ...] = (
         objectives=("captioning",),
     ),
     PaperSetting(
+        title="share of images with patches hidden from captioning",
+        field="masking.captioning_hidden_share",
+        value=1.0,
+        objectives=("captioning",),
+    ),
+    PaperSetting(
+        title="end of hiding patches from captioning, as a fraction of training",
+        field="masking.captioning_hidden_until",
+        value=1.0,
+        objectives=("captioning",),
+    ),
+    PaperSetting(
+        title="start of masking by score, as a fraction of training",
+        field="masking.attentive_from",
+        value=0.0,
+        objectives=("captioning", "masked_image"),
+    ),
+    PaperSetting(
+        title="steps from one with TG-MIM to the next",
+        field="objectives.masked_image_every",
+        value=1,
+        objectives=("masked_image",),
+    ),
+    PaperSetting(
+        title="start of TG-MIM, as a fraction of training",
+        field="objectives.masked_image_from",
+        value=0.0,
+        objectives=("masked_image",),
+    ),
+    PaperSetting(
         title="ratio of patches masked for reconstruction",
         field="masking.reconstruction_masked_ratio",
         value=0.5,
@@ -89,7 +119,7 @@ def deviations(config: object) -> list[str]:
 _WEIGHTED = {name: facts for name, facts in OBJECTIVES.items() if facts.weight_field is not None}
 
 
-def _shown(value: str | float | bool) -> str:
+def _shown(value: str | int | float | bool) -> str:
     match value:
         case bool():
             return "yes" if value else "no"

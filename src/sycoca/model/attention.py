@@ -95,7 +95,7 @@ class Memory:
         """Normalized to mean 0 and variance 1 at every position; every layer has its own scale and shift."""
 
         self.may_attend = None if may_attend is None else may_attend[:, None, None]
-        """False for keys that are padding."""
+        """False for keys that are padding, or hidden."""
 
         self._as: tuple[Tensor, Tensor] | None = None
 

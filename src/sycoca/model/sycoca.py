@@ -162,13 +162,14 @@ class SyCoCa(nn.Module):
         token_states: Float[Tensor, "rows tokens width"],
         memory: Float[Tensor, "images memory memory_width"],
         packing: Packing | None = None,
+        may_attend: Bool[Tensor, "images memory"] | None = None,
     ) -> Float[Tensor, "rows tokens width"]:
         """Return the text decoder's states, from which ``vocabulary_logits`` predicts the next token.
 
         Several captions of one image are consecutive rows, the same number for every image. States of padding have no
-        meaning; with ``packing`` they are not computed.
+        meaning; with ``packing`` they are not computed. ``may_attend`` is False where memory is hidden.
         """
-        return self._text_decoder()(token_states, memory, packing)
+        return self._text_decoder()(token_states, memory, packing, may_attend)
 
     def answer_logits(
         self,

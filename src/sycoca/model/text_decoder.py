@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import cast, final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from sycoca.model.attention import Memory
@@ -51,14 +51,16 @@ class TextDecoder(nn.Module):
         token_states: Float[Tensor, "rows tokens width"],
         memory: Float[Tensor, "images memory memory_width"],
         packing: Packing | None = None,
+        may_attend: Bool[Tensor, "images memory"] | None = None,
     ) -> Float[Tensor, "rows tokens width"]:
         """Return normalized states; ``logits`` turns them into logits of the next token.
 
         Images may have several rows, the same number for each: see ``decode_step``. With ``packing`` the states of
-        padding, which must be on the right, are not computed and have no meaning.
+        padding, which must be on the right, are not computed and have no meaning. ``may_attend`` is False for memory
+        that an image's rows may not attend to.
         """
         x = token_states if packing is None else packing.pack(token_states)
-        shared_memory = Memory(memory)
+        shared_memory = Memory(memory, may_attend)
         for self_block, cross_block in self._layers():
             x = self_block(x, is_causal=True, packing=packing)
             x = cross_block(x, shared_memory, packing=packing)

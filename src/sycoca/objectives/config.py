@@ -26,6 +26,15 @@ class ObjectivesConfig:
     masked_image_weight: float = 1.0
     """Weight of text-guided masked image modeling, TG-MIM (paper: 1); with 0 no image decoder is built."""
 
+    masked_image_every: int = 1
+    """Steps from one with TG-MIM to the next: those whose number it divides. The others save the second pass of the
+    image encoder and the image decoder, which they leave as it is. The weight in the steps with TG-MIM stays
+    masked_image_weight, so over all steps TG-MIM counts that much less. 1: in every step (paper)."""
+
+    masked_image_from: float = 0.0
+    """Fraction of training before which TG-MIM is left out. Below 1, which would be masked_image_weight 0; 0: TG-MIM
+    from the first step (paper)."""
+
     contrastive_loss: ContrastiveLoss = "softmax"
     """How ITC compares pairs. softmax: InfoNCE in both directions (paper). sigmoid: whether each image and each caption
     belong together, one pair at a time, with a learned bias (SigLIP, arXiv 2303.15343)."""
@@ -55,6 +64,7 @@ class ObjectivesConfig:
             raise ValueError(f"objectives' weights must not be negative, got {weights}")
         if max(weights) == 0:
             raise ValueError("at least one objective needs a weight above 0")
+        self._check_masked_image_steps()
         if self.contrastive_block_size is not None and self.contrastive_block_size < 1:
             raise ValueError(f"objectives.contrastive_block_size must be at least 1, got {self.contrastive_block_size}")
         self._check_shares()
@@ -72,6 +82,26 @@ class ObjectivesConfig:
     def with_whole_inputs(self) -> "ObjectivesConfig":
         """Return the same objectives where captioning always has its image and its words, as at inference."""
         return replace(self, captioning_dropped_share=0.0, captioning_parallel_share=0.0)
+
+    def _check_masked_image_steps(self) -> None:
+        if self.masked_image_every < 1:
+            raise ValueError(f"objectives.masked_image_every must be at least 1, got {self.masked_image_every}")
+        if not 0 <= self.masked_image_from < 1:
+            raise ValueError(
+                f"objectives.masked_image_from must be at least 0 and below 1, got {self.masked_image_from}; to leave"
+                " TG-MIM out to the end, set objectives.masked_image_weight to 0"
+            )
+        if self.has_steps_without_masked_image and self.contrastive_weight == self.captioning_weight == 0:
+            raise ValueError(
+                "steps without TG-MIM would train nothing: set objectives.masked_image_every to 1 and"
+                " objectives.masked_image_from to 0, or give objectives.contrastive_weight or"
+                " objectives.captioning_weight a weight"
+            )
+
+    @property
+    def has_steps_without_masked_image(self) -> bool:
+        """Whether TG-MIM has a weight and some steps leave it out."""
+        return self.masked_image_weight > 0 and (self.masked_image_every > 1 or self.masked_image_from > 0)
 
     @property
     def needs_logit_bias(self) -> bool:

@@ -20,12 +20,14 @@ from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.packing import Packing
 from sycoca.model.patches import gather_patches, patchify
 from sycoca.model.sycoca import SyCoCa
+from sycoca.objectives.captioner_view import CaptionerView, captioner_view
 from sycoca.objectives.captioning import captioning_loss
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks, cached_contrastive_loss, contrastive_loss
 from sycoca.objectives.decoder_inputs import decoder_inputs
 from sycoca.objectives.drop_path import residual_factors
 from sycoca.objectives.masked_image import masked_image_loss, normalize_patches
+from sycoca.objectives.schedules import masking_at, masks_images_at
 from sycoca.records import EncodedImages, EncodedTexts, ImageTextBatch, LossTerms, pixels_of
 
 MOST_LOGITS = 2**26
@@ -41,7 +43,8 @@ def pretraining_losses(
     ranks: Ranks,
     drop_path: float | None = None,
 ) -> LossTerms:
-    """Return the unweighted losses of a batch (SyCoCa, arXiv 2401.02137); those of weight zero are None.
+    """Return the unweighted losses of a batch (SyCoCa, arXiv 2401.02137); those of weight zero are None, and TG-MIM in
+    steps without it.
 
     Every term is divided by the batch's ``totals``, so the terms of all micro-batches and ranks sum to the means of the
     global batch. ITC is computed within the micro-batch across ranks, or taken from the batch's cached gradients of the
@@ -50,14 +53,17 @@ def pretraining_losses(
     factors = _drop_path_factors(model, batch, drop_path)
     images = model.encode_images(batch.images, factors)
     texts = model.encode_texts(batch.tokens, batch.is_padding, batch.num_tokens)
+    masking = masking_at(masking, batch.progress)
     hides = objectives.captioning_weight > 0 and masking.hides_from_captioning
-    masks = objectives.masked_image_weight > 0
+    masks = masks_images_at(objectives, batch.progress)
     choice = _choose(model, images, texts, batch, masking) if hides or masks else None
     contrastive = captioning = masked_image = None
     if objectives.contrastive_weight > 0:
         contrastive = _contrastive(model, images, texts, batch, ranks, objectives)
     if objectives.captioning_weight > 0:
-        captioning = _captioning(model, images, texts, batch, choice if hides else None, objectives)
+        hidden = choice.hidden if choice is not None and hides else None
+        view = captioner_view(model, images, hidden, batch.draw_keys, masking.captioning_hidden_share)
+        captioning = _captioning(model, view, texts, batch, objectives)
     if masks:
         assert choice is not None
         masked_image = _masked_image(model, texts, batch, choice, objectives, factors)
@@ -72,14 +78,16 @@ def held_out_losses(
     Every caption is predicted token by token from its image, whatever inputs training leaves out.
     Training hides the patches that match the caption least. So its captioning loss depends on the very caption that is
     predicted, and cannot be compared between models. Where training hides patches, this loss is returned as well, as
-    ``masked_captioning``, for comparison with the training loss.
+    ``masked_captioning``, for comparison with the training loss. All objectives are computed, and patches are hidden
+    from the captions of all images, whatever share and steps of training.
     """
-    objectives = objectives.with_whole_inputs()
+    objectives, batch = objectives.with_whole_inputs(), replace(batch, progress=None)
     as_used = pretraining_losses(model, batch, replace(masking, hides_from_captioning=False), objectives, Ranks())
     losses: dict[str, Tensor] = {**as_used.named()}
     if objectives.captioning_weight > 0 and masking.hides_from_captioning:
         alone = replace(objectives, contrastive_weight=0.0, masked_image_weight=0.0)
-        losses[MASKED_CAPTIONING] = pretraining_losses(model, batch, masking, alone, Ranks()).named()["captioning"]
+        hiding = replace(masking, captioning_hidden_share=1.0)
+        losses[MASKED_CAPTIONING] = pretraining_losses(model, batch, hiding, alone, Ranks()).named()["captioning"]
     return losses
 
 
@@ -149,17 +157,15 @@ def _contrastive(
 
 def _captioning(
     model: SyCoCa,
-    images: EncodedImages,
+    view: CaptionerView,
     texts: EncodedTexts,
     batch: ImageTextBatch,
-    choice: PatchChoice | None,
     objectives: ObjectivesConfig,
 ) -> Float[Tensor, ""]:
-    kept = None if choice is None else choice.hidden.others
     num_labels = None if batch.num_tokens is None else batch.num_tokens - len(batch.tokens)
     with_label = Packing(~batch.is_padding[:, 1:], num_labels)
-    inputs = decoder_inputs(model, texts.token_states[:, :-1], model.memory(images, kept), batch, objectives)
-    padded = model.caption_states(*inputs, with_label)
+    states, memory = decoder_inputs(model, texts.token_states[:, :-1], view.memory, batch, objectives)
+    padded = model.caption_states(states, memory, with_label, view.may_attend)
     states, labels = with_label.values(padded), with_label.values(batch.tokens[:, 1:])
     at_once = max(1, MOST_LOGITS // model.config.text_encoder.vocab_size)
     if len(labels) <= at_once:

@@ -33,7 +33,7 @@ OPEN_CLIP_CONFIG_NAME = "open_clip_config.json"
 FORMAT_VERSION = 5
 """Increases when folders change in a way that older versions cannot read. 2: the architectures of converted weights,
 and their history. 3: the limits of a model. 4: a manifest. 5: adapters, registers, rotary positions,
-MAP heads, a logit bias, captions without image."""
+MAP heads, a logit bias, captions without image, masks in a part of training."""
 
 PARTS_KEY = "parts"
 """The key of a config that lists which components a folder holds; the config of a whole model lacks it."""

@@ -13,6 +13,7 @@ from sycoca.facts.ability_facts import FOLDER, Ability
 from sycoca.facts.metric_facts import metric_facts
 from sycoca.facts.objective_facts import OBJECTIVES
 from sycoca.model.adapters import is_of_adapter
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.weights.abilities import abilities
 from sycoca.weights.adapter import trained_tensors
@@ -115,12 +116,22 @@ def _training(config: WeightsConfig, provenance: Provenance) -> dict[str, str]:
 def _masking(config: WeightsConfig) -> str:
     masking = config.masking
     parts = [f"{masking.strategy}, scored by `{masking.score}`"]
+    if masking.attentive_from > 0:
+        parts.append(f"random in the first {masking.attentive_from:.0%} of training")
     if config.model.text_decoder is not None:
         seen = 1 - masking.captioning_hidden_ratio if masking.hides_from_captioning else 1
-        parts.append(f"captioning sees {seen:.0%} of the patches")
+        parts.append(f"captioning sees {seen:.0%} of the patches" + (_where_hidden(masking) if seen < 1 else ""))
     if config.model.image_decoder is not None:
         parts.append(f"{masking.reconstruction_masked_ratio:.0%} are reconstructed")
     return "; ".join(parts)
+
+
+def _where_hidden(masking: MaskingConfig) -> str:
+    """Return in which images and when captioning sees less than all patches; empty where it is always so."""
+    share, until = masking.captioning_hidden_share, masking.captioning_hidden_until
+    return (f" in {share:.0%} of the images" if share < 1 else "") + (
+        f" until {until:.0%} of training" if until < 1 else ""
+    )
 
 
 def _data(facts: DataFacts) -> str:

@@ -13,6 +13,9 @@ _NEW_IN_5 = {
     "rope_theta": 100.0,
     "has_logit_bias": False,
     "captioning_dropped_share": 0.0,
+    "captioning_hidden_share": 1.0,
+    "captioning_hidden_until": 1.0,
+    "attentive_from": 0.0,
 }
 """Fields that format 4 does not have, with the value that stands for its models."""
 

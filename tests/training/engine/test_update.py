@@ -7,7 +7,7 @@ import torch
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
-from sycoca.records import ImageTextBatch, LossTerms
+from sycoca.records import ImageTextBatch, LossTerms, TrainingProgress
 from sycoca.training.config import OptimizerConfig, RuntimeConfig
 from sycoca.training.engine import update
 from sycoca.training.engine.optimization.optimizer import build_optimizer
@@ -270,3 +270,20 @@ def test_fp16_that_lowers_its_scale_is_no_failure():
     updater.scaler = torch.amp.GradScaler("cpu", enabled=True, init_scale=0.5)
     assert updater.is_failure(1.0, math.inf)
     assert not updater.is_failure(1.0, 3.0)
+
+
+def test_a_step_without_tg_mim_leaves_its_parameters_as_they_are(model: SyCoCa, make_batch):
+    """Neither moments nor weight decay nor gradients of the step before move them."""
+    batch = make_batch()
+    updater = updater_of(model, ObjectivesConfig(masked_image_every=2))
+    assert updater.task.leaves_parameters_unused()
+    assert model.image_decoder is not None
+    for step in (2, 3):
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        progress = TrainingProgress(step=step, num_steps=4)
+        result = updater.update(updater.task.at(parts_of(batch, 3), progress), lr=1e-3)
+        assert ("masked_image" in result.terms) == (step == 2)
+        moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+        of_decoder = {f"image_decoder.{name}" for name, _ in model.image_decoder.named_parameters()}
+        assert moved & of_decoder == (of_decoder if step == 2 else set())
+        assert "image_encoder.patch_embedding.weight" in moved

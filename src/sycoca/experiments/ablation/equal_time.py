@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.experiments.ablation.folder import AblationFolder
 from sycoca.experiments.ablation.plan import AblationPlan, PlannedRun
+from sycoca.objectives.schedules import StepKind, kinds_of_steps
 from sycoca.outputs.errors import LeaseHeldError
 from sycoca.outputs.lease import Lease, lease_beside
+from sycoca.records import TrainingProgress
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 from sycoca.training.recipes.pretraining.recipe import Pretraining
@@ -60,31 +63,53 @@ def equal_steps(plan: AblationPlan, seconds: Mapping[str, float]) -> dict[str, i
 
 
 def seconds_per_step(plan: AblationPlan, rounds: int) -> dict[str, float]:
-    """Return the median processor time of a step by row: loading, losses, gradients and update."""
+    """Return the median processor time of a step by row: loading, losses, gradients and update.
+
+    Where a row has several kinds of steps (such as some without TG-MIM), it is the mean of their medians, weighted by
+    how often they occur.
+    """
     with ExitStack() as stack:
-        steps = {
-            row.name: _steps_of(plan.config(PlannedRun(row=row.name, seed=0, steps=0), Path("pilot")), stack)
+        pilots = {
+            row.name: _pilot_of(plan.config(PlannedRun(row=row.name, seed=0, steps=0), Path("pilot")), stack)
             for row in plan.recipe.rows
         }
-        for step in steps.values():
+        timed = [(name, kind) for name, pilot in pilots.items() for kind in pilot.kinds]
+        for name, kind in timed:
             for _ in range(_WARM_UP):
-                step()
-        seconds: dict[str, list[float]] = {name: [] for name in steps}
+                pilots[name].take(kind.example)
+        seconds: dict[tuple[str, StepKind], list[float]] = {one: [] for one in timed}
         for _ in range(rounds):
-            for name, step in steps.items():
+            for name, kind in timed:
                 started_at = time.process_time()
-                step()
-                seconds[name].append(time.process_time() - started_at)
-    return {name: statistics.median(own) for name, own in seconds.items()}
+                pilots[name].take(kind.example)
+                seconds[name, kind].append(time.process_time() - started_at)
+    return {
+        name: sum(kind.share * statistics.median(seconds[name, kind]) for kind in pilot.kinds)
+        for name, pilot in pilots.items()
+    }
 
 
-def _steps_of(config: PretrainConfig, stack: ExitStack) -> Callable[[], object]:
-    """Return a function that takes a run's next step, without a run folder; the stack holds what it needs."""
+class _Pilot(NamedTuple):
+    """What takes the steps of a row, for their time."""
+
+    kinds: tuple[StepKind, ...]
+    """The kinds of steps of its run."""
+
+    take: Callable[[TrainingProgress], object]
+    """Takes the next step as if training were so far."""
+
+
+def _pilot_of(config: PretrainConfig, stack: ExitStack) -> _Pilot:
+    """Return the pilot of a run, without a run folder; the stack holds what it needs."""
     runtime = stack.enter_context(Runtime(config.runtime))
     scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     recipe = Pretraining.for_new_run(config, most_read_samples=_MOST_READ_SAMPLES)
     source = recipe.open_sources().train
     trained = recipe.build(source, RunFolder(scratch), runtime)
     parts = assemble(config, source, trained, runtime, SkipLog(source, config.data.max_skipped_ratio))
-    batches = parts.batches.from_position(0)
-    return lambda: parts.updater.update(next(batches), config.optimizer.peak_lr / 10)
+    batches, updater = parts.batches.from_position(0), parts.updater
+
+    def take(progress: TrainingProgress) -> object:
+        return updater.update(updater.task.at(next(batches), progress), config.optimizer.peak_lr / 10)
+
+    return _Pilot(kinds_of_steps(config.masking, config.objectives, config.training.steps), take)

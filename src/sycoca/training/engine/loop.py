@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, Protocol, final, runtime_checkable
 
-from sycoca.records import TrainingBatch
+from torch import Tensor
+
+from sycoca.records import TrainingBatch, TrainingProgress
 from sycoca.training.config import OptimizerConfig, ScheduleConfig, TrainingConfig
 from sycoca.training.engine.checkpoints.run_checkpoints import RunCheckpoints
 from sycoca.training.engine.interruption import (
@@ -95,15 +97,14 @@ def train(
     throughput = _Throughput()
     watch = StepWatch(parts.updater, parts.review)
     unreviewed: dict[int, Sequence[TrainingBatch]] = {}
+    terms = _NewestTerms()
     is_saving = False
     step = start.step
     with StopSignal() as stop:
-        for micro_batches in itertools.islice(parts.batches.from_position(start.samples_seen), training.steps - step):
-            lr = learning_rate(step, steps=training.steps, peak_lr=optimizer.peak_lr, schedule=schedule)
-            result = parts.updater.update(micro_batches, lr)
-            step += 1
-            if parts.average is not None:
-                parts.average.update(step, result.gradient_norm)
+        for step, micro_batches in _steps(parts, start, training.steps):
+            lr = learning_rate(step - 1, steps=training.steps, peak_lr=optimizer.peak_lr, schedule=schedule)
+            result = _update(parts, micro_batches, lr, step)
+            terms.add(result.terms)
             throughput.count(training.global_batch_size)
             parts.progress.advance(step)
             watch.add(step, result, stop_number=stop.number or (WORKERS_DIED if parts.batches.has_failed else 0))
@@ -113,7 +114,9 @@ def train(
                 watch.read()
             unreviewed = {step: micro_batches, **_from_last_finite(unreviewed, parts.review)}
             _end_where_hopeless(parts, training, unreviewed, step)
-            values = _training_values(parts, result, lr, start.samples_after(step), throughput) if is_logged else {}
+            values = (
+                _training_values(parts, result, terms, lr, start.samples_after(step), throughput) if is_logged else {}
+            )
             _validate_and_log(parts, training, values, step, throughput)
             # After a skipped step a checkpoint that is due, or a stop, waits for the next finite one.
             if is_saving and (not parts.review.skipped_in_a_row or step == training.steps):
@@ -125,16 +128,36 @@ def train(
     parts.checkpoints.confirm(step)
 
 
+def _steps(parts: LoopParts, start: StreamPosition, num_steps: int) -> Iterator[tuple[int, Sequence[TrainingBatch]]]:
+    """Yield the number of each step, from 1, and its micro-batches, which know how far training is."""
+    batches = itertools.islice(parts.batches.from_position(start.samples_seen), num_steps - start.step)
+    for step, micro_batches in enumerate(batches, start=start.step + 1):
+        yield step, parts.updater.task.at(micro_batches, TrainingProgress(step=step, num_steps=num_steps))
+
+
+def _update(parts: LoopParts, micro_batches: Sequence[TrainingBatch], lr: float, step: int) -> UpdateResult:
+    """Update the parameters, and with them their average, if any."""
+    result = parts.updater.update(micro_batches, lr)
+    if parts.average is not None:
+        parts.average.update(step, result.gradient_norm)
+    return result
+
+
 def is_due(every: int | None, step: int, steps: int) -> bool:
     """Return whether something that happens every ``every`` steps happens after ``step``; always after the last."""
     return step == steps or (every is not None and step % every == 0)
 
 
 def _training_values(
-    parts: LoopParts, result: UpdateResult, lr: float, samples_seen: int, throughput: "_Throughput"
+    parts: LoopParts,
+    result: UpdateResult,
+    terms: "_NewestTerms",
+    lr: float,
+    samples_seen: int,
+    throughput: "_Throughput",
 ) -> dict[str, Number]:
     values: dict[str, Number] = {
-        **parts.updater.runtime.sum_over_ranks(result.terms),
+        **parts.updater.runtime.sum_over_ranks(terms.take()),
         "lr": lr,
         **parts.updater.task.logged_values(),
         "gradient_norm": float(result.gradient_norm),
@@ -205,6 +228,22 @@ def _fail(parts: LoopParts, what: str) -> NoReturn:
         f"{what}{renamed}; resume from the last sound checkpoint with a lower optimizer.peak_lr or another"
         f" runtime.precision: {parts.resume_command}"
     )
+
+
+@final
+class _NewestTerms:
+    """The newest value of every loss term since the last log entry: a step may lack some (`masks_images_at`)."""
+
+    def __init__(self) -> None:
+        self._terms: dict[str, Tensor] = {}
+
+    def add(self, terms: Mapping[str, Tensor]) -> None:
+        self._terms |= terms
+
+    def take(self) -> dict[str, Tensor]:
+        """Return the values, and forget them."""
+        taken, self._terms = self._terms, {}
+        return taken
 
 
 @final

@@ -81,7 +81,8 @@ class StepReview:
         self.num_skipped = sum(record["reason"] == "not finite" for record in records)
         self.skipped_in_a_row = 0
         self.confirmed_step: int | None = None
-        self._losses: deque[float] = deque(maxlen=SPIKE_WINDOW)
+        # A step with one more term has a higher loss: only steps with the same terms are compared.
+        self._losses: dict[frozenset[str], deque[float]] = {}
         self._last_spike = -SPIKE_WINDOW
 
     def add(self, outcome: StepOutcome) -> None:
@@ -93,8 +94,9 @@ class StepReview:
             return  # in fp16, whose loss will be scaled less
         self.skipped_in_a_row = 0
         self.confirmed_step = outcome.step - 1
-        self._look_for_spike(outcome)
-        self._losses.append(outcome.loss)
+        before = self._losses.setdefault(frozenset(outcome.terms), deque(maxlen=SPIKE_WINDOW))
+        self._look_for_spike(outcome, before)
+        before.append(outcome.loss)
 
     @property
     def is_over(self) -> bool:
@@ -112,8 +114,8 @@ class StepReview:
             f" {outcome.gradient_norm:g}; its samples: {_shown(names)}",
         )
 
-    def _look_for_spike(self, outcome: StepOutcome) -> None:
-        limit = _spike_limit(self._losses)
+    def _look_for_spike(self, outcome: StepOutcome, before: Collection[float]) -> None:
+        limit = _spike_limit(before)
         if outcome.loss <= limit:
             return
         names = self._names(outcome.step)
@@ -123,7 +125,7 @@ class StepReview:
         logger.log(
             self._level if is_news else logging.DEBUG,
             f"loss spike at step {outcome.step:,}: {outcome.loss:.3g}, where the median of the"
-            f" {len(self._losses)} steps before is {statistics.median(self._losses):.3g}; its samples: {_shown(names)}",
+            f" {len(before)} steps before is {statistics.median(before):.3g}; its samples: {_shown(names)}",
         )
 
     def _write(self, outcome: StepOutcome, reason: str, names: list[str]) -> None:

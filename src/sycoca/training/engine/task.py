@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.model.sycoca import SyCoCa
-from sycoca.records import LossTerms, TrainingBatch
+from sycoca.records import LossTerms, TrainingBatch, TrainingProgress
 
 B = TypeVar("B", bound=TrainingBatch)
 
@@ -24,6 +24,10 @@ class TrainingTask(nn.Module, ABC, Generic[B]):
     @abstractmethod
     def forward(self, batch: B) -> LossTerms:
         """Return the unweighted loss terms of one micro-batch, divided by the counts of the global batch."""
+
+    def at(self, micro_batches: Sequence[B], progress: TrainingProgress) -> Sequence[B]:  # noqa: ARG002 (see below)
+        """Return the micro-batches of a step with the progress of training, for tasks whose losses depend on it."""
+        return micro_batches
 
     def with_global_contrast(self, micro_batches: Sequence[B], to_device: Callable[[B], B]) -> Sequence[B]:  # noqa: ARG002 (see below)
         """Return the micro-batches of a step with the contrastive gradients of the whole step attached (GradCache).

@@ -51,12 +51,16 @@ class MeasuredSpeed:
     warm_up: str
     """What came before them."""
 
+    has_steps_without_masked_image: bool = False
+    """Whether the run has steps without TG-MIM, which are faster; the measured ones have it."""
+
     def line(self, hours: float) -> str:
         """Return speed and duration of the run, and what was measured."""
         steps = "1 step" if self.num_steps == 1 else f"{self.num_steps} steps"
         return (
-            f"speed: {self.images_per_second:,.1f} images per second, measured over {steps} after {self.warm_up};"
-            f" {hours:,.2f} hours for the run, without validation"
+            f"speed: {self.images_per_second:,.1f} images per second, measured over {steps} after {self.warm_up}"
+            + (" with TG-MIM; at most" if self.has_steps_without_masked_image else ";")
+            + f" {hours:,.2f} hours for the run, without validation"
         )
 
 
@@ -202,6 +206,7 @@ def _measured_speed(
         images_per_second=num_steps * config.training.global_batch_size / seconds,
         num_steps=num_steps,
         warm_up="a first one, which compiles" if is_compiled else f"an update on {_WARM_UP_PAIRS} pairs",
+        has_steps_without_masked_image=config.objectives.has_steps_without_masked_image,
     )
 
 

@@ -13,7 +13,7 @@ from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks, cached_contrastive_gradients
 from sycoca.objectives.pretraining import embed_pairs, held_out_losses, loss_bias, pretraining_losses
-from sycoca.records import ImageTextBatch, LossTerms
+from sycoca.records import ImageTextBatch, LossTerms, TrainingProgress
 from sycoca.training.engine.distributed.shards import whole
 from sycoca.training.engine.task import TrainingTask
 
@@ -46,6 +46,10 @@ class ImageTextTask(TrainingTask[ImageTextBatch]):
         """Return the losses with all patches visible to captioning, and the captioning loss under training's masks."""
         return held_out_losses(self.model, batch, self.masking, self.objectives)
 
+    def at(self, micro_batches: Sequence[ImageTextBatch], progress: TrainingProgress) -> Sequence[ImageTextBatch]:
+        """Return the micro-batches with the progress, on which masks and TG-MIM may depend."""
+        return [replace(batch, progress=progress) for batch in micro_batches]
+
     def with_global_contrast(
         self, micro_batches: Sequence[ImageTextBatch], to_device: Callable[[ImageTextBatch], ImageTextBatch]
     ) -> Sequence[ImageTextBatch]:
@@ -75,8 +79,9 @@ class ImageTextTask(TrainingTask[ImageTextBatch]):
         return list(self.model.children())
 
     def leaves_parameters_unused(self) -> bool:
-        """Return whether an objective is off that alone trains some parameters (temperature, a pooler)."""
-        if self.objectives.contrastive_weight == 0:
+        """Return whether an objective that alone trains some parameters is off (temperature, a pooler), or off in some
+        steps (image decoder)."""
+        if self.objectives.contrastive_weight == 0 or self.objectives.has_steps_without_masked_image:
             return True
         return self.objectives.captioning_weight == 0 and self.model.config.image_encoder.has_memory_pooler_of_its_own
 

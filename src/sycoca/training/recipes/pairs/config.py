@@ -18,7 +18,8 @@ class FinetunePairsConfig(FinetuneConfig):
     """The objectives and their weights; a decoder whose objective has weight zero is dropped."""
 
     hides_from_captioning: bool = False
-    """Hide patches from captioning, as in pretraining; without it all are visible, as at inference."""
+    """Hide patches from captioning, as in pretraining (of its share of images, until its fraction of training); without
+    it all are visible, as at inference."""
 
     @property
     def encoded_anew(self) -> dict[str, float | None]:

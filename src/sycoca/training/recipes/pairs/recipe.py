@@ -11,6 +11,7 @@ from sycoca.evaluation.sharding import Sharding
 from sycoca.facts.objective_facts import WEIGHT_FIELD_OF_COMPONENT
 from sycoca.inference.predictor import Predictor
 from sycoca.model.config import SyCoCaConfig
+from sycoca.model.masking_config import MaskingConfig
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks
 from sycoca.training.engine.runtime import Runtime
@@ -24,6 +25,14 @@ from sycoca.training.recipes.recipe import TrainedParts
 from sycoca.training.run_folder import RunFolder
 from sycoca.weights.config import WeightsConfig
 from sycoca.weights.limits import has_part, why_missing
+
+
+def masking_of(weights: WeightsConfig, config: FinetunePairsConfig) -> MaskingConfig:
+    """Return the masking of a fine-tuning: that of the weights' training, but by score from the first step.
+
+    Scores of trained weights mean something at once.
+    """
+    return replace(weights.masking, hides_from_captioning=config.hides_from_captioning, attentive_from=0.0)
 
 
 class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetunePairsConfig]):
@@ -53,7 +62,7 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
         self._read_source = source
         config, loaded = self.config, self.loaded()
         model_config = self._model_config(loaded.config)
-        masking = replace(loaded.config.masking, hides_from_captioning=config.hides_from_captioning)
+        masking = masking_of(loaded.config, config)
         weights = self.weights_config(
             loaded,
             model=model_config,
