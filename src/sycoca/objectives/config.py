@@ -8,6 +8,7 @@ from sycoca.facts.objective_facts import OBJECTIVES, ObjectiveName
 
 ContrastiveLoss = Literal["softmax", "sigmoid"]
 PixelError = Literal["squared", "absolute"]
+WordWeighting = Literal["equal", "rare"]
 
 HAS_LOGIT_BIAS: Mapping[ContrastiveLoss, bool] = {"softmax": False, "sigmoid": True}
 """Whether the model needs a learned bias of the logits, by contrastive loss; softmax would cancel it."""
@@ -15,7 +16,7 @@ HAS_LOGIT_BIAS: Mapping[ContrastiveLoss, bool] = {"softmax": False, "sigmoid": T
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ObjectivesConfig:
-    """The weights of the three objectives and the target of the third; components of weight zero are not built."""
+    """The weights of the objectives and the target of TG-MIM; components of weight zero are not built."""
 
     contrastive_weight: float = 1.0
     """Weight of the image-text contrastive loss, ITC (paper: 1)."""
@@ -26,13 +27,25 @@ class ObjectivesConfig:
     masked_image_weight: float = 1.0
     """Weight of text-guided masked image modeling, TG-MIM (paper: 1); with 0 no image decoder is built."""
 
+    patch_word_weight: float = 0.0
+    """Weight of a contrastive loss of patches and words, which trains the token-wise similarity that masking.score
+    token_max ranks patches by (FILIP, arXiv 2111.07783; the paper trains it not at all)."""
+
+    patch_word_group_size: int = 32
+    """Pairs whose patches and words are compared with each other: so many consecutive ones of the global batch. A
+    micro-batch is a multiple of it, or the whole batch."""
+
+    patch_word_weighting: WordWeighting = "equal"
+    """How much a word counts in a caption's similarity to an image. equal: all the same (FILIP). rare: the more, the
+    fewer captions of the group have it, by the inverse document frequency."""
+
     contrastive_loss: ContrastiveLoss = "softmax"
     """How ITC compares pairs. softmax: InfoNCE in both directions (paper). sigmoid: whether each image and each caption
     belong together, one pair at a time, with a learned bias (SigLIP, arXiv 2303.15343)."""
 
     contrastive_block_size: int | None = None
     """Rows of the contrastive logits that are in memory at a time, for very large batches; they are recomputed in the
-    backward pass. None: all rows of the process at once."""
+    backward pass. None: all rows of the process at once. The same of the images of a group of patches and words."""
 
     pixel_error: PixelError = "squared"
     """Loss per reconstructed pixel: squared error as in MAE, or absolute error as in SimMIM."""
@@ -46,6 +59,11 @@ class ObjectivesConfig:
             raise ValueError(f"objectives' weights must not be negative, got {weights}")
         if max(weights) == 0:
             raise ValueError("at least one objective needs a weight above 0")
+        if self.patch_word_group_size < 2:
+            raise ValueError(
+                "objectives.patch_word_group_size must be at least 2, for a pair needs others to be compared with,"
+                f" got {self.patch_word_group_size}"
+            )
         if self.contrastive_block_size is not None and self.contrastive_block_size < 1:
             raise ValueError(f"objectives.contrastive_block_size must be at least 1, got {self.contrastive_block_size}")
 
@@ -53,6 +71,11 @@ class ObjectivesConfig:
     def needs_logit_bias(self) -> bool:
         """Whether the model has a learned bias of the logits, which ITC alone trains."""
         return self.contrastive_weight > 0 and HAS_LOGIT_BIAS[self.contrastive_loss]
+
+    @property
+    def compares_samples(self) -> bool:
+        """Whether pairs are negatives of each other, unless they are copies."""
+        return self.contrastive_weight > 0 or self.patch_word_weight > 0
 
     @property
     def weights(self) -> dict[ObjectiveName, float]:

@@ -25,6 +25,7 @@ from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks, cached_contrastive_loss, contrastive_loss
 from sycoca.objectives.drop_path import residual_factors
 from sycoca.objectives.masked_image import masked_image_loss, normalize_patches
+from sycoca.objectives.patch_word import patch_word_term
 from sycoca.records import EncodedImages, EncodedTexts, ImageTextBatch, LossTerms, pixels_of
 
 MOST_LOGITS = 2**26
@@ -52,7 +53,7 @@ def pretraining_losses(
     hides = objectives.captioning_weight > 0 and masking.hides_from_captioning
     masks = objectives.masked_image_weight > 0
     choice = _choose(model, images, texts, batch, masking) if hides or masks else None
-    contrastive = captioning = masked_image = None
+    contrastive = captioning = masked_image = patch_word = None
     if objectives.contrastive_weight > 0:
         contrastive = _contrastive(model, images, texts, batch, ranks, objectives)
     if objectives.captioning_weight > 0:
@@ -60,7 +61,9 @@ def pretraining_losses(
     if masks:
         assert choice is not None
         masked_image = _masked_image(model, texts, batch, choice, objectives, factors)
-    return LossTerms(contrastive=contrastive, captioning=captioning, masked_image=masked_image)
+    if objectives.patch_word_weight > 0:
+        patch_word = patch_word_term(model, images, texts, batch, objectives)
+    return LossTerms(contrastive=contrastive, captioning=captioning, masked_image=masked_image, patch_word=patch_word)
 
 
 def held_out_losses(
@@ -75,7 +78,7 @@ def held_out_losses(
     as_used = pretraining_losses(model, batch, replace(masking, hides_from_captioning=False), objectives, Ranks())
     losses: dict[str, Tensor] = {**as_used.named()}
     if objectives.captioning_weight > 0 and masking.hides_from_captioning:
-        alone = replace(objectives, contrastive_weight=0.0, masked_image_weight=0.0)
+        alone = replace(objectives, contrastive_weight=0.0, masked_image_weight=0.0, patch_word_weight=0.0)
         losses[MASKED_CAPTIONING] = pretraining_losses(model, batch, masking, alone, Ranks()).named()["captioning"]
     return losses
 

@@ -5,6 +5,7 @@ from typing import Literal
 
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.training.recipes.finetune_config import FinetuneConfig
+from sycoca.training.recipes.image_text.groups import check_groups
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,6 +20,10 @@ class FinetunePairsConfig(FinetuneConfig):
 
     hides_from_captioning: bool = False
     """Hide patches from captioning, as in pretraining; without it all are visible, as at inference."""
+
+    def __post_init__(self) -> None:
+        FinetuneConfig.__post_init__(self)
+        check_groups(self.objectives, self.training)
 
     @property
     def encoded_anew(self) -> dict[str, float | None]:

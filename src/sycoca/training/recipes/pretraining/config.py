@@ -11,6 +11,7 @@ from sycoca.objectives.config import ObjectivesConfig
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
 from sycoca.training.config import RunConfig
 from sycoca.training.recipes.frozen_parts_config import check_cached_views
+from sycoca.training.recipes.image_text.groups import check_groups
 from sycoca.training.recipes.pretraining.initial_weights_config import InitialWeightsConfig
 
 
@@ -64,6 +65,7 @@ class PretrainConfig(RunConfig):
                     f"objectives.{objective} is {getattr(self.objectives, objective)} but model.{component} is null;"
                     " give its sizes or set the weight to 0"
                 )
+        check_groups(self.objectives, self.training)
         encoded_anew = {
             "drop_path": self.drop_path,
             "objectives.masked_image_weight": self.objectives.masked_image_weight or None,
