@@ -81,6 +81,8 @@ PRETRAININGS: dict[str, dict[str, Any]] = {
     "all patches visible": {"masking": MaskingConfig(hides_from_captioning=False)},
     "plain pixels": {"objectives": ObjectivesConfig(pixel_error="absolute", normalizes_patches=False)},
     "captioning alone": {"objectives": ObjectivesConfig(contrastive_weight=0.0, masked_image_weight=0.0)},
+    "patches and words": {"objectives": ObjectivesConfig(patch_word_weight=1.0, patch_word_weighting="rare")},
+    "seen patches": {"objectives": ObjectivesConfig(encoded_patches="seen"), "training": ACCUMULATED},
     "recomputed blocks": {"runtime": replace(CPU, activation_checkpointing=True)},
 }
 

@@ -9,6 +9,7 @@ from sycoca.facts.objective_facts import OBJECTIVES, ObjectiveName
 ContrastiveLoss = Literal["softmax", "sigmoid"]
 PixelError = Literal["squared", "absolute"]
 WordWeighting = Literal["equal", "rare"]
+EncodedPatches = Literal["all", "seen"]
 
 HAS_LOGIT_BIAS: Mapping[ContrastiveLoss, bool] = {"softmax": False, "sigmoid": True}
 """Whether the model needs a learned bias of the logits, by contrastive loss; softmax would cancel it."""
@@ -26,6 +27,11 @@ class ObjectivesConfig:
 
     masked_image_weight: float = 1.0
     """Weight of text-guided masked image modeling, TG-MIM (paper: 1); with 0 no image decoder is built."""
+
+    encoded_patches: EncodedPatches = "all"
+    """The patches that the image encoder encodes for ITC and IC in training. all: the whole image (paper). seen: those
+    that captioning sees; a pass without gradient ranks them first, so the gradient covers one image in place of one and
+    a half (attentive masks for CLIP, A-CLIP, arXiv 2212.08653)."""
 
     patch_word_weight: float = 0.0
     """Weight of a contrastive loss of patches and words, which trains the token-wise similarity that masking.score
@@ -71,6 +77,29 @@ class ObjectivesConfig:
     def needs_logit_bias(self) -> bool:
         """Whether the model has a learned bias of the logits, which ITC alone trains."""
         return self.contrastive_weight > 0 and HAS_LOGIT_BIAS[self.contrastive_loss]
+
+    def check_encoded_patches(self, *, hides_from_captioning: bool, masks_in_image_encoder: bool) -> None:
+        """Raise ValueError where other settings contradict ``encoded_patches``."""
+        if self.encoded_patches == "all":
+            return
+        if not hides_from_captioning:
+            raise ValueError(
+                "objectives.encoded_patches is 'seen', but captioning sees all patches: set it to 'all', or"
+                " masking.hides_from_captioning (in fine-tuning hides_from_captioning)"
+            )
+        if masks_in_image_encoder and self.masked_image_weight > 0:
+            raise ValueError(
+                "objectives.encoded_patches 'seen' saves the pass that mask tokens in the image encoder need: set it to"
+                " 'all', or model.image_decoder.mask_tokens to 'decoder'"
+            )
+
+    @property
+    def encoded_anew(self) -> Mapping[str, float | str | None]:
+        """The settings with which other patches of an image are encoded in every step; None for those that are off."""
+        return {
+            "objectives.masked_image_weight": self.masked_image_weight or None,
+            "objectives.encoded_patches": None if self.encoded_patches == "all" else self.encoded_patches,
+        }
 
     @property
     def compares_samples(self) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from sycoca.facts.objective_facts import MASKED_CAPTIONING
-from sycoca.model.masking import PatchChoice, choose_patches
+from sycoca.model.masking import PatchChoice
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.packing import Packing
 from sycoca.model.patches import gather_patches, patchify
@@ -24,6 +24,7 @@ from sycoca.objectives.captioning import captioning_loss
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks, cached_contrastive_loss, contrastive_loss
 from sycoca.objectives.drop_path import residual_factors
+from sycoca.objectives.encoded_pairs import choose_for, encode_pairs
 from sycoca.objectives.masked_image import masked_image_loss, normalize_patches
 from sycoca.objectives.patch_word import patch_word_term
 from sycoca.records import EncodedImages, EncodedTexts, ImageTextBatch, LossTerms, pixels_of
@@ -48,11 +49,12 @@ def pretraining_losses(
     whole batch. ``drop_path`` is the stochastic depth rate, see `residual_factors`.
     """
     factors = _drop_path_factors(model, batch, drop_path)
-    images = model.encode_images(batch.images, factors)
-    texts = model.encode_texts(batch.tokens, batch.is_padding, batch.num_tokens)
-    hides = objectives.captioning_weight > 0 and masking.hides_from_captioning
+    encoded = encode_pairs(model, batch, masking, objectives, factors)
+    images, texts, choice = encoded.images, encoded.texts, encoded.choice
+    hides = objectives.captioning_weight > 0 and masking.hides_from_captioning and not encoded.has_seen_patches_only
     masks = objectives.masked_image_weight > 0
-    choice = _choose(model, images, texts, batch, masking) if hides or masks else None
+    if choice is None and (hides or masks):
+        choice = choose_for(model, images, texts, batch, masking)
     contrastive = captioning = masked_image = patch_word = None
     if objectives.contrastive_weight > 0:
         contrastive = _contrastive(model, images, texts, batch, ranks, objectives)
@@ -71,11 +73,12 @@ def held_out_losses(
 ) -> dict[str, Tensor]:
     """Return the losses of a held-out batch by name; captioning sees all patches, as it does at inference.
 
-    Training hides the patches that match the caption least. So its captioning loss depends on the very caption that is
-    predicted, and cannot be compared between models. Where training hides patches, this loss is returned as well, as
-    ``masked_captioning``, for comparison with the training loss.
+    So does the image encoder. Training hides the patches that match the caption least. So its captioning loss depends
+    on the very caption that is predicted, and cannot be compared between models. Where training hides patches, this
+    loss is returned as well, as ``masked_captioning``, for comparison with the training loss.
     """
-    as_used = pretraining_losses(model, batch, replace(masking, hides_from_captioning=False), objectives, Ranks())
+    whole = replace(objectives, encoded_patches="all")
+    as_used = pretraining_losses(model, batch, replace(masking, hides_from_captioning=False), whole, Ranks())
     losses: dict[str, Tensor] = {**as_used.named()}
     if objectives.captioning_weight > 0 and masking.hides_from_captioning:
         alone = replace(objectives, contrastive_weight=0.0, masked_image_weight=0.0, patch_word_weight=0.0)
@@ -84,11 +87,15 @@ def held_out_losses(
 
 
 def embed_pairs(
-    model: SyCoCa, batch: ImageTextBatch, drop_path: float | None
+    model: SyCoCa,
+    batch: ImageTextBatch,
+    masking: MaskingConfig,
+    objectives: ObjectivesConfig,
+    drop_path: float | None,
 ) -> tuple[Float[Tensor, "batch embed"], Float[Tensor, "batch embed"]]:
     """Return the embeddings of images and captions that `pretraining_losses` compares, to the last bit."""
-    images = model.encode_images(batch.images, _drop_path_factors(model, batch, drop_path))
-    return images.image_embeds, model.encode_texts(batch.tokens, batch.is_padding, batch.num_tokens).text_embeds
+    encoded = encode_pairs(model, batch, masking, objectives, _drop_path_factors(model, batch, drop_path))
+    return encoded.images.image_embeds, encoded.texts.text_embeds
 
 
 def loss_bias(model: SyCoCa, objectives: ObjectivesConfig) -> Float[Tensor, " 1"] | None:
@@ -113,13 +120,6 @@ def _drop_path_factors(
     if rate is None:
         return None
     return residual_factors(batch.draw_keys, model.config.image_encoder.depth, rate, batch.tokens.device)
-
-
-def _choose(
-    model: SyCoCa, images: EncodedImages, texts: EncodedTexts, batch: ImageTextBatch, masking: MaskingConfig
-) -> PatchChoice:
-    scores = model.patch_scores(images, texts, batch.is_padding, masking.score)
-    return choose_patches(scores, masking, batch.draw_keys)
 
 
 def _contrastive(

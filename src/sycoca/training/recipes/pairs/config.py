@@ -1,5 +1,6 @@
 """The configuration of fine-tuning for retrieval or captioning."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,8 +25,12 @@ class FinetunePairsConfig(FinetuneConfig):
     def __post_init__(self) -> None:
         FinetuneConfig.__post_init__(self)
         check_groups(self.objectives, self.training)
+        # Of the weights' image decoder only the recipe knows.
+        self.objectives.check_encoded_patches(
+            hides_from_captioning=self.hides_from_captioning, masks_in_image_encoder=False
+        )
 
     @property
-    def encoded_anew(self) -> dict[str, float | None]:
-        """Masked image modeling, whose image encoder sees other patches in every step."""
-        return {"objectives.masked_image_weight": self.objectives.masked_image_weight or None}
+    def encoded_anew(self) -> Mapping[str, float | str | None]:
+        """Objectives whose image encoder sees other patches in every step."""
+        return self.objectives.encoded_anew

@@ -55,6 +55,11 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
         config, loaded = self.config, self.loaded()
         check_groups(config.objectives, config.training, runtime.world_size)
         model_config = self._model_config(loaded.config)
+        decoder = model_config.image_decoder
+        config.objectives.check_encoded_patches(
+            hides_from_captioning=config.hides_from_captioning,
+            masks_in_image_encoder=decoder is not None and decoder.masks_in_image_encoder,
+        )
         masking = replace(loaded.config.masking, hides_from_captioning=config.hides_from_captioning)
         weights = self.weights_config(
             loaded,

@@ -66,9 +66,14 @@ class PretrainConfig(RunConfig):
                     " give its sizes or set the weight to 0"
                 )
         check_groups(self.objectives, self.training)
+        self.objectives.check_encoded_patches(
+            hides_from_captioning=self.masking.hides_from_captioning,
+            masks_in_image_encoder=self.model.image_decoder is not None
+            and self.model.image_decoder.masks_in_image_encoder,
+        )
         encoded_anew = {
             "drop_path": self.drop_path,
-            "objectives.masked_image_weight": self.objectives.masked_image_weight or None,
+            **self.objectives.encoded_anew,
         }
         check_cached_views(self.data, self.start.frozen, "--start.frozen", encoded_anew)
 
