@@ -14,6 +14,9 @@ EncodedPatches = Literal["all", "seen"]
 HAS_LOGIT_BIAS: Mapping[ContrastiveLoss, bool] = {"softmax": False, "sigmoid": True}
 """Whether the model needs a learned bias of the logits, by contrastive loss; softmax would cancel it."""
 
+LEAVES_OUT_PATCHES: Mapping[EncodedPatches, bool] = {"all": False, "seen": True}
+"""Whether images are encoded without some of their patches, which a pass before has to choose."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ObjectivesConfig:
@@ -80,7 +83,7 @@ class ObjectivesConfig:
 
     def check_encoded_patches(self, *, hides_from_captioning: bool, masks_in_image_encoder: bool) -> None:
         """Raise ValueError where other settings contradict ``encoded_patches``."""
-        if self.encoded_patches == "all":
+        if not LEAVES_OUT_PATCHES[self.encoded_patches]:
             return
         if not hides_from_captioning:
             raise ValueError(
@@ -98,7 +101,7 @@ class ObjectivesConfig:
         """The settings with which other patches of an image are encoded in every step; None for those that are off."""
         return {
             "objectives.masked_image_weight": self.masked_image_weight or None,
-            "objectives.encoded_patches": None if self.encoded_patches == "all" else self.encoded_patches,
+            "objectives.encoded_patches": self.encoded_patches if LEAVES_OUT_PATCHES[self.encoded_patches] else None,
         }
 
     @property
