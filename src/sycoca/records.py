@@ -217,6 +217,7 @@ class LossTerms:
     contrastive: Float[Tensor, ""] | None = None
     captioning: Float[Tensor, ""] | None = None
     masked_image: Float[Tensor, ""] | None = None
+    patch_word: Float[Tensor, ""] | None = None
     answering: Float[Tensor, ""] | None = None
     classification: Float[Tensor, ""] | None = None
 

@@ -75,6 +75,18 @@ def gradient_caching() -> Made:
     return task, batch
 
 
+def seen_patches_and_words() -> Made:
+    """Return pretraining whose image encoder leaves patches out, with a loss of patches and words in blocks."""
+    objectives = ObjectivesConfig(
+        encoded_patches="seen",
+        patch_word_weight=1.0,
+        patch_word_group_size=3,
+        patch_word_weighting="rare",
+        contrastive_block_size=2,
+    )
+    return ImageTextTask(SyCoCa(MODEL), masking=MaskingConfig(), objectives=objectives), pairs
+
+
 def vqa() -> Made:
     """Return VQA, with up to three questions about an image."""
     return VqaTask(SyCoCa(replace(MODEL, num_answers=7)), "binary_cross_entropy"), questions
@@ -93,7 +105,7 @@ def classification() -> Made:
 
 
 TASKS: dict[str, Callable[[], Made]] = {
-    made.__name__: made for made in (pretraining, gradient_caching, vqa, classification)
+    made.__name__: made for made in (pretraining, gradient_caching, seen_patches_and_words, vqa, classification)
 }
 
 

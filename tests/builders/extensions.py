@@ -78,7 +78,7 @@ EXTENSIONS: Mapping[str, tuple[Step, ...]] = {
             "alignment=alignment, ",
             "contrastive=contrastive, captioning",
         ),
-        Step("facts/training_facts.py", '"alignment", ', '"contrastive", "captioning", "masked_image")'),
+        Step("facts/training_facts.py", '"alignment", ', '"contrastive", "captioning", "masked_image", "patch_word")'),
     ),
     "A patch score": (
         Step("model/forms.py", '"token_mean", ', '"token_max", "caption"]'),

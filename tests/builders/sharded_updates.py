@@ -46,6 +46,12 @@ CASES = {
     "accumulation": Case(num_parts=2, objectives=ObjectivesConfig(contrastive_weight=0.0), strategy="random"),
     "parameters without gradient": Case(objectives=ObjectivesConfig(contrastive_weight=0.0, masked_image_weight=0.0)),
     "frozen encoder": Case(num_parts=2, frozen=("image_encoder",), drop_path=None),
+    "seen patches": Case(
+        num_parts=2, objectives=ObjectivesConfig(encoded_patches="seen"), activation_checkpointing=True
+    ),
+    "patches and words": Case(
+        num_parts=2, objectives=ObjectivesConfig(patch_word_weight=1.0, patch_word_group_size=2), drop_path=None
+    ),
     "bf16": Case(num_parts=2, precision="bf16"),
     "some steps and images": Case(num_parts=2, objectives=ObjectivesConfig(masked_image_every=2), hidden_share=0.5),
 }

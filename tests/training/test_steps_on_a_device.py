@@ -84,6 +84,8 @@ PRETRAININGS: dict[str, dict[str, Any]] = {
     "captions without images, others in parallel": {
         "objectives": ObjectivesConfig(captioning_dropped_share=0.3, captioning_parallel_share=0.3)
     },
+    "patches and words": {"objectives": ObjectivesConfig(patch_word_weight=1.0, patch_word_weighting="rare")},
+    "seen patches": {"objectives": ObjectivesConfig(encoded_patches="seen"), "training": ACCUMULATED},
     "recomputed blocks": {"runtime": replace(CPU, activation_checkpointing=True)},
 }
 

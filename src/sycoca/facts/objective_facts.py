@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-ObjectiveName = Literal["contrastive", "captioning", "masked_image", "answering", "classification"]
+ObjectiveName = Literal["contrastive", "captioning", "masked_image", "patch_word", "answering", "classification"]
 """The fields of ``LossTerms``; a logged loss has the same name."""
 
 MASKED_CAPTIONING = "masked_captioning"
@@ -59,6 +59,12 @@ OBJECTIVES: Mapping[ObjectiveName, ObjectiveFacts] = {
         weight_field="masked_image_weight",
         component="image_decoder",
         masks_patches=True,
+    ),
+    "patch_word": ObjectiveFacts(
+        title="loss of patches and words",
+        short_title="patches and words",
+        weight_field="patch_word_weight",
+        held_out_note="among the pairs of a group",
     ),
     "answering": ObjectiveFacts(title="answering loss", short_title="answering"),
     "classification": ObjectiveFacts(title="classification loss", short_title="classification"),

@@ -33,6 +33,13 @@ PAPER_SETTINGS: tuple[PaperSetting, ...] = (
     PaperSetting(title="weight of IC", field="objectives.captioning_weight", value=2.0),
     PaperSetting(title="weight of TG-MIM", field="objectives.masked_image_weight", value=1.0),
     PaperSetting(
+        title="patches encoded for ITC and IC",
+        field="objectives.encoded_patches",
+        value="all",
+        objectives=("contrastive", "captioning"),
+    ),
+    PaperSetting(title="weight of patches and words", field="objectives.patch_word_weight", value=0.0),
+    PaperSetting(
         title="masking", field="masking.strategy", value="attentive", objectives=("captioning", "masked_image")
     ),
     PaperSetting(

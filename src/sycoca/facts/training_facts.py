@@ -27,7 +27,7 @@ class TrainingFacts:
 
 
 _RECALLS = ("text_to_image_recall_at_1", "image_to_text_recall_at_1")
-_PAIRS: tuple[ObjectiveName, ...] = ("contrastive", "captioning", "masked_image")
+_PAIRS: tuple[ObjectiveName, ...] = ("contrastive", "captioning", "masked_image", "patch_word")
 
 TRAININGS: Mapping[TrainingKind, TrainingFacts] = {
     "pretraining": TrainingFacts(

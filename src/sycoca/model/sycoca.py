@@ -25,7 +25,7 @@ from sycoca.model.patches import PatchSplit, gather_patches
 from sycoca.model.text_decoder import TextDecoder
 from sycoca.model.text_encoder import TextEncoder
 from sycoca.precision import at_least_float32
-from sycoca.records import EncodedImages, EncodedTexts, Images, ImageTokens
+from sycoca.records import EncodedImages, EncodedTexts, Images, ImageTokens, pixels_of
 
 INITIAL_LOGIT_SCALE = 1 / 0.07
 """The initial inverse temperature (CLIP, arXiv 2103.00020, section 2.5)."""
@@ -99,15 +99,18 @@ class SyCoCa(nn.Module):
         self,
         images: Images,
         residual_factors: Float[Tensor, "batch depth 2"] | None = None,
+        visible: Int[Tensor, "batch kept"] | None = None,
     ) -> EncodedImages:
-        """Encode all patches of the images; ``residual_factors`` are for stochastic depth, see `ImageEncoder`.
+        """Encode all patches of the images, or the ``visible`` ones as if there were no others.
 
-        Where the outputs of the encoder's blocks are given in place of pixels, they are only pooled.
+        ``residual_factors`` are for stochastic depth, see `ImageEncoder`. Where the outputs of the encoder's blocks are
+        given in place of pixels, they are only pooled.
         """
-        if isinstance(images, ImageTokens):
+        if isinstance(images, ImageTokens) and visible is None:
             cls_tokens, patch_tokens = images.cls_tokens, images.patch_tokens
         else:
-            cls_tokens, patch_tokens = self.image_encoder(images, residual_factors=residual_factors)
+            pixels = pixels_of(images)
+            cls_tokens, patch_tokens = self.image_encoder(pixels, visible=visible, residual_factors=residual_factors)
         pooled = self.image_encoder.embed(cls_tokens, patch_tokens)
         return EncodedImages(patch_tokens=patch_tokens, cls_tokens=cls_tokens, image_embeds=_normalize(pooled))
 

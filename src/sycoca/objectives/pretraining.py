@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from sycoca.facts.objective_facts import MASKED_CAPTIONING
-from sycoca.model.masking import PatchChoice, choose_patches
+from sycoca.model.masking import PatchChoice
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.packing import Packing
 from sycoca.model.patches import gather_patches, patchify
@@ -26,7 +26,9 @@ from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks, cached_contrastive_loss, contrastive_loss
 from sycoca.objectives.decoder_inputs import decoder_inputs
 from sycoca.objectives.drop_path import residual_factors
+from sycoca.objectives.encoded_pairs import choose_for, encode_pairs
 from sycoca.objectives.masked_image import masked_image_loss, normalize_patches
+from sycoca.objectives.patch_word import patch_word_term
 from sycoca.objectives.schedules import masking_at, masks_images_at
 from sycoca.records import EncodedImages, EncodedTexts, ImageTextBatch, LossTerms, pixels_of
 
@@ -51,13 +53,14 @@ def pretraining_losses(
     whole batch. ``drop_path`` is the stochastic depth rate, see `residual_factors`.
     """
     factors = _drop_path_factors(model, batch, drop_path)
-    images = model.encode_images(batch.images, factors)
-    texts = model.encode_texts(batch.tokens, batch.is_padding, batch.num_tokens)
     masking = masking_at(masking, batch.progress)
-    hides = objectives.captioning_weight > 0 and masking.hides_from_captioning
+    encoded = encode_pairs(model, batch, masking, objectives, factors)
+    images, texts, choice = encoded.images, encoded.texts, encoded.choice
+    hides = objectives.captioning_weight > 0 and masking.hides_from_captioning and not encoded.has_seen_patches_only
     masks = masks_images_at(objectives, batch.progress)
-    choice = _choose(model, images, texts, batch, masking) if hides or masks else None
-    contrastive = captioning = masked_image = None
+    if choice is None and (hides or masks):
+        choice = choose_for(model, images, texts, batch, masking)
+    contrastive = captioning = masked_image = patch_word = None
     if objectives.contrastive_weight > 0:
         contrastive = _contrastive(model, images, texts, batch, ranks, objectives)
     if objectives.captioning_weight > 0:
@@ -67,7 +70,9 @@ def pretraining_losses(
     if masks:
         assert choice is not None
         masked_image = _masked_image(model, texts, batch, choice, objectives, factors)
-    return LossTerms(contrastive=contrastive, captioning=captioning, masked_image=masked_image)
+    if objectives.patch_word_weight > 0:
+        patch_word = patch_word_term(model, images, texts, batch, objectives)
+    return LossTerms(contrastive=contrastive, captioning=captioning, masked_image=masked_image, patch_word=patch_word)
 
 
 def held_out_losses(
@@ -75,28 +80,34 @@ def held_out_losses(
 ) -> dict[str, Tensor]:
     """Return the losses of a held-out batch by name; captioning sees all patches, as it does at inference.
 
-    Every caption is predicted token by token from its image, whatever inputs training leaves out.
-    Training hides the patches that match the caption least. So its captioning loss depends on the very caption that is
-    predicted, and cannot be compared between models. Where training hides patches, this loss is returned as well, as
-    ``masked_captioning``, for comparison with the training loss. All objectives are computed, and patches are hidden
-    from the captions of all images, whatever share and steps of training.
+    So does the image encoder, and every caption is predicted token by token from its image, whatever inputs training
+    leaves out. Training hides the patches that match the caption least. So its captioning loss depends on the very
+    caption that is predicted, and cannot be compared between models. Where training hides patches, this loss is
+    returned as well, as ``masked_captioning``, for comparison with the training loss. All objectives are computed, and
+    patches are hidden from the captions of all images, whatever share and steps of training.
     """
     objectives, batch = objectives.with_whole_inputs(), replace(batch, progress=None)
-    as_used = pretraining_losses(model, batch, replace(masking, hides_from_captioning=False), objectives, Ranks())
+    whole = replace(objectives, encoded_patches="all")
+    as_used = pretraining_losses(model, batch, replace(masking, hides_from_captioning=False), whole, Ranks())
     losses: dict[str, Tensor] = {**as_used.named()}
     if objectives.captioning_weight > 0 and masking.hides_from_captioning:
-        alone = replace(objectives, contrastive_weight=0.0, masked_image_weight=0.0)
+        alone = replace(objectives, contrastive_weight=0.0, masked_image_weight=0.0, patch_word_weight=0.0)
         hiding = replace(masking, captioning_hidden_share=1.0)
         losses[MASKED_CAPTIONING] = pretraining_losses(model, batch, hiding, alone, Ranks()).named()["captioning"]
     return losses
 
 
 def embed_pairs(
-    model: SyCoCa, batch: ImageTextBatch, drop_path: float | None
+    model: SyCoCa,
+    batch: ImageTextBatch,
+    masking: MaskingConfig,
+    objectives: ObjectivesConfig,
+    drop_path: float | None,
 ) -> tuple[Float[Tensor, "batch embed"], Float[Tensor, "batch embed"]]:
     """Return the embeddings of images and captions that `pretraining_losses` compares, to the last bit."""
-    images = model.encode_images(batch.images, _drop_path_factors(model, batch, drop_path))
-    return images.image_embeds, model.encode_texts(batch.tokens, batch.is_padding, batch.num_tokens).text_embeds
+    factors = _drop_path_factors(model, batch, drop_path)
+    encoded = encode_pairs(model, batch, masking_at(masking, batch.progress), objectives, factors)
+    return encoded.images.image_embeds, encoded.texts.text_embeds
 
 
 def loss_bias(model: SyCoCa, objectives: ObjectivesConfig) -> Float[Tensor, " 1"] | None:
@@ -121,13 +132,6 @@ def _drop_path_factors(
     if rate is None:
         return None
     return residual_factors(batch.draw_keys, model.config.image_encoder.depth, rate, batch.tokens.device)
-
-
-def _choose(
-    model: SyCoCa, images: EncodedImages, texts: EncodedTexts, batch: ImageTextBatch, masking: MaskingConfig
-) -> PatchChoice:
-    scores = model.patch_scores(images, texts, batch.is_padding, masking.score)
-    return choose_patches(scores, masking, batch.draw_keys)
 
 
 def _contrastive(

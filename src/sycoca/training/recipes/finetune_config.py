@@ -1,5 +1,6 @@
 """The configuration that all fine-tunings share. Imports no torch, so that help loads at once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -77,6 +78,6 @@ class FinetuneConfig(RunConfig):
         check_cached_views(self.data, self.frozen, "--frozen", self.encoded_anew)
 
     @property
-    def encoded_anew(self) -> dict[str, float | None]:
+    def encoded_anew(self) -> Mapping[str, float | str | None]:
         """The settings with which an image must be encoded in every step; None for those that are off."""
         return {}

@@ -10,7 +10,7 @@ FreezablePart = Literal["image_encoder", "text_encoder", "text_decoder", "image_
 
 
 def check_cached_views(
-    data: DataConfig, frozen: Collection[FreezablePart], flag: str, encoded_anew: Mapping[str, float | None]
+    data: DataConfig, frozen: Collection[FreezablePart], flag: str, encoded_anew: Mapping[str, float | str | None]
 ) -> None:
     """Raise ValueError where ``data.cached_views`` is set and images must be encoded in every step.
 
@@ -26,4 +26,5 @@ def check_cached_views(
     for name, value in encoded_anew.items():
         if value is not None:
             off = "set it to 0" if name.endswith("_weight") else "leave it out"
-            raise ValueError(f"data.cached_views: with {name} {value:g} images are encoded in every step; {off}")
+            shown = value if isinstance(value, str) else f"{value:g}"
+            raise ValueError(f"data.cached_views: with {name} {shown} images are encoded in every step; {off}")

@@ -59,7 +59,7 @@ class ImageTextTask(TrainingTask[ImageTextBatch]):
         embeds: list[tuple[Tensor, Tensor]] = []
         keys: list[Tensor] = []
         for batch in map(to_device, micro_batches):
-            embeds.append(embed_pairs(self.model, batch, self.drop_path))
+            embeds.append(embed_pairs(self.model, batch, self.masking, self.objectives, self.drop_path))
             keys += [] if batch.sample_keys is None else [batch.sample_keys]
         num_samples = micro_batches[0].totals.num_samples
         gradients = cached_contrastive_gradients(

@@ -1,10 +1,12 @@
 """The configuration of fine-tuning for retrieval or captioning."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.training.recipes.finetune_config import FinetuneConfig
+from sycoca.training.recipes.image_text.groups import check_groups
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,7 +23,15 @@ class FinetunePairsConfig(FinetuneConfig):
     """Hide patches from captioning, as in pretraining (of its share of images, until its fraction of training); without
     it all are visible, as at inference."""
 
+    def __post_init__(self) -> None:
+        FinetuneConfig.__post_init__(self)
+        check_groups(self.objectives, self.training)
+        # The share of images and the image decoder are the weights', which only the recipe knows.
+        self.objectives.check_encoded_patches(
+            hides_from_captioning=self.hides_from_captioning, hidden_share=1.0, masks_in_image_encoder=False
+        )
+
     @property
-    def encoded_anew(self) -> dict[str, float | None]:
-        """Masked image modeling, whose image encoder sees other patches in every step."""
-        return {"objectives.masked_image_weight": self.objectives.masked_image_weight or None}
+    def encoded_anew(self) -> Mapping[str, float | str | None]:
+        """Objectives whose image encoder sees other patches in every step."""
+        return self.objectives.encoded_anew

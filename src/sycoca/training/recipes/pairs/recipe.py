@@ -17,6 +17,7 @@ from sycoca.objectives.contrastive import Ranks
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.recipes.finetuning import Finetuning, without_heads
 from sycoca.training.recipes.image_text.batches import CaptionBatches
+from sycoca.training.recipes.image_text.groups import check_groups
 from sycoca.training.recipes.image_text.recipe import ImageTextRecipe
 from sycoca.training.recipes.image_text.task import ImageTextTask
 from sycoca.training.recipes.notices import KEEP_AND_AVERAGE, forgetting_notice
@@ -61,8 +62,14 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
         """Build the pretrained model without the decoders that no objective trains."""
         self._read_source = source
         config, loaded = self.config, self.loaded()
+        check_groups(config.objectives, config.training, runtime.world_size)
         model_config = self._model_config(loaded.config)
-        masking = masking_of(loaded.config, config)
+        masking, decoder = masking_of(loaded.config, config), model_config.image_decoder
+        config.objectives.check_encoded_patches(
+            hides_from_captioning=masking.hides_from_captioning,
+            hidden_share=masking.captioning_hidden_share,
+            masks_in_image_encoder=decoder is not None and decoder.masks_in_image_encoder,
+        )
         weights = self.weights_config(
             loaded,
             model=model_config,
@@ -83,7 +90,7 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
             batch_maker=CaptionBatches(
                 source, loaded.tokenizer, context_length, config.seed, config.data.generated_caption_ratio
             ),
-            compares_samples=config.objectives.contrastive_weight > 0,
+            compares_samples=config.objectives.compares_samples,
         )
 
     def notices(self, trained: TrainedParts) -> Iterator[str]:

@@ -11,6 +11,7 @@ from sycoca.objectives.config import ObjectivesConfig
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
 from sycoca.training.config import RunConfig
 from sycoca.training.recipes.frozen_parts_config import check_cached_views
+from sycoca.training.recipes.image_text.groups import check_groups
 from sycoca.training.recipes.pretraining.initial_weights_config import InitialWeightsConfig
 
 
@@ -64,9 +65,16 @@ class PretrainConfig(RunConfig):
                     f"objectives.{objective} is {getattr(self.objectives, objective)} but model.{component} is null;"
                     " give its sizes or set the weight to 0"
                 )
+        check_groups(self.objectives, self.training)
+        self.objectives.check_encoded_patches(
+            hides_from_captioning=self.masking.hides_from_captioning,
+            hidden_share=self.masking.captioning_hidden_share,
+            masks_in_image_encoder=self.model.image_decoder is not None
+            and self.model.image_decoder.masks_in_image_encoder,
+        )
         encoded_anew = {
             "drop_path": self.drop_path,
-            "objectives.masked_image_weight": self.objectives.masked_image_weight or None,
+            **self.objectives.encoded_anew,
         }
         check_cached_views(self.data, self.start.frozen, "--start.frozen", encoded_anew)
 

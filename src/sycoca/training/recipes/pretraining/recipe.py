@@ -19,6 +19,7 @@ from sycoca.training.checkpoint_copies import checkpoints_in
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.recipes.frozen_parts import freeze, trains_encoders
 from sycoca.training.recipes.image_text.batches import CaptionBatches
+from sycoca.training.recipes.image_text.groups import check_groups
 from sycoca.training.recipes.image_text.recipe import ImageTextRecipe
 from sycoca.training.recipes.image_text.task import ImageTextTask
 from sycoca.training.recipes.initial_model import build_model
@@ -121,6 +122,7 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
     def build(self, source: SampleSource, folder: RunFolder, runtime: Runtime) -> TrainedParts:
         """Build the tokenizer and the model, and load the initial weights, if any."""
         config = self.config
+        check_groups(config.objectives, config.training, runtime.world_size)
         most = self._most_read_samples
         self._read_source = source if most is None else spread_samples(source, most)
         # A checkpoint holds all tensors: a resumed run does not need the weights.
@@ -161,7 +163,7 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
                 config.seed,
                 config.data.generated_caption_ratio,
             ),
-            compares_samples=config.objectives.contrastive_weight > 0,
+            compares_samples=config.objectives.compares_samples,
             lr_ratios=lr_ratios,
         )
 
