@@ -16,7 +16,7 @@ class PaperSetting:
     field: str
     """The field of ``PretrainConfig``, with dots."""
 
-    value: str | float | bool
+    value: str | float | int | bool
     """The paper's value."""
 
     objectives: tuple[ObjectiveName, ...] = ()
@@ -29,6 +29,12 @@ PAPER_SETTINGS: tuple[PaperSetting, ...] = (
     PaperSetting(title="weight of ITC", field="objectives.contrastive_weight", value=1.0),
     PaperSetting(
         title="loss of ITC", field="objectives.contrastive_loss", value="softmax", objectives=("contrastive",)
+    ),
+    PaperSetting(
+        title="captions of an image that ITC compares",
+        field="objectives.captions_per_image",
+        value=1,
+        objectives=("contrastive",),
     ),
     PaperSetting(title="weight of IC", field="objectives.captioning_weight", value=2.0),
     PaperSetting(title="weight of TG-MIM", field="objectives.masked_image_weight", value=1.0),
@@ -77,7 +83,7 @@ def deviations(config: object) -> list[str]:
 _WEIGHTED = {name: facts for name, facts in OBJECTIVES.items() if facts.weight_field is not None}
 
 
-def _shown(value: str | float | bool) -> str:
+def _shown(value: str | float | int | bool) -> str:
     match value:
         case bool():
             return "yes" if value else "no"

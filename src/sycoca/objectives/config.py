@@ -6,11 +6,14 @@ from typing import Literal
 
 from sycoca.facts.objective_facts import OBJECTIVES, ObjectiveName
 
-ContrastiveLoss = Literal["softmax", "sigmoid"]
+ContrastiveLoss = Literal["softmax", "sigmoid", "decoupled"]
 PixelError = Literal["squared", "absolute"]
 
-HAS_LOGIT_BIAS: Mapping[ContrastiveLoss, bool] = {"softmax": False, "sigmoid": True}
-"""Whether the model needs a learned bias of the logits, by contrastive loss; softmax would cancel it."""
+HAS_LOGIT_BIAS: Mapping[ContrastiveLoss, bool] = {"softmax": False, "sigmoid": True, "decoupled": False}
+"""Whether the model needs a learned bias of the logits, by contrastive loss; the others would cancel it."""
+
+NUM_DIRECTIONS: Mapping[ContrastiveLoss, int] = {"softmax": 2, "sigmoid": 1, "decoupled": 2}
+"""Terms that a pair has in the loss, whose mean is taken: image to text and text to image, or both in one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +31,12 @@ class ObjectivesConfig:
 
     contrastive_loss: ContrastiveLoss = "softmax"
     """How ITC compares pairs. softmax: InfoNCE in both directions (paper). sigmoid: whether each image and each caption
-    belong together, one pair at a time, with a learned bias (SigLIP, arXiv 2303.15343)."""
+    belong together, one pair at a time, with a learned bias (SigLIP, arXiv 2303.15343). decoupled: InfoNCE without the
+    pair itself in its denominator (DCL, arXiv 2110.06848), which keeps the gradient large in small batches."""
+
+    captions_per_image: int = 1
+    """Different captions of each image that ITC takes as its positives, drawn anew in each epoch (paper: 1). An image
+    that has fewer gives what it has; all images weigh the same. IC and TG-MIM use the first caption alone."""
 
     contrastive_block_size: int | None = None
     """Rows of the contrastive logits that are in memory at a time, for very large batches; they are recomputed in the
@@ -48,6 +56,16 @@ class ObjectivesConfig:
             raise ValueError("at least one objective needs a weight above 0")
         if self.contrastive_block_size is not None and self.contrastive_block_size < 1:
             raise ValueError(f"objectives.contrastive_block_size must be at least 1, got {self.contrastive_block_size}")
+        self._check_captions_per_image()
+
+    def _check_captions_per_image(self) -> None:
+        if self.captions_per_image < 1:
+            raise ValueError(f"objectives.captions_per_image must be at least 1, got {self.captions_per_image}")
+        if self.captions_per_image > 1 and self.contrastive_weight == 0:
+            raise ValueError(
+                f"objectives.captions_per_image {self.captions_per_image} gives ITC more positives, and"
+                " objectives.contrastive_weight is 0; set that, or leave out objectives.captions_per_image"
+            )
 
     @property
     def needs_logit_bias(self) -> bool:
