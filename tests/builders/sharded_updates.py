@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from builders.two_processes import MODEL, batch_of, rows_of
+from builders.two_processes import MODEL, batch_of, rows_of, with_more_captions
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
@@ -44,6 +44,7 @@ CASES = {
     "accumulation": Case(num_parts=2, objectives=ObjectivesConfig(contrastive_weight=0.0), strategy="random"),
     "parameters without gradient": Case(objectives=ObjectivesConfig(contrastive_weight=0.0, masked_image_weight=0.0)),
     "frozen encoder": Case(num_parts=2, frozen=("image_encoder",), drop_path=None),
+    "several captions": Case(num_parts=2, objectives=ObjectivesConfig(captions_per_image=3)),
     "bf16": Case(num_parts=2, precision="bf16"),
 }
 
@@ -136,5 +137,6 @@ def micro_batches_of(runtime: Runtime, case: Case) -> list[Any]:
     size = 8 // runtime.world_size // case.num_parts if runtime.world_size > 1 else 8
     num_parts = case.num_parts if runtime.world_size > 1 else 1
     first = runtime.rank * size * num_parts
-    parts = [rows_of(batch_of(8), slice(first + i * size, first + (i + 1) * size)) for i in range(num_parts)]
+    batch = batch_of(8) if case.objectives.captions_per_image == 1 else with_more_captions(batch_of(8))
+    parts = [rows_of(batch, slice(first + i * size, first + (i + 1) * size)) for i in range(num_parts)]
     return [replace(part, images=part.images.to(case.dtype)) for part in parts]
