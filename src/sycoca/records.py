@@ -63,8 +63,8 @@ class CachedContrastiveGradients:
     grad_image_embeds: Float[Tensor, "batch embed"]
     """Gradient with respect to this micro-batch's image embeddings."""
 
-    grad_text_embeds: Float[Tensor, "batch embed"]
-    """Gradient with respect to its text embeddings."""
+    grad_text_embeds: Float[Tensor, "batch *captions embed"]
+    """Gradient with respect to its text embeddings, of one caption of an image or of several."""
 
     grad_logit_scale: Float[Tensor, " 1"]
     """Its contribution to the gradient with respect to the logit scale."""
@@ -96,6 +96,26 @@ def pixels_of(images: Images) -> Float[Tensor, "batch 3 height width"]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MoreCaptions:
+    """Captions of a batch's images beside the first ones: further positives of ITC."""
+
+    tokens: Int[Tensor, "captions tokens"]
+    """Token ids, as in `ImageTextBatch`: those of the first image, then of the second, and so on; maybe none at all."""
+
+    is_padding: Bool[Tensor, "captions tokens"]
+    """True where a token is padding."""
+
+    is_caption: Bool[Tensor, "batch more"]
+    """Which of the places that each image has for them are taken, from the left, in the order of ``tokens``."""
+
+    caption_keys: Int[Tensor, "batch more"] | None
+    """Keys as in ``sample_keys``; places that are not taken have the key of the image's first caption."""
+
+    num_tokens: int
+    """Tokens that are no padding."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ImageTextBatch:
     """A batch of image-caption pairs, ready for the model."""
 
@@ -120,6 +140,9 @@ class ImageTextBatch:
 
     num_tokens: int | None = None
     """Tokens that are no padding. None where unknown: then they are counted, for which the host waits on a GPU."""
+
+    more_captions: MoreCaptions | None = None
+    """Set where ITC compares several captions of an image (``objectives.captions_per_image``)."""
 
     contrast: CachedContrastiveGradients | None = None
     """Set where this is one of several micro-batches; None computes the contrastive loss within this batch."""

@@ -22,7 +22,7 @@ from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.pooler_config import AttentionPoolerConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
-from sycoca.records import BatchTotals, ClassBatch, ImageTextBatch, QuestionBatch
+from sycoca.records import BatchTotals, ClassBatch, ImageTextBatch, MoreCaptions, QuestionBatch
 from sycoca.training.engine.task import TrainingTask
 from sycoca.training.recipes.classification.task import ClassificationTask, freeze_unused_parameters
 from sycoca.training.recipes.image_text.task import ImageTextTask
@@ -87,6 +87,25 @@ def seen_patches_and_words() -> Made:
     return ImageTextTask(SyCoCa(MODEL), masking=MaskingConfig(), objectives=objectives), pairs
 
 
+def several_captions() -> Made:
+    """Return pretraining that compares several captions of an image, whose numbers differ."""
+    objectives = ObjectivesConfig(captions_per_image=4, contrastive_loss="decoupled")
+
+    def batch(longest: int) -> ImageTextBatch:
+        is_caption = torch.arange(3) < torch.tensor([3, 0, 2, 1, longest % 4, 2])[:, None]
+        tokens, is_padding, num_tokens = texts(int(is_caption.sum()), 10)
+        more = MoreCaptions(
+            tokens=tokens,
+            is_padding=is_padding,
+            is_caption=is_caption,
+            caption_keys=torch.arange(18).view(6, 3) + 50,
+            num_tokens=num_tokens,
+        )
+        return replace(pairs(longest), more_captions=more)
+
+    return ImageTextTask(SyCoCa(MODEL), masking=MaskingConfig(), objectives=objectives), batch
+
+
 def vqa() -> Made:
     """Return VQA, with up to three questions about an image."""
     return VqaTask(SyCoCa(replace(MODEL, num_answers=7)), "binary_cross_entropy"), questions
@@ -105,7 +124,8 @@ def classification() -> Made:
 
 
 TASKS: dict[str, Callable[[], Made]] = {
-    made.__name__: made for made in (pretraining, gradient_caching, seen_patches_and_words, vqa, classification)
+    made.__name__: made
+    for made in (pretraining, gradient_caching, several_captions, seen_patches_and_words, vqa, classification)
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from builders.two_processes import MODEL, batch_of, rows_of
+from builders.two_processes import MODEL, batch_of, rows_of, with_more_captions
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
@@ -52,6 +52,7 @@ CASES = {
     "patches and words": Case(
         num_parts=2, objectives=ObjectivesConfig(patch_word_weight=1.0, patch_word_group_size=2), drop_path=None
     ),
+    "several captions": Case(num_parts=2, objectives=ObjectivesConfig(captions_per_image=3)),
     "bf16": Case(num_parts=2, precision="bf16"),
     "some steps and images": Case(num_parts=2, objectives=ObjectivesConfig(masked_image_every=2), hidden_share=0.5),
 }
@@ -149,5 +150,6 @@ def micro_batches_of(runtime: Runtime, case: Case) -> list[Any]:
     size = 8 // runtime.world_size // case.num_parts if runtime.world_size > 1 else 8
     num_parts = case.num_parts if runtime.world_size > 1 else 1
     first = runtime.rank * size * num_parts
-    parts = [rows_of(batch_of(8), slice(first + i * size, first + (i + 1) * size)) for i in range(num_parts)]
+    batch = batch_of(8) if case.objectives.captions_per_image == 1 else with_more_captions(batch_of(8))
+    parts = [rows_of(batch, slice(first + i * size, first + (i + 1) * size)) for i in range(num_parts)]
     return [replace(part, images=part.images.to(case.dtype)) for part in parts]

@@ -20,7 +20,7 @@ from sycoca.model.config import (
     TextDecoderConfig,
     TextEncoderConfig,
 )
-from sycoca.records import BatchTotals, ImageTextBatch
+from sycoca.records import BatchTotals, ImageTextBatch, MoreCaptions
 
 MODEL = SyCoCaConfig(
     image_encoder=ImageEncoderConfig(image_size=16, patch_size=4, width=16, depth=2, num_heads=2),
@@ -125,6 +125,25 @@ def batch_of(num_samples: int) -> ImageTextBatch:
     )
 
 
+def with_more_captions(batch: ImageTextBatch) -> ImageTextBatch:
+    """Return a batch with up to two further captions of each image, some longer than all first ones."""
+    counts = torch.tensor([2, 0, 1, 2, 1, 2, 0, 1])[: len(batch.tokens)]
+    generator = torch.Generator().manual_seed(7)
+    lengths = torch.tensor([11, 4, 3, 5, 8, 6, 7, 3, 10])[: int(counts.sum())]
+    is_padding = torch.arange(11) >= lengths[:, None]
+    return replace(
+        batch,
+        sample_keys=torch.arange(2 * len(counts)).reshape(-1, 2) if batch.sample_keys is None else batch.sample_keys,
+        more_captions=MoreCaptions(
+            tokens=torch.randint(3, 30, is_padding.shape, generator=generator).masked_fill(is_padding, 0),
+            is_padding=is_padding,
+            is_caption=torch.arange(2) < counts[:, None],
+            caption_keys=torch.arange(2 * len(counts)).reshape(-1, 2) + 50,
+            num_tokens=int(lengths.sum()),
+        ),
+    )
+
+
 def rows_of(batch: ImageTextBatch, rows: slice) -> ImageTextBatch:
     """Return some pairs of a batch, whose totals stay those of the whole."""
     return replace(
@@ -134,4 +153,17 @@ def rows_of(batch: ImageTextBatch, rows: slice) -> ImageTextBatch:
         is_padding=batch.is_padding[rows],
         draw_keys=batch.draw_keys[rows],
         sample_keys=None if batch.sample_keys is None else batch.sample_keys[rows],
+        more_captions=None if batch.more_captions is None else _more_of(batch.more_captions, rows),
+    )
+
+
+def _more_of(more: MoreCaptions, rows: slice) -> MoreCaptions:
+    first = int(more.is_caption[: rows.start or 0].sum())
+    own = slice(first, first + int(more.is_caption[rows].sum()))
+    return MoreCaptions(
+        tokens=more.tokens[own],
+        is_padding=more.is_padding[own],
+        is_caption=more.is_caption[rows],
+        caption_keys=None if more.caption_keys is None else more.caption_keys[rows],
+        num_tokens=int((~more.is_padding[own]).sum()),
     )

@@ -19,7 +19,7 @@ from torch.distributed.checkpoint import HuggingFaceStorageReader
 import sycoca
 from builders import sharded_updates
 from builders.predictors import photo
-from builders.two_processes import MODEL, batch_of, free_ports, rows_of
+from builders.two_processes import MODEL, batch_of, free_ports, rows_of, with_more_captions
 from sycoca.data.loading.skipping import read_skipped
 from sycoca.facts.training_facts import FinetuneTask
 from sycoca.model.masking_config import MaskingConfig
@@ -57,6 +57,8 @@ CASES = {
     # Objectives, into how many micro-batches every process cuts its half, and what is frozen.
     "all objectives": (ObjectivesConfig(), 1, ()),
     "sigmoid loss": (ObjectivesConfig(contrastive_loss="sigmoid"), 2, ()),
+    "several captions": (ObjectivesConfig(captions_per_image=3), 1, ()),
+    "several captions, decoupled": (ObjectivesConfig(captions_per_image=3, contrastive_loss="decoupled"), 2, ()),
     "accumulation": (ObjectivesConfig(contrastive_weight=0.0), 2, ()),
     "parameters without gradient": (ObjectivesConfig(contrastive_weight=0.0, masked_image_weight=0.0), 1, ()),
     "frozen encoder": (ObjectivesConfig(), 2, ("image_encoder",)),
@@ -88,7 +90,8 @@ def update_once(
     updater = Updater(runtime, task, build_optimizer(model, OptimizerConfig()), clip_norm=0.5)
     size = 8 // runtime.world_size // num_parts
     first = runtime.rank * size * num_parts
-    micro_batches = [rows_of(batch_of(8), slice(first + i * size, first + (i + 1) * size)) for i in range(num_parts)]
+    batch = batch_of(8) if objectives.captions_per_image == 1 else with_more_captions(batch_of(8))
+    micro_batches = [rows_of(batch, slice(first + i * size, first + (i + 1) * size)) for i in range(num_parts)]
     result = updater.update(task.at(micro_batches, TrainingProgress(step=1, num_steps=2)), lr=1e-3)
     return {
         "terms": runtime.sum_over_ranks(result.terms),

@@ -14,6 +14,7 @@ from sycoca.training.recipes.pretraining.config import PretrainConfig
 OTHER_VALUES = {"model.image_encoder.pooling": "max", "model.text_encoder.pooling": "mean"} | {
     "objectives.contrastive_loss": "sigmoid",
     "objectives.encoded_patches": "seen",
+    "objectives.captions_per_image": 5,
     "masking.strategy": "random",
     "masking.score": "caption",
     "masking.hides_from_captioning": False,

@@ -12,6 +12,7 @@ from builders.models import BatchMaker
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
+from sycoca.objectives.compared import ContrastForm
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import (
     Ranks,
@@ -36,6 +37,10 @@ def seven_pairs() -> list[Tensor]:
     return [tensor.requires_grad_() for tensor in (*embeds, *logits)]
 
 
+def sigmoid(bias: Tensor) -> ContrastForm:
+    return ContrastForm(kind="sigmoid", logit_bias=bias)
+
+
 def plain_loss(images: Tensor, texts: Tensor, scale: Tensor, bias: Tensor, keys: Tensor | None) -> Tensor:
     """Return the loss of the paper's equation, pair by pair, without copies."""
     total = torch.zeros((), dtype=torch.float64)
@@ -52,7 +57,7 @@ def plain_loss(images: Tensor, texts: Tensor, scale: Tensor, bias: Tensor, keys:
 @pytest.mark.parametrize("block_size", [None, 1, 3])
 def test_the_loss_and_its_gradients_are_those_of_plain_loops(keys: Tensor | None, block_size: int | None):
     images, texts, scale, bias = inputs = seven_pairs()
-    found = contrastive_loss(images, texts, scale, 7, Ranks(), keys, block_size, bias)
+    found = contrastive_loss(images, texts, scale, 7, Ranks(), keys, block_size, sigmoid(bias))
     expected = plain_loss(images, texts, scale, bias, keys)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
     for own, plain in zip(torch.autograd.grad(found, inputs), torch.autograd.grad(expected, inputs), strict=True):
@@ -61,8 +66,8 @@ def test_the_loss_and_its_gradients_are_those_of_plain_loops(keys: Tensor | None
 
 def test_copies_make_a_difference():
     images, texts, scale, bias = seven_pairs()
-    with_copies = contrastive_loss(images, texts, scale, 7, Ranks(), KEYS, None, bias)
-    assert with_copies < contrastive_loss(images, texts, scale, 7, Ranks(), None, None, bias)
+    with_copies = contrastive_loss(images, texts, scale, 7, Ranks(), KEYS, None, sigmoid(bias))
+    assert with_copies < contrastive_loss(images, texts, scale, 7, Ranks(), None, None, sigmoid(bias))
 
 
 @pytest.mark.parametrize("keys", [None, KEYS[:6]], ids=["without keys", "with copies"])
@@ -75,7 +80,7 @@ def test_the_parts_of_all_ranks_add_up(keys: Tensor | None):
         whole = {own[rows].data_ptr(): own for own in (images, texts, *(() if keys is None else (keys,)))}
         ranks = Ranks(gather=lambda local, whole=whole: whole[local.data_ptr()], rank=rank)
         own_keys = None if keys is None else keys[rows]
-        parts.append(contrastive_loss(images[rows], texts[rows], scale, 6, ranks, own_keys, None, bias))
+        parts.append(contrastive_loss(images[rows], texts[rows], scale, 6, ranks, own_keys, None, sigmoid(bias)))
     expected = plain_loss(images, texts, scale, bias, keys)
     torch.testing.assert_close(torch.stack(parts).sum(), expected)
     inputs = (images, texts, scale, bias)
@@ -92,7 +97,7 @@ def test_cached_gradients_are_those_of_the_whole_batch():
     expected = plain_loss(images, texts, scale, bias, KEYS)
     sizes = [4, 3]
     splits = [list(own.detach().split(sizes)) for own in (images, texts)]
-    cached = cached_contrastive_gradients(*splits, scale, 7, Ranks(), KEYS, None, bias)
+    cached = cached_contrastive_gradients(*splits, scale, 7, Ranks(), KEYS, None, sigmoid(bias))
     parts = [
         cached_contrastive_loss(own_images, own_texts, scale, own, bias)
         for own_images, own_texts, own in zip(images.split(sizes), texts.split(sizes), cached, strict=True)
@@ -105,7 +110,7 @@ def test_cached_gradients_are_those_of_the_whole_batch():
 
 def test_logits_stay_float32_under_autocast():
     embeds, bias = F.normalize(torch.randn(8, 16), dim=-1), torch.tensor([-10.0])
-    arguments = (embeds, embeds, torch.tensor([100.0]), 8, Ranks(), None, None, bias)
+    arguments = (embeds, embeds, torch.tensor([100.0]), 8, Ranks(), None, None, sigmoid(bias))
     expected = contrastive_loss(*arguments)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(contrastive_loss(*arguments), expected)
@@ -156,5 +161,5 @@ def test_a_bias_is_needed_where_itc_has_a_weight():
 
 def test_saturated_pairs_keep_their_precision():
     embeds, bias = torch.eye(2), torch.tensor([-10.0])
-    loss = contrastive_loss(embeds, embeds, torch.tensor([20.0]), 2, Ranks(), None, None, bias)
+    loss = contrastive_loss(embeds, embeds, torch.tensor([20.0]), 2, Ranks(), None, None, sigmoid(bias))
     assert loss.item() == pytest.approx(2 * math.log1p(math.exp(-10)), rel=1e-5)

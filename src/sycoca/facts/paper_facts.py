@@ -30,6 +30,12 @@ PAPER_SETTINGS: tuple[PaperSetting, ...] = (
     PaperSetting(
         title="loss of ITC", field="objectives.contrastive_loss", value="softmax", objectives=("contrastive",)
     ),
+    PaperSetting(
+        title="captions of an image that ITC compares",
+        field="objectives.captions_per_image",
+        value=1,
+        objectives=("contrastive",),
+    ),
     PaperSetting(title="weight of IC", field="objectives.captioning_weight", value=2.0),
     PaperSetting(title="weight of TG-MIM", field="objectives.masked_image_weight", value=1.0),
     PaperSetting(

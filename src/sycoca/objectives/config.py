@@ -6,13 +6,16 @@ from typing import Literal
 
 from sycoca.facts.objective_facts import OBJECTIVES, ObjectiveName
 
-ContrastiveLoss = Literal["softmax", "sigmoid"]
+ContrastiveLoss = Literal["softmax", "sigmoid", "decoupled"]
 PixelError = Literal["squared", "absolute"]
 WordWeighting = Literal["equal", "rare"]
 EncodedPatches = Literal["all", "seen"]
 
-HAS_LOGIT_BIAS: Mapping[ContrastiveLoss, bool] = {"softmax": False, "sigmoid": True}
-"""Whether the model needs a learned bias of the logits, by contrastive loss; softmax would cancel it."""
+HAS_LOGIT_BIAS: Mapping[ContrastiveLoss, bool] = {"softmax": False, "sigmoid": True, "decoupled": False}
+"""Whether the model needs a learned bias of the logits, by contrastive loss; the others would cancel it."""
+
+NUM_DIRECTIONS: Mapping[ContrastiveLoss, int] = {"softmax": 2, "sigmoid": 1, "decoupled": 2}
+"""Terms that a pair has in the loss, whose mean is taken: image to text and text to image, or both in one."""
 
 LEAVES_OUT_PATCHES: Mapping[EncodedPatches, bool] = {"all": False, "seen": True}
 """Whether images are encoded without some of their patches, which a pass before has to choose."""
@@ -59,7 +62,12 @@ class ObjectivesConfig:
 
     contrastive_loss: ContrastiveLoss = "softmax"
     """How ITC compares pairs. softmax: InfoNCE in both directions (paper). sigmoid: whether each image and each caption
-    belong together, one pair at a time, with a learned bias (SigLIP, arXiv 2303.15343)."""
+    belong together, one pair at a time, with a learned bias (SigLIP, arXiv 2303.15343). decoupled: InfoNCE without the
+    pair itself in its denominator (DCL, arXiv 2110.06848), which keeps the gradient large in small batches."""
+
+    captions_per_image: int = 1
+    """Different captions of each image that ITC takes as its positives, drawn anew in each epoch (paper: 1). An image
+    that has fewer gives what it has; all images weigh the same. IC and TG-MIM use the first caption alone."""
 
     contrastive_block_size: int | None = None
     """Rows of the contrastive logits that are in memory at a time, for very large batches; they are recomputed in the
@@ -95,6 +103,7 @@ class ObjectivesConfig:
         if self.contrastive_block_size is not None and self.contrastive_block_size < 1:
             raise ValueError(f"objectives.contrastive_block_size must be at least 1, got {self.contrastive_block_size}")
         self._check_shares()
+        self._check_captions_per_image()
 
     def _check_shares(self) -> None:
         names = ("captioning_dropped_share", "captioning_parallel_share")
@@ -118,7 +127,8 @@ class ObjectivesConfig:
                 f"objectives.masked_image_from must be at least 0 and below 1, got {self.masked_image_from}; to leave"
                 " TG-MIM out to the end, set objectives.masked_image_weight to 0"
             )
-        if self.has_steps_without_masked_image and self.contrastive_weight == self.captioning_weight == 0:
+        others = (weight for name, weight in self.weights.items() if name != "masked_image")
+        if self.has_steps_without_masked_image and not any(others):
             raise ValueError(
                 "steps without TG-MIM would train nothing: set objectives.masked_image_every to 1 and"
                 " objectives.masked_image_from to 0, or give objectives.contrastive_weight or"
@@ -129,6 +139,15 @@ class ObjectivesConfig:
     def has_steps_without_masked_image(self) -> bool:
         """Whether TG-MIM has a weight and some steps leave it out."""
         return self.masked_image_weight > 0 and (self.masked_image_every > 1 or self.masked_image_from > 0)
+
+    def _check_captions_per_image(self) -> None:
+        if self.captions_per_image < 1:
+            raise ValueError(f"objectives.captions_per_image must be at least 1, got {self.captions_per_image}")
+        if self.captions_per_image > 1 and self.contrastive_weight == 0:
+            raise ValueError(
+                f"objectives.captions_per_image {self.captions_per_image} gives ITC more positives, and"
+                " objectives.contrastive_weight is 0; set that, or leave out objectives.captions_per_image"
+            )
 
     @property
     def needs_logit_bias(self) -> bool:

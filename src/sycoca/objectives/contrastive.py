@@ -1,10 +1,9 @@
 """ITC: the contrastive loss over the images and captions of a batch, in both directions."""
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import assert_never
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +11,19 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from sycoca.objectives.compared import (
+    INFONCE,
+    CaptionTable,
+    ComparedRows,
+    ContrastForm,
+    TextEmbeds,
+    as_table,
+    embeds_of,
+    is_caption_of,
+    with_embeds,
+)
+from sycoca.objectives.config import NUM_DIRECTIONS
+from sycoca.objectives.several_captions import Everyone, sum_of_infonce, sum_of_table_sigmoids
 from sycoca.precision import precise_product
 from sycoca.records import CachedContrastiveGradients
 
@@ -29,64 +41,65 @@ class Ranks:
 
 def contrastive_loss(
     image_embeds: Float[Tensor, "batch embed"],
-    text_embeds: Float[Tensor, "batch embed"],
+    text_embeds: TextEmbeds,
     logit_scale: Float[Tensor, " 1"],
     num_samples: int,
     ranks: Ranks,
-    sample_keys: Int[Tensor, "batch 2"] | None = None,
+    sample_keys: Int[Tensor, "batch keys"] | None = None,
     block_size: int | None = None,
-    logit_bias: Float[Tensor, " 1"] | None = None,
+    form: ContrastForm = INFONCE,
 ) -> Float[Tensor, ""]:
     """Return InfoNCE over the pairs of this micro-batch on all ranks, mean of both directions (CLIP, arXiv 2103.00020).
 
-    With ``logit_bias`` it is the sigmoid loss instead: whether every image and every caption belong together (SigLIP,
-    arXiv 2303.15343, section 3.2).
+    In other forms it is the sigmoid loss: whether every image and every caption belong together (SigLIP, arXiv
+    2303.15343, section 3.2), or the decoupled one, whose denominators lack the positive (arXiv 2110.06848).
 
     It is the sum over this rank's rows divided by ``num_samples``, the pairs of the global batch. Embeddings are
     L2-normalized; logits are at least float32. Pairs whose image or caption equals the pair's own, by ``sample_keys``,
-    are no negatives: they are left out. With ``block_size`` the logits of so many rows at a time are in memory, and are
-    recomputed in the backward pass.
+    are no negatives: they are left out. With a table of several captions, each is a positive of its image, and those of
+    an image are averaged; ``sample_keys`` then has a column for each, after the image's. With ``block_size`` the logits
+    of so many images at a time, with their captions, are in memory, and are recomputed in the backward pass.
     """
     batch = len(image_embeds)
     partners = torch.arange(batch, device=image_embeds.device) + ranks.rank * batch
-    all_texts = ranks.gather(text_embeds)
-    all_keys = None if sample_keys is None else ranks.gather(sample_keys)
-    if logit_bias is None:
-        all_images, num_terms = ranks.gather(image_embeds), 2
-        summed = partial(_sum_of_both, all_images=all_images, all_texts=all_texts, all_keys=all_keys)
-    else:
-        num_terms = 1
-        summed = partial(_sum_of_sigmoids, all_texts=all_texts, all_keys=all_keys, logit_bias=logit_bias)
+    own = ComparedRows(image_embeds, embeds_of(text_embeds), partners, sample_keys, is_caption_of(text_embeds))
+    summed = _compared_with_all(own, ranks, form)
+    num_terms = NUM_DIRECTIONS[form.kind]
     if block_size is None or block_size >= batch:
-        own = _Rows(image_embeds, text_embeds, partners, sample_keys)
         return summed(own, logit_scale=logit_scale) / (num_terms * num_samples)
-    blocks = zip(
-        image_embeds.split(block_size),
-        text_embeds.split(block_size),
-        partners.split(block_size),
-        itertools.repeat(None) if sample_keys is None else sample_keys.split(block_size),
-        strict=False,
-    )
     sums = [
-        checkpoint(summed, _Rows(*block), logit_scale=logit_scale, use_reentrant=False, preserve_rng_state=False)
-        for block in blocks
+        checkpoint(summed, block, logit_scale=logit_scale, use_reentrant=False, preserve_rng_state=False)
+        for block in own.blocks(block_size)
     ]
     return torch.stack(sums).sum() / (num_terms * num_samples)
 
 
-class _Rows(NamedTuple):
-    """Rows of the logits: some of this rank's pairs."""
-
-    image_embeds: Float[Tensor, "rows embed"]
-    text_embeds: Float[Tensor, "rows embed"]
-    partners: Int[Tensor, " rows"]
-    """The pair's own column."""
-
-    sample_keys: Int[Tensor, "rows 2"] | None
+def _compared_with_all(own: ComparedRows, ranks: Ranks, form: ContrastForm) -> Callable[..., Float[Tensor, ""]]:
+    """Return the function of some rows and the logit scale that sums a form's loss, given the pairs of all ranks."""
+    all_texts = ranks.gather(own.text_embeds)
+    all_keys = None if own.sample_keys is None else ranks.gather(own.sample_keys)
+    is_caption = None if own.is_caption is None else ranks.gather(own.is_caption.long()).bool()
+    everyone = Everyone(as_table(all_texts, is_caption), all_keys)
+    match form.kind:
+        case "softmax" if own.is_caption is None:
+            all_images = ranks.gather(own.image_embeds)
+            return partial(_sum_of_both, all_images=all_images, all_texts=all_texts, all_keys=all_keys)
+        case "softmax":
+            return partial(sum_of_infonce, everyone=everyone, all_images=ranks.gather(own.image_embeds))
+        case "decoupled":
+            all_images = ranks.gather(own.image_embeds)
+            return partial(sum_of_infonce, everyone=everyone, all_images=all_images, is_decoupled=True)
+        case "sigmoid":
+            assert form.logit_bias is not None, "the sigmoid loss has a bias"
+            if own.is_caption is None:
+                return partial(_sum_of_sigmoids, all_texts=all_texts, all_keys=all_keys, logit_bias=form.logit_bias)
+            return partial(sum_of_table_sigmoids, everyone=everyone, logit_bias=form.logit_bias)
+        case unknown:
+            assert_never(unknown)
 
 
 def _sum_of_both(
-    rows: _Rows,
+    rows: ComparedRows,
     all_images: Float[Tensor, "global_batch embed"],
     all_texts: Float[Tensor, "global_batch embed"],
     all_keys: Int[Tensor, "global_batch 2"] | None,
@@ -105,7 +118,7 @@ def _sum_of_both(
 
 
 def _sum_of_sigmoids(
-    rows: _Rows,
+    rows: ComparedRows,
     all_texts: Float[Tensor, "global_batch embed"],
     all_keys: Int[Tensor, "global_batch 2"] | None,
     logit_scale: Float[Tensor, " 1"],
@@ -130,26 +143,31 @@ def _is_copy(
 
 def cached_contrastive_gradients(
     image_embeds: Sequence[Float[Tensor, "_ embed"]],
-    text_embeds: Sequence[Float[Tensor, "_ embed"]],
+    text_embeds: Sequence[Float[Tensor, "_ embed"] | CaptionTable],
     logit_scale: Float[Tensor, " 1"],
     num_samples: int,
     ranks: Ranks,
-    sample_keys: Int[Tensor, "_ 2"] | None = None,
+    sample_keys: Int[Tensor, "_ keys"] | None = None,
     block_size: int | None = None,
-    logit_bias: Float[Tensor, " 1"] | None = None,
+    form: ContrastForm = INFONCE,
 ) -> list[CachedContrastiveGradients]:
     """Return, for each micro-batch, its part of the loss of all together and the gradients of its embeddings.
 
     This allows batches that do not fit into memory (GradCache, arXiv 2101.06983, section 3.3): embed all micro-batches
     without gradient, then embed each again with gradient and use `cached_contrastive_loss`. ``sample_keys`` are those
-    of all micro-batches together; ``block_size`` and ``logit_bias`` are those of `contrastive_loss`.
+    of all micro-batches together; ``block_size`` and ``form`` are those of `contrastive_loss`.
     """
     sizes = [len(embeds) for embeds in image_embeds]
+    table_parts = [is_caption for one in text_embeds if (is_caption := is_caption_of(one)) is not None]
+    is_caption = torch.cat(table_parts) if table_parts else None
     with torch.enable_grad():
-        images, texts = (torch.cat(list(embeds)).requires_grad_() for embeds in (image_embeds, text_embeds))
+        images = torch.cat(list(image_embeds)).requires_grad_()
+        texts = torch.cat([embeds_of(one) for one in text_embeds]).requires_grad_()
         scale = logit_scale.detach().requires_grad_()
-        bias = None if logit_bias is None else logit_bias.detach().requires_grad_()
-        loss = contrastive_loss(images, texts, scale, num_samples, ranks, sample_keys, block_size, bias)
+        bias = None if form.logit_bias is None else form.logit_bias.detach().requires_grad_()
+        own_form = ContrastForm(kind=form.kind, logit_bias=bias)
+        compared = with_embeds(texts, is_caption)
+        loss = contrastive_loss(images, compared, scale, num_samples, ranks, sample_keys, block_size, own_form)
         of_logits = (scale,) if bias is None else (scale, bias)
         grad_images, grad_texts, *grads = torch.autograd.grad(loss, (images, texts, *of_logits))
     parts = zip(grad_images.split(sizes), grad_texts.split(sizes), strict=True)
@@ -167,7 +185,7 @@ def cached_contrastive_gradients(
 
 def cached_contrastive_loss(
     image_embeds: Float[Tensor, "batch embed"],
-    text_embeds: Float[Tensor, "batch embed"],
+    text_embeds: TextEmbeds,
     logit_scale: Float[Tensor, " 1"],
     cached: CachedContrastiveGradients,
     logit_bias: Float[Tensor, " 1"] | None = None,
@@ -175,7 +193,7 @@ def cached_contrastive_loss(
     """Return a scalar with the value and the gradients of this micro-batch's part of the cached loss."""
     linear = (
         (image_embeds * cached.grad_image_embeds).sum()
-        + (text_embeds * cached.grad_text_embeds).sum()
+        + (embeds_of(text_embeds) * cached.grad_text_embeds).sum()
         + (logit_scale * cached.grad_logit_scale).sum()
     )
     if logit_bias is not None and cached.grad_logit_bias is not None:

@@ -10,7 +10,9 @@ from torch import Tensor
 from sycoca.model.masking import PatchChoice, choose_patches
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
+from sycoca.objectives.compared import TextEmbeds
 from sycoca.objectives.config import LEAVES_OUT_PATCHES, ObjectivesConfig
+from sycoca.objectives.encoded_captions import encode_captions
 from sycoca.records import EncodedImages, EncodedTexts, ImageTextBatch, pixels_of
 
 
@@ -22,7 +24,10 @@ class EncodedPairs:
     """The images, as ITC and IC use them."""
 
     texts: EncodedTexts
-    """The captions."""
+    """The first captions, as IC and TG-MIM use them."""
+
+    compared: TextEmbeds
+    """The captions that ITC compares."""
 
     choice: PatchChoice | None = None
     """Which patches are hidden and masked, where that was decided before the images were encoded."""
@@ -47,12 +52,12 @@ def encode_pairs(
     but by the present weights in place of averaged ones). Reconstruction encodes the patches that match worst, so both
     passes with gradient cover one image together.
     """
-    texts = model.encode_texts(batch.tokens, batch.is_padding, batch.num_tokens)
+    texts, compared = encode_captions(model, batch)
     if LEAVES_OUT_PATCHES[objectives.encoded_patches] and masking.hides_from_captioning:
         choice = _choose_before(model, texts, batch, masking)
         images = model.encode_images(batch.images, factors, choice.hidden.others)
-        return EncodedPairs(images=images, texts=texts, choice=choice)
-    return EncodedPairs(images=model.encode_images(batch.images, factors), texts=texts)
+        return EncodedPairs(images=images, texts=texts, compared=compared, choice=choice)
+    return EncodedPairs(images=model.encode_images(batch.images, factors), texts=texts, compared=compared)
 
 
 @torch.no_grad()

@@ -7,7 +7,6 @@ TG-MIM   other patches + caption -> best-matching patches             (which are
 """
 
 from dataclasses import replace
-from typing import assert_never
 
 import torch
 from jaxtyping import Float, Int
@@ -22,10 +21,12 @@ from sycoca.model.patches import gather_patches, patchify
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.captioner_view import CaptionerView, captioner_view
 from sycoca.objectives.captioning import captioning_loss
-from sycoca.objectives.config import ObjectivesConfig
+from sycoca.objectives.compared import ContrastForm, TextEmbeds
+from sycoca.objectives.config import HAS_LOGIT_BIAS, ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks, cached_contrastive_loss, contrastive_loss
 from sycoca.objectives.decoder_inputs import decoder_inputs
 from sycoca.objectives.drop_path import residual_factors
+from sycoca.objectives.encoded_captions import keys_to_compare
 from sycoca.objectives.encoded_pairs import choose_for, encode_pairs
 from sycoca.objectives.masked_image import masked_image_loss, normalize_patches
 from sycoca.objectives.patch_word import patch_word_term
@@ -62,7 +63,7 @@ def pretraining_losses(
         choice = choose_for(model, images, texts, batch, masking)
     contrastive = captioning = masked_image = patch_word = None
     if objectives.contrastive_weight > 0:
-        contrastive = _contrastive(model, images, texts, batch, ranks, objectives)
+        contrastive = _contrastive(model, images, encoded.compared, batch, ranks, objectives)
     if objectives.captioning_weight > 0:
         hidden = choice.hidden if choice is not None and hides else None
         view = captioner_view(model, images, hidden, batch.draw_keys, masking.captioning_hidden_share)
@@ -91,7 +92,8 @@ def held_out_losses(
     as_used = pretraining_losses(model, batch, replace(masking, hides_from_captioning=False), whole, Ranks())
     losses: dict[str, Tensor] = {**as_used.named()}
     if objectives.captioning_weight > 0 and masking.hides_from_captioning:
-        alone = replace(objectives, contrastive_weight=0.0, masked_image_weight=0.0, patch_word_weight=0.0)
+        off = {"contrastive_weight": 0.0, "masked_image_weight": 0.0, "patch_word_weight": 0.0}
+        alone = replace(objectives, captions_per_image=1, **off)
         hiding = replace(masking, captioning_hidden_share=1.0)
         losses[MASKED_CAPTIONING] = pretraining_losses(model, batch, hiding, alone, Ranks()).named()["captioning"]
     return losses
@@ -103,27 +105,24 @@ def embed_pairs(
     masking: MaskingConfig,
     objectives: ObjectivesConfig,
     drop_path: float | None,
-) -> tuple[Float[Tensor, "batch embed"], Float[Tensor, "batch embed"]]:
+) -> tuple[Float[Tensor, "batch embed"], TextEmbeds]:
     """Return the embeddings of images and captions that `pretraining_losses` compares, to the last bit."""
     factors = _drop_path_factors(model, batch, drop_path)
     encoded = encode_pairs(model, batch, masking_at(masking, batch.progress), objectives, factors)
-    return encoded.images.image_embeds, encoded.texts.text_embeds
+    return encoded.images.image_embeds, encoded.compared
 
 
-def loss_bias(model: SyCoCa, objectives: ObjectivesConfig) -> Float[Tensor, " 1"] | None:
-    """Return the logit bias of the sigmoid loss; None for the softmax, which would cancel it.
+def contrast_form(model: SyCoCa, objectives: ObjectivesConfig) -> ContrastForm:
+    """Return the form of ITC, with the model's logit bias for the sigmoid loss; the others would cancel it.
 
     Raises ValueError where the loss needs a bias that the model does not have.
     """
-    match objectives.contrastive_loss:
-        case "softmax":
-            return None
-        case "sigmoid":
-            if model.logit_bias is None:
-                raise ValueError("objectives.contrastive_loss 'sigmoid' needs a model with model.has_logit_bias")
-            return model.logit_bias
-        case unknown:
-            assert_never(unknown)
+    kind = objectives.contrastive_loss
+    if not HAS_LOGIT_BIAS[kind]:
+        return ContrastForm(kind=kind)
+    if model.logit_bias is None:
+        raise ValueError(f"objectives.contrastive_loss '{kind}' needs a model with model.has_logit_bias")
+    return ContrastForm(kind=kind, logit_bias=model.logit_bias)
 
 
 def _drop_path_factors(
@@ -137,25 +136,25 @@ def _drop_path_factors(
 def _contrastive(
     model: SyCoCa,
     images: EncodedImages,
-    texts: EncodedTexts,
+    compared: TextEmbeds,
     batch: ImageTextBatch,
     ranks: Ranks,
     objectives: ObjectivesConfig,
 ) -> Float[Tensor, ""]:
-    logit_bias = loss_bias(model, objectives)
+    form = contrast_form(model, objectives)
     if batch.contrast is not None:
         return cached_contrastive_loss(
-            images.image_embeds, texts.text_embeds, model.logit_scale(), batch.contrast, logit_bias
+            images.image_embeds, compared, model.logit_scale(), batch.contrast, form.logit_bias
         )
     return contrastive_loss(
         images.image_embeds,
-        texts.text_embeds,
+        compared,
         model.logit_scale(),
         batch.totals.num_samples,
         ranks,
-        batch.sample_keys,
+        keys_to_compare(batch),
         objectives.contrastive_block_size,
-        logit_bias,
+        form,
     )
 
 

@@ -22,7 +22,7 @@ from sycoca.device_copies import copied_to
 from sycoca.evaluation.sharding import Sharding
 from sycoca.inference.load import choose_device
 from sycoca.model.products import limit_cached_kernels
-from sycoca.records import ImageTokens, TrainingBatch
+from sycoca.records import ImageTokens, MoreCaptions, TrainingBatch
 from sycoca.terminal import one_line
 from sycoca.training.engine.allocator import keep_freed_memory
 from sycoca.training.engine.distributed.collectives import DifferentiableGather, GatheredNumbers, is_of_collective
@@ -207,11 +207,11 @@ class Runtime:
         moved = {name: self._moved(value) for name, value in values.items() if name != "draw_keys"}
         return replace(batch, **{name: value for name, value in moved.items() if value is not None})
 
-    def _moved(self, value: object) -> Tensor | ImageTokens | None:
-        """Return a tensor, or cached features, on the device; None for anything else."""
-        if isinstance(value, ImageTokens):
-            cls_tokens, patch_tokens = (copied_to(own, self.device) for own in (value.cls_tokens, value.patch_tokens))
-            return ImageTokens(cls_tokens=cls_tokens, patch_tokens=patch_tokens)
+    def _moved(self, value: object) -> Tensor | ImageTokens | MoreCaptions | None:
+        """Return a tensor, or a record of tensors, on the device; None for anything else."""
+        if isinstance(value, ImageTokens | MoreCaptions):
+            own = {field.name: self._moved(getattr(value, field.name)) for field in fields(value)}
+            return replace(value, **{name: tensor for name, tensor in own.items() if tensor is not None})
         return copied_to(value, self.device) if isinstance(value, Tensor) else None
 
     def _agreed_precision(self, precision: Precision, chosen: FixedPrecision | None) -> FixedPrecision:

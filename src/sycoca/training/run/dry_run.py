@@ -230,6 +230,7 @@ def _few_pairs(batch: TrainingBatch) -> ImageTextBatch:
         totals=BatchTotals(num_samples=num_pairs, num_labels=num_tokens - num_pairs),
         num_tokens=num_tokens,
         sample_keys=None if batch.sample_keys is None else batch.sample_keys[few],
+        more_captions=None,
     )
 
 

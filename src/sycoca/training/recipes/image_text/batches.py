@@ -1,7 +1,9 @@
 """Batches of image-caption pairs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple, final
 
 import torch
@@ -15,7 +17,7 @@ from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.preprocess.token_batch import pad_tokens
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.randomness import NUM_KEYS, derive_key
-from sycoca.records import BatchTotals, Images, ImageTextBatch
+from sycoca.records import BatchTotals, Images, ImageTextBatch, MoreCaptions
 from sycoca.training.recipes.image_text.caption_kinds import GeneratedRatios
 
 KEPT_CAPTIONS = 32_768
@@ -42,7 +44,7 @@ class _Captions(NamedTuple):
 
 @final
 class CaptionBatches:
-    """Makes batches with one caption per image, sampled per epoch."""
+    """Makes batches with one caption per image, sampled per epoch, or with further ones for ITC beside it."""
 
     def __init__(
         self,
@@ -51,14 +53,16 @@ class CaptionBatches:
         context_length: int,
         seed: int,
         generated_ratio: float | None = None,
+        captions_per_image: int = 1,
     ) -> None:
-        """Take the data; ``generated_ratio`` is ``data.generated_caption_ratio``."""
+        """Take the data, ``data.generated_caption_ratio`` and ``objectives.captions_per_image``."""
         self._source = source
         self._tokenizer = tokenizer
         self._context_length = context_length
         self._seed = seed
+        self._most_captions = captions_per_image
         self._ratios = GeneratedRatios(source, generated_ratio)
-        self._encode = lru_cache(KEPT_CAPTIONS)(self._encoded)
+        self._encode = lru_cache(KEPT_CAPTIONS * captions_per_image)(self._encoded)
         self._captions = lru_cache(KEPT_CAPTIONS)(self._captions_of)
 
     def num_labels(self, position: SamplePosition) -> int:
@@ -74,7 +78,8 @@ class CaptionBatches:
     ) -> ImageTextBatch:
         """Return a batch of crops with their sampled captions."""
         captions = [self._caption(position) for position in crops.positions]
-        return self._batch(captions, crops.image_keys, images, draw_keys, totals)
+        batch = self._batch(captions, crops.image_keys, images, draw_keys, totals)
+        return batch if self._most_captions == 1 else replace(batch, more_captions=self._more(captions, crops, batch))
 
     def in_order(
         self,
@@ -109,6 +114,41 @@ class CaptionBatches:
             num_tokens=sum(len(caption.tokens) for caption in captions),
             sample_keys=torch.tensor([keys, [caption.key for caption in captions]]).T if has_keys else None,
         )
+
+    def _more(self, first: Sequence[EncodedCaption], crops: CropBatch, batch: ImageTextBatch) -> MoreCaptions:
+        """Return the captions that are sampled for the crops' images beside the first ones."""
+        num_places = self._most_captions - 1
+        others = [
+            list(islice(self._other_captions(position, own), num_places))
+            for position, own in zip(crops.positions, first, strict=True)
+        ]
+        captions = [caption for own in others for caption in own]
+        keys = [
+            [caption.key for caption in own] + [before.key] * (num_places - len(own))
+            for before, own in zip(first, others, strict=True)
+        ]
+        # A row for nobody gives a shape to no captions at all.
+        tokens = pad_tokens([*(caption.tokens for caption in captions), [0]], self._tokenizer.special.pad_id)
+        return MoreCaptions(
+            tokens=tokens.tokens[:-1],
+            is_padding=tokens.is_padding[:-1],
+            is_caption=torch.arange(num_places) < torch.tensor([[len(own)] for own in others]),
+            caption_keys=None if batch.sample_keys is None else torch.tensor(keys),
+            num_tokens=sum(len(caption.tokens) for caption in captions),
+        )
+
+    def _other_captions(self, position: SamplePosition, first: EncodedCaption) -> Iterator[EncodedCaption]:
+        """Yield the image's other captions of the sampled kind in random order, without those that say the same."""
+        epoch, index = position
+        choices = self._choices(epoch, index)
+        order = sorted(
+            range(len(choices)), key=lambda place: derive_key(self._seed, "further captions", epoch, index, place)
+        )
+        seen = {first.key}
+        for caption in map(self._encode, (choices[place] for place in order)):
+            if caption.key not in seen:
+                seen.add(caption.key)
+                yield caption
 
     def _encoded(self, caption: str) -> EncodedCaption:
         tokens = self._tokenizer.encode(caption, self._context_length)

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
+from sycoca.objectives.compared import TextEmbeds
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks, cached_contrastive_gradients
-from sycoca.objectives.pretraining import embed_pairs, held_out_losses, loss_bias, pretraining_losses
+from sycoca.objectives.encoded_captions import keys_to_compare
+from sycoca.objectives.pretraining import contrast_form, embed_pairs, held_out_losses, pretraining_losses
 from sycoca.records import ImageTextBatch, LossTerms, TrainingProgress
 from sycoca.training.engine.distributed.shards import whole
 from sycoca.training.engine.task import TrainingTask
@@ -56,11 +58,12 @@ class ImageTextTask(TrainingTask[ImageTextBatch]):
         """Embed all micro-batches first, so that the contrastive loss compares the whole global batch (GradCache)."""
         if len(micro_batches) == 1 or self.objectives.contrastive_weight == 0:
             return micro_batches
-        embeds: list[tuple[Tensor, Tensor]] = []
+        embeds: list[tuple[Tensor, TextEmbeds]] = []
         keys: list[Tensor] = []
         for batch in map(to_device, micro_batches):
             embeds.append(embed_pairs(self.model, batch, self.masking, self.objectives, self.drop_path))
-            keys += [] if batch.sample_keys is None else [batch.sample_keys]
+            own_keys = keys_to_compare(batch)
+            keys += [] if own_keys is None else [own_keys]
         num_samples = micro_batches[0].totals.num_samples
         gradients = cached_contrastive_gradients(
             [images for images, _ in embeds],
@@ -70,7 +73,7 @@ class ImageTextTask(TrainingTask[ImageTextBatch]):
             self.ranks,
             torch.cat(keys) if keys else None,
             self.objectives.contrastive_block_size,
-            loss_bias(self.model, self.objectives),
+            contrast_form(self.model, self.objectives),
         )
         return [replace(batch, contrast=gradient) for batch, gradient in zip(micro_batches, gradients, strict=True)]
 

@@ -88,7 +88,12 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
             task=ImageTextTask(model, masking=masking, objectives=config.objectives, ranks=ranks),
             validation_task=ImageTextTask(model, masking=masking, objectives=config.objectives),
             batch_maker=CaptionBatches(
-                source, loaded.tokenizer, context_length, config.seed, config.data.generated_caption_ratio
+                source,
+                loaded.tokenizer,
+                context_length,
+                config.seed,
+                config.data.generated_caption_ratio,
+                config.objectives.captions_per_image,
             ),
             compares_samples=config.objectives.compares_samples,
         )

@@ -162,6 +162,7 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
                 model.config.text_encoder.context_length,
                 config.seed,
                 config.data.generated_caption_ratio,
+                config.objectives.captions_per_image,
             ),
             compares_samples=config.objectives.compares_samples,
             lr_ratios=lr_ratios,
