@@ -1,9 +1,10 @@
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
 
+from builders.two_processes import with_more_captions
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
@@ -46,10 +47,15 @@ def test_unknown_and_absent_devices_are_refused():
 
 
 def test_draw_keys_stay_on_the_cpu(make_batch):
-    batch = make_batch()
+    batch = with_more_captions(make_batch())
     runtime = Runtime(CPU)
     runtime.device = torch.device("meta")
-    moved = runtime.to_device(batch)
+    moved, more = runtime.to_device(batch), batch.more_captions
+    assert more is not None
+    assert moved.more_captions is not None
+    for field in fields(more):
+        own = getattr(moved.more_captions, field.name)
+        assert own.device.type == "meta" if isinstance(own, torch.Tensor) else own == more.num_tokens
     assert {moved.images.device.type, moved.tokens.device.type, moved.is_padding.device.type} == {"meta"}
     assert moved.draw_keys is batch.draw_keys
 
