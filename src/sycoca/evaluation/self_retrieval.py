@@ -38,7 +38,7 @@ def self_retrieval_hits(
     return (ranks == 1).int().tolist()
 
 
-def self_retrieval_metrics(hits: Sequence[float], num_images: int) -> Mapping[str, float]:
+def self_retrieval_metrics(hits: Sequence[int | float], num_images: int) -> Mapping[str, float]:
     """Return the fraction of hits, beside that of a random choice among the images."""
     return {SELF_RETRIEVAL: sum(hits) / len(hits), f"{SELF_RETRIEVAL}{RANDOM}": 1 / num_images}
 

@@ -127,8 +127,7 @@ class ObjectivesConfig:
                 f"objectives.masked_image_from must be at least 0 and below 1, got {self.masked_image_from}; to leave"
                 " TG-MIM out to the end, set objectives.masked_image_weight to 0"
             )
-        others = (weight for name, weight in self.weights.items() if name != "masked_image")
-        if self.has_steps_without_masked_image and not any(others):
+        if self.has_steps_without_masked_image and sum(self.weights.values()) == self.masked_image_weight:
             raise ValueError(
                 "steps without TG-MIM would train nothing: set objectives.masked_image_every to 1 and"
                 " objectives.masked_image_from to 0, or give objectives.contrastive_weight or"
