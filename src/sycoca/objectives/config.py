@@ -115,10 +115,6 @@ class ObjectivesConfig:
         if sum(getattr(self, name) for name in names) > 1:
             raise ValueError(f"no image is drawn for both: objectives.{' and objectives.'.join(names)} exceed 1")
 
-    def with_whole_inputs(self) -> "ObjectivesConfig":
-        """Return the same objectives where captioning always has its image and its words, as at inference."""
-        return replace(self, captioning_dropped_share=0.0, captioning_parallel_share=0.0)
-
     def _check_masked_image_steps(self) -> None:
         if self.masked_image_every < 1:
             raise ValueError(f"objectives.masked_image_every must be at least 1, got {self.masked_image_every}")
@@ -134,11 +130,6 @@ class ObjectivesConfig:
                 " objectives.captioning_weight a weight"
             )
 
-    @property
-    def has_steps_without_masked_image(self) -> bool:
-        """Whether TG-MIM has a weight and some steps leave it out."""
-        return self.masked_image_weight > 0 and (self.masked_image_every > 1 or self.masked_image_from > 0)
-
     def _check_captions_per_image(self) -> None:
         if self.captions_per_image < 1:
             raise ValueError(f"objectives.captions_per_image must be at least 1, got {self.captions_per_image}")
@@ -147,11 +138,6 @@ class ObjectivesConfig:
                 f"objectives.captions_per_image {self.captions_per_image} gives ITC more positives, and"
                 " objectives.contrastive_weight is 0; set that, or leave out objectives.captions_per_image"
             )
-
-    @property
-    def needs_logit_bias(self) -> bool:
-        """Whether the model has a learned bias of the logits, which ITC alone trains."""
-        return self.contrastive_weight > 0 and HAS_LOGIT_BIAS[self.contrastive_loss]
 
     def check_encoded_patches(
         self, *, hides_from_captioning: bool, hidden_share: float, masks_in_image_encoder: bool
@@ -176,6 +162,16 @@ class ObjectivesConfig:
             )
 
     @property
+    def has_steps_without_masked_image(self) -> bool:
+        """Whether TG-MIM has a weight and some steps leave it out."""
+        return self.masked_image_weight > 0 and (self.masked_image_every > 1 or self.masked_image_from > 0)
+
+    @property
+    def needs_logit_bias(self) -> bool:
+        """Whether the model has a learned bias of the logits, which ITC alone trains."""
+        return self.contrastive_weight > 0 and HAS_LOGIT_BIAS[self.contrastive_loss]
+
+    @property
     def encoded_anew(self) -> Mapping[str, float | str | None]:
         """The settings with which other patches of an image are encoded in every step; None for those that are off."""
         return {
@@ -196,3 +192,7 @@ class ObjectivesConfig:
             if facts.weight_field is not None:
                 weights[name] = getattr(self, facts.weight_field)
         return weights
+
+    def with_whole_inputs(self) -> "ObjectivesConfig":
+        """Return the same objectives where captioning always has its image and its words, as at inference."""
+        return replace(self, captioning_dropped_share=0.0, captioning_parallel_share=0.0)

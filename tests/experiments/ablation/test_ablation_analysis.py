@@ -9,7 +9,7 @@ from builders.small_ablations import made_up_result, small_plan
 from sycoca.experiments.ablation.ablate import analyzed, read_ablation
 from sycoca.experiments.ablation.analysis import analyze, paired_difference
 from sycoca.experiments.ablation.folder import AblationFolder
-from sycoca.experiments.ablation.plan import AblationPlan, agree
+from sycoca.experiments.ablation.plan import AblationPlan, agree, read_plan
 from sycoca.experiments.ablation.recipe import paper_recipe
 from sycoca.experiments.ablation.run_result import RunResult
 from sycoca.experiments.ablation.table_text import items_cell, markdown
@@ -102,6 +102,14 @@ def test_markdown_has_the_papers_numbers_beside_ours(plan: AblationPlan):
     ]
     clip = next(line for line in text.splitlines() if "(CLIP)" in line)
     assert clip == "| ITC only (CLIP) | 0 | 4 | - | - | - | - | - | - | - | - | - | COCO 13.5 / 14.8 |"
+
+
+def test_the_plan_of_a_table_of_the_paper_is_read_again(plan: AblationPlan, tmp_path: Path):
+    written = replace(plan, recipe=paper_recipe("objectives"))
+    agree(tmp_path / "out", written)
+    found = read_plan(tmp_path / "out")
+    assert found.to_plain() == written.to_plain()
+    assert found.recipe.row("sycoca").paper["COCO"].mean_text_recall == 18.3
 
 
 def test_an_unfinished_folder_is_analyzed(plan: AblationPlan, tmp_path: Path):

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from sycoca.experiments.ablation.recipe import AblationRecipe, AblationRow
 from sycoca.experiments.ablation.settings import AblationSettings
+from sycoca.facts.ablation_facts import Recalls
 from sycoca.outputs.errors import OutputError
 from sycoca.outputs.lease import create_once
 from sycoca.outputs.manifest import DamageError, read_sound_json
@@ -147,7 +148,7 @@ def read_plan(folder: Path) -> AblationPlan:
                 name=plain["table"],
                 baseline=plain["baseline"],
                 base={},
-                rows=tuple(AblationRow(**row) for row in plain["rows"]),
+                rows=tuple(_row(row) for row in plain["rows"]),
                 remark=plain["remark"],
             ),
             setting=plain["setting"],
@@ -156,6 +157,10 @@ def read_plan(folder: Path) -> AblationPlan:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(folder, error) from error
+
+
+def _row(plain: Mapping[str, Any]) -> AblationRow:
+    return AblationRow(**{**plain, "paper": {data: Recalls(*recalls) for data, recalls in plain["paper"].items()}})
 
 
 def _completed(plain: Mapping[str, Any], folder: Path) -> dict[str, Any]:
