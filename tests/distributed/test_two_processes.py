@@ -48,10 +48,11 @@ from sycoca.training.recipes.vqa.config import FinetuneVqaConfig
 CPU = RuntimeConfig(device="cpu")
 SHARDED = RuntimeConfig(device="cpu", sharding="full")
 
-NUM_MEETINGS = 14
-
 QUICK_SHARDED = ("gradient caching", "accumulation", "bf16", "some steps and images")
 """The others are tested with four processes (tests/reliability)."""
+
+NUM_MEETINGS = 11 + len(QUICK_SHARDED)
+"""How often the processes meet anew, at a port of its own each time."""
 
 CASES = {
     # Objectives, into how many micro-batches every process cuts its half, and what is frozen.

@@ -113,6 +113,41 @@ def test_the_batches_stay_the_same(
         assert message.endswith(f" ({number.name}) died; its batches are read again")
 
 
+class DeathInFinalizer:
+    def __init__(self, worker: int) -> None:
+        self._worker = worker
+
+    def __del__(self) -> None:
+        os.kill(self._worker, signal.SIGKILL)
+        deadline = time.monotonic() + 0.5
+        while time.monotonic() < deadline:
+            sum(range(1000))
+
+
+class BatchesWithFinalizer:
+    """Batches of which one is awaited while a worker dies in a finalizer, where Python drops what is raised."""
+
+    def __init__(self, batches: Iterator[CropBatch], worker: int) -> None:
+        self._batches = batches
+        self._worker = worker
+
+    def __next__(self) -> CropBatch:
+        DeathInFinalizer(self._worker)
+        while True:
+            next(self._batches)  # those that the worker had read before
+
+
+def test_a_death_that_a_finalizer_hides_is_noticed_all_the_same(tmp_path: Path, expected: list[tuple[object, ...]]):
+    reader = reader_of(Pictures(tmp_path), 1)
+    try:
+        found = [values(next(reader))]
+        reader._batches = BatchesWithFinalizer(reader._batches, children()[0])
+        found += [values(batch) for batch in islice(reader, 3)]
+    finally:
+        reader.close()
+    assert found == expected[:4]
+
+
 def test_after_too_many_deaths_the_process_reads_itself(
     tmp_path: Path, expected: list[tuple[object, ...]], caplog: pytest.LogCaptureFixture
 ):
