@@ -46,7 +46,8 @@ class ObjectivesConfig:
     encoded_patches: EncodedPatches = "all"
     """The patches that the image encoder encodes for ITC and IC in training. all: the whole image (paper). seen: those
     that captioning sees; a pass without gradient ranks them first, so the gradient covers one image in place of one and
-    a half (attentive masks for CLIP, A-CLIP, arXiv 2212.08653)."""
+    a half (attentive masks for CLIP, A-CLIP, arXiv 2212.08653). With attentive masks ITC then reads the caption off the
+    choice of patches: whole images were found no better than by chance (docs/ablation.md)."""
 
     patch_word_weight: float = 0.0
     """Weight of a contrastive loss of patches and words, which trains the token-wise similarity that masking.score
