@@ -67,7 +67,7 @@ class ObjectivesConfig:
     pair itself in its denominator (DCL, arXiv 2110.06848), which keeps the gradient large in small batches."""
 
     captions_per_image: int = 1
-    """Different captions of each image that ITC takes as its positives, drawn anew in each epoch (paper: 1). An image
+    """Different captions of each image that ITC takes as its positives, sampled anew in each epoch (paper: 1). An image
     that has fewer gives what it has; all images weigh the same. IC and TG-MIM use the first caption alone."""
 
     contrastive_block_size: int | None = None
