@@ -30,6 +30,7 @@ from sycoca.evaluation.scene_captions import evaluate_scene_captions
 from sycoca.evaluation.scene_swaps import evaluate_scene_swaps
 from sycoca.evaluation.vqa_scores import vqa_report
 from sycoca.evaluation.zero_shot import evaluate_zero_shot
+from sycoca.experiments.ablation.measured_metrics import METRIC_GROUPS
 from sycoca.experiments.ablation.measures import retrieval_values
 from sycoca.facts.metric_facts import (
     METRICS,
@@ -103,7 +104,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         *benchmark_reports(predictor, tmp_path_factory.mktemp("benchmarks")),
     ]
     keys = set(chain.from_iterable(report.metrics for report in (*reports, *caption_parts(predictor))))
-    return keys | retrieval_values(reports[0]).keys()
+    return keys | retrieval_values(reports[0]).keys() | {*METRIC_GROUPS["transfer"]}
 
 
 def row_of(key: str) -> str | None:

@@ -139,6 +139,7 @@ METRICS: Mapping[str, MetricFacts] = {
     "answer_coverage": MetricFacts(title="answer coverage"),
     "accuracy_top_1": MetricFacts(title="top-1 accuracy", hub_name="accuracy"),
     "accuracy_top_5": MetricFacts(title="top-5 accuracy", hub_name="accuracy"),
+    "probe_accuracy": MetricFacts(title="linear probe", hub_name="accuracy"),
     "mean_class_accuracy": MetricFacts(title="mean class accuracy", hub_name="accuracy"),
     "skipped_samples": MetricFacts(title="skipped samples", unit="count", is_better_higher=False),
 }

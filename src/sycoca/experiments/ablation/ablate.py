@@ -4,11 +4,13 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import assert_never
 
 from rich.console import Console
 
+from sycoca.data.spec import open_source
 from sycoca.experiments.ablation.analysis import Analysis, analyze
 from sycoca.experiments.ablation.folder import AblationFolder
 from sycoca.experiments.ablation.page import ablation_page
@@ -58,6 +60,7 @@ def ablate(settings: AblationSettings, *, console: Console | None = None) -> Abl
     plan = plan_of(settings, recipe_of(settings.recipe))
     folder = AblationFolder(settings.out)
     Output(path=settings.out, kind="files in a folder").check()
+    _check_can_probe(plan)
     agree(folder.path, plan)
     folder.write_recipe(plan)
     runs = runs_of(plan, settings.seed_list, _steps(plan, folder, settings.equal))
@@ -101,6 +104,14 @@ def analyses_of(folder: AblationFolder, plan: AblationPlan) -> tuple[Analysis, .
 def runs_of(plan: AblationPlan, seeds: Sequence[int], steps: Mapping[str, int]) -> list[PlannedRun]:
     """Return all runs, seed by seed, so that an unfinished ablation has pairs to compare."""
     return [PlannedRun(row=row.name, seed=seed, steps=steps[row.name]) for seed in seeds for row in plan.recipe.rows]
+
+
+def _check_can_probe(plan: AblationPlan) -> None:
+    """Raise ValueError where runs would end with a linear probe, and what fits it is not installed."""
+    if find_spec("sklearn") is not None:
+        return
+    if all(open_source(spec)[0].label is not None for spec in (plan.base.data.train, plan.measured_on)):
+        raise ValueError("images with labels are measured by a linear probe: pip install 'sycoca[probe]'")
 
 
 def _steps(plan: AblationPlan, folder: AblationFolder, equal: EqualBy) -> Mapping[str, int]:

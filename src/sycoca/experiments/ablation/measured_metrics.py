@@ -3,9 +3,17 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from sycoca.facts.metric_suffixes import EMPTY_CAPTION, NO_CAPTION, OTHER_CAPTION
+from sycoca.facts.metric_suffixes import EMPTY_CAPTION, NO_CAPTION, OTHER_CAPTION, QUESTION_ONLY
 
-MetricGroup = Literal["retrieval", "captioning", "grounding", "reconstruction"]
+MetricGroup = Literal["retrieval", "captioning", "hard_negatives", "grounding", "reconstruction", "transfer"]
+
+SWAPS_BY_COSINE = "swap_accuracy"
+SWAPS_BY_LIKELIHOOD = "swap_accuracy_likelihood"
+
+PROBE_ACCURACY = "probe_accuracy"
+
+ANSWERS = tuple(f"{name}{suffix}" for name in ("vqa_accuracy", "answer_accuracy") for suffix in ("", QUESTION_ONLY))
+"""Accuracy of answers, by the one of the two that fits the data, and that of the questions alone."""
 
 _RECONSTRUCTION = tuple(
     f"reconstruction_{kind}"
@@ -29,6 +37,7 @@ METRIC_GROUPS: Mapping[MetricGroup, tuple[str, ...]] = {
         "contrastive",
     ),
     "captioning": ("captioning", "caption_truth", "caption_detail", "cider"),
+    "hard_negatives": (SWAPS_BY_COSINE, SWAPS_BY_LIKELIHOOD),
     "grounding": (
         "described_patch_auc",
         f"described_patch_auc{NO_CAPTION}",
@@ -36,6 +45,7 @@ METRIC_GROUPS: Mapping[MetricGroup, tuple[str, ...]] = {
         "mask_coverage",
     ),
     "reconstruction": _RECONSTRUCTION,
+    "transfer": (PROBE_ACCURACY, *ANSWERS),
 }
 """All metrics by group."""
 

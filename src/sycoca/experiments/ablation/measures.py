@@ -17,7 +17,8 @@ from sycoca.evaluation.reconstruction import evaluate_reconstruction
 from sycoca.evaluation.report import Report
 from sycoca.evaluation.retrieval import evaluate_retrieval
 from sycoca.evaluation.scene_captions import evaluate_scene_captions
-from sycoca.experiments.ablation.measured_metrics import HEADLINES, MEASURED
+from sycoca.evaluation.scene_swaps import evaluate_scene_swaps
+from sycoca.experiments.ablation.measured_metrics import HEADLINES, MEASURED, SWAPS_BY_COSINE, SWAPS_BY_LIKELIHOOD
 from sycoca.inference.predictor import Predictor
 from sycoca.metrics.resampling import bootstrap, metrics_of_items
 from sycoca.objectives.config import ObjectivesConfig
@@ -31,6 +32,9 @@ LOSS_BATCH_SIZE = 64
 NUM_RESAMPLES = 200
 """Bootstrap resamples per metric, of which a result takes 3 kB: enough to see whether items or seeds matter more."""
 
+MOST_WITH_SWAPS = 500
+"""Scenes whose captions are compared with hard negatives, thousands of pairs."""
+
 _DIGITS = 5
 """Decimal places of their rates."""
 
@@ -43,7 +47,7 @@ class Measured:
     """The metrics of a trained model."""
 
     metrics: Mapping[str, float | None]
-    """All of `MEASURED`; None for those that the model or the data cannot have."""
+    """All of `MEASURED`; None for those that the model or the data cannot have, and those of transfer."""
 
     num_samples: int
     """Samples that they were measured on."""
@@ -60,7 +64,7 @@ class _Evaluation(NamedTuple):
 
 
 def measure(predictor: Predictor, source: SampleSource, objectives: ObjectivesConfig) -> Measured:
-    """Evaluate a model on held-out samples: retrieval, captions, grounding, losses as in use, reconstruction."""
+    """Evaluate a model on held-out samples, without training anything: all metrics but those of transfer."""
     contrasts, captions, reconstructs = (
         weight > 0
         for weight in (objectives.contrastive_weight, objectives.captioning_weight, objectives.masked_image_weight)
@@ -70,6 +74,7 @@ def measure(predictor: Predictor, source: SampleSource, objectives: ObjectivesCo
     evaluations = (
         _Evaluation(contrasts or captions, lambda: losses_as_used(predictor, source, objectives)),
         _Evaluation(captions, lambda: _captioning(predictor, source).metrics),
+        _Evaluation(isinstance(source, ScenesSource), lambda: _hard_negatives(predictor, source, objectives)),
         _Evaluation(contrasts and knows_pixels, lambda: evaluate_grounding(predictor, source).metrics),
         _Evaluation(reconstructs, lambda: evaluate_reconstruction(predictor, source).metrics),
     )
@@ -136,6 +141,14 @@ def losses_as_used(predictor: Predictor, source: SampleSource, objectives: Objec
         if isinstance(batch, ImageTextBatch)
     ]
     return {name: float(np.mean([one[name].item() for one in losses])) for name in losses[0]}
+
+
+def _hard_negatives(predictor: Predictor, source: SampleSource, objectives: ObjectivesConfig) -> dict[str, float]:
+    """Return how often true captions are preferred to swapped ones, by what the objectives train."""
+    assert isinstance(source, ScenesSource)
+    metrics = evaluate_scene_swaps(predictor, source, limit=min(MOST_WITH_SWAPS, len(source))).metrics
+    trained = {SWAPS_BY_COSINE: objectives.contrastive_weight, SWAPS_BY_LIKELIHOOD: objectives.captioning_weight}
+    return {name: metrics[name] for name, weight in trained.items() if weight > 0}
 
 
 def _captioning(predictor: Predictor, source: SampleSource) -> Report:

@@ -12,6 +12,7 @@ from sycoca.experiments.ablation.folder import AblationFolder, Times
 from sycoca.experiments.ablation.measures import measure
 from sycoca.experiments.ablation.plan import AblationPlan, PlannedRun
 from sycoca.experiments.ablation.run_result import RunResult
+from sycoca.experiments.ablation.transfer import answered, probed
 from sycoca.inference.load import load
 from sycoca.training.pretrain import pretrain, resume_pretraining
 from sycoca.training.recipes.pretraining.config import PretrainConfig
@@ -32,6 +33,10 @@ def complete_run(plan: AblationPlan, folder: AblationFolder, run: PlannedRun) ->
     source = open_source(plan.measured_on)
     predictor = load(trained.weights, device="cpu", dtype="float32")
     measured = measure(predictor, source, config.objectives)
+    train = config.data.train
+    transferred = probed(predictor, open_source(train), source)
+    if predictor.model.text_decoder is not None:
+        transferred |= answered(trained.weights, train, source)
     times = session.end()
     result = RunResult(
         row=run.row,
@@ -45,7 +50,7 @@ def complete_run(plan: AblationPlan, folder: AblationFolder, run: PlannedRun) ->
         wall_seconds=round(times.wall_seconds, 2),
         killed_sessions=times.killed_sessions,
         versions=_versions(),
-        metrics=measured.metrics,
+        metrics={**measured.metrics, **transferred},
         resamples=measured.resamples,
     )
     result.save(folder.result(run))
