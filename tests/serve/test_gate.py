@@ -69,6 +69,8 @@ def test_texts_that_are_too_long_or_too_many(port: int):
     many = [("class_names", "a")] * 100
     assert_refused(post(port, "/classify", ("image", IMAGE), *many), 413, "max_class_names")
     assert_refused(post(port, "/caption", ("image", IMAGE), ("num_beams", "3")), 413, "max_beams", "2 beams")
+    guided = [("num_beams", "2"), ("guidance_scale", "2")]
+    assert_refused(post(port, "/caption", ("image", IMAGE), *guided), 413, "max_beams", "twice for guidance", "2 beams")
     assert_refused(post(port, "/caption", ("image", IMAGE), ("image", IMAGE)), 413, "max_class_names", "one file")
 
 

@@ -38,7 +38,7 @@ class ServeSettings:
     """Most hits of a search."""
 
     max_beams: int = 16
-    """Most beams of a caption."""
+    """Most beams of a caption; with guidance each counts twice."""
 
     upload_seconds: float = 30.0
     """How long a client may take to send a request."""

@@ -68,6 +68,11 @@ class GenerationConfig:
         """Whether captions without their image are needed, too."""
         return self.guidance_scale != 1
 
+    @property
+    def num_passes(self) -> int:
+        """How often every beam is computed: with its image and, for guidance, without it."""
+        return 2 if self.is_guided else 1
+
     def _check_sampling(self) -> None:
         if self.temperature is None:
             if self.top_k is not None or self.top_p is not None:

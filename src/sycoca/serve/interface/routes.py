@@ -67,9 +67,10 @@ async def caption(
     ] = 1.0,
 ) -> CaptionAnswer:
     """Caption an image."""
-    if num_beams > limits.max_beams:
-        raise too_large(f"num_beams is {num_beams:,}", "max_beams", limits.max_beams, "beams")
     config = GenerationConfig(num_beams=num_beams, guidance_scale=guidance_scale)
+    if num_beams * config.num_passes > limits.max_beams:
+        twice = ", each computed twice for guidance" if config.is_guided else ""
+        raise too_large(f"num_beams is {num_beams:,}{twice}", "max_beams", limits.max_beams, "beams")
     found = await model.caption(await model.picture(image), config)
     return caption_answer(found, model.predictor.tokenizer)
 
