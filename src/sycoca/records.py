@@ -8,7 +8,7 @@ texts; ``memory`` what the text decoder cross-attends to.
 """
 
 from dataclasses import dataclass, fields
-from typing import cast
+from typing import NamedTuple, cast
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -144,6 +144,10 @@ class ImageTextBatch:
     more_captions: MoreCaptions | None = None
     """Set where ITC compares several captions of an image (``objectives.captions_per_image``)."""
 
+    teacher_tokens: Float[Tensor, "batch patches features"] | None = None
+    """What the averaged image encoder makes of every patch, which TG-MIM predicts for masked ones; set where
+    ``objectives.masked_feature_weight`` is above 0, in steps with TG-MIM."""
+
     contrast: CachedContrastiveGradients | None = None
     """Set where this is one of several micro-batches; None computes the contrastive loss within this batch."""
 
@@ -230,6 +234,16 @@ class EncodedTexts:
     """L2-normalized vectors of the joint space."""
 
 
+class MaskedPatches(NamedTuple):
+    """What the image decoder predicts of masked patches."""
+
+    pixels: Float[Tensor, "batch masked pixels"]
+    """Their pixels, by default normalized per patch."""
+
+    features: Float[Tensor, "batch masked width"] | None
+    """What a teacher's image encoder makes of them, normalized; None where the model is not trained for it."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LossTerms:
     """The losses of one batch, unweighted so that runs can be compared; None where an objective is off.
@@ -240,6 +254,7 @@ class LossTerms:
     contrastive: Float[Tensor, ""] | None = None
     captioning: Float[Tensor, ""] | None = None
     masked_image: Float[Tensor, ""] | None = None
+    masked_feature: Float[Tensor, ""] | None = None
     patch_word: Float[Tensor, ""] | None = None
     answering: Float[Tensor, ""] | None = None
     classification: Float[Tensor, ""] | None = None

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from builders.two_processes import MODEL, batch_of, rows_of, with_more_captions
+from sycoca.model.config import SyCoCaConfig
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.objectives.config import ObjectivesConfig
@@ -53,6 +54,7 @@ CASES = {
         num_parts=2, objectives=ObjectivesConfig(patch_word_weight=1.0, patch_word_group_size=2), drop_path=None
     ),
     "several captions": Case(num_parts=2, objectives=ObjectivesConfig(captions_per_image=3)),
+    "teacher": Case(num_parts=2, objectives=ObjectivesConfig(masked_feature_weight=1.0)),
     "bf16": Case(num_parts=2, precision="bf16"),
     "some steps and images": Case(num_parts=2, objectives=ObjectivesConfig(masked_image_every=2), hidden_share=0.5),
 }
@@ -72,7 +74,7 @@ def assembled(case: Case, config: RuntimeConfig) -> Iterator[Updater]:
     config = replace(config, precision=case.precision, activation_checkpointing=case.activation_checkpointing)
     with Runtime(config) as runtime, torch.random.fork_rng():
         torch.manual_seed(3)
-        model = SyCoCa(MODEL).to(case.dtype)
+        model = SyCoCa(_model_config(case)).to(case.dtype)
         for part in case.frozen:
             model.get_submodule(part).requires_grad_(False)
         task = ImageTextTask(
@@ -83,14 +85,22 @@ def assembled(case: Case, config: RuntimeConfig) -> Iterator[Updater]:
             drop_path=case.drop_path,
         )
         runtime.shard(task)
-        yield Updater(runtime, task, build_optimizer(model, OptimizerConfig()), clip_norm=0.5)
+        average = WeightAverage(model, 0.9)
+        yield Updater(runtime, task, build_optimizer(model, OptimizerConfig()), clip_norm=0.5, teacher=average)
+
+
+def _model_config(case: Case) -> SyCoCaConfig:
+    assert MODEL.image_decoder is not None
+    has_teacher = case.objectives.masked_feature_weight > 0
+    return replace(MODEL, image_decoder=replace(MODEL.image_decoder, predicts_features=has_teacher))
 
 
 def update(case: Case, config: RuntimeConfig) -> dict[str, Any]:
     """Do three updates on this process's shard of eight pairs; return sums over processes and whole tensors."""
     with assembled(case, config) as updater:
         runtime, task, model = updater.runtime, updater.task, updater.task.model
-        average = WeightAverage(model, 0.9)
+        average = updater.teacher
+        assert average is not None
         results = [_step(updater, average, case, number) for number in range(3)]
         batches = micro_batches_of(runtime, case)
         return {

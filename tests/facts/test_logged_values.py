@@ -43,14 +43,16 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[TrainingKind, Run]:
     weights, train = str(save_small_weights(folder / "start")), SHARED["data"].train
     # Objectives that are off by default are logged, too.
     objectives = ObjectivesConfig(**dict.fromkeys(WEIGHT_FIELDS, 1.0))
+    without_teacher = replace(objectives, masked_feature_weight=0.0)
     configs = {
-        "retrieval": replace(retrieval(weights, train), objectives=objectives),
-        "captioning": replace(captioning(weights, train), objectives=objectives),
+        "retrieval": replace(retrieval(weights, train), objectives=without_teacher),
+        "captioning": replace(captioning(weights, train), objectives=without_teacher),
         "vqa": vqa(weights, train),
         "classification": classification(weights, train),
     }
     model = replace(tiny().model, image_encoder=replace(tiny().model.image_encoder, image_size=32))
-    pretraining = replace(tiny(), out=str(folder / "pretraining"), model=model, objectives=objectives, **SHARED)
+    taught = {**SHARED, "training": replace(SHARED["training"], average_decay=0.9)}
+    pretraining = replace(tiny(), out=str(folder / "pretraining"), model=model, objectives=objectives, **taught)
     data = replace(SHARED["data"], validation="scenes:?level=easy&count=8&size=32&distractors=1")
     pretraining = replace(pretraining, data=data)
     paths = {"pretraining": pretrain(pretraining)}

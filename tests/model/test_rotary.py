@@ -113,7 +113,7 @@ def test_masked_image_modeling_sees_the_places_of_visible_patches(config: SyCoCa
             for image, kept in zip(batch.images, masked.others, strict=True)
         ]
     )
-    expected = model.image_decoder(states, masked.others, masked.chosen, texts.token_states, batch.is_padding)
+    expected = model.image_decoder(states, masked.others, masked.chosen, texts.token_states, batch.is_padding).pixels
     torch.testing.assert_close(found, expected)
     # Nothing of a masked patch leaks.
     pixels = patchify(batch.images, config.image_encoder.patch_size)

@@ -54,7 +54,7 @@ def test_the_losses_are_those_of_the_chosen_patches(model: SyCoCa, make_batch: B
     memory = model.image_encoder.memory(cls_tokens, patches)
     logits = model.vocabulary_logits(model.caption_states(texts.token_states, memory))
     assert terms.captioning.item() == pytest.approx(slow.captioning(logits, batch.tokens, batch.is_padding), rel=1e-10)
-    predicted = model.reconstruct(batch.images, choice.masked, texts.token_states, batch.is_padding, factors)
+    predicted = model.predict_masked(batch.images, choice.masked, texts.token_states, batch.is_padding, factors).pixels
     rebuilt = slow.masked_image(predicted, batch.images, choice.masked.is_chosen, 4, normalizes=True)
     assert terms.masked_image.item() == pytest.approx(rebuilt, rel=1e-10)
 

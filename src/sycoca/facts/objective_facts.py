@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-ObjectiveName = Literal["contrastive", "captioning", "masked_image", "patch_word", "answering", "classification"]
+ObjectiveName = Literal[
+    "contrastive", "captioning", "masked_image", "masked_feature", "patch_word", "answering", "classification"
+]
 """The fields of ``LossTerms``; a logged loss has the same name."""
 
 MASKED_CAPTIONING = "masked_captioning"
@@ -58,6 +60,13 @@ OBJECTIVES: Mapping[ObjectiveName, ObjectiveFacts] = {
         short_title="masked image",
         weight_field="masked_image_weight",
         component="image_decoder",
+        masks_patches=True,
+    ),
+    "masked_feature": ObjectiveFacts(
+        title="loss of masked features, TG-MIM",
+        short_title="masked features",
+        weight_field="masked_feature_weight",
+        held_out_note="the teacher's weights on both sides",
         masks_patches=True,
     ),
     "patch_word": ObjectiveFacts(

@@ -44,6 +44,7 @@ PAPER_SETTINGS: tuple[PaperSetting, ...] = (
         value="all",
         objectives=("contrastive", "captioning"),
     ),
+    PaperSetting(title="weight of a teacher's features", field="objectives.masked_feature_weight", value=0.0),
     PaperSetting(title="weight of patches and words", field="objectives.patch_word_weight", value=0.0),
     PaperSetting(
         title="masking", field="masking.strategy", value="attentive", objectives=("captioning", "masked_image")

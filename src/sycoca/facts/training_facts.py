@@ -31,7 +31,9 @@ _PAIRS: tuple[ObjectiveName, ...] = ("contrastive", "captioning", "masked_image"
 
 TRAININGS: Mapping[TrainingKind, TrainingFacts] = {
     "pretraining": TrainingFacts(
-        title="pretraining", losses=_PAIRS, metrics=(*_RECALLS, "described_patch_auc", "mask_coverage")
+        title="pretraining",
+        losses=("contrastive", "captioning", "masked_image", "masked_feature", "patch_word"),
+        metrics=(*_RECALLS, "described_patch_auc", "mask_coverage"),
     ),
     "retrieval": TrainingFacts(title="fine-tuning for retrieval", losses=_PAIRS, metrics=_RECALLS),
     "captioning": TrainingFacts(title="fine-tuning for captioning", losses=_PAIRS, metrics=("cider", *_RECALLS)),

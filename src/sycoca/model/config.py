@@ -229,6 +229,9 @@ class ImageDecoderConfig:
     is_text_guided: bool = True
     """Attend to the caption; without it the objective is plain masked image modeling."""
 
+    predicts_features: bool = False
+    """Predict the image encoder's features of masked patches as well; set by objectives.masked_feature_weight."""
+
     mask_tokens: MaskTokenPosition = "decoder"
     """Where mask tokens replace masked patches. decoder: the image encoder sees visible patches only, as in MAE, so
     nothing of a masked one can leak. encoder: it sees mask tokens at their positions, as in SimMIM."""

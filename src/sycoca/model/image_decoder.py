@@ -10,6 +10,7 @@ from sycoca.model.attention import Memory
 from sycoca.model.config import ImageDecoderConfig
 from sycoca.model.patches import gather_patches, resize_positions
 from sycoca.model.transformer import CrossBlock, SelfBlock, init_blocks, layer_norm
+from sycoca.records import MaskedPatches
 
 
 @final
@@ -42,6 +43,7 @@ class ImageDecoder(nn.Module):
         )
         self.norm_final = layer_norm(config.width)
         self.pixels = nn.Linear(config.width, patch_pixels)
+        self.features = nn.Linear(config.width, image_width) if config.predicts_features else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -49,7 +51,7 @@ class ImageDecoder(nn.Module):
         depth = len(self.self_blocks) + len(self.cross_blocks)
         init_blocks(self.self_blocks, self.config.width, depth)
         init_blocks(self.cross_blocks, self.config.width, depth)
-        for linear in (self.embedding, self.pixels):
+        for linear in (self.embedding, self.pixels, *(() if self.features is None else (self.features,))):
             nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
             nn.init.zeros_(linear.bias)
         nn.init.normal_(self.positions, std=0.02)
@@ -63,8 +65,8 @@ class ImageDecoder(nn.Module):
         masked: Int[Tensor, "batch masked"],
         token_states: Float[Tensor, "batch tokens text_width"],
         is_padding: Bool[Tensor, "batch tokens"],
-    ) -> Float[Tensor, "batch masked pixels"]:
-        """Return the pixels of the masked patches, in the order of ``masked``.
+    ) -> MaskedPatches:
+        """Return the pixels of the masked patches, and their features, in the order of ``masked``.
 
         ``patch_tokens`` are those of the visible patches, in the order of ``visible``; or those of all patches
         where the image encoder already got mask tokens for the masked ones.
@@ -78,8 +80,9 @@ class ImageDecoder(nn.Module):
         else:
             x = torch.cat([x, self.mask_token.to(x.dtype).expand(len(x), num_masked, -1)], dim=1)
         x = x + gather_patches(positions, torch.cat([visible, masked], dim=1))
-        x = self._blocks(x, num_masked, Memory(token_states, ~is_padding))
-        return self.pixels(self.norm_final(x))
+        x = self.norm_final(self._blocks(x, num_masked, Memory(token_states, ~is_padding)))
+        features = None if self.features is None else self.features(x)
+        return MaskedPatches(pixels=self.pixels(x), features=features)
 
     def _blocks(
         self,

@@ -18,6 +18,7 @@ from sycoca.model.image_decoder import ImageDecoder
 from sycoca.model.image_encoder import ImageEncoder
 from sycoca.model.key_value_cache import KeyValueCache
 from sycoca.model.linear import Linear
+from sycoca.model.logit_scale import INITIAL_LOGIT_BIAS, MAX_LOGIT_SCALE, initial_log_logit_scale
 from sycoca.model.masking import caption_scores, is_word, token_max_scores
 from sycoca.model.packed_matrices import PackedMatrices, forget_packed_matrices
 from sycoca.model.packing import Packing
@@ -25,17 +26,7 @@ from sycoca.model.patches import PatchSplit, gather_patches
 from sycoca.model.text_decoder import TextDecoder
 from sycoca.model.text_encoder import TextEncoder
 from sycoca.precision import at_least_float32
-from sycoca.records import EncodedImages, EncodedTexts, Images, ImageTokens, pixels_of
-
-INITIAL_LOGIT_SCALE = 1 / 0.07
-"""The initial inverse temperature (CLIP, arXiv 2103.00020, section 2.5)."""
-
-INITIAL_LOGIT_SCALE_WITH_BIAS, INITIAL_LOGIT_BIAS = 10.0, -10.0
-"""The same beside a logit bias, whose initial value says that nearly all pairs are negatives (SigLIP, arXiv 2303.15343,
-section 3.2)."""
-
-MAX_LOGIT_SCALE = 100.0
-"""Its upper bound, without which training becomes unstable (same section)."""
+from sycoca.records import EncodedImages, EncodedTexts, Images, ImageTokens, MaskedPatches, pixels_of
 
 
 @final
@@ -221,19 +212,19 @@ class SyCoCa(nn.Module):
         """Return logits of the next token, at least float32; expensive, so pass only positions that have a label."""
         return self._text_decoder().logits(states)
 
-    def reconstruct(
+    def predict_masked(
         self,
         images: Float[Tensor, "batch 3 height width"],
         masked: PatchSplit,
         token_states: Float[Tensor, "batch tokens text_width"],
         is_padding: Bool[Tensor, "batch tokens"],
         residual_factors: Float[Tensor, "batch depth 2"] | None = None,
-    ) -> Float[Tensor, "batch masked pixels"]:
+    ) -> MaskedPatches:
         """Predict the masked patches (in ascending order) from the visible ones and the caption.
 
         ``masked`` are the patches of `choose_patches`, or a mask's by `split_by_mask`. The images are encoded a second
-        time without the masked patches' pixels, so nothing of them can leak. The values are those of the training
-        target, by default normalized per patch. ``residual_factors`` are for stochastic depth.
+        time without the masked patches' pixels, so nothing of them can leak. ``residual_factors`` are for stochastic
+        depth.
         """
         if self.image_decoder is None:
             raise ValueError("this model has no image decoder: its config.image_decoder is None")
@@ -243,6 +234,16 @@ class SyCoCa(nn.Module):
         else:
             _, patch_tokens = self.image_encoder(images, visible=visible, residual_factors=residual_factors)
         return self.image_decoder(patch_tokens, visible, masked.chosen, token_states, is_padding)
+
+    def reconstruct(
+        self,
+        images: Float[Tensor, "batch 3 height width"],
+        masked: PatchSplit,
+        token_states: Float[Tensor, "batch tokens text_width"],
+        is_padding: Bool[Tensor, "batch tokens"],
+    ) -> Float[Tensor, "batch masked pixels"]:
+        """Return the pixels of `predict_masked`: the values of the training target, by default normalized per patch."""
+        return self.predict_masked(images, masked, token_states, is_padding).pixels
 
     def logit_scale(self) -> Float[Tensor, " 1"]:
         """Return the factor by which cosine similarities are multiplied, the inverse temperature."""
@@ -282,11 +283,6 @@ class SyCoCa(nn.Module):
         if self.text_decoder is None:
             raise ValueError("this model has no text decoder: its config.text_decoder is None")
         return self.text_decoder
-
-
-def initial_log_logit_scale(config: SyCoCaConfig) -> float:
-    """Return the logarithm of the initial inverse temperature."""
-    return math.log(INITIAL_LOGIT_SCALE_WITH_BIAS if config.has_logit_bias else INITIAL_LOGIT_SCALE)
 
 
 def _linears(module: nn.Module) -> Iterator[Linear]:

@@ -34,6 +34,11 @@ class ObjectivesConfig:
     masked_image_weight: float = 1.0
     """Weight of text-guided masked image modeling, TG-MIM (paper: 1); with 0 no image decoder is built."""
 
+    masked_feature_weight: float = 0.0
+    """Weight of the error of masked patches' features, which TG-MIM then predicts beside their pixels. The features
+    are those of a slow-moving teacher, the image encoder with the averaged weights of training.average_decay (as in
+    data2vec, arXiv 2202.03555); not in the paper."""
+
     masked_image_every: int = 1
     """Steps from one with TG-MIM to the next: those whose number it divides. The others save the second pass of the
     image encoder and the image decoder, which they leave as it is. The weight in the steps with TG-MIM stays
@@ -124,7 +129,13 @@ class ObjectivesConfig:
                 f"objectives.masked_image_from must be at least 0 and below 1, got {self.masked_image_from}; to leave"
                 " TG-MIM out to the end, set objectives.masked_image_weight to 0"
             )
-        if self.has_steps_without_masked_image and sum(self.weights.values()) == self.masked_image_weight:
+        if self.masked_feature_weight > 0 and self.masked_image_weight == 0:
+            raise ValueError(
+                "objectives.masked_feature_weight needs TG-MIM, which predicts the features: set"
+                " objectives.masked_image_weight, or it to 0"
+            )
+        of_masked = self.masked_image_weight + self.masked_feature_weight
+        if self.has_steps_without_masked_image and sum(self.weights.values()) == of_masked:
             raise ValueError(
                 "steps without TG-MIM would train nothing: set objectives.masked_image_every to 1 and"
                 " objectives.masked_image_from to 0, or give objectives.contrastive_weight or"

@@ -4,6 +4,7 @@ from typing import assert_never
 
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from sycoca.objectives.config import PixelError
 from sycoca.precision import at_least_float32
@@ -28,6 +29,18 @@ def normalize_patches(
     """Return the patches, each normalized to mean 0 and variance 1 (MAE, arXiv 2111.06377, section 4.1)."""
     mean, deviation = patch_statistics(patches)
     return (patches - mean) / deviation
+
+
+def masked_feature_loss(
+    predicted: Float[Tensor, "batch masked width"], teacher: Float[Tensor, "batch masked width"], num_samples: int
+) -> Float[Tensor, ""]:
+    """Return the squared error of masked patches' features, as `masked_image_loss` does of their pixels.
+
+    The teacher's are normalized per patch, so the error of predicting nothing but zeros is 1 (data2vec, arXiv
+    2202.03555).
+    """
+    teacher = at_least_float32(teacher)
+    return masked_image_loss(predicted, F.layer_norm(teacher, teacher.shape[-1:]), "squared", num_samples)
 
 
 def masked_image_loss(

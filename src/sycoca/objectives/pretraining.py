@@ -7,6 +7,7 @@ TG-MIM   other patches + caption -> best-matching patches             (which are
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -28,10 +29,18 @@ from sycoca.objectives.decoder_inputs import decoder_inputs
 from sycoca.objectives.drop_path import residual_factors
 from sycoca.objectives.encoded_captions import keys_to_compare
 from sycoca.objectives.encoded_pairs import choose_for, encode_pairs
-from sycoca.objectives.masked_image import masked_image_loss, normalize_patches
+from sycoca.objectives.masked_image import masked_feature_loss, masked_image_loss, normalize_patches
 from sycoca.objectives.patch_word import patch_word_term
 from sycoca.objectives.schedules import masking_at, masks_images_at
-from sycoca.records import EncodedImages, EncodedTexts, ImageTextBatch, LossTerms, pixels_of
+from sycoca.records import EncodedImages, EncodedTexts, ImageTextBatch, LossTerms, MaskedPatches, pixels_of
+
+
+class MaskedLosses(NamedTuple):
+    """The losses of TG-MIM; None in steps without it, and where features are not predicted."""
+
+    pixels: Float[Tensor, ""] | None = None
+    features: Float[Tensor, ""] | None = None
+
 
 MOST_LOGITS = 2**26
 """Maximum number of next-token logits in memory, 256 MiB in float32; more are computed in chunks, and recomputed in
@@ -61,7 +70,8 @@ def pretraining_losses(
     masks = masks_images_at(objectives, batch.progress)
     if choice is None and (hides or masks):
         choice = choose_for(model, images, texts, batch, masking)
-    contrastive = captioning = masked_image = patch_word = None
+    contrastive = captioning = patch_word = None
+    of_masked = MaskedLosses()
     if objectives.contrastive_weight > 0:
         contrastive = _contrastive(model, images, encoded.compared, batch, ranks, objectives)
     if objectives.captioning_weight > 0:
@@ -70,10 +80,16 @@ def pretraining_losses(
         captioning = _captioning(model, view, texts, batch, objectives)
     if masks:
         assert choice is not None
-        masked_image = _masked_image(model, texts, batch, choice, objectives, factors)
+        of_masked = _masked_losses(model, texts, batch, choice, objectives, factors)
     if objectives.patch_word_weight > 0:
         patch_word = patch_word_term(model, images, texts, batch, objectives)
-    return LossTerms(contrastive=contrastive, captioning=captioning, masked_image=masked_image, patch_word=patch_word)
+    return LossTerms(
+        contrastive=contrastive,
+        captioning=captioning,
+        masked_image=of_masked.pixels,
+        masked_feature=of_masked.features,
+        patch_word=patch_word,
+    )
 
 
 def held_out_losses(
@@ -88,15 +104,24 @@ def held_out_losses(
     patches are hidden from the captions of all images, whatever share and steps of training.
     """
     objectives, batch = objectives.with_whole_inputs(), replace(batch, progress=None)
+    if objectives.masked_feature_weight > 0:
+        batch = replace(batch, teacher_tokens=teacher_tokens(model, batch))
     whole = replace(objectives, encoded_patches="all")
     as_used = pretraining_losses(model, batch, replace(masking, hides_from_captioning=False), whole, Ranks())
     losses: dict[str, Tensor] = {**as_used.named()}
     if objectives.captioning_weight > 0 and masking.hides_from_captioning:
-        off = {"contrastive_weight": 0.0, "masked_image_weight": 0.0, "patch_word_weight": 0.0}
+        unused = ("contrastive_weight", "masked_image_weight", "masked_feature_weight", "patch_word_weight")
+        off = dict.fromkeys(unused, 0.0)
         alone = replace(objectives, captions_per_image=1, **off)
         hiding = replace(masking, captioning_hidden_share=1.0)
         losses[MASKED_CAPTIONING] = pretraining_losses(model, batch, hiding, alone, Ranks()).named()["captioning"]
     return losses
+
+
+@torch.no_grad()
+def teacher_tokens(model: SyCoCa, batch: ImageTextBatch) -> Float[Tensor, "batch patches width"]:
+    """Return what an image encoder, in training the one with averaged weights, makes of every patch of a batch."""
+    return model.encode_images(batch.images).patch_tokens
 
 
 def embed_pairs(
@@ -192,18 +217,33 @@ def _next_token_loss(
     return captioning_loss(model.vocabulary_logits(states), labels, num_labels)
 
 
-def _masked_image(
+def _masked_losses(
     model: SyCoCa,
     texts: EncodedTexts,
     batch: ImageTextBatch,
     choice: PatchChoice,
     objectives: ObjectivesConfig,
     factors: Float[Tensor, "batch depth 2"] | None,
-) -> Float[Tensor, ""]:
+) -> MaskedLosses:
     images = pixels_of(batch.images)
-    predicted = model.reconstruct(images, choice.masked, texts.token_states, batch.is_padding, factors)
+    predicted = model.predict_masked(images, choice.masked, texts.token_states, batch.is_padding, factors)
     patches = patchify(images, model.config.image_encoder.patch_size)
     target = gather_patches(patches, choice.masked.chosen)
     if objectives.normalizes_patches:
         target = normalize_patches(target)
-    return masked_image_loss(predicted, target, objectives.pixel_error, batch.totals.num_samples)
+    num_samples = batch.totals.num_samples
+    return MaskedLosses(
+        pixels=masked_image_loss(predicted.pixels, target, objectives.pixel_error, num_samples),
+        features=_masked_feature(predicted, batch, choice, objectives),
+    )
+
+
+def _masked_feature(
+    predicted: MaskedPatches, batch: ImageTextBatch, choice: PatchChoice, objectives: ObjectivesConfig
+) -> Float[Tensor, ""] | None:
+    if objectives.masked_feature_weight == 0:
+        return None
+    if batch.teacher_tokens is None or predicted.features is None:
+        raise ValueError("objectives.masked_feature_weight needs a teacher and model.image_decoder.predicts_features")
+    teacher = gather_patches(batch.teacher_tokens, choice.masked.chosen)
+    return masked_feature_loss(predicted.features, teacher, batch.totals.num_samples)

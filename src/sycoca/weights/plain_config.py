@@ -12,6 +12,7 @@ _NEW_IN_5 = {
     "position_embedding": "learned",
     "rope_theta": 100.0,
     "has_logit_bias": False,
+    "predicts_features": False,
     "captioning_dropped_share": 0.0,
     "captioning_hidden_share": 1.0,
     "captioning_hidden_until": 1.0,

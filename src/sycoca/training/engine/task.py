@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.model.sycoca import SyCoCa
 from sycoca.records import LossTerms, TrainingBatch, TrainingProgress
+from sycoca.training.engine.optimization.weight_average import WeightAverage
 
 B = TypeVar("B", bound=TrainingBatch)
 
@@ -27,6 +28,18 @@ class TrainingTask(nn.Module, ABC, Generic[B]):
 
     def at(self, micro_batches: Sequence[B], progress: TrainingProgress) -> Sequence[B]:  # noqa: ARG002 (see below)
         """Return the micro-batches of a step with the progress of training, for tasks whose losses depend on it."""
+        return micro_batches
+
+    def with_teacher(
+        self,
+        micro_batches: Sequence[B],
+        teacher: WeightAverage | None,  # noqa: ARG002 (see below)
+        to_device: Callable[[B], B],  # noqa: ARG002 (see below)
+    ) -> Sequence[B]:
+        """Return the micro-batches of a step with what the model with averaged weights makes of them, where needed.
+
+        Called as `with_global_contrast` is.
+        """
         return micro_batches
 
     def with_global_contrast(self, micro_batches: Sequence[B], to_device: Callable[[B], B]) -> Sequence[B]:  # noqa: ARG002 (see below)

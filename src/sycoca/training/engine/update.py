@@ -11,6 +11,7 @@ from torch import Tensor
 from sycoca.records import LossTerms, TrainingBatch
 from sycoca.training.engine.optimization.finite_step import step_if_finite
 from sycoca.training.engine.optimization.gradients import clip_gradients
+from sycoca.training.engine.optimization.weight_average import WeightAverage
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.engine.task import TrainingTask
 
@@ -32,16 +33,26 @@ class UpdateResult:
 
 @final
 class Updater:
-    """Updates a task's parameters: gradient accumulation, clipping, optimizer and the loss scaling of fp16."""
+    """Updates a task's parameters: gradient accumulation, clipping, optimizer and the loss scaling of fp16.
+
+    A ``teacher`` is the average of the weights, for tasks whose targets come from it.
+    """
 
     def __init__(
-        self, runtime: Runtime, task: TrainingTask, optimizer: torch.optim.Optimizer, *, clip_norm: float | None
+        self,
+        runtime: Runtime,
+        task: TrainingTask,
+        optimizer: torch.optim.Optimizer,
+        *,
+        clip_norm: float | None,
+        teacher: WeightAverage | None = None,
     ) -> None:
         self.runtime = runtime
         self.task = task
         self.optimizer = optimizer
         self.scaler = torch.amp.GradScaler(runtime.device.type, enabled=runtime.scales_loss)
         self._clip_norm = float("inf") if clip_norm is None else clip_norm
+        self.teacher = teacher
         self._wrapped = runtime.wrap(task)
 
     def update(self, micro_batches: Sequence[TrainingBatch], lr: float) -> UpdateResult:
@@ -49,8 +60,7 @@ class Updater:
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group["lr_scale"]
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.no_grad(), self.runtime.autocast():
-            micro_batches = self.task.with_global_contrast(micro_batches, self.runtime.to_device)
+        micro_batches = self._prepared(micro_batches)
         terms: dict[str, Tensor] = {}
         losses: list[Tensor] = []
         for number, batch in enumerate(micro_batches, start=1):
@@ -64,8 +74,8 @@ class Updater:
     @torch.no_grad()
     def loss(self, micro_batches: Sequence[TrainingBatch]) -> Tensor:
         """Return this process's part of the loss of a step's micro-batches with the present weights."""
+        micro_batches = self._prepared(micro_batches)
         with self.runtime.autocast():
-            micro_batches = self.task.with_global_contrast(micro_batches, self.runtime.to_device)
             terms = [self.task(self.runtime.to_device(batch)) for batch in micro_batches]
         self.runtime.free_gathered(self.task)
         return torch.stack([self.task.total_loss(one) for one in terms]).sum()
@@ -90,6 +100,15 @@ class Updater:
         """Restore a saved loss scaler; ignore it unless both runs use fp16."""
         if self.scaler.is_enabled() and state:
             self.scaler.load_state_dict(state)
+
+    @torch.no_grad()
+    def _prepared(self, micro_batches: Sequence[TrainingBatch]) -> Sequence[TrainingBatch]:
+        """Return the micro-batches with what passes without gradient over the whole step have found."""
+        with self.runtime.autocast():
+            taught = self.task.with_teacher(micro_batches, self.teacher, self.runtime.to_device)
+            if taught is not micro_batches:
+                self.runtime.free_gathered(self.task)  # those of the teacher
+            return self.task.with_global_contrast(taught, self.runtime.to_device)
 
     def _accumulate(self, batch: TrainingBatch, *, is_last: bool) -> tuple[dict[str, Tensor], Tensor]:
         with self.runtime.accumulating(self._wrapped, is_last=is_last):

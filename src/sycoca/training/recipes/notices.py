@@ -9,7 +9,8 @@ from sycoca.data.content_keys import normalized_caption
 from sycoca.data.inspection.statistics import all_captions
 from sycoca.data.samples import SampleSource
 from sycoca.data.selection import SpreadSamples, is_large, spread_if_large
-from sycoca.model.sycoca import SyCoCa, initial_log_logit_scale
+from sycoca.model.logit_scale import initial_log_logit_scale
+from sycoca.model.sycoca import SyCoCa
 from sycoca.preprocess.tokenizer import Tokenizer, may_be_longer
 from sycoca.training.config import OptimizerConfig
 from sycoca.training.engine.distributed.shards import own_shard

@@ -75,11 +75,14 @@ def assemble(
 ) -> RunParts:
     """Shard the task where that is configured; build the optimizer, the batches and the average of the weights."""
     runtime.shard(trained.task)
+    decay = config.training.average_decay
+    average = None if decay is None else WeightAverage(trained.model, decay)
     updater = Updater(
         runtime,
         trained.task,
         build_optimizer(trained.model, config.optimizer, trained.lr_ratios),
         clip_norm=config.training.gradient_clip_norm,
+        teacher=average,
     )
     batches = TrainingBatches(
         source,
@@ -101,8 +104,6 @@ def assemble(
         world_size=runtime.world_size,
         sum_over_ranks=partial(sum_count, device=runtime.device) if runtime.world_size > 1 else None,
     )
-    decay = config.training.average_decay
-    average = None if decay is None else WeightAverage(trained.model, decay)
     return RunParts(source=source, trained=trained, updater=updater, batches=batches, average=average)
 
 

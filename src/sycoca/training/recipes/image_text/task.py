@@ -14,9 +14,17 @@ from sycoca.objectives.compared import TextEmbeds
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks, cached_contrastive_gradients
 from sycoca.objectives.encoded_captions import keys_to_compare
-from sycoca.objectives.pretraining import contrast_form, embed_pairs, held_out_losses, pretraining_losses
+from sycoca.objectives.pretraining import (
+    contrast_form,
+    embed_pairs,
+    held_out_losses,
+    pretraining_losses,
+    teacher_tokens,
+)
+from sycoca.objectives.schedules import masks_images_at
 from sycoca.records import ImageTextBatch, LossTerms, TrainingProgress
 from sycoca.training.engine.distributed.shards import whole
+from sycoca.training.engine.optimization.weight_average import WeightAverage
 from sycoca.training.engine.task import TrainingTask
 
 
@@ -51,6 +59,23 @@ class ImageTextTask(TrainingTask[ImageTextBatch]):
     def at(self, micro_batches: Sequence[ImageTextBatch], progress: TrainingProgress) -> Sequence[ImageTextBatch]:
         """Return the micro-batches with the progress, on which masks and TG-MIM may depend."""
         return [replace(batch, progress=progress) for batch in micro_batches]
+
+    def with_teacher(
+        self,
+        micro_batches: Sequence[ImageTextBatch],
+        teacher: WeightAverage | None,
+        to_device: Callable[[ImageTextBatch], ImageTextBatch],
+    ) -> Sequence[ImageTextBatch]:
+        """Encode all images with the averaged weights, in steps where TG-MIM predicts what comes of it."""
+        objectives = self.objectives
+        if objectives.masked_feature_weight == 0 or not masks_images_at(objectives, micro_batches[0].progress):
+            return micro_batches
+        if teacher is None:
+            raise ValueError("objectives.masked_feature_weight needs a teacher: set training.average_decay")
+        with teacher.in_place():
+            return [
+                replace(batch, teacher_tokens=teacher_tokens(self.model, to_device(batch))) for batch in micro_batches
+            ]
 
     def with_global_contrast(
         self, micro_batches: Sequence[ImageTextBatch], to_device: Callable[[ImageTextBatch], ImageTextBatch]

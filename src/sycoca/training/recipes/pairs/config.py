@@ -26,6 +26,8 @@ class FinetunePairsConfig(FinetuneConfig):
     def __post_init__(self) -> None:
         FinetuneConfig.__post_init__(self)
         check_groups(self.objectives, self.training)
+        if self.objectives.masked_feature_weight > 0:
+            raise ValueError("objectives.masked_feature_weight is for pretraining alone: set it to 0")
         # The share of images and the image decoder are the weights', which only the recipe knows.
         self.objectives.check_encoded_patches(
             hides_from_captioning=self.hides_from_captioning, hidden_share=1.0, masks_in_image_encoder=False

@@ -131,4 +131,6 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
                     f"{self.config.weights}: {why_missing(old, component)}; objectives.{objective} trains it, set"
                     f" --objectives.{objective.replace('_', '-')} 0"
                 )
+        if "image_decoder" not in changes and old.model.image_decoder is not None:
+            changes["image_decoder"] = replace(old.model.image_decoder, predicts_features=False)
         return replace(old.model, **without_heads(changes))

@@ -1,7 +1,7 @@
 """The configuration of pretraining. Imports no torch, so that presets load at once."""
 
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sycoca.facts.head_facts import HEADS
 from sycoca.facts.objective_facts import WEIGHT_FIELD_OF_COMPONENT
@@ -66,6 +66,11 @@ class PretrainConfig(RunConfig):
                     " give its sizes or set the weight to 0"
                 )
         check_groups(self.objectives, self.training)
+        if self.objectives.masked_feature_weight > 0 and self.training.average_decay is None:
+            raise ValueError(
+                "objectives.masked_feature_weight needs a teacher, the average of the weights: set"
+                " training.average_decay (0.99, for example), or the weight to 0"
+            )
         self.objectives.check_encoded_patches(
             hides_from_captioning=self.masking.hides_from_captioning,
             hidden_share=self.masking.captioning_hidden_share,
@@ -84,6 +89,11 @@ def resolved_model_config(config: PretrainConfig, vocab_size: int) -> SyCoCaConf
     unused = {
         name: None for name, weight in WEIGHT_FIELD_OF_COMPONENT.items() if getattr(config.objectives, weight) == 0
     }
-    text_encoder = replace(config.model.text_encoder, vocab_size=vocab_size)
-    has_logit_bias = config.objectives.needs_logit_bias
-    return replace(config.model, text_encoder=text_encoder, has_logit_bias=has_logit_bias, **unused)
+    changes: dict[str, Any] = {
+        "text_encoder": replace(config.model.text_encoder, vocab_size=vocab_size),
+        "image_decoder": None
+        if config.model.image_decoder is None
+        else replace(config.model.image_decoder, predicts_features=config.objectives.masked_feature_weight > 0),
+        "has_logit_bias": config.objectives.needs_logit_bias,
+    }
+    return replace(config.model, **{**changes, **unused})
