@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from sycoca.experiments.ablation.recipe import read_recipe
 from sycoca.model.sycoca import SyCoCa
-from sycoca.plain_data import from_plain, read_yaml, to_plain, write_yaml
+from sycoca.plain_data import from_plain, overlay, read_yaml, to_plain, write_yaml
 from sycoca.presets.pretrain import PRESETS, pretrain_preset
 from sycoca.training.recipes.pretraining.config import PretrainConfig, resolved_model_config
+
+RECIPES = Path(__file__).parents[2] / "ablations"
 
 OPEN_CLIP_PARAMETERS = {"vit_b32": 253_560_065, "vit_l14": 638_450_177, "coca_base": 440_337_409}
 """Parameters of open_clip's models of these sizes, counted in its coca_ViT-B-32, coca_ViT-L-14 and coca_base."""
@@ -62,10 +65,18 @@ def test_presets_for_own_data_have_the_masks_that_measured_best(name: str):
     assert (masking.score, masking.captioning_hidden_ratio) == ("caption", 0.125)
 
 
-@pytest.mark.parametrize("name", ["vit_b16", "vit_b32", "vit_l14", "coca_base"])
+@pytest.mark.parametrize("name", ["vit_b16", "vit_b32", "vit_l14", "coca_base", "sycoca_plus"])
 def test_presets_of_the_paper_have_its_masks(name: str):
     masking = pretrain_preset(name).masking
     assert (masking.score, masking.captioning_hidden_ratio) == ("token_max", 0.5)
+
+
+def test_sycoca_plus_is_the_row_of_its_ablations():
+    """What is measured and what is offered are the same settings."""
+    rows = {row.name: row for row in read_recipe(RECIPES / "scenes_plus.yaml").rows}
+    paper, plus = pretrain_preset("coca_base"), pretrain_preset("sycoca_plus")
+    named = replace(paper, preset=plus.preset, out=plus.out)
+    assert plus == overlay(named, rows["sycoca_plus"].changes, "sycoca_plus")
 
 
 def test_scenes_are_not_mirrored_or_cropped():
