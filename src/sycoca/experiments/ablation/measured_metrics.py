@@ -5,7 +5,7 @@ from typing import Literal
 
 from sycoca.facts.metric_suffixes import EMPTY_CAPTION, NO_CAPTION, OTHER_CAPTION, QUESTION_ONLY
 
-MetricGroup = Literal["retrieval", "captioning", "hard_negatives", "grounding", "reconstruction", "transfer"]
+MetricGroup = Literal["retrieval", "captioning", "hard negatives", "grounding", "reconstruction", "transfer"]
 
 SWAPS_BY_COSINE = "swap_accuracy"
 SWAPS_BY_LIKELIHOOD = "swap_accuracy_likelihood"
@@ -37,7 +37,7 @@ METRIC_GROUPS: Mapping[MetricGroup, tuple[str, ...]] = {
         "contrastive",
     ),
     "captioning": ("captioning", "caption_truth", "caption_detail", "cider"),
-    "hard_negatives": (SWAPS_BY_COSINE, SWAPS_BY_LIKELIHOOD),
+    "hard negatives": (SWAPS_BY_COSINE, SWAPS_BY_LIKELIHOOD),
     "grounding": (
         "described_patch_auc",
         f"described_patch_auc{NO_CAPTION}",
