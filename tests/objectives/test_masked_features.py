@@ -16,8 +16,13 @@ from sycoca.objectives.contrastive import Ranks
 from sycoca.objectives.masked_image import masked_feature_loss
 from sycoca.objectives.pretraining import held_out_losses, pretraining_losses
 from sycoca.records import ImageTextBatch, TrainingProgress
+from sycoca.training.config import OptimizerConfig
+from sycoca.training.engine.optimization.optimizer import build_optimizer
 from sycoca.training.engine.optimization.weight_average import WeightAverage
+from sycoca.training.engine.runtime import Runtime
+from sycoca.training.engine.update import Updater
 from sycoca.training.recipes.image_text.task import ImageTextTask
+from sycoca.training.runtime_config import RuntimeConfig
 
 OBJECTIVES = ObjectivesConfig(masked_feature_weight=0.5)
 MASKING = MaskingConfig()
@@ -34,8 +39,9 @@ def as_is(batch: ImageTextBatch) -> ImageTextBatch:
     return batch
 
 
-def taught(task: ImageTextTask, batch: ImageTextBatch, teacher: WeightAverage | None) -> ImageTextBatch:
-    (found,) = task.with_teacher([batch], teacher, as_is)
+def taught(task: ImageTextTask, batch: ImageTextBatch, teacher: WeightAverage) -> ImageTextBatch:
+    with teacher.in_place(), torch.no_grad():
+        (found,) = task.with_teacher([batch], as_is)
     return found
 
 
@@ -103,21 +109,32 @@ def test_micro_batches_have_the_loss_of_the_whole_batch(model: SyCoCa, make_batc
     size = len(batch.tokens)
     task = ImageTextTask(model, masking=MASKING, objectives=OBJECTIVES)
     teacher = WeightAverage(model, 0.9)
-    parts = task.with_teacher([rows_of(batch, slice(i, i + 1)) for i in range(size)], teacher, as_is)
+    parts = task.with_teacher([rows_of(batch, slice(i, i + 1)) for i in range(size)], as_is)
     whole = task(taught(task, batch, teacher)).masked_feature
     torch.testing.assert_close(sum(task(part).masked_feature for part in parts), whole)
 
 
-def test_steps_without_tg_mim_need_no_teacher(model: SyCoCa, make_batch: BatchMaker, monkeypatch: pytest.MonkeyPatch):
-    task = ImageTextTask(model, masking=MASKING, objectives=replace(OBJECTIVES, masked_image_every=2))
+def test_steps_without_tg_mim_need_no_teacher(model: SyCoCa, make_batch: BatchMaker):
+    every_second = ImageTextTask(model, masking=MASKING, objectives=replace(OBJECTIVES, masked_image_every=2))
+    first, second = (every_second.at([make_batch()], TrainingProgress(step=step, num_steps=4)) for step in (1, 2))
+    assert [every_second.needs_teacher(step) for step in (first, second)] == [False, True]
+    assert every_second(first[0]).masked_feature is None
+    assert not ImageTextTask(model, masking=MASKING, objectives=ObjectivesConfig()).needs_teacher(second)
+
+
+def test_an_update_asks_its_teacher_and_trains_from_the_weights_that_were_there(model: SyCoCa, make_batch: BatchMaker):
+    batch = make_batch()
     teacher = WeightAverage(model, 0.9)
-    passes: list[int] = []
-    encode = model.encode_images
-    monkeypatch.setattr(model, "encode_images", lambda *given: (passes.append(1), encode(*given))[1])
-    first, second = (task.at([make_batch()], TrainingProgress(step=step, num_steps=4))[0] for step in (1, 2))
-    assert taught(task, first, teacher).teacher_tokens is None
-    assert not passes
-    assert taught(task, second, teacher).teacher_tokens is not None
-    assert task(first).masked_feature is None
-    with pytest.raises(ValueError, match=r"needs a teacher: set training\.average_decay"):
-        taught(task, second, None)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    task = ImageTextTask(model, masking=MASKING, objectives=OBJECTIVES)
+    expected = task(taught(task, batch, teacher)).named()
+    with Runtime(RuntimeConfig(device="cpu", precision="fp32")) as runtime:
+        optimizer = build_optimizer(model, OptimizerConfig())
+        alone = Updater(runtime, task, optimizer, clip_norm=None)
+        with pytest.raises(ValueError, match=r"need a teacher.*training\.average_decay"):
+            alone.update([batch], lr=0.0)
+        found = Updater(runtime, task, optimizer, clip_norm=None, teacher=teacher).update([batch], lr=0.0)
+    for name, value in expected.items():
+        torch.testing.assert_close(found.terms[name], value.detach())

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.model.sycoca import SyCoCa
 from sycoca.records import LossTerms, TrainingBatch, TrainingProgress
-from sycoca.training.engine.optimization.weight_average import WeightAverage
 
 B = TypeVar("B", bound=TrainingBatch)
 
@@ -30,15 +29,14 @@ class TrainingTask(nn.Module, ABC, Generic[B]):
         """Return the micro-batches of a step with the progress of training, for tasks whose losses depend on it."""
         return micro_batches
 
-    def with_teacher(
-        self,
-        micro_batches: Sequence[B],
-        teacher: WeightAverage | None,  # noqa: ARG002 (see below)
-        to_device: Callable[[B], B],  # noqa: ARG002 (see below)
-    ) -> Sequence[B]:
-        """Return the micro-batches of a step with what the model with averaged weights makes of them, where needed.
+    def needs_teacher(self, micro_batches: Sequence[B]) -> bool:  # noqa: ARG002 (see below)
+        """Return whether a step's targets come from the model with averaged weights."""
+        return False
 
-        Called as `with_global_contrast` is.
+    def with_teacher(self, micro_batches: Sequence[B], to_device: Callable[[B], B]) -> Sequence[B]:  # noqa: ARG002 (see below)
+        """Return the micro-batches of a step with what the model makes of them, whose weights are the averages now.
+
+        Called as `with_global_contrast` is, for steps that need it.
         """
         return micro_batches
 

@@ -105,10 +105,17 @@ class Updater:
     def _prepared(self, micro_batches: Sequence[TrainingBatch]) -> Sequence[TrainingBatch]:
         """Return the micro-batches with what passes without gradient over the whole step have found."""
         with self.runtime.autocast():
-            taught = self.task.with_teacher(micro_batches, self.teacher, self.runtime.to_device)
-            if taught is not micro_batches:
-                self.runtime.free_gathered(self.task)  # those of the teacher
-            return self.task.with_global_contrast(taught, self.runtime.to_device)
+            if self.task.needs_teacher(micro_batches):
+                micro_batches = self._with_teacher(micro_batches)
+            return self.task.with_global_contrast(micro_batches, self.runtime.to_device)
+
+    def _with_teacher(self, micro_batches: Sequence[TrainingBatch]) -> Sequence[TrainingBatch]:
+        if self.teacher is None:
+            raise ValueError("the objectives need a teacher, the average of the weights: set training.average_decay")
+        with self.teacher.in_place():
+            taught = self.task.with_teacher(micro_batches, self.runtime.to_device)
+            self.runtime.free_gathered(self.task)  # the averages; the task's own weights are gathered next
+        return taught
 
     def _accumulate(self, batch: TrainingBatch, *, is_last: bool) -> tuple[dict[str, Tensor], Tensor]:
         with self.runtime.accumulating(self._wrapped, is_last=is_last):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
     from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy
 
-FORWARD_METHODS = ("with_global_contrast",)
+FORWARD_METHODS = ("with_teacher", "with_global_contrast")
 """Methods of a task beside ``forward`` that compute with its parameters."""
 
 

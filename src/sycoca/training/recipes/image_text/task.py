@@ -24,7 +24,6 @@ from sycoca.objectives.pretraining import (
 from sycoca.objectives.schedules import masks_images_at
 from sycoca.records import ImageTextBatch, LossTerms, TrainingProgress
 from sycoca.training.engine.distributed.shards import whole
-from sycoca.training.engine.optimization.weight_average import WeightAverage
 from sycoca.training.engine.task import TrainingTask
 
 
@@ -60,22 +59,16 @@ class ImageTextTask(TrainingTask[ImageTextBatch]):
         """Return the micro-batches with the progress, on which masks and TG-MIM may depend."""
         return [replace(batch, progress=progress) for batch in micro_batches]
 
+    def needs_teacher(self, micro_batches: Sequence[ImageTextBatch]) -> bool:
+        """Return whether TG-MIM predicts a teacher's features in this step."""
+        has_weight = self.objectives.masked_feature_weight > 0
+        return has_weight and masks_images_at(self.objectives, micro_batches[0].progress)
+
     def with_teacher(
-        self,
-        micro_batches: Sequence[ImageTextBatch],
-        teacher: WeightAverage | None,
-        to_device: Callable[[ImageTextBatch], ImageTextBatch],
+        self, micro_batches: Sequence[ImageTextBatch], to_device: Callable[[ImageTextBatch], ImageTextBatch]
     ) -> Sequence[ImageTextBatch]:
-        """Encode all images with the averaged weights, in steps where TG-MIM predicts what comes of it."""
-        objectives = self.objectives
-        if objectives.masked_feature_weight == 0 or not masks_images_at(objectives, micro_batches[0].progress):
-            return micro_batches
-        if teacher is None:
-            raise ValueError("objectives.masked_feature_weight needs a teacher: set training.average_decay")
-        with teacher.in_place():
-            return [
-                replace(batch, teacher_tokens=teacher_tokens(self.model, to_device(batch))) for batch in micro_batches
-            ]
+        """Encode all images with the averaged weights."""
+        return [replace(batch, teacher_tokens=teacher_tokens(self.model, to_device(batch))) for batch in micro_batches]
 
     def with_global_contrast(
         self, micro_batches: Sequence[ImageTextBatch], to_device: Callable[[ImageTextBatch], ImageTextBatch]
