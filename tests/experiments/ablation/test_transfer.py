@@ -1,10 +1,11 @@
 """What an ablation trains after its runs: a linear probe, and a model that answers questions."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from builders.predictors import photo_source, save_small_weights, small_predictor
+from builders.predictors import ListSource, photo_source, save_small_weights, small_predictor
 from builders.small_ablations import small_settings
 from sycoca.data.scenes.source import ScenesSource
 from sycoca.evaluation.scene_swaps import evaluate_scene_swaps
@@ -35,6 +36,10 @@ def test_a_probe_needs_two_training_images_of_every_class():
 def test_without_questions_nothing_is_tuned(tmp_path: Path):
     photos = photo_source([("a red circle",), ("a green star",)])
     assert answered(tmp_path / "weights", "scenes:?level=easy&count=4", photos) == {}
+    scene = ScenesSource(level="easy", count=1)[0]
+    unpublished = tuple(replace(question, answers=()) for question in scene.questions)
+    hidden = ListSource(samples=(replace(scene, questions=unpublished),))
+    assert answered(tmp_path / "weights", "scenes:?level=easy&count=4", hidden) == {}
     assert list(tmp_path.iterdir()) == []
 
 

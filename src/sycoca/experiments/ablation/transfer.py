@@ -21,7 +21,7 @@ from sycoca.training.recipes.vqa.config import FinetuneVqaConfig
 from sycoca.training.runtime_config import RuntimeConfig
 
 MOST_TRAINED = 2000
-"""Largest number of training images of the probe: seconds a run."""
+"""Largest number of training images of the probe, which takes seconds a run."""
 
 MOST_TESTED = 1000
 """Largest number of test images of the probe and of VQA."""
@@ -45,11 +45,11 @@ def probed(predictor: Predictor, train: SampleSource, source: SampleSource) -> d
 def answered(weights: Path, train: str, source: SampleSource) -> dict[str, float]:
     """Return the accuracy of answers after short fine-tuning, with the baseline that sees the questions alone.
 
-    ``train`` is the SPEC of the pretraining data; nothing where the data have no questions. All rows are fine-tuned
-    alike, from one seed. What is written meanwhile lies beside the weights and is deleted.
+    ``train`` is the SPEC of the pretraining data; nothing where it or the test data have no questions with answers. All
+    rows are fine-tuned alike, from one seed. What is written meanwhile lies beside the weights and is deleted.
     """
     tested = spread_samples(source, MOST_TESTED)
-    if not (tested[0].questions and open_source(train)[0].questions):
+    if not (_has_answers(tested) and _has_answers(spread_samples(open_source(train), MOST_TRAINED))):
         return {}
     with tempfile.TemporaryDirectory(dir=weights.parent, prefix="vqa-") as folder:
         tuned = finetune(_tuning(weights, train, Path(folder) / "run"))
@@ -60,12 +60,19 @@ def answered(weights: Path, train: str, source: SampleSource) -> dict[str, float
 def _has_classes(train: SampleSource, source: SampleSource) -> bool:
     """Return whether all images have a class, each of them two training images, one of which chooses the penalty."""
     trained, tested = _images_of_classes(train), _images_of_classes(source)
-    return None not in tested and all(trained[name] > 1 for name in trained | tested) and None not in trained
+    classes = set(trained) | set(tested)
+    return None not in classes and all(trained[name] > 1 for name in classes)
 
 
 def _images_of_classes(source: SampleSource) -> Counter[str | None]:
     labels = (source[index].label for index in range(len(source)))
     return Counter(None if label is None else normal_form(label) for label in labels)
+
+
+def _has_answers(source: SampleSource) -> bool:
+    """Return whether there are questions, all of them with reference answers; those of test sets may lack them."""
+    asked = [question for index in range(len(source)) for question in source[index].questions]
+    return bool(asked) and all(question.answers for question in asked)
 
 
 def _tuning(weights: Path, train: str, out: Path) -> FinetuneVqaConfig:
