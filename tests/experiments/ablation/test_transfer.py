@@ -48,6 +48,8 @@ def test_answers_are_those_of_a_tuned_model(tmp_path: Path, monkeypatch: pytest.
     save_small_weights(tmp_path / "weights")
     scenes = ScenesSource(level="easy", count=8, split="test", size=32)
     train = "scenes:?level=easy&count=16&size=32"
+    (tmp_path / "vqa").mkdir()
+    (tmp_path / "vqa" / "config.yaml").write_text("of a killed process")
     found = answered(tmp_path / "weights", train, scenes)
     assert set(found) == {"answer_accuracy", "answer_accuracy_question_only"}
     assert answered(tmp_path / "weights", train, scenes) == found

@@ -1,6 +1,6 @@
 """What the representations of a trained row are worth elsewhere: a linear probe, and VQA after short fine-tuning."""
 
-import tempfile
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +32,9 @@ VQA_STEPS = 100
 QUESTIONS_PER_IMAGE = 4
 """Largest number of questions per image in its batches; more take longer."""
 
+_VQA_FOLDER = "vqa"
+"""Name of the folder beside the weights."""
+
 
 def probed(predictor: Predictor, train: SampleSource, source: SampleSource) -> dict[str, float]:
     """Return the top-1 accuracy of a linear probe; nothing where a class has too few training images to fit one."""
@@ -51,9 +54,13 @@ def answered(weights: Path, train: str, source: SampleSource) -> dict[str, float
     tested = spread_samples(source, MOST_TESTED)
     if not (_has_answers(tested) and _has_answers(spread_samples(open_source(train), MOST_TRAINED))):
         return {}
-    with tempfile.TemporaryDirectory(dir=weights.parent, prefix="vqa-") as folder:
-        tuned = finetune(_tuning(weights, train, Path(folder) / "run"))
+    folder = weights.parent / _VQA_FOLDER
+    shutil.rmtree(folder, ignore_errors=True)  # what a killed process has left
+    try:
+        tuned = finetune(_tuning(weights, train, folder))
         metrics = evaluate_vqa(load(tuned / "weights", device="cpu", dtype="float32"), tested).metrics
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     return {name: metrics[name] for name in ANSWERS if name in metrics}
 
 
