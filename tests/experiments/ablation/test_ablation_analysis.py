@@ -141,6 +141,12 @@ def test_steps_of_equal_time_have_a_section_of_their_own(plan: AblationPlan, tmp
         ("steps", [4, 4]),
         ("processor-time", [4, 3]),
     ]
+    # The baseline has as many steps in both, but the others have results of one kind alone.
+    for row, steps in (("coca", 4), ("sycoca", 3)):
+        made_up_result(plan, row, 0, steps).save(folder.path / "results" / f"{row}-{steps}steps-seed0.json")
+    assert [one.equal for one in analyzed(folder, plan, ()).analyses] == ["processor-time"]
+    made_up_result(plan, "sycoca", 0, 4).save(folder.path / "results" / "sycoca-4steps-seed0.json")
+    assert [one.equal for one in analyzed(folder, plan, ()).analyses] == ["steps", "processor-time"]
 
 
 def test_results_of_other_settings_are_refused(plan: AblationPlan, tmp_path: Path):

@@ -184,6 +184,10 @@ def test_losses_are_those_of_use_and_of_fixed_batches(tmp_path: Path):
     targets = torch.arange(len(logits))
     entropies = [torch.nn.functional.cross_entropy(one, targets).item() for one in (logits, logits.T)]
     assert losses["contrastive"] == pytest.approx(sum(entropies) / 2, rel=1e-4)
+    # Rows are compared by it, whatever loss each was trained with.
+    for other in ("sigmoid", "decoupled"):
+        objectives = replace(plan.base.objectives, contrastive_loss=other)
+        assert losses_as_used(predictor, source, objectives) == losses
 
 
 def test_resamples_are_those_of_images_with_all_their_captions():

@@ -92,13 +92,17 @@ def analyzed(folder: AblationFolder, plan: AblationPlan, failures: Sequence[Fail
 
 
 def analyses_of(folder: AblationFolder, plan: AblationPlan) -> tuple[Analysis, ...]:
-    """Return the analysis at equal steps, and that at equal processor time where steps of it were measured."""
+    """Return the analysis at equal steps, and that at equal processor time where steps of it were measured.
+
+    One that has nothing to compare yet, since runs have only begun with the other, is left out.
+    """
     results = folder.results(plan)
     steps: dict[EqualBy, Mapping[str, int] | None] = {
         "steps": plan.equal_steps(),
         "processor-time": folder.read_steps(plan),
     }
-    return tuple(analyze(plan, results, own, equal) for equal, own in steps.items() if own is not None)
+    found = tuple(analyze(plan, results, own, equal) for equal, own in steps.items() if own is not None)
+    return tuple(one for one in found if one.compares) or found
 
 
 def runs_of(plan: AblationPlan, seeds: Sequence[int], steps: Mapping[str, int]) -> list[PlannedRun]:

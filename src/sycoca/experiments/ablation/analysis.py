@@ -117,6 +117,11 @@ class Analysis:
         """Number of runs that it rests on."""
         return sum(len(row.seeds) for row in self.rows)
 
+    @property
+    def compares(self) -> bool:
+        """Whether any row but the baseline has results."""
+        return any(row.seeds for row in self.rows if row.row.name != self.baseline)
+
     def to_plain(self) -> dict[str, Any]:
         """Return the analysis as plain data, intervals as lists."""
         return json.loads(json.dumps(asdict(self), allow_nan=False))

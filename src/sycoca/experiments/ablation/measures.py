@@ -1,7 +1,7 @@
 """What is measured of a trained row; None where the row did not train the component that a metric needs."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -120,9 +120,12 @@ def resampled_headlines(report: Report) -> dict[str, list[float]]:
 def losses_as_used(predictor: Predictor, source: SampleSource, objectives: ObjectivesConfig) -> dict[str, float]:
     """Return the contrastive loss in fixed batches, and the captioning loss with all patches visible, as at inference.
 
-    Means over the samples, each with its first caption. The last batch of the source is left out where it is smaller,
-    since the contrastive loss depends on the number of pairs; a source smaller than a batch is one batch.
+    Means over the samples, each with its first caption. The contrastive loss is the softmax over the batch, also of
+    models that were trained with another, whose values are on a scale of their own. The last batch of the source is
+    left out where it is smaller, since the contrastive loss depends on the number of pairs; a source smaller than a
+    batch is one batch.
     """
+    objectives = replace(objectives, contrastive_loss="softmax")
     model, config = predictor.model, predictor.config
     batch_size = min(LOSS_BATCH_SIZE, len(source))
     context_length = model.config.text_encoder.context_length
