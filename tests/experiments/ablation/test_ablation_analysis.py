@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from builders.small_ablations import made_up_result, small_plan
+from sycoca.cli.main import main
 from sycoca.experiments.ablation.ablate import analyzed, read_ablation
 from sycoca.experiments.ablation.analysis import analyze, paired_difference
 from sycoca.experiments.ablation.folder import AblationFolder
@@ -147,6 +148,26 @@ def test_steps_of_equal_time_have_a_section_of_their_own(plan: AblationPlan, tmp
     assert [one.equal for one in analyzed(folder, plan, ()).analyses] == ["processor-time"]
     made_up_result(plan, "sycoca", 0, 4).save(folder.path / "results" / "sycoca-4steps-seed0.json")
     assert [one.equal for one in analyzed(folder, plan, ()).analyses] == ["steps", "processor-time"]
+
+
+def test_rows_are_compared_with_any_of_them(plan: AblationPlan, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    folder = AblationFolder(tmp_path / "out")
+    agree(folder.path, plan)
+    for row, value in (("coca", 0.5), ("sycoca", 0.4)):
+        result = made_up_result(plan, row, 0, 4, mean_text_recall=value)
+        result.save(folder.path / "results" / f"{row}-4steps-seed0.json")
+    words = ["ablate", "small.yaml", "--out", str(folder.path), "--baseline"]
+    assert main([*words, "sycoca", "--table", "--json"]) == 0
+    captured = capsys.readouterr()
+    (analysis,) = json.loads(captured.out)["analyses"]
+    coca = analysis["rows"][0]["metrics"]["mean_text_recall"]
+    assert coca["difference"]["mean"] == pytest.approx(0.1)
+    assert "table.md" not in captured.err
+    assert not folder.table("md").exists()
+    assert main([*words, "clip", "--table"]) == 1
+    assert "baseline 'clip' is not among the rows" in capsys.readouterr().err
+    assert main([*words, "sycoca"]) == 2
+    assert "give --table, too" in capsys.readouterr().err
 
 
 def test_results_of_other_settings_are_refused(plan: AblationPlan, tmp_path: Path):

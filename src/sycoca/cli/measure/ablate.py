@@ -2,7 +2,9 @@
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import arg
 
 from sycoca.cli.shared.usage import UsageError
 from sycoca.experiments.ablation.settings import AblationSettings
@@ -23,6 +25,9 @@ class Arguments(AblationSettings):
     table: bool = False
     """Train nothing: analyze the results that DIR has, finished or not."""
 
+    baseline: Annotated[str | None, arg(metavar="ROW")] = None
+    """With --table: compare with this row in place of the recipe's baseline. Nothing is written."""
+
     dry_run: bool = False
     """Train nothing: print rows, seeds, steps and an estimate of the time."""
 
@@ -36,6 +41,8 @@ class Arguments(AblationSettings):
             raise UsageError(str(error)) from error
         if self.table and self.dry_run:
             raise UsageError("give --table or --dry-run, not both")
+        if self.baseline is not None and not self.table:
+            raise UsageError("--baseline compares what a folder has: give --table, too, or a baseline in RECIPE.yaml")
 
     def run(self) -> int:
         """Run the ablation; the table goes to stdout, progress to stderr. Return 1 where a run has failed."""
@@ -43,12 +50,17 @@ class Arguments(AblationSettings):
             self._check_rows()
         # Imported here, since matplotlib and PyTorch are slow: help and usage errors appear fast.
         from sycoca.cli.shared.logs import stderr_console
-        from sycoca.experiments.ablation.ablate import ablate, read_ablation
+        from sycoca.cli.shared.results import tell
+        from sycoca.experiments.ablation.ablate import ablate, compare_with, read_ablation
 
         if self.dry_run:
             return self._estimate()
+        if self.baseline is not None:
+            self._show(compare_with(self.out, self.baseline, self.recipe))
+            return 0
         result = read_ablation(self.out, self.recipe) if self.table else ablate(self, console=stderr_console())
         self._show(result)
+        tell("results, table.md, table.json, table.html and table.svg", self.out)
         return 1 if result.failures else 0
 
     def _check_rows(self) -> None:
@@ -72,7 +84,6 @@ class Arguments(AblationSettings):
     def _show(self, result: "AblationResult") -> None:
         from rich.console import Console
 
-        from sycoca.cli.shared.results import tell
         from sycoca.cli.shared.usage import print_error
         from sycoca.experiments.ablation.table_text import explanations, terminal_table
         from sycoca.terminal import say, show_table
@@ -85,6 +96,5 @@ class Arguments(AblationSettings):
                 show_table(console, terminal_table(analysis))
             for line in explanations(result.analyses[0]):
                 say(console, line, style="dim", width=console.width)
-        tell("results, table.md, table.json, table.html and table.svg", self.out)
         for failure in result.failures:
             print_error(f"sycoca ablate: {failure.run.name} failed: {failure.reason}")

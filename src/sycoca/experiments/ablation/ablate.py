@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import assert_never
@@ -22,7 +22,7 @@ from sycoca.experiments.ablation.settings import AblationSettings, EqualBy
 from sycoca.experiments.ablation.table_text import markdown
 from sycoca.outputs.errors import OutputError, OutputInterrupted, Remains
 from sycoca.outputs.output import Output
-from sycoca.plain_data import write_text
+from sycoca.plain_data import did_you_mean, write_text
 from sycoca.progress_bar import tracked
 from sycoca.stop_signals import number_of
 from sycoca.worker_processes import usable_cores
@@ -74,10 +74,27 @@ def read_ablation(out: Path, recipe: str | None = None) -> AblationResult:
 
     Raises OutputError (a ValueError) where it is no folder of an ablation, or not one of the table ``recipe``.
     """
+    return analyzed(AblationFolder(out), _plan_in(out, recipe), ())
+
+
+def compare_with(out: Path, baseline: str, recipe: str | None = None) -> AblationResult:
+    """Compare the rows of a folder with another row than its baseline; nothing is written.
+
+    Raises ValueError for a row that there is not, and OutputError as `read_ablation` does.
+    """
+    plan = _plan_in(out, recipe)
+    names = [row.name for row in plan.recipe.rows]
+    if baseline not in names:
+        raise ValueError(f"baseline {baseline!r} is not among the rows{did_you_mean(baseline, names)}")
+    other = replace(plan, recipe=replace(plan.recipe, baseline=baseline))
+    return AblationResult(analyses=analyses_of(AblationFolder(out), other))
+
+
+def _plan_in(out: Path, recipe: str | None) -> AblationPlan:
     plan = read_plan(out)
     if recipe is not None and plan.recipe.name != name_of(recipe):
         raise OutputError(f"{out} holds an ablation of {plan.recipe.name}, not of {name_of(recipe)}")
-    return analyzed(AblationFolder(out), plan, ())
+    return plan
 
 
 def analyzed(folder: AblationFolder, plan: AblationPlan, failures: Sequence[Failure]) -> AblationResult:

@@ -119,8 +119,8 @@ class Analysis:
 
     @property
     def compares(self) -> bool:
-        """Whether any row but the baseline has results."""
-        return any(row.seeds for row in self.rows if row.row.name != self.baseline)
+        """Whether more than one row has results."""
+        return sum(bool(row.seeds) for row in self.rows) > 1
 
     def to_plain(self) -> dict[str, Any]:
         """Return the analysis as plain data, intervals as lists."""
