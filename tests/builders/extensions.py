@@ -71,14 +71,18 @@ EXTENSIONS: Mapping[str, tuple[Step, ...]] = {
             "        alignment = alignment_loss(images.image_embeds, texts.text_embeds, batch.totals.num_samples)\n"
             "    else:\n"
             "        alignment = None\n",
-            "    return LossTerms(contrastive=",
+            "    return LossTerms(\n        contrastive=",
         ),
         Step(
             "objectives/pretraining.py",
-            "alignment=alignment, ",
-            "contrastive=contrastive, captioning",
+            "        alignment=alignment,\n",
+            "        contrastive=contrastive,\n        captioning",
         ),
-        Step("facts/training_facts.py", '"alignment", ', '"contrastive", "captioning", "masked_image", "patch_word")'),
+        Step(
+            "facts/training_facts.py",
+            '"alignment", ',
+            '"contrastive", "captioning", "masked_image", "masked_feature", "patch_word")',
+        ),
     ),
     "A patch score": (
         Step("model/forms.py", '"token_mean", ', '"token_max", "caption"]'),

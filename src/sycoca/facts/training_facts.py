@@ -27,16 +27,19 @@ class TrainingFacts:
 
 
 _RECALLS = ("text_to_image_recall_at_1", "image_to_text_recall_at_1")
-_PAIRS: tuple[ObjectiveName, ...] = ("contrastive", "captioning", "masked_image", "patch_word")
+_ON_PAIRS: tuple[ObjectiveName, ...] = ("contrastive", "captioning", "masked_image", "masked_feature", "patch_word")
+_TUNED_ON_PAIRS = tuple(name for name in _ON_PAIRS if name != "masked_feature")  # fine-tuning has no teacher
 
 TRAININGS: Mapping[TrainingKind, TrainingFacts] = {
     "pretraining": TrainingFacts(
         title="pretraining",
-        losses=("contrastive", "captioning", "masked_image", "masked_feature", "patch_word"),
+        losses=_ON_PAIRS,
         metrics=(*_RECALLS, "described_patch_auc", "mask_coverage"),
     ),
-    "retrieval": TrainingFacts(title="fine-tuning for retrieval", losses=_PAIRS, metrics=_RECALLS),
-    "captioning": TrainingFacts(title="fine-tuning for captioning", losses=_PAIRS, metrics=("cider", *_RECALLS)),
+    "retrieval": TrainingFacts(title="fine-tuning for retrieval", losses=_TUNED_ON_PAIRS, metrics=_RECALLS),
+    "captioning": TrainingFacts(
+        title="fine-tuning for captioning", losses=_TUNED_ON_PAIRS, metrics=("cider", *_RECALLS)
+    ),
     "vqa": TrainingFacts(
         title="fine-tuning for VQA", losses=("answering",), metrics=("vqa_accuracy", "answer_accuracy")
     ),
