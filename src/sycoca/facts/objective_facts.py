@@ -41,6 +41,9 @@ class ObjectiveFacts:
     masks_patches: bool = False
     """Whether it uses attentive masking."""
 
+    needs_teacher: bool = False
+    """Whether its targets come from the averaged weights; in pretraining alone."""
+
 
 OBJECTIVES: Mapping[ObjectiveName, ObjectiveFacts] = {
     "contrastive": ObjectiveFacts(
@@ -68,6 +71,7 @@ OBJECTIVES: Mapping[ObjectiveName, ObjectiveFacts] = {
         weight_field="masked_feature_weight",
         held_out_note="the teacher's weights on both sides",
         masks_patches=True,
+        needs_teacher=True,
     ),
     "patch_word": ObjectiveFacts(
         title="loss of patches and words",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from sycoca.facts.objective_facts import ObjectiveName
+from sycoca.facts.objective_facts import OBJECTIVES, ObjectiveName
 
 FinetuneTask = Literal["retrieval", "captioning", "vqa", "classification"]
 """The tasks that a pretrained model can be fine-tuned for."""
@@ -28,7 +28,7 @@ class TrainingFacts:
 
 _RECALLS = ("text_to_image_recall_at_1", "image_to_text_recall_at_1")
 _ON_PAIRS: tuple[ObjectiveName, ...] = ("contrastive", "captioning", "masked_image", "masked_feature", "patch_word")
-_TUNED_ON_PAIRS = tuple(name for name in _ON_PAIRS if name != "masked_feature")  # fine-tuning has no teacher
+_TUNED_ON_PAIRS: tuple[ObjectiveName, ...] = tuple(name for name in _ON_PAIRS if not OBJECTIVES[name].needs_teacher)
 
 TRAININGS: Mapping[TrainingKind, TrainingFacts] = {
     "pretraining": TrainingFacts(
