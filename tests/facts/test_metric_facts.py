@@ -30,8 +30,8 @@ from sycoca.evaluation.scene_captions import evaluate_scene_captions
 from sycoca.evaluation.scene_swaps import evaluate_scene_swaps
 from sycoca.evaluation.vqa_scores import vqa_report
 from sycoca.evaluation.zero_shot import evaluate_zero_shot
-from sycoca.experiments.ablation.measured_metrics import METRIC_GROUPS
 from sycoca.experiments.ablation.measures import retrieval_values
+from sycoca.facts.ablation_metrics import METRIC_GROUPS
 from sycoca.facts.metric_facts import (
     METRICS,
     PREFIXES,

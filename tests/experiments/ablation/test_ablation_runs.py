@@ -16,12 +16,12 @@ from sycoca.data.spec import open_source
 from sycoca.evaluation.report import ItemScores, Report
 from sycoca.experiments.ablation import transfer
 from sycoca.experiments.ablation.folder import AblationFolder
-from sycoca.experiments.ablation.measured_metrics import HEADLINES, MEASURED, METRIC_GROUPS
 from sycoca.experiments.ablation.measures import NUM_RESAMPLES, losses_as_used, measure, resampled_headlines
 from sycoca.experiments.ablation.one_run import complete_run
 from sycoca.experiments.ablation.plan import AblationPlan, PlannedRun, agree
 from sycoca.experiments.ablation.recipe import recipe_of
 from sycoca.experiments.ablation.run_result import RunResult
+from sycoca.facts.ablation_metrics import HEADLINES, MEASURED, METRIC_GROUPS
 from sycoca.inference.load import load
 from sycoca.inference.predictor import Predictor
 from sycoca.objectives.config import ObjectivesConfig

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from sycoca.experiments.ablation.measured_metrics import MEASURED
 from sycoca.experiments.ablation.plan import AblationPlan
 from sycoca.experiments.ablation.recipe import AblationRow
 from sycoca.experiments.ablation.run_result import RunResult
 from sycoca.experiments.ablation.settings import EqualBy
+from sycoca.facts.ablation_metrics import MEASURED
 from sycoca.metrics.intervals import Interval, t_interval
 from sycoca.metrics.power import smallest_detectable_difference
 from sycoca.metrics.resampling import percentile_interval

@@ -18,7 +18,7 @@ from sycoca.evaluation.report import Report
 from sycoca.evaluation.retrieval import evaluate_retrieval
 from sycoca.evaluation.scene_captions import evaluate_scene_captions
 from sycoca.evaluation.scene_swaps import evaluate_scene_swaps
-from sycoca.experiments.ablation.measured_metrics import HEADLINES, MEASURED, SWAPS_BY_COSINE, SWAPS_BY_LIKELIHOOD
+from sycoca.facts.ablation_metrics import HEADLINES, MEASURED, SWAPS_BY_COSINE, SWAPS_BY_LIKELIHOOD
 from sycoca.inference.predictor import Predictor
 from sycoca.metrics.resampling import bootstrap, metrics_of_items
 from sycoca.objectives.config import ObjectivesConfig

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import yaml
 
 from sycoca.experiments.ablation.analysis import Analysis, AnalyzedRow, PairedDifference
-from sycoca.experiments.ablation.measured_metrics import METRIC_GROUPS
 from sycoca.experiments.ablation.plan import AblationPlan
 from sycoca.experiments.ablation.table_text import (
     detectable_cell,
@@ -19,6 +18,7 @@ from sycoca.experiments.ablation.table_text import (
     mean_cell,
     paper_cell,
 )
+from sycoca.facts.ablation_metrics import METRIC_GROUPS
 from sycoca.facts.metric_facts import metric_title
 from sycoca.reports.html import render
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sycoca.experiments.ablation.analysis import Analysis
-from sycoca.experiments.ablation.measured_metrics import SHOWN
 from sycoca.experiments.ablation.table_text import heading, mark
+from sycoca.facts.ablation_metrics import SHOWN
 from sycoca.facts.metric_facts import metric_facts, metric_title
 from sycoca.outputs.atomic import atomic_file
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, assert_never
 
 from sycoca.experiments.ablation.analysis import Analysis, AnalyzedRow, MetricOfRow, PairedDifference
-from sycoca.experiments.ablation.measured_metrics import HEADLINES, METRIC_GROUPS, SHOWN
 from sycoca.experiments.ablation.settings import EqualBy
+from sycoca.facts.ablation_metrics import HEADLINES, METRIC_GROUPS, SHOWN
 from sycoca.facts.metric_facts import is_improvement, metric_facts, metric_title, readable
 from sycoca.terminal import plain
 

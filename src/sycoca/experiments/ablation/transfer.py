@@ -10,7 +10,7 @@ from sycoca.data.selection import spread_samples
 from sycoca.data.spec import open_source
 from sycoca.evaluation.probe import ProbeTraining, evaluate_probe
 from sycoca.evaluation.vqa import evaluate_vqa
-from sycoca.experiments.ablation.measured_metrics import ANSWERS, PROBE_ACCURACY
+from sycoca.facts.ablation_metrics import ANSWERS, PROBE_ACCURACY
 from sycoca.inference.load import load
 from sycoca.inference.predictor import Predictor
 from sycoca.presets.finetune import vqa
