@@ -24,7 +24,7 @@ def in_float32(predictor: Predictor) -> Predictor:
 
 def test_a_probe_needs_two_training_images_of_every_class():
     predictor = in_float32(small_predictor())
-    scenes = ScenesSource(level="easy", count=400, size=32)
+    scenes = ScenesSource(level="easy", count=240, size=32)
     held_out = ScenesSource(level="easy", count=20, split="test", size=32)
     found = probed(predictor, scenes, held_out)
     assert 0 <= found["probe_accuracy"] <= 1
@@ -43,6 +43,7 @@ def test_without_questions_nothing_is_tuned(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_answers_are_those_of_a_tuned_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(transfer, "VQA_STEPS", 5)
     save_small_weights(tmp_path / "weights")
