@@ -138,3 +138,21 @@ def test_an_update_asks_its_teacher_and_trains_from_the_weights_that_were_there(
         found = Updater(runtime, task, optimizer, clip_norm=None, teacher=teacher).update([batch], lr=0.0)
     for name, value in expected.items():
         torch.testing.assert_close(found.terms[name], value.detach())
+
+
+def test_rounded_weights_of_the_teacher_are_not_kept_for_other_passes(model: SyCoCa, make_batch: BatchMaker):
+    """Autocast keeps the rounded weights of a block; GradCache's pass before the step must not take the teacher's."""
+    batch = replace(make_batch(), images=make_batch().images.float())
+    parts = [rows_of(batch, slice(0, 3)), rows_of(batch, slice(3, 6))]
+    model.float()
+    teacher = WeightAverage(model, 0.9)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    found = {}
+    for objectives in (OBJECTIVES, ObjectivesConfig()):
+        task = ImageTextTask(model, masking=MASKING, objectives=objectives)
+        with Runtime(RuntimeConfig(device="cpu", precision="bf16")) as runtime:
+            updater = Updater(runtime, task, build_optimizer(model, OptimizerConfig()), clip_norm=None, teacher=teacher)
+            found[objectives] = updater.update(parts, lr=0.0).terms["contrastive"]
+    torch.testing.assert_close(found[OBJECTIVES], found[ObjectivesConfig()])

@@ -104,15 +104,16 @@ class Updater:
     @torch.no_grad()
     def _prepared(self, micro_batches: Sequence[TrainingBatch]) -> Sequence[TrainingBatch]:
         """Return the micro-batches with what passes without gradient over the whole step have found."""
+        if self.task.needs_teacher(micro_batches):
+            micro_batches = self._with_teacher(micro_batches)
         with self.runtime.autocast():
-            if self.task.needs_teacher(micro_batches):
-                micro_batches = self._with_teacher(micro_batches)
             return self.task.with_global_contrast(micro_batches, self.runtime.to_device)
 
     def _with_teacher(self, micro_batches: Sequence[TrainingBatch]) -> Sequence[TrainingBatch]:
         if self.teacher is None:
             raise ValueError("the objectives need a teacher, the average of the weights: set training.average_decay")
-        with self.teacher.in_place():
+        # Autocast keeps rounded weights until its block ends: those of the teacher must be gone before the next pass.
+        with self.teacher.in_place(), self.runtime.autocast():
             taught = self.task.with_teacher(micro_batches, self.runtime.to_device)
             self.runtime.free_gathered(self.task)  # the averages; the task's own weights are gathered next
         return taught
