@@ -121,7 +121,8 @@ def held_out_losses(
 @torch.no_grad()
 def teacher_tokens(model: SyCoCa, batch: ImageTextBatch) -> Float[Tensor, "batch patches width"]:
     """Return what an image encoder, in training the one with averaged weights, makes of every patch of a batch."""
-    return model.encode_images(batch.images).patch_tokens
+    _, patch_tokens = model.image_encoder(pixels_of(batch.images))  # no pooling, which TG-MIM does not need
+    return patch_tokens
 
 
 def embed_pairs(

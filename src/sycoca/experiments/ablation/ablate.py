@@ -17,12 +17,12 @@ from sycoca.experiments.ablation.page import ablation_page
 from sycoca.experiments.ablation.plan import AblationPlan, PlannedRun, agree, plan_of, read_plan
 from sycoca.experiments.ablation.plot import save_plot
 from sycoca.experiments.ablation.processes import Completed, Failure, RunJob, complete_in_processes
-from sycoca.experiments.ablation.recipe import name_of, recipe_of
+from sycoca.experiments.ablation.recipe import checked_baseline, name_of, recipe_of
 from sycoca.experiments.ablation.settings import AblationSettings, EqualBy
 from sycoca.experiments.ablation.table_text import markdown
 from sycoca.outputs.errors import OutputError, OutputInterrupted, Remains
 from sycoca.outputs.output import Output
-from sycoca.plain_data import did_you_mean, write_text
+from sycoca.plain_data import write_text
 from sycoca.progress_bar import tracked
 from sycoca.stop_signals import number_of
 from sycoca.worker_processes import usable_cores
@@ -84,9 +84,7 @@ def compare_with(out: Path, baseline: str, recipe: str | None = None) -> Ablatio
     """
     plan = _plan_in(out, recipe)
     names = [row.name for row in plan.recipe.rows]
-    if baseline not in names:
-        raise ValueError(f"baseline {baseline!r} is not among the rows{did_you_mean(baseline, names)}")
-    other = replace(plan, recipe=replace(plan.recipe, baseline=baseline))
+    other = replace(plan, recipe=replace(plan.recipe, baseline=checked_baseline(baseline, names, str(out))))
     return AblationResult(analyses=analyses_of(AblationFolder(out), other))
 
 

@@ -138,6 +138,11 @@ def parsed_recipe(data: object, name: str, where: str) -> AblationRecipe:
 def _baseline(given: object, rows: Collection[str], where: str) -> str:
     if given is None:
         return BASELINE if BASELINE in rows else next(iter(rows))
+    return checked_baseline(given, rows, where)
+
+
+def checked_baseline(given: object, rows: Collection[str], where: str) -> str:
+    """Return the row that the others are compared with. Raises ValueError where there is no such row."""
     if not isinstance(given, str) or given not in rows:
         raise ValueError(f"{where}: baseline {given!r} is not among the rows{did_you_mean(str(given), list(rows))}")
     return given

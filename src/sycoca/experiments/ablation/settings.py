@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal, assert_never
+from typing import Annotated, Literal, TypeVar, assert_never
 
 from tyro.conf import Positional, arg
 
@@ -17,7 +17,7 @@ from sycoca.model.config import (
     TextEncoderConfig,
 )
 from sycoca.presets.pretrain import flickr8k, tiny
-from sycoca.training.config import DataConfig
+from sycoca.training.config import DataConfig, RunConfig
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 
 SettingName = Literal["scenes", "flickr8k"]
@@ -28,6 +28,8 @@ TestSplit = Literal["test", "validation"]
 
 EqualBy = Literal["steps", "processor-time"]
 """What the rows have in common. processor-time: a row trains as many steps as the baseline's time allows."""
+
+AnyRunConfig = TypeVar("AnyRunConfig", bound=RunConfig)
 
 MOST_SEEDS = 1000
 
@@ -109,13 +111,8 @@ class AblationSettings:
     def base(self) -> PretrainConfig:
         """Return the configuration that rows change: SyCoCa with the paper's objectives and ratios."""
         config = SETTINGS[self.setting].base()
-        return replace(
-            config,
-            data=replace(config.data, train=self.data.train or config.data.train, validation=None),
-            # What makes runs differ between machines, or writes what nobody reads, is switched off.
-            runtime=replace(config.runtime, device="cpu", precision="fp32", compile=False),
-            training=replace(config.training, tensorboard=False, report=False, evaluate_every=None, keep_best=None),
-        )
+        data = replace(config.data, train=self.data.train or config.data.train, validation=None)
+        return comparable(replace(config, data=data))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,6 +127,15 @@ class SettingFacts:
 
     test: str
     """SPEC of the data of the final results."""
+
+
+def comparable(config: AnyRunConfig) -> AnyRunConfig:
+    """Switch off what makes runs differ between machines, and what writes files that nobody reads."""
+    return replace(
+        config,
+        runtime=replace(config.runtime, device="cpu", precision="fp32", compile=False),
+        training=replace(config.training, tensorboard=False, report=False, evaluate_every=None, keep_best=None),
+    )
 
 
 def _scenes() -> PretrainConfig:

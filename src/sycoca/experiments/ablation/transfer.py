@@ -10,6 +10,7 @@ from sycoca.data.selection import spread_samples
 from sycoca.data.spec import open_source
 from sycoca.evaluation.probe import ProbeTraining, evaluate_probe
 from sycoca.evaluation.vqa import evaluate_vqa
+from sycoca.experiments.ablation.settings import comparable
 from sycoca.facts.ablation_metrics import ANSWERS, PROBE_ACCURACY
 from sycoca.inference.load import load
 from sycoca.inference.predictor import Predictor
@@ -18,7 +19,6 @@ from sycoca.texts import normal_form
 from sycoca.training.config import DataConfig, ScheduleConfig
 from sycoca.training.finetune import finetune
 from sycoca.training.recipes.vqa.config import FinetuneVqaConfig
-from sycoca.training.runtime_config import RuntimeConfig
 
 MOST_TRAINED = 2000
 """Largest number of training images of the probe, which takes seconds a run."""
@@ -85,20 +85,13 @@ def _has_answers(source: SampleSource) -> bool:
 def _tuning(weights: Path, train: str, out: Path) -> FinetuneVqaConfig:
     config = vqa(str(weights), train)
     assert isinstance(config, FinetuneVqaConfig)
-    return replace(
-        config,
-        out=str(out),
-        questions_per_image=QUESTIONS_PER_IMAGE,
-        data=DataConfig(train=train, num_workers=0, cache_images=True),
-        schedule=ScheduleConfig(warmup_steps=VQA_STEPS // 5),
-        runtime=RuntimeConfig(device="cpu", precision="fp32", compile=False),
-        training=replace(
-            config.training,
-            steps=VQA_STEPS,
-            save_every=VQA_STEPS,
-            evaluate_every=None,
-            keep_best=None,
-            tensorboard=False,
-            report=False,
-        ),
+    return comparable(
+        replace(
+            config,
+            out=str(out),
+            questions_per_image=QUESTIONS_PER_IMAGE,
+            data=DataConfig(train=train, num_workers=0, cache_images=True),
+            schedule=ScheduleConfig(warmup_steps=VQA_STEPS // 5),
+            training=replace(config.training, steps=VQA_STEPS, save_every=VQA_STEPS),
+        )
     )
