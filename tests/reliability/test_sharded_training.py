@@ -155,7 +155,7 @@ def save_and_die(rank: int, world_size: int, port: int, folder: str) -> None:
             for step in (1, 2):
                 updater.update(micro_batches_of(updater.runtime, Case()), lr=1e-3)
                 average.move(0.5)
-                tensors = training_tensors(model, updater.optimizer, average)
+                tensors = training_tensors(model, updater.optimizer, average, has_base=False)
                 kept = {
                     f"{part}/{name}": whole(one).clone() for part, own in tensors.items() for name, one in own.items()
                 }
@@ -194,7 +194,7 @@ def loaded(folder: Path, config: RuntimeConfig) -> dict[str, torch.Tensor]:
         average = WeightAverage(updater.task.model, 0.9)
         state = load_checkpoint(folder / "step-00000001", updater.task.model, updater.optimizer, average)
         assert state == TrainingState(step=1, samples_seen=8)
-        tensors = training_tensors(updater.task.model, updater.optimizer, average)
+        tensors = training_tensors(updater.task.model, updater.optimizer, average, has_base=False)
         return {f"{part}/{name}": whole(one) for part, own in tensors.items() for name, one in own.items()}
 
 

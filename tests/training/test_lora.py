@@ -15,6 +15,7 @@ from builders.predictors import photo
 from sycoca.cli.main import main
 from sycoca.model.adapters import is_of_adapter
 from sycoca.objectives.config import ObjectivesConfig
+from sycoca.outputs.manifest import Manifest, file_entry
 from sycoca.training.config import DataConfig, OptimizerConfig, RuntimeConfig, ScheduleConfig, TrainingConfig
 from sycoca.training.engine.limits import state_bytes
 from sycoca.training.engine.runtime import Runtime
@@ -65,8 +66,8 @@ def test_only_adapters_are_trained_and_saved(config: FinetunePairsConfig, weight
     assert all(map(is_of_adapter, saved))
     assert any(tensor.any() for name, tensor in saved.items() if name.endswith(".up"))
     checkpoint = run / "checkpoints" / "step-00000004"
-    before, after = tensors_in(weights), tensors_in(checkpoint)
-    assert all(torch.equal(after[name], before[name]) for name in after if not is_of_adapter(name))
+    assert tensors_in(checkpoint).keys() == saved.keys(), "a checkpoint has no tensors of the base"
+    assert json.loads((checkpoint / "state.json").read_text())["format_version"] == 5
     moments = load_file(checkpoint / "optimizer.safetensors")
     assert {key.split("/")[1] for key in moments} == saved.keys()
     said = (run / "log.txt").read_text()
@@ -86,7 +87,7 @@ def test_the_loaded_model_is_the_trained_one(config: FinetunePairsConfig, weight
     update = scale * trained[f"{name}.adapter.up"] @ trained[f"{name}.adapter.down"]
     assert update.abs().max() > 1e-3
     own = loaded.model.state_dict()
-    torch.testing.assert_close(own[f"{name}.weight"], trained[f"{name}.weight"] + update)
+    torch.testing.assert_close(own[f"{name}.weight"], before.model.state_dict()[f"{name}.weight"] + update)
     assert own.keys() == {one for one in before.model.state_dict() if not one.startswith("image_decoder")}
     assert loaded.config.adapter is None
     image, texts = photo(), ["a red circle", "a blue square"]
@@ -103,6 +104,46 @@ def test_a_resumed_run_is_the_same_to_the_last_bit(config: FinetunePairsConfig, 
     ours, theirs = (tensors_in(Path(run) / "weights", "adapter.safetensors") for run in (whole, resumed.out))
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("average_decay", [None, 0.5])
+def test_a_checkpoint_of_before_is_resumed(config: FinetunePairsConfig, weights: Path, average_decay: float | None):
+    """Versions before format 5 kept the base's tensors in every checkpoint."""
+    config = replace(config, training=replace(config.training, average_decay=average_decay))
+    run = finetune(config)
+    expected = tensors_in(run / "weights", "adapter.safetensors")
+    shutil.rmtree(run / "checkpoints" / "step-00000004")
+    shutil.rmtree(run / "weights")
+    checkpoint = run / "checkpoints" / "step-00000002"
+    base = {name: tensor for name, tensor in tensors_in(weights).items() if not name.startswith("image_decoder")}
+    save_file(base | tensors_in(checkpoint), checkpoint / "model.safetensors")
+    state = json.loads((checkpoint / "state.json").read_text())
+    del state["base_sha256"]
+    (checkpoint / "state.json").write_text(json.dumps({**state, "format_version": 3}))
+    written = {name: file_entry(checkpoint / name) for name in Manifest.read(checkpoint).files}
+    Manifest(kind="checkpoint", step=2, files=written).write(checkpoint)
+    resume_finetuning(config)
+    found = tensors_in(run / "weights", "adapter.safetensors")
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_no_run_is_resumed_with_other_weights(config: FinetunePairsConfig, make_run_config, tmp_path: Path):
+    base = tmp_path / "base"
+    shutil.copytree(config.weights, base)
+    config = replace(config, weights=str(base))
+    run = finetune(replace(config, training=replace(config.training, steps=2)))
+    shutil.rmtree(base)
+    shutil.copytree(pretrain(make_run_config("others", seed=5)) / "weights", base)
+    with pytest.raises(ValueError, match=r"step-00000002 has adapters of weights with other tensors .*put back"):
+        resume_finetuning(config)
+    assert not (run / "checkpoints" / "step-00000004").exists()
+
+
+def test_adapters_do_not_change_when_a_run_is_resumed(config: FinetunePairsConfig):
+    finetune(replace(config, training=replace(config.training, steps=2)))
+    with pytest.raises(ValueError, match=r"^lora\.alpha cannot change when a run is resumed"):
+        resume_finetuning(replace(config, lora=LoraConfig(rank=2, alpha=4.0)))
 
 
 def test_a_new_head_is_saved_beside_the_adapters(config: FinetunePairsConfig, tmp_path: Path):

@@ -52,6 +52,7 @@ FIXED_ON_RESUME = (
     "weights",
     "random_weights",
     "frozen",
+    "lora",
     "image_size",
     "transforms",
     "data.train",

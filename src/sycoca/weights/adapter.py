@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sycoca.model.adapters import add_adapters, is_of_adapter, merge_adapters
 from sycoca.model.sycoca import SyCoCa
@@ -70,7 +70,7 @@ def adapted_model(config: WeightsConfig, base: SyCoCa, tensors: Mapping[str, Ten
     return model
 
 
-def trained_tensors(model: SyCoCa) -> dict[str, Tensor]:
+def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Return what a fine-tuning with adapters saves: the tensors that it trains."""
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     return {name: tensor for name, tensor in model.state_dict().items() if name in trained}

@@ -72,6 +72,7 @@ class TrainingRun:
         self._parts = assemble(config, sources.train, self._trained, runtime, self._skip_log)
         self._micro_batch_size = config.training.micro_batch_on(runtime.world_size)
         check_memory(config, self._trained.model, runtime.device, self._micro_batch_size)
+        adapter = self._trained.weights.adapter
         self._checkpoints = RunCheckpoints(
             folder.checkpoints,
             config.training,
@@ -79,6 +80,7 @@ class TrainingRun:
             self._parts.updater,
             self._parts.average,
             lease,
+            None if adapter is None else adapter.base_sha256,
         )
         self._start = self._checkpoints.restore()
         self._parts.batches.cached = cached_crops(config, self._parts, console)

@@ -1,7 +1,7 @@
 """Checkpoints: everything that an exact resume needs, as safetensors and JSON, written atomically.
 
     checkpoints/step-00001000/
-        model.safetensors        weights
+        model.safetensors        weights; where adapters are trained, without those of their base
         optimizer.safetensors    the optimizer's state
         average.safetensors      exponential moving average of the weights, where one is kept;
                                  large files are cut into several, see tensor_files.py; sharded checkpoints have
@@ -45,12 +45,12 @@ from sycoca.training.engine.checkpoints.training_tensors import (
 from sycoca.training.engine.optimization.weight_average import WeightAverage
 from sycoca.training.engine.runtime import Runtime
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Increases when checkpoints change in a way that older versions cannot read. 2: with a manifest; 3: tensors of a
-part may lie in several files; 4: sharded."""
+part may lie in several files; 4: sharded; 5: without the weights of a base."""
 
-_WHOLE_FORMAT_VERSION = 3
-"""The format of checkpoints that are not sharded, which older versions can read."""
+_WHOLE_FORMAT_VERSION, _SHARDED_FORMAT_VERSION = 3, 4
+"""The formats of checkpoints with all weights, in whole files and sharded, which older versions can read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +69,9 @@ class TrainingState:
     metrics: dict[str, float] = field(default_factory=dict)
     """The value of ``training.keep_best`` after the step, where it was logged."""
 
+    base_sha256: str | None = None
+    """SHA-256 of the tensors of the weights that have adapters, and whose tensors are left out; None without."""
+
 
 def save_checkpoint(
     folder: Path,
@@ -86,7 +89,7 @@ def save_checkpoint(
     """
     path = checkpoint_path(folder, state.step)
     if not path.exists():
-        tensors = training_tensors(model, optimizer, average)
+        tensors = training_tensors(model, optimizer, average, has_base=state.base_sha256 is not None)
         with atomic_folder(path) as new:
             files = {
                 **{name: write for part, own in tensors.items() for name, write in _tensor_writers(part, own).items()},
@@ -134,14 +137,26 @@ def set_aside_checkpoints(folder: Path, *, after_step: int) -> list[Path]:
 
 
 def load_checkpoint(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage | None = None
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage | None = None,
+    *,
+    base_sha256: str | None = None,
 ) -> TrainingState:
     """Load model, optimizer and the average of the weights from a sound checkpoint, and return its state.
 
-    Raises ValueError where it belongs to another model, or where it lacks the average.
+    ``base_sha256`` is that of the weights which the model has where the checkpoint has none. Raises ValueError where it
+    belongs to another model or base, or where it lacks the average.
     """
     plain = json.loads((path / "state.json").read_text(encoding="utf-8"))
-    restore_model(path, model)
+    saved_base = plain.get("base_sha256")
+    if saved_base not in (None, base_sha256):
+        raise ValueError(
+            f"{path} has adapters of weights with other tensors (SHA-256 {saved_base[:12]}...) than those that the run"
+            " is to continue with; put back the weights that it started from"
+        )
+    restore_model(path, model, has_base=saved_base is not None)
     restore_optimizer(path, model, optimizer)
     if average is not None:
         restore_average(path, average)
@@ -150,6 +165,7 @@ def load_checkpoint(
         samples_seen=plain["samples_seen"],
         scaler=plain["scaler"],
         metrics=plain.get("metrics", {}),
+        base_sha256=saved_base,
     )
 
 
@@ -179,10 +195,18 @@ def _plain_writers(state: TrainingState, copies: Mapping[str, bytes], *, shards:
 
 
 def _save_state(state: TrainingState, shards: list[str] | None, path: Path) -> None:
-    sharded = {} if shards is None else {"shards": shards}
-    version = _WHOLE_FORMAT_VERSION if shards is None else FORMAT_VERSION
-    plain = {"format_version": version, **dataclasses.asdict(state), **sharded}
+    plain = {"format_version": _format_version(state, shards), **dataclasses.asdict(state)}
+    if state.base_sha256 is None:
+        del plain["base_sha256"]
+    if shards is not None:
+        plain["shards"] = shards
     path.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+
+
+def _format_version(state: TrainingState, shards: list[str] | None) -> int:
+    if state.base_sha256 is not None:
+        return FORMAT_VERSION
+    return _WHOLE_FORMAT_VERSION if shards is None else _SHARDED_FORMAT_VERSION
 
 
 def _save_bytes(data: bytes, path: Path) -> None:

@@ -48,14 +48,19 @@ class RunCheckpoints:
         updater: Updater,
         average: WeightAverage | None,
         lease: Lease | None,
+        base_sha256: str | None,
     ) -> None:
-        """``lease``: that of the run, which is checked before each write; only the main process has one."""
+        """``lease``: that of the run, which is checked before each write; only the main process has one.
+
+        ``base_sha256``: that of the weights to which the trained adapters belong; None without adapters.
+        """
         self._folder = folder
         self._training = training
         self._model = model
         self._updater = updater
         self._average = average
         self._lease = lease
+        self._base_sha256 = base_sha256
         self._start = StreamPosition(step=0, samples_seen=0, global_batch_size=training.global_batch_size)
         self._unconfirmed: int | None = None
         self._has_warned = False
@@ -74,7 +79,8 @@ class RunCheckpoints:
         if step is None:
             return self._start
         checkpoint = checkpoint_path(self._folder, step)
-        state = load_checkpoint(checkpoint, self._model, self._updater.optimizer, self._average)
+        parts = self._model, self._updater.optimizer, self._average
+        state = load_checkpoint(checkpoint, *parts, base_sha256=self._base_sha256)
         self._updater.load_scaler_state(state.scaler)
         logger.debug("restored %s", checkpoint)
         self._unconfirmed = state.step
@@ -151,13 +157,16 @@ class RunCheckpoints:
             samples_seen=self._start.samples_after(step),
             scaler=self._updater.scaler_state(),
             metrics=self._value_of_best(step, logged),
+            base_sha256=self._base_sha256,
         )
 
     def _start_sharded(self, state: TrainingState) -> None:
         self._pending = start_sharded_save(
             self._folder,
             state,
-            training_tensors(self._model, self._updater.optimizer, self._average),
+            training_tensors(
+                self._model, self._updater.optimizer, self._average, has_base=state.base_sha256 is not None
+            ),
             self._updater.runtime,
             copies=self._copies,
             check=self._check_lease,

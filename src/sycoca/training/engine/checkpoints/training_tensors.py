@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from sycoca.training.engine.checkpoints.stored_tensors import StoredTensors
 from sycoca.training.engine.checkpoints.tensor_files import Part
 from sycoca.training.engine.optimization.weight_average import WeightAverage
+from sycoca.weights.adapter import trained_tensors
 from sycoca.weights.tensors.shapes import first_difference, shapes_of
 
 TrainingTensors = Mapping[Part, Mapping[str, Tensor]]
@@ -16,16 +17,20 @@ TrainingTensors = Mapping[Part, Mapping[str, Tensor]]
 
 
 def training_tensors(
-    model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage | None
+    model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage | None, *, has_base: bool
 ) -> TrainingTensors:
-    """Return the tensors to save, which share their memory with those that are trained, and are sharded as they are."""
+    """Return the tensors to save, which share their memory with those that are trained, and are sharded as they are.
+
+    ``has_base``: whether the frozen tensors are those of a base, and left out.
+    """
     averages: dict[Part, Mapping[str, Tensor]] = {} if average is None else {"average": average.tensors()}
-    return {"model": model.state_dict(), "optimizer": _optimizer_tensors(model, optimizer), **averages}
+    own = _model_tensors(model, has_base=has_base)
+    return {"model": own, "optimizer": _optimizer_tensors(model, optimizer), **averages}
 
 
-def restore_model(path: Path, model: nn.Module) -> None:
-    """Restore the weights of a checkpoint; raises ValueError where it belongs to another model."""
-    own = model.state_dict()
+def restore_model(path: Path, model: nn.Module, *, has_base: bool) -> None:
+    """Restore the weights of a checkpoint, all but those of a base; raises ValueError where it is of another model."""
+    own = _model_tensors(model, has_base=has_base)
     with StoredTensors.of(path, "model") as stored:
         difference = first_difference(stored.shapes, shapes_of(own))
         if difference is not None:
@@ -62,6 +67,10 @@ def restore_average(path: Path, average: WeightAverage) -> None:
             raise ValueError("the saved average of the weights belongs to another model")
         for name, tensor in average.tensors().items():
             stored.read_into(name, tensor)
+
+
+def _model_tensors(model: nn.Module, *, has_base: bool) -> Mapping[str, Tensor]:
+    return trained_tensors(model) if has_base else model.state_dict()
 
 
 def _names_by_index(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
