@@ -52,6 +52,25 @@ def test_validations_on_other_data_or_after_other_steps_are_told(runs: list[Path
     ]
 
 
+def test_losses_of_other_forms_are_told(runs: list[Path]):
+    """They have one name and other scales: ln 64 and ln 128 without any learning, and less with a sigmoid."""
+    for folder, (form, size) in zip(runs, (("softmax", 64), ("sigmoid", 128)), strict=True):
+        training = f"training: {{steps: 9, global_batch_size: {size}}}"
+        (folder / "config.yaml").write_text(f"objectives: {{contrastive_loss: {form}}}\nmasking: {{}}\n{training}\n")
+    rows = {folder.name: [read_compared(folder)] for folder in runs}
+    assert compare_rows(rows)["last_validation"].notes == [
+        "two: other settings: objectives.contrastive_loss sigmoid instead of softmax;"
+        " training.global_batch_size 128 instead of 64"
+    ]
+
+
+def test_a_setting_that_older_versions_lack_has_its_default(runs: list[Path]):
+    for folder, section in zip(runs, ("{}", "{captions_per_image: 1, pixel_error: squared}"), strict=True):
+        (folder / "config.yaml").write_text(f"objectives: {section}\n")
+    rows = {folder.name: [read_compared(folder)] for folder in runs}
+    assert compare_rows(rows)["last_validation"].notes == []
+
+
 def test_the_page_says_what_is_missing_and_how_to_get_it(runs: list[Path]):
     rows = {folder.name: [read_compared(folder)] for folder in runs}
     page = compare_page(rows, compare_rows(rows))

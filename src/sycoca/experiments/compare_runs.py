@@ -15,6 +15,8 @@ from sycoca.evaluation.report_files import reports_at
 from sycoca.experiments.quickstart.progress import FOLDERS
 from sycoca.facts.metric_facts import VALIDATION
 from sycoca.inference.model_options import ModelOptions
+from sycoca.model.masking_config import MaskingConfig
+from sycoca.objectives.config import ObjectivesConfig
 from sycoca.reports.comparing.compare_page import ComparePage, PageRow, PairDifferences
 from sycoca.reports.comparing.model_gallery import ModelGallery, model_gallery
 from sycoca.reports.curves import Lines
@@ -27,6 +29,19 @@ LAST_VALIDATION = "last_validation"
 
 _ORDER = ("retrieval", "captioning", "vqa", "zero_shot", "probe", "classification", "")
 """The first sections of a comparison; the empty name stands for all others."""
+
+_FORMS_OF_LOSSES: Mapping[str, Mapping[str, Setting]] = {
+    "objectives": {
+        name: getattr(ObjectivesConfig(), name)
+        for name in ("contrastive_loss", "captions_per_image", "pixel_error", "normalizes_patches")
+    },
+    "masking": {
+        name: getattr(MaskingConfig(), name)
+        for name in ("strategy", "captioning_hidden_ratio", "reconstruction_masked_ratio")
+    },
+    "training": {"global_batch_size": None, "micro_batch_size": None},
+}
+"""By section of a config the settings on which the scale of a held-out loss depends, with their defaults."""
 
 _MOST_ITEMS = 5
 """Test items of each sort that the page shows: better, worse, worst for both."""
@@ -66,7 +81,7 @@ def read_compared(path: Path) -> Compared:
         return Compared(path=path, reports=reports)
     folder = RunFolder(path)
     lines = read_metrics(folder.metrics)
-    last = _last_validation(lines, _validation_data(folder))
+    last = _last_validation(lines, _validation_settings(folder))
     if last is not None:
         reports[LAST_VALIDATION] = last
     if not reports and not lines:
@@ -92,21 +107,29 @@ def _weights(run: Path) -> Path | None:
     return weights if weights.exists() else None
 
 
-def _validation_data(folder: RunFolder) -> str | None:
-    """Return the data that a run was validated on, as its config names them; None where it does not."""
+def _validation_settings(folder: RunFolder) -> dict[str, Setting]:
+    """Return what the values of a run's validation depend on, beside the model: its data, and the form of its losses.
+
+    A run's losses are named alike in all forms, though their values are on other scales. What the config does not name
+    is left out, but for settings that a version before did not have.
+    """
     plain = folder.read_plain_config() if folder.holds_run() else None
-    data = plain.get("data") if isinstance(plain, dict) else None
-    named = data.get("validation") if isinstance(data, dict) else None
-    return named if isinstance(named, str) else None
+    config = plain if isinstance(plain, dict) else {}
+    sections = {name: own for name, own in config.items() if isinstance(own, dict)}
+    settings: dict[str, Setting] = {"data": sections.get("data", {}).get("validation")}
+    for section, defaults in _FORMS_OF_LOSSES.items():
+        if section in sections:
+            settings |= {f"{section}.{name}": sections[section].get(name, value) for name, value in defaults.items()}
+    return settings
 
 
-def _last_validation(lines: Lines, data: str | None) -> Report | None:
+def _last_validation(lines: Lines, settings: Mapping[str, Setting]) -> Report | None:
     """Return the last value of everything that validation logged, as a report without items.
 
     Its settings are what it was measured on and after how much training, so that a comparison says where these differ.
     """
     metrics: dict[str, float] = {}
-    settings: dict[str, Setting] = {"data": data}
+    settings = dict(settings)
     for line in lines:
         measured = {
             key.removeprefix(VALIDATION): float(value)
