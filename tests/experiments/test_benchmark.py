@@ -92,6 +92,20 @@ def test_every_row_is_measured(result: BenchmarkResult):
         assert row.items_per_second == pytest.approx(row.items / row.seconds)
 
 
+def test_a_batch_has_the_captions_and_the_steps_of_the_presets_training(
+    parts: list[BenchmarkParts], monkeypatch: pytest.MonkeyPatch
+):
+    plus = replace(smallest(), objectives=replace(smallest().objectives, captions_per_image=3, masked_image_every=4))
+    monkeypatch.setitem(PRESETS, "plus", lambda: plus)
+    result = measured(preset="plus", rows=("train_itc",))
+    assert parts[0].batch.more_captions is not None
+    assert parts[0].batch.more_captions.is_caption.sum() == 2 * BATCH
+    assert result.settings["captions_per_image"] == 3
+    assert result.settings["masked_image_share"] == pytest.approx(0.25, abs=1e-3)
+    assert measured(rows=("train_itc",)).settings["masked_image_share"] == 1.0
+    assert parts[1].batch.more_captions is None
+
+
 def test_items_and_units(result: BenchmarkResult):
     counted = {name: (row.items, row.unit) for name, row in result.rows.items()}
     assert counted == {
@@ -146,7 +160,7 @@ def test_share_of_peak_is_the_rate_over_the_peak(result: BenchmarkResult):
 
 def test_json_round_trip(result: BenchmarkResult):
     plain = json.loads(result.to_json())
-    assert list(plain) == ["task", "machine", "settings", "rows", "memory"]
+    assert list(plain) == ["task", "machine", "settings", "rows", "mean_step_seconds", "memory"]
     assert plain["task"] == "benchmark"
     names = {"processor", "processors", "threads", "device", "torch", "python", "peak_gflop_per_second"}
     assert names <= plain["machine"].keys()
@@ -168,6 +182,8 @@ def test_settings_say_what_was_measured(result: BenchmarkResult, parts: list[Ben
         "parameters": parts[0].model.num_parameters,
         "image_size": 16,
         "batch_size": BATCH,
+        "captions_per_image": 1,
+        "masked_image_share": 1.0,
         "caption_tokens": CONTEXT - 2,
         "num_beams": 6,
         "retrieval_images": IMAGES,

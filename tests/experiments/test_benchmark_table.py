@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -97,7 +98,21 @@ def test_gpus_and_half_precision_are_named():
     lines = printed(result_of({"fp32": 4000.0, "bf16": 8000.0}, MEMORY, device="cuda:0"), 80)
     assert lines[0].startswith("A GPU, 1 thread")
     assert lines[-2].startswith("memory on the device: 334 MiB")
-    assert lines[-1] == "of peak: captioning and scoring compute in fp32 and are compared with its peak"
+    assert lines[-1] == "of peak: retrieval_scoring computes in fp32 and is compared with its peak"
+
+
+def test_the_mean_step_is_that_of_the_presets_training():
+    result = result_of({"fp32": 4000.0}, MEMORY)
+    rows = {**result.rows, "train_itc_ic": replace(result.rows["train_all"], seconds=0.4)}
+    assert "a training step" not in " ".join(printed(replace(result, rows=rows), 80))
+    often = {**result.settings, "masked_image_share": 1.0}
+    assert "a training step" not in " ".join(printed(replace(result, rows=rows, settings=often), 80))
+    result = replace(result, rows=rows, settings={**often, "masked_image_share": 0.25})
+    said = " ".join(printed(result, 80))
+    assert "a training step takes 600 ms on average: 25 % are train_all, the others train_itc_ic" in said
+    assert result.to_plain()["mean_step_seconds"] == pytest.approx(0.25 * 1.2 + 0.75 * 0.4)
+    del rows["train_all"]
+    assert replace(result, rows=rows).mean_step_seconds is None
 
 
 def test_numbers_have_three_digits():

@@ -13,11 +13,12 @@ from sycoca.experiments.benchmark.machine import (
     use_threads,
     used_bytes,
 )
-from sycoca.experiments.benchmark.result import BenchmarkResult, RowResult, Setting
+from sycoca.experiments.benchmark.result import MASKED_IMAGE_SHARE, BenchmarkResult, RowResult, Setting
 from sycoca.experiments.benchmark.rows import NUM_BEAMS, BenchmarkParts, LibraryRows, caption_tokens
 from sycoca.experiments.benchmark.settings import PEAK_ROWS, BenchmarkSettings
 from sycoca.experiments.benchmark.timing import BenchmarkRow, measure
 from sycoca.model.sycoca import SyCoCa
+from sycoca.objectives.schedules import kinds_of_steps, masks_images_at
 from sycoca.presets.pretrain import pretrain_preset
 from sycoca.training.config import RuntimeConfig
 from sycoca.training.engine.runtime import Runtime
@@ -95,12 +96,20 @@ def _peaks(rows: dict[str, RowResult]) -> dict[str, float]:
     return {precision: row.gflop / row.seconds_min for precision, row in measured.items() if row.gflop is not None}
 
 
+def _masked_image_share(config: PretrainConfig) -> float:
+    """Return the fraction of the preset's training steps that have TG-MIM."""
+    kinds = kinds_of_steps(config.masking, config.objectives, config.training.steps)
+    return sum(kind.share for kind in kinds if masks_images_at(config.objectives, kind.example))
+
+
 def _described(settings: BenchmarkSettings, config: PretrainConfig, model: SyCoCa) -> dict[str, Setting]:
     return {
         "preset": settings.preset,
         "parameters": model.num_parameters,
         "image_size": config.model.image_encoder.image_size,
         "batch_size": settings.batch_size,
+        "captions_per_image": config.objectives.captions_per_image,
+        MASKED_IMAGE_SHARE: _masked_image_share(config),
         "caption_tokens": caption_tokens(config),
         "num_beams": NUM_BEAMS,
         "retrieval_images": settings.retrieval_images,

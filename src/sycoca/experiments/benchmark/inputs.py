@@ -7,14 +7,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from sycoca.data.content_keys import content_key
 from sycoca.data.inspection.statistics import all_texts
+from sycoca.data.loading.crops import CropBatch
 from sycoca.data.spec import open_source
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.preprocess.image_transforms import inference_image
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.randomness import derive_generator, derive_key
-from sycoca.records import ImageTextBatch
+from sycoca.records import BatchTotals, ImageTextBatch
 from sycoca.training.engine.limits import device_bytes, gigabytes
 from sycoca.training.recipes.image_text.batches import CaptionBatches
 from sycoca.training.recipes.pretraining.config import PretrainConfig
@@ -70,14 +72,19 @@ def scene_tokenizer(config: PretrainConfig) -> Tokenizer:
 
 
 def scene_batch(config: PretrainConfig, tokenizer: Tokenizer, batch_size: int) -> ImageTextBatch:
-    """Return scenes of the model's size, each with its first caption."""
-    image_size = config.model.image_encoder.image_size
+    """Return scenes of the model's size, each with as many captions as ITC compares in training."""
+    image_size, most_captions = config.model.image_encoder.image_size, config.objectives.captions_per_image
     source = open_source(f"scenes:?level=easy&count={batch_size}&size={image_size}")
-    samples = [source[index] for index in range(batch_size)]
-    images = [inference_image(sample.open_image(), image_size, config.transforms) for sample in samples]
-    batches = CaptionBatches(source, tokenizer, config.model.text_encoder.context_length, config.seed)
+    opened = (source[index].open_image() for index in range(batch_size))
+    images = [inference_image(image, image_size, config.transforms) for image in opened]
+    context_length = config.model.text_encoder.context_length
+    batches = CaptionBatches(source, tokenizer, context_length, config.seed, captions_per_image=most_captions)
+    positions = tuple((0, index) for index in range(batch_size))
+    keys = tuple(content_key(image.numpy().tobytes()) for image in images)
     draw_keys = torch.tensor([derive_key(config.seed, "benchmark", index) for index in range(batch_size)])
-    return batches.in_order(samples, torch.stack(images), draw_keys)
+    totals = BatchTotals(num_samples=batch_size, num_labels=sum(map(batches.num_labels, positions)))
+    crops = CropBatch(positions=positions, images=None, skipped=(), image_keys=keys)
+    return batches.batch(crops, torch.stack(images), draw_keys, totals)
 
 
 def scene_jpegs(count: int) -> list[bytes]:

@@ -8,6 +8,9 @@ from sycoca.experiments.benchmark.settings import FloatPrecision
 
 Setting = str | int | float | bool | None
 
+MASKED_IMAGE_SHARE = "masked_image_share"
+"""Name of the setting of `BenchmarkResult.masked_image_share`."""
+
 _PEAKS = "peak_gflop_per_second"
 """Key of the peaks in the JSON's section on the machine."""
 
@@ -69,6 +72,23 @@ class BenchmarkResult:
     built, ``train_all_peak_bytes`` the peak during updates with all objectives. None where it is unknown, or where that
     row was not measured."""
 
+    @property
+    def masked_image_share(self) -> float:
+        """The fraction of the preset's training steps that have TG-MIM."""
+        share = self.settings.get(MASKED_IMAGE_SHARE)
+        return share if isinstance(share, float) else 1.0
+
+    @property
+    def mean_step_seconds(self) -> float | None:
+        """The mean time of the preset's training steps, some of which leave TG-MIM out.
+
+        None where all have it, or where a row that it is made of was not measured.
+        """
+        share = self.masked_image_share
+        if share == 1 or not {"train_all", "train_itc_ic"} <= self.rows.keys():
+            return None
+        return share * self.rows["train_all"].seconds + (1 - share) * self.rows["train_itc_ic"].seconds
+
     def share_of_peak(self, name: str) -> float | None:
         """Return a row's fraction of the peak of its precision; None for a row without matrix products."""
         row = self.rows[name]
@@ -83,6 +103,7 @@ class BenchmarkResult:
             "machine": {**self.machine, _PEAKS: self.peaks},
             "settings": self.settings,
             "rows": {name: self._plain_row(name) for name in self.rows},
+            "mean_step_seconds": self.mean_step_seconds,
             "memory": self.memory,
         }
 

@@ -97,6 +97,12 @@ def _notes(result: BenchmarkResult) -> list[str]:
     sizes = {label: result.memory[name] for name, label in labels.items()}
     known = [f"{readable_number(size / 2**20)} MiB {label}" for label, size in sizes.items() if size is not None]
     notes = [f"memory {where}: {', '.join(known)}"] if known else []
+    if result.mean_step_seconds is not None:
+        factor, unit = _time_unit(result.mean_step_seconds)
+        notes.append(
+            f"a training step takes {readable_number(result.mean_step_seconds / factor)} {unit} on average:"
+            f" {100 * result.masked_image_share:.0f} % are train_all, the others train_itc_ic"
+        )
     if "bf16" in result.peaks:
-        notes.append("of peak: captioning and scoring compute in fp32 and are compared with its peak")
+        notes.append("of peak: retrieval_scoring computes in fp32 and is compared with its peak")
     return notes
