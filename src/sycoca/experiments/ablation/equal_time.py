@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sycoca.data.loading.skipping import SkipLog
+from sycoca.data.samples import SampleSource
+from sycoca.data.selection import SpreadSamples, is_large
 from sycoca.experiments.ablation.folder import AblationFolder
 from sycoca.experiments.ablation.plan import AblationPlan, PlannedRun
 from sycoca.objectives.schedules import StepKind, kinds_of_steps
@@ -63,16 +65,15 @@ def equal_steps(plan: AblationPlan, seconds: Mapping[str, float]) -> dict[str, i
 
 
 def seconds_per_step(plan: AblationPlan, rounds: int) -> dict[str, float]:
-    """Return the median processor time of a step by row: loading, losses, gradients and update.
+    """Return the mean processor time of a step by row: loading, losses, gradients and update.
 
-    Where a row has several kinds of steps (such as some without TG-MIM), it is the mean of their medians, weighted by
-    how often they occur.
+    Where a row has several kinds of steps (such as some without TG-MIM), each counts as often as it occurs.
     """
     with ExitStack() as stack:
-        pilots = {
-            row.name: _pilot_of(plan.config(PlannedRun(row=row.name, seed=0, steps=0), Path("pilot")), stack)
-            for row in plan.recipe.rows
+        configs = {
+            row.name: plan.config(PlannedRun(row=row.name, seed=0, steps=0), Path("pilot")) for row in plan.recipe.rows
         }
+        pilots = {name: _pilot_of(config, _WARM_UP + rounds, stack) for name, config in configs.items()}
         timed = [(name, kind) for name, pilot in pilots.items() for kind in pilot.kinds]
         for name, kind in timed:
             for _ in range(_WARM_UP):
@@ -84,7 +85,7 @@ def seconds_per_step(plan: AblationPlan, rounds: int) -> dict[str, float]:
                 pilots[name].take(kind.example)
                 seconds[name, kind].append(time.process_time() - started_at)
     return {
-        name: sum(kind.share * statistics.median(seconds[name, kind]) for kind in pilot.kinds)
+        name: sum(kind.share * statistics.fmean(seconds[name, kind]) for kind in pilot.kinds)
         for name, pilot in pilots.items()
     }
 
@@ -99,17 +100,32 @@ class _Pilot(NamedTuple):
     """Takes the next step as if training were so far."""
 
 
-def _pilot_of(config: PretrainConfig, stack: ExitStack) -> _Pilot:
+def _pilot_of(config: PretrainConfig, steps_per_kind: int, stack: ExitStack) -> _Pilot:
     """Return the pilot of a run, without a run folder; the stack holds what it needs."""
+    kinds = kinds_of_steps(config.masking, config.objectives, config.training.steps)
     runtime = stack.enter_context(Runtime(config.runtime))
     scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     recipe = Pretraining.for_new_run(config, most_read_samples=_MOST_READ_SAMPLES)
     source = recipe.open_sources().train
     trained = recipe.build(source, RunFolder(scratch), runtime)
-    parts = assemble(config, source, trained, runtime, SkipLog(source, config.data.max_skipped_ratio))
+    seen = _seen_as_often(config, source, num_steps=steps_per_kind * len(kinds))
+    parts = assemble(config, seen, trained, runtime, SkipLog(seen, config.data.max_skipped_ratio))
     batches, updater = parts.batches.from_position(0), parts.updater
 
     def take(progress: TrainingProgress) -> object:
         return updater.update(updater.task.at(next(batches), progress), config.optimizer.peak_lr / 10)
 
-    return _Pilot(kinds_of_steps(config.masking, config.objectives, config.training.steps), take)
+    return _Pilot(kinds, take)
+
+
+def _seen_as_often(config: PretrainConfig, source: SampleSource, *, num_steps: int) -> SampleSource:
+    """Return so many samples that so many steps see each as often as training sees those of the whole source.
+
+    Images that stay in memory are read once. In a short pilot on all of them nearly every step would read new ones,
+    while most steps of a training over many epochs read none.
+    """
+    if not config.data.cache_images or is_large(source):
+        return source
+    number = max(config.training.global_batch_size, round(len(source) * num_steps / config.training.steps))
+    # The first ones, since captions are looked up by the index in the whole source.
+    return SpreadSamples(source, list(range(min(number, len(source)))))

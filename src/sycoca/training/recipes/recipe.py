@@ -162,9 +162,9 @@ class Recipe(ABC, Generic[C]):
         train_spec = data.train if train is None else None
         validation_spec = data.validation if validation is None else None
         if validation_spec is not None:
-            validation = open_source(validation_spec)
+            validation = _opened("data.validation", validation_spec)
         sources = Sources(
-            train=self._checked(open_source(data.train) if train is None else as_source(train)),
+            train=self._checked(_opened("data.train", data.train) if train is None else as_source(train)),
             validation=None if validation is None else self._checked(as_source(validation)),
             train_spec=train_spec,
             validation_spec=validation_spec,
@@ -177,3 +177,11 @@ class Recipe(ABC, Generic[C]):
             raise ValueError(f"{source.name} has no samples; check the data's path and its ?split=")
         self.check_source(source)
         return source
+
+
+def _opened(setting: str, spec: str) -> SampleSource:
+    """Open the data that a setting names; errors begin with its name, since a preset may have set it."""
+    try:
+        return open_source(spec)
+    except ValueError as error:
+        raise ValueError(f"{setting}: {error}") from error
