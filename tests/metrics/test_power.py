@@ -28,7 +28,8 @@ def test_without_a_difference_power_is_the_level_of_the_test():
 
 
 def test_power_is_how_often_the_interval_excludes_zero():
-    differences = np.random.default_rng(0).normal(1.2, 1.0, (1500, 6))
+    differences = np.random.default_rng(0).normal(1.2, 1.0, (500, 6))
     intervals = [t_interval(list(row)) or (0.0, 0.0) for row in differences]
     found = np.mean([low > 0 or high < 0 for low, high in intervals])
-    assert power_of_paired_test(1.2, 6) == pytest.approx(float(found), abs=0.04)
+    # The deviation of such a share is 0.02.
+    assert power_of_paired_test(1.2, 6) == pytest.approx(float(found), abs=0.05)

@@ -148,7 +148,7 @@ class ObjectivesConfig:
         if self.captions_per_image > 1 and self.contrastive_weight == 0:
             raise ValueError(
                 f"objectives.captions_per_image {self.captions_per_image} gives ITC more positives, and"
-                " objectives.contrastive_weight is 0; set that, or leave out objectives.captions_per_image"
+                " objectives.contrastive_weight is 0; set that, or objectives.captions_per_image to 1"
             )
 
     def check_encoded_patches(

@@ -48,7 +48,7 @@ def check_several_captions(source: SampleSource, captions_per_image: int) -> Non
     if captions_per_image > 1 and not any(map(_has_several, _searched_samples(source))):
         raise ValueError(
             f"no image of {source.name} has several captions{_searched([source])}, and objectives.captions_per_image"
-            f" {captions_per_image} compares them; name a column of lists of captions, or leave the setting out"
+            f" {captions_per_image} compares them; name a column of lists of captions, or set it to 1"
         )
 
 
