@@ -309,7 +309,7 @@ def test_what_cannot_be_cached(make_config):
         ValueError, match=r"with objectives\.masked_image_weight 1 images are encoded in every step; set"
     ):
         replace(config, data=views, objectives=ObjectivesConfig())
-    with pytest.raises(ValueError, match=r"with drop_path 0\.1 images are encoded in every step; leave it out$"):
+    with pytest.raises(ValueError, match=r"with drop_path 0\.1 images are encoded in every step; set it to None$"):
         replace(config, data=views, drop_path=0.1)
     with pytest.raises(ValueError, match=r"^data\.cached_views must be at least 1, got 0$"):
         replace(config.data, cached_views=0)

@@ -3,6 +3,7 @@ import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -224,6 +225,43 @@ def test_a_resumed_run_has_no_fewer_steps_than_it_has_done(whole_run: Path, tmp_
         resume_pretraining(replace(config, training=replace(config.training, steps=3)))
     assert folder.config.read_bytes() == before
     resume_pretraining(config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"objectives": ObjectivesConfig(masked_image_weight=0.0)}, "belongs to another model"),
+        ({"training": {"average_decay": 0.9}}, "has no average of the weights; resume without training.average_decay"),
+    ],
+)
+def test_a_refused_resume_leaves_the_config_as_it_was(
+    whole_run: Path, tmp_path: Path, changes: dict[str, Any], said: str
+):
+    """What the error advises, to resume with the config of before, must be possible."""
+    folder = RunFolder(Path(shutil.copytree(whole_run, tmp_path / "done")))
+    before = folder.config.read_bytes()
+    config = replace(folder.read_config(PretrainConfig), out=str(folder.path))
+    training = replace(config.training, steps=5)
+    if "training" in changes:
+        changes = {"training": replace(training, **changes["training"])}
+    with pytest.raises(ValueError, match=said):
+        resume_pretraining(replace(config, **{"training": training, **changes}))
+    assert folder.config.read_bytes() == before
+    resume_pretraining(replace(config, training=training))
+    assert folder.read_config(PretrainConfig).training.steps == 5
+    copy = folder.checkpoints / "step-00000005" / "config.yaml"
+    assert copy.read_bytes() == folder.config.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "start.json"])
+def test_files_of_something_else_are_no_run(make_run_config, whole_run: Path, name: str):
+    config = make_run_config("other")
+    Path(config.out).mkdir()
+    Path(config.out, name).write_bytes((whole_run / "tokenizer.json").read_bytes())
+    with pytest.raises(ValueError, match=f"{name} is there already, of a weights folder or of a run that was removed"):
+        pretrain(config)
+    Path(config.out, name).unlink()
+    pretrain(config)
 
 
 def test_resume_refuses_what_a_run_cannot_change(make_run_config):

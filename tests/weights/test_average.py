@@ -115,6 +115,25 @@ def test_components_that_one_lacks_are_copied_from_the_other(tmp_path: Path):
     assert load_weights(tmp_path / "mean").model.class_head is not None
 
 
+@pytest.mark.parametrize("has_decoder", [True, False])
+def test_what_one_objective_alone_trains_is_copied_from_the_one_that_has_it(tmp_path: Path, has_decoder: bool):
+    """The bias of the sigmoid loss and the head for features, which fine-tunings drop."""
+    decoder = small_predictor().model.config.image_decoder
+    assert decoder is not None
+    extended = replace(decoder, predicts_features=True)
+    start = saved(tmp_path / "start", model_has_logit_bias=True, model_image_decoder=extended)
+    end = saved(tmp_path / "end", model_image_decoder=decoder if has_decoder else None)
+    for one, two in ((start, end), (end, start)):
+        averaged = average_weights(one, two)
+        found, before = averaged.model.state_dict(), tensors_in(start)
+        assert found.keys() == before.keys()
+        for name in before.keys() - tensors_in(end).keys():
+            assert torch.equal(found[name], before[name])
+        assert averaged.config.model.has_logit_bias
+        assert averaged.config.model.image_decoder == extended
+        assert "logit bias" in averaged.summary[1]
+
+
 def test_a_head_of_the_start_is_kept(tmp_path: Path):
     answers = {"model_num_answers": 2, "answers": ("yes", "no"), "answers_exclude_each_other": True}
     start, end = saved(tmp_path / "start", **answers), saved(tmp_path / "end")

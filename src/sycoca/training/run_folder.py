@@ -117,11 +117,17 @@ class RunFolder:
         )
 
     def check_new(self, config: RunConfig) -> None:
-        """Raise OutputError (a ValueError) where the folder already holds a run, or cannot be written."""
+        """Raise OutputError (a ValueError) where the folder already holds a run or a part of one, or is read-only."""
         if self.holds_run():
             raise OutputError(
                 f"{self.path} already holds a run; resume it with: {config.resume_command()},"
                 " or choose another folder with --out"
+            )
+        left = next((path for path in (self.tokenizer, self.start) if path.exists()), None)
+        if left is not None:
+            raise OutputError(
+                f"{left} is there already, of a weights folder or of a run that was removed, and this run would take it"
+                " for its own; delete it, or choose another folder with --out"
             )
         self.output(config).check()
 
@@ -130,6 +136,11 @@ class RunFolder:
         self.check_new(config)
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         write_yaml(self.config, to_plain(config))
+
+    def forget(self) -> None:
+        """Delete what makes the folder that of a run, where a new one was refused before its first step."""
+        for path in (self.config, self.tokenizer, self.start):
+            path.unlink(missing_ok=True)
 
     def holds_run(self) -> bool:
         """Return whether the folder holds a run, even one that has lost its ``config.yaml``."""

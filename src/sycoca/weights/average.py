@@ -1,7 +1,7 @@
 """Interpolation of the weights before and after a fine-tuning (WiSE-FT, Wortsman et al. 2021, arXiv 2109.01903)."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
@@ -48,9 +48,9 @@ def average_weights(start: str | Path, end: str | Path, *, alpha: float = 0.5) -
     """Return (1 - alpha) start + alpha end, tensor by tensor, of two weights folders or Hub repositories hf:owner/name.
 
     It is computed in float64; alpha 0 and 1 give the start's and the end's tensors to the last bit. Components that
-    one of the two lacks are copied from the other: a head that the fine-tuning added, a decoder that it dropped. Raises
-    ValueError where alpha is not between 0 and 1, and where architectures, tokenizers, heads or pixel normalization
-    differ, with the first difference.
+    one of the two lacks are copied from the other: a head that the fine-tuning added, a decoder or the bias of the
+    sigmoid loss that it dropped. Raises ValueError where alpha is not between 0 and 1, and where architectures,
+    tokenizers, heads or pixel normalization differ, with the first difference.
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha must lie between 0 (the start) and 1 (the end), got {alpha}")
@@ -105,14 +105,24 @@ def _differences(start: WeightsConfig, end: WeightsConfig, *tokenizers: Any) -> 
 
 def _without(model: SyCoCaConfig, other: SyCoCaConfig) -> SyCoCaConfig:
     """Return a model's config without the components that the other model lacks."""
-    return replace(model, **{name: None for name in OPTIONAL_PARTS if getattr(other, name) is None})
+    own = replace(model, **{name: None for name in OPTIONAL_PARTS if getattr(other, name) is None})
+    return _with_extras(own, lambda has_extra, others: has_extra and others, other)
+
+
+def _with_extras(model: SyCoCaConfig, has: Callable[[bool, bool], bool], other: SyCoCaConfig) -> SyCoCaConfig:
+    """Return a model's config with the tensors that one objective alone trains as ``has`` says of both models."""
+    decoder, others = model.image_decoder, other.image_decoder
+    if decoder is not None and others is not None:
+        decoder = replace(decoder, predicts_features=has(decoder.predicts_features, others.predicts_features))
+    return replace(model, image_decoder=decoder, has_logit_bias=has(model.has_logit_bias, other.has_logit_bias))
 
 
 def _joined_config(start: WeightsConfig, end: WeightsConfig) -> WeightsConfig:
     """Return the end's config, with components that it lacks taken from the start."""
     lacking = [name for name in OPTIONAL_PARTS if getattr(end.model, name) is None]
+    joined = replace(end.model, **{name: getattr(start.model, name) for name in lacking})
     changes: dict[str, Any] = {
-        "model": replace(end.model, **{name: getattr(start.model, name) for name in lacking}),
+        "model": _with_extras(joined, lambda has_extra, others: has_extra or others, start.model),
         **{
             HEADS[head].names_field: start.head_names[head] if names is None else names
             for head, names in end.head_names.items()

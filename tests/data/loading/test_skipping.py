@@ -68,8 +68,23 @@ def test_the_file_is_taken_up_again_and_holds_every_name_once(tmp_path):
     again.add(problem("a"))
     again.add(problem("ü"))
     assert [one.name for one in read_skipped(path)] == ["line 3", "line 8", "a", "ü"]
-    with pytest.raises(ValueError, match="4 of 10 samples cannot be used"):
-        SkipLog(source, 0.3, path)
+
+
+def test_what_a_file_names_counts_when_it_fails_again(tmp_path):
+    """It may have been repaired, as the error has asked for."""
+    path, source = tmp_path / "skipped.jsonl", source_of(tmp_path, 10)
+    first = SkipLog(source, 0.2, path)
+    first.add(problem("a"))
+    first.add(problem("b"))
+    with pytest.raises(ValueError, match="3 of 10 samples cannot be used"):
+        first.add(problem("c"))
+    again = SkipLog(source, 0.2, path)
+    assert (len(again), again.num_lost) == (3, 3)
+    for name in ("d", "a"):
+        again.add(problem(name))
+    with pytest.raises(ValueError, match=r"^c is missing \(3 of 10 samples cannot be used"):
+        again.add(problem("c"))
+    assert [one.name for one in read_skipped(path)] == ["a", "b", "c", "d"]
 
 
 def test_a_clean_source_leaves_no_file(tmp_path):
@@ -87,7 +102,7 @@ def test_takes_what_is_new_since_the_last_time(tmp_path):
     assert log.take_new() == []
 
 
-def test_what_the_source_has_left_out_is_known_to_all_processes_and_what_a_file_has_is_not(tmp_path):
+def test_what_the_source_has_left_out_is_known_to_all_processes_and_a_file_does_not_count(tmp_path):
     source = Incomplete(samples=source_of(tmp_path, 8).samples)
     path = tmp_path / "skipped.jsonl"
     first = SkipLog(source, 1.0, path)
@@ -95,7 +110,7 @@ def test_what_the_source_has_left_out_is_known_to_all_processes_and_what_a_file_
     first.add(problem("a"))
     again = SkipLog(source, 1.0, path)
     again.add(problem("b"))
-    assert [one.name for one in again.take_new()] == ["line 3", "line 8", "a", "b"]
+    assert [one.name for one in again.take_new()] == ["b"]
 
 
 def test_the_time_of_recording_does_not_grow_with_what_is_recorded(tmp_path):

@@ -36,8 +36,9 @@ def test_a_batch_that_cannot_fit_is_refused_before_anything_is_trained(tmp_path:
         assert main([*short(tmp_path / "run"), *flags, *more]) == 1
         line = capsys.readouterr().err.splitlines()[-1]
         assert line.startswith("sycoca pretrain: a forward pass of 16,777,216 images takes at least ")
-        assert "set --training.micro-batch-size and measure it with --dry-run" in line
+        assert "set --training.micro-batch-size, which the --dry-run of a pretraining measures" in line
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
+    assert main(short(tmp_path / "run")) == 0, "the folder can be used with a smaller batch"
 
 
 def test_the_estimate_grows_with_the_batch_and_names_what_fits(make_run_config, monkeypatch: pytest.MonkeyPatch):
@@ -72,7 +73,7 @@ def test_running_out_of_memory_names_the_batch_and_half_of_it(tmp_path, capsys, 
         assert main([*short(tmp_path / f"run{len(more)}"), *more]) == 1
         assert capsys.readouterr().err.splitlines()[-1] == (
             "sycoca pretrain: out of memory on cpu with 4 pairs per forward pass; try --training.micro-batch-size 2"
-            " and measure it with --dry-run"
+            ", which the --dry-run of a pretraining measures"
         )
 
 

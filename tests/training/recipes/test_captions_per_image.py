@@ -1,6 +1,7 @@
 """Which captions of an image ITC compares: the one that is drawn alone, then others without repetition."""
 
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from sycoca.records import BatchTotals, ImageTextBatch
 from sycoca.training.engine.tracking import read_metrics
 from sycoca.training.pretrain import pretrain
 from sycoca.training.recipes.image_text.batches import CaptionBatches
-from sycoca.training.recipes.image_text.caption_kinds import check_several_captions
+from sycoca.training.recipes.image_text.caption_kinds import GeneratedRatios
 from sycoca.training.recipes.pretraining.recipe import Pretraining
 
 CAPTIONS = (
@@ -126,14 +127,33 @@ def test_further_captions_are_of_the_kind_that_is_drawn(tokenizer: Tokenizer):
 
 def test_data_without_several_captions_are_refused():
     one_each = Captioned((("a",), ("b",)), generated=("c",))
-    check_several_captions(one_each, 1)
-    check_several_captions(Captioned(), 5)
+    GeneratedRatios(one_each, None).check_several(1)
+    GeneratedRatios(Captioned(), None).check_several(5)
     config = pretrain_preset("tiny")
     config = replace(config, objectives=replace(config.objectives, captions_per_image=5))
     with pytest.raises(
-        ValueError, match=r"no image of captioned has several captions, and objectives\.captions_per_im"
+        ValueError, match=r"no image of captioned has several captions of a kind that is drawn, and objectives\.cap"
     ):
         Pretraining.for_new_run(config).open_sources(one_each, Captioned())
+
+
+@pytest.mark.parametrize(
+    ("originals", "generated", "ratio", "is_drawn"),
+    [
+        (("a",), ("b", "c"), None, False),
+        (("a",), ("b", "c"), 0.0, False),
+        (("a",), ("b", "c"), 0.5, True),
+        (("a", "b"), ("c",), 1.0, False),
+        (("a", "b"), (), 1.0, True),
+        ((), ("b", "c"), 0.5, True),
+    ],
+)
+def test_only_captions_of_a_kind_that_is_drawn_count(
+    originals: tuple[str, ...], generated: tuple[str, ...], ratio: float | None, is_drawn: bool
+):
+    ratios = GeneratedRatios(Captioned((originals,), generated=generated), ratio)
+    with nullcontext() if is_drawn else pytest.raises(ValueError, match="of a kind that is drawn"):
+        ratios.check_several(4)
 
 
 def test_a_run_compares_several_captions_in_any_micro_batches(tmp_path: Path):

@@ -134,7 +134,7 @@ def test_what_cannot_be_classified(config: FinetuneClassificationConfig):
     [
         ("samples_per_class", 0, "samples_per_class must be at least 1"),
         ("mixup_alpha", 0.0, "mixup_alpha must be positive"),
-        ("drop_path", 0.0, "drop_path must lie between 0 and 1, got 0.0; leave it out"),
+        ("drop_path", 0.0, "drop_path must lie between 0 and 1, got 0.0; None switches it off"),
         ("label_smoothing", 1.0, "label_smoothing must lie between 0 and 1"),
         ("training.average_decay", 0.0, "training.average_decay must lie between 0 and 1"),
     ],

@@ -148,3 +148,13 @@ def test_warns_of_learning_rates_that_are_too_high_for_loaded_weights(
     assert said.endswith("lower --start.lr-ratio or --optimizer.peak-lr")
     slow = replace(config, start=replace(config.start, lr_ratio=0.2))
     assert not any("on average" in line for line in notices(slow, tmp_path / "slow"))
+
+
+def test_steps_that_would_train_nothing_are_refused(make_run_config, weights: Path):
+    """An image decoder alone learns from steps with TG-MIM alone."""
+    others = ("image_encoder", "text_encoder", "text_decoder", "log_logit_scale")
+    start = InitialWeightsConfig(weights=str(weights), frozen=others)
+    config = make_run_config("decoder", start=start, objectives=ObjectivesConfig(masked_image_every=2))
+    with pytest.raises(ValueError, match=r"^steps without TG-MIM would train nothing, since all parts but the image"):
+        pretrain(config)
+    assert pretrain(replace(config, objectives=ObjectivesConfig()))

@@ -35,7 +35,8 @@ class SkipLog:
     def __init__(self, source: SampleSource, max_ratio: float, path: Path | None = None) -> None:
         """Start with the samples that the source has left out, and with those in the file of an interrupted run.
 
-        Raises ValueError, here and in ``add``, where that is more than ``max_ratio`` of all samples.
+        Raises ValueError, here and in ``add``, where more than ``max_ratio`` of all samples cannot be used. Those of
+        the file do not count until they fail again, since they may have been repaired.
         """
         in_source = skipped_samples(source)
         self._num_samples = len(source) + num_lost_samples(source)
@@ -43,9 +44,9 @@ class SkipLog:
         self._file = None if path is None else ResumableLines(path, resume=True, accepts=_is_record)
         self._by_name = {} if self._file is None else _by_name(self._file.records)
         self._num_lost = sum(not skipped.image_stays for skipped in self._by_name.values())
-        # Other processes have not read the file, but they have opened the source.
-        self._new = list(self._by_name.values())
-        self._check()
+        self._failed: dict[str, SkippedSample] = {}
+        """Those that have failed since then, or were left out by the source; by name."""
+        self._new: list[SkippedSample] = []
         self._take(in_source)
 
     def __len__(self) -> int:
@@ -66,7 +67,7 @@ class SkipLog:
         return self._num_lost
 
     def take_new(self) -> Sequence[SkippedSample]:
-        """Return the samples that were added since the last call, at first those of the file.
+        """Return the samples that have failed since the last call.
 
         Those that the source has left out are not among them: whoever has opened it knows them.
         """
@@ -85,22 +86,29 @@ class SkipLog:
         return "; ".join(parts)
 
     def _take(self, samples: Iterable[SkippedSample]) -> list[SkippedSample]:
-        """Record those samples that are not recorded yet, in the file with one write, and return them."""
-        taken: list[SkippedSample] = []
+        """Count those samples that have not failed before, and return them.
+
+        Those that are not recorded yet are recorded, in the file with one write.
+        """
+        failed: list[SkippedSample] = []
+        unrecorded: list[SkippedSample] = []
+        num_lost = sum(not one.image_stays for one in self._failed.values())
         try:
             for skipped in samples:
+                if skipped.name in self._failed:
+                    continue
+                self._failed[skipped.name] = skipped
+                num_lost += not skipped.image_stays
+                failed.append(skipped)
                 if skipped.name not in self._by_name:
                     self._by_name[skipped.name] = skipped
                     self._num_lost += not skipped.image_stays
-                    taken.append(skipped)
-                    self._check()
+                    unrecorded.append(skipped)
+                check_skipped(self._failed.values(), num_lost, self._num_samples, self._max_ratio)
         finally:
-            if self._file is not None and taken:
-                self._file.append(*map(asdict, taken))
-        return taken
-
-    def _check(self) -> None:
-        check_skipped(self._by_name.values(), self.num_lost, self._num_samples, self._max_ratio)
+            if self._file is not None and unrecorded:
+                self._file.append(*map(asdict, unrecorded))
+        return failed
 
 
 def check_skipped(skipped: Reversible[SkippedSample], num_lost: int, num_samples: int, max_ratio: float) -> None:

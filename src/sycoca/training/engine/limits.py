@@ -32,8 +32,9 @@ def check_memory(config: RunConfig, model: SyCoCa, device: torch.device, micro_b
     remedy = f"at most {fitting:,} fit" if fitting else "the model alone is too large for it"
     raise ValueError(
         f"a forward pass of {micro_batch_size:,} images takes at least {gigabytes(needed)} of memory, {device} has"
-        f" {gigabytes(available)}: {remedy}; set --training.micro-batch-size and measure it with --dry-run"
-        f" (training.global_batch_size {config.training.global_batch_size:,} must be a multiple of it)"
+        f" {gigabytes(available)}: {remedy}; set --training.micro-batch-size, which the --dry-run of a"
+        f" pretraining measures (training.global_batch_size {config.training.global_batch_size:,} must be a multiple of"
+        " it)"
     )
 
 
@@ -47,7 +48,8 @@ def explained_out_of_memory(micro_batch_size: int, device: torch.device) -> Iter
             raise
         raise MemoryError(
             f"out of memory on {device} with {micro_batch_size:,} pairs per forward pass; try"
-            f" --training.micro-batch-size {max(micro_batch_size // 2, 1)} and measure it with --dry-run"
+            f" --training.micro-batch-size {max(micro_batch_size // 2, 1)}, which the --dry-run of a pretraining"
+            " measures"
         ) from error
 
 

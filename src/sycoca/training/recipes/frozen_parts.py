@@ -5,6 +5,7 @@ from collections.abc import Collection
 from sycoca.facts.limit_facts import PartName
 from sycoca.facts.objective_facts import WEIGHT_FIELD_OF_COMPONENT
 from sycoca.model.sycoca import SyCoCa
+from sycoca.objectives.config import ObjectivesConfig
 from sycoca.training.recipes.frozen_parts_config import FreezablePart
 from sycoca.weights.config import WeightsConfig
 from sycoca.weights.limits import why_missing
@@ -36,6 +37,16 @@ def freeze(
             parameter.requires_grad_(False)
     if not any(parameter.requires_grad for module in model.children() for parameter in module.parameters()):
         raise ValueError(f"{setting} names all parts of the model ({', '.join(frozen)}): nothing would be trained")
+
+
+def check_trains_in_all_steps(model: SyCoCa, objectives: ObjectivesConfig) -> None:
+    """Raise ValueError where steps without TG-MIM would train nothing, since the image decoder alone is trained."""
+    trained = {part_of(name) for name, parameter in model.named_parameters() if parameter.requires_grad}
+    if objectives.has_steps_without_masked_image and trained <= {"image_decoder"}:
+        raise ValueError(
+            "steps without TG-MIM would train nothing, since all parts but the image decoder are frozen: set"
+            " objectives.masked_image_every to 1 and objectives.masked_image_from to 0"
+        )
 
 
 def trains_encoders(model: SyCoCa) -> bool:

@@ -8,6 +8,9 @@ from sycoca.training.data_config import DataConfig
 FreezablePart = Literal["image_encoder", "text_encoder", "text_decoder", "image_decoder", "log_logit_scale"]
 """A part of the model that can be loaded and frozen; the last is the temperature."""
 
+_OFF = {"objectives.masked_image_weight": "0", "objectives.encoded_patches": "'all'"}
+"""What switches off a setting that is not off with None."""
+
 
 def check_cached_views(
     data: DataConfig, frozen: Collection[FreezablePart], flag: str, encoded_anew: Mapping[str, float | str | None]
@@ -25,6 +28,7 @@ def check_cached_views(
         )
     for name, value in encoded_anew.items():
         if value is not None:
-            off = "set it to 0" if name.endswith("_weight") else "leave it out"
-            shown = value if isinstance(value, str) else f"{value:g}"
-            raise ValueError(f"data.cached_views: with {name} {shown} images are encoded in every step; {off}")
+            shown, off = value if isinstance(value, str) else f"{value:g}", _OFF.get(name, "None")
+            raise ValueError(
+                f"data.cached_views: with {name} {shown} images are encoded in every step; set it to {off}"
+            )

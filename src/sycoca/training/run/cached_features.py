@@ -138,6 +138,7 @@ class _Cache:
             config.seed,
             runtime.precision,
             config.data.cached_precision,
+            *(["tf32"] if config.runtime.tf32 and runtime.device.type == "cuda" else []),
         ]
         self.folder = root / _digest(made_with, self._encoder.trunk())
 

@@ -44,7 +44,13 @@ def start_run(recipe: Recipe, sources: Sources, console: Console | None) -> Path
             folder.create(config)
         runtime.barrier()
         with _logged(folder, config, runtime, lease):
-            TrainingRun(recipe, folder, runtime, sources, console, lease).run()
+            try:
+                run = TrainingRun(recipe, folder, runtime, sources, console, lease)
+            except Exception:
+                if runtime.is_main_rank:
+                    folder.forget()
+                raise
+            run.run()
     return folder.path
 
 
@@ -62,7 +68,11 @@ def resume_run(recipe: Recipe, sources: Sources, console: Console | None) -> Pat
             if runtime.is_main_rank:
                 _prepare_resume(folder, config)
             runtime.barrier()
-            TrainingRun(recipe, folder, runtime, sources, console, lease).run()
+            run = TrainingRun(recipe, folder, runtime, sources, console, lease)
+            if runtime.is_main_rank:
+                # Only now: a config that was refused would be that of every later resume.
+                write_yaml(folder.config, to_plain(config))
+            run.run()
     return folder.path
 
 
@@ -142,7 +152,6 @@ def _prepare_resume(folder: RunFolder, config: RunConfig) -> None:
     changed = [] if saved is None else [name for name in changed_fields(saved, config) if name != "out"]
     if changed:
         logger.info(f"settings that differ from those of the newest checkpoint: {', '.join(changed)}")
-    write_yaml(folder.config, to_plain(config))
 
 
 def check_resumable(old: RunConfig, new: RunConfig, fixed: tuple[str, ...]) -> None:

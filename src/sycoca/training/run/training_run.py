@@ -96,6 +96,7 @@ class TrainingRun:
 
         Raises TrainingInterrupted after a signal to stop, LoaderWorkersDiedError after too many deaths of workers.
         """
+        self._checkpoints.read_copies()
         tracker = Trackers([self._progress, *self._trackers()])
         ending = self._runtime.ending
         ending.clears_terminal, ending.closes_files = self._progress.close, tracker.close

@@ -82,5 +82,8 @@ def _usable(config: RunConfig, source: SampleSource, sharding: Sharding, skipped
     num_samples = min(config.training.evaluation_samples, len(source))
     own_problems = image_problems(source, sharding.own(num_samples))
     problems = sharding.join_plain([None if one is None else asdict(one) for one in own_problems])
-    log = SkipLog(source, config.data.max_skipped_ratio, skipped if sharding.rank == 0 else None)
+    path = skipped if sharding.rank == 0 else None
+    if path is not None:
+        path.unlink(missing_ok=True)  # all were read again just now
+    log = SkipLog(source, config.data.max_skipped_ratio, path)
     return UsableSamples(source, log, (None if one is None else SkippedSample(**one) for one in problems))

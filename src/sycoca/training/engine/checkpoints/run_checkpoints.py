@@ -65,7 +65,12 @@ class RunCheckpoints:
         self._unconfirmed: int | None = None
         self._has_warned = False
         self._pending: ShardedSave | None = None
-        self._copies = contents_to_copy(folder.parent) if updater.runtime.is_main_rank else {}
+        self._copies: Mapping[str, bytes] = {}
+
+    def read_copies(self) -> None:
+        """Read the run's own files, of which every checkpoint gets a copy, once they are those of this session."""
+        if self._updater.runtime.is_main_rank:
+            self._copies = contents_to_copy(self._folder.parent)
 
     def restore(self) -> StreamPosition:
         """Load the newest checkpoint that is not damaged and return its position; the first where there is none.

@@ -34,11 +34,11 @@ class FinetuneClassificationConfig(FinetuneConfig):
         if self.samples_per_class is not None and self.samples_per_class < 1:
             raise ValueError(f"samples_per_class must be at least 1, got {self.samples_per_class}")
         if self.mixup_alpha is not None and self.mixup_alpha <= 0:
-            raise ValueError(f"mixup_alpha must be positive, got {self.mixup_alpha}; leave it out for none")
+            raise ValueError(f"mixup_alpha must be positive, got {self.mixup_alpha}; None switches it off")
         for name in ("label_smoothing", "drop_path"):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1:
-                raise ValueError(f"{name} must lie between 0 and 1, got {value}; leave it out for none")
+                raise ValueError(f"{name} must lie between 0 and 1, got {value}; None switches it off")
 
     @property
     def encoded_anew(self) -> dict[str, float | None]:

@@ -42,13 +42,22 @@ class GeneratedRatios:
                 " their column, as in ?generated=blip, or leave the ratio out"
             )
 
+    def check_several(self, captions_per_image: int) -> None:
+        """Raise ValueError where ``objectives.captions_per_image`` asks for several, and no image has them.
 
-def check_several_captions(source: SampleSource, captions_per_image: int) -> None:
-    """Raise ValueError where ``objectives.captions_per_image`` asks for several, and no image has them."""
-    if captions_per_image > 1 and not any(map(_has_several, _searched_samples(source))):
+        Those of an image are all of one kind, the original or the generated ones.
+        """
+        if captions_per_image == 1 or any(
+            _draws_several(sample, ratio)
+            for source, ratio in zip(self._sources, self._ratios, strict=True)
+            for sample in _searched_samples(source)
+        ):
+            return
+        names = ", ".join(source.name for source in self._sources)
         raise ValueError(
-            f"no image of {source.name} has several captions{_searched([source])}, and objectives.captions_per_image"
-            f" {captions_per_image} compares them; name a column of lists of captions, or set it to 1"
+            f"no image of {names} has several captions of a kind that is drawn{_searched(self._sources)}, and"
+            f" objectives.captions_per_image {captions_per_image} compares them; name a column of lists of captions, or"
+            " set it to 1"
         )
 
 
@@ -56,8 +65,12 @@ def _has_generated(source: SampleSource) -> bool:
     return any(sample.generated_captions for sample in _searched_samples(source))
 
 
-def _has_several(sample: ImageTextSample) -> bool:
-    return len(sample.captions) > 1 or len(sample.generated_captions) > 1
+def _draws_several(sample: ImageTextSample, generated_ratio: float | None) -> bool:
+    """Return whether a kind of captions is drawn of which the sample has several; see `CaptionBatches`."""
+    original, generated = sample.captions, () if generated_ratio is None else sample.generated_captions
+    if not (original and generated and generated_ratio is not None):
+        return len(original or generated) > 1
+    return (len(original) > 1 and generated_ratio < 1) or (len(generated) > 1 and generated_ratio > 0)
 
 
 def _searched_samples(source: SampleSource) -> Iterator[ImageTextSample]:

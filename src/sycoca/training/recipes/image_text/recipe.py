@@ -10,7 +10,7 @@ from sycoca.inference.predictor import Predictor
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.reports.run_report import Gallery, gather_gallery
 from sycoca.training.config import RunConfig
-from sycoca.training.recipes.image_text.caption_kinds import GeneratedRatios, check_several_captions
+from sycoca.training.recipes.image_text.caption_kinds import GeneratedRatios
 from sycoca.training.recipes.notices import Truncation, count_truncated, truncation_notice
 from sycoca.training.recipes.recipe import Recipe, TrainedParts
 
@@ -48,8 +48,9 @@ class ImageTextRecipe(Recipe[C], Generic[C]):
 
     def check_caption_kinds(self, source: SampleSource) -> None:
         """Raise ValueError where generated captions, or several of an image, are to be drawn and there are none."""
-        self._ratios(source).check()
-        check_several_captions(source, self.objectives_config.captions_per_image)
+        ratios = self._ratios(source)
+        ratios.check()
+        ratios.check_several(self.objectives_config.captions_per_image)
 
     def _ratios(self, source: SampleSource) -> GeneratedRatios:
         return GeneratedRatios(source, self.config.data.generated_caption_ratio)

@@ -16,6 +16,7 @@ from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.recipes.finetuning import Finetuning, without_heads
+from sycoca.training.recipes.frozen_parts import check_trains_in_all_steps
 from sycoca.training.recipes.image_text.batches import CaptionBatches
 from sycoca.training.recipes.image_text.groups import check_groups
 from sycoca.training.recipes.image_text.recipe import ImageTextRecipe
@@ -78,6 +79,7 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
             captioning_dropped_share=config.objectives.captioning_dropped_share,
         )
         model = self.initial_model(loaded, weights).to(runtime.device)
+        check_trains_in_all_steps(model, config.objectives)
         ranks = Ranks(gather=runtime.gather, rank=runtime.rank)
         context_length = model_config.text_encoder.context_length
         return TrainedParts(

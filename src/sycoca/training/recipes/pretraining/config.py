@@ -58,7 +58,7 @@ class PretrainConfig(RunConfig):
                     f"model.{facts.size_field} is set by sycoca finetune {facts.training}, not in pretraining"
                 )
         if self.drop_path is not None and not 0 < self.drop_path < 1:
-            raise ValueError(f"drop_path must lie between 0 and 1, got {self.drop_path}; leave it out for none")
+            raise ValueError(f"drop_path must lie between 0 and 1, got {self.drop_path}; None switches it off")
         for component, objective in WEIGHT_FIELD_OF_COMPONENT.items():
             if getattr(self.model, component) is None and getattr(self.objectives, objective) != 0:
                 raise ValueError(

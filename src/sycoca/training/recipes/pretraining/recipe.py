@@ -17,7 +17,7 @@ from sycoca.objectives.config import ObjectivesConfig
 from sycoca.objectives.contrastive import Ranks
 from sycoca.training.checkpoint_copies import checkpoints_in
 from sycoca.training.engine.runtime import Runtime
-from sycoca.training.recipes.frozen_parts import freeze, trains_encoders
+from sycoca.training.recipes.frozen_parts import check_trains_in_all_steps, freeze, trains_encoders
 from sycoca.training.recipes.image_text.batches import CaptionBatches
 from sycoca.training.recipes.image_text.groups import check_groups
 from sycoca.training.recipes.image_text.recipe import ImageTextRecipe
@@ -207,6 +207,7 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
         record = InitialWeightsRecord.load(folder.start) if parts is None else fill_from_weights(model, parts)
         before = None if parts is None else parts.config.weights
         freeze(model, start.frozen, record.loaded, start.weights, setting="start.frozen", before=before)
+        check_trains_in_all_steps(model, self.config.objectives)
         if parts is not None:
             record = replace(record, limits=self._limits(model, parts.config.weights))
         if parts is not None and runtime.is_main_rank:
