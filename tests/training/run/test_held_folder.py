@@ -26,12 +26,13 @@ def test_a_run_that_is_trained_is_neither_resumed_nor_started_again(make_run_con
     with Lease(lease_inside(run), run):
         with pytest.raises(OutputError, match="run is being written by this very process"):
             resume_pretraining(config)
-        (run / "config.yaml").rename(run / "moved.yaml")
-        (run / "checkpoints").rename(run / "moved")
+        names = ("config.yaml", "tokenizer.json", "checkpoints")
+        for name in names:
+            (run / name).rename(run / f"moved {name}")
         with pytest.raises(OutputError, match="run is being written by this very process"):
             pretrain(config)
-        (run / "moved.yaml").rename(run / "config.yaml")
-        (run / "moved").rename(run / "checkpoints")
+        for name in names:
+            (run / f"moved {name}").rename(run / name)
     assert content(run) == before
     resume_pretraining(config)
 
