@@ -81,7 +81,7 @@ def caption_set(  # noqa: PLR0913 (every option by its name)
     check_format(path, format, resume=resume)
     model = ModelOptions() if model is None else model
     with claimed(_output(path, format, overwrite=overwrite, resume=resume)) as (lease,):
-        source = _usable_images(open_images(images), path, max_skipped_ratio, console=console)
+        source = _usable_images(open_images(images), path, max_skipped_ratio, resume=resume, console=console)
         lines = _lines_to_write(source, path, format, lease, resume=resume)
         known = [] if lines is None else _known_captions(source, lines)
         predictor = predictor_of(weights, model)
@@ -168,12 +168,12 @@ def _caption(record: Record, path: Path) -> ImageCaption:
 
 
 def _usable_images(
-    source: SampleSource, out: Path | None, max_skipped_ratio: float, *, console: "Console | None"
+    source: SampleSource, out: Path | None, max_skipped_ratio: float, *, resume: bool, console: "Console | None"
 ) -> SampleSource:
     """Return the images that can be read; the names of the others go beside the output file."""
     skipped = None if out is None else out.with_name(f"{out.name}.skipped.jsonl")
-    if skipped is not None:
-        skipped.unlink(missing_ok=True)  # all images are read again
+    if skipped is not None and not resume:
+        skipped.unlink(missing_ok=True)
     return usable_source(source, max_skipped_ratio, path=skipped, console=console)
 
 

@@ -87,6 +87,15 @@ def test_what_a_file_names_counts_when_it_fails_again(tmp_path):
     assert [one.name for one in read_skipped(path)] == ["a", "b", "c", "d"]
 
 
+def test_where_all_is_read_again_the_file_begins_anew(tmp_path):
+    path, source = tmp_path / "skipped.jsonl", source_of(tmp_path, 10)
+    SkipLog(source, 0.5, path).add(problem("a"))
+    again = SkipLog(source, 0.5, path, resumes=False)
+    assert len(again) == 0
+    again.add(problem("b"))
+    assert [one.name for one in read_skipped(path)] == ["b"]
+
+
 def test_a_clean_source_leaves_no_file(tmp_path):
     log = SkipLog(source_of(tmp_path, 3), 0.0, tmp_path / "skipped.jsonl")
     assert len(log) == 0

@@ -32,16 +32,21 @@ logger = logging.getLogger(__name__)
 class SkipLog:
     """The samples of a source that were left out so far, by name; also in a file, where it has a path."""
 
-    def __init__(self, source: SampleSource, max_ratio: float, path: Path | None = None) -> None:
+    def __init__(
+        self, source: SampleSource, max_ratio: float, path: Path | None = None, *, resumes: bool = True
+    ) -> None:
         """Start with the samples that the source has left out, and with those in the file of an interrupted run.
 
-        Raises ValueError, here and in ``add``, where more than ``max_ratio`` of all samples cannot be used. Those of
-        the file do not count until they fail again, since they may have been repaired.
+        Without ``resumes`` all samples are read again, and the file is emptied. Raises ValueError, here and in ``add``,
+        where more than ``max_ratio`` of all samples cannot be used. Those of the file do not count until they fail
+        again, since they may have been repaired.
         """
         in_source = skipped_samples(source)
         self._num_samples = len(source) + num_lost_samples(source)
         self._max_ratio = max_ratio
         self._file = None if path is None else ResumableLines(path, resume=True, accepts=_is_record)
+        if self._file is not None and not resumes:
+            self._file.keep(0)
         self._by_name = {} if self._file is None else _by_name(self._file.records)
         self._num_lost = sum(not skipped.image_stays for skipped in self._by_name.values())
         self._failed: dict[str, SkippedSample] = {}
@@ -184,7 +189,7 @@ def usable_source(
         return source
     num_samples = len(source) if limit is None else min(limit, len(source))
     problems = tracked(image_problems(source, range(num_samples)), num_samples, "checking images", console=console)
-    log = SkipLog(source, max_skipped_ratio, path)
+    log = SkipLog(source, max_skipped_ratio, path, resumes=False)
     usable = UsableSamples(source, log, problems)
     for skipped in log.skipped:
         logger.info("skipped: %s", skipped.detail)

@@ -83,7 +83,5 @@ def _usable(config: RunConfig, source: SampleSource, sharding: Sharding, skipped
     own_problems = image_problems(source, sharding.own(num_samples))
     problems = sharding.join_plain([None if one is None else asdict(one) for one in own_problems])
     path = skipped if sharding.rank == 0 else None
-    if path is not None:
-        path.unlink(missing_ok=True)  # all were read again just now
-    log = SkipLog(source, config.data.max_skipped_ratio, path)
+    log = SkipLog(source, config.data.max_skipped_ratio, path, resumes=False)
     return UsableSamples(source, log, (None if one is None else SkippedSample(**one) for one in problems))
