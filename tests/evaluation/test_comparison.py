@@ -195,7 +195,54 @@ def test_metrics_of_every_task_can_be_compared(evaluate: Callable[..., Report], 
 def test_ranks_among_other_candidates_are_not_paired():
     comparison = compare_reports({"a": retrieval_report(0, 50), "b": retrieval_report(1, 40)})
     assert all(row == [None, None] for row in comparison.differences.values())
-    assert "not paired, 50 and 40 images, 40 of them common" in comparison.notes[0]
+    assert comparison.notes[0] == (
+        "b: not paired, 50 and 40 images, 40 of them common: values depend on the whole set (ranks among the"
+        " candidates)"
+    )
+
+
+def captioning_report(num_images: int, **more: list[float]) -> Report:
+    columns = {
+        "rouge_l": [i % 3 / 4 for i in range(num_images)],
+        "cider": [i % 7 / 5 for i in range(num_images)],
+        **more,
+    }
+    return Report(
+        task="captioning",
+        metrics={name: sum(column) / num_images for name, column in columns.items()},
+        counts={},
+        items={"image": ItemScores(keys=[f"{i}.jpg" for i in range(num_images)], values=columns)},
+    )
+
+
+def test_values_that_depend_on_the_whole_set_are_paired_on_equal_sets_alone():
+    hits = {"self_retrieval_recall_at_1": [float(i % 2) for i in range(30)]}
+    comparison = compare_reports({"a": captioning_report(30, **hits), "b": captioning_report(20)})
+    assert {name: row[1] is not None for name, row in comparison.differences.items()} == {
+        "rouge_l": True,
+        "cider": False,
+        "self_retrieval_recall_at_1": False,
+    }
+    sizes = "30 and 20 images, 20 of them common"
+    assert comparison.notes == [
+        f"b: paired on the common ones: {sizes}; left out, since values depend on the whole set (cider: document"
+        " frequencies)"
+    ]
+    same = compare_reports({"a": captioning_report(30, **hits), "b": captioning_report(30, **hits)})
+    assert all(row[1] is not None for row in same.differences.values())
+    assert same.notes == []
+
+
+def test_ranks_of_images_among_other_captions_are_not_paired():
+    """As with retrieval.captions_per_image: the images are the same."""
+    one, two = retrieval_report(0), retrieval_report(1)
+    of_captions = one.items["caption"]
+    first = {name: column[::2] for name, column in of_captions.values.items()}
+    groups = None if of_captions.groups is None else of_captions.groups[::2]
+    fewer = replace(of_captions, keys=of_captions.keys[::2], values=first, groups=groups)
+    shown = {name: value for name, value in one.metrics.items() if "image_to_text" in name}
+    comparison = compare_reports({"a": replace(one, metrics=shown, items={**one.items, "caption": fewer}), "b": two})
+    assert comparison.differences["image_to_text_mean_rank"] == [None, None]
 
 
 def test_what_makes_no_comparison_is_an_error():

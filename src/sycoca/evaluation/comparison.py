@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from rich.console import Console
 
+from sycoca.evaluation.paired_items import chosen_items, common_keys, have_same_items, set_dependent, unpaired_note
 from sycoca.evaluation.report import ItemScores, Report
 from sycoca.metrics.intervals import Interval, t_interval, welch_interval
 from sycoca.metrics.resampling import Weights, bootstrap, metrics_of_items, percentile_interval
@@ -194,16 +195,22 @@ def _differences(
     """Return the differences by metric, and in words what could not be paired."""
     found: dict[str, Difference] = {}
     notes = []
+    have_same = have_same_items((*first, *other))
     for unit in first[0].items:
         if unit not in other[0].items:
             continue
-        common, note = _common_keys(first[0].task, unit, (first[0].items[unit], other[0].items[unit]))
-        notes += [note] if note else []
-        if not common:
-            continue
-        of_first, of_other = ([_chosen(report.items[unit], common) for report in row] for row in (first, other))
+        both = (first[0].items[unit], other[0].items[unit])
+        common = common_keys(unit, both)
+        of_first, of_other = ([chosen_items(report.items[unit], common) for report in row] for row in (first, other))
         statistic = partial(_paired_differences, of_first, of_other)
-        once = statistic(np.ones((1, len(common))))
+        once = statistic(np.ones((1, len(common)))) if common else {}
+        known = [name for name in once if all(name in report.metrics for report in (*first, *other))]
+        apart = [] if have_same else set_dependent(known)
+        paired = [metric for metric in known if metric not in apart]
+        note = unpaired_note(unit, both, len(common), apart, has_others=bool(paired))
+        notes += [note] if note else []
+        if not paired:
+            continue
         resamples = bootstrap(statistic, _clusters(of_first[0]), seed=seed)
         seeds = [[_metrics_on_all(items) for items in row] for row in (of_first, of_other)]
         found |= {
@@ -213,26 +220,10 @@ def _differences(
                 num_items=len(common),
                 seed_interval=welch_interval(*([one[metric] for one in row] for row in seeds)),
             )
-            for metric in once
-            if all(metric in report.metrics for report in (*first, *other)) and metric not in found
+            for metric in paired
+            if metric not in found
         }
     return found, notes
-
-
-def _common_keys(task: str, unit: str, items: tuple[ItemScores, ItemScores]) -> tuple[list[str], str | None]:
-    """Return the keys that can be paired, and a note on the others."""
-    for own in items:
-        if len(set(own.keys)) != len(own.keys):
-            key, count = Counter(own.keys).most_common(1)[0]
-            raise ValueError(f"{unit} {key} occurs {count} times in a report, so items cannot be paired")
-    known = set(items[1].keys)
-    common = [key for key in items[0].keys if key in known]
-    sizes = f"{len(items[0].keys):,} and {len(items[1].keys):,} {unit}s, {len(common):,} of them common"
-    if len(common) == len(items[0].keys) == len(items[1].keys):
-        return common, None
-    if task == "retrieval":
-        return [], f"not paired, {sizes}: ranks among different candidates are not comparable"
-    return common, f"{'paired on the common ones' if common else 'not paired'}: {sizes}"
 
 
 def _paired_differences(
@@ -253,18 +244,6 @@ def _metrics_on_all(items: ItemScores) -> dict[str, float]:
 
 def _mean(arrays: Sequence[Float[np.ndarray, " resamples"]]) -> Float[np.ndarray, " resamples"]:
     return arrays[0] if len(arrays) == 1 else np.mean(arrays, axis=0)
-
-
-def _chosen(items: ItemScores, keys: Sequence[str]) -> ItemScores:
-    """Return the items of these keys, in their order."""
-    row_of_key = {key: row for row, key in enumerate(items.keys)}
-    rows = [row_of_key[key] for key in keys]
-    return ItemScores(
-        keys=keys,
-        values={name: [column[row] for row in rows] for name, column in items.values.items()},
-        groups=None if items.groups is None else [items.groups[row] for row in rows],
-        kinds={prefix: [column[row] for row in rows] for prefix, column in items.kinds.items()},
-    )
 
 
 def _clusters(items: ItemScores) -> Sequence[str]:
