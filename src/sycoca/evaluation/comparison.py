@@ -14,7 +14,7 @@ from rich.console import Console
 from sycoca.evaluation.paired_items import chosen_items, common_keys, have_same_items, set_dependent, unpaired_note
 from sycoca.evaluation.report import ItemScores, Report
 from sycoca.metrics.intervals import Interval, t_interval, welch_interval
-from sycoca.metrics.resampling import Weights, bootstrap, metrics_of_items, percentile_interval
+from sycoca.metrics.resampling import Weights, bootstrap, metrics_of_items, percentile_intervals
 from sycoca.progress_bar import tracked
 
 _FINDINGS = frozenset(
@@ -31,7 +31,7 @@ class MetricValue:
     """The metric; the mean over the reports of the row."""
 
     interval: Interval | None
-    """The bootstrap interval over test items; None for reports without items."""
+    """The bootstrap interval over test items; None for reports without items, or with those of one image alone."""
 
     seed_interval: Interval | None = None
     """The t interval over the reports of the row (seeds); None for a single report."""
@@ -44,8 +44,9 @@ class Difference:
     difference: float
     """The difference, in the metric's unit."""
 
-    interval: Interval
-    """The bootstrap interval of paired resamples: both metrics are computed from the same items."""
+    interval: Interval | None
+    """The bootstrap interval of paired resamples: both metrics are computed from the same items. None where these are
+    of one image, or of another single group."""
 
     num_items: int
     """Number of items in both rows."""
@@ -55,7 +56,9 @@ class Difference:
 
     @property
     def is_clear(self) -> bool:
-        """Whether all known intervals exclude 0."""
+        """Whether all known intervals exclude 0, that over test items among them."""
+        if self.interval is None:
+            return False
         known = [self.interval] if self.seed_interval is None else [self.interval, self.seed_interval]
         return all(low > 0 or high < 0 for low, high in known)
 
@@ -136,16 +139,16 @@ class Evidence:
     unit: str
     """What an item is: image, caption, question."""
 
-    interval: Interval
-    """The 95 % bootstrap interval over the items."""
+    interval: Interval | None
+    """The 95 % bootstrap interval over the items; None where they are of one image alone."""
 
 
 def evidence_of(report: Report, metric: str, *, seed: int = 0) -> Evidence | None:
     """Return the items of a metric and its interval; None for a metric without items."""
     for unit, items in report.items.items():
         if metric in items.values:
-            resamples = _checked_resamples(report.task, report, items, seed)
-            return Evidence(num_items=len(items.keys), unit=unit, interval=percentile_interval(resamples[metric]))
+            intervals = _percentiles(_checked_resamples(report.task, report, items, seed), items)
+            return Evidence(num_items=len(items.keys), unit=unit, interval=intervals.get(metric))
     return None
 
 
@@ -168,8 +171,13 @@ def _intervals(name: str, row: Sequence[Report], seed: int) -> dict[str, Interva
         # The same draws for every report, so that the mean is over the same items.
         resamples = [_checked_resamples(name, report, report.items[unit], seed) for report in row]
         shared = [metric for metric in resamples[0] if all(metric in one for one in resamples) and metric not in found]
-        found |= {metric: percentile_interval(_mean([one[metric] for one in resamples])) for metric in shared}
+        means = {metric: _mean([one[metric] for one in resamples]) for metric in shared}
+        found |= _percentiles(means, row[0].items[unit])
     return found
+
+
+def _percentiles(resamples: Mapping[str, Float[np.ndarray, " resamples"]], items: ItemScores) -> dict[str, Interval]:
+    return percentile_intervals(resamples, _clusters(items), _kinds(items))
 
 
 def _checked_resamples(
@@ -206,17 +214,21 @@ def _differences(
         once = statistic(np.ones((1, len(common)))) if common else {}
         known = [name for name in once if all(name in report.metrics for report in (*first, *other))]
         apart = [] if have_same else set_dependent(known)
-        paired = [metric for metric in known if metric not in apart]
-        note = unpaired_note(unit, both, len(common), apart, has_others=bool(paired))
+        undefined = [name for name in known if name not in apart and not np.isfinite(once[name][0])]
+        paired = [name for name in known if name not in apart and name not in undefined]
+        note = unpaired_note(unit, both, len(common), apart, has_others=len(apart) < len(known))
         notes += [note] if note else []
+        notes += [f"not paired, since they are undefined on the common {unit}s: {', '.join(undefined)}"] * bool(
+            undefined
+        )
         if not paired:
             continue
-        resamples = bootstrap(statistic, _clusters(of_first[0]), seed=seed)
+        intervals = _percentiles(bootstrap(statistic, _clusters(of_first[0]), seed=seed), of_first[0])
         seeds = [[_metrics_on_all(items) for items in row] for row in (of_first, of_other)]
         found |= {
             metric: Difference(
                 difference=float(once[metric][0]),
-                interval=percentile_interval(resamples[metric]),
+                interval=intervals.get(metric),
                 num_items=len(common),
                 seed_interval=welch_interval(*([one[metric] for one in row] for row in seeds)),
             )
