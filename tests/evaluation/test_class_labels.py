@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from builders.predictors import ListSource, photo_source
-from sycoca.evaluation.class_labels import labeled_images, labels_of
+from sycoca.evaluation.class_labels import class_list_setting, labeled_images, labels_of
 
 
 def labeled(*labels: str) -> ListSource:
@@ -16,6 +16,26 @@ def test_a_label_is_found_in_any_unicode_form():
     assert labeled_images(source, 3, ["tea", "caf\u00e9"]).labels.tolist() == [1, 0, 1]
     assert labeled_images(source, 3, ["tea", "cafe\u0301"]).labels.tolist() == [1, 0, 1]
     assert labels_of(source, 3) == ["caf\u00e9", "tea"]
+
+
+def test_the_list_of_classes_does_not_depend_on_how_many_images_are_classified():
+    source = labeled("tea", "tea", "milk", "water")
+    assert labels_of(source, 2) == labels_of(source, 4) == ["milk", "tea", "water"]
+
+
+def test_an_image_without_label_that_is_not_classified_is_no_error():
+    samples = labeled("tea", "milk", "water").samples
+    source = ListSource(samples=(*samples[:2], replace(samples[2], label=None)))
+    assert labels_of(source, 2) == ["milk", "tea"]
+    with pytest.raises(ValueError, match="photo-2 has no label"):
+        labels_of(source, 3)
+
+
+def test_lists_of_classes_are_told_apart():
+    setting = class_list_setting(["caf\u00e9", "tea"])
+    assert setting.startswith("2 classes, SHA-256 ")
+    assert setting == class_list_setting(["cafe\u0301", "tea"])
+    assert len({setting, class_list_setting(["tea", "caf\u00e9"]), class_list_setting(["caf\u00e9\ntea"])}) == 3
 
 
 def test_places_may_have_leading_zeros():

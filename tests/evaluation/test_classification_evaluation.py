@@ -8,6 +8,7 @@ import torch
 from builders.predictors import SCENES, ListSource, photo_source, small_predictor
 from sycoca.data.class_lists import NamedClass, named_classes
 from sycoca.evaluation.classification import evaluate_classification
+from sycoca.evaluation.comparison import compare_reports
 from sycoca.evaluation.embeddings import ImageEmbeddings
 from sycoca.evaluation.sharding import Sharding
 from sycoca.evaluation.zero_shot import SCENE_TEMPLATES, ZeroShotPrompts, evaluate_zero_shot
@@ -92,6 +93,25 @@ def test_two_processes_find_what_one_finds(predictor: Predictor, task):
 def _keep(parts: list[torch.Tensor], rows: torch.Tensor) -> torch.Tensor:
     parts.append(rows)
     raise InterruptedError
+
+
+def test_a_limit_makes_the_choice_no_easier(predictor: Predictor):
+    source = labeled("star", "star", *LABELS)
+    report = evaluate_zero_shot(predictor, source, limit=2)
+    assert (report.counts["images"], report.counts["classes"]) == (2, 3)
+    whole = evaluate_zero_shot(predictor, source)
+    assert report.settings["class_list"] == whole.settings["class_list"]
+    assert report.items["image"].values["predicted_class"] == whole.items["image"].values["predicted_class"][:2]
+
+
+def test_reports_say_which_classes_there_were(predictor: Predictor):
+    source, more = labeled(*LABELS), ZeroShotPrompts(classes=named_classes([*NAMES, "moon"]))
+    reports = {"a": evaluate_zero_shot(predictor, source), "b": evaluate_zero_shot(predictor, source, prompts=more)}
+    assert any("class_list 4 classes" in note for note in compare_reports(reports).notes)
+    other_names = [NamedClass(label=name, wordings=(f"{name} shape",)) for name in NAMES]
+    renamed = evaluate_zero_shot(predictor, source, prompts=ZeroShotPrompts(classes=other_names))
+    assert renamed.settings["class_list"] != reports["a"].settings["class_list"]
+    assert str(evaluate_classification(predictor, source).settings["class_list"]).startswith("3 classes")
 
 
 def test_the_most_frequent_mistakes_are_named(predictor: Predictor):

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from builders.predictors import SCENES, small_predictor
 from sycoca.evaluation.captioning import CaptioningOptions, evaluate_captioning
-from sycoca.evaluation.comparison import compare_reports
+from sycoca.evaluation.comparison import compare_reports, evidence_of
 from sycoca.evaluation.comparison_table import comparison_tables, legend
 from sycoca.evaluation.grounding import evaluate_grounding
 from sycoca.evaluation.report import ItemScores, Report
@@ -195,7 +195,104 @@ def test_metrics_of_every_task_can_be_compared(evaluate: Callable[..., Report], 
 def test_ranks_among_other_candidates_are_not_paired():
     comparison = compare_reports({"a": retrieval_report(0, 50), "b": retrieval_report(1, 40)})
     assert all(row == [None, None] for row in comparison.differences.values())
-    assert "not paired, 50 and 40 images, 40 of them common" in comparison.notes[0]
+    assert comparison.notes[0] == (
+        "b: not paired, 50 and 40 images, 40 of them common: values depend on the whole set (ranks among the"
+        " candidates)"
+    )
+
+
+def captioning_report(num_images: int, **more: list[float]) -> Report:
+    columns = {
+        "rouge_l": [i % 3 / 4 for i in range(num_images)],
+        "cider": [i % 7 / 5 for i in range(num_images)],
+        **more,
+    }
+    return Report(
+        task="captioning",
+        metrics={name: sum(column) / num_images for name, column in columns.items()},
+        counts={},
+        items={"image": ItemScores(keys=[f"{i}.jpg" for i in range(num_images)], values=columns)},
+    )
+
+
+def test_values_that_depend_on_the_whole_set_are_paired_on_equal_sets_alone():
+    hits = {"self_retrieval_recall_at_1": [float(i % 2) for i in range(30)]}
+    comparison = compare_reports({"a": captioning_report(30, **hits), "b": captioning_report(20)})
+    assert {name: row[1] is not None for name, row in comparison.differences.items()} == {
+        "rouge_l": True,
+        "cider": False,
+        "self_retrieval_recall_at_1": False,
+    }
+    sizes = "30 and 20 images, 20 of them common"
+    assert comparison.notes == [
+        f"b: paired on the common ones: {sizes}; left out, since values depend on the whole set (cider: document"
+        " frequencies)"
+    ]
+    same = compare_reports({"a": captioning_report(30, **hits), "b": captioning_report(30, **hits)})
+    assert all(row[1] is not None for row in same.differences.values())
+    assert same.notes == []
+
+
+def test_ranks_of_images_among_other_captions_are_not_paired():
+    """As with retrieval.captions_per_image: the images are the same."""
+    one, two = retrieval_report(0), retrieval_report(1)
+    of_captions = one.items["caption"]
+    first = {name: column[::2] for name, column in of_captions.values.items()}
+    groups = None if of_captions.groups is None else of_captions.groups[::2]
+    fewer = replace(of_captions, keys=of_captions.keys[::2], values=first, groups=groups)
+    shown = {name: value for name, value in one.metrics.items() if "image_to_text" in name}
+    comparison = compare_reports({"a": replace(one, metrics=shown, items={**one.items, "caption": fewer}), "b": two})
+    assert comparison.differences["image_to_text_mean_rank"] == [None, None]
+
+
+def test_one_image_says_nothing_of_others():
+    """Its resamples are all equal; with five captions, too, for they are resampled together."""
+    one, two = (captioning_report(1, rouge_l=[value]) for value in (0.2, 0.7))
+    comparison = compare_reports({"a": one, "b": two, "c": [two, two]})
+    assert [value and value.interval for value in comparison.values["rouge_l"]] == [None] * 3
+    for found in comparison.differences["rouge_l"][1:]:
+        assert found is not None
+        assert found.difference == pytest.approx(0.5)
+        assert found.interval is None
+        assert not found.is_clear
+    assert "one image alone: rouge_l, cider." in " ".join(shown(comparison, 120).split())
+    assert json.loads(comparison.to_json())["differences"]["rouge_l"][1]["interval"] is None
+    evidence = evidence_of(one, "rouge_l")
+    assert evidence is not None
+    assert (evidence.num_items, evidence.interval) == (1, None)
+    captions = [retrieval_report(seed, num_images=1) for seed in (0, 1)]
+    retrieval = compare_reports({"a": captions[0], "b": captions[1]})
+    assert all(row[1] is not None and row[1].interval is None for row in retrieval.differences.values())
+
+
+def test_a_kind_of_one_image_has_no_interval():
+    kinds = ["number" if i < 2 else "other" for i in range(500)]
+    images = ["0" if i < 2 else str(i) for i in range(500)]
+    better = [1, 1, *BETTER[2:]]
+    comparison = compare_reports(
+        {"a": vqa_report([0, 0, *HITS[2:]], kinds, images), "b": vqa_report(better, kinds, images)}
+    )
+    number, other = (
+        comparison.differences[f"answer_accuracy_of_answer_type_{kind}"][1] for kind in ("number", "other")
+    )
+    assert number is not None
+    assert (number.difference, number.interval, number.is_clear) == (1, None, False)
+    assert other is not None
+    assert other.interval is not None
+
+
+def test_what_is_undefined_on_the_common_items_has_no_difference():
+    columns = {"hallucinated_objects": [0, 0, 1], "mentioned_objects": [0, 0, 2], "found_objects": [1, 0, 1]}
+    values = {**columns, "shown_objects": [1, 1, 1], "chair_s": [0, 0, 1]}
+    metrics = {"chair_i": 0.5, "chair_s": 1 / 3, "object_recall": 2 / 3}
+    items = ItemScores(keys=["0", "1", "2"], values=values)
+    one = Report(task="captioning", metrics=metrics, counts={}, items={"image": items})
+    other = replace(one, items={"image": replace(items, keys=["0", "1", "x"])})
+    comparison = compare_reports({"a": one, "b": other})
+    assert comparison.differences["chair_i"] == [None, None]
+    assert comparison.differences["object_recall"][1] is not None
+    assert comparison.notes[1] == "b: not paired, since they are undefined on the common images: chair_i"
+    comparison.to_json()
 
 
 def test_what_makes_no_comparison_is_an_error():
@@ -236,7 +333,9 @@ def test_tables_mark_what_is_clear_and_say_what_is_not_known():
     assert "classification: differences" in text
     assert "+0.0 to +0.0" in text
     assert "+0.0 *" not in text
-    assert "Without interval, since the reports have no values per item: skipped_samples." in text
+    assert (
+        "Without interval, since the reports have no values per item, or of one image alone: skipped_samples." in text
+    )
     assert "b: other settings: limit 6 instead of 5." in text
 
 

@@ -43,6 +43,16 @@ def test_few_images_have_no_map():
     assert map_layout(clusters(LEAST_MAP_IMAGES)) is not None
 
 
+@pytest.mark.parametrize("scale", [0.0, 1e-9])
+def test_images_that_embed_alike_have_no_map(scale: float):
+    """scikit-learn's t-SNE dies of a segmentation fault for equal points."""
+    rows = clusters(1).repeat(12, 1)
+    assert map_layout(rows + scale * torch.arange(12.0)[:, None]) is None
+    assert map_layout(torch.zeros(12, 16)) is None
+    rows[0] += 1e-5
+    assert map_layout(rows) is not None
+
+
 def test_without_scikit_learn_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(data_map, "find_spec", lambda _: None)
     with pytest.raises(

@@ -95,10 +95,21 @@ def test_winoground_by_hand():
     assert not any("blank" in name for name in found.metrics)
 
 
-def question(key: str, text: str, *, is_yes: bool) -> YesNoQuestion:
+def question(key: str, text: str, *, is_yes: bool, name: str | None = None) -> YesNoQuestion:
     return YesNoQuestion(
-        key=key, image=image("a"), question=text, statements=("yes", "no"), is_yes=is_yes, kind="random"
+        key=key, image=image(name or key), question=text, statements=("yes", "no"), is_yes=is_yes, kind="random"
     )
+
+
+def test_a_question_in_several_lists_does_not_answer_itself():
+    own = [("1", "a dog?", True), ("2", " A  dog?", False), ("3", "a cat?", True)]
+    lists = [
+        question(f"{key} {number}", text, is_yes=is_yes, name=key) for number in range(2) for key, text, is_yes in own
+    ]
+    for questions in (lists[:3], lists):
+        found = judge_questions(questions, scores_of(cosine=[[0.0, 0.0]] * len(questions))).metrics
+        # By the only other image of a dog the answers are the wrong ones, and no other image is asked about for cats.
+        assert found["pope_accuracy_question_only"] == 0
 
 
 def test_pope_by_hand():

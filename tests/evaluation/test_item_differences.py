@@ -11,6 +11,11 @@ def retrieval(ranks: Sequence[int], keys: Sequence[str] = "abcd") -> Report:
     return Report(task="retrieval", metrics={"text_to_image_mean_rank": 1.0}, counts={}, items={"caption": captions})
 
 
+def classified(hits: Sequence[float], keys: Sequence[str] = "abcd") -> Report:
+    items = ItemScores(keys=keys, values={"accuracy_top_1": hits})
+    return Report(task="probe", metrics={"accuracy_top_1": 0.5}, counts={}, items={"image": items})
+
+
 def keys(items: Sequence[ItemDifference]) -> list[str]:
     return [item.key for item in items]
 
@@ -27,19 +32,31 @@ def test_lower_ranks_are_better():
 
 
 def test_seeds_are_averaged_and_only_common_items_compared():
-    found = item_differences([retrieval([1, 3, 5, 7]), retrieval([3, 5, 5, 7])], [retrieval([1, 4, 9], "dbx")], most=5)
+    first = [classified([0.25, 0.5, 0, 0]), classified([0.75, 0.5, 0, 0])]
+    found = item_differences(first, [classified([1, 0.5, 1], "dbx")], most=5)
     assert found is not None
     assert found.num_items == 2
-    assert [(item.key, item.first, item.other) for item in found.gains] == [("d#0", 7, 1)]
+    assert [(item.key, item.first, item.other) for item in found.gains] == [("d", 0, 1)]
     assert found.losses == ()
 
 
-def test_higher_rates_are_better_and_right_answers_are_not_the_worst():
-    def report(hits: Sequence[int]) -> Report:
-        items = ItemScores(keys="abc", values={"accuracy_top_1": hits})
-        return Report(task="probe", metrics={"accuracy_top_1": 0.5}, counts={}, items={"image": items})
+def test_ranks_among_other_candidates_are_not_compared():
+    assert item_differences([retrieval([1, 3, 5, 7])], [retrieval([1, 4, 9], "abc")], most=5) is None
+    full, few = (
+        Report(
+            task="scene_captions",
+            metrics={},
+            counts={},
+            items={"image": ItemScores(keys=keys, values={"cider": [1] * len(keys), "caption_truth": [1] * len(keys)})},
+        )
+        for keys in ("abcd", "abc")
+    )
+    measures = [item_differences([full], [other], most=5) for other in (full, few)]
+    assert [found and found.metric for found in measures] == ["cider", "caption_truth"]
 
-    found = item_differences([report([1, 0, 0])], [report([0, 1, 0])], most=5)
+
+def test_higher_rates_are_better_and_right_answers_are_not_the_worst():
+    found = item_differences([classified([1, 0, 0], "abc")], [classified([0, 1, 0], "abc")], most=5)
     assert found is not None
     assert (keys(found.gains), keys(found.losses), keys(found.worst)) == (["b"], ["a"], ["c"])
 

@@ -9,6 +9,7 @@ from builders.predictors import ListSource, open_photo, small_predictor
 from sycoca.data.questions import QuestionSamples, keyed_questions
 from sycoca.data.samples import ImageTextSample, Question
 from sycoca.data.writing.vqa_results import read_results
+from sycoca.evaluation.report import Report
 from sycoca.evaluation.sharding import Sharding
 from sycoca.evaluation.vqa import VqaOptions, evaluate_vqa
 from sycoca.evaluation.vqa_scores import score_vqa, vqa_report
@@ -84,6 +85,36 @@ def test_a_question_alone_is_answered_by_the_others_with_its_text():
     assert report.metrics["answer_accuracy_most_frequent"] == pytest.approx(3 / 7)
     alone = vqa_report([asked("a?", "x", key="1"), asked("b?", "y", key="2")], ["x", "y"])
     assert alone.metrics["answer_accuracy_question_only"] == alone.metrics["answer_accuracy_most_frequent"] == 0.5
+
+
+def test_equivalent_answers_to_a_question_are_counted_together():
+    questions = [
+        asked("is it?", answer, key=str(number)) for number, answer in enumerate(["yes", "Yes", "YES", "no", "no"] * 20)
+    ]
+    report = vqa_report(questions, ["caf\u00e9", "cafe\u0301"] * 50)
+    assert report.metrics["answer_accuracy_question_only"] == report.metrics["answer_accuracy_most_frequent"] == 0.6
+    assert report.counts["different_answers"] == 1
+    # In the spelling of most: where all annotators agree the match is exact.
+    spelled = [
+        asked("is it?", *[answer] * 4, key=answer * n)
+        for answer, number in (("Yes", 3), ("yes", 1))
+        for n in range(1, number + 1)
+    ]
+    assert vqa_report(spelled, ["x"] * 4).metrics["vqa_accuracy_question_only"] == 3 / 4
+
+
+def test_a_copy_of_a_question_does_not_answer_it():
+    def report(images: list[str | None]) -> Report:
+        texts = ("Where is it?", "where  is it?")
+        questions = [
+            replace(asked(texts[number % 2], answer, key=str(number)), image=image)
+            for number, (answer, image) in enumerate(zip(("left", "left", "right", "right"), images, strict=True))
+        ]
+        return vqa_report(questions, ["x"] * 4)
+
+    assert report(["a", "b", "c", "d"]).metrics["answer_accuracy_question_only"] == 0.5
+    assert report([None] * 4).metrics["answer_accuracy_question_only"] == 0.5
+    assert report(["a", "a", "b", "b"]).metrics["answer_accuracy_question_only"] == 0.0
 
 
 def test_annotators_and_what_a_list_of_answers_can_reach():

@@ -41,6 +41,7 @@ from sycoca.facts.metric_facts import (
     metric_title,
     readable,
     readable_interval,
+    set_dependence,
 )
 from sycoca.facts.metric_suffixes import REFERENCES, SUFFIXES, TYPE_SUFFIXES
 from sycoca.inference.predictor import Predictor
@@ -181,3 +182,28 @@ def test_no_number_has_an_exponent_with_an_e():
     assert readable("contrastive", 0.000247) == "0.000247"
     assert readable_interval("accuracy_top_1", (0.25, 0.5)) == "25.0 to 50.0 %"
     assert readable_interval("described_patch_auc", (0.25, 0.5)) == "0.250 to 0.500"
+
+
+@pytest.mark.parametrize(
+    ("key", "depends"),
+    [
+        ("re_ranked_text_to_image_recall_at_5", True),
+        ("mean_text_recall", True),
+        ("cider", True),
+        ("cider_kendall_tau_c", True),
+        ("rouge_l_kendall_tau_c", False),
+        ("self_retrieval_recall_at_1", True),
+        ("clip_score", False),
+        ("clip_score_other_image", True),
+        ("chair_i_other_image", True),
+        ("reconstruction_gain_described_over_other", True),
+        ("reconstruction_gain_described_over_empty", False),
+        ("mask_coverage_no_caption", False),
+        ("vqa_accuracy_most_frequent_of_answer_type_other", True),
+        ("vqa_accuracy_of_answer_type_other", False),
+        ("accuracy_top_1", False),
+        ("no such metric", False),
+    ],
+)
+def test_which_values_depend_on_the_whole_set(key: str, *, depends: bool):
+    assert (set_dependence(key) is not None) == depends

@@ -59,6 +59,14 @@ def page() -> ComparePage:
     )
 
 
+def test_a_difference_without_interval_is_a_point():
+    page = ComparePage(rows=[], comparisons={"photos": compare_reports({"a": report([0]), "b": report([1])})})
+    html = render_compare_page(page)
+    assert '<i style="left: 98.0%; width: 0.0%"></i>' in html
+    assert "+100.0" in html
+    assert "+100.0 *" not in html
+
+
 def test_shows_metrics_differences_items_curves_and_answers(page: ComparePage):
     html = render_compare_page(page)
     for text in (

@@ -1,5 +1,6 @@
 """The class of every image of a source. Images without class are an error, or skipped and counted."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, assert_never, final
@@ -14,6 +15,10 @@ from sycoca.texts import normal_form
 
 Unlabeled = Literal["error", "skip"]
 """How to treat an image without label, or with a label that is no class."""
+
+
+_DIGITS = 12
+"""Digits of a list's SHA-256 that a report shows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,21 +83,29 @@ def labeled_images(
 
 
 def labels_of(source: SampleSource, num_samples: int, unlabeled: Unlabeled = "error") -> list[str]:
-    """Return the different labels of a source's first samples in alphabetical order.
+    """Return the different labels of a source in alphabetical order, those of all its samples.
 
-    Raises ValueError for a sample without label, unless such are to be skipped, and for fewer than two labels.
+    A choice is as hard as its list is long, so the list must not depend on how many of the samples are classified.
+    Raises ValueError for one of the first ``num_samples`` without label, unless such are to be skipped, and for fewer
+    than two labels.
     """
     labels: set[str] = set()
-    for index in range(num_samples):
+    for index in range(len(source)):
         sample = source[index]
         if sample.label is not None:
             labels.add(normal_form(sample.label))
-        else:
+        elif index < num_samples:
             _leave_out(unlabeled, _fault(source, sample.key, None, ()))
     if len(labels) < 2:
         found = ", ".join(sorted(labels)) or "none"
         raise ValueError(f"{source.name} has fewer than two classes ({found}); name the others with --class-names")
     return sorted(labels)
+
+
+def class_list_setting(names: Sequence[str]) -> str:
+    """Return what tells lists of classes apart in the settings of reports: their length and a part of their SHA-256."""
+    digest = hashlib.sha256("\n".join(map(normal_form, names)).encode()).hexdigest()
+    return f"{len(names)} classes, SHA-256 {digest[:_DIGITS]}"
 
 
 def _leave_out(unlabeled: Unlabeled, fault: str) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sycoca.data.samples import SampleSource, num_lost_samples
 from sycoca.evaluation.batches import num_evaluated
-from sycoca.evaluation.class_labels import LabeledImages, Unlabeled, labeled_images
+from sycoca.evaluation.class_labels import LabeledImages, Unlabeled, class_list_setting, labeled_images
 from sycoca.evaluation.remarks import class_remarks
 from sycoca.evaluation.report import ItemScores, Report, Setting
 from sycoca.evaluation.sharding import ALONE, Sharding
@@ -91,6 +91,7 @@ def classification_report(
         },
         settings={
             "data": source.name,
+            "class_list": class_list_setting(class_names),
             **settings,
             "most_frequent_mistakes": _mistakes(predicted, images, class_names),
         },

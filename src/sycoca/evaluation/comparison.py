@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from rich.console import Console
 
+from sycoca.evaluation.paired_items import chosen_items, common_keys, have_same_items, set_dependent, unpaired_note
 from sycoca.evaluation.report import ItemScores, Report
 from sycoca.metrics.intervals import Interval, t_interval, welch_interval
-from sycoca.metrics.resampling import Weights, bootstrap, metrics_of_items, percentile_interval
+from sycoca.metrics.resampling import Weights, bootstrap, metrics_of_items, percentile_intervals
 from sycoca.progress_bar import tracked
 
 _FINDINGS = frozenset(
@@ -30,7 +31,7 @@ class MetricValue:
     """The metric; the mean over the reports of the row."""
 
     interval: Interval | None
-    """The bootstrap interval over test items; None for reports without items."""
+    """The bootstrap interval over test items; None for reports without items, or with those of one image alone."""
 
     seed_interval: Interval | None = None
     """The t interval over the reports of the row (seeds); None for a single report."""
@@ -43,8 +44,9 @@ class Difference:
     difference: float
     """The difference, in the metric's unit."""
 
-    interval: Interval
-    """The bootstrap interval of paired resamples: both metrics are computed from the same items."""
+    interval: Interval | None
+    """The bootstrap interval of paired resamples: both metrics are computed from the same items. None where these are
+    of one image, or of another single group."""
 
     num_items: int
     """Number of items in both rows."""
@@ -54,7 +56,9 @@ class Difference:
 
     @property
     def is_clear(self) -> bool:
-        """Whether all known intervals exclude 0."""
+        """Whether all known intervals exclude 0, that over test items among them."""
+        if self.interval is None:
+            return False
         known = [self.interval] if self.seed_interval is None else [self.interval, self.seed_interval]
         return all(low > 0 or high < 0 for low, high in known)
 
@@ -135,16 +139,16 @@ class Evidence:
     unit: str
     """What an item is: image, caption, question."""
 
-    interval: Interval
-    """The 95 % bootstrap interval over the items."""
+    interval: Interval | None
+    """The 95 % bootstrap interval over the items; None where they are of one image alone."""
 
 
 def evidence_of(report: Report, metric: str, *, seed: int = 0) -> Evidence | None:
     """Return the items of a metric and its interval; None for a metric without items."""
     for unit, items in report.items.items():
         if metric in items.values:
-            resamples = _checked_resamples(report.task, report, items, seed)
-            return Evidence(num_items=len(items.keys), unit=unit, interval=percentile_interval(resamples[metric]))
+            intervals = _percentiles(_checked_resamples(report.task, report, items, seed), items)
+            return Evidence(num_items=len(items.keys), unit=unit, interval=intervals.get(metric))
     return None
 
 
@@ -167,8 +171,13 @@ def _intervals(name: str, row: Sequence[Report], seed: int) -> dict[str, Interva
         # The same draws for every report, so that the mean is over the same items.
         resamples = [_checked_resamples(name, report, report.items[unit], seed) for report in row]
         shared = [metric for metric in resamples[0] if all(metric in one for one in resamples) and metric not in found]
-        found |= {metric: percentile_interval(_mean([one[metric] for one in resamples])) for metric in shared}
+        means = {metric: _mean([one[metric] for one in resamples]) for metric in shared}
+        found |= _percentiles(means, row[0].items[unit])
     return found
+
+
+def _percentiles(resamples: Mapping[str, Float[np.ndarray, " resamples"]], items: ItemScores) -> dict[str, Interval]:
+    return percentile_intervals(resamples, _clusters(items), _kinds(items))
 
 
 def _checked_resamples(
@@ -194,45 +203,39 @@ def _differences(
     """Return the differences by metric, and in words what could not be paired."""
     found: dict[str, Difference] = {}
     notes = []
+    have_same = have_same_items((*first, *other))
     for unit in first[0].items:
         if unit not in other[0].items:
             continue
-        common, note = _common_keys(first[0].task, unit, (first[0].items[unit], other[0].items[unit]))
-        notes += [note] if note else []
-        if not common:
-            continue
-        of_first, of_other = ([_chosen(report.items[unit], common) for report in row] for row in (first, other))
+        both = (first[0].items[unit], other[0].items[unit])
+        common = common_keys(unit, both)
+        of_first, of_other = ([chosen_items(report.items[unit], common) for report in row] for row in (first, other))
         statistic = partial(_paired_differences, of_first, of_other)
-        once = statistic(np.ones((1, len(common))))
-        resamples = bootstrap(statistic, _clusters(of_first[0]), seed=seed)
+        once = statistic(np.ones((1, len(common)))) if common else {}
+        known = [name for name in once if all(name in report.metrics for report in (*first, *other))]
+        apart = [] if have_same else set_dependent(known)
+        undefined = [name for name in known if name not in apart and not np.isfinite(once[name][0])]
+        paired = [name for name in known if name not in apart and name not in undefined]
+        note = unpaired_note(unit, both, len(common), apart, has_others=len(apart) < len(known))
+        notes += [note] if note else []
+        notes += [f"not paired, since they are undefined on the common {unit}s: {', '.join(undefined)}"] * bool(
+            undefined
+        )
+        if not paired:
+            continue
+        intervals = _percentiles(bootstrap(statistic, _clusters(of_first[0]), seed=seed), of_first[0])
         seeds = [[_metrics_on_all(items) for items in row] for row in (of_first, of_other)]
         found |= {
             metric: Difference(
                 difference=float(once[metric][0]),
-                interval=percentile_interval(resamples[metric]),
+                interval=intervals.get(metric),
                 num_items=len(common),
                 seed_interval=welch_interval(*([one[metric] for one in row] for row in seeds)),
             )
-            for metric in once
-            if all(metric in report.metrics for report in (*first, *other)) and metric not in found
+            for metric in paired
+            if metric not in found
         }
     return found, notes
-
-
-def _common_keys(task: str, unit: str, items: tuple[ItemScores, ItemScores]) -> tuple[list[str], str | None]:
-    """Return the keys that can be paired, and a note on the others."""
-    for own in items:
-        if len(set(own.keys)) != len(own.keys):
-            key, count = Counter(own.keys).most_common(1)[0]
-            raise ValueError(f"{unit} {key} occurs {count} times in a report, so items cannot be paired")
-    known = set(items[1].keys)
-    common = [key for key in items[0].keys if key in known]
-    sizes = f"{len(items[0].keys):,} and {len(items[1].keys):,} {unit}s, {len(common):,} of them common"
-    if len(common) == len(items[0].keys) == len(items[1].keys):
-        return common, None
-    if task == "retrieval":
-        return [], f"not paired, {sizes}: ranks among different candidates are not comparable"
-    return common, f"{'paired on the common ones' if common else 'not paired'}: {sizes}"
 
 
 def _paired_differences(
@@ -253,18 +256,6 @@ def _metrics_on_all(items: ItemScores) -> dict[str, float]:
 
 def _mean(arrays: Sequence[Float[np.ndarray, " resamples"]]) -> Float[np.ndarray, " resamples"]:
     return arrays[0] if len(arrays) == 1 else np.mean(arrays, axis=0)
-
-
-def _chosen(items: ItemScores, keys: Sequence[str]) -> ItemScores:
-    """Return the items of these keys, in their order."""
-    row_of_key = {key: row for row, key in enumerate(items.keys)}
-    rows = [row_of_key[key] for key in keys]
-    return ItemScores(
-        keys=keys,
-        values={name: [column[row] for row in rows] for name, column in items.values.items()},
-        groups=None if items.groups is None else [items.groups[row] for row in rows],
-        kinds={prefix: [column[row] for row in rows] for prefix, column in items.kinds.items()},
-    )
 
 
 def _clusters(items: ItemScores) -> Sequence[str]:

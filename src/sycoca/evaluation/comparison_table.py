@@ -75,7 +75,8 @@ def explanations(comparison: Comparison) -> list[str]:
         lines.append("Differences of rates are in percentage points; they are paired, on the items of both rows.")
     lacking = [name for name, row in comparison.values.items() if any(_has_no_interval(value) for value in row)]
     if lacking:
-        lines.append(f"Without interval, since the reports have no values per item: {', '.join(lacking)}.")
+        names = ", ".join(lacking)
+        lines.append(f"Without interval, since the reports have no values per item, or of one image alone: {names}.")
     return lines
 
 

@@ -21,6 +21,9 @@ NUM_NEIGHBORS = 10
 
 _PERPLEXITY = 30
 
+_LEAST_SPREAD = torch.finfo(torch.float32).eps
+"""Embeddings that lie nearer to their mean, in lengths of the embeddings, differ by rounding alone."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MapLayout:
@@ -41,14 +44,14 @@ def check_map_requirements() -> None:
 
 
 def map_layout(image_embeds: Float[Tensor, "images embed"]) -> MapLayout | None:
-    """Return where images lie, the same every time; None for fewer than `LEAST_MAP_IMAGES`.
+    """Return where images lie, the same every time; None for fewer than `LEAST_MAP_IMAGES`, and where all embed alike.
 
     t-SNE (van der Maaten and Hinton, JMLR 9, 2008) keeps neighbors together; distances between groups mean nothing.
     Raises ValueError without scikit-learn.
     """
     check_map_requirements()
     number = len(image_embeds)
-    if number < LEAST_MAP_IMAGES:
+    if number < LEAST_MAP_IMAGES or _all_alike(image_embeds.double()):
         return None
     from sklearn.manifold import TSNE
 
@@ -66,6 +69,11 @@ def map_layout(image_embeds: Float[Tensor, "images embed"]) -> MapLayout | None:
             chance=num_neighbors / (number - 1),
         ),
     )
+
+
+def _all_alike(rows: Float[Tensor, "images embed"]) -> bool:
+    """Return whether there is one point only: t-SNE starts from principal components, which would be 0 / 0."""
+    return float((rows - rows.mean(0)).norm()) <= _LEAST_SPREAD * float(rows.norm())
 
 
 def _kept(vectors: Float[Tensor, "images embed"], points: Float[Tensor, "images 2"], number: int) -> float:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sycoca.evaluation.paired_items import have_same_items, set_dependent
 from sycoca.evaluation.report import ItemScores, Report
 from sycoca.facts.metric_facts import metric_facts
 
@@ -68,7 +69,8 @@ class ItemDifferences:
 def item_differences(first: Sequence[Report], other: Sequence[Report], most: int) -> ItemDifferences | None:
     """Return the items, up to ``most`` of each sort, on which two rows differ; None without items of both.
 
-    A row is the reports of several seeds, whose values are averaged.
+    A row is the reports of several seeds, whose values are averaged. Where rows are of different test items, metrics
+    that depend on the whole set, such as ranks, are passed over.
     """
     found = _measure(first, other)
     if found is None:
@@ -103,8 +105,11 @@ def item_differences(first: Sequence[Report], other: Sequence[Report], most: int
 
 
 def _measure(first: Sequence[Report], other: Sequence[Report]) -> tuple[str, str] | None:
-    """Return unit and metric of the values that both rows have."""
-    return next(((unit, metric) for metric in _MEASURES for unit in _units(metric, (*first, *other))), None)
+    """Return unit and metric of the values that both rows have and that can be compared."""
+    reports = (*first, *other)
+    apart = [] if have_same_items(reports) else set_dependent(_MEASURES)
+    measures = [metric for metric in _MEASURES if metric not in apart]
+    return next(((unit, metric) for metric in measures for unit in _units(metric, reports)), None)
 
 
 def _units(metric: str, reports: Sequence[Report]) -> Iterator[str]:

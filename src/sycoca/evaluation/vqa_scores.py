@@ -7,7 +7,7 @@ from sycoca.data.content_keys import normalized_caption
 from sycoca.data.samples import Question
 from sycoca.evaluation.report import ItemScores, Report, Setting
 from sycoca.facts.metric_suffixes import MOST_FREQUENT, QUESTION_ONLY
-from sycoca.metrics.vqa import AnswerRule, References, answer_rule, most_frequent_answers
+from sycoca.metrics.vqa import AnswerKey, AnswerRule, References, answer_rule, most_frequent_answers
 from sycoca.texts import normal_form
 
 
@@ -49,8 +49,8 @@ def vqa_report(
 
     ``vqa_accuracy`` where every question has at least 4 annotators, ``answer_accuracy`` elsewhere.
     ``..._most_frequent``: that of always giving the answer that is most often best among these very questions.
-    ``..._question_only``: that of the answer that is most often best for the other questions with the same text, which
-    needs no image. With ``listed_answers``, those that a model chooses from, ``answer_coverage``: the fraction of
+    ``..._question_only``: that of the answer that is most often best for the same text about other images, which needs
+    none. With ``listed_answers``, those that a model chooses from, ``answer_coverage``: the fraction of
     questions for which one of them is as good as the best that there is, and ``..._ceiling``: the accuracy of always
     choosing the best of them.
     """
@@ -63,7 +63,7 @@ def vqa_report(
         f"{rule.metric}{MOST_FREQUENT}": [rule.accuracy(constant, question.answers) for question in questions],
         f"{rule.metric}{QUESTION_ONLY}": [
             rule.accuracy(answer, question.answers)
-            for answer, question in zip(_answers_by_question(questions, best, constant), questions, strict=True)
+            for answer, question in zip(_answers_by_question(questions, best, constant, rule), questions, strict=True)
         ],
     }
     if listed_answers is not None:
@@ -74,7 +74,7 @@ def vqa_report(
         metrics={name: _mean(own) for name, own in values.items()}
         | {f"{rule.metric}_{name}": _mean(own) for name, own in by_type.items()},
         counts={"questions": len(questions), "empty_answers": sum(not answer.strip() for answer in answers)}
-        | {"different_answers": len(set(answers))}
+        | {"different_answers": len(set(map(normal_form, answers)))}
         | {f"questions_{name}": len(own) for name, own in by_type.items()}
         | dict(counts or {}),
         settings={"references_are": "annotators" if rule.metric == "vqa_accuracy" else "members of one answer"}
@@ -85,18 +85,29 @@ def vqa_report(
     )
 
 
-def _answers_by_question(questions: Sequence[Question], best: Sequence[str], constant: str) -> Iterator[str]:
-    """Yield for every question the best answer of most others with the same text; ``constant`` where there is none."""
+def _answers_by_question(
+    questions: Sequence[Question], best: Sequence[str], constant: str, rule: AnswerRule
+) -> Iterator[str]:
+    """Yield for every question the answer that is most often best for the same text about other images.
+
+    ``constant`` where there is none. A text that comes again about one image is a copy of the question, and would hand
+    it its own answer. Equivalent answers are counted together, in their most frequent spelling.
+    """
+    # A question whose image is not known has one of its own.
+    images = [question.image or f"question {number}" for number, question in enumerate(questions)]
     texts = [normalized_caption(question.question) for question in questions]
-    counts: dict[str, Counter[str]] = {}
-    for text, answer in zip(texts, best, strict=True):
-        counts.setdefault(text, Counter())[answer] += 1
-    leading = {text: counter.most_common(2) for text, counter in counts.items()}
-    for text, own in zip(texts, best, strict=True):
-        # The question's own answer does not count.
-        others = [(count - (answer == own), answer) for answer, count in leading[text]]
-        count, answer = max(others, key=lambda pair: pair[0])
-        yield answer if count > 0 else constant
+    spellings: dict[str, dict[AnswerKey, Counter[str]]] = {}
+    of_image: dict[tuple[str, str], Counter[str]] = {}
+    for image, text, answer in zip(images, texts, best, strict=True):
+        spellings.setdefault(text, {}).setdefault(rule.key(answer), Counter())[answer] += 1
+        of_image.setdefault((image, text), Counter())[answer] += 1
+    ranked = {text: sorted(by_key.values(), key=Counter.total, reverse=True) for text, by_key in spellings.items()}
+    for image, text in zip(images, texts, strict=True):
+        own = of_image[image, text]
+        # So many answers at most lose some of their count. Of equal ones that with the largest count at first is taken.
+        others = [counts - own for counts in ranked[text][: len(own) + 1]]
+        leading = max(others, key=Counter.total)
+        yield leading.most_common(1)[0][0] if leading else constant
 
 
 def _items(questions: Sequence[Question], values: Mapping[str, Sequence[float]]) -> ItemScores:

@@ -12,7 +12,7 @@ from sycoca.data.class_lists import NamedClass, named_classes
 from sycoca.data.samples import SampleSource
 from sycoca.data.scenes.source import ScenesSource
 from sycoca.evaluation.batches import num_evaluated
-from sycoca.evaluation.class_labels import Unlabeled, labeled_images, labels_of
+from sycoca.evaluation.class_labels import Unlabeled, class_list_setting, labeled_images, labels_of
 from sycoca.evaluation.classification import classification_report
 from sycoca.evaluation.embeddings import ImageEmbeddings
 from sycoca.evaluation.report import Report
@@ -33,7 +33,7 @@ class ZeroShotPrompts:
     """Classes, prompt templates and scorer."""
 
     classes: Sequence[NamedClass] | None = None
-    """The classes; None takes the labels of the data."""
+    """The classes; None takes the labels of the data, of all of it for any limit."""
 
     templates: Sequence[str] | None = None
     """Prompts with {} for the class; None takes "a photo of a {}.", for the built-in scenes their own."""
@@ -100,7 +100,13 @@ def evaluate_zero_shot(
         images,
         labels,
         source,
-        settings={"limit": limit, "unlabeled": unlabeled, "templates": " | ".join(templates), "scorer": scorer},
+        settings={
+            "class_list": class_list_setting([" | ".join((one.label, *one.wordings)) for one in classes]),
+            "limit": limit,
+            "unlabeled": unlabeled,
+            "templates": " | ".join(templates),
+            "scorer": scorer,
+        },
         seconds=time.perf_counter() - started_at,
     )
     truncated = {"truncated_prompts": predictor.num_truncated(all_prompts(classes, templates))}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, assert_never
 
-from sycoca.facts.metric_suffixes import MEAN_OF_TYPES, REFERENCES, SUFFIXES, TYPE_SUFFIXES
+from sycoca.facts.metric_suffixes import MEAN_OF_TYPES, OF_SET, OTHER_CAPTION, REFERENCES, SUFFIXES, TYPE_SUFFIXES
 from sycoca.facts.objective_facts import MASKED_CAPTIONING, OBJECTIVES
 
 Unit = Literal["percent", "score", "rank", "count", "seconds", "number"]
@@ -46,20 +46,33 @@ class MetricFacts:
     chance: float | None = None
     """Chance level, where it does not depend on the data."""
 
+    of_set: str | None = None
+    """What of the whole test set the value of a single item depends on, so that values of different sets are not
+    comparable, also on their common items; None where it depends on the item alone."""
+
     @property
     def is_percent(self) -> bool:
         """Whether it is a fraction that is shown in percent."""
         return _IS_PERCENT[self.unit]
 
 
+_RANKS = "ranks among the candidates"
+_FREQUENCIES = "document frequencies"
+
+
 def _recalls(direction: str, title: str) -> dict[str, MetricFacts]:
-    recalls = {f"{direction}_recall_at_{k}": MetricFacts(title=f"{title} R@{k}", hub_name="recall") for k in (1, 5, 10)}
+    recalls = {
+        f"{direction}_recall_at_{k}": MetricFacts(title=f"{title} R@{k}", hub_name="recall", of_set=_RANKS)
+        for k in (1, 5, 10)
+    }
     ranks = {
-        f"{direction}_{kind}_rank": MetricFacts(title=f"{title} {kind} rank", unit="rank", is_better_higher=False)
+        f"{direction}_{kind}_rank": MetricFacts(
+            title=f"{title} {kind} rank", unit="rank", is_better_higher=False, of_set=_RANKS
+        )
         for kind in ("mean", "median")
     }
     ranks[f"{direction}_mean_log_rank"] = MetricFacts(
-        title=f"{title} mean logarithm of the rank", unit="score", is_better_higher=False
+        title=f"{title} mean logarithm of the rank", unit="score", is_better_higher=False, of_set=_RANKS
     )
     return recalls | ranks
 
@@ -76,7 +89,10 @@ def _correlations() -> dict[str, MetricFacts]:
     }
     return {
         f"{name}_kendall_tau_{variant}": MetricFacts(
-            title=f"{title} against human judgments, Kendall's tau-{variant}", unit="score", chance=0.0
+            title=f"{title} against human judgments, Kendall's tau-{variant}",
+            unit="score",
+            chance=0.0,
+            of_set=_FREQUENCIES if name == "cider" else None,
         )
         for name, title in judged.items()
         for variant in ("b", "c")
@@ -86,9 +102,9 @@ def _correlations() -> dict[str, MetricFacts]:
 def _reconstructions(infix: str, patches: str) -> dict[str, MetricFacts]:
     gains = {
         f"reconstruction_gain{infix}_over_{name}": MetricFacts(
-            title=f"gain over {words} caption, {patches}", unit="score"
+            title=f"gain over {words} caption, {patches}", unit="score", of_set=of_set
         )
-        for name, words in (("other", "another image's"), ("empty", "an empty"))
+        for name, words, of_set in (("other", "another image's", OF_SET[OTHER_CAPTION]), ("empty", "an empty", None))
     }
     error = MetricFacts(title=f"reconstruction error, {patches}", unit="score", is_better_higher=False)
     return {f"reconstruction_error{infix}": error, **gains}
@@ -97,8 +113,8 @@ def _reconstructions(infix: str, patches: str) -> dict[str, MetricFacts]:
 METRICS: Mapping[str, MetricFacts] = {
     **_recalls("text_to_image", "text-to-image"),
     **_recalls("image_to_text", "image-to-text"),
-    "mean_text_recall": MetricFacts(title="image-to-text mean recall, mTR"),
-    "mean_image_recall": MetricFacts(title="text-to-image mean recall, mIR"),
+    "mean_text_recall": MetricFacts(title="image-to-text mean recall, mTR", of_set=_RANKS),
+    "mean_image_recall": MetricFacts(title="text-to-image mean recall, mIR", of_set=_RANKS),
     "described_patch_auc": MetricFacts(title="described object patches, ROC AUC", unit="score", chance=0.5),
     "mask_coverage": MetricFacts(title="mask coverage", chance=0.5),
     "grounding_average_precision": MetricFacts(title="grounding average precision"),
@@ -109,12 +125,14 @@ METRICS: Mapping[str, MetricFacts] = {
     **_reconstructions("_undescribed", "undescribed patches"),
     **{f"bleu_{n}": MetricFacts(title=f"BLEU-{n}", hub_name="bleu") for n in (1, 2, 3, 4)},
     "rouge_l": MetricFacts(title="ROUGE-L", hub_name="rouge"),
-    "cider": MetricFacts(title="CIDEr", unit="score"),
+    "cider": MetricFacts(title="CIDEr", unit="score", of_set=_FREQUENCIES),
     "meteor": MetricFacts(title="METEOR", hub_name="meteor"),
     "clip_score": MetricFacts(title="CLIPScore", unit="score"),
     "ref_clip_score": MetricFacts(title="RefCLIPScore", unit="score"),
     "reference_similarity": MetricFacts(title="cosine of caption and closest reference", unit="score"),
-    "self_retrieval_recall_at_1": MetricFacts(title="captions that find their own image, R@1", hub_name="recall"),
+    "self_retrieval_recall_at_1": MetricFacts(
+        title="captions that find their own image, R@1", hub_name="recall", of_set=_RANKS
+    ),
     "chair_i": MetricFacts(title="hallucinated mentions of objects, CHAIR_i", is_better_higher=False),
     "chair_s": MetricFacts(title="captions with a hallucinated object, CHAIR_s", is_better_higher=False),
     "object_recall": MetricFacts(title="shown objects that captions mention"),
@@ -181,6 +199,12 @@ def metric_facts(key: str) -> MetricFacts | None:
     """Return the facts about a logged or reported key; None for an unknown one."""
     known = METRICS.get(key) or TRAINING_VALUES.get(key)
     return known or _with_prefix(key) or _with_suffix(key) or _with_type(key)
+
+
+def set_dependence(key: str) -> str | None:
+    """Return what of the whole test set the items' values of a key depend on; None where there is nothing known."""
+    facts = metric_facts(key)
+    return None if facts is None else facts.of_set
 
 
 def metric_title(key: str) -> str:
@@ -256,7 +280,7 @@ def _with_prefix(key: str) -> MetricFacts | None:
 def _with_suffix(key: str) -> MetricFacts | None:
     for suffix, meaning in SUFFIXES.items():
         if key.endswith(suffix) and (facts := metric_facts(key.removesuffix(suffix))) is not None:
-            return replace(facts, title=f"{facts.title}, {meaning}")
+            return replace(facts, title=f"{facts.title}, {meaning}", of_set=OF_SET.get(suffix, facts.of_set))
     return None
 
 

@@ -82,6 +82,15 @@ SUFFIXES: Mapping[str, str] = {
 }
 """Suffixes of keys, and their meaning."""
 
+OF_SET: Mapping[str, str] = {
+    MOST_FREQUENT: "the most frequent of the set",
+    QUESTION_ONLY: "the set's other questions",
+    OTHER_CAPTION: "another caption of the set",
+    OTHER_IMAGE: "another image of the set",
+}
+"""Suffixes of the keys of baselines that take something from the rest of the test set, and what: of the same item in
+another set they are others."""
+
 BASELINES: Mapping[str, str] = {
     MOST_FREQUENT: "most frequent answer",
     QUESTION_ONLY: "question without image",

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from sycoca.facts.metric_suffixes import MEAN_OF_TYPES, NEGATIVE_TYPE
 from sycoca.metrics.bleu import corpus_bleu
 from sycoca.metrics.chair import chair_metrics
+from sycoca.metrics.intervals import Interval
 from sycoca.metrics.rank_correlation import judged_correlations
 from sycoca.metrics.yes_no import yes_no_metrics
 from sycoca.randomness import derive_key
@@ -83,7 +84,25 @@ def bootstrap(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def percentile_interval(resamples: Float[np.ndarray, " resamples"], confidence: float = 0.95) -> tuple[float, float]:
+def percentile_intervals(
+    resamples: Mapping[str, Float[np.ndarray, " resamples"]], clusters: Sequence[str], kinds: Kinds = NO_KINDS
+) -> dict[str, Interval]:
+    """Return the 95 % interval of every metric of `bootstrap` that has one.
+
+    It has none where the items, or those of the metric's kind, are of fewer than two clusters: all resamples are equal
+    then, which says nothing of other items. Nor has a metric that no resample has.
+    """
+    if len(set(clusters)) < 2:
+        return {}
+    alone = tuple(f"_{kind}" for kind, places in kinds.items() if len({clusters[place] for place in places}) < 2)
+    return {
+        name: percentile_interval(column)
+        for name, column in resamples.items()
+        if not name.endswith(alone) and not np.isnan(column).all()
+    }
+
+
+def percentile_interval(resamples: Float[np.ndarray, " resamples"], confidence: float = 0.95) -> Interval:
     """Return the central interval that holds the ``confidence`` fraction of the resamples; NaN values are ignored."""
     outside = (1 - confidence) / 2
     low, high = np.nanquantile(resamples, [outside, 1 - outside])

@@ -206,6 +206,11 @@ def test_resamples_are_those_of_images_with_all_their_captions():
     assert len(set(found["mean_text_recall"])) > 5
     assert np.mean(found["mean_text_recall"]) == pytest.approx(hits.mean(), abs=0.05)
     assert resampled_headlines(report) == found
+    one = {
+        unit: replace(own, keys=own.keys[:1], values={n: v[:1] for n, v in own.values.items()}, groups=None)
+        for unit, own in items.items()
+    }
+    assert resampled_headlines(replace(report, items=one)) == {}
 
 
 def test_a_run_is_claimed_once(tmp_path: Path):

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from sycoca.data.benchmarks.records import YesNoQuestion
+from sycoca.data.content_keys import normalized_caption
 from sycoca.evaluation.hard_negatives.findings import BLIND_REMARK, Findings, Score, item_metrics
 from sycoca.evaluation.report import ItemScores
 from sycoca.facts.metric_suffixes import ALWAYS_YES, QUESTION_ONLY, QUESTION_TYPE, RANDOM
 from sycoca.metrics.yes_no import TRUE_YES, yes_no_values
-from sycoca.texts import normal_form
 
 STATEMENTS_REMARK = (
     "questions are answered by the statement that scores higher, since captions hold no questions; figures of models"
@@ -24,7 +24,7 @@ def judge_questions(questions: Sequence[YesNoQuestion], score: Score) -> Finding
 
     The answer is yes where "There is a dog in the image." scores higher than "There is no dog in the image."; a tie is
     a no. Beside them stand what needs no image: always yes, and for each question the answer that is most often right
-    for the others with the same text (no where neither is).
+    for the same text about other images (no where neither is).
     """
     scores = score([question.image for question in questions], [question.statements for question in questions])
     answers = {scorer: [bool(own[0] > own[1]) for own in of_images] for scorer, of_images in scores.items()}
@@ -44,10 +44,14 @@ def judge_questions(questions: Sequence[YesNoQuestion], score: Score) -> Finding
 
 
 def _answers_by_question(questions: Sequence[YesNoQuestion]) -> list[bool]:
-    texts = [normal_form(question.question).lower() for question in questions]
-    surplus: Counter[str] = Counter()
-    for text, question in zip(texts, questions, strict=True):
+    """Return the answer that is most often right for the same text about other images.
+
+    POPE's lists share their questions to be answered by yes, so that the same one about one image may come again.
+    """
+    texts = [normalized_caption(question.question) for question in questions]
+    asked = [(question.image.name, text) for question, text in zip(questions, texts, strict=True)]
+    surplus, own = Counter[str](), Counter[tuple[str, str]]()
+    for text, pair, question in zip(texts, asked, questions, strict=True):
         surplus[text] += 1 if question.is_yes else -1
-    # The question's own answer does not count.
-    own = [1 if question.is_yes else -1 for question in questions]
-    return [surplus[text] - one > 0 for text, one in zip(texts, own, strict=True)]
+        own[pair] += 1 if question.is_yes else -1
+    return [surplus[text] - own[pair] > 0 for text, pair in zip(texts, asked, strict=True)]

@@ -21,7 +21,7 @@ class Task(EvaluationTask):
     """What to do with images whose label is missing or is none of the classes; skipped ones are counted."""
 
     prompts: ClassOptions = field(default_factory=ClassOptions)
-    """Classes and prompts; without --class-names the classes are the labels of the data."""
+    """Classes and prompts; without --class-names the classes are all labels of the data."""
 
     @property
     def abilities(self) -> "tuple[AbilityName, ...]":

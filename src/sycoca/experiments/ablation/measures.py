@@ -111,6 +111,8 @@ def resampled_headlines(report: Report) -> dict[str, list[float]]:
     for scores in report.items.values():
         recalls = {name: np.asarray(values, float) for name, values in scores.values.items() if "_recall_at_" in name}
         clusters = scores.keys if scores.groups is None else scores.groups
+        if len(set(clusters)) < 2:
+            continue  # all resamples of one image are equal
         metrics = bootstrap(partial(metrics_of_items, recalls), clusters, num_resamples=NUM_RESAMPLES)
         found |= {name: values.round(_DIGITS).tolist() for name, values in metrics.items() if name in HEADLINES}
     return found

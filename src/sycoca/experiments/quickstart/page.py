@@ -147,12 +147,14 @@ def _phrase_figure(report: Report) -> dict[tuple[str, str], Figure]:
 
 
 def _evidence(report: Report, metric: str) -> str:
-    """Return the number of test items of a metric, and its confidence interval."""
+    """Return the number of test items of a metric, and its confidence interval where it has one."""
     evidence = evidence_of(report, metric)
     if evidence is None:
         return ""
-    interval = readable_interval(metric, evidence.interval)
-    return f"N = {evidence.num_items:,} test {evidence.unit.partition(' with ')[0]}s, 95 % interval {interval}"
+    number = f"N = {evidence.num_items:,} test {evidence.unit.partition(' with ')[0]}s"
+    if evidence.interval is None:
+        return number
+    return f"{number}, 95 % interval {readable_interval(metric, evidence.interval)}"
 
 
 def _truth_of(source: ScenesSource) -> Callable[[int, str], bool]:

@@ -184,7 +184,7 @@ def _largest(comparison: Comparison) -> dict[str, float]:
 
 
 def _known(found: Difference) -> Iterator[tuple[float, float]]:
-    yield found.interval
+    yield found.interval or (found.difference, found.difference)
     if found.seed_interval is not None:
         yield found.seed_interval
 
