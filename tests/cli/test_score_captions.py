@@ -9,7 +9,9 @@ import pytest
 from builders.predictors import save_small_weights
 from builders.twelve_pictures import PICTURES, caption_lines, coco_captions, write_json, write_lines, write_pictures
 from sycoca.cli.main import main
+from sycoca.data.benchmarks.judgments import Judgment
 from sycoca.evaluation.comparison import compare_reports
+from sycoca.evaluation.judged_captions import correlate_judgments
 from sycoca.evaluation.report import Report
 from sycoca.inference.load import load
 from sycoca.mapping.plan import weights_digest
@@ -114,7 +116,7 @@ def test_images_without_data_or_name_are_said(
     assert "few.jsonl has no image 11, of which there are captions" in capsys.readouterr().err
 
 
-JUDGED = [("two words", 1.0), ("picture 0", 4.0), ("picture 0, fine", 4.0)]
+JUDGED = [("two words", 1.0), ("picture 0", 4.0), ("picture 0, fine indeed", 4.0)]
 
 
 def test_judgments_rank_captions(pictures: Path, tmp_path: Path):
@@ -124,7 +126,7 @@ def test_judgments_rank_captions(pictures: Path, tmp_path: Path):
     judgments, out = write_lines(tmp_path / "judged.jsonl", lines), tmp_path / "report.json"
     assert main(score("--judgments", judgments, "--references", pictures, "--out", out)) == 0
     report = Report.load(out)
-    # By ROUGE-L: 0, 0.8, 1, 0, 0 (about) against 1, 4, 4, 1, 2: ten pairs, of which (2, 3) and (1, 4) are tied for
+    # By ROUGE-L: 0, 0.8, 0.9, 0, 0 (about) against 1, 4, 4, 1, 2: ten pairs, of which (2, 3) and (1, 4) are tied for
     # people, the three zeros for the metric. Six agree, none does not.
     assert report.metrics["rouge_l_kendall_tau_b"] == pytest.approx(6 / np.sqrt(7 * 8))
     assert report.metrics["rouge_l_kendall_tau_c"] == pytest.approx(2 * 6 * 3 / (25 * 2))
@@ -132,6 +134,20 @@ def test_judgments_rank_captions(pictures: Path, tmp_path: Path):
     assert "clip_score_kendall_tau_b" not in report.metrics
     assert compare_reports({"one": report}).values["rouge_l_kendall_tau_b"][0] is not None
     assert "human_score" not in report.metrics
+
+
+@pytest.mark.parametrize("same", ["A  Caf\u00e9 runs.", "a cafe\u0301 runs", "a caf\u00e9 runs ."])
+def test_judged_captions_are_references_as_the_metrics_compare_them(same: str):
+    judgments = [
+        Judgment(image="7", caption=caption, score=score)
+        for caption, score in ((same, 1.0), ("a dog", 2.0), ("a cat", 4.0))
+    ]
+    found = correlate_judgments(Path("judged.jsonl"), judgments, {"7": ["A caf\u00e9 runs.", "one cat"]})
+    assert found.counts == {"judgments": 2, "judged_images": 1, "judged_references_left_out": 1}
+    assert found.items["judgment"].values["human_score"] == [2, 4]
+    assert found.items["judgment"].values["judged_caption_length"] == [2, 2]
+    with pytest.raises(ValueError, match=r"judged\.jsonl: all judged captions are references"):
+        correlate_judgments(Path("judged.jsonl"), judgments[:1], {"7": ["A caf\u00e9 runs."]})
 
 
 def test_judgments_of_unknown_images_and_constant_ones_are_said(

@@ -47,3 +47,10 @@ def test_a_place_beyond_the_list_is_refused():
     message = r"the label '002' of photo-1 is none of the 2 classes: they are counted from 0 to 1"
     with pytest.raises(ValueError, match=message):
         labeled_images(labeled("001", "002"), 2, ["0", "1"])
+
+
+def test_data_of_one_class_says_what_every_command_can_do():
+    with pytest.raises(
+        ValueError, match=r"fewer than two classes \(cat\); give data with images of others, too \(eval"
+    ):
+        labels_of(labeled("cat", "cat"), 2)

@@ -8,8 +8,10 @@ import torch
 from builders.predictors import SCENES, ListSource, open_photo, photo_source, small_predictor
 from sycoca.data.samples import ImageTextSample
 from sycoca.data.scenes.source import ScenesSource
+from sycoca.evaluation.caption_rotation import CaptionRotation
 from sycoca.evaluation.comparison import compare_reports
 from sycoca.evaluation.grounding import described_shares, evaluate_grounding, grounding_values
+from sycoca.inference.predictor import Predictor
 from sycoca.metrics.grounding import described_patch_auc
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.preprocess.config import ImageTransformConfig
@@ -138,6 +140,56 @@ def test_counts_what_it_skips():
     report = evaluate_grounding(small_predictor(), ListSource(samples=(unknown, sample, nothing)))
     assert report.counts == {"samples": 1, "samples_with_undescribed_objects": 0, "skipped_samples": 2}
     assert report.metrics["mask_coverage"] == 0.5
+
+
+def test_one_sample_has_no_other_caption():
+    source = ScenesSource(level="easy", count=1, split="test", size=32, distractors=1)
+    report = evaluate_grounding(small_predictor(), source)
+    keys = ["described_patch_auc_other_caption", "mask_coverage_other_caption"]
+    assert {"mask_coverage", "mask_coverage_no_caption", "described_patch_auc"} < report.metrics.keys()
+    assert not any(name.endswith("_other_caption") for own in report.items.values() for name in own.values)
+    assert not set(keys) & set(report.metrics)
+    assert all(str(report.settings[key]).startswith("not computed: no other sample") for key in keys)
+    assert sum("no other sample has another caption" in line for line in str(report.table().caption).split("\n")) == 2
+
+
+def test_another_caption_is_none_of_the_samples_own_however_it_is_written():
+    captions = [("A caf\u00e9", "a bar"), ("a  CAFE\u0301",), ("a bar ",), ("a hat", "a bar")]
+    source = photo_source(captions)
+    rotation = CaptionRotation(source, 4)
+    found = [rotation.other_than(source[index], index) for index in range(4)]
+    # The last one's is its second caption, which the first image has, too.
+    assert [other and other.index for other in found] == [None, 2, 0, 0]
+    assert CaptionRotation(source, 3).other_than(source[0], 0) is None
+
+
+def test_a_sample_without_any_other_caption_leaves_the_baseline_out(monkeypatch: pytest.MonkeyPatch):
+    samples = [WITH_DISTRACTORS[index] for index in (0, 4, 8)]
+    first, second, third = (replace(sample, captions=sample.captions[:1]) for sample in samples)
+    several = ListSource(samples=(first, replace(second, captions=first.captions), third))
+    predictor = small_predictor()
+    texts: list[tuple[str, ...]] = []
+    patch_scores = Predictor.patch_scores
+
+    def seen(own: Predictor, images: object, captions: list[str], *, batch_size: int = 64) -> torch.Tensor:
+        texts.append(tuple(captions))
+        return patch_scores(own, images, captions, batch_size=batch_size)
+
+    monkeypatch.setattr(Predictor, "patch_scores", seen)
+    evaluate_grounding(predictor, several)
+    assert texts[1] == (third.captions[0], third.captions[0], first.captions[0])
+    both = replace(third, captions=(*third.captions, *first.captions))
+    report = evaluate_grounding(predictor, ListSource(samples=(first, both)))
+    assert "mask_coverage_other_caption" not in report.metrics
+    assert report.counts["samples"] == 2
+
+
+def test_a_sample_without_captions_is_named():
+    source = photo_source([("a thing",), ()])
+    with pytest.raises(ValueError, match="a list: photo-1 has no caption"):
+        evaluate_grounding(small_predictor(), source, batch_size=1)
+    with pytest.raises(ValueError, match="a list: photo-1 has no caption"):
+        evaluate_grounding(small_predictor(), source)
 
 
 def test_refuses_data_without_truth():

@@ -50,10 +50,22 @@ def test_copies_and_images_with_an_equal_caption_are_no_other_images():
         # Captions of the first two images have one other image, that of the third has two.
         assert found.chance == pytest.approx((1 / 2 + 1 / 2 + 2 / 3) / 3)
         assert {pair.other_index for pair in found.least if pair.index < 12} == {12}
+        # Between the first two images, which are no others of each other, the cosine is 1.
+        assert found.mean_other_cosine == 0
     alone = pair_fit(embedded([("a",), ("a",)], AXES[:2], AXES[:2]))
     assert alone is not None
     assert [(pair.other_index, pair.other_cosine, pair.mean_other_cosine) for pair in alone.least] == [(None,) * 3] * 2
-    assert alone.chance == 0
+    assert (alone.chance, alone.mean_other_cosine) == (0, None)
+
+
+def test_the_mean_of_other_images_is_over_all_pairs_of_a_caption_and_an_other_image():
+    generator = torch.Generator().manual_seed(0)
+    images, texts = (torch.nn.functional.normalize(torch.randn(6, 4, generator=generator)) for _ in range(2))
+    found = pair_fit(embedded([("a",), ("b",), ("A",), ("d",), ("e",), ("f",)], images, texts, hashes="123433"))
+    assert found is not None
+    same = [{0, 2}, {1}, {0, 2, 4, 5}, {3}, {2, 4, 5}, {2, 4, 5}]
+    others = [float(text @ images[row]) for text, own in zip(texts, same, strict=True) for row in set(range(6)) - own]
+    assert found.mean_other_cosine == pytest.approx(sum(others) / len(others), abs=1e-6)
 
 
 def test_an_image_that_fits_many_captions_is_told():

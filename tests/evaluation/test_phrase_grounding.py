@@ -105,6 +105,15 @@ def test_phrases_beyond_the_context_are_counted():
     assert report.counts["noun_phrases"] < report.counts["skipped_noun_phrases"]
 
 
+def test_one_sample_has_no_phrase_of_another_caption():
+    source = ScenesSource(level="easy", count=1, split="test", size=32, distractors=1)
+    report = evaluate_grounding_and_phrases(small_predictor(), source)
+    assert {NAME, f"{NAME}_no_caption", f"{NAME}_any_object"} < report.metrics.keys()
+    assert f"{NAME}_other_caption" not in report.metrics
+    assert str(report.settings[f"{NAME}_other_caption"]).startswith("not computed: no other sample")
+    assert "mask_coverage_other_caption" in report.settings
+
+
 def test_without_known_objects_there_is_nothing_to_measure():
     with pytest.raises(ValueError, match="does not say which pixels its captions describe"):
         evaluate_grounding_and_phrases(small_predictor(), photo_source([("a thing",)]))

@@ -127,3 +127,17 @@ def test_a_model_without_image_decoder_says_so():
 def test_one_sample_has_no_other_caption():
     with pytest.raises(ValueError, match="one sample"):
         evaluate_reconstruction(small_predictor(), photo_source([("a",)]))
+
+
+def test_the_other_caption_is_another_one(monkeypatch: pytest.MonkeyPatch):
+    predictor = small_predictor()
+    with_errors(predictor, monkeypatch, {"a": 1.0, " A": 2.0, "c": 3.0})
+    report = evaluate_reconstruction(predictor, photo_source([("a",), (" A",), ("c",)]))
+    assert report.items["samples"].values["reconstruction_error_other_caption"] == [3.0, 3.0, 1.0]
+    with pytest.raises(ValueError, match="a list: no other sample has another caption than photo-0"):
+        evaluate_reconstruction(predictor, photo_source([("a",), (" A",)]))
+
+
+def test_a_sample_without_captions_is_named():
+    with pytest.raises(ValueError, match="a list: photo-1 has no caption"):
+        evaluate_reconstruction(small_predictor(), photo_source([("a",), ()]))

@@ -1,3 +1,5 @@
+import pytest
+
 from sycoca.evaluation.caption_scores import caption_report
 from sycoca.evaluation.comparison import compare_reports
 from sycoca.evaluation.remarks import class_remarks, retrieval_remarks
@@ -27,9 +29,25 @@ def test_scripts_without_spaces_are_said():
 def test_short_captions_have_no_bleu_4():
     references = {"0": ("a red door",), "1": ("a blue car here",)}
     assert scored({"0": "a red door", "1": "a blue car"}, references).remarks == (
-        "bleu_4 is 0 by definition where every caption has fewer than 4 words",
+        "bleu_4 says nothing where every caption has fewer than 4 words: without an n-gram to match, what"
+        " coco-caption adds to avoid division by zero gives 3.2 % at most",
     )
+    (empty,) = scored({"0": "", "1": ""}, references).remarks
+    assert empty.startswith("bleu_2 and bleu_3 and bleu_4 say nothing where every caption has fewer than 2 words")
+    (remark,) = scored({"0": "red door", "1": "car"}, references).remarks
+    assert remark.startswith("bleu_3 and bleu_4 say nothing where every caption has fewer than 3 words")
     assert scored({"0": "a red door", "1": "a blue car here"}, references).remarks == ()
+
+
+def test_bleu_without_an_n_gram_is_at_most_what_is_said():
+    for caption, shortest in (("a red dog", 4), ("red dog", 3), ("dog", 2)):
+        metrics = scored({str(n): caption for n in range(5)}, {str(n): (caption,) for n in range(5)}).metrics
+        values = [metrics[f"bleu_{length}"] for length in range(shortest, 5)]
+        assert max(values) < 0.0317
+        assert metrics[f"bleu_{shortest - 1}"] == pytest.approx(1)
+    assert scored({"0": "a red dog", "1": "a red dog"}, {"0": ("a red dog",), "1": ("a red dog",)}).metrics[
+        "bleu_4"
+    ] == pytest.approx(0.0316, abs=1e-4)
 
 
 def test_recalls_among_few_candidates_are_said():

@@ -4,6 +4,7 @@ import json
 import pytest
 from rich.console import Console
 
+from sycoca.evaluation.comparison import compare_reports
 from sycoca.evaluation.report import ItemScores, Report
 from sycoca.facts.metric_facts import readable
 
@@ -42,6 +43,21 @@ def test_items_are_saved_but_not_shown(tmp_path):
     assert Report.load(tmp_path / "report.json") == full
     with pytest.raises(ValueError, match="caption_truth has 1 values for 2 items"):
         ItemScores(keys=["a", "b"], values={"caption_truth": [1]})
+
+
+def test_names_of_items_are_composed_when_they_are_made(tmp_path):
+    nfd, nfc = "cafe\u0301", "caf\u00e9"
+    items = ItemScores(keys=[f"{nfd}#0", f"{nfd}#1"], values={"caption_truth": [1, 0]}, groups=(nfd, nfd))
+    assert (items.keys, items.groups) == ([f"{nfc}#0", f"{nfc}#1"], [nfc, nfc])
+    full = report(metrics={"caption_truth": 0.5}, items={"caption": items})
+    full.save(tmp_path / "report.json")
+    assert Report.load(tmp_path / "report.json") == full
+    composed = ItemScores(keys=[f"{nfc}#0", f"{nfc}#1"], values=items.values, groups=[nfc, nfc])
+    older = report(metrics={"caption_truth": 0.5}, items={"caption": composed})
+    assert compare_reports({"a": full, "b": older}).notes == []
+    # Two different names stay two.
+    both = ItemScores(keys=[nfd, nfc], values={"caption_truth": [1, 0]}, groups=[nfd, nfc])
+    assert both.keys == both.groups == [nfd, nfc]
 
 
 def test_the_table_has_shares_in_percent_and_ranks_plain():

@@ -1,9 +1,10 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from builders.predictors import SCENES, save_small_weights
+from builders.predictors import SCENES, ListSource, save_small_weights
 from sycoca.evaluation.report import ItemScores, Report
 from sycoca.experiments.compare_runs import compare_page, compare_rows, read_compared
 
@@ -93,6 +94,18 @@ def test_with_data_the_page_has_pictures_and_the_answers_of_runs_with_weights(ru
     assert page.gallery is not None
     assert [one.row for one in page.gallery.captions[0].said] == ["one"]
     assert page.missing[-1] == "No answers of two: reports hold no models; name the run folder, which has the weights."
+
+
+def test_pictures_are_found_by_names_in_any_unicode_form(tmp_path: Path):
+    names = ("cafe\u0301 0.png", "tea.png")
+    samples = tuple(replace(SCENES[number], key=name) for number, name in enumerate(names))
+    rows = {}
+    for row, hits in {"one": [0, 1], "two": [1, 0]}.items():
+        items = {"image": ItemScores(keys=names, values={"accuracy_top_1": hits})}
+        Report(task="probe", metrics={"accuracy_top_1": 0.5}, counts={}, items=items).save(tmp_path / f"{row}.json")
+        rows[row] = [read_compared(tmp_path / f"{row}.json")]
+    page = compare_page(rows, compare_rows(rows), source=ListSource(samples=samples))
+    assert set(page.pictures) == {"caf\u00e9 0.png", "tea.png"}
 
 
 def test_the_weights_that_a_quickstart_fine_tuned_answer_and_classify(runs: list[Path]):

@@ -130,6 +130,10 @@ def test_what_a_model_says_is_shown_with_baselines_and_one_pair_per_image():
         "12.5 % by chance",
     ):
         assert piece in html, piece
+    alone = DataFit(weights="runs/x", sets=(replace(fit, mean_other_cosine=None), None), map=None)
+    html_alone = render_data_page(check, sources, alone)
+    assert "0.400 on average for an image and its caption. 3" in html_alone
+    assert "mean cosine of pairs 0.400<" in html_alone
     assert html.count("<b>0.500</b>") == 1
     shown = json.loads(re.findall(r'id="map-points">(.*?)</script>', html)[0])
     assert [[mark["misfit"] for mark in one["marks"]] for one in shown] == [[], ["least", "another"], [], []]

@@ -98,7 +98,10 @@ def labels_of(source: SampleSource, num_samples: int, unlabeled: Unlabeled = "er
             _leave_out(unlabeled, _fault(source, sample.key, None, ()))
     if len(labels) < 2:
         found = ", ".join(sorted(labels)) or "none"
-        raise ValueError(f"{source.name} has fewer than two classes ({found}); name the others with --class-names")
+        raise ValueError(
+            f"{source.name} has fewer than two classes ({found}); give data with images of others, too (evaluate"
+            " zero-shot also takes their names, with --class-names)"
+        )
     return sorted(labels)
 
 

@@ -50,8 +50,8 @@ class SetFit:
     mean_cosine: float
     """Mean over the pairs of the set."""
 
-    mean_other_cosine: float
-    """Mean over captions and other images, the baseline."""
+    mean_other_cosine: float | None
+    """Mean over captions and their other images, as each pair has them, the baseline; None where there are none."""
 
     chance: float
     """The expected fraction of captions that fit another image better where a model knows nothing."""
@@ -154,9 +154,9 @@ def fit_headlines(fit: DataFit, sources: Sequence[SampleSource]) -> Iterator[Hea
     for source, one in zip(sources, fit.sets, strict=True):
         if one is not None:
             ratio, number = one.num_fitting_another / one.num_captions, counted(one.num_captions, "caption")
+            others = "" if one.mean_other_cosine is None else f", of others {one.mean_other_cosine:.3f}"
             yield Headline(
                 kind="odd" if one.num_fitting_another else "good",
                 text=f"{source.name}: {one.num_fitting_another:,} of {number} ({ratio:.1%}, chance {one.chance:.1%})"
-                f" fit another image better; mean cosine of pairs {one.mean_cosine:.3f}, of others"
-                f" {one.mean_other_cosine:.3f}",
+                f" fit another image better; mean cosine of pairs {one.mean_cosine:.3f}{others}",
             )

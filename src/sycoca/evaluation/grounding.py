@@ -1,7 +1,7 @@
 """Grounding: whether the patches that match a caption best are those that it describes. Needs described pixels."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.evaluation.batches import num_evaluated, sample_batches
+from sycoca.evaluation.caption_rotation import NO_OTHER_CAPTION, CaptionRotation, RotatedCaption
 from sycoca.evaluation.report import ItemScores, Report
 from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.facts.metric_suffixes import NO_CAPTION, OTHER_CAPTION
@@ -44,23 +45,23 @@ def evaluate_grounding(
     that have both. ``mask_coverage``: fraction of the described pixels inside the better-scoring half of the patches,
     whatever ratios and strategy the model was trained with, so that models compare; ``_largest`` is the best choice of
     as many patches, ``_random`` what chance reaches. Both also have the baselines ``_no_caption`` (the cosine with the
-    image's own embedding: mere saliency) and ``_other_caption`` (the caption of the next sample).
-    ``grounding_average_precision`` ranks pixels by their patch's score, ``described_ratio`` is about its chance.
+    image's own embedding: mere saliency) and ``_other_caption`` (the caption of the next sample that has another one;
+    where a sample finds none, the settings say so in its place). ``grounding_average_precision`` ranks pixels by their
+    patch's score, ``described_ratio`` is about its chance.
 
     Samples whose caption describes nothing that the model sees are skipped and counted. Raises ValueError where no
-    sample is left.
+    sample is left, and for a sample without captions.
     """
     started_at = time.perf_counter()
     num_samples = num_evaluated(source, limit)
-    rows, keys = [], []
+    rows, keys, rotation = [], [], CaptionRotation(source, num_samples)
     first = sharding.own(num_samples).start
     batches = sample_batches(source, num_samples, batch_size, "scoring patches", console=console, sharding=sharding)
     for samples in batches:
-        captions = [_caption_number(sample, first + i) for i, sample in enumerate(samples)]
-        others = [(first + i + 1) % num_samples for i in range(len(samples))]
-        other_captions = [_caption_number(source[index], index) for index in others]
+        captions = [rotation.of(sample, first + i) for i, sample in enumerate(samples)]
+        others = [rotation.other_than(sample, first + i) for i, sample in enumerate(samples)]
         first += len(samples)
-        maps = _patch_maps(predictor, samples, captions, other_captions, batch_size)
+        maps = _patch_maps(predictor, samples, captions, others, batch_size)
         has_truth = maps.described.sum(1) > 0
         rows.append(torch.cat(maps, dim=1)[has_truth])
         keys += [sample.key for sample, is_known in zip(samples, has_truth.tolist(), strict=True) if is_known]
@@ -74,17 +75,21 @@ def evaluate_grounding(
         told_keys = [key for key, is_told in zip(keys, can_tell.tolist(), strict=True) if is_told]
         told = _PatchMaps(*(one[can_tell] for one in maps))
         items["image with an undescribed object"] = _items(told_keys, _auc_values(told))
+    metrics = {name: float(np.mean(column)) for one in reversed(items.values()) for name, column in one.values.items()}
     return Report(
         task="grounding",
-        metrics={
-            name: float(np.mean(column)) for one in reversed(items.values()) for name, column in one.values.items()
-        },
+        metrics=metrics,
         counts={
             "samples": len(keys),
             "samples_with_undescribed_objects": int(can_tell.sum()),
             "skipped_samples": num_samples - len(keys),
         },
-        settings={"data": source.name, "limit": limit, "score": predictor.config.masking.score},
+        settings={
+            "data": source.name,
+            "limit": limit,
+            "score": predictor.config.masking.score,
+            **without_other_caption(metrics, ("described_patch_auc", "mask_coverage")),
+        },
         seconds=time.perf_counter() - started_at,
         items=items,
         remarks=predictor.cautions("similarities"),
@@ -124,36 +129,49 @@ class _PatchMaps(NamedTuple):
     """Match with the image's own embedding."""
 
     other_caption: Float[Tensor, "samples patches"]
-    """Match with the caption of another sample."""
+    """Match with the caption of another sample; no numbers where there is none."""
 
     def baselines(self) -> dict[str, Float[Tensor, "samples patches"]]:
-        """Return the scores and those of the baselines, by the suffix of their metrics."""
-        return {"": self.scores, NO_CAPTION: self.no_caption, OTHER_CAPTION: self.other_caption}
+        """Return the scores and those of the baselines that all samples have, by the suffix of their metrics."""
+        own = {"": self.scores, NO_CAPTION: self.no_caption}
+        return own if bool(self.other_caption.isnan().any()) else {**own, OTHER_CAPTION: self.other_caption}
 
 
-def _caption_number(sample: ImageTextSample, index: int) -> tuple[int, str]:
-    """Return the caption that stands for sample number ``index``: its number and its text."""
-    number = index % len(sample.captions)
-    return number, sample.captions[number]
+def without_other_caption(metrics: Mapping[str, float], names: Iterable[str]) -> dict[str, str]:
+    """Return by key why those of some metrics that were measured lack the baseline of other captions."""
+    keys = [f"{name}{OTHER_CAPTION}" for name in names if name in metrics]
+    return {key: NO_OTHER_CAPTION for key in keys if key not in metrics}
 
 
 def _patch_maps(
     predictor: Predictor,
     samples: Sequence[ImageTextSample],
-    captions: Sequence[tuple[int, str]],
-    other_captions: Sequence[tuple[int, str]],
+    captions: Sequence[RotatedCaption],
+    others: Sequence[RotatedCaption | None],
     batch_size: int,
 ) -> _PatchMaps:
-    numbers, texts = zip(*captions, strict=True)
-    described = torch.stack([_described(predictor, *pair) for pair in zip(samples, numbers, strict=True)])
+    described = torch.stack(
+        [_described(predictor, sample, own.number) for sample, own in zip(samples, captions, strict=True)]
+    )
     objects = torch.stack([_of_objects(predictor, sample) for sample in samples])
     return _PatchMaps(
         described=described,
         undescribed=(objects - described).clamp(min=0),
-        scores=predictor.patch_scores(samples, texts, batch_size=batch_size),
+        scores=predictor.patch_scores(samples, [own.text for own in captions], batch_size=batch_size),
         no_caption=predictor.saliency(samples, batch_size=batch_size),
-        other_caption=predictor.patch_scores(samples, [text for _, text in other_captions], batch_size=batch_size),
+        other_caption=_scores_of_others(predictor, samples, others, batch_size),
     )
+
+
+def _scores_of_others(
+    predictor: Predictor, samples: Sequence[ImageTextSample], others: Sequence[RotatedCaption | None], batch_size: int
+) -> Float[Tensor, "samples patches"]:
+    pairs = [(sample, other.text) for sample, other in zip(samples, others, strict=True) if other is not None]
+    images, texts = [sample for sample, _ in pairs], [text for _, text in pairs]
+    scores = predictor.patch_scores(images, texts, batch_size=batch_size)
+    found = scores.new_full((len(samples), scores.shape[1]), torch.nan)
+    found[[other is not None for other in others]] = scores
+    return found
 
 
 def _coverage_values(maps: _PatchMaps) -> dict[str, Float[Tensor, " samples"]]:

@@ -14,7 +14,6 @@ from sycoca.facts.metric_suffixes import OTHER_IMAGE
 from sycoca.metrics.bleu import bleu_columns, corpus_bleu
 from sycoca.metrics.captioning import CaptionScores, TokenizedCaptions, score_captions, tokenize
 from sycoca.metrics.rank_correlation import HUMAN_SCORE, JUDGED, judged_correlations
-from sycoca.texts import normal_form
 
 
 def correlate_judgments(
@@ -28,17 +27,20 @@ def correlate_judgments(
     BLEU-4 of the single caption, ROUGE-L and CIDEr-D against the references of its image, and with a ``judge`` its
     CLIPScores. Beside them stand what needs neither image nor references: ``caption_length``, the number of words.
     Judgments are taken as they are, several of one caption as several items. Captions that are references of their
-    image are left out and counted, as is usual (Anderson et al., ECCV 2016, arXiv 1607.08822). Raises ValueError for a
-    judgment of an image without references, and where none is left.
+    image, as the metrics compare them (see `TokenizedCaptions`), are left out and counted, as is usual (Anderson et
+    al., ECCV 2016, arXiv 1607.08822). Raises ValueError for a judgment of an image without references, and where none
+    is left.
     """
     known = name_forms(references)
-    given = len(judgments)
-    judgments = [one for one in judgments if not _is_a_reference(one.caption, references[_image_of(one, known)])]
-    if not judgments:
+    names_of_all = [_image_of(judgment, known) for judgment in judgments]
+    tokenized, kept = _without_references(
+        tokenize([judgment.caption for judgment in judgments], [references[name] for name in names_of_all])
+    )
+    if not kept:
         raise ValueError(f"{path}: all judged captions are references of their images, with which they are compared")
-    names = [_image_of(judgment, known) for judgment in judgments]
+    given, names = len(judgments), [names_of_all[place] for place in kept]
+    judgments = [judgments[place] for place in kept]
     captions, own = [judgment.caption for judgment in judgments], [references[name] for name in names]
-    tokenized = tokenize(captions, own)
     scores = _values(tokenized, score_captions(tokenized))
     if judge is not None:
         by_judge = judge.scores(names, captions, own)
@@ -89,5 +91,11 @@ def _values(tokenized: TokenizedCaptions, scores: CaptionScores) -> dict[str, li
     }
 
 
-def _is_a_reference(caption: str, references: Sequence[str]) -> bool:
-    return normal_form(caption).strip() in {normal_form(reference).strip() for reference in references}
+def _without_references(captions: TokenizedCaptions) -> tuple[TokenizedCaptions, list[int]]:
+    """Return the captions that are none of their own references, and the places at which they stood."""
+    pairs = zip(captions.candidates, captions.references, strict=True)
+    kept = [place for place, (caption, own) in enumerate(pairs) if caption not in own]
+    candidates, references = (
+        [column[place] for place in kept] for column in (captions.candidates, captions.references)
+    )
+    return TokenizedCaptions(candidates=candidates, references=references), kept

@@ -42,19 +42,18 @@ class EmbeddedSet:
 
 def pair_fit(embedded: EmbeddedSet) -> SetFit | None:
     """Return how captions fit their images; None for a set without captions or of one image."""
-    texts, images, owners = embedded.text_embeds, embedded.image_embeds, embedded.owners()
-    if len(texts) == 0 or len(images) < 2:
+    num_images = len(embedded.image_embeds)
+    if len(embedded.text_embeds) == 0 or num_images < 2:
         return None
-    pairs = [pair for part in _parts(embedded, owners) for pair in part]
-    own_sum = sum(pair.cosine for pair in pairs)
-    # The sum over all captions and images is the product of the sums of both.
-    all_sum = float(texts.double().sum(0) @ images.double().sum(0))
+    pairs = [pair for part in _parts(embedded, embedded.owners()) for pair in part]
+    num_others = sum(pair.num_others for pair in pairs)
+    other_sum = sum(pair.mean_other_cosine * pair.num_others for pair in pairs if pair.mean_other_cosine is not None)
     better = [pair for pair in pairs if pair.rank > 1]
     return SetFit(
-        num_images=len(images),
+        num_images=num_images,
         num_captions=len(pairs),
-        mean_cosine=own_sum / len(pairs),
-        mean_other_cosine=(all_sum - own_sum) / (len(pairs) * (len(images) - 1)),
+        mean_cosine=sum(pair.cosine for pair in pairs) / len(pairs),
+        mean_other_cosine=other_sum / num_others if num_others else None,
         # Of so many images and the caption's own one, any may come first.
         chance=sum(pair.num_others / (pair.num_others + 1) for pair in pairs) / len(pairs),
         num_fitting_another=len(better),

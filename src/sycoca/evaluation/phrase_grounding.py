@@ -12,7 +12,8 @@ from torch import Tensor
 
 from sycoca.data.samples import ImageTextSample, NamedPixels, SampleSource
 from sycoca.evaluation.batches import num_evaluated, sample_batches
-from sycoca.evaluation.grounding import described_shares, evaluate_grounding
+from sycoca.evaluation.caption_rotation import CaptionRotation, RotatedCaption
+from sycoca.evaluation.grounding import described_shares, evaluate_grounding, without_other_caption
 from sycoca.evaluation.report import ItemScores, Report
 from sycoca.facts.metric_suffixes import ANY_OBJECT, NO_CAPTION, OTHER_CAPTION, RANDOM
 from sycoca.inference.explaining.explanation import NounPhrase
@@ -56,7 +57,8 @@ class _Phrase:
     """1 for the patches of all objects of the scene, else 0."""
 
     scores: Mapping[str, Float[Tensor, " patches"] | None]
-    """By suffix of the metric the scores of the phrase and of the baselines; None where a caption was cut before it."""
+    """By suffix of the metric the scores of the phrase and of the baselines; None where a caption was cut before it.
+    Without that of another caption where no other sample has one."""
 
     @property
     def is_usable(self) -> bool:
@@ -77,9 +79,9 @@ def evaluate_grounding_and_phrases(
     ``noun_phrase_average_precision``: a noun phrase scores each patch by its largest cosine over the words of the
     phrase; patches of which the named object covers at least a quarter are to be ranked first. The mean over phrases.
     Baselines: ``_random`` order; ``_no_caption``, the cosine with the image's own embedding; ``_other_caption``, the
-    phrase in the same position of the next sample's caption; ``_any_object``, the patches of all objects first, in
-    random order. Phrases are skipped and counted where their object covers a quarter of no
-    patch, or where the caption or the other one is too long for the model's context.
+    phrase in the same position of the other caption, chosen as in `evaluate_grounding`; ``_any_object``, the patches of
+    all objects first, in random order. Phrases are skipped and counted where their object covers a quarter of no patch,
+    or where the caption or the other one is too long for the model's context.
     """
     started_at = time.perf_counter()
     report = evaluate_grounding(predictor, source, batch_size=batch_size, limit=limit, console=console)
@@ -87,10 +89,13 @@ def evaluate_grounding_and_phrases(
         return report
     phrases: list[_Phrase] = []
     num_samples, first = num_evaluated(source, limit), 0
+    rotation = CaptionRotation(source, num_samples)
     for samples in sample_batches(source, num_samples, batch_size, "scoring noun phrases", console=console):
         indices = range(first, first + len(samples))
-        own = [_captioned(sample, index) for sample, index in zip(samples, indices, strict=True)]
-        others = [_captioned(source[index], index) for index in ((index + 1) % num_samples for index in indices)]
+        pairs = list(zip(samples, indices, strict=True))
+        own = [_captioned(sample, rotation.of(sample, index)) for sample, index in pairs]
+        found = [rotation.other_than(sample, index) for sample, index in pairs]
+        others = [None if other is None else _captioned(source[other.index], other) for other in found]
         phrases += _phrases(predictor, own, others, batch_size)
         first += len(samples)
     usable = [phrase for phrase in phrases if phrase.is_usable]
@@ -99,53 +104,56 @@ def evaluate_grounding_and_phrases(
         values=_values(usable) if usable else {},
         groups=[phrase.sample for phrase in usable],
     )
+    metrics = {name: float(np.mean(values)) for name, values in items.values.items()}
     return replace(
         report,
-        metrics={**report.metrics, **{name: float(np.mean(values)) for name, values in items.values.items()}},
+        metrics={**report.metrics, **metrics},
         counts={
             **report.counts,
             "noun_phrases": len(usable),
             "skipped_noun_phrases": len(phrases) - len(usable),
         },
+        settings={**report.settings, **without_other_caption(metrics, (_METRIC,))},
         seconds=time.perf_counter() - started_at,
         items={**report.items, "noun phrase": items},
     )
 
 
-def _captioned(sample: ImageTextSample, index: int) -> _Captioned:
-    """Return sample number ``index`` with the caption that stands for it, in rotation, and what that names."""
+def _captioned(sample: ImageTextSample, caption: RotatedCaption) -> _Captioned:
+    """Return a sample with the caption that stands for it and what that names."""
     assert sample.named_objects is not None, f"{sample.key} does not say which objects its captions name"
-    number = index % len(sample.captions)
-    return _Captioned(sample=sample, caption=sample.captions[number], named=sample.named_objects(number))
+    return _Captioned(sample=sample, caption=caption.text, named=sample.named_objects(caption.number))
 
 
 def _phrases(
-    predictor: Predictor, own: Sequence[_Captioned], others: Sequence[_Captioned], batch_size: int
+    predictor: Predictor, own: Sequence[_Captioned], others: Sequence[_Captioned | None], batch_size: int
 ) -> Iterator[_Phrase]:
     """Yield the noun phrases of a batch with all scores."""
     samples = [one.sample for one in own]
-    found, by_others = (
-        predictor.noun_phrases(samples, [one.caption for one in captioned], batch_size=batch_size)
-        for captioned in (own, others)
+    found = predictor.noun_phrases(samples, [one.caption for one in own], batch_size=batch_size)
+    compared = {row: other for row, other in enumerate(others) if other is not None}
+    by_others = predictor.noun_phrases(
+        [samples[row] for row in compared], [other.caption for other in compared.values()], batch_size=batch_size
     )
+    phrases_of_other = dict(zip(compared, by_others, strict=True))
     saliency = predictor.saliency(samples, batch_size=batch_size)
-    for row, (one, other) in enumerate(zip(own, others, strict=True)):
+    for row, one in enumerate(own):
         assert one.sample.object_pixels is not None, f"{one.sample.key} does not say where its objects are"
         has_any = _covered(predictor, one.sample.object_pixels())
         for position, thing in enumerate(one.named):
-            other_name = other.named[min(position, len(other.named) - 1)].name
             has_object = _covered(predictor, thing.pixels)
+            scores = {"": _scores_of(found[row], thing.name), NO_CAPTION: saliency[row]}
+            if row in compared:
+                named = compared[row].named
+                other_name = named[min(position, len(named) - 1)].name
+                scores[OTHER_CAPTION] = _scores_of(phrases_of_other[row], other_name)
             yield _Phrase(
                 key=f"{one.sample.key} phrase {position}",
                 sample=one.sample.key,
                 has_object=has_object,
                 # Interpolation may take some of a patch's pixels away where another object is near.
                 has_any=torch.maximum(has_any, has_object),
-                scores={
-                    "": _scores_of(found[row], thing.name),
-                    NO_CAPTION: saliency[row],
-                    OTHER_CAPTION: _scores_of(by_others[row], other_name),
-                },
+                scores=scores,
             )
 
 
@@ -165,6 +173,7 @@ def _values(phrases: Sequence[_Phrase]) -> dict[str, list[float]]:
     found = {
         f"{_METRIC}{suffix}": grounding_average_precision(_column(phrases, suffix), has_object)
         for suffix in phrases[0].scores
+        if all(suffix in phrase.scores for phrase in phrases)
     }
     has_any = torch.stack([phrase.has_any for phrase in phrases])
     in_random_order = {ANY_OBJECT: has_any, RANDOM: torch.ones_like(has_object)}

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.evaluation.batches import num_evaluated, sample_batches
+from sycoca.evaluation.caption_rotation import CaptionRotation, RotatedCaption
 from sycoca.evaluation.grounding import described_shares
 from sycoca.evaluation.phrase_grounding import LEAST_COVERED
 from sycoca.evaluation.report import ItemScores, Report
@@ -46,20 +47,26 @@ def evaluate_reconstruction(
     also for ``_described`` patches, those described by a quarter at least, and for ``_undescribed`` ones, over the
     samples with both among their masked patches. Values are means over a sample's patches, and then over samples.
 
-    Captions rotate as in grounding; the other sample is the next one. Raises ValueError for a model without image
-    decoder, and for a source of a single sample.
+    Captions rotate as in grounding; the other sample is the next one that has another caption. Raises ValueError for a
+    model without image decoder, for a sample without captions, and where no other sample has another caption.
     """
     started_at = time.perf_counter()
     num_samples = num_evaluated(source, limit)
     if num_samples < 2:
         raise ValueError(f"{source.name} has one sample; another one's caption is needed to compare with")
+    rotation = CaptionRotation(source, num_samples)
     keys: list[str] = []
     errors: list[dict[str, Tensor]] = []
     is_described: list[Tensor] = []
     for samples in sample_batches(source, num_samples, batch_size, "reconstructing", console=console):
         indices = range(len(keys), len(keys) + len(samples))
         is_masked = _random_masks(indices, predictor.model.config.image_encoder.num_patches)
-        captions = _captions(source, samples, indices, num_samples)
+        own_captions = [rotation.of(sample, index) for sample, index in zip(samples, indices, strict=True)]
+        captions = {
+            "": [own.text for own in own_captions],
+            OTHER_CAPTION: [_other(source, rotation, *pair) for pair in zip(samples, indices, strict=True)],
+            EMPTY_CAPTION: [""] * len(samples),
+        }
         errors.append(
             {
                 name: predictor.reconstruction_errors(samples, own, is_masked, batch_size=batch_size)
@@ -67,7 +74,7 @@ def evaluate_reconstruction(
             }
         )
         if samples[0].described_pixels is not None:
-            described = torch.stack([_described(predictor, *pair) for pair in zip(samples, indices, strict=True)])
+            described = torch.stack([_described(predictor, *pair) for pair in zip(samples, own_captions, strict=True)])
             is_described.append(described[is_masked].reshape(len(samples), -1))
         keys += [sample.key for sample in samples]
     joined = {name: torch.cat([own[name] for own in errors]) for name in errors[0]}
@@ -126,20 +133,11 @@ def _scores(keys: Sequence[str], values: Mapping[str, Tensor]) -> ItemScores:
     return ItemScores(keys=keys, values={name: value.double().tolist() for name, value in values.items()})
 
 
-def _captions(
-    source: SampleSource, samples: Sequence[ImageTextSample], indices: Sequence[int], num_samples: int
-) -> dict[str, list[str]]:
-    """Return the three captions of every sample, by the suffix of their metrics."""
-    following = [(index + 1) % num_samples for index in indices]
-    return {
-        "": [_caption(sample, index) for sample, index in zip(samples, indices, strict=True)],
-        OTHER_CAPTION: [_caption(source[index], index) for index in following],
-        EMPTY_CAPTION: [""] * len(samples),
-    }
-
-
-def _caption(sample: ImageTextSample, index: int) -> str:
-    return sample.captions[index % len(sample.captions)]
+def _other(source: SampleSource, rotation: CaptionRotation, sample: ImageTextSample, index: int) -> str:
+    other = rotation.other_than(sample, index)
+    if other is None:
+        raise ValueError(f"{source.name}: no other sample has another caption than {sample.key}, to compare with")
+    return other.text
 
 
 def _random_masks(indices: Sequence[int], num_patches: int) -> Bool[Tensor, "samples patches"]:
@@ -149,8 +147,7 @@ def _random_masks(indices: Sequence[int], num_patches: int) -> Bool[Tensor, "sam
     return highest(draws, MASKED_RATIO).is_chosen
 
 
-def _described(predictor: Predictor, sample: ImageTextSample, index: int) -> Bool[Tensor, " patches"]:
+def _described(predictor: Predictor, sample: ImageTextSample, caption: RotatedCaption) -> Bool[Tensor, " patches"]:
     """Return the patches of which the sample's caption describes a quarter at least."""
     assert sample.described_pixels is not None, f"{sample.key} does not say which pixels its captions describe"
-    pixels = sample.described_pixels(index % len(sample.captions))
-    return described_shares(predictor, pixels) >= LEAST_COVERED
+    return described_shares(predictor, sample.described_pixels(caption.number)) >= LEAST_COVERED

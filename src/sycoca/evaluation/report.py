@@ -3,13 +3,13 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sycoca.facts.metric_facts import metric_title, readable
 from sycoca.plain_data import write_text
-from sycoca.texts import normal_form, normal_names
+from sycoca.texts import normal_names
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,7 +22,10 @@ _SHOWN_IN_REPR = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ItemScores:
-    """Contributions of all test items to the metrics, so that reports can be compared item by item."""
+    """Contributions of all test items to the metrics, so that reports can be compared item by item.
+
+    Names of items and groups are brought into Unicode's composed form, so that those of two machines are found equal.
+    """
 
     keys: Sequence[str]
     """Names of the items."""
@@ -43,6 +46,9 @@ class ItemScores:
         for name, values in columns.items():
             if len(values) != len(self.keys):
                 raise ValueError(f"{name} has {len(values)} values for {len(self.keys)} items")
+        object.__setattr__(self, "keys", normal_names(self.keys))
+        if self.groups is not None:
+            object.__setattr__(self, "groups", normal_names(self.groups))
 
     def __repr__(self) -> str:
         return f"<ItemScores of {len(self.keys):,} items: {', '.join(self.values)}>"
@@ -116,7 +122,7 @@ class Report:
         names = ("task", "metrics", "counts", "settings", "seconds")
         if not isinstance(plain, Mapping) or any(name not in plain for name in names):
             raise ValueError(f"{path} is not a report; sycoca evaluate and sycoca score write reports with --out")
-        items = {unit: _composed(ItemScores(**scores)) for unit, scores in plain.get("items", {}).items()}
+        items = {unit: ItemScores(**scores) for unit, scores in plain.get("items", {}).items()}
         return cls(**{name: plain[name] for name in names}, items=items, remarks=tuple(plain.get("remarks", ())))
 
     def table(self) -> "Table":
@@ -153,9 +159,3 @@ class Report:
         """Return the remarks, and why metrics are missing."""
         missing = {name: value for name, value in self.settings.items() if str(value).startswith("not computed")}
         return [*self.remarks, *(f"{name} {reason}" for name, reason in missing.items())]
-
-
-def _composed(items: ItemScores) -> ItemScores:
-    """Return items whose names are in Unicode's composed form, so that those of two machines are found equal."""
-    groups = None if items.groups is None else list(map(normal_form, items.groups))
-    return replace(items, keys=normal_names(items.keys), groups=groups)

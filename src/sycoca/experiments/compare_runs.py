@@ -21,6 +21,7 @@ from sycoca.reports.comparing.compare_page import ComparePage, PageRow, PairDiff
 from sycoca.reports.comparing.model_gallery import ModelGallery, model_gallery
 from sycoca.reports.curves import Lines
 from sycoca.reports.data_check.thumbnails import thumbnail
+from sycoca.texts import normal_form
 from sycoca.training.engine.tracking import read_metrics
 from sycoca.training.run_folder import RunFolder
 
@@ -216,8 +217,10 @@ def _pictures(source: SampleSource, found: Sequence[ItemDifferences]) -> dict[st
     wanted = {item.image for one in found for item in (*one.gains, *one.losses, *one.worst)}
     if not wanted:
         return {}
-    samples = (sample for sample in map(source.__getitem__, range(len(source))) if sample.key in wanted)
-    pictures = {sample.key: thumbnail(sample, "").picture for sample in samples}
+    samples = map(source.__getitem__, range(len(source)))
+    # Reports have names in their composed form; as they are where two would become one.
+    named = ((sample.key if sample.key in wanted else normal_form(sample.key), sample) for sample in samples)
+    pictures = {key: thumbnail(sample, "").picture for key, sample in named if key in wanted}
     return {key: picture for key, picture in pictures.items() if picture}
 
 

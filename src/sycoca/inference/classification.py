@@ -122,7 +122,10 @@ def head_names(config: WeightsConfig) -> tuple[str, ...]:
     """Return the classes that a fine-tuned model's head chooses from. Raises ValueError for a model without one."""
     if config.class_names is None:
         missing = why_missing(config, "class_head")
-        raise ValueError(f"{missing}; or name the classes (--class-names cat,dog), for which it needs none")
+        raise ValueError(
+            f"{missing}; or name the classes, for which it needs none (sycoca classify and evaluate zero-shot take"
+            " --class-names cat,dog)"
+        )
     return config.class_names
 
 

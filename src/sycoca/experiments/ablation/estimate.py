@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from heapq import heapreplace
 from typing import assert_never
 
 from sycoca.experiments.ablation.equal_time import equal_steps, seconds_per_step
@@ -35,8 +36,15 @@ class Estimate:
 
     @property
     def total_minutes(self) -> float:
-        """Duration of training all runs on this machine alone, on free cores."""
-        return sum(self.minutes.values()) * len(self.seeds) / self.processes
+        """Duration of training all runs on this machine alone, on free cores.
+
+        Runs start seed by seed, as in `runs_of`, each once there is room for it.
+        """
+        ends = [0.0] * self.processes
+        for _ in self.seeds:
+            for minutes in self.minutes.values():
+                heapreplace(ends, ends[0] + minutes)
+        return max(ends)
 
     def lines(self) -> Iterator[str]:
         """Yield the estimate as lines of text."""
