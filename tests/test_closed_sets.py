@@ -18,9 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "src" / "sycoca"
 
-ALLOWED = {
-    "evaluation/comparison.py: task == 'retrieval'": "the task of a report is any text",
-}
+ALLOWED = {}
 """Comparisons that stay, with the reason."""
 
 WITHOUT_A_CHOICE = {

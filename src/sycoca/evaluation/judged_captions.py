@@ -95,7 +95,8 @@ def _without_references(captions: TokenizedCaptions) -> tuple[TokenizedCaptions,
     """Return the captions that are none of their own references, and the places at which they stood."""
     pairs = zip(captions.candidates, captions.references, strict=True)
     kept = [place for place, (caption, own) in enumerate(pairs) if caption not in own]
-    candidates, references = (
-        [column[place] for place in kept] for column in (captions.candidates, captions.references)
+    without = TokenizedCaptions(
+        candidates=[captions.candidates[place] for place in kept],
+        references=[captions.references[place] for place in kept],
     )
-    return TokenizedCaptions(candidates=candidates, references=references), kept
+    return without, kept
