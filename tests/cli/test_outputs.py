@@ -185,6 +185,17 @@ def test_wrong_names_are_told_before_anything_is_read(words: list[str], line: st
     assert refusal(words, capsys).startswith(line)
 
 
+@pytest.mark.parametrize("command", ["check", "stats"])
+def test_a_cache_that_is_something_else_is_told_before_anything_is_read(
+    command: str, capsys: pytest.CaptureFixture[str]
+):
+    Path("notes.md").write_text("my notes\n")
+    for option in ("--cache", "--index"):
+        line = refusal(["data", command, "none", option, "notes.md"], capsys)
+        assert line == "notes.md is no image cache of sycoca and is left as it is; name another file with --cache"
+    assert Path("notes.md").read_text() == "my notes\n"
+
+
 def test_predictions_are_an_output_too(capsys: pytest.CaptureFixture[str]):
     Path("old.json").touch()
     for task in ("captioning", "vqa"):
