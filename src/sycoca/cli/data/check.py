@@ -18,6 +18,7 @@ from sycoca.data.inspection.check_headlines import headlines
 from sycoca.data.inspection.finding_cache import Finding, FindingCache
 from sycoca.data.inspection.image_inspection import inspect_images
 from sycoca.data.inspection.photo_checks import PhotoThresholds, photo_issues
+from sycoca.data.named_inputs import inputs_of
 from sycoca.data.samples import SampleSource
 from sycoca.data.spec import open_source
 from sycoca.evaluation.fit_records import DataFit, fit_headlines, one_per_image
@@ -86,7 +87,8 @@ class Arguments:
 
     def run(self) -> int:
         """Check, and print what was found; exit code 1 if something is broken or two parts share an image."""
-        output = None if self.out is None else _output(self.out, overwrite=self.overwrite)
+        inputs = inputs_of(self, "out", "cache")
+        output = None if self.out is None else _output(self.out, inputs, overwrite=self.overwrite)
         with claimed(output), open_cache(self.cache, is_off=self.no_cache) as cache:
             if self.has_map:
                 from sycoca.evaluation.data_map import check_map_requirements
@@ -116,12 +118,12 @@ def _is_page(out: Path) -> bool:
     return out.suffix.lower() in (".html", ".htm")
 
 
-def _output(out: Path, *, overwrite: bool) -> Output:
+def _output(out: Path, inputs: tuple[Path, ...], *, overwrite: bool) -> Output:
     if _is_page(out):
-        return Output(path=out, overwrite=overwrite)
+        return Output(path=out, inputs=inputs, overwrite=overwrite)
     if out.suffix[1:].isalpha() and not out.is_dir():
         raise OutputError(f"{out} is neither an .html file nor a folder; name one of them")
-    return Output(path=out, kind="files in a folder", names=(_PAGE, _RECORD), overwrite=overwrite)
+    return Output(path=out, kind="files in a folder", names=(_PAGE, _RECORD), inputs=inputs, overwrite=overwrite)
 
 
 def _save(result: DataCheck, fit: DataFit | None, sources: list[SampleSource], record: str, out: Path) -> None:

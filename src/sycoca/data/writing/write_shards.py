@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sycoca.data.loading.skipping import SkipLog
+from sycoca.data.named_inputs import named_inputs
 from sycoca.data.samples import SampleSource, skipped_samples
-from sycoca.data.spec import open_source, place_of
+from sycoca.data.spec import open_source
 from sycoca.data.writing.shard_files import WrittenShard
 from sycoca.data.writing.shard_layout import Packing, ShardLayout, packed, shard_name
 from sycoca.json_lines import ResumableLines, write_records
@@ -107,8 +108,7 @@ def write_shards(
     output = _output(folder, resume=resume, overwrite=overwrite)
     with output.claim() as lease:
         if isinstance(source, str):
-            place = place_of(source)
-            replace(output, inputs=() if place is None else (place,)).check_inputs()
+            replace(output, inputs=named_inputs(source)).check_inputs()
             source = open_source(source)
         packing = packed(source, layout, folder)
         made_from = packing.made_from()
