@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from sycoca.data.choices import check_skipped_ratio
 from sycoca.data.formats.named_images import image_path
 from sycoca.data.image_arguments import open_images
 from sycoca.data.loading.skipping import usable_source
@@ -80,6 +81,7 @@ def caption_set(  # noqa: PLR0913 (every option by its name)
     """
     path, generation = None if out is None else Path(out), GenerationConfig(**options)
     check_format(path, format, resume=resume)
+    check_skipped_ratio(max_skipped_ratio)
     model = ModelOptions() if model is None else model
     inputs = named_inputs(weights, images)
     with claimed(_output(path, format, inputs, overwrite=overwrite, resume=resume)) as (lease,):

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sycoca.data.choices import check_skipped_ratio
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.data.named_inputs import named_inputs
 from sycoca.data.samples import SampleSource
@@ -100,6 +101,7 @@ def index_images(
     from sycoca.search.indexing import Indexing
 
     path, model = Path(out), ModelOptions() if model is None else model
+    check_skipped_ratio(max_skipped_ratio)
     output = _output(out, overwrite=overwrite)
     with claimed(output) as (lease,):
         assert lease is not None

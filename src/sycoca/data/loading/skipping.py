@@ -8,6 +8,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
+from sycoca.data.choices import check_skipped_ratio
 from sycoca.data.samples import (
     ImageTextSample,
     SampleSource,
@@ -37,6 +38,7 @@ class SkipLog:
 
         Raises ValueError, here and in ``add``, where that is more than ``max_ratio`` of all samples.
         """
+        check_skipped_ratio(max_ratio)
         in_source = skipped_samples(source)
         self._num_samples = len(source) + num_lost_samples(source)
         self._max_ratio = max_ratio
@@ -171,6 +173,7 @@ def usable_source(
     JSON line each. Raises ValueError where more are left out than ``max_skipped_ratio`` of all samples, and where none
     remains.
     """
+    check_skipped_ratio(max_skipped_ratio)
     if max_skipped_ratio == 0:
         SkipLog(source, max_skipped_ratio)  # raises where the source itself has left samples out
         return source

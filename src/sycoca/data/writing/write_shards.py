@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sycoca.data.choices import check_skipped_ratio
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.data.named_inputs import named_inputs
 from sycoca.data.samples import SampleSource, skipped_samples
@@ -105,6 +106,7 @@ def write_shards(
     num_workers = usable_cores() if num_workers is None else num_workers
     if num_workers < 0:
         raise ValueError(f"num_workers must be at least 0, got {num_workers}")
+    check_skipped_ratio(max_skipped_ratio)
     output = _output(folder, resume=resume, overwrite=overwrite)
     with output.claim() as lease:
         if isinstance(source, str):
