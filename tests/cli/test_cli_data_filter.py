@@ -121,11 +121,12 @@ def test_keeps_what_reaches_the_minimum(
     [
         (["--out", "kept.jsonl"], "keeps everything without --min-similarity"),
         (["--out", "kept.csv", "--min-similarity", "0"], "must end with .jsonl"),
-        (["--out", "captions.jsonl", "--min-similarity", "0"], "is there already"),
-        (["--scores", "captions.jsonl"], "is there already; --resume continues it, --overwrite"),
+        (["--out", "captions.jsonl", "--min-similarity", "0"], "would replace what it is made from"),
+        (["--scores", "captions.jsonl"], "would replace what it is made from"),
         (["--resume"], "give --scores too"),
         (["--min-similarity", "2"], "is a cosine between -1 and 1, got 2"),
         (["--min-log-likelihood", "1"], "is at most 0, got 1"),
+        (["--min-log-likelihood", "nan"], "is at most 0, got nan"),
         (["--out", "kept.jsonl", "--min-similarity", "1"], "no caption reaches the minimum"),
     ],
 )

@@ -1,5 +1,6 @@
 """The rule for outputs, for every command that writes one: told before weights and data are looked at."""
 
+import json
 import shlex
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from sycoca.cli.completion.table import nodes
 from sycoca.cli.main import main
 from sycoca.cli.shared.results import print_path
 from sycoca.cli.tree import EVALUATE
+from sycoca.mapping.plan import FORMAT_VERSION
 from sycoca.outputs.output import Output
 
 EVALUATION = {
@@ -133,6 +135,90 @@ def test_what_exists_is_told_before_anything_is_read(name: str, capsys: pytest.C
         assert "--overwrite" in capsys.readouterr().out
 
 
+MORE_INPUTS = {
+    "ask": ["vqa:q.json?annotations=IT", "d.jsonl?images=IT"],
+    "caption": ["mixture:m.yaml"],
+    "score captioning": ["--weights", "--data", "--judgments", "--instances"],
+}
+"""Inputs that the lines of COMMANDS do not have: options with a file, and SPECs in the place of the data."""
+
+BESIDE_OTHERS = {"data check": "check.json", "evaluate all": "summary.json"} | {
+    name: "00000.jsonl" for name in COMMANDS if name.startswith("map ")
+}
+"""Commands that write files into a folder, and a file that they write."""
+
+WITHOUT_INPUTS = {"benchmark", "data write-scenes", "pretrain", "quickstart", "ablate", "finetune"}
+"""Commands that read no files, or replace none."""
+
+
+def lines_that_read(name: str, read: str, out: str) -> Iterator[list[str]]:
+    """Yield the lines of a command in which one input after the other is its output."""
+    words = COMMANDS[name]
+    for place, word in enumerate(words):
+        if word in ("none", "nothing", "none.npz", "tasks.yaml"):
+            spec = f"coco:{read}" if name == "data check" else read
+            yield [*words[:place], spec, *words[place + 1 :], out, "--overwrite"]
+
+
+def named_otherwise(name: str, out: str) -> Iterator[list[str]]:
+    """Yield lines in which what `MORE_INPUTS` says names the output."""
+    words = COMMANDS[name]
+    for more in MORE_INPUTS.get(name, []):
+        if more.startswith("--"):
+            yield [*words[:-1], more, out, words[-1], out, "--overwrite"]
+        else:
+            yield [*words[:-2], more.replace("IT", out), words[-1], out, "--overwrite"]
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in WITHOUT_INPUTS])
+def test_no_output_replaces_what_it_is_made_from(name: str, capsys: pytest.CaptureFixture[str]):
+    out = NAMES.get(name, "out.jsonl")
+    if name in FOLDERS:
+        out = "folder"
+        Path(out).mkdir()
+    if name in BESIDE_OTHERS:
+        plan = {"format_version": FORMAT_VERSION, "format": "jsonl", "files": ["00000"]}
+        Path("folder/plan.json").write_text(json.dumps(plan))
+    read = f"{out}/{BESIDE_OTHERS[name]}" if name in BESIDE_OTHERS else out
+    if name not in FOLDERS or name in BESIDE_OTHERS:
+        Path(read).write_text("retrieval: {data: none}\n")
+    Path("m.yaml").write_text(f"sources: [{{data: 'jsonl:{read}', weight: 1}}]")
+    lines = [*lines_that_read(name, read, out), *named_otherwise(name, out)]
+    assert lines
+    for words in lines:
+        replaced = out if name.startswith("map ") else read
+        assert refusal(words, capsys) == f"{replaced} would replace what it is made from; choose another name", words
+
+
+def test_links_to_what_an_output_is_made_from_are_seen_through(capsys: pytest.CaptureFixture[str]):
+    Path("data.jsonl").touch()
+    Path("hard.jsonl").hardlink_to("data.jsonl")
+    Path("soft.jsonl").symlink_to("data.jsonl")
+    for out in ("hard.jsonl", "soft.jsonl", "./data.jsonl"):
+        words = ["caption", "none", "data.jsonl?limit=3", "--out", out, "--overwrite"]
+        assert refusal(words, capsys).endswith("would replace what it is made from; choose another name")
+    Path("a.skipped.jsonl").touch()
+    assert "a.skipped.jsonl would replace" in refusal(["caption", "none", "a.skipped.jsonl", "--out", "a"], capsys)
+    words = ["data", "filter", "data.jsonl", "--weights", "none", "--scores", "data.jsonl", "--overwrite"]
+    assert refusal(words, capsys).startswith("data.jsonl would replace what it is made from")
+    for option, task in (("--predictions", "captioning"), ("--predictions", "vqa")):
+        words = ["evaluate", task, "none", "--data", "data.jsonl", option, "data.jsonl", "--overwrite"]
+        assert refusal(words, capsys).startswith("data.jsonl would replace what it is made from")
+
+
+def test_the_files_of_weights_are_not_replaced_by_what_is_made_from_them(
+    place: Path, capsys: pytest.CaptureFixture[str]
+):
+    save_small_weights(place / "weights")
+    for words, name in (
+        (["convert", "to-open-clip", "weights"], "model.safetensors"),
+        (["embed", "weights", "none"], "model.safetensors"),
+        (["evaluate", "retrieval", "weights", "--data", "none"], "config.json"),
+    ):
+        line = refusal([*words, "--out", f"weights/{name}", "--overwrite"], capsys)
+        assert line == f"weights/{name} would replace what it is made from; choose another name"
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_what_stands_in_the_way_is_told_before_anything_is_read(
     name: str, place: Path, capsys: pytest.CaptureFixture[str]
@@ -183,6 +269,17 @@ def test_what_stands_in_the_way_is_told_before_anything_is_read(
 )
 def test_wrong_names_are_told_before_anything_is_read(words: list[str], line: str, capsys: pytest.CaptureFixture[str]):
     assert refusal(words, capsys).startswith(line)
+
+
+@pytest.mark.parametrize("command", ["check", "stats"])
+def test_a_cache_that_is_something_else_is_told_before_anything_is_read(
+    command: str, capsys: pytest.CaptureFixture[str]
+):
+    Path("notes.md").write_text("my notes\n")
+    for option in ("--cache", "--index"):
+        line = refusal(["data", command, "none", option, "notes.md"], capsys)
+        assert line == "notes.md is no image cache of sycoca and is left as it is; name another file with --cache"
+    assert Path("notes.md").read_text() == "my notes\n"
 
 
 def test_predictions_are_an_output_too(capsys: pytest.CaptureFixture[str]):

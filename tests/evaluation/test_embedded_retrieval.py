@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def test_cosines_do_not_see_the_length_and_products_do():
     assert score_retrieval(pairs, "dot").metrics["text_to_image_recall_at_1"] == 0.5
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".NPZ", ".SafeTensors"])
 def test_what_is_written_comes_back(tmp_path: Path, suffix: str):
     path = tmp_path / "deep" / f"pairs{suffix}"
     write_arrays(path, {"images": IMAGES, "texts": TEXTS, "image_of_text": OWNERS}, ["ä", "b", "c"])
@@ -49,8 +50,8 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: p
     path = tmp_path / "pairs.npz"
     write_arrays(path, {"images": IMAGES}, ["a", "b", "c"])
 
-    def fill_the_disk(file: Path, **_: np.ndarray) -> None:
-        file.write_bytes(b"half")
+    def fill_the_disk(file: BinaryIO, **_: np.ndarray) -> None:
+        file.write(b"half")
         raise OSError("no space left")
 
     monkeypatch.setattr(np, "savez", fill_the_disk)

@@ -12,7 +12,7 @@ from sycoca.data.spec import open_source
 from sycoca.experiments.quickstart import page
 from sycoca.experiments.quickstart import quickstart as module
 from sycoca.experiments.quickstart import tasks as quickstart_tasks
-from sycoca.experiments.quickstart.quickstart import QuickstartResult, quickstart, remove_run
+from sycoca.experiments.quickstart.quickstart import QuickstartResult, _is_of_run, quickstart, remove_run
 from sycoca.outputs.errors import OutputError
 from sycoca.outputs.lease import Lease, lease_beside, lease_inside
 
@@ -125,6 +125,22 @@ def test_deletes_only_run_folders(tmp_path: Path):
     (run / "config.yaml").touch()
     remove_run(run)
     assert not run.exists()
+
+
+def test_a_folder_with_more_than_a_run_is_not_deleted(tmp_path: Path, result: QuickstartResult):
+    assert [path.name for path in result.page.parent.iterdir() if not _is_of_run(path)] == []
+    project = tmp_path / "project"
+    (project / "weights").mkdir(parents=True)
+    unfinished = (".config.yaml.0123456789ab.partial.yaml", ".weights.0123456789ab", ".vqa.lease")
+    for name in ("config.yaml", "quickstart.json.damaged-2", *unfinished):
+        (project / name).touch()
+    for name in ("thesis.txt", ".git"):
+        (project / name).touch()
+        with pytest.raises(ValueError, match=rf"project holds more than a run \({name} would be deleted\), so nothing"):
+            remove_run(project)
+        (project / name).unlink()
+    remove_run(project)
+    assert not project.exists()
 
 
 def test_a_quickstart_that_still_runs_is_neither_joined_nor_deleted(tmp_path: Path):

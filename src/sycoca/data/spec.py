@@ -14,7 +14,7 @@ from sycoca.data.formats.hugging_face.source import open_hugging_face
 from sycoca.data.formats.image_files import Names
 from sycoca.data.formats.image_folder import open_folder
 from sycoca.data.formats.jsonl import open_jsonl
-from sycoca.data.formats.mixture import open_mixture
+from sycoca.data.formats.mixture import open_mixture, read_mixture
 from sycoca.data.formats.rows import Columns
 from sycoca.data.formats.shards.remote.piece_cache import CacheOptions
 from sycoca.data.formats.shards.source import open_shards
@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 SourceKind = Literal["scenes", "jsonl", "csv", "tsv", "coco", "karpathy", "vqa", "folder", "shards", "hf", "mixture"]
 """Kinds of sources."""
+
+_FILE_OPTIONS = ("images", "labels", "annotations")
+"""Options that name what a source is read from."""
 
 _COLUMNS = ("image", "caption", "captions", "generated", "question", "answer", "answers", "label", "split_column")
 
@@ -106,6 +109,14 @@ def place_of(spec: str) -> Path | None:
     if not path or "://" in path:
         return None
     return Path(path) if _is(Path.exists, path) else Path(path).parent
+
+
+def places_of(spec: str) -> tuple[Path, ...]:
+    """Return all files and folders that a SPEC names: also in options, and in a mixture's file."""
+    parsed, place = _parse(spec), place_of(spec)
+    options = [path for name in _FILE_OPTIONS if (path := parsed.file(name)) is not None]
+    parts = [entry.data for entry in read_mixture(_file(parsed)).sources] if parsed.kind == "mixture" else []
+    return (*([] if place is None else [place]), *options, *(path for part in parts for path in places_of(part)))
 
 
 def is_folder(spec: str) -> bool:

@@ -53,7 +53,7 @@ class EmbeddedPairs:
 
 def check_suffix(path: Path) -> None:
     """Raise ValueError for a suffix that names no format."""
-    if path.suffix not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path} must end with {' or '.join(SUFFIXES)}")
 
 
@@ -61,8 +61,9 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], keys: Sequence[st
     """Write arrays and the names of the images atomically. Raises ValueError for another suffix."""
     check_suffix(path)
     with atomic_file(path) as unfinished:
-        if path.suffix == ".npz":
-            np.savez(unfinished, **arrays, keys=np.array(keys, dtype=np.str_))  # pyright: ignore[reportArgumentType]
+        if path.suffix.lower() == ".npz":
+            with unfinished.open("wb") as file:  # numpy would add .npz to a name that ends with .NPZ
+                np.savez(file, **arrays, keys=np.array(keys, dtype=np.str_))  # pyright: ignore[reportArgumentType]
         else:
             save_file(dict(arrays), unfinished, metadata={"keys": json.dumps(list(keys), ensure_ascii=False)})
 
@@ -73,7 +74,7 @@ def read_arrays(path: Path) -> Arrays:
     Raises ValueError where the file cannot be read.
     """
     try:
-        match path.suffix:
+        match path.suffix.lower():
             case ".npy":
                 return {"": np.load(path, allow_pickle=False)}
             case ".npz":
@@ -139,7 +140,7 @@ def _owners(of_texts: Arrays, texts: Path, image_of_text: Path | None) -> tuple[
         if "image_of_text" not in of_texts:
             raise ValueError(f"{texts} does not say which image a text belongs to: give --image-of-text")
         return of_texts["image_of_text"].tolist(), texts
-    if image_of_text.suffix != ".json":
+    if image_of_text.suffix.lower() != ".json":
         arrays = read_arrays(image_of_text)
         array = arrays.get("", arrays.get("image_of_text"))
         if array is None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sycoca.data.named_inputs import named_inputs
 from sycoca.evaluation.sections import Section, Sections, read_sections
 from sycoca.evaluation.tasks.inputs import OpenSources, SharedModel, TaskInputs
 from sycoca.evaluation.tasks.task import EvaluationTask
@@ -52,7 +53,7 @@ def evaluate_all(
     """
     sections = read_sections(tasks, weights, ModelOptions() if model is None else model)
     folder = None if out is None else Path(out)
-    with claimed(*_outputs(folder, sections, overwrite=overwrite)):
+    with claimed(*_outputs(folder, sections, named_inputs(tasks), overwrite=overwrite)):
         inputs = _open(sections, console)
         reports: dict[str, Report] = {}
         for number, (name, section) in enumerate(sections.items(), start=1):
@@ -92,17 +93,20 @@ def summary_json(reports: "Mapping[str, Report]") -> str:
     return json.dumps(summary, indent=2, allow_nan=False)
 
 
-def _outputs(folder: Path | None, sections: Mapping[str, Section], *, overwrite: bool) -> Iterator[Output | None]:
+def _outputs(
+    folder: Path | None, sections: Mapping[str, Section], tasks: tuple[Path, ...], *, overwrite: bool
+) -> Iterator[Output | None]:
     if folder is not None:
         names = [*(f"{name}.json" for name in sections), SUMMARY]
-        yield Output(path=folder, kind="files in a folder", names=names, overwrite=overwrite)
+        inputs = (*tasks, *(path for section in sections.values() for path in section.inputs))
+        yield Output(path=folder, kind="files in a folder", names=names, inputs=inputs, overwrite=overwrite)
     for section in sections.values():
         yield _predictions(section, overwrite=overwrite)
 
 
 def _predictions(section: Section, *, overwrite: bool) -> Output | None:
     path = section.task.predictions_file
-    return None if path is None else Output(path=path, overwrite=overwrite)
+    return None if path is None else Output(path=path, inputs=section.inputs, overwrite=overwrite)
 
 
 def _open(sections: Mapping[str, Section], console: "Console | None") -> dict[str, TaskInputs]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from sycoca.data.formats.image_files import ImageFolder, StoredImage
 from sycoca.data.loading.skipping import usable_source
+from sycoca.data.named_inputs import named_inputs
 from sycoca.data.samples import ImageTextSample, SampleSource, num_lost_samples
 from sycoca.data.spec import open_source
 from sycoca.evaluation.pair_scores import PairScore, Threshold, pair_scores, quantiles
@@ -96,7 +97,8 @@ def filter_pairs(
     kept_file, scores_file = _path(out), _path(scores)
     _check_arguments(threshold, kept_file, scores_file, resume=resume)
     model, console = options.get("model", ModelOptions()), options.get("console")
-    with claimed(*_outputs(kept_file, scores_file, resume=resume, overwrite=overwrite)) as (_, lease):
+    inputs = named_inputs(weights, data)
+    with claimed(*_outputs(kept_file, scores_file, inputs, resume=resume, overwrite=overwrite)) as (_, lease):
         source = open_source(os.fspath(data)) if isinstance(data, str | os.PathLike) else data
         check_type(source, SampleSource, "data", "a SPEC or a source")
         source = usable_source(source, options.get("max_skipped_ratio", 0.0), console=console)
@@ -235,13 +237,13 @@ def _check_arguments(threshold: Threshold, out: Path | None, scores: Path | None
 
 
 def _outputs(
-    out: Path | None, scores: Path | None, *, resume: bool, overwrite: bool
+    out: Path | None, scores: Path | None, inputs: tuple[Path, ...], *, resume: bool, overwrite: bool
 ) -> tuple[Output | None, Output | None]:
     return (
-        None if out is None else Output(path=out, suffixes=(".jsonl",), overwrite=overwrite),
+        None if out is None else Output(path=out, suffixes=(".jsonl",), inputs=inputs, overwrite=overwrite),
         None
         if scores is None
-        else Output(path=scores, kind="growing file", overwrite=overwrite and not resume, resume=resume),
+        else Output(path=scores, kind="growing file", inputs=inputs, overwrite=overwrite and not resume, resume=resume),
     )
 
 

@@ -1,5 +1,6 @@
 """Scores of image-caption pairs, by which a data set is filtered."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ class Threshold:
     def __post_init__(self) -> None:
         if self.similarity is not None and not -1 <= self.similarity <= 1:
             raise ValueError(f"--min-similarity is a cosine between -1 and 1, got {self.similarity:g}")
-        if self.log_likelihood is not None and self.log_likelihood > 0:
+        if self.log_likelihood is not None and not -math.inf < self.log_likelihood <= 0:
             raise ValueError(f"--min-log-likelihood is at most 0, got {self.log_likelihood:g}")
 
     def failed(self, score: PairScore) -> str | None:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_type_hints
 
+from sycoca.data.named_inputs import inputs_of, named_inputs
 from sycoca.evaluation.tasks.registry import TASKS, task_class
 from sycoca.evaluation.tasks.task import EvaluationTask
 from sycoca.inference.model_options import ModelOptions
@@ -33,6 +34,11 @@ class Section:
 
     model: ModelOptions
     """How the model is run."""
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The files and folders that are read."""
+        return (*named_inputs(self.weights), *inputs_of(self.task, "predictions"))
 
     def model_key(self) -> tuple[object, ...]:
         """Return what makes the loaded model another one; the batch size does not."""

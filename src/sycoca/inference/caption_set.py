@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from sycoca.data.choices import check_skipped_ratio
 from sycoca.data.formats.named_images import image_path
 from sycoca.data.image_arguments import open_images
 from sycoca.data.loading.skipping import usable_source
+from sycoca.data.named_inputs import named_inputs
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.data.writing.caption_results import CaptionFormat, write_caption_results
 from sycoca.inference.decoding.generation_config import GenerationConfig, GenerationOptions
@@ -79,8 +81,10 @@ def caption_set(  # noqa: PLR0913 (every option by its name)
     """
     path, generation = None if out is None else Path(out), GenerationConfig(**options)
     check_format(path, format, resume=resume)
+    check_skipped_ratio(max_skipped_ratio)
     model = ModelOptions() if model is None else model
-    with claimed(_output(path, format, overwrite=overwrite, resume=resume)) as (lease,):
+    inputs = named_inputs(weights, images)
+    with claimed(_output(path, format, inputs, overwrite=overwrite, resume=resume)) as (lease,):
         source = _usable_images(open_images(images), path, max_skipped_ratio, resume=resume, console=console)
         lines = _lines_to_write(source, path, format, lease, resume=resume)
         known = [] if lines is None else _known_captions(source, lines)
@@ -143,9 +147,18 @@ def check_format(path: Path | None, format: CaptionFormat, *, resume: bool) -> N
         raise ValueError(f"--format {format} is one JSON list: give --out, and no --resume")
 
 
-def _output(path: Path | None, format: CaptionFormat, *, overwrite: bool, resume: bool) -> Output | None:
+def _output(
+    path: Path | None, format: CaptionFormat, inputs: tuple[Path, ...], *, overwrite: bool, resume: bool
+) -> Output | None:
+    if path is None:
+        return None
+    Output(path=_skipped_path(path), inputs=inputs).check_inputs()
     kind = "file" if _IS_ONE_LIST[format] else "growing file"
-    return None if path is None else Output(path=path, kind=kind, overwrite=overwrite, resume=resume)
+    return Output(path=path, kind=kind, inputs=inputs, overwrite=overwrite, resume=resume)
+
+
+def _skipped_path(out: Path) -> Path:
+    return out.with_name(f"{out.name}.skipped.jsonl")
 
 
 def _name_in_file(sample: ImageTextSample, path: Path) -> str:
@@ -171,7 +184,7 @@ def _usable_images(
     source: SampleSource, out: Path | None, max_skipped_ratio: float, *, resume: bool, console: "Console | None"
 ) -> SampleSource:
     """Return the images that can be read; the names of the others go beside the output file."""
-    skipped = None if out is None else out.with_name(f"{out.name}.skipped.jsonl")
+    skipped = None if out is None else _skipped_path(out)
     if skipped is not None and not resume:
         skipped.unlink(missing_ok=True)
     return usable_source(source, max_skipped_ratio, path=skipped, console=console)

@@ -116,10 +116,11 @@ class MapFolder:
         remove_unfinished(self.path / SKIPPED_NAME, [f"{path.stem}.jsonl"])
 
 
-def check_folder(path: Path, *, overwrite: bool) -> None:
+def check_folder(path: Path, inputs: tuple[Path, ...] = (), *, overwrite: bool) -> None:
     """Raise OutputError where a folder cannot be written or holds something else; with ``overwrite`` delete its map.
 
-    It is deleted only while no worker writes there, and nothing but the files of the map is.
+    ``inputs`` are what the map is made from, which may not be in it. It is deleted only while no worker writes there,
+    and nothing but the files of the map is.
     """
     Output(path=path, kind="files in a folder").check()
     if not path.is_dir():
@@ -131,6 +132,7 @@ def check_folder(path: Path, *, overwrite: bool) -> None:
         if others:
             raise OutputError(f"{path} holds {others[0]} and is no folder of sycoca map; choose another name")
         return
+    Output(path=path, kind="growing folder", inputs=inputs).check_inputs()
     if overwrite:
         _delete(path, [f"{name}.{plan.get('format')}" for name in plan["files"]])
 

@@ -15,6 +15,7 @@ import torch
 
 from sycoca.data.choices import check_choice
 from sycoca.data.loading.skipping import SkipLog
+from sycoca.data.named_inputs import named_inputs
 from sycoca.data.samples import SampleSource, skipped_samples
 from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
@@ -66,13 +67,14 @@ def run_map(
     check_choice("format", format, FORMATS[work.facts.verb])
     check_format(format)
     _check_arguments(settings, weights, data)
-    check_folder(out, overwrite=False)
+    inputs = named_inputs(weights, data)
+    check_folder(out, inputs, overwrite=False)
     work.facts.check(_config_of(weights))
     source = work.open(data)
     SkipLog(source, settings.max_skipped_ratio)  # raises where the source itself has left too many out
     blocks = blocks_of(source, settings.block_size)
     plan = plan_of(work, weights, _name_of(data), source, blocks, format, model)
-    check_folder(out, overwrite=settings.overwrite)
+    check_folder(out, inputs, overwrite=settings.overwrite)
     agree(out, plan)
     folder = MapFolder(out, blocks, work.facts.columns, format)
     folder.write_skipped_by_source(skipped_samples(source))

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
+from sycoca.data.choices import check_skipped_ratio
+
 Verb = Literal["caption", "embed", "filter", "score"]
 """What is done with every sample."""
 
@@ -73,8 +75,7 @@ class MapSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        if not 0 <= self.max_skipped_ratio <= 1:
-            raise ValueError(f"max_skipped_ratio must lie between 0 and 1, got {self.max_skipped_ratio:g}")
+        check_skipped_ratio(self.max_skipped_ratio)
         if self.ray_address is not None and not USES_CLUSTER[self.engine]:
             raise ValueError(f"ray_address is an option of engine ray, not of {self.engine}")
 

@@ -1,5 +1,6 @@
 """Configuration of the objectives. Imports no torch, so that presets load fast."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -96,8 +97,8 @@ class ObjectivesConfig:
 
     def __post_init__(self) -> None:
         weights = tuple(self.weights.values())
-        if min(weights) < 0:
-            raise ValueError(f"objectives' weights must not be negative, got {weights}")
+        if not all(0 <= weight < math.inf for weight in weights):
+            raise ValueError(f"objectives' weights must be numbers of at least 0, got {weights}")
         if max(weights) == 0:
             raise ValueError("at least one objective needs a weight above 0")
         self._check_masked_image_steps()

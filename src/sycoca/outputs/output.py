@@ -6,12 +6,14 @@ import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Literal, NamedTuple, assert_never, final
 
 from sycoca.outputs.disk_full import disk_full_reason
 from sycoca.outputs.errors import DiskFullError, OutputError, OutputInterrupted, Remains
 from sycoca.outputs.lease import Lease, lease_beside, lease_inside
+from sycoca.outputs.manifest import MANIFEST_NAME, DamageError, Manifest
 from sycoca.stop_signals import number_of
 
 OutputKind = Literal["file", "growing file", "folder", "growing folder", "files in a folder"]
@@ -154,11 +156,11 @@ class Output:
 
     def check_inputs(self) -> None:
         """Raise OutputError where the output would replace what it is made from."""
-        target = Path(os.path.realpath(self.path))
-        for path in self.inputs:
-            source = Path(os.path.realpath(path))
-            if source == target or (self._traits.holds_no_others and target in source.parents):
-                raise OutputError(f"{self.path} would replace what it is made from; choose another name")
+        for path, source in product(self._written(), map(Path, map(os.path.realpath, self.inputs))):
+            target = Path(os.path.realpath(path))
+            is_inside = self._traits.holds_no_others and target in source.parents
+            if source == target or is_inside or _is_same_file(target, source) or _is_listed(target, source):
+                raise OutputError(f"{path} would replace what it is made from; choose another name")
 
     def _check_existing(self) -> None:
         found = self.existing()
@@ -175,6 +177,12 @@ class Output:
         if not self.overwrite and not self.resume:
             resume = "--resume continues it, " if self._traits.can_resume else ""
             raise OutputError(f"{found} is there already; {resume}--overwrite replaces it, or choose another name")
+
+    def _written(self) -> list[Path]:
+        """Return the files that are written, or the folder that holds nothing else."""
+        if self._traits.is_folder and not self._traits.holds_no_others:
+            return [self.path / name for name in self.names]
+        return [self.path]
 
     def _others(self) -> list[str]:
         """Return the names of files of other kinds, in a folder that holds none."""
@@ -227,6 +235,19 @@ def _check_writable(path: Path) -> None:
 
 def _listed(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    """Return whether two names are those of one file: hard links."""
+    return one.is_file() and other.is_file() and one.samefile(other)
+
+
+def _is_listed(path: Path, folder: Path) -> bool:
+    """Return whether a file is one of those that a folder's manifest lists, such as weights, or the manifest itself."""
+    try:
+        return path.parent == folder and path.name in (*Manifest.read(folder).files, MANIFEST_NAME)
+    except DamageError:  # there is none
+        return False
 
 
 def _is_shown(path: Path) -> bool:

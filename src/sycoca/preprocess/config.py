@@ -1,5 +1,6 @@
 """Configuration of image transforms and tokenizer. Imports no torch, so that presets load fast."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
@@ -43,7 +44,7 @@ class ImageTransformConfig:
             raise ValueError(f"transforms.std must be above 0, got {self.std}")
         if not 0 < self.crop_min_area <= 1:
             raise ValueError(f"transforms.crop_min_area must be above 0 and at most 1, got {self.crop_min_area}")
-        if self.crop_max_aspect < 1:
+        if not 1 <= self.crop_max_aspect < math.inf:
             raise ValueError(f"transforms.crop_max_aspect must be at least 1, got {self.crop_max_aspect}")
 
 

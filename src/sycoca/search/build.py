@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sycoca.data.choices import check_skipped_ratio
 from sycoca.data.loading.skipping import SkipLog
+from sycoca.data.named_inputs import named_inputs
 from sycoca.data.samples import SampleSource
 from sycoca.data.spec import open_source, place_of
 from sycoca.inference.load import predictor_of
@@ -99,10 +101,11 @@ def index_images(
     from sycoca.search.indexing import Indexing
 
     path, model = Path(out), ModelOptions() if model is None else model
+    check_skipped_ratio(max_skipped_ratio)
     output = _output(out, overwrite=overwrite)
     with claimed(output) as (lease,):
         assert lease is not None
-        replace(output, inputs=_inputs(data)).check_inputs()
+        replace(output, inputs=named_inputs(weights, data)).check_inputs()
         source = open_source(os.fspath(data)) if isinstance(data, str | os.PathLike) else data
         log = SkipLog(source, max_skipped_ratio)
         predictor = predictor_of(weights, model)
@@ -138,11 +141,6 @@ def _output(out: str | Path, *, overwrite: bool) -> Output:
     )
 
 
-def _inputs(data: Data) -> tuple[Path, ...]:
-    place = place_of(os.fspath(data)) if isinstance(data, str | os.PathLike) else None
-    return () if place is None else (place,)
-
-
 def _remove(path: Path) -> None:
     for name in TABLE_NAMES[::-1]:  # the facts first: without them it is no index
         shutil.rmtree(path / name, ignore_errors=True)
@@ -150,7 +148,7 @@ def _remove(path: Path) -> None:
 
 def _facts(weights: Predictor | str | Path, predictor: Predictor, data: Data, exact_below: int) -> IndexFacts:
     named = os.fspath(data) if isinstance(data, str | os.PathLike) else data.name
-    place = next(iter(_inputs(data)), None)
+    place = place_of(named) if isinstance(data, str | os.PathLike) else None
     return IndexFacts(
         weights=_name_of(weights),
         fingerprints=fingerprints(predictor),

@@ -53,7 +53,7 @@ class ServeSettings:
         for one in fields(self):
             value = getattr(self, one.name)
             least = 0 if one.name == "batch_wait_seconds" else 1 if isinstance(value, int) else 0.001
-            if value < least:
+            if not value >= least:
                 raise ValueError(f"{one.name} must be at least {least}, got {value}")
 
 

@@ -41,7 +41,7 @@ class OptimizerConfig:
             raise ValueError(f"optimizer.betas must lie in [0, 1), got {self.betas}")
         if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
             raise ValueError(f"optimizer.layer_decay must lie in (0, 1], got {self.layer_decay}")
-        if self.weight_decay < 0:
+        if not self.weight_decay >= 0:
             raise ValueError(f"optimizer.weight_decay must not be negative, got {self.weight_decay}")
 
     @property

@@ -106,6 +106,13 @@ class RunFolder:
         """The weights of the checkpoint with the best value of ``training.keep_best``, where that is set."""
         return self.path / "weights-best"
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all files and folders above."""
+        kind = type(self)
+        attributes = [name for name, value in vars(kind).items() if isinstance(value, property) and name != "names"]
+        return frozenset(getattr(self, name).name for name in attributes)
+
     def output(self, config: RunConfig) -> Output:
         """Return the folder as an output: a run is never overwritten, and resumed by its own command."""
         return Output(

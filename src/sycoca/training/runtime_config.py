@@ -21,7 +21,7 @@ def check_at_least(name: str, value: int, least: int) -> None:
 
 def check_positive(name: str, value: float) -> None:
     """Raise ValueError where a setting is not above 0."""
-    if value <= 0:
+    if not value > 0:  # NaN is neither
         raise ValueError(f"{name} must be positive, got {value}")
 
 

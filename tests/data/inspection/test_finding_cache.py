@@ -1,14 +1,16 @@
 import logging
 import multiprocessing
+import re
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sycoca.data.inspection.finding_cache import FindingCache, default_cache_path
+from sycoca.data.inspection.finding_cache import _APPLICATION_ID, _SCHEMA, FindingCache, default_cache_path
 from sycoca.data.inspection.image_facts import ImageFacts
 from sycoca.data.inspection.photo_measures import PhotoMeasures
+from sycoca.outputs.errors import OutputError
 from sycoca.unusable import SkippedSample, SkipReason
 
 FACTS = ImageFacts(
@@ -106,15 +108,62 @@ def test_without_a_path_nothing_is_kept():
 
 def test_a_damaged_file_is_rebuilt(tmp_path):
     path = tmp_path / "i.sqlite"
-    path.write_bytes(b"no database" * 1000)
     cache, said = opened(path)
-    assert said == [f"image cache {path} is damaged (file is not a database); it is rebuilt"]
+    cache.close()
+    path.write_bytes(path.read_bytes()[:72] + b"no pages" * 1000)
+    cache, said = opened(path)
+    assert said == [f"image cache {path} is damaged (database disk image is malformed); it is rebuilt"]
     cache.keep({FILE: FACTS})
     cache.close()
     again, said = opened(path)
     assert again.known([FILE]) == {FILE: FACTS}
     assert said == []
     again.close()
+
+
+def test_in_the_folder_for_caches_any_damage_is_mended(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    default_cache_path().parent.mkdir()
+    default_cache_path().write_bytes(b"no database" * 1000)
+    cache, said = opened(default_cache_path())
+    assert "it is rebuilt" in said[0]
+    cache.keep({FILE: FACTS})
+    assert cache.known([FILE]) == {FILE: FACTS}
+    cache.close()
+
+
+FOREIGN_TABLES = {
+    "another table": ["CREATE TABLE Images (id INTEGER, path TEXT)", "INSERT INTO Images VALUES (1, 'a')"],
+    "one table more": [_SCHEMA, "CREATE TABLE notes (line TEXT)"],
+    "another program": [_SCHEMA, "PRAGMA application_id = 7"],
+}
+
+
+@pytest.mark.parametrize("name", ["text", "short", *FOREIGN_TABLES])
+def test_a_file_that_is_something_else_is_refused_and_kept(tmp_path, name):
+    path = tmp_path / "notes.md"
+    if name in FOREIGN_TABLES:
+        with sqlite3.connect(path) as database:
+            for line in FOREIGN_TABLES[name]:
+                database.execute(line)
+        database.close()
+    else:
+        path.write_bytes(b"my notes\n" * (1 if name == "short" else 1000))
+    before = path.read_bytes()
+    with pytest.raises(OutputError, match=r"notes\.md is no image cache of sycoca and is left as it is; name another"):
+        FindingCache(path)
+    assert path.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["notes.md"]
+
+
+def test_what_has_taken_the_place_of_the_file_is_not_deleted(tmp_path):
+    path = tmp_path / "i.sqlite"
+    cache, said = opened(path)
+    cache.keep({FILE: FACTS})
+    path.write_bytes(b"my notes\n" * 1000)
+    assert cache.known([FILE]) == {}
+    assert said == [f"image cache {path}: file is not a database; continuing without it (--cache FILE names another)"]
+    assert path.read_bytes() == b"my notes\n" * 1000
 
 
 def test_damage_that_shows_later_is_mended_as_well(tmp_path):
@@ -148,6 +197,7 @@ def test_a_folder_that_cannot_be_written_is_said_and_done_without(tmp_path):
 def test_a_newer_file_is_left_alone(tmp_path):
     path = tmp_path / "i.sqlite"
     with sqlite3.connect(path) as database:
+        database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         database.execute("PRAGMA user_version = 9")
     database.close()
     before = path.read_bytes()
@@ -162,7 +212,7 @@ def test_a_newer_file_is_left_alone(tmp_path):
 def test_a_file_of_the_version_before_is_made_new(tmp_path):
     path = tmp_path / "i.sqlite"
     with sqlite3.connect(path) as database:
-        database.execute("CREATE TABLE images (file BLOB PRIMARY KEY, bytes INTEGER) WITHOUT ROWID")
+        database.execute(re.sub("sharpness.*\n", "\n", _SCHEMA))
         database.execute("PRAGMA user_version = 1")
     database.close()
     cache, said = opened(path)

@@ -1,11 +1,12 @@
 import json
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from builders.predictors import ListSource, open_photo
-from sycoca.data.loading.skipping import SkipLog, UsableSamples, image_problems, read_skipped
+from sycoca.data.loading.skipping import SkipLog, UsableSamples, image_problems, read_skipped, usable_source
 from sycoca.data.samples import ImageTextSample
 from sycoca.preprocess.decoding import open_rgb
 from sycoca.unusable import SkippedSample, UnusableSampleError, unusable
@@ -158,6 +159,14 @@ def test_a_source_without_usable_samples_is_an_error(tmp_path):
     source = source_of(tmp_path, 2, missing=(0, 1))
     with pytest.raises(ValueError, match="a list has no sample that can be used: 2 missing image"):
         UsableSamples(source, SkipLog(source, 1.0), image_problems(source, range(2)))
+
+
+@pytest.mark.parametrize("ratio", [-1.0, 5.0, float("nan"), float("inf")])
+def test_a_ratio_that_is_no_fraction_is_refused_before_any_image_is_opened(ratio: float):
+    source = source_of(Path(), 1)
+    for begin in (SkipLog, usable_source):
+        with pytest.raises(ValueError, match="max_skipped_ratio must lie between 0 and 1, got"):
+            begin(source, ratio)
 
 
 def test_the_error_says_its_detail_and_survives_a_trip_between_processes():

@@ -1,3 +1,4 @@
+import math
 from dataclasses import fields
 from itertools import combinations
 from typing import get_args
@@ -17,7 +18,12 @@ from sycoca.inference.decoding.generation_config import DecodingStrategy, Genera
         ({"max_tokens": 3, "min_tokens": 4}, "max_tokens must be at least 4, got 3"),
         ({"top_k": 5}, "set a temperature too"),
         ({"top_p": 0.9}, "set a temperature too"),
-        ({"temperature": 0.0}, "temperature must be above 0, got 0.0"),
+        ({"temperature": 0.0}, "temperature must be above 0 and finite, got 0.0"),
+        ({"temperature": math.nan}, "temperature must be above 0 and finite, got nan"),
+        ({"temperature": math.inf}, "temperature must be above 0 and finite, got inf"),
+        ({"num_beams": 2, "length_penalty": math.nan}, "length_penalty must be a number, got nan"),
+        ({"num_beams": 2, "length_penalty": -math.inf}, "length_penalty must be a number, got -inf"),
+        ({"temperature": 1.0, "top_p": math.nan}, "top_p must be above 0 and at most 1, got nan"),
         ({"temperature": 1.0, "num_beams": 2}, "not both"),
         ({"temperature": 1.0, "top_k": 0}, "top_k must be at least 1, got 0"),
         ({"temperature": 1.0, "top_p": 0.0}, "top_p must be above 0 and at most 1, got 0.0"),

@@ -15,9 +15,10 @@ from sycoca.cli.shared.results import tell
 from sycoca.data.formats.named_images import shown_name
 from sycoca.data.inspection.check import DataCheck, check_set, duplicates_among
 from sycoca.data.inspection.check_headlines import headlines
-from sycoca.data.inspection.finding_cache import Finding
+from sycoca.data.inspection.finding_cache import Finding, FindingCache
 from sycoca.data.inspection.image_inspection import inspect_images
 from sycoca.data.inspection.photo_checks import PhotoThresholds, photo_issues
+from sycoca.data.named_inputs import inputs_of
 from sycoca.data.samples import SampleSource
 from sycoca.data.spec import open_source
 from sycoca.evaluation.fit_records import DataFit, fit_headlines, one_per_image
@@ -86,13 +87,15 @@ class Arguments:
 
     def run(self) -> int:
         """Check, and print what was found; exit code 1 if something is broken or two parts share an image."""
-        with claimed(None if self.out is None else _output(self.out, overwrite=self.overwrite)):
+        inputs = inputs_of(self, "out", "cache")
+        output = None if self.out is None else _output(self.out, inputs, overwrite=self.overwrite)
+        with claimed(output), open_cache(self.cache, is_off=self.no_cache) as cache:
             if self.has_map:
                 from sycoca.evaluation.data_map import check_map_requirements
 
                 check_map_requirements()
             sources = [open_source(spec) for spec in self.specs]
-            result, fit = _check(self, sources)
+            result, fit = _check(self, sources, cache)
             record = json.dumps(_record(result, fit), indent=2)
             if self.json:
                 print(record)
@@ -115,12 +118,12 @@ def _is_page(out: Path) -> bool:
     return out.suffix.lower() in (".html", ".htm")
 
 
-def _output(out: Path, *, overwrite: bool) -> Output:
+def _output(out: Path, inputs: tuple[Path, ...], *, overwrite: bool) -> Output:
     if _is_page(out):
-        return Output(path=out, overwrite=overwrite)
+        return Output(path=out, inputs=inputs, overwrite=overwrite)
     if out.suffix[1:].isalpha() and not out.is_dir():
         raise OutputError(f"{out} is neither an .html file nor a folder; name one of them")
-    return Output(path=out, kind="files in a folder", names=(_PAGE, _RECORD), overwrite=overwrite)
+    return Output(path=out, kind="files in a folder", names=(_PAGE, _RECORD), inputs=inputs, overwrite=overwrite)
 
 
 def _save(result: DataCheck, fit: DataFit | None, sources: list[SampleSource], record: str, out: Path) -> None:
@@ -131,10 +134,10 @@ def _save(result: DataCheck, fit: DataFit | None, sources: list[SampleSource], r
     tell("page", page)
 
 
-def _check(command: Arguments, sources: list[SampleSource]) -> tuple[DataCheck, DataFit | None]:
+def _check(command: Arguments, sources: list[SampleSource], cache: FindingCache) -> tuple[DataCheck, DataFit | None]:
     tokenizer = counting_tokenizer(sources, command.tokenizer, command.vocab_size)
     places = [places_to_open(source, command.images) for source in sources]
-    findings, fit = _inspected(command, sources, places)
+    findings, fit = _inspected(command, sources, places, cache)
     check = DataCheck(
         sets=tuple(
             check_set(
@@ -155,27 +158,24 @@ def _check(command: Arguments, sources: list[SampleSource]) -> tuple[DataCheck, 
 
 
 def _inspected(
-    command: Arguments, sources: list[SampleSource], places: list[list[int]]
+    command: Arguments, sources: list[SampleSource], places: list[list[int]], cache: FindingCache
 ) -> tuple[list[list[Finding]], DataFit | None]:
     """Inspect the images, and let the model see them on the way."""
     console = stderr_console()
-    with open_cache(command.cache, is_off=command.no_cache) as cache:
-        if command.weights is None:
-            both = zip(sources, places, strict=True)
-            return [
-                with_progress(inspect_images(one, cache, where), one, len(where), console) for one, where in both
-            ], None
-        # Imported here, since it imports torch: a check without a model is fast.
-        from sycoca.evaluation.data_fit import data_fit, views_of
+    if command.weights is None:
+        both = zip(sources, places, strict=True)
+        return [with_progress(inspect_images(one, cache, where), one, len(where), console) for one, where in both], None
+    # Imported here, since it imports torch: a check without a model is fast.
+    from sycoca.evaluation.data_fit import data_fit, views_of
 
-        predictor = command.model.load(command.weights)
-        predictor.check_ability("similarities")
-        views = views_of(predictor, places, with_map=command.has_map, batch_size=command.model.batch_size)
-        findings = [
-            with_progress(view.embedded(inspect_images(one, cache, where, view)), one, len(where), console)
-            for one, where, view in zip(sources, places, views, strict=True)
-        ]
-        return findings, data_fit(command.weights, sources, findings, views, with_map=command.has_map)
+    predictor = command.model.load(command.weights)
+    predictor.check_ability("similarities")
+    views = views_of(predictor, places, with_map=command.has_map, batch_size=command.model.batch_size)
+    findings = [
+        with_progress(view.embedded(inspect_images(one, cache, where, view)), one, len(where), console)
+        for one, where, view in zip(sources, places, views, strict=True)
+    ]
+    return findings, data_fit(command.weights, sources, findings, views, with_map=command.has_map)
 
 
 def _record(result: DataCheck, fit: DataFit | None) -> dict[str, Any]:

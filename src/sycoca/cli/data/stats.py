@@ -57,12 +57,11 @@ class Arguments:
 
     def run(self) -> int:
         """Print the statistics; exit code 1 if an image cannot be read."""
-        source = open_source(self.spec)
-        tokenizer = counting_tokenizer([source], self.tokenizer, self.vocab_size)
-        texts = caption_statistics(source, tokenizer, self.context_length)
-        progress = stderr_console()
         with open_cache(self.cache, is_off=self.no_cache) as cache:
-            pictures = image_statistics(findings_about(source, self.images, cache, progress)[1])
+            source = open_source(self.spec)
+            tokenizer = counting_tokenizer([source], self.tokenizer, self.vocab_size)
+            texts = caption_statistics(source, tokenizer, self.context_length)
+            pictures = image_statistics(findings_about(source, self.images, cache, stderr_console())[1])
         for remark in remarks_on(source):
             logger.warning(remark)
         if self.json:

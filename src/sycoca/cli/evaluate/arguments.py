@@ -2,6 +2,7 @@
 
 import inspect
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tyro.conf import Positional
@@ -42,6 +43,12 @@ class EvaluationArguments(ReportArguments, Generic[T]):
         super(EvaluationArguments, self).show(report)
         if self.task.predictions_file is not None:
             tell("predictions", self.task.predictions_file)
+
+    def inputs(self) -> tuple[Path, ...]:
+        """Return what model and task read."""
+        from sycoca.evaluation.sections import Section
+
+        return Section(task=self.task, weights=self.weights, model=self.model).inputs
 
     def report(self) -> "Report":
         """Evaluate. Raises ValueError before anything runs where data or model is missing or does not fit."""

@@ -68,12 +68,14 @@ class Arguments:
         """Compare, and save or print the comparison."""
         from sycoca.cli.shared.logs import stderr_console
         from sycoca.cli.shared.results import print_path, show
+        from sycoca.data.named_inputs import inputs_of
         from sycoca.data.spec import open_source
         from sycoca.experiments.compare_runs import compare_rows, read_compared
 
         paths = _rows(self.compared)
         inputs = tuple(path for own in paths.values() for path in own)
-        outputs = (Output(path=path, inputs=inputs, overwrite=self.overwrite) for path in (self.out, self.html) if path)
+        read = (*inputs, *inputs_of(self, "out", "html"))
+        outputs = (Output(path=path, inputs=read, overwrite=self.overwrite) for path in (self.out, self.html) if path)
         with claimed(*outputs):
             source = None if self.examples is None else open_source(self.examples)
             rows = {name: [read_compared(path) for path in own] for name, own in paths.items()}

@@ -28,9 +28,16 @@ class ReportArguments(ABC):
 
     def run(self) -> int:
         """Compute the report, and save or print it."""
-        with claimed(None if self.out is None else Output(path=self.out, overwrite=self.overwrite)):
+        output = None if self.out is None else Output(path=self.out, inputs=self.inputs(), overwrite=self.overwrite)
+        with claimed(output):
             self.show(self.report())
         return 0
+
+    def inputs(self) -> tuple[Path, ...]:
+        """Return the files and folders that the options name, but for those that are written."""
+        from sycoca.data.named_inputs import inputs_of
+
+        return inputs_of(self, "out")
 
     @abstractmethod
     def report(self) -> "Report":

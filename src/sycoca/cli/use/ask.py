@@ -64,7 +64,10 @@ class Arguments:
         """Answer; answers go to stdout or to --out, progress to stderr."""
         _check(self)
         if self.out is not None:
-            with claimed(Output(path=self.out, overwrite=self.overwrite)):
+            from sycoca.data.named_inputs import named_inputs
+
+            inputs = named_inputs(self.weights, self.image)
+            with claimed(Output(path=self.out, inputs=inputs, overwrite=self.overwrite)):
                 _answer_all(self, self.out)
             return 0
         _print_answers(self, str(self.question))

@@ -56,9 +56,11 @@ class Arguments:
 
     def run(self) -> int:
         """Embed a data set and write the file."""
+        from sycoca.data.named_inputs import named_inputs
         from sycoca.evaluation.embedding_files import SUFFIXES
 
-        with claimed(Output(path=self.out, suffixes=SUFFIXES, overwrite=self.overwrite)):
+        inputs = named_inputs(self.weights, self.data)
+        with claimed(Output(path=self.out, suffixes=SUFFIXES, inputs=inputs, overwrite=self.overwrite)):
             _write_embeddings(self)
         return 0
 

@@ -47,7 +47,8 @@ class Arguments:
         """Write the figure or the JSON and print its path on stdout."""
         from sycoca.reports.explain.picture import PICTURE_SUFFIXES, save_explanation
 
-        with claimed(Output(path=self.out, suffixes=PICTURE_SUFFIXES, inputs=(self.image,), overwrite=self.overwrite)):
+        inputs = (Path(self.weights), self.image)
+        with claimed(Output(path=self.out, suffixes=PICTURE_SUFFIXES, inputs=inputs, overwrite=self.overwrite)):
             predictor = self.model.load(self.weights)
             explanation: Explanation = predictor.explain(
                 self.image, self.caption, other_captions=self.other_captions, edited_caption=self.edited_caption

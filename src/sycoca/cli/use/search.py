@@ -64,10 +64,15 @@ class Arguments:
             raise UsageError('give one query: a text, such as "two dogs in snow", or --image FILE')
         if self.count < 1:
             raise UsageError(f"--count must be at least 1, got {self.count}")
-        output = None if self.html is None else Output(path=self.html, suffixes=(".html",), overwrite=self.overwrite)
-        with claimed(output):
+        with claimed(None if self.html is None else _output(self, self.html)):
             _show(self, _found(self))
         return 0
+
+
+def _output(options: Arguments, html: Path) -> Output:
+    from sycoca.data.named_inputs import inputs_of
+
+    return Output(path=html, suffixes=(".html",), inputs=inputs_of(options, "html"), overwrite=options.overwrite)
 
 
 def _found(options: Arguments) -> "SearchResults":

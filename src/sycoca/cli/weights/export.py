@@ -38,7 +38,7 @@ class Arguments:
         check_requirements()
         from sycoca.inference.onnx_export.folder import export_onnx, export_output
 
-        export_output(self.out, overwrite=self.overwrite).check()
+        export_output(self.out, (Path(self.weights),), overwrite=self.overwrite).check()
         model = load(self.weights, device="cpu")
         export_onnx(model, self.out, int8=self.int8, overwrite=self.overwrite)
         tell("ONNX graphs and sycoca_onnx.py", self.out)

@@ -96,12 +96,17 @@ class MixtureSource:
         return [remark for part in self.parts for remark in remarks_on(part.source)]
 
 
+def read_mixture(path: Path) -> MixtureFile:
+    """Return the content of a file that lists sources."""
+    return from_plain(MixtureFile, read_yaml(path), where=str(path))
+
+
 def open_mixture(path: Path, open_source: Callable[[str], SampleSource]) -> MixtureSource:
     """Open the sources that a YAML file lists, each with ``data`` (a SPEC), ``weight`` and options.
 
     Raises ValueError, which names the file and the entry, where one is wrong, empty, or too rare.
     """
-    entries = from_plain(MixtureFile, read_yaml(path), where=str(path)).sources
+    entries = read_mixture(path).sources
     numbers = _numbers_per_cycle([entry.weight for entry in entries])
     parts: list[MixturePart] = []
     for position, (entry, number) in enumerate(zip(entries, numbers, strict=True)):

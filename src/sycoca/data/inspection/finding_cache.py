@@ -1,6 +1,6 @@
 """Cache of facts about image files: one row per file, valid while the file does not change.
 
-Any problem with the cache is logged, and the images are read again.
+Any problem with the cache is logged, and the images are read again. A file that is something else is refused.
 """
 
 import logging
@@ -16,12 +16,15 @@ from sycoca.data.content_keys import Fingerprint
 from sycoca.data.inspection.image_facts import ImageFacts
 from sycoca.data.inspection.photo_measures import PhotoMeasures
 from sycoca.outputs.cache_folder import user_cache_folder
+from sycoca.outputs.errors import OutputError
 from sycoca.unusable import LASTING_REASONS, SkippedSample
 
 Finding = ImageFacts | SkippedSample
 """Facts about an image, or why it cannot be read."""
 
 _SCHEMA_VERSION = 2
+_APPLICATION_ID = int.from_bytes(b"SyCI", "big")  # of an image cache of sycoca; SQLite keeps it in bytes 68 to 71
+_MAGIC = b"SQLite format 3\0"
 logger = logging.getLogger(__name__)
 
 _LOOKED_AT_BY = f"2, PIL {PIL.__version__}"  # raise the 2 where decoding or `image_facts` changes
@@ -29,6 +32,18 @@ _SECONDS_TO_WAIT = 20.0
 _MOST_NAMES = 500  # SQLite takes a limited number of values at a time
 _FACTS = "width, height, is_gray, pixel_hash, perceptual_hash, colors, sharpness, dark_level, bright_level, information"
 _NUM_FACTS = len(_FACTS.split())
+
+_COLUMNS_OF_ALL_VERSIONS = {
+    "file",
+    "bytes",
+    "stamp",
+    "looked_at_by",
+    "pixel_hash",
+    "perceptual_hash",
+    "reason",
+    "detail",
+}
+"""Some of them; the earlier versions wrote no application id."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS images (
@@ -50,7 +65,10 @@ class FindingCache:
     """Findings by fingerprint, in an SQLite file that several processes can use at once."""
 
     def __init__(self, path: Path | None) -> None:
-        """Open or create the file; without a path nothing is stored."""
+        """Open or create the file; without a path nothing is stored.
+
+        Raises OutputError (a ValueError) where the file is something else, which is left as it is.
+        """
         self._path = path
         self._database: sqlite3.Connection | None = None
         if path is not None:
@@ -109,6 +127,12 @@ class FindingCache:
             logger.warning(f"image cache {path}: {error}; continuing without it (--cache FILE names another)")
             self.close()
         except sqlite3.DatabaseError as error:
+            if not _is_marked(path):
+                if self._database is None:
+                    raise _not_a_cache(path) from error
+                logger.warning(f"image cache {path}: {error}; continuing without it (--cache FILE names another)")
+                self.close()
+                return
             logger.warning(f"image cache {path} is damaged ({error}); it is rebuilt")
             self.close()
             with self._guarded_once(path):
@@ -128,10 +152,35 @@ class _NewerCacheError(Exception):
     """The file was written by a newer version, which the user may still use."""
 
 
+def _not_a_cache(path: Path) -> OutputError:
+    return OutputError(f"{path} is no image cache of sycoca and is left as it is; name another file with --cache")
+
+
+def _is_marked(path: Path) -> bool:
+    """Return whether a file is an image cache whatever state it is in: by its application id, or by its own place."""
+    if path == default_cache_path() or not path.is_file():
+        return True
+    with path.open("rb") as file:
+        start = file.read(72)
+    return start.startswith(_MAGIC) and start[68:] == _APPLICATION_ID.to_bytes(4, "big")
+
+
+def _is_cache(database: sqlite3.Connection) -> bool:
+    """Return whether a file is an image cache, or empty: an earlier version's is known by the columns of its table."""
+    (application,) = database.execute("PRAGMA application_id").fetchone()
+    if application != 0:
+        return application == _APPLICATION_ID
+    tables = database.execute("SELECT name FROM sqlite_master").fetchall()
+    columns = {row[1] for row in database.execute("PRAGMA table_info(images)")}
+    return not tables or (tables == [("images",)] and columns >= _COLUMNS_OF_ALL_VERSIONS)
+
+
 def _opened(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     database = sqlite3.connect(path, timeout=_SECONDS_TO_WAIT)
     try:
+        if not _is_cache(database):
+            raise _not_a_cache(path)
         (version,) = database.execute("PRAGMA user_version").fetchone()
         if version > _SCHEMA_VERSION:
             raise _NewerCacheError(f"it has version {version}, this SyCoCa knows {_SCHEMA_VERSION}")
@@ -141,6 +190,7 @@ def _opened(path: Path) -> sqlite3.Connection:
             if version < _SCHEMA_VERSION:
                 database.execute("DROP TABLE IF EXISTS images")  # its rows lack columns
             database.execute(_SCHEMA)
+            database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             database.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
     except BaseException:
         database.close()

@@ -1,10 +1,11 @@
 """Photos that can be read and are still worth a look: blurred, dark, bright, nearly empty, very long."""
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import assert_never, get_args
 
 from sycoca.data.formats.named_images import shown_name
 from sycoca.data.inspection.finding_cache import Finding
@@ -44,6 +45,10 @@ class PhotoThresholds:
     def __post_init__(self) -> None:
         if not 0 <= self.near_bits <= _MOST_NEAR_BITS:
             raise ValueError(f"near_bits must lie between 0 and {_MOST_NEAR_BITS}, got {self.near_bits}")
+
+        for name in (*get_args(PhotoKind), "near_colors"):
+            if math.isnan(getattr(self, name)):
+                raise ValueError(f"{name} must be a number, got nan")
 
     def of(self, kind: PhotoKind) -> float:
         """Return the threshold of a kind."""

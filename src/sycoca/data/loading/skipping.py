@@ -8,6 +8,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
+from sycoca.data.choices import check_skipped_ratio
 from sycoca.data.samples import (
     ImageTextSample,
     SampleSource,
@@ -41,6 +42,7 @@ class SkipLog:
         where more than ``max_ratio`` of all samples cannot be used. Those of the file do not count until they fail
         again, since they may have been repaired.
         """
+        check_skipped_ratio(max_ratio)
         in_source = skipped_samples(source)
         self._num_samples = len(source) + num_lost_samples(source)
         self._max_ratio = max_ratio
@@ -184,6 +186,7 @@ def usable_source(
     JSON line each. Raises ValueError where more are left out than ``max_skipped_ratio`` of all samples, and where none
     remains.
     """
+    check_skipped_ratio(max_skipped_ratio)
     if max_skipped_ratio == 0:
         SkipLog(source, max_skipped_ratio)  # raises where the source itself has left samples out
         return source

@@ -16,9 +16,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sycoca.data.choices import check_skipped_ratio
 from sycoca.data.loading.skipping import SkipLog
+from sycoca.data.named_inputs import named_inputs
 from sycoca.data.samples import SampleSource, skipped_samples
-from sycoca.data.spec import open_source, place_of
+from sycoca.data.spec import open_source
 from sycoca.data.writing.shard_files import WrittenShard
 from sycoca.data.writing.shard_layout import Packing, ShardLayout, packed, shard_name
 from sycoca.json_lines import ResumableLines, write_records
@@ -104,11 +106,11 @@ def write_shards(
     num_workers = usable_cores() if num_workers is None else num_workers
     if num_workers < 0:
         raise ValueError(f"num_workers must be at least 0, got {num_workers}")
+    check_skipped_ratio(max_skipped_ratio)
     output = _output(folder, resume=resume, overwrite=overwrite)
     with output.claim() as lease:
         if isinstance(source, str):
-            place = place_of(source)
-            replace(output, inputs=() if place is None else (place,)).check_inputs()
+            replace(output, inputs=named_inputs(source)).check_inputs()
             source = open_source(source)
         packing = packed(source, layout, folder)
         made_from = packing.made_from()

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from sycoca.data.scenes.source import ScenesSource
 from sycoca.data.spec import open_source
 from sycoca.evaluation.report import Report
 from sycoca.experiments.quickstart.page import TunedModels, quickstart_page
-from sycoca.experiments.quickstart.progress import QuickstartOptions, QuickstartProgress, progress_path
+from sycoca.experiments.quickstart.progress import FOLDERS, QuickstartOptions, QuickstartProgress, progress_path
 from sycoca.experiments.quickstart.tasks import SAVE_EVERY, measure_pretrained, tune_for_classes, tune_for_questions
 from sycoca.inference.load import load
 from sycoca.outputs.lease import Lease, lease_inside
@@ -29,6 +30,12 @@ TEST_SCENES = "scenes:?level=easy&count=500&split=test"
 
 GROUNDING_HEADLINES = ("described_patch_auc", "mask_coverage", "noun_phrase_average_precision")
 """Metrics of grounding among the key figures, with their baselines."""
+
+_OTHER_NAMES = ("report.json", "reports", "scenes", "first_batch.png")
+"""The names in the folder of a quickstart that are not those of a run."""
+
+_HIDDEN_NAME = re.compile(r"(\..+)?\.(lease|[0-9a-f]{12}(\.new|\.partial(\..*)?)?)")
+"""The names of leases, and of what killed processes were writing."""
 
 logger = logging.getLogger(__name__)
 
@@ -114,13 +121,27 @@ def commands_to_try(weights: Path) -> list[str]:
 
 
 def remove_run(out: Path) -> None:
-    """Delete an earlier quickstart's folder. Raises ValueError where it is none, or another process writes it."""
+    """Delete an earlier quickstart's folder.
+
+    Raises ValueError where it is none or holds anything else, or another process writes it.
+    """
     if not out.exists():
         return
     if not RunFolder(out).config.exists() and not progress_path(out).exists():
         raise ValueError(f"{out} is not a run folder: it has no config.yaml, so nothing was deleted")
+    if others := sorted(path.name for path in out.iterdir() if not _is_of_run(path)):
+        raise ValueError(
+            f"{out} holds more than a run ({others[0]} would be deleted), so nothing was deleted; choose another name"
+        )
     with _output(out).claim(), Lease(lease_inside(out), out):
         shutil.rmtree(out)
+
+
+def _is_of_run(path: Path) -> bool:
+    """Return whether a quickstart, or a command that it shows, writes a path of its folder."""
+    names = {*RunFolder(path.parent).names, *FOLDERS.values(), progress_path(path.parent).name, *_OTHER_NAMES}
+    # What is damaged stands there with a suffix.
+    return bool(_HIDDEN_NAME.fullmatch(path.name)) or path.name.partition(".damaged")[0] in names
 
 
 def _config(out: Path, options: QuickstartOptions) -> PretrainConfig:

@@ -52,6 +52,8 @@ class GenerationConfig:
             raise ValueError(f"min_tokens must not be negative, got {self.min_tokens}")
         if self.max_tokens is not None and self.max_tokens < max(1, self.min_tokens):
             raise ValueError(f"max_tokens must be at least {max(1, self.min_tokens)}, got {self.max_tokens}")
+        if not math.isfinite(self.length_penalty):
+            raise ValueError(f"length_penalty must be a number, got {self.length_penalty}")
         if not 0 <= self.guidance_scale < math.inf:
             raise ValueError(f"guidance_scale must be a number of at least 0, got {self.guidance_scale}")
         self._check_sampling()
@@ -78,8 +80,10 @@ class GenerationConfig:
             if self.top_k is not None or self.top_p is not None:
                 raise ValueError("top_k and top_p are options of sampling: set a temperature too, 1 for instance")
             return
-        if self.temperature <= 0:
-            raise ValueError(f"temperature must be above 0, got {self.temperature}; leave it out for greedy decoding")
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(
+                f"temperature must be above 0 and finite, got {self.temperature}; leave it out for greedy decoding"
+            )
         if self.num_beams > 1:
             raise ValueError("beam search does not sample: set num_beams or temperature, not both")
         if self.top_k is not None and self.top_k < 1:

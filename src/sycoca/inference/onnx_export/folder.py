@@ -35,10 +35,10 @@ _FILE_NAMES = (
 )
 
 
-def export_output(folder: Path, *, overwrite: bool = False) -> Output:
+def export_output(folder: Path, inputs: tuple[Path, ...] = (), *, overwrite: bool = False) -> Output:
     """Return the folder of an exported model as an output, which can be checked before a model is loaded."""
     noun = "folder of an exported model"
-    return Output(path=folder, kind="folder", names=_FILE_NAMES, noun=noun, overwrite=overwrite)
+    return Output(path=folder, kind="folder", names=_FILE_NAMES, noun=noun, inputs=inputs, overwrite=overwrite)
 
 
 def export_onnx(embedder: Embedder, folder: str | Path, *, int8: bool = False, overwrite: bool = False) -> float:

@@ -67,7 +67,7 @@ def from_open_clip(
     one id more; or it is that of ``tokenizer_path``. ``overwrite`` replaces a weights folder that is there already.
     Raises OutputError where ``out`` cannot be written, ValueError for anything that cannot be converted completely.
     """
-    with claimed(weights_output(out, inputs=(source,), overwrite=overwrite)):
+    with claimed(weights_output(out, inputs=_given(source, config_path, tokenizer_path), overwrite=overwrite)):
         read = read_open_clip(source, config_path=config_path, forms=forms)
         image_size = read.model.config.image_encoder.image_size
         transforms, notices = open_clip_pixels(read.preprocessing, str(source), image_size)
@@ -85,7 +85,7 @@ def from_hf(source: Path, out: Path, *, tokenizer_path: Path | None = None, over
 
     ``overwrite`` and errors as in `from_open_clip`.
     """
-    with claimed(weights_output(out, inputs=(source,), overwrite=overwrite)):
+    with claimed(weights_output(out, inputs=_given(source, tokenizer_path), overwrite=overwrite)):
         return _from_hf(source, out, tokenizer_path)
 
 
@@ -102,6 +102,10 @@ def _from_hf(source: Path, out: Path, tokenizer_path: Path | None) -> Conversion
         return _conversion(read.model.config, read.model.state_dict(), read.dropped, notices)
     save_image_encoder(out, read.config, read.tensors, transforms, summary=summary)
     return _conversion(read.config, read.tensors, read.dropped, notices)
+
+
+def _given(*paths: Path | None) -> tuple[Path, ...]:
+    return tuple(path for path in paths if path is not None)
 
 
 def to_open_clip(weights: Path, out: Path, *, overwrite: bool = False) -> Conversion:
@@ -131,7 +135,8 @@ def _to_open_clip(weights: Path, out: Path) -> Conversion:
 def open_clip_outputs(out: Path, weights: Path, *, overwrite: bool) -> list[Output]:
     """Return the checkpoint and its config, or the folder of both."""
     if out.suffix in (".safetensors", ".pt"):
-        return [Output(path=path, overwrite=overwrite) for path in (out, out.with_suffix(".json"))]
+        paths = (out, out.with_suffix(".json"))
+        return [Output(path=path, inputs=(weights,), overwrite=overwrite) for path in paths]
     if out.suffix and not out.is_dir():
         raise OutputError(f"{out} should end with .safetensors or .pt, or be the name of a folder")
     names, noun = (CHECKPOINT_NAMES[0], OPEN_CLIP_CONFIG_NAME), "checkpoint of open_clip"

@@ -15,7 +15,7 @@ from builders.object_store import ObjectStore
 from builders.shards import captioned, write_set, write_shard
 from sycoca.data.formats.shards.remote import remote_files
 from sycoca.data.formats.shards.remote.blocks import BLOCK_SAMPLES
-from sycoca.data.formats.shards.remote.piece_cache import CacheOptions, Piece, PieceCache
+from sycoca.data.formats.shards.remote.piece_cache import FILE_DIGITS, CacheOptions, Piece, PieceCache
 from sycoca.data.formats.shards.source import ShardSource, open_shards
 from sycoca.data.spec import open_source
 
@@ -161,7 +161,7 @@ def test_other_file_systems_of_fsspec_list_their_files(shards: Path, tmp_path: P
 
 def test_the_cache_is_bounded_and_loses_the_oldest(tmp_path: Path):
     cache = PieceCache(tmp_path, max_bytes=40_000)
-    pieces = [Piece("f", 0, index * 1000, (index + 1) * 1000) for index in range(200)]
+    pieces = [Piece("f" * FILE_DIGITS, 0, index * 1000, (index + 1) * 1000) for index in range(200)]
     for index, piece in enumerate(pieces):
         cache.read(piece, lambda own: bytes(own.stop - own.start), piece.start, 10)
         os.utime(tmp_path / piece.name, (index, index))
@@ -169,6 +169,36 @@ def test_the_cache_is_bounded_and_loses_the_oldest(tmp_path: Path):
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 40_000 + 32_000
     assert pieces[-1].name in names
     assert pieces[0].name not in names
+
+
+def test_only_the_cache_s_own_files_are_counted_and_deleted(tmp_path: Path):
+    piece = Piece("f" * FILE_DIGITS, 0, 0, 1000)
+    own = [f"{piece.name[:-1]}1", f".{piece.name}.claim", f".{piece.name}.01234567"]  # of killed processes too
+    others = ["thesis.txt", f"{piece.name}.txt", f"a{piece.name}", f".{piece.name}.partial", "deadbeef-0-1000"]
+    for name in own + others:
+        (tmp_path / name).write_bytes(bytes(5000))
+        os.utime(tmp_path / name, (1, 1))
+    (tmp_path / f"{piece.name}7").mkdir()
+    (tmp_path / f"{piece.name}8").symlink_to("thesis.txt")
+    kept = {*others, f"{piece.name}7", f"{piece.name}8"}
+    PieceCache(tmp_path, max_bytes=14_999)._make_room()
+    assert {path.name for path in tmp_path.iterdir()} - kept <= set(own[1:] + own[:1])
+    cache = PieceCache(tmp_path, max_bytes=1)
+    cache.read(piece, lambda _: bytes(1000), 0, 10)  # looks once, before it writes
+    assert {path.name for path in tmp_path.iterdir()} == kept | {piece.name}
+    cache._make_room(0.5)
+    assert {path.name for path in tmp_path.iterdir()} == kept
+
+
+def test_a_folder_with_other_files_may_hold_the_cache(shards: Path, tmp_path: Path):
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    with (folder / "backup.img").open("wb") as file:
+        file.truncate(2 * 10**9)  # takes no space
+    (folder / "thesis.txt").write_text("years")
+    spec = f"shards:file://{shards}/00000.tar?cache={folder}&cache_gb=1"
+    assert contents(open_source(spec), [0]) == contents(open_shards(str(shards)), [0])
+    assert {"backup.img", "thesis.txt"} < {path.name for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize("is_lasting", [False, True])
@@ -198,7 +228,7 @@ def test_a_full_disk_costs_old_pieces_and_no_sample(
 
 
 def test_who_was_killed_while_fetching_holds_nobody_up(tmp_path: Path):
-    cache, piece = PieceCache(tmp_path), Piece("f", 0, 0, 100)
+    cache, piece = PieceCache(tmp_path), Piece("f" * FILE_DIGITS, 0, 0, 100)
     child = get_context("fork").Process(target=os._exit, args=(0,))
     child.start()
     child.join()

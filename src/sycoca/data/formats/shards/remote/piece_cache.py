@@ -6,6 +6,7 @@ fetches is told by a file beside it, which is taken over where its process has e
 
 import contextlib
 import os
+import re
 import secrets
 import tempfile
 import time
@@ -31,13 +32,20 @@ _KEPT = 0.9
 _KEPT_WHERE_FULL = 0.5
 """Fraction of the pieces that are kept where the disk is full."""
 
+FILE_DIGITS = 20
+"""Number of hexadecimal digits that identify a file in the names of its pieces."""
+
+_PIECE = rf"[0-9a-f]{{{FILE_DIGITS}}}-\d+-\d+"
+_OWN_NAME = re.compile(rf"{_PIECE}|\.{_PIECE}\.(claim|[0-9a-f]{{8}})")
+"""The names of pieces, of claims and of what is not finished: a folder that a SPEC names may hold other files too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A range of bytes of a remote file."""
 
     file: str
-    """What identifies the file and its version."""
+    """What identifies the file and its version: `FILE_DIGITS` hexadecimal digits."""
 
     shard: int
     """The file's number in its source."""
@@ -141,14 +149,15 @@ class PieceCache:
                 unfinished.unlink(missing_ok=True)
 
     def _make_room(self, fraction: float = 1.0) -> None:
-        """Delete the oldest files, also what killed processes have left, where all take more than the cache may.
+        """Delete the oldest pieces, also what killed processes have left, where all take more than the cache may.
 
         The cache may take no more than a ``fraction`` of what it takes now.
         """
         found: list[tuple[float, int, str]] = []
         for entry in os.scandir(self.folder):
             with contextlib.suppress(FileNotFoundError):
-                found.append(((status := entry.stat()).st_mtime, status.st_size, entry.path))
+                if _OWN_NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                    found.append(((status := entry.stat()).st_mtime, status.st_size, entry.path))
         total = sum(size for _, size, _ in found)
         most = min(self.limit(total), fraction * total)
         if total <= most:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, final
 
-from sycoca.data.formats.shards.remote.piece_cache import Piece, PieceCache
+from sycoca.data.formats.shards.remote.piece_cache import FILE_DIGITS, Piece, PieceCache
 from sycoca.data.formats.shards.shard_files import ShardState, names_inside
 from sycoca.data.formats.shards.shard_names import expanded
 from sycoca.texts import shortened
@@ -102,7 +102,7 @@ class RemoteShards:
     def piece(self, shard: int, start: int, stop: int) -> Piece:
         """Return the name of a range of a file in the cache."""
         identity = f"{self.paths[shard]} {self.state(shard).version}"
-        return Piece(hashlib.sha256(identity.encode()).hexdigest()[:20], shard, start, stop)
+        return Piece(hashlib.sha256(identity.encode()).hexdigest()[:FILE_DIGITS], shard, start, stop)
 
     def _whole(self, piece: Piece) -> bytes:
         return self._content(piece.shard, piece.start, piece.stop, in_range=False)
