@@ -219,6 +219,10 @@ def _wanted(spec: _Spec) -> Selection:
 
 def _columns(spec: _Spec) -> Columns:
     named = {name: normal_form(value) for name, value in spec.options.items() if name in _COLUMNS}
+    # A usual name that is given is named, too: ?caption=caption reads no "captions".
+    for one, several in (("caption", "captions"), ("answer", "answers")):
+        if one in named and several not in named and named[one] == one:
+            named[several] = one
     return Columns(**{"split" if name == "split_column" else name: value for name, value in named.items()})
 
 

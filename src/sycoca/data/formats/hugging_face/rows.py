@@ -8,6 +8,7 @@ from jaxtyping import Int64
 
 from sycoca.data.choices import check_choice
 from sycoca.data.formats.row_checks import Known, RowValidator
+from sycoca.data.formats.row_values import either
 from sycoca.data.formats.rows import Columns, row_from_fields
 from sycoca.data.selection import Selection, select
 from sycoca.facts.input_limits import InputLimitError, input_limit, stated_limit
@@ -102,9 +103,8 @@ class TextRows:
 
     def _bare(self, number: int) -> SkippedSample:
         place = f"hf:{self._name}, row {number}"
-        detail = (
-            f'{place}: no "{self._columns.caption}"; write one, or name the column that holds it with ?caption=NAME'
-        )
+        missing = either(self._columns.caption_fields)
+        detail = f"{place}: no {missing}; write one, or name the column that holds it with ?caption=NAME"
         return SkippedSample(name=self.key(number), reason="no caption", detail=detail)
 
     def _skip(self, skipped: Iterator[SkippedSample] | Sequence[SkippedSample]) -> None:
