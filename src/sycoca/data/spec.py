@@ -15,7 +15,7 @@ from sycoca.data.formats.image_files import Names
 from sycoca.data.formats.image_folder import open_folder
 from sycoca.data.formats.jsonl import open_jsonl
 from sycoca.data.formats.mixture import open_mixture
-from sycoca.data.formats.rows import Columns
+from sycoca.data.formats.rows import Columns, named_columns
 from sycoca.data.formats.shards.remote.piece_cache import CacheOptions
 from sycoca.data.formats.shards.source import open_shards
 from sycoca.data.formats.tables import open_table
@@ -219,11 +219,7 @@ def _wanted(spec: _Spec) -> Selection:
 
 def _columns(spec: _Spec) -> Columns:
     named = {name: normal_form(value) for name, value in spec.options.items() if name in _COLUMNS}
-    # A usual name that is given is named, too: ?caption=caption reads no "captions".
-    for one, several in (("caption", "captions"), ("answer", "answers")):
-        if one in named and several not in named and named[one] == one:
-            named[several] = one
-    return Columns(**{"split" if name == "split_column" else name: value for name, value in named.items()})
+    return named_columns({"split" if name == "split_column" else name: value for name, value in named.items()})
 
 
 def _parse(spec: str) -> _Spec:

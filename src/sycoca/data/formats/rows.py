@@ -44,6 +44,16 @@ class Columns:
         return (self.question, self.answers, self.answer) != ("question", "answers", "answer")
 
 
+def named_columns(named: Mapping[str, str]) -> Columns:
+    """Return the columns of which some are named; a usual name counts, too: only "caption" named so, no "captions"."""
+    own = {
+        several: one
+        for one, several in (("caption", "captions"), ("answer", "answers"))
+        if named.get(one) == one and several not in named
+    }
+    return Columns(**{**named, **own})
+
+
 def _named_or_usual(fields: tuple[str, str], usual: tuple[str, str]) -> tuple[str, ...]:
     if fields == usual:
         return usual
