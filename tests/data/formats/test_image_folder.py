@@ -191,3 +191,8 @@ def test_texts_beside_images_in_no_folder_are_remarked(tmp_path):
     (tmp_path / "a.txt").write_text("a caption")
     (remark,) = open_folder(tmp_path).remarks
     assert remark.startswith(f"{tmp_path}: most images have a text of their own beside them (a.txt)")
+
+
+def test_a_table_of_labels_may_have_a_suffix_in_capitals(tmp_path):
+    (tmp_path / "NAMES.CSV").write_text("folder,class\n00000,an ant")
+    assert read_class_names(tmp_path / "NAMES.CSV") == {"00000": "an ant"}

@@ -117,7 +117,7 @@ def read_class_names(path: Path) -> dict[str, str]:
     of which the first name is taken, or all of them where two folders would share the first.
     """
     suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-    if suffix in (".csv", ".tsv"):
+    if suffix.lower() in (".csv", ".tsv"):
         return dict(two_columns(path, "folder and class"))
     names: dict[str, str] = {}
     for number, line in enumerate(read_text_lines(path), start=1):
