@@ -212,3 +212,9 @@ def test_an_empty_list_of_classes_names_its_option(text: str):
 def test_names_in_code_are_not_sent_to_an_option():
     with pytest.raises(ValueError, match=r"names the class 'cat' twice; names of classes must differ$"):
         named_classes(["cat", "cat"])
+
+
+def test_a_part_of_a_file_is_named_in_any_form_of_unicode(tmp_path):
+    (tmp_path / "c.json").write_text(json.dumps({"e\N{COMBINING ACUTE ACCENT}": ["cat"]}))
+    (one,) = read_classes(f"{tmp_path}/c.json#\N{LATIN SMALL LETTER E WITH ACUTE}")
+    assert one.label == "cat"

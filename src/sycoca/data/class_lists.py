@@ -207,9 +207,10 @@ def _json_list(path: Path, part: str | None, what: str) -> list[Any]:
     """Return the list of classes or templates of a JSON file, at the top level or in its named part."""
     data = read_any_json(path)
     if part is not None:
-        if not isinstance(data, dict) or part not in data:
+        parts = {normal_form(name): own for name, own in data.items()} if isinstance(data, dict) else {}
+        if normal_form(part) not in parts:
             raise ValueError(f"{path} has no part {part!r}{did_you_mean(part, _part_names(data))}")
-        data = data[part]
+        data = parts[normal_form(part)]
     if isinstance(data, dict):
         data = next((data[key] for key in _LIST_KEYS[what] if key in data), data)
     if isinstance(data, list):
