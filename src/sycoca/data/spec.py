@@ -226,6 +226,8 @@ def _parse(spec: str) -> _Spec:
     place, _, query = spec.partition("?")
     found = _WITH_KIND.fullmatch(place)
     kind, path = (_check_kind(spec, found[1]), found[2]) if found else (_recognize(place), place)
+    if not path and kind in _FOLDERS | {"shards"}:
+        raise ValueError(f"{spec!r} names no path; the working folder is .")
     options = {}
     for part in filter(None, query.split("&")):
         name, equals, value = part.partition("=")
@@ -249,7 +251,7 @@ def _recognize(path: str) -> SourceKind:
     kind = _kind_by_suffix(path)
     if kind is not None:
         return kind
-    if _is(Path.is_dir, existing(path)):
+    if not path or _is(Path.is_dir, existing(path)):
         return "folder"
     hint = ""
     if path.endswith((".json", ".json.gz")):
