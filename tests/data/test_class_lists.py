@@ -163,3 +163,58 @@ def test_a_quote_swallows_no_class(tmp_path):
     (tmp_path / "c.csv").write_text('a,"record\nb,door"\nc,car\n')
     with pytest.raises(ValueError, match=r"c.csv, line 1: a quote opens here and ends in line 2"):
         read_classes(str(tmp_path / "c.csv"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("C.TXT", "cat\ndog"), ("C.Csv", "1,cat\n2,dog"), ("C.TSV", "1\tcat\n2\tdog"), ("C.JSON", '["cat", "dog"]')],
+)
+def test_suffixes_may_be_in_capitals(tmp_path, name: str, content: str):
+    (tmp_path / name).write_text(content)
+    assert [one.wordings for one in read_classes(str(tmp_path / name))] == [("cat",), ("dog",)]
+
+
+@pytest.mark.parametrize("name", ["c.names", "classes", "c.txt.gz", "cat,dog", "c.names#part"])
+def test_another_file_is_no_class(tmp_path, monkeypatch, name: str):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name.partition("#")[0]).write_text("cat\ndog")
+    with pytest.raises(ValueError, match=r"is a file, and such files end in \.txt, \.csv, \.tsv, \.json; rename it"):
+        read_classes(name)
+    with pytest.raises(ValueError, match=r"is a file, and such files end in"):
+        read_templates([name])
+
+
+def test_a_text_too_long_for_a_file_is_a_list_of_classes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cat").mkdir()
+    assert len(read_classes(",".join(["cat", *map(str, range(5000))]))) == 5001
+
+
+@pytest.mark.parametrize("header", ["label,name", "Label, Class", "folder,class", "id,name"])
+def test_a_header_is_no_class(tmp_path, header: str):
+    path = tmp_path / "c.csv"
+    path.write_text(f"{header}\n1,cat\n2,dog\nlabel,name")
+    assert [(one.label, one.wordings[0]) for one in read_classes(str(path))] == [
+        ("1", "cat"),
+        ("2", "dog"),
+        ("label", "name"),
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "  ", ",, "])
+def test_an_empty_list_of_classes_names_its_option(text: str):
+    with pytest.raises(
+        ValueError, match=rf"--class-names '{text}' names no class; write cat,dog,horse, or name a file"
+    ):
+        read_classes(text)
+
+
+def test_names_in_code_are_not_sent_to_an_option():
+    with pytest.raises(ValueError, match=r"names the class 'cat' twice; names of classes must differ$"):
+        named_classes(["cat", "cat"])
+
+
+def test_a_part_of_a_file_is_named_in_any_form_of_unicode(tmp_path):
+    (tmp_path / "c.json").write_text(json.dumps({"e\N{COMBINING ACUTE ACCENT}": ["cat"]}))
+    (one,) = read_classes(f"{tmp_path}/c.json#\N{LATIN SMALL LETTER E WITH ACUTE}")
+    assert one.label == "cat"

@@ -1,9 +1,12 @@
 import gzip
 import json
+import re
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from sycoca.data.image_arguments import open_images
 from sycoca.data.scenes.source import ScenesSource
 from sycoca.data.spec import open_source
 
@@ -125,3 +128,14 @@ def test_what_was_opened_is_a_message_at_debug(caplog: pytest.LogCaptureFixture)
     caplog.set_level("DEBUG", "sycoca")
     open_source("scenes:?count=3&size=16")
     assert caplog.messages == ["scenes:?count=3&size=16: 3 samples, 0 left out"]
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("spec", ["", "folder:", "?limit=1", "shards:", "folder:?limit=1"])
+def test_an_empty_path_is_not_the_working_folder(spec):
+    with pytest.raises(ValueError, match=rf"'{re.escape(spec)}' names no path; the working folder is \."):
+        open_source(spec)
+    for images in (spec, [".", ""]):
+        with pytest.raises(ValueError, match=r"the working folder is \."):
+            open_images(images)
+    assert len(open_images(".")) == len(open_images(Path(""))) == 2

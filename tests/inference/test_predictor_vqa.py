@@ -2,6 +2,8 @@ import pytest
 import torch
 
 from builders.predictors import photos, small_predictor
+from sycoca.cli.shared.usage import UsageError
+from sycoca.cli.use.ask import Arguments
 from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.predictor import Predictor
 from sycoca.inference.vqa import question_blocks
@@ -134,3 +136,15 @@ def test_refuses_what_cannot_be_answered():
         small_predictor().ask(photos(1)[0], "is it?")
     with pytest.raises(ValueError, match="no text decoder"):
         small_predictor(model_text_decoder=None).ask(photos(1)[0], "is it?", open_ended=True)
+
+
+@pytest.mark.parametrize("question", ["", "   ", "\n\t"])
+def test_an_empty_question_is_refused(question: str):
+    predictor, images = vqa_predictor(), photos(2)
+    for open_ended in (False, True):
+        with pytest.raises(ValueError, match="a question is empty; ask something"):
+            predictor.ask(images[0], question, open_ended=open_ended)
+    with pytest.raises(ValueError, match="a question is empty; ask something"):
+        list(predictor.answers(images, [["is it?"], ["is it?", question]]))
+    with pytest.raises(UsageError, match="the question is empty; ask something"):
+        Arguments(weights="w", image="im.jpg", question=question).run()

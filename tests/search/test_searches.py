@@ -20,6 +20,7 @@ from sycoca.inference.predictor import Predictor
 from sycoca.preprocess.config import TokenizerConfig
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.search.clusters import chosen_probes, cluster
+from sycoca.search.conditions import composed
 from sycoca.search.fingerprint import fingerprints, is_same_model
 from sycoca.search.image_index import ImageIndex
 from sycoca.search.index_table import IndexTable
@@ -63,6 +64,22 @@ def test_a_condition_is_applied_before_the_search(tmp_path: Path, embeddings: np
     assert len(found) == found.num_matching == 10
     assert found.num_images == 40
     assert len(index.search_embedding(embeddings[0], where="label = 'cat'")) == 0
+
+
+def test_conditions_on_labels_and_splits_have_any_form_of_unicode():
+    label, caption = "caf\N{LATIN SMALL LETTER E WITH ACUTE}", "caf\N{LATIN SMALL LETTER E}\N{COMBINING ACUTE ACCENT}"
+    where = f"LABEL IN ('{caption}', 'it''s {caption}') AND array_has(captions, '{caption}') AND 2 < width AND file <> "
+    expected = f"LABEL IN ('{label}', 'it''s {label}') AND array_has(captions, '{caption}') AND 2 < width AND file <> "
+    assert composed(f"{where}'{caption}' OR split='{caption}'") == f"{expected}'{caption}' OR split='{label}'"
+    assert composed(f"'{caption}' = label") == f"'{label}' = label"
+    assert composed(f"'{caption}' = key") == f"'{caption}' = key"
+
+
+def test_a_decomposed_condition_finds_a_label(tmp_path: Path, embeddings: np.ndarray):
+    write_index(tmp_path / "photos.lance", embeddings, label=["caf\N{LATIN SMALL LETTER E WITH ACUTE}"] + [None] * 39)
+    index = sycoca.open_index(tmp_path / "photos.lance")
+    found = index.search_embedding(embeddings[0], where="label = 'cafe\N{COMBINING ACUTE ACCENT}'")
+    assert len(found) == found.num_matching == 1
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,15 @@ def test_classify(port: int, predictor: Predictor):
     )
 
 
+def test_classes_whose_prompts_are_longer_than_the_context_are_said_to_be(port: int):
+    def notices(*names: str) -> list[str]:
+        return post(port, "/classify", ("image", IMAGES[2]), *(("class_names", name) for name in names)).json["notices"]
+
+    assert notices("red circle", "blue square") == []
+    [notice] = notices("red circle", f"blue square {'far away ' * 30}")
+    assert notice.startswith("the model reads the first 28 tokens of a text and not the rest of 'a photo of a blue")
+
+
 def test_classify_without_names_needs_a_head(port: int):
     answer = post(port, "/classify", ("image", IMAGES[2]))
     assert answer.status == 422

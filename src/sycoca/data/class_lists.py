@@ -14,6 +14,9 @@ _FILE_SUFFIXES = (".txt", ".csv", ".tsv", ".json")
 _LIST_KEYS = {"classes": ("classes", "classnames", "class_names"), "templates": ("templates",)}
 """Keys of JSON files under which classes and templates are looked up."""
 
+_HEADERS = (frozenset({"label", "index", "id", "folder", "class"}), frozenset({"name", "class", "class_name", "label"}))
+"""Names of the two columns of a table, in lower case: a first line of them is a header and no class."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NamedClass:
@@ -50,13 +53,16 @@ def read_classes(text: str, *, labels_are_indices: bool = False) -> tuple[NamedC
 
     A ``.txt`` file has one class a line; ``.csv`` and ``.tsv`` files have two columns, label and name, and a label
     that comes again gets a further name; a ``.json`` file is a list of names (a list in it: synonyms) or holds such a
-    list as "classes" or "classnames", maybe below the name that ``FILE#NAME`` says. Raises ValueError for a class that
-    is named twice, and where there is none.
+    list as "classes" or "classnames", maybe below the name that ``FILE#NAME`` says. Suffixes may be in capitals. Raises
+    ValueError for a class that is named twice, where there is none, and for the name of any other file.
     """
+    if not text.strip(", "):
+        raise ValueError(f"--class-names {text!r} names no class; write cat,dog,horse, or name a file of them")
     classes = _found_classes(text)
     if labels_are_indices:
         classes = [replace(one, label=str(index)) for index, one in enumerate(classes)]
-    return _checked(classes, text)
+    remedy = " (where labels of the data are indices into the list and not names: --labels-are indices)"
+    return _checked(classes, text, remedy)
 
 
 def read_templates(texts: Iterable[str]) -> tuple[str, ...]:
@@ -85,12 +91,13 @@ def checked_templates(texts: Iterable[str]) -> tuple[str, ...]:
 def two_columns(path: Path, what: str) -> Iterator[tuple[str, str]]:
     """Yield the rows of a table of two columns, composed and without spaces around them; ``what`` they are.
 
-    Raises ValueError that names the first line with more, fewer or empty ones.
+    A first row such as label,name is its header, and passed over. Raises ValueError that names the first line with
+    more, fewer or empty ones.
     """
-    separator = "," if path.name.endswith((".csv", ".csv.gz")) else "\t"
+    separator = "," if path.name.lower().endswith((".csv", ".csv.gz")) else "\t"
     # No name goes over several lines, so a quote that does is a mistake.
     remedy = "put a name with quotes in it into quotes, and each of those twice"
-    for row in table_rows(path, separator, is_row=lambda _cells: True, remedy=remedy):
+    for number, row in enumerate(table_rows(path, separator, is_row=lambda _cells: True, remedy=remedy)):
         if row.problem is not None:
             raise ValueError(f"{path}, line {row.line}: {row.problem}")
         cells = [normal_form(cell.strip()) for cell in row.values]
@@ -101,14 +108,15 @@ def two_columns(path: Path, what: str) -> Iterator[tuple[str, str]]:
             raise ValueError(f"{path}, line {row.line}: expected two columns, {what}, got {got}")
         if not all(cells):
             raise ValueError(f"{path}, line {row.line} has a class without name")
-        yield cells[0], cells[1]
+        if number > 0 or not all(cell.lower() in names for cell, names in zip(cells, _HEADERS, strict=True)):
+            yield cells[0], cells[1]
 
 
 def _found_classes(text: str) -> list[NamedClass]:
     path, part = _file_and_part(text)
-    if path is not None and path.suffix == ".json":
+    if path is not None and path.suffix.lower() == ".json":
         return [_from_json(entry, path) for entry in _json_list(path, part, "classes")]
-    if path is not None and path.suffix in (".csv", ".tsv"):
+    if path is not None and path.suffix.lower() in (".csv", ".tsv"):
         _refuse_part(path, part)
         return _from_table(path)
     if path is None:
@@ -119,7 +127,7 @@ def _found_classes(text: str) -> list[NamedClass]:
     return [NamedClass(label=name, wordings=(name,)) for name in names]
 
 
-def _checked(classes: Sequence[NamedClass], where: str) -> tuple[NamedClass, ...]:
+def _checked(classes: Sequence[NamedClass], where: str, remedy: str = "") -> tuple[NamedClass, ...]:
     if not classes:
         raise ValueError(f"{where} names no class")
     seen: set[str] = set()
@@ -127,10 +135,7 @@ def _checked(classes: Sequence[NamedClass], where: str) -> tuple[NamedClass, ...
         if not one.label or not all(one.wordings):
             raise ValueError(f"{where} has a class without name")
         if one.label in seen:
-            raise ValueError(
-                f"{where} names the class {one.label!r} twice; names of classes must differ (where labels of the data"
-                " are indices into the list and not names: --labels-are indices)"
-            )
+            raise ValueError(f"{where} names the class {one.label!r} twice; names of classes must differ{remedy}")
         seen.add(one.label)
     return tuple(classes)
 
@@ -139,7 +144,7 @@ def _templates_of(text: str) -> list[str]:
     path, part = _file_and_part(text)
     if path is None:
         raise ValueError(f"{text!r} is neither a prompt template, which has {{}} for the class, nor a file of them")
-    if path.suffix != ".json":
+    if path.suffix.lower() != ".json":
         _refuse_part(path, part)
         return _lines(path)
     found = _json_list(path, part, "templates")
@@ -150,14 +155,27 @@ def _templates_of(text: str) -> list[str]:
 
 
 def _file_and_part(text: str) -> tuple[Path | None, str | None]:
-    """Split ``FILE#NAME``; no path where the text is not the name of a file."""
+    """Split ``FILE#NAME``; no path where the text is not the name of a file.
+
+    Raises ValueError for a file of another kind, whose name would be taken for a class.
+    """
     name, _, part = text.partition("#")
     path = Path(name)
-    if path.suffix not in _FILE_SUFFIXES:
+    if path.suffix.lower() not in _FILE_SUFFIXES:
+        if any(map(_is_file, (text, name))):
+            raise ValueError(f"{name} is a file, and such files end in {', '.join(_FILE_SUFFIXES)}; rename it")
         return None, None
     if not path.is_file():
         raise ValueError(f"there is no file {name!r}")
     return path, part or None
+
+
+def _is_file(name: str) -> bool:
+    """Return whether there is a file of that name; a text that can be none, for which pathlib raises, is none."""
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _refuse_part(path: Path, part: str | None) -> None:
@@ -189,9 +207,10 @@ def _json_list(path: Path, part: str | None, what: str) -> list[Any]:
     """Return the list of classes or templates of a JSON file, at the top level or in its named part."""
     data = read_any_json(path)
     if part is not None:
-        if not isinstance(data, dict) or part not in data:
+        parts = {normal_form(name): own for name, own in data.items()} if isinstance(data, dict) else {}
+        if normal_form(part) not in parts:
             raise ValueError(f"{path} has no part {part!r}{did_you_mean(part, _part_names(data))}")
-        data = data[part]
+        data = parts[normal_form(part)]
     if isinstance(data, dict):
         data = next((data[key] for key in _LIST_KEYS[what] if key in data), data)
     if isinstance(data, list):

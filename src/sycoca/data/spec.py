@@ -15,7 +15,7 @@ from sycoca.data.formats.image_files import Names
 from sycoca.data.formats.image_folder import open_folder
 from sycoca.data.formats.jsonl import open_jsonl
 from sycoca.data.formats.mixture import open_mixture, read_mixture
-from sycoca.data.formats.rows import Columns
+from sycoca.data.formats.rows import Columns, named_columns
 from sycoca.data.formats.shards.remote.piece_cache import CacheOptions
 from sycoca.data.formats.shards.source import open_shards
 from sycoca.data.formats.tables import open_table
@@ -230,13 +230,15 @@ def _wanted(spec: _Spec) -> Selection:
 
 def _columns(spec: _Spec) -> Columns:
     named = {name: normal_form(value) for name, value in spec.options.items() if name in _COLUMNS}
-    return Columns(**{"split" if name == "split_column" else name: value for name, value in named.items()})
+    return named_columns({"split" if name == "split_column" else name: value for name, value in named.items()})
 
 
 def _parse(spec: str) -> _Spec:
     place, _, query = spec.partition("?")
     found = _WITH_KIND.fullmatch(place)
     kind, path = (_check_kind(spec, found[1]), found[2]) if found else (_recognize(place), place)
+    if not path and kind in _FOLDERS | {"shards"}:
+        raise ValueError(f"{spec!r} names no path; the working folder is .")
     options = {}
     for part in filter(None, query.split("&")):
         name, equals, value = part.partition("=")
@@ -260,7 +262,7 @@ def _recognize(path: str) -> SourceKind:
     kind = _kind_by_suffix(path)
     if kind is not None:
         return kind
-    if _is(Path.is_dir, existing(path)):
+    if not path or _is(Path.is_dir, existing(path)):
         return "folder"
     hint = ""
     if path.endswith((".json", ".json.gz")):

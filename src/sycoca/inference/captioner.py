@@ -17,7 +17,7 @@ from sycoca.inference.inputs import ImageInput, Images, batches_with, image_batc
 from sycoca.inference.vqa import RankedAnswer, generate_answers, rank_answers
 from sycoca.keywords import check_type, suggests_keywords
 from sycoca.precision import check_finite
-from sycoca.texts import listed_texts, one_text
+from sycoca.texts import is_visible, listed_texts, one_text
 from sycoca.weights.limits import guidance_cautions
 
 
@@ -193,6 +193,8 @@ class Captioner(Embedder):
     ) -> Iterator[tuple[slice, Float[Tensor, "batch memory memory_width"], list[list[str]]]]:
         """Yield batches of images with all questions: the rows of the batch, its memory, the questions as lists."""
         asked = listed_lists(questions, "questions")
+        if not all(is_visible(question) for own in asked for question in own):
+            raise ValueError("a question is empty; ask something")
         if warns:
             self.warn_of_truncation([question for own in asked for question in own], "questions")
         for first, batch in batches_with(images, len(asked), "lists of questions", batch_size):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from sycoca.search.columns import SHOWN
 from sycoca.terminal import one_line
-from sycoca.texts import shortened
+from sycoca.texts import normal_form, shortened
 
 if TYPE_CHECKING:
     from sycoca.search.index_table import IndexTable
@@ -13,6 +13,31 @@ if TYPE_CHECKING:
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"")
 _UNREADABLE = re.compile(r"[?;]|(?<!:):(?=\w)")
 """What LanceDB panics at (parameters: ``?``, ``:name``), and what it reads nothing after (``;``)."""
+
+
+_NAME_OR_VALUE = re.compile(r"'(?:[^']|'')*'|\w+")
+_COLUMNS = frozenset({*SHOWN, "file"})
+_COMPOSED = frozenset({"label", "split"})
+"""The columns whose texts are in Unicode's composed form; keys, files and captions are as they were written."""
+
+
+def composed(where: str) -> str:
+    """Return a condition whose values of labels and splits have the form that an index has them in.
+
+    A value belongs to the column that is named last before it, or else to the first one.
+    """
+    if where.isascii():
+        return where
+    column = next((name for name in map(str.lower, _NAME_OR_VALUE.findall(where)) if name in _COLUMNS), "")
+
+    def in_form(found: re.Match[str]) -> str:
+        nonlocal column
+        part = found[0]
+        if part.lower() in _COLUMNS:
+            column = part.lower()
+        return normal_form(part) if part.startswith("'") and column in _COMPOSED else part
+
+    return _NAME_OR_VALUE.sub(in_form, where)
 
 
 def num_matching(table: "IndexTable", where: str | None) -> int:

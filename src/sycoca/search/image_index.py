@@ -17,7 +17,7 @@ from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
 from sycoca.keywords import suggests_keywords
 from sycoca.search.columns import EMBEDDING, SHOWN, THUMBNAIL
-from sycoca.search.conditions import num_matching
+from sycoca.search.conditions import composed, num_matching
 from sycoca.search.fingerprint import is_same_model
 from sycoca.search.hits import SearchHit, SearchResults
 from sycoca.search.index_facts import IndexFacts
@@ -138,6 +138,7 @@ class ImageIndex:
         """
         started_at = time.perf_counter()
         vector = self._checked(embedding, count)
+        where = None if where is None else composed(where)
         table = self._table.snapshot()  # one state, whatever another program changes meanwhile
         num_images, matching = table.count(), num_matching(table, where)
         wanted = min(count, matching)

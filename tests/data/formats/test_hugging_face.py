@@ -4,8 +4,9 @@ import io
 import logging
 import pickle
 import sys
+import unicodedata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import datasets
 import numpy as np
@@ -157,6 +158,31 @@ def test_a_split_is_one_of_the_data_set_or_of_a_column(tmp_path: Path):
     assert [source[index].captions[0] for index in range(len(source))] == ["b", "d"]
     with pytest.raises(ValueError, match=r"data\.parquet: split must be one of train, val, got 'test'"):
         open_hugging_face(str(tmp_path / "data.parquet"), wanted=Selection(split="test"))
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_columns_and_splits_are_named_in_any_form_of_unicode(tmp_path: Path, form: Literal["NFC", "NFD"]):
+    accents = {"légende": ["a", "b"], "split": ["été", "b"]}
+    stored = {_form("NFD", name): [_form("NFD", text) for text in texts] for name, texts in accents.items()}
+    path = saved(tmp_path, table(2, **stored), "parquet")
+    source = open_source(_form(form, f"{path}?caption=légende&split=été"))
+    assert [source[index].captions for index in range(len(source))] == [("a",)]
+    splits = datasets.DatasetDict({_form("NFD", "été"): table(2), "test": table(1)})
+    (tmp_path / "files").mkdir()
+    for name, own in splits.items():
+        own.to_parquet(tmp_path / "files" / f"{name}-00000-of-00001.parquet")
+    assert len(open_source(_form(form, f"hf:{tmp_path}/files?split=été"))) == 2
+    with pytest.raises(ValueError, match=r"split must be one of .*test"):
+        open_source(f"hf:{tmp_path}/files?split=ete")
+
+
+def test_a_number_of_a_split_is_its_name(tmp_path: Path):
+    path = saved(tmp_path, table(3, caption=["a", "b", "c"], split=[1, 2, 2]), "parquet")
+    assert len(open_source(f"{path}?split=2")) == 2
+
+
+def _form(form: Literal["NFC", "NFD"], text: str) -> str:
+    return unicodedata.normalize(form, text)
 
 
 def test_a_limit_takes_the_first_or_random_rows(tmp_path: Path):

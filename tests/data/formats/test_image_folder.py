@@ -1,4 +1,5 @@
 import os
+import tarfile
 import zipfile
 
 import pytest
@@ -6,8 +7,9 @@ from PIL import Image
 
 from sycoca.data.formats.image_folder import open_folder, read_class_names
 from sycoca.data.formats.named_images import image_path
-from sycoca.data.samples import SampleSource
+from sycoca.data.samples import SampleSource, skipped_samples
 from sycoca.data.selection import Selection
+from sycoca.data.spec import open_source
 
 
 def save(path) -> None:
@@ -141,3 +143,56 @@ def test_a_name_that_is_not_utf_8_is_named(tmp_path):
     source = open_folder(tmp_path / "photos")
     assert [one.key for one in source] == ["1.png"]
     assert source.skipped[0].detail.endswith(r"caf\udce9.png: its name is not UTF-8; rename the file")
+
+
+def img2dataset_files(folder, num_texts: int = 3) -> None:
+    """Write images as img2dataset does with ``output_format=files``, of which some have a text."""
+    for number in range(4):
+        image = folder / f"0000{number // 2}" / f"{number:09}.jpg"
+        save(image)
+        if number < num_texts:
+            image.with_suffix(".txt").write_text(f"caption {number}")
+            image.with_suffix(".json").write_text('{"status": "success", "width": 3}')
+    (folder / "00000_stats.json").write_text("{}")
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_parts_of_a_set_whose_images_have_texts_are_no_classes(tmp_path, zipped):
+    img2dataset_files(tmp_path / "set")
+    path = tmp_path / "set"
+    if zipped:
+        path = tmp_path / "set.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in (tmp_path / "set").rglob("*.*"):
+                archive.write(file, file.relative_to(tmp_path))
+    with pytest.raises(ValueError, match=r"most images have a text of their own beside them \(00000/000000000.txt\)"):
+        open_folder(path)
+    (tmp_path / "names.csv").write_text("00000,ant\n00001,bee\n")
+    assert open_folder(path, labels=tmp_path / "names.csv")[3].label == "bee"
+
+
+def test_such_a_set_is_read_as_the_error_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    img2dataset_files(tmp_path / "set", num_texts=4)
+    with tarfile.open("FILE.tar", "w") as archive:
+        archive.add("set", filter=lambda member: None if member.name.endswith("_stats.json") else member)
+    source = open_source("shards:FILE.tar")
+    assert sorted(source[index].captions for index in range(4)) == [(f"caption {number}",) for number in range(4)]
+    assert list(skipped_samples(source)) == []
+
+
+def test_texts_of_a_few_images_change_no_classes(tmp_path):
+    img2dataset_files(tmp_path, num_texts=2)
+    assert open_folder(tmp_path)[0].label == "00000"
+
+
+def test_texts_beside_images_in_no_folder_are_remarked(tmp_path):
+    save(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text("a caption")
+    (remark,) = open_folder(tmp_path).remarks
+    assert remark.startswith(f"{tmp_path}: most images have a text of their own beside them (a.txt)")
+
+
+def test_a_table_of_labels_may_have_a_suffix_in_capitals(tmp_path):
+    (tmp_path / "NAMES.CSV").write_text("folder,class\n00000,an ant")
+    assert read_class_names(tmp_path / "NAMES.CSV") == {"00000": "an ant"}

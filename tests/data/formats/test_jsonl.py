@@ -9,8 +9,9 @@ from PIL import Image
 
 from sycoca.data.formats.jsonl import open_jsonl
 from sycoca.data.formats.rows import Columns
-from sycoca.data.samples import Question, SampleSource
+from sycoca.data.samples import Question, SampleSource, skipped_samples
 from sycoca.data.selection import Selection
+from sycoca.data.spec import open_source
 
 
 def write(path, *rows) -> None:
@@ -205,6 +206,44 @@ def test_a_field_that_no_line_has_is_refused(tmp_path):
     expected = r"x.jsonl: the field for caption must be one of image, title, got 'titel' \(did you mean title\?\)"
     with pytest.raises(ValueError, match=expected):
         open_jsonl(tmp_path / "x.jsonl", columns=Columns(caption="titel"))
+
+
+def test_fields_that_are_named_overrule_the_usual_ones(tmp_path):
+    path = tmp_path / "x.jsonl"
+    several = {"image": "a.png", "captions": ["one", "two"], "answers": ["p", "q"], "question": "who?"}
+    write(path, {**several, "caption": "c", "blip": "b", "answer": "r"}, {**several, "image": "b.png"})
+
+    def texts(options: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        sample = open_source(f"{path}?{options}")[0]
+        return sample.captions, sample.questions[0].answers
+
+    assert texts("limit=2") == texts("captions=captions&answers=answers") == (("one", "two"), ("p", "q"))
+    assert texts("caption=blip") == (("b",), ("p", "q"))
+    assert texts("caption=caption&answer=answer") == (("c",), ("r",))
+    assert texts("captions=blip&answers=answer") == (("b",), ("r",))
+    assert texts("caption=captions&answer=answers") == (("one", "two"), ("p", "q"))
+    assert [
+        one.detail.partition(": ")[2] for one in skipped_samples(open_source(f"{path}?caption=blip&answer=answer"))
+    ] == ['no "answer"; answer the question or remove it']
+    write(path, {"image": "a.png", "blip": "b"}, {"image": "b.png", "captions": ["one"]})
+    assert [one.detail.partition(": ")[2] for one in skipped_samples(open_source(f"{path}?caption=blip"))] == [
+        'no "blip"; write one, or name the field that holds it with ?caption=NAME'
+    ]
+
+
+def test_a_named_field_of_questions_overrules_the_list_of_them(tmp_path):
+    listed = {"questions": [{"question": "who?", "answer": "she", "asked": "whom?"}]}
+    write(tmp_path / "x.jsonl", {"image": "a.png", "text": "where?", **listed})
+    write(tmp_path / "y.jsonl", {"image": "a.png", "questions": "where?", "answer": "here"})
+
+    def questions(spec: str) -> tuple[Question, ...]:
+        return open_source(f"{tmp_path}/{spec}")[0].questions
+
+    assert questions("x.jsonl") == (Question(question="who?", answers=("she",)),)
+    assert questions("x.jsonl?question=text") == (Question(question="where?", answers=()),)
+    assert questions("y.jsonl?question=questions") == (Question(question="where?", answers=("here",)),)
+    write(tmp_path / "x.jsonl", {"image": "a.png", **listed}, {"image": "b.png", "asked": "when?", "answer": "now"})
+    assert questions("x.jsonl?question=asked") == (Question(question="whom?", answers=("she",)),)
 
 
 def test_a_torn_gz_file_is_named(tmp_path):

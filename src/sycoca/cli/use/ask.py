@@ -14,6 +14,7 @@ from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.model_options import ModelOptions
 from sycoca.outputs.output import Output, claimed
 from sycoca.terminal import for_stdout
+from sycoca.texts import is_visible
 
 if TYPE_CHECKING:
     from sycoca.data.samples import ImageTextSample
@@ -79,6 +80,8 @@ def _check(options: Arguments) -> None:
         raise UsageError(
             "give an image file and a question, or a data SPEC and --out FILE.json for the answers to all its questions"
         )
+    if options.question is not None and not is_visible(options.question):
+        raise UsageError("the question is empty; ask something")
     if options.top < 1:
         raise UsageError(f"--top must be at least 1, got {options.top}")
     if options.top > 1 and (options.open_ended or options.out is not None):

@@ -21,6 +21,12 @@ from sycoca.plain_data import did_you_mean
 from sycoca.texts import normal_form
 from sycoca.unusable import SkippedSample
 
+_OWN_TEXTS = (".txt", ".json")
+"""Suffixes of files that tell of the image of their name, as img2dataset writes them."""
+
+_NUM_ASKED = 100
+"""Most images that are asked for a text of their own."""
+
 
 def open_folder(path: Path, *, labels: Path | None = None, wanted: Selection = EVERYTHING) -> RowSource:
     """Open every image below a folder, sorted by name.
@@ -28,7 +34,8 @@ def open_folder(path: Path, *, labels: Path | None = None, wanted: Selection = E
     Where all images are in folders, these are the classes; outer folders that contain nothing but the class folders are
     skipped. ``labels`` is a file that gives the folders their classes' names (see `read_class_names`); without it a
     folder's name is the class's, "_" being a space. Where any image is in no folder, no folder is a class: images have
-    neither labels nor captions, and a remark says why.
+    neither labels nor captions, and a remark says why. Raises ValueError where most images have a text of their own
+    beside them and ``labels`` do not say that folders are classes: they are parts of a set then, called 00000, 00001.
     """
     files = open_image_files(path)
     names = files.image_names()
@@ -42,6 +49,10 @@ def open_folder(path: Path, *, labels: Path | None = None, wanted: Selection = E
     outside = [name for name in names if "/" not in name]
     if outside:
         return _without_classes(path, names, outside, files, labels, wanted)
+    if labels is None and (texts := _own_texts(path, names, files)):
+        raise ValueError(
+            f"{texts}. If the folders are classes all the same, say so with ?labels=FILE, which names the class of each"
+        )
     rows = _rows(names, _class_names(names, labels))
     return source_from_rows(path, rows, files, wanted=wanted, can_name_columns=False)
 
@@ -68,6 +79,8 @@ def _without_classes(
     if labels is not None:
         raise ValueError(f"{path} has no class folders, so {labels} names nothing; leave out ?labels=")
     remarks = () if is_flat else (f"{mixed} for labels and captions",)
+    if texts := _own_texts(path, names, files):
+        remarks = (*remarks, texts)
     samples, skipped = [], []
     for name in names:
         key = name.encode("utf-8", "backslashreplace").decode()
@@ -81,6 +94,22 @@ def _without_classes(
     return RowSource(path.name, select(samples, wanted.limit, wanted.seed), skipped, remarks)
 
 
+def _own_texts(path: Path, names: Sequence[str], files: ImageFiles) -> str | None:
+    """Return the remark that most images have texts of their own; some are asked, spread evenly. None if they don't."""
+    asked = names[:: -(-len(names) // _NUM_ASKED)]
+    stems = (name.rpartition(".")[0] for name in asked)
+    found = [next((stem + one for one in _OWN_TEXTS if files.fingerprint(stem + one)), None) for stem in stems]
+    texts = [text for text in found if text is not None]
+    if 2 * len(texts) <= len(asked):
+        return None
+    # What img2dataset says about a part of a set would be a sample without image.
+    command = f"tar --exclude='*_stats.json' -cf FILE.tar {'FOLDER' if path.suffix == '.zip' else path}"
+    return (
+        f"{path}: most images have a text of their own beside them ({texts[0]}), which is read from shards only; pack"
+        f" the folder ({command}) and name shards:FILE.tar"
+    )
+
+
 def read_class_names(path: Path) -> dict[str, str]:
     """Return the names of classes by the names of their folders.
 
@@ -88,7 +117,7 @@ def read_class_names(path: Path) -> dict[str, str]:
     of which the first name is taken, or all of them where two folders would share the first.
     """
     suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-    if suffix in (".csv", ".tsv"):
+    if suffix.lower() in (".csv", ".tsv"):
         return dict(two_columns(path, "folder and class"))
     names: dict[str, str] = {}
     for number, line in enumerate(read_text_lines(path), start=1):

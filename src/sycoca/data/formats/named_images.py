@@ -49,7 +49,12 @@ class _UnnamedImage:
 
 
 def stored_images(path: str | Path) -> Iterator[StoredImage]:
-    """Yield the image that a path names, or all images below a folder or in a zip file; nothing for other paths."""
+    """Yield the image that a path names, or all images below a folder or in a zip file; nothing for other paths.
+
+    Raises ValueError for an empty text, which pathlib takes for the working folder.
+    """
+    if path == "":
+        raise ValueError("a path of images is empty; the working folder is .")
     found = Path(existing(path))
     if found.is_dir() or (found.suffix.lower() == ".zip" and found.is_file()):
         files = open_image_files(found)

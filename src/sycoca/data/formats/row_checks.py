@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import final
 
 from sycoca.data.formats.list_cells import is_list_of_texts
-from sycoca.data.formats.row_values import as_label, as_name, as_text, listed, shown
+from sycoca.data.formats.row_values import as_label, as_name, as_text, either, listed, shown
 from sycoca.data.formats.rows import Columns, QuestionRow, Row
 from sycoca.data.samples import Question
 from sycoca.facts.input_limits import InputLimitError, input_limit, stated_limit
@@ -118,7 +118,7 @@ class RowValidator:
             self._check_bare(pending)
         if self._has_answers:
             for pending in self._unanswered:
-                detail = f'no "{self.columns.answer}" or "{self.columns.answers}"; answer the question or remove it'
+                detail = f"no {either(self.columns.answer_fields)}; answer the question or remove it"
                 self._skip("no answer", pending.place, detail, pending.image, pending.number)
                 known = self._known[pending.image]
                 known.questions = [question for question in known.questions if question.answers]
@@ -152,7 +152,7 @@ class RowValidator:
         elif pending.has_generated and self._known[pending.image].captions:
             return  # other rows have the image's original captions
         elif self._has_captions or not pending.has_label:
-            detail = f'no "{columns.caption}" or "{columns.captions}"; write one{self._hint("caption")}'
+            detail = f"no {either(columns.caption_fields)}; write one{self._hint('caption')}"
             self._skip("no caption", pending.place, detail, pending.image, pending.number, is_caption=True)
 
     def _image_name(self, row: Row) -> str | None:

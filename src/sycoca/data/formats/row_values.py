@@ -1,5 +1,7 @@
 """Values of rows: as texts, labels and names, and in messages."""
 
+from collections.abc import Sequence
+
 from sycoca.texts import has_surrogates, is_visible, normal_form
 
 
@@ -32,3 +34,8 @@ def shown(value: object) -> str:
     """Return a value for a message, cut to 60 characters."""
     text = ascii(value)
     return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def either(fields: Sequence[str]) -> str:
+    """Return the names of fields for a message that none of them is there, the usual one first."""
+    return " or ".join(f'"{name}"' for name in reversed(fields))

@@ -28,6 +28,37 @@ class Columns:
             if name != field.default:
                 yield field.name, name
 
+    @property
+    def caption_fields(self) -> tuple[str, ...]:
+        """The fields of captions, of which a row's first counts: those that were named, or else the usual two."""
+        return _named_or_usual((self.captions, self.caption), ("captions", "caption"))
+
+    @property
+    def answer_fields(self) -> tuple[str, ...]:
+        """The fields of answers, likewise."""
+        return _named_or_usual((self.answers, self.answer), ("answers", "answer"))
+
+    @property
+    def names_questions(self) -> bool:
+        """Whether a field of questions or answers was named."""
+        return (self.question, self.answers, self.answer) != ("question", "answers", "answer")
+
+
+def named_columns(named: Mapping[str, str]) -> Columns:
+    """Return the columns of which some are named; a usual name counts, too: only "caption" named so, no "captions"."""
+    own = {
+        several: one
+        for one, several in (("caption", "captions"), ("answer", "answers"))
+        if named.get(one) == one and several not in named
+    }
+    return Columns(**{**named, **own})
+
+
+def _named_or_usual(fields: tuple[str, str], usual: tuple[str, str]) -> tuple[str, ...]:
+    if fields == usual:
+        return usual
+    return tuple(dict.fromkeys(name for name, other in zip(fields, usual, strict=True) if name != other))
+
 
 @dataclass(slots=True, kw_only=True)
 class QuestionRow:
@@ -76,11 +107,13 @@ def row_from_json(given: Mapping[str, object], columns: Columns, place: str) -> 
 def row_from_fields(given: Mapping[str, object], columns: Columns, place: str) -> Row:
     """Return a row of named fields, of a JSON object or a table.
 
-    Lists take precedence over single values: "answer" is only a summary of "answers".
+    Fields that were named take precedence over others, and of the usual ones lists over single values: "answer" is only
+    a summary of "answers".
     """
-    questions = _as_list(given.get("questions"))
+    has_own = columns.question in given or _answers(given, columns) is not None
+    questions = None if has_own and columns.names_questions else _as_list(given.get("questions"))
     if questions is None:
-        questions = [given] if columns.question in given or _answers(given, columns) is not None else []
+        questions = [given] if has_own else []
     if not isinstance(questions, list) or not all(isinstance(entry, Mapping) for entry in questions):
         return Row(
             place=place, given=given, problem='"questions" must be a list of {"question": text, "answers": [texts]}'
@@ -88,7 +121,7 @@ def row_from_fields(given: Mapping[str, object], columns: Columns, place: str) -
     return Row(
         place=place,
         image=given.get(columns.image),
-        captions=_first(given, columns.captions, columns.caption),
+        captions=_first(given, columns.caption_fields, columns.captions),
         generated_captions=_as_list(given.get(columns.generated)),
         questions=[row for entry in questions if (row := _question(entry, columns)) is not None],
         label=given.get(columns.label),
@@ -111,7 +144,7 @@ def _question(given: Mapping[str, object], columns: Columns) -> QuestionRow | No
 
 
 def _answers(given: Mapping[str, object], columns: Columns) -> object:
-    return answer_texts(_first(given, columns.answers, columns.answer))
+    return answer_texts(_first(given, columns.answer_fields, columns.answers))
 
 
 def answer_texts(answers: object) -> object:
@@ -121,10 +154,10 @@ def answer_texts(answers: object) -> object:
     return [entry.get("answer") if isinstance(entry, Mapping) else entry for entry in answers]
 
 
-def _first(given: Mapping[str, object], several: str, one: str) -> object:
-    """Return the field of several texts, which may be a list written as text; where it is missing, that of one."""
-    value = _as_list(given.get(several))
-    return given.get(one) if value is None else value
+def _first(given: Mapping[str, object], names: Sequence[str], several: str) -> object:
+    """Return the first of these fields that is there; that of ``several`` texts may be a list written as text."""
+    values = (_as_list(given.get(name)) if name == several else given.get(name) for name in names)
+    return next((value for value in values if value is not None), None)
 
 
 def _as_list(value: object) -> object:

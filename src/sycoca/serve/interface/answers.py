@@ -79,6 +79,9 @@ class ClassifyAnswer(BaseModel):
     classes: list[ClassAnswer]
     """All of them."""
 
+    notices: list[str]
+    """What to know about them."""
+
 
 class HitAnswer(BaseModel):
     """An image that a search has found."""

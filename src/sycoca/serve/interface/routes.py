@@ -5,7 +5,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from torch import Tensor
 
+from sycoca.data.class_lists import named_classes
+from sycoca.inference.classification import PHOTO_TEMPLATES
 from sycoca.inference.decoding.generation_config import GenerationConfig
+from sycoca.inference.prompts import all_prompts
 from sycoca.serve.conditions import check_condition
 from sycoca.serve.interface.answers import (
     AskAnswer,
@@ -125,7 +128,8 @@ async def classify(
         ClassAnswer(name=name, probability=probabilities[index], cosine=None if cosines is None else cosines[index])
         for index, name in enumerate(names)
     ]
-    return ClassifyAnswer(classes=sorted(classes, key=lambda one: -one.probability))
+    prompts = [] if class_names is None else all_prompts(named_classes(class_names), PHOTO_TEMPLATES)
+    return ClassifyAnswer(classes=sorted(classes, key=lambda one: -one.probability), notices=model.notices(*prompts))
 
 
 @router.post("/explain")

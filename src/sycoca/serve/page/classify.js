@@ -1,7 +1,7 @@
 // Zero-shot classes of the photo.
 
 import { post } from "./api.js";
-import { announce, byId, clearError, figure, make, onSubmit, showError, whileBusy } from "./dom.js";
+import { announce, byId, clearError, figure, make, onSubmit, remarks, showError, whileBusy } from "./dom.js";
 
 /** Let people choose between classes of their own. `names` fill the field at first. */
 export function offerClasses(photo, names) {
@@ -23,8 +23,8 @@ export function offerClasses(photo, names) {
       return field.focus();
     }
     try {
-      const { classes } = await whileBusy(form, () => post("classify", { image: blob, class_names }));
-      if (photo.blob === blob) showClasses(classes);
+      const answer = await whileBusy(form, () => post("classify", { image: blob, class_names }));
+      if (photo.blob === blob) showClasses(answer);
     } catch (error) {
       showError(problem, error, { field, retry: classify });
     }
@@ -32,13 +32,13 @@ export function offerClasses(photo, names) {
   onSubmit(form, classify);
 }
 
-function showClasses(classes) {
+function showClasses({ classes, notices }) {
   const ranked = [...classes].sort((one, other) => other.probability - one.probability);
   announce(`Most probable class: ${ranked[0].name}`);
   const head = ["class", "probability", "cosine"].map((title) => make("th", { scope: "col", textContent: title }));
   const body = make("tbody", {}, ranked.map(classRow));
   const table = make("table", { className: "classes" }, make("thead", {}, make("tr", {}, head)), body);
-  byId("classes-body").replaceChildren(table);
+  byId("classes-body").replaceChildren(table, ...remarks(notices));
 }
 
 function classRow({ name, probability, cosine }) {

@@ -1,3 +1,5 @@
+import hashlib
+import json
 import logging
 import os
 import subprocess
@@ -5,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +91,13 @@ def test_other_columns_have_an_index_of_their_own(tmp_path: Path, scanned: list[
     assert opened(tmp_path, Columns(caption="title")).texts(0).captions == ("y",)
     assert opened(tmp_path).texts(0).captions == ("x",)
     assert len(scanned) == 2
+
+
+@pytest.mark.parametrize("columns", [Columns(), Columns(caption="title")])
+def test_an_index_whose_usual_fields_overruled_named_ones_is_built_again(tmp_path: Path, columns: Columns):
+    former = hashlib.sha256(json.dumps(astuple(columns)).encode()).hexdigest()[:12]
+    (folder,) = index_folders.index_folders(LocalShards([str(tmp_path / "0.tar")]), columns, tmp_path)
+    assert folder.name.startswith(former) == (columns == Columns())
 
 
 INDEX_FILES = ["index.json", "images.npy", "texts.npy", "texts.bin", "skipped.npy", "skipped.bin"]

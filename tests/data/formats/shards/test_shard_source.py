@@ -93,6 +93,13 @@ def test_captions_come_from_all_members_each_once(tmp_path: Path):
         open_source(f"{spec}?split=trian")
 
 
+def test_a_named_field_of_json_is_read_and_no_other_text(tmp_path: Path):
+    given = {"captions": ["original"], "blip": "machine", "question": "who?", "answers": ["she"], "best": "he"}
+    members = [("a.png", image_bytes(1)), ("a.txt", b"beside it"), ("a.json", json.dumps(given).encode())]
+    source = open_source(f"{one_shard(tmp_path, members)}?caption=blip&answer=best")
+    assert (source[0].captions, source[0].questions[0].answers) == (("machine",), ("he",))
+
+
 def test_classes_are_labels_and_images_may_be_all_there_is(tmp_path: Path):
     image = image_bytes(1)
     spec = one_shard(tmp_path, [("a.png", image), ("a.cls", b"3\n"), ("b.png", image), ("b.cls", b"cat")])

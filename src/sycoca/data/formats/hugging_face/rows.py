@@ -8,6 +8,7 @@ from jaxtyping import Int64
 
 from sycoca.data.choices import check_choice
 from sycoca.data.formats.row_checks import Known, RowValidator
+from sycoca.data.formats.row_values import as_label, either
 from sycoca.data.formats.rows import Columns, row_from_fields
 from sycoca.data.selection import Selection, select
 from sycoca.facts.input_limits import InputLimitError, input_limit, stated_limit
@@ -102,9 +103,8 @@ class TextRows:
 
     def _bare(self, number: int) -> SkippedSample:
         place = f"hf:{self._name}, row {number}"
-        detail = (
-            f'{place}: no "{self._columns.caption}"; write one, or name the column that holds it with ?caption=NAME'
-        )
+        missing = either(self._columns.caption_fields)
+        detail = f"{place}: no {missing}; write one, or name the column that holds it with ?caption=NAME"
         return SkippedSample(name=self.key(number), reason="no caption", detail=detail)
 
     def _skip(self, skipped: Iterator[SkippedSample] | Sequence[SkippedSample]) -> None:
@@ -115,14 +115,14 @@ class TextRows:
 
     def _of_split(self, split: str) -> Numbers:
         """Return the usable rows whose column says that they are of a split."""
-        column = self._columns.split
+        column, split = self._columns.split, normal_form(split)
         if column not in self._texts.column_names:
-            check_choice(f"hf:{self._name}: split", split, [self._prefix] if self._prefix != "row" else [])
+            check_choice(f"hf:{self._name}: split", split, [normal_form(self._prefix)] if self._prefix != "row" else [])
             return self.usable
-        splits = np.asarray([self._plain(column, value) for value in self._texts[column][:]], dtype=object)
-        known = sorted({value for value in splits.tolist() if isinstance(value, str)})
+        splits = np.asarray([as_label(self._plain(column, value)) for value in self._texts[column][:]], dtype=object)
+        known = sorted({value for value in splits.tolist() if value is not None})
         check_choice(f"hf:{self._name}: split", split, known)
-        return np.asarray(self.usable)[(splits == normal_form(split))[np.asarray(self.usable)]]
+        return np.asarray(self.usable)[(splits == split)[np.asarray(self.usable)]]
 
 
 def chosen(numbers: Numbers, wanted: Selection) -> Numbers:

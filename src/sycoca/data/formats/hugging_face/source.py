@@ -17,6 +17,7 @@ from sycoca.data.formats.tables import check_header
 from sycoca.data.samples import ImageTextSample, source_repr
 from sycoca.data.selection import EVERYTHING, Selection
 from sycoca.preprocess.decoding import check_size, open_rgb
+from sycoca.texts import normal_names
 from sycoca.unusable import unusable
 
 if TYPE_CHECKING:
@@ -99,6 +100,9 @@ def open_hugging_face(
     """
     columns = Columns() if columns is None else columns
     table, split = open_table(path, config=config, split=wanted.split)
+    names = zip(table.column_names, normal_names(table.column_names), strict=True)
+    if other := {stored: name for stored, name in names if stored != name}:
+        table = table.rename_columns(other)
     check_header(f"hf:{path}", table.column_names, columns)
     rows = TextRows(path, table, columns, split)
     if len(rows.usable) == 0:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, assert_never
 
 from sycoca.data.choices import check_choice
 from sycoca.file_names import existing
-from sycoca.texts import shortened
+from sycoca.texts import normal_form, normal_names, shortened
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -142,6 +142,9 @@ def _of_split(name: str, loaded: "Dataset | DatasetDict", split: str | None) -> 
 def _chosen(name: str, splits: Sequence[str], split: str | None) -> str:
     if split is None and len(splits) > 1:
         raise ValueError(f"hf:{name} has the splits {', '.join(splits)}; choose one with ?split={splits[0]}")
-    chosen = splits[0] if split is None else split
-    check_choice(f"hf:{name}: split", chosen, splits)
-    return chosen
+    if split is None:
+        return splits[0]
+    stored = dict(zip(normal_names(splits), splits, strict=True))
+    chosen = split if split in stored else normal_form(split)
+    check_choice(f"hf:{name}: split", chosen, stored)
+    return stored[chosen]

@@ -45,12 +45,17 @@ class IndexFolder(NamedTuple):
 
 def index_folders(files: ShardFiles, columns: Columns, given: Path | None) -> list[IndexFolder]:
     """Return where an index may be, the preferred folder first; ``given`` is the folder that a SPEC names."""
-    name = f"{_digest(astuple(columns))}-{_digest(files.names)}"
+    name = f"{_digest([*astuple(columns), *_reading(columns)])}-{_digest(files.names)}"
     if given is not None:
         return [IndexFolder(given, name)]
     shards = os.path.dirname(os.path.abspath(files.paths[0])) if files.folder is None else str(files.folder)
     cached = IndexFolder(user_cache_folder() / "shards" / _digest([shards]), name)
     return [cached] if files.folder is None else [IndexFolder(files.folder / BESIDE, name), cached]
+
+
+def _reading(columns: Columns) -> tuple[str, ...]:
+    """Return what tells an index of named fields from those of versions whose usual fields overruled them."""
+    return () if columns == Columns() else ("named fields first",)
 
 
 def can_write(folder: Path) -> bool:

@@ -155,8 +155,7 @@ def _row_of_json(content: bytes, columns: Columns, place: str) -> Row:
 
 def _names_captions(columns: Columns) -> bool:
     """Return whether a SPEC names the field of captions, which is then the only one."""
-    usual = Columns()
-    return (columns.caption, columns.captions) != (usual.caption, usual.captions)
+    return columns.caption_fields != Columns().caption_fields
 
 
 def _joined(own: list[object], others: object) -> object:
