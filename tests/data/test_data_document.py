@@ -2,7 +2,8 @@ import re
 from pathlib import Path
 from typing import get_args
 
-from sycoca.data.spec import OPTIONS, SourceKind, open_source
+from sycoca.data.parsed_spec import OPTIONS, SourceKind
+from sycoca.data.spec import open_source
 from sycoca.unusable import SkipReason
 
 TEXT = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sycoca.data.parsed_spec import OPTIONS
 from sycoca.data.samples import skipped_samples
-from sycoca.data.spec import OPTIONS, open_source
+from sycoca.data.spec import open_source
 from sycoca.plain_data import from_plain, read_yaml
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 
