@@ -37,6 +37,9 @@ OPTIONS: dict[SourceKind, tuple[str, ...]] = {
 FOLDER_KINDS: frozenset[SourceKind] = frozenset({"folder"})
 """The kinds that are files of images and nothing else."""
 
+_TAKES_FOLDERS: frozenset[SourceKind] = frozenset({"folder", "shards"})
+"""The kinds whose path may be a folder, so that an empty one would be the working folder."""
+
 # One letter before a colon is a Windows drive, not a kind.
 _WITH_KIND = re.compile(r"([A-Za-z][A-Za-z0-9_+-]+):(.*)", re.DOTALL)
 
@@ -81,7 +84,7 @@ def parse_spec(spec: str) -> ParsedSpec:
     place, _, query = spec.partition("?")
     found = _WITH_KIND.fullmatch(place)
     kind, path = (_check_kind(spec, found[1]), found[2]) if found else (_recognize(place), place)
-    if not path and kind in FOLDER_KINDS | {"shards"}:
+    if not path and kind in _TAKES_FOLDERS:
         raise ValueError(f"{spec!r} names no path; the working folder is .")
     options = {}
     for part in filter(None, query.split("&")):
