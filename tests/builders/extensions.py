@@ -119,8 +119,8 @@ EXTENSIONS: Mapping[str, tuple[Step, ...]] = {
         ),
     ),
     "A data format": (
-        Step("data/spec.py", '"listing", ', '"scenes", "jsonl", "csv"'),
-        Step("data/spec.py", '    "listing": ("limit", "seed"),\n', '    "scenes": ('),
+        Step("data/parsed_spec.py", '"listing", ', '"scenes", "jsonl", "csv"'),
+        Step("data/parsed_spec.py", '    "listing": ("limit", "seed"),\n', '    "scenes": ('),
         Step(
             "data/formats/listing.py",
             "from pathlib import Path\n\n"
@@ -135,7 +135,7 @@ EXTENSIONS: Mapping[str, tuple[Step, ...]] = {
         ),
         Step(
             "data/spec.py",
-            "def _open_listing(spec: _Spec) -> SampleSource:\n"
+            "def _open_listing(spec: ParsedSpec) -> SampleSource:\n"
             "    from sycoca.data.formats.listing import open_listing\n\n"
             "    return open_listing(_file(spec), _wanted(spec))\n\n\n",
             "_OPENERS: ",

@@ -247,10 +247,13 @@ def test_a_former_export_is_replaced_only_by_one_that_is_right(
 
 def test_what_cannot_be_exported_is_told(exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     weights = exported.folder.parent / "weights"
+    (tmp_path / "a.txt").touch()
     with pytest.raises(
         ValueError,
-        match=r"is not a folder of an exported model \(manifest.json would be deleted\); choose another name",
+        match=r"is not a folder of an exported model \(a.txt would be deleted\); choose another name",
     ):
+        run(["export", str(weights), "--out", str(tmp_path)])
+    with pytest.raises(ValueError, match="weights would replace what it is made from"):
         run(["export", str(weights), "--out", str(weights)])
     with pytest.raises(ValueError, match=r"only models in float32 on the CPU are exported, \w+ is torch.bfloat16"):
         export_onnx(load(weights, device="cpu", dtype="bfloat16"), tmp_path / "onnx")

@@ -169,7 +169,8 @@ def test_reports_add_up_from_their_items(predictor: Predictor, folder: Path, spe
     for name in report.metrics:
         value = compared[name][0]
         assert value is not None
-        assert (value.interval is None) == name.endswith("_random"), name
+        if "_of_negative_type_" not in name:  # some types of these small files have one image, and so no interval
+            assert (value.interval is None) == name.endswith("_random"), name
     assert report.counts == {"choices": 3, "images": 2 if "sugar" in spec else 3, "left_out": 0}
     assert report.metrics.keys() >= {
         "hard_negative_accuracy_likelihood",

@@ -108,13 +108,13 @@ def test_a_copy_of_a_question_does_not_answer_it():
         texts = ("Where is it?", "where  is it?")
         questions = [
             replace(asked(texts[number % 2], answer, key=str(number)), image=image)
-            for number, (answer, image) in enumerate(zip(("left", "left", "right", "right"), images, strict=True))
+            for number, (answer, image) in enumerate(zip(("left",) * 4 + ("right",), images, strict=True))
         ]
-        return vqa_report(questions, ["x"] * 4)
+        return vqa_report(questions, ["x"] * 5)
 
-    assert report(["a", "b", "c", "d"]).metrics["answer_accuracy_question_only"] == 0.5
-    assert report([None] * 4).metrics["answer_accuracy_question_only"] == 0.5
-    assert report(["a", "a", "b", "b"]).metrics["answer_accuracy_question_only"] == 0.0
+    assert report(["a", "b", "c", "d", "e"]).metrics["answer_accuracy_question_only"] == 0.8
+    assert report([None] * 5).metrics["answer_accuracy_question_only"] == 0.8
+    assert report(["a", "a", "a", "a", "b"]).metrics["answer_accuracy_question_only"] == 0.0
 
 
 def test_annotators_and_what_a_list_of_answers_can_reach():

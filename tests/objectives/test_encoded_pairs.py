@@ -143,7 +143,7 @@ def test_what_contradicts_it_is_refused():
     start = replace(config.start, weights="w", frozen=("image_encoder",))
     alone = replace(SEEN, masked_image_weight=0.0)
     with pytest.raises(
-        ValueError, match=r"with objectives\.encoded_patches seen images are encoded in every step; leave"
+        ValueError, match=r"with objectives\.encoded_patches seen images are encoded in every step; set it to 'all'"
     ):
         replace(config, objectives=alone, start=start, data=replace(config.data, cached_views=1))
     with pytest.raises(ValueError, match=r"\(in fine-tuning hides_from_captioning\)"):

@@ -117,7 +117,7 @@ def test_normalized_patches_have_mean_0_and_variance_1_and_flat_ones_are_finite(
 
 
 def test_weights_are_checked():
-    with pytest.raises(ValueError, match="must not be negative"):
+    with pytest.raises(ValueError, match="must be numbers of at least 0"):
         ObjectivesConfig(captioning_weight=-1.0)
     with pytest.raises(ValueError, match="at least one objective"):
         ObjectivesConfig(contrastive_weight=0.0, captioning_weight=0.0, masked_image_weight=0.0)

@@ -60,7 +60,8 @@ def page() -> ComparePage:
 
 
 def test_a_difference_without_interval_is_a_point():
-    page = ComparePage(rows=[], comparisons={"photos": compare_reports({"a": report([0]), "b": report([1])})})
+    rows = [PageRow(name=name, paths=(name,)) for name in ("a", "b")]
+    page = ComparePage(rows=rows, comparisons={"photos": compare_reports({"a": report([0]), "b": report([1])})})
     html = render_compare_page(page)
     assert '<i style="left: 98.0%; width: 0.0%"></i>' in html
     assert "+100.0" in html

@@ -37,6 +37,9 @@ OPTIONS: dict[SourceKind, tuple[str, ...]] = {
 FOLDER_KINDS: frozenset[SourceKind] = frozenset({"folder"})
 """The kinds that are files of images and nothing else."""
 
+LISTING_KINDS: frozenset[SourceKind] = frozenset({"mixture"})
+"""The kinds that are files of other SPECs."""
+
 _TAKES_FOLDERS: frozenset[SourceKind] = frozenset({"folder", "shards"})
 """The kinds whose path may be a folder, so that an empty one would be the working folder."""
 

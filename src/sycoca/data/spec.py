@@ -15,7 +15,15 @@ from sycoca.data.formats.shards.remote.piece_cache import CacheOptions
 from sycoca.data.formats.shards.source import open_shards
 from sycoca.data.formats.tables import open_table
 from sycoca.data.formats.vqa import open_vqa
-from sycoca.data.parsed_spec import COLUMN_OPTIONS, FOLDER_KINDS, ParsedSpec, SourceKind, is_path, parse_spec
+from sycoca.data.parsed_spec import (
+    COLUMN_OPTIONS,
+    FOLDER_KINDS,
+    LISTING_KINDS,
+    ParsedSpec,
+    SourceKind,
+    is_path,
+    parse_spec,
+)
 from sycoca.data.samples import SampleSource, skipped_samples
 from sycoca.data.scenes.content import Level, Split
 from sycoca.data.scenes.source import DEFAULT_COUNT, ScenesSource
@@ -50,7 +58,7 @@ def places_of(spec: str) -> tuple[Path, ...]:
     """Return all files and folders that a SPEC names: also in options, and in a mixture's file."""
     parsed, place = parse_spec(spec), place_of(spec)
     options = [path for name in _FILE_OPTIONS if (path := parsed.file(name)) is not None]
-    parts = [entry.data for entry in read_mixture(_file(parsed)).sources] if parsed.kind == "mixture" else []
+    parts = [entry.data for entry in read_mixture(_file(parsed)).sources] if parsed.kind in LISTING_KINDS else []
     return (*([] if place is None else [place]), *options, *(path for part in parts for path in places_of(part)))
 
 

@@ -127,9 +127,9 @@ def test_a_sound_one_is_taken_silently(folder: Path, caplog: pytest.LogCaptureFi
 def test_newer_format_is_refused(folder: Path):
     path = folder / "step-00000004"
     state = json.loads((path / "state.json").read_text(encoding="utf-8"))
-    (path / "state.json").write_text(json.dumps({**state, "format_version": 5}), encoding="utf-8")
+    (path / "state.json").write_text(json.dumps({**state, "format_version": 6}), encoding="utf-8")
     Manifest(kind="checkpoint", step=4, files=flushed_entries(path, set(NAMES) - {"manifest.json"})).write(path)
-    with pytest.raises(ValueError, match=r"step-00000004 has checkpoint format 5, this version reads up to 4"):
+    with pytest.raises(ValueError, match=r"step-00000004 has checkpoint format 6, this version reads up to 5"):
         newest_sound_step(folder)
     assert sorted(path.name for path in folder.iterdir()) == ["step-00000002", "step-00000004"]
 
