@@ -56,7 +56,7 @@ def test_old_handlers_come_back_and_ignored_signals_stay_ignored():
     assert {number: signal.getsignal(number) for number in CODES} == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=pytest.mark.slow)])
 def test_a_run_saves_and_exits_with_the_code_of_the_signal(tmp_path: Path, number: signal.Signals):
     stop_and_resume(tmp_path, number)
 

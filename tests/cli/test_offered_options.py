@@ -122,7 +122,9 @@ def _value(word: str) -> Any:
         return None if word == "None" else word
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    "preset", [pytest.param(one, marks=[] if one in ("tiny", "sycoca_plus") else [pytest.mark.slow]) for one in PRESETS]
+)
 def test_pretraining_accepts_every_option_that_it_offers(preset: str):
     config = pretrain_preset(preset)
     pooler_width = ["--model.image-encoder.pooler.width", str(2 * config.model.embed_dim)]

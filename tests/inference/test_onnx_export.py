@@ -40,6 +40,11 @@ TEXT_FORMS: list[dict[str, Any]] = [
 """tests/cli/test_export.py has [CLS] in both encoders, CLIP's activation, ViT's norms, and captions."""
 
 
+def some_slow(forms: list[dict[str, Any]], fast: set[int]) -> list[Any]:
+    """Return the forms as parameters, slow but for those places: an export takes seconds."""
+    return [form if place in fast else pytest.param(form, marks=pytest.mark.slow) for place, form in enumerate(forms)]
+
+
 def model_of(config: SyCoCaConfig, image: dict[str, Any], text: dict[str, Any]) -> SyCoCa:
     """Return a model of one block each, so that exports are fast, with random values in every tensor."""
     pooler = AttentionPoolerConfig(kind=image.get("kind", "single"), num_queries=5, width=10, num_heads=2)
@@ -72,7 +77,7 @@ def assert_same(found: np.ndarray, expected: Tensor) -> None:
     np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-4 * largest)
 
 
-@pytest.mark.parametrize("form", IMAGE_FORMS, ids=str)
+@pytest.mark.parametrize("form", some_slow(IMAGE_FORMS, {2, 3, 6}), ids=str)
 @torch.no_grad()
 def test_images_are_encoded_as_by_the_model(config: SyCoCaConfig, form: dict[str, Any], tmp_path: Path):
     model = model_of(config, form, {})
@@ -85,7 +90,7 @@ def test_images_are_encoded_as_by_the_model(config: SyCoCaConfig, form: dict[str
         assert_same(memory, model.memory(encoded))
 
 
-@pytest.mark.parametrize("form", TEXT_FORMS, ids=str)
+@pytest.mark.parametrize("form", some_slow(TEXT_FORMS, {1, 3}), ids=str)
 @torch.no_grad()
 def test_texts_are_encoded_as_by_the_model(config: SyCoCaConfig, form: dict[str, Any], tmp_path: Path):
     model = model_of(config, {}, form)

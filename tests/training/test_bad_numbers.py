@@ -248,6 +248,7 @@ def test_two_processes_skip_the_same_steps(tmp_path: Path, precision: str):
     assert all(tensor.isfinite().all() for tensor in tensors_of(RunFolder(run).weights).values())
 
 
+@pytest.mark.slow
 def test_loss_spikes_are_named_and_ordinary_runs_have_none(make_run_config, monkeypatch: pytest.MonkeyPatch, caplog):
     training = replace(STEPS, steps=40, save_every=None)
     optimizer, schedule = OptimizerConfig(peak_lr=1e-3), ScheduleConfig(warmup_steps=2)

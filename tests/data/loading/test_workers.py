@@ -137,6 +137,7 @@ class BatchesWithFinalizer:
             next(self._batches)  # those that the worker had read before
 
 
+@pytest.mark.slow
 def test_a_death_that_a_finalizer_hides_is_noticed_all_the_same(tmp_path: Path, expected: list[tuple[object, ...]]):
     reader = reader_of(Pictures(tmp_path), 1)
     try:
