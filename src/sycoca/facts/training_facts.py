@@ -28,7 +28,9 @@ class TrainingFacts:
 
 _RECALLS = ("text_to_image_recall_at_1", "image_to_text_recall_at_1")
 _ON_PAIRS: tuple[ObjectiveName, ...] = ("contrastive", "captioning", "masked_image", "masked_feature", "patch_word")
-_TUNED_ON_PAIRS: tuple[ObjectiveName, ...] = tuple(name for name in _ON_PAIRS if not OBJECTIVES[name].needs_teacher)
+_TUNED_ON_PAIRS: tuple[ObjectiveName, ...] = tuple(
+    name for name, facts in OBJECTIVES.items() if name in _ON_PAIRS and not facts.needs_teacher
+)
 
 TRAININGS: Mapping[TrainingKind, TrainingFacts] = {
     "pretraining": TrainingFacts(
