@@ -140,7 +140,7 @@ def _step(updater: Updater, average: WeightAverage, case: Case, number: int) -> 
     runtime = updater.runtime
     batches = micro_batches_of(runtime, case)
     if number == 1 and runtime.rank == runtime.world_size - 1:
-        batches[-1].images[0, 0, 0, 0] = torch.nan
+        batches[-1].images[-1, 0, 0, 0] = torch.nan  # of the same image however the batch is divided
     progress = TrainingProgress(step=NUMBERS_OF_STEPS[number], num_steps=5)
     result = updater.update(updater.task.at(batches, progress), lr=1e-3)
     average.update(number + 1, result.gradient_norm)
