@@ -1,3 +1,5 @@
+import random
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,8 +16,10 @@ from sycoca.evaluation.sharding import Sharding
 from sycoca.evaluation.vqa import VqaOptions, evaluate_vqa
 from sycoca.evaluation.vqa_scores import score_vqa, vqa_report
 from sycoca.inference.decoding.generation_config import GenerationConfig
+from sycoca.metrics.vqa import MemberRule, most_frequent_answers
 
 ANSWERS = ("yes", "red", "table, cup")
+LETTERS = "bcdefghijklm"
 
 
 def asked(text: str, *answers: str, **more: str) -> Question:
@@ -79,12 +83,46 @@ def test_a_question_alone_is_answered_by_the_others_with_its_text():
         for number, answer in enumerate(own)
     ]
     report = vqa_report(questions, ["2"] * len(questions))
-    # Two answers 2 remain for each 2, three for the 3. Of the colors red remains for one red and for blue, and for the
-    # other red one of each, of which red comes first.
-    assert report.metrics["answer_accuracy_question_only"] == pytest.approx((3 + 2) / 7)
+    # Two answers 2 remain for each 2, three for the 3. Of the colors one of each remains for a red, which counts half,
+    # and red for the blue.
+    assert report.metrics["answer_accuracy_question_only"] == pytest.approx((3 + 2 * 0.5) / 7)
     assert report.metrics["answer_accuracy_most_frequent"] == pytest.approx(3 / 7)
     alone = vqa_report([asked("a?", "x", key="1"), asked("b?", "y", key="2")], ["x", "y"])
     assert alone.metrics["answer_accuracy_question_only"] == alone.metrics["answer_accuracy_most_frequent"] == 0.5
+
+
+def test_question_only_answers_are_those_of_a_count_by_hand():
+    rng = random.Random(0)
+    for num_answers in (2, 3, 12):
+        questions = [
+            asked(rng.choice(["what?", "where?", f"how {number}?"]), rng.choice(LETTERS[:num_answers]), key=str(number))
+            for number in range(60)
+        ]
+        questions = [replace(question, image=str(rng.randrange(25))) for question in questions]
+        expected = []
+        for one in questions:
+            others = Counter(
+                other.answers[0]
+                for other in questions
+                if (other.question, other.image != one.image) == (one.question, True)
+            )
+            most = [answer for answer, count in others.items() if count == max(others.values())]
+            constant = most_frequent_answers([question.answers[0] for question in questions], MemberRule(), 1)
+            guesses = most or constant
+            expected.append((one.answers[0] in guesses) / len(guesses))
+        found = vqa_report(questions, ["x"] * 60).items["question"].values["answer_accuracy_question_only"]
+        assert found == pytest.approx(expected)
+        assert 0 < sum(expected) < 60
+
+
+def test_an_answer_of_its_own_does_not_settle_a_tie():
+    # Every answer is given twice: without its own, each question finds itself one behind.
+    questions = [asked("what?", answer, key=f"{answer} {number}") for answer in LETTERS for number in range(2)]
+    assert vqa_report(questions, ["x"] * 24).metrics["answer_accuracy_question_only"] == 0
+    # One a and the b are left for each a; two of the other answer are left for the b.
+    questions = [asked("what?", answer, key=answer + str(number)) for number, answer in enumerate("aab")]
+    values = vqa_report(questions, ["x"] * 3).items["question"].values["answer_accuracy_question_only"]
+    assert values == [0.5, 0.5, 0]
 
 
 def test_equivalent_answers_to_a_question_are_counted_together():

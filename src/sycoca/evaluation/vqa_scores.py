@@ -1,13 +1,12 @@
 """Report on given answers to questions; needs no model."""
 
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from sycoca.data.content_keys import normalized_caption
 from sycoca.data.samples import Question
+from sycoca.evaluation.question_baseline import question_only_scores
 from sycoca.evaluation.report import ItemScores, Report, Setting
 from sycoca.facts.metric_suffixes import MOST_FREQUENT, QUESTION_ONLY
-from sycoca.metrics.vqa import AnswerKey, AnswerRule, References, answer_rule, most_frequent_answers
+from sycoca.metrics.vqa import AnswerRule, References, answer_rule, most_frequent_answers
 from sycoca.texts import normal_form
 
 
@@ -50,9 +49,9 @@ def vqa_report(
     ``vqa_accuracy`` where every question has at least 4 annotators, ``answer_accuracy`` elsewhere.
     ``..._most_frequent``: that of always giving the answer that is most often best among these very questions.
     ``..._question_only``: that of the answer that is most often best for the same text about other images, which needs
-    none. With ``listed_answers``, those that a model chooses from, ``answer_coverage``: the fraction of
-    questions for which one of them is as good as the best that there is, and ``..._ceiling``: the accuracy of always
-    choosing the best of them.
+    none (`question_only_scores`). With ``listed_answers``, those that a model chooses from, ``answer_coverage``: the
+    fraction of questions for which one of them is as good as the best that there is, and ``..._ceiling``: the accuracy
+    of always choosing the best of them.
     """
     rule = answer_rule([question.answers for question in questions], references_are)
     scores = [rule.accuracy(answer, question.answers) for answer, question in zip(answers, questions, strict=True)]
@@ -61,10 +60,7 @@ def vqa_report(
     values: dict[str, list[float]] = {
         rule.metric: scores,
         f"{rule.metric}{MOST_FREQUENT}": [rule.accuracy(constant, question.answers) for question in questions],
-        f"{rule.metric}{QUESTION_ONLY}": [
-            rule.accuracy(answer, question.answers)
-            for answer, question in zip(_answers_by_question(questions, best, constant, rule), questions, strict=True)
-        ],
+        f"{rule.metric}{QUESTION_ONLY}": question_only_scores(questions, best, constant, rule),
     }
     if listed_answers is not None:
         values |= _coverage(questions, best, listed_answers, rule)
@@ -83,31 +79,6 @@ def vqa_report(
         seconds=seconds,
         items={"question": _items(questions, values)},
     )
-
-
-def _answers_by_question(
-    questions: Sequence[Question], best: Sequence[str], constant: str, rule: AnswerRule
-) -> Iterator[str]:
-    """Yield for every question the answer that is most often best for the same text about other images.
-
-    ``constant`` where there is none. A text that comes again about one image is a copy of the question, and would hand
-    it its own answer. Equivalent answers are counted together, in their most frequent spelling.
-    """
-    # A question whose image is not known has one of its own.
-    images = [question.image or f"question {number}" for number, question in enumerate(questions)]
-    texts = [normalized_caption(question.question) for question in questions]
-    spellings: dict[str, dict[AnswerKey, Counter[str]]] = {}
-    of_image: dict[tuple[str, str], Counter[str]] = {}
-    for image, text, answer in zip(images, texts, best, strict=True):
-        spellings.setdefault(text, {}).setdefault(rule.key(answer), Counter())[answer] += 1
-        of_image.setdefault((image, text), Counter())[answer] += 1
-    ranked = {text: sorted(by_key.values(), key=Counter.total, reverse=True) for text, by_key in spellings.items()}
-    for image, text in zip(images, texts, strict=True):
-        own = of_image[image, text]
-        # So many answers at most lose some of their count. Of equal ones that with the largest count at first is taken.
-        others = [counts - own for counts in ranked[text][: len(own) + 1]]
-        leading = max(others, key=Counter.total)
-        yield leading.most_common(1)[0][0] if leading else constant
 
 
 def _items(questions: Sequence[Question], values: Mapping[str, Sequence[float]]) -> ItemScores:
