@@ -1,8 +1,12 @@
+import ast
 import os
+from pathlib import Path
 
 import pytest
 
-from sycoca.file_names import existing, meant_name, spelled_otherwise
+from sycoca.file_names import existing, has_suffix, meant_name, spelled_otherwise
+
+SOURCES = Path(__file__).parents[1] / "src" / "sycoca"
 
 NFC, NFD = "caf\u00e9", "cafe\u0301"
 
@@ -55,3 +59,35 @@ def test_a_new_file_is_seen(tmp_path):
     (tmp_path / NFD).write_text("x")
     os.utime(tmp_path, (1, 1))
     assert spelled_otherwise(tmp_path / NFC) == str(tmp_path / NFD)
+
+
+@pytest.mark.parametrize(
+    ("name", "suffixes", "expected"),
+    [
+        ("photos/A.JPG", (".png", ".jpg"), True),
+        (Path("rows.CSV.Gz"), (".csv.gz",), True),
+        ("rows.csv.gz", (".csv",), False),
+        ("rows.csv/list", (".csv",), False),
+        ("folder/.zip", (".zip",), False),
+        ("azip", (".zip",), False),
+    ],
+)
+def test_suffixes_have_no_case(name, suffixes, expected):
+    assert has_suffix(name, *suffixes) is expected
+
+
+def test_no_other_piece_of_code_compares_suffixes():
+    """What compares a suffix itself forgets files of cameras and of Windows (.JPG, .CSV)."""
+    found = []
+    for path in sorted(SOURCES.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Compare(left=ast.Attribute(attr="suffix")):
+                    found.append(f"{path.name}:{node.lineno}")
+                case ast.Call(func=ast.Attribute(attr="endswith"), args=[ast.Constant(value=str(end))]) if (
+                    end[:1] == "." and end[1:2].isalnum()
+                ):
+                    found.append(f"{path.name}:{node.lineno}")
+                case _:
+                    pass
+    assert [place for place in found if not place.startswith("hf_folding.py")] == []  # names of tensors

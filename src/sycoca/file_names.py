@@ -36,6 +36,15 @@ def meant_name(name: str) -> str:
     return normal_form(name.strip().replace("\\", "/"))
 
 
+def has_suffix(path: str | os.PathLike[str], *suffixes: str) -> bool:
+    """Return whether a name ends with one of the suffixes, in upper or lower case; each begins with its dot.
+
+    A suffix may have several parts, such as ``.csv.gz``.
+    """
+    name = os.path.basename(path).casefold()
+    return name.endswith(suffixes) and name not in suffixes
+
+
 def existing(path: str | os.PathLike[str]) -> str:
     """Return the path itself where it exists, else the file that is meant by it, else the path."""
     try:

@@ -1,6 +1,8 @@
 import gzip
 import json
 import re
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,21 @@ def test_lines_with_options(place):
     source = open_source(f"{place}?images=photos&split=test")
     assert [source[index].captions for index in range(len(source))] == [("a dog",)]
     assert len(open_source(f"{place}?images=photos&limit=1&seed=0")) == 1
+
+
+@pytest.mark.parametrize("name", ["pets.jsonl", "pets.jsonl.gz"])
+def test_suffixes_may_be_in_capitals(files: Path, name: str):
+    (files / name).rename(files / name.upper())
+    assert len(open_source(f"{name.upper()}?images=photos")) == 2
+
+
+def test_suffixes_of_archives_may_be_in_capitals(files: Path):
+    with zipfile.ZipFile(files / "PHOTOS.ZIP", "w") as archive:
+        archive.write(files / "photos" / "cat" / "1.png", "cat/1.png")
+    with tarfile.open(files / "photos" / "A.TAR", "w") as shard:
+        shard.add(files / "photos" / "cat" / "1.png", "1.png")
+        shard.add(files / "pets.jsonl", "1.txt")
+    assert len(open_source("PHOTOS.ZIP")) == len(open_source("photos/A.TAR")) == len(open_source("shards:photos")) == 1
 
 
 @pytest.mark.usefixtures("files")

@@ -7,6 +7,7 @@ from typing import Any
 
 from sycoca.data.table_rows import table_rows
 from sycoca.data.text_files import read_any_json, read_text_lines
+from sycoca.file_names import has_suffix
 from sycoca.plain_data import did_you_mean
 from sycoca.texts import listed_texts, normal_form, refuse_text
 
@@ -94,7 +95,7 @@ def two_columns(path: Path, what: str) -> Iterator[tuple[str, str]]:
     A first row such as label,name is its header, and passed over. Raises ValueError that names the first line with
     more, fewer or empty ones.
     """
-    separator = "," if path.name.lower().endswith((".csv", ".csv.gz")) else "\t"
+    separator = "," if has_suffix(path, ".csv", ".csv.gz") else "\t"
     # No name goes over several lines, so a quote that does is a mistake.
     remedy = "put a name with quotes in it into quotes, and each of those twice"
     for number, row in enumerate(table_rows(path, separator, is_row=lambda _cells: True, remedy=remedy)):
@@ -114,9 +115,9 @@ def two_columns(path: Path, what: str) -> Iterator[tuple[str, str]]:
 
 def _found_classes(text: str) -> list[NamedClass]:
     path, part = _file_and_part(text)
-    if path is not None and path.suffix.lower() == ".json":
+    if path is not None and has_suffix(path, ".json"):
         return [_from_json(entry, path) for entry in _json_list(path, part, "classes")]
-    if path is not None and path.suffix.lower() in (".csv", ".tsv"):
+    if path is not None and has_suffix(path, ".csv", ".tsv"):
         _refuse_part(path, part)
         return _from_table(path)
     if path is None:
@@ -144,7 +145,7 @@ def _templates_of(text: str) -> list[str]:
     path, part = _file_and_part(text)
     if path is None:
         raise ValueError(f"{text!r} is neither a prompt template, which has {{}} for the class, nor a file of them")
-    if path.suffix.lower() != ".json":
+    if not has_suffix(path, ".json"):
         _refuse_part(path, part)
         return _lines(path)
     found = _json_list(path, part, "templates")
@@ -161,7 +162,7 @@ def _file_and_part(text: str) -> tuple[Path | None, str | None]:
     """
     name, _, part = text.partition("#")
     path = Path(name)
-    if path.suffix.lower() not in _FILE_SUFFIXES:
+    if not has_suffix(path, *_FILE_SUFFIXES):
         if any(map(_is_file, (text, name))):
             raise ValueError(f"{name} is a file, and such files end in {', '.join(_FILE_SUFFIXES)}; rename it")
         return None, None

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from sycoca.data.choices import check_choice
 from sycoca.data.formats.image_files import Names
-from sycoca.file_names import existing
+from sycoca.file_names import existing, has_suffix
 
 SourceKind = Literal["scenes", "jsonl", "csv", "tsv", "coco", "karpathy", "vqa", "folder", "shards", "hf", "mixture"]
 """Kinds of sources."""
@@ -115,7 +115,7 @@ def _recognize(path: str) -> SourceKind:
     if not path or is_path(Path.is_dir, existing(path)):
         return "folder"
     hint = ""
-    if path.endswith((".json", ".json.gz")):
+    if has_suffix(path, ".json", ".json.gz"):
         hint = f"; JSON needs its kind in front: coco:{path}, karpathy:{path} or vqa:{path}"
     raise ValueError(
         f"{path!r} is no data source: expected a *.jsonl, *.csv, *.tsv, *.tar or *.parquet file, a folder (or zip file)"
@@ -125,13 +125,13 @@ def _recognize(path: str) -> SourceKind:
 
 def _kind_by_suffix(path: str) -> SourceKind | None:
     for kind in ("jsonl", "csv", "tsv"):
-        if path.endswith((f".{kind}", f".{kind}.gz")):
+        if has_suffix(path, f".{kind}", f".{kind}.gz"):
             return kind
-    if path.endswith(".tar"):
+    if has_suffix(path, ".tar"):
         return "shards"
-    if path.endswith(".parquet"):
+    if has_suffix(path, ".parquet"):
         return "hf"
-    return "folder" if path.endswith(".zip") else None
+    return "folder" if has_suffix(path, ".zip") else None
 
 
 def is_path(kind: Callable[[Path], bool], path: str) -> bool:

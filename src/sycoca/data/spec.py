@@ -29,7 +29,7 @@ from sycoca.data.scenes.content import Level, Split
 from sycoca.data.scenes.source import DEFAULT_COUNT, ScenesSource
 from sycoca.data.selection import Selection
 from sycoca.data.table_rows import Quotes
-from sycoca.file_names import existing
+from sycoca.file_names import existing, has_suffix
 from sycoca.texts import normal_form
 
 logger = logging.getLogger(__name__)
@@ -185,7 +185,7 @@ def _file(spec: ParsedSpec) -> Path:
 
 def _folder(spec: ParsedSpec) -> Path:
     path = existing(spec.path)
-    is_there = is_path(Path.is_dir, path) or (path.endswith(".zip") and is_path(Path.is_file, path))
+    is_there = is_path(Path.is_dir, path) or (has_suffix(path, ".zip") and is_path(Path.is_file, path))
     if not is_there:
         raise ValueError(f"{spec.text}: there is no folder {spec.path!r}")
     return Path(path)

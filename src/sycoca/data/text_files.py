@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from sycoca.facts.input_limits import InputLimitError, input_limit, stated_limit
+from sycoca.file_names import has_suffix
 from sycoca.texts import decoded, shortened, without_mark
 
 _PIECE = 2**20
@@ -22,7 +23,7 @@ _UNPACKED_FREELY = 8 * 2**20
 def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a file, decompressing ``.gz``. Raises ValueError where it cannot be read, also while reading."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with gzip.open(path) if has_suffix(path, ".gz") else path.open("rb") as file:
             yield cast(BinaryIO, file)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is no complete gzip file: {error}") from error
@@ -65,7 +66,7 @@ class _RatioCheck:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._num_bytes = 0
-        packed = path.stat().st_size if path.suffix == ".gz" else None
+        packed = path.stat().st_size if has_suffix(path, ".gz") else None
         most = None if packed is None else max(_UNPACKED_FREELY, packed * input_limit("unpacked_ratio"))
         self._most = most
 

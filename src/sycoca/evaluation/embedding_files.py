@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from sycoca.data.text_files import read_any_json
+from sycoca.file_names import has_suffix
 from sycoca.outputs.atomic import atomic_file
 from sycoca.texts import normal_form, normal_names
 
@@ -53,7 +54,7 @@ class EmbeddedPairs:
 
 def check_suffix(path: Path) -> None:
     """Raise ValueError for a suffix that names no format."""
-    if path.suffix.lower() not in SUFFIXES:
+    if not has_suffix(path, *SUFFIXES):
         raise ValueError(f"{path} must end with {' or '.join(SUFFIXES)}")
 
 
@@ -61,7 +62,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], keys: Sequence[st
     """Write arrays and the names of the images atomically. Raises ValueError for another suffix."""
     check_suffix(path)
     with atomic_file(path) as unfinished:
-        if path.suffix.lower() == ".npz":
+        if has_suffix(path, ".npz"):
             with unfinished.open("wb") as file:  # numpy would add .npz to a name that ends with .NPZ
                 np.savez(file, **arrays, keys=np.array(keys, dtype=np.str_))  # pyright: ignore[reportArgumentType]
         else:
@@ -74,17 +75,15 @@ def read_arrays(path: Path) -> Arrays:
     Raises ValueError where the file cannot be read.
     """
     try:
-        match path.suffix.lower():
-            case ".npy":
-                return {"": np.load(path, allow_pickle=False)}
-            case ".npz":
-                # Opened here, since numpy does not close a damaged file.
-                with path.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
-                    return dict(arrays)
-            case ".safetensors":
-                return _read_safetensors(path)
-            case _:
-                raise ValueError("it must end with .npy, .npz or .safetensors")
+        if has_suffix(path, ".npy"):
+            return {"": np.load(path, allow_pickle=False)}
+        if has_suffix(path, ".npz"):
+            # Opened here, since numpy does not close a damaged file.
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+                return dict(arrays)
+        if has_suffix(path, ".safetensors"):
+            return _read_safetensors(path)
+        raise ValueError("it must end with .npy, .npz or .safetensors")
     except (OSError, ValueError, EOFError, BadZipFile, SafetensorError) as error:
         raise ValueError(f"{path} cannot be read as embeddings: {error}") from error
 
@@ -140,7 +139,7 @@ def _owners(of_texts: Arrays, texts: Path, image_of_text: Path | None) -> tuple[
         if "image_of_text" not in of_texts:
             raise ValueError(f"{texts} does not say which image a text belongs to: give --image-of-text")
         return of_texts["image_of_text"].tolist(), texts
-    if image_of_text.suffix.lower() != ".json":
+    if not has_suffix(image_of_text, ".json"):
         arrays = read_arrays(image_of_text)
         array = arrays.get("", arrays.get("image_of_text"))
         if array is None:

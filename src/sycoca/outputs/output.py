@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Literal, NamedTuple, assert_never, final
 
+from sycoca.file_names import has_suffix
 from sycoca.outputs.disk_full import disk_full_reason
 from sycoca.outputs.errors import DiskFullError, OutputError, OutputInterrupted, Remains
 from sycoca.outputs.lease import Lease, lease_beside, lease_inside
@@ -81,7 +82,7 @@ class Output:
         """Raise OutputError, in one line, where the output exists or cannot be written; leave nothing behind."""
         if self.overwrite and self.resume:
             raise OutputError(f"{self.path} is resumed or overwritten: give --resume or --overwrite, not both")
-        if self.suffixes and self.path.suffix.lower() not in self.suffixes:
+        if self.suffixes and not has_suffix(self.path, *self.suffixes):
             raise OutputError(f"{self.path} must end with {_either(self.suffixes)}")
         try:
             self._check_kind()

@@ -16,7 +16,7 @@ from typing import Literal
 from PIL import Image
 
 from sycoca.facts.input_limits import LimitName, input_limit, stated_limit
-from sycoca.file_names import in_other_case, spelled_otherwise
+from sycoca.file_names import has_suffix, in_other_case, spelled_otherwise
 from sycoca.preprocess.decoding_cost import decoded_bytes, num_scans
 from sycoca.preprocess.rgb import to_rgb
 from sycoca.unusable import SkipReason, UnusableSampleError, unusable
@@ -105,7 +105,7 @@ def found_file(file: ImageFile, name: str) -> ImageFile:
 
 def _zip_member(path: Path, name: str) -> io.BytesIO | None:
     """Return a member that a path names behind that of its zip file; None where there is none."""
-    archive = next((parent for parent in path.parents if parent.suffix.lower() == ".zip" and parent.is_file()), None)
+    archive = next((parent for parent in path.parents if has_suffix(parent, ".zip") and parent.is_file()), None)
     if archive is None:
         return None
     with zipfile.ZipFile(archive) as opened:

@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from sycoca.file_names import has_suffix
 from sycoca.plain_data import from_plain
 from sycoca.texts import read_small_json
 from sycoca.weights.config import CONFIG_NAME, FORMAT_VERSION, OPEN_CLIP_CONFIG_NAME, PARTS_KEY, WeightsConfig
@@ -33,7 +34,7 @@ def instead(path: Path, otherwise: str) -> str:
     """Return advice for a path that is not a weights folder: ``otherwise``, unless its kind is recognized."""
     if path.is_file() and (path.parent / CONFIG_NAME).is_file():
         return f"name the folder that contains it, {path.parent}"
-    is_file_of_tensors = path.is_file() and path.suffix in (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+    is_file_of_tensors = path.is_file() and has_suffix(path, ".safetensors", ".pt", ".pth", ".bin", ".ckpt")
     if is_file_of_tensors or (path / OPEN_CLIP_CONFIG_NAME).is_file():
         return _convert_with("from-open-clip", path)
     return otherwise

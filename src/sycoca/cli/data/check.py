@@ -23,6 +23,7 @@ from sycoca.data.samples import SampleSource
 from sycoca.data.spec import open_source
 from sycoca.evaluation.fit_records import DataFit, fit_headlines, one_per_image
 from sycoca.facts.photo_facts import PHOTO_KINDS
+from sycoca.file_names import has_suffix
 from sycoca.inference.model_options import ModelOptions
 from sycoca.outputs.errors import OutputError
 from sycoca.outputs.output import Output, claimed
@@ -115,7 +116,7 @@ _PAGE, _RECORD = "check.html", "check.json"
 
 
 def _is_page(out: Path) -> bool:
-    return out.suffix.lower() in (".html", ".htm")
+    return has_suffix(out, ".html", ".htm")
 
 
 def _output(out: Path, inputs: tuple[Path, ...], *, overwrite: bool) -> Output:

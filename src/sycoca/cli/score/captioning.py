@@ -9,6 +9,7 @@ from tyro.conf import arg
 
 from sycoca.cli.shared.report_arguments import ReportArguments
 from sycoca.cli.shared.usage import UsageError
+from sycoca.file_names import has_suffix
 from sycoca.inference.model_options import ModelOptions
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def _refuse_own_captions(predictions: Path, weights: str, digest: str) -> None:
 
 def _is_annotations(text: str) -> bool:
     """Return whether references are COCO's annotations, which name no image files, and not a SPEC."""
-    return text.endswith((".json", ".json.gz")) and not text.startswith(("coco:", "karpathy:"))
+    return has_suffix(text, ".json", ".json.gz") and not text.startswith(("coco:", "karpathy:"))
 
 
 def _references(text: str, max_skipped_ratio: float) -> References:

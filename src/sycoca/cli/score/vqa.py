@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sycoca.cli.shared.report_arguments import ReportArguments
+from sycoca.file_names import has_suffix
 
 if TYPE_CHECKING:
     from sycoca.data.samples import Question
@@ -50,7 +51,7 @@ def _references(text: str, max_skipped_ratio: float) -> "list[Question]":
     from sycoca.data.spec import open_source
     from sycoca.data.writing.vqa_results import read_references
 
-    if text.endswith((".json", ".json.gz")):
+    if has_suffix(text, ".json", ".json.gz"):
         return read_references(Path(text))
     source = open_source(text)
     SkipLog(source, max_skipped_ratio)

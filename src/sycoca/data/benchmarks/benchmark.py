@@ -10,6 +10,7 @@ from sycoca.data.benchmarks.records import Benchmark, CaptionChoice, PairOfPairs
 from sycoca.data.benchmarks.winoground import read_winoground
 from sycoca.data.choices import check_choice
 from sycoca.data.formats.image_files import ImageFiles, open_image_files
+from sycoca.file_names import has_suffix
 
 BenchmarkName = Literal["sugarcrepe", "aro", "winoground", "pope"]
 
@@ -50,7 +51,7 @@ def _benchmark_name(name: str) -> BenchmarkName:
 def _files_of(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    found = sorted(one for one in path.iterdir() if one.suffix in _SUFFIXES)
+    found = sorted(one for one in path.iterdir() if has_suffix(one, *_SUFFIXES))
     if not found:
         raise ValueError(f"{path} has no files of a benchmark, {' or '.join(_SUFFIXES)}")
     return found

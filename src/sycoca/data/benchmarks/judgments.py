@@ -9,6 +9,7 @@ from pathlib import Path
 from sycoca.data.formats.row_values import as_text, shown
 from sycoca.data.table_rows import table_rows
 from sycoca.data.text_files import read_text_lines
+from sycoca.file_names import has_suffix
 from sycoca.texts import has_surrogates, is_visible
 
 _SEPARATORS: Mapping[str, str] = {".csv": ",", ".tsv": "\t"}
@@ -39,10 +40,10 @@ def read_judgments(path: Path) -> list[Judgment]:
 
 
 def _entries(path: Path) -> Iterator[tuple[str, object]]:
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
-    if suffix in _SEPARATORS:
-        yield from _table_entries(path, _SEPARATORS[suffix])
-        return
+    for suffix, separator in _SEPARATORS.items():
+        if has_suffix(path, suffix, f"{suffix}.gz"):
+            yield from _table_entries(path, separator)
+            return
     for number, line in enumerate(read_text_lines(path), start=1):
         if not line.isspace():
             where = f"{path}, line {number}"

@@ -15,7 +15,7 @@ from PIL import Image
 
 from sycoca.data.content_keys import Fingerprint
 from sycoca.facts.input_limits import InputLimitError, input_limit, stated_limit
-from sycoca.file_names import existing, is_inside, meant_name, spelled_otherwise
+from sycoca.file_names import existing, has_suffix, is_inside, meant_name, spelled_otherwise
 from sycoca.preprocess.decoding import found_file, open_rgb, unpacked
 from sycoca.unusable import UnusableSampleError, unusable
 
@@ -294,4 +294,4 @@ def wrapping_folders(names: Sequence[str], levels_left: int = 1) -> list[str]:
 def _is_image_name(name: str) -> bool:
     """Return whether a name has the suffix of an image and is not hidden (a leading dot, __MACOSX)."""
     is_hidden = any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
-    return not is_hidden and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+    return not is_hidden and has_suffix(name, *IMAGE_SUFFIXES)

@@ -17,6 +17,7 @@ from sycoca.data.formats.rows import Row
 from sycoca.data.samples import ImageTextSample
 from sycoca.data.selection import EVERYTHING, Selection, select
 from sycoca.data.text_files import read_text_lines
+from sycoca.file_names import has_suffix
 from sycoca.plain_data import did_you_mean
 from sycoca.texts import normal_form
 from sycoca.unusable import SkippedSample
@@ -58,7 +59,7 @@ def open_folder(path: Path, *, labels: Path | None = None, wanted: Selection = E
 
 
 def _expected(path: Path) -> str:
-    if path.is_dir() and next(path.glob("*.tar"), None) is not None:
+    if path.is_dir() and any(has_suffix(file, ".tar") for file in path.iterdir()):
         return f"it has tar files; their samples are shards:{path}"
     return f"expected {path}/CLASS/image.jpg, or {path}/image.jpg without classes"
 
@@ -103,7 +104,7 @@ def _own_texts(path: Path, names: Sequence[str], files: ImageFiles) -> str | Non
     if 2 * len(texts) <= len(asked):
         return None
     # What img2dataset says about a part of a set would be a sample without image.
-    command = f"tar --exclude='*_stats.json' -cf FILE.tar {'FOLDER' if path.suffix == '.zip' else path}"
+    command = f"tar --exclude='*_stats.json' -cf FILE.tar {'FOLDER' if has_suffix(path, '.zip') else path}"
     return (
         f"{path}: most images have a text of their own beside them ({texts[0]}), which is read from shards only; pack"
         f" the folder ({command}) and name shards:FILE.tar"
@@ -116,8 +117,7 @@ def read_class_names(path: Path) -> dict[str, str]:
     From csv and tsv files two columns are read; from others lines such as ImageNet's "n01440764 tench, Tinca tinca",
     of which the first name is taken, or all of them where two folders would share the first.
     """
-    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-    if suffix.lower() in (".csv", ".tsv"):
+    if has_suffix(path, ".csv", ".tsv", ".csv.gz", ".tsv.gz"):
         return dict(two_columns(path, "folder and class"))
     names: dict[str, str] = {}
     for number, line in enumerate(read_text_lines(path), start=1):

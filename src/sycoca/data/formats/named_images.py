@@ -8,10 +8,10 @@ from PIL import Image
 
 from sycoca.data.formats.image_files import IMAGE_SUFFIXES, ImageFolder, StoredImage, open_image_files
 from sycoca.data.samples import ImageOpener, ImageTextSample, source_repr
-from sycoca.file_names import existing
+from sycoca.file_names import existing, has_suffix
 from sycoca.unusable import unusable
 
-_DATA_SUFFIXES = frozenset({".jsonl", ".csv", ".tsv", ".json", ".tar", ".parquet"})
+_DATA_SUFFIXES = frozenset({"jsonl", "csv", "tsv", "json", "tar", "parquet"})
 """Suffixes of files that list or contain images; other files are taken for images."""
 
 
@@ -56,13 +56,13 @@ def stored_images(path: str | Path) -> Iterator[StoredImage]:
     if path == "":
         raise ValueError("a path of images is empty; the working folder is .")
     found = Path(existing(path))
-    if found.is_dir() or (found.suffix.lower() == ".zip" and found.is_file()):
+    if found.is_dir() or (has_suffix(found, ".zip") and found.is_file()):
         files = open_image_files(found)
         for name in files.image_names():
             yield StoredImage(files, name)
         return
-    is_no_list = found.is_file() and not _DATA_SUFFIXES.intersection(found.suffixes)
-    if found.suffix.lower() in IMAGE_SUFFIXES or is_no_list:
+    is_no_list = found.is_file() and not _DATA_SUFFIXES.intersection(found.name.lower().split(".")[1:])
+    if has_suffix(found, *IMAGE_SUFFIXES) or is_no_list:
         yield StoredImage(ImageFolder(Path("")), str(path))
 
 

@@ -1,6 +1,5 @@
 """Tables (csv, tsv or another separator): a header, and one image, caption or question per row."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from sycoca.data.formats.row_source import RowSource, source_from_rows
 from sycoca.data.formats.rows import Columns, Row, row_from_fields
 from sycoca.data.selection import EVERYTHING, Selection
 from sycoca.data.table_rows import Quotes, TableRow, table_rows
+from sycoca.file_names import has_suffix
 from sycoca.texts import normal_form, shortened
 
 
@@ -60,7 +60,7 @@ def _read_header(path: Path, separator: str, quotes: Quotes, columns: Columns) -
 
 def _is_image(cell: str, files: ImageFiles) -> bool:
     name = cell.strip()
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES or (name != "" and files.fingerprint(name) is not None)
+    return has_suffix(name, *IMAGE_SUFFIXES) or (name != "" and files.fingerprint(name) is not None)
 
 
 def _parse_row(row: TableRow, header: Sequence[str], columns: Columns) -> Row:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from sycoca.facts.ablation_facts import BASELINE, PAPER_TABLES, PaperData, PaperTableName, Recalls
+from sycoca.file_names import has_suffix
 from sycoca.plain_data import Plain, did_you_mean, read_yaml
 from sycoca.texts import shortened
 
@@ -78,7 +79,7 @@ def recipe_of(table: str) -> AblationRecipe:
     if table in PAPER_TABLES:
         return paper_recipe(cast(PaperTableName, table))
     path = Path(table)
-    if path.suffix.lower() in (".yaml", ".yml"):
+    if has_suffix(path, ".yaml", ".yml"):
         return read_recipe(path)
     names = get_args(PaperTableName)
     raise ValueError(f"{table!r} is neither a RECIPE.yaml nor a table{did_you_mean(table, names)}")

@@ -12,6 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from sycoca.file_names import has_suffix
 from sycoca.inference.explaining.explanation import Explanation
 from sycoca.outputs.atomic import atomic_file
 from sycoca.plain_data import write_text
@@ -47,7 +48,7 @@ def save_explanation(explanation: Explanation, path: str | Path) -> None:
     """Save an explanation as a figure, or as JSON; the suffix is the format. Raises ValueError for an unknown one."""
     path = Path(path)
     check_picture_name(path)
-    if path.suffix.lower() == ".json":
+    if has_suffix(path, ".json"):
         write_text(path, explanation.to_json(with_pictures=True) + "\n")
         return
     figure = explanation_figure(explanation)
@@ -57,7 +58,7 @@ def save_explanation(explanation: Explanation, path: str | Path) -> None:
 
 def check_picture_name(path: Path) -> None:
     """Raise ValueError for a file name without a supported suffix."""
-    if path.suffix.lower() not in PICTURE_SUFFIXES:
+    if not has_suffix(path, *PICTURE_SUFFIXES):
         raise ValueError(f"{path} must end in one of {', '.join(PICTURE_SUFFIXES)}")
 
 

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from sycoca.file_names import has_suffix
 from sycoca.texts import read_small_json
 
 _PICKLED_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
@@ -78,9 +79,9 @@ def _files(path: Path, preferred_names: tuple[str, ...]) -> list[Path]:
     preferred = [path / name for name in preferred_names if (path / name).is_file()]
     if preferred:
         return preferred[:1]
-    found = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES)
+    found = sorted(file for file in path.iterdir() if has_suffix(file, *_SUFFIXES))
     # Folders often hold the same weights in two formats; among different checkpoints the choice would be arbitrary.
-    safe = [file for file in found if file.suffix == ".safetensors"] or found
+    safe = [file for file in found if has_suffix(file, ".safetensors")] or found
     if len(safe) != 1:
         names = ", ".join(file.name for file in safe) or f"none of *{', *'.join(_SUFFIXES)}"
         raise ValueError(f"{path} should hold one checkpoint, found {names}; name the file itself")
@@ -95,12 +96,12 @@ def _pieces(index: Path) -> list[Path]:
 
 
 def _read(path: Path) -> object:
-    if path.suffix == ".safetensors":
+    if has_suffix(path, ".safetensors"):
         try:
             return load_file(path)
         except (SafetensorError, OSError) as error:
             raise ValueError(f"{path} is damaged or not a safetensors file: {error}") from error
-    if path.suffix not in _PICKLED_SUFFIXES:
+    if not has_suffix(path, *_PICKLED_SUFFIXES):
         raise ValueError(f"{path} cannot be read as a checkpoint: its name should end with {', '.join(_SUFFIXES)}")
     if _is_program(path):
         raise ValueError(

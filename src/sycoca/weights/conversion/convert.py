@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sycoca.facts.limit_facts import ABILITIES
+from sycoca.file_names import has_suffix
 from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
 from sycoca.model.forms import ClsMask
 from sycoca.model.masking_config import MaskingConfig
@@ -123,7 +124,7 @@ def _to_open_clip(weights: Path, out: Path) -> Conversion:
     loaded = load_weights(weights)
     tensors, dropped = open_clip_tensors(loaded.model)
     described, text = open_clip_json(loaded.model.config), loaded.model.config.text_encoder
-    if out.suffix in (".safetensors", ".pt"):
+    if has_suffix(out, ".safetensors", ".pt"):
         _write_file(out, tensors)
         write_text(out.with_suffix(".json"), json.dumps(described, indent=4) + "\n")
     else:
@@ -134,7 +135,7 @@ def _to_open_clip(weights: Path, out: Path) -> Conversion:
 
 def open_clip_outputs(out: Path, weights: Path, *, overwrite: bool) -> list[Output]:
     """Return the checkpoint and its config, or the folder of both."""
-    if out.suffix in (".safetensors", ".pt"):
+    if has_suffix(out, ".safetensors", ".pt"):
         paths = (out, out.with_suffix(".json"))
         return [Output(path=path, inputs=(weights,), overwrite=overwrite) for path in paths]
     if out.suffix and not out.is_dir():
@@ -217,7 +218,7 @@ def _conversion(
 
 def _write_file(path: Path, tensors: dict[str, Shaped[Tensor, "..."]]) -> None:
     with atomic_file(path) as unfinished:
-        if path.suffix == ".pt":
+        if has_suffix(path, ".pt"):
             with unfinished.open("wb") as file:  # of a path PyTorch does not say why a write failed
                 torch.save(tensors, file)
         else:

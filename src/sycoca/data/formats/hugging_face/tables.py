@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, assert_never
 
 from sycoca.data.choices import check_choice
-from sycoca.file_names import existing
+from sycoca.file_names import existing, has_suffix
 from sycoca.texts import normal_form, normal_names, shortened
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _place_of(name: str) -> tuple[Place, Path]:
         return ("folder" if is_saved else "parquet"), path
     if path.is_file():
         return "parquet", path
-    if name.endswith(".parquet"):
+    if has_suffix(name, ".parquet"):
         raise ValueError(f"there is no file {name!r}")
     return "hub", path
 
@@ -107,7 +107,7 @@ def _of_parquet(library: ModuleType, name: str, path: Path, split: str | None) -
 
 def _files_by_split(path: Path) -> Mapping[str | None, Sequence[Path]]:
     """Return Parquet files by the split in their names, None for those without one."""
-    files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if has_suffix(file, ".parquet"))
     found: dict[str | None, list[Path]] = {}
     for file in files:
         part = _PART_OF_SPLIT.fullmatch(file.stem)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sycoca.facts.input_limits import InputLimitError, input_limit, stated_limit
-from sycoca.file_names import existing
+from sycoca.file_names import existing, has_suffix
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
@@ -30,7 +30,8 @@ def shard_paths(text: str) -> Sequence[str]:
         if not paths:
             raise ValueError(f"no file matches {text!r}; {_beside(text)}")
     elif os.path.isdir(folder := existing(text)):
-        paths = sorted(path for path in glob.glob(os.path.join(glob.escape(folder), "*.tar")) if os.path.isfile(path))
+        names = sorted(name for name in os.listdir(folder) if has_suffix(name, ".tar") and not name.startswith("."))
+        paths = [path for name in names if os.path.isfile(path := os.path.join(folder, name))]
         if not paths:
             raise ValueError(f"{text} has no tar files; {_beside(os.path.join(folder, 'x'))}")
     else:
@@ -89,7 +90,7 @@ def _named(text: str) -> list[str]:
 
 
 def _checked(path: str) -> str:
-    if path.lower().endswith(_COMPRESSED):
+    if has_suffix(path, *_COMPRESSED):
         raise ValueError(
             f"{path} is compressed, and samples of a compressed tar cannot be read in any order; unpack it to a plain"
             " tar first (images hardly compress)"
