@@ -5,6 +5,12 @@ from functools import lru_cache
 
 from sycoca.texts import normal_form
 
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+"""Suffixes of image files."""
+
+SUFFIXES_IN_FOLDERS = IMAGE_SUFFIXES | {".tar", ".parquet", ".arrow"}
+"""Suffixes of the files that are read where data is named by its folder."""
+
 
 def spelled_otherwise(path: str | os.PathLike[str]) -> str | None:
     """Return the file that is meant by a path that does not exist; None where there is none, or more than one.

@@ -124,6 +124,20 @@ def test_what_an_output_is_made_from_is_never_replaced(tmp_path: Path):
         assert refusal(output).endswith("would replace what it is made from; choose another name")
 
 
+@pytest.mark.parametrize("name", ["a.jpg", "cats/B.PNG", "00000.tar", "data/train.parquet"])
+def test_a_file_of_a_folder_that_is_read_is_not_replaced(tmp_path: Path, name: str):
+    data, path = tmp_path / "data", tmp_path / "data" / name
+    output = Output(path=path, inputs=(data,), overwrite=True)
+    path.parent.mkdir(parents=True)
+    output.check()  # there is nothing yet
+    path.touch()
+    assert refusal(output) == f"{path} would replace what it is made from; choose another name"
+    beside = path.with_suffix(".jsonl")
+    beside.touch()
+    Output(path=beside, inputs=(data,), overwrite=True).check()  # such as the captions of an earlier run
+    Output(path=path, inputs=(tmp_path / "other",), overwrite=True).check()
+
+
 @pytest.mark.parametrize("path", ["/proc/out", "/sys/deep/out", "/dev/null"])
 @pytest.mark.skipif(not Path("/sys").is_dir(), reason="only Linux has such places")
 def test_places_where_nothing_can_be_written_are_refused(path: str):

@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Literal, NamedTuple, assert_never, final
 
-from sycoca.file_names import has_suffix
+from sycoca.file_names import SUFFIXES_IN_FOLDERS, has_suffix
 from sycoca.outputs.disk_full import disk_full_reason
 from sycoca.outputs.errors import DiskFullError, OutputError, OutputInterrupted, Remains
 from sycoca.outputs.lease import Lease, lease_beside, lease_inside
@@ -159,8 +159,9 @@ class Output:
         """Raise OutputError where the output would replace what it is made from."""
         for path, source in product(self._written(), map(Path, map(os.path.realpath, self.inputs))):
             target = Path(os.path.realpath(path))
-            is_inside = self._traits.holds_no_others and target in source.parents
-            if source == target or is_inside or _is_same_file(target, source) or _is_listed(target, source):
+            contains = self._traits.holds_no_others and target in source.parents
+            is_part = _is_listed(target, source) or _is_read_from(target, source)
+            if source == target or contains or is_part or _is_same_file(target, source):
                 raise OutputError(f"{path} would replace what it is made from; choose another name")
 
     def _check_existing(self) -> None:
@@ -249,6 +250,11 @@ def _is_listed(path: Path, folder: Path) -> bool:
         return path.parent == folder and path.name in (*Manifest.read(folder).files, MANIFEST_NAME)
     except DamageError:  # there is none
         return False
+
+
+def _is_read_from(path: Path, folder: Path) -> bool:
+    """Return whether a file is an image or a shard somewhere in a folder, which is read where that is data."""
+    return folder in path.parents and has_suffix(path, *SUFFIXES_IN_FOLDERS) and path.is_file()
 
 
 def _is_shown(path: Path) -> bool:

@@ -15,12 +15,9 @@ from PIL import Image
 
 from sycoca.data.content_keys import Fingerprint
 from sycoca.facts.input_limits import InputLimitError, input_limit, stated_limit
-from sycoca.file_names import existing, has_suffix, is_inside, meant_name, spelled_otherwise
+from sycoca.file_names import IMAGE_SUFFIXES, existing, has_suffix, is_inside, meant_name, spelled_otherwise
 from sycoca.preprocess.decoding import found_file, open_rgb, unpacked
 from sycoca.unusable import UnusableSampleError, unusable
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-"""Suffixes of image files."""
 
 _IS_UTF8 = 0x800
 """The flag of a zip file's member whose name is UTF-8."""

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from sycoca.data.formats.image_files import IMAGE_SUFFIXES, ImageFolder, StoredImage, open_image_files
+from sycoca.data.formats.image_files import ImageFolder, StoredImage, open_image_files
 from sycoca.data.samples import ImageOpener, ImageTextSample, source_repr
-from sycoca.file_names import existing, has_suffix
+from sycoca.file_names import IMAGE_SUFFIXES, existing, has_suffix
 from sycoca.unusable import unusable
 
 _DATA_SUFFIXES = frozenset({"jsonl", "csv", "tsv", "json", "tar", "parquet"})

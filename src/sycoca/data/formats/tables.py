@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sycoca.data.choices import check_choice
-from sycoca.data.formats.image_files import IMAGE_SUFFIXES, ImageFiles, Names, open_image_files
+from sycoca.data.formats.image_files import ImageFiles, Names, open_image_files
 from sycoca.data.formats.row_source import RowSource, source_from_rows
 from sycoca.data.formats.rows import Columns, Row, row_from_fields
 from sycoca.data.selection import EVERYTHING, Selection
 from sycoca.data.table_rows import Quotes, TableRow, table_rows
-from sycoca.file_names import has_suffix
+from sycoca.file_names import IMAGE_SUFFIXES, has_suffix
 from sycoca.texts import normal_form, shortened
 
 

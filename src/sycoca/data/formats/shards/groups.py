@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, final
 
-from sycoca.data.formats.image_files import IMAGE_SUFFIXES
 from sycoca.data.formats.shards.tar_members import Damage, Member, MemberKind, TarBytes, tar_members
 from sycoca.facts.input_limits import InputLimitError, LimitName, input_limit, stated_limit
+from sycoca.file_names import IMAGE_SUFFIXES
 from sycoca.unusable import SkipReason
 
 TEXT_SUFFIX, JSON_SUFFIX, LABEL_SUFFIX = "txt", "json", "cls"
