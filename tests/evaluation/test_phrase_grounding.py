@@ -1,11 +1,12 @@
 import itertools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
 
 from builders.predictors import photo_source, small_predictor
+from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.data.scenes.source import ScenesSource
 from sycoca.evaluation.phrase_grounding import evaluate_grounding_and_phrases
 from sycoca.metrics.grounding import chance_average_precision, grounding_average_precision
@@ -103,6 +104,33 @@ def test_phrases_beyond_the_context_are_counted():
     )
     report = evaluate_grounding_and_phrases(predictor, SOURCE)
     assert report.counts["noun_phrases"] < report.counts["skipped_noun_phrases"]
+
+
+@dataclass(frozen=True, slots=True)
+class NamesNothing(SampleSource):
+    """Scenes of which the captions of one name no object."""
+
+    scenes: ScenesSource = SOURCE
+
+    @property
+    def name(self) -> str:
+        return self.scenes.name
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def __getitem__(self, index: int) -> ImageTextSample:
+        sample = self.scenes[index]
+        return replace(sample, named_objects=lambda _: ()) if index == 1 else sample
+
+
+def test_a_phrase_is_skipped_where_the_other_caption_names_nothing():
+    predictor = small_predictor()
+    report = evaluate_grounding_and_phrases(predictor, NamesNothing())
+    # The first scene is compared with the second, which has no phrases of its own.
+    assert {key.split()[0] for key in report.items["noun phrase"].keys}.isdisjoint(SOURCE[i].key for i in (0, 1))
+    assert report.counts["skipped_noun_phrases"] >= 2
+    assert report.counts["noun_phrases"] + report.counts["skipped_noun_phrases"] == 10
 
 
 def test_one_sample_has_no_phrase_of_another_caption():

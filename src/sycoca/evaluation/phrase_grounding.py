@@ -57,8 +57,8 @@ class _Phrase:
     """1 for the patches of all objects of the scene, else 0."""
 
     scores: Mapping[str, Float[Tensor, " patches"] | None]
-    """By suffix of the metric the scores of the phrase and of the baselines; None where a caption was cut before it.
-    Without that of another caption where no other sample has one."""
+    """By suffix of the metric the scores of the phrase and of the baselines; None where a caption was cut before it,
+    or names nothing. Without that of another caption where no other sample has one."""
 
     @property
     def is_usable(self) -> bool:
@@ -81,7 +81,7 @@ def evaluate_grounding_and_phrases(
     Baselines: ``_random`` order; ``_no_caption``, the cosine with the image's own embedding; ``_other_caption``, the
     phrase in the same position of the other caption, chosen as in `evaluate_grounding`; ``_any_object``, the patches of
     all objects first, in random order. Phrases are skipped and counted where their object covers a quarter of no patch,
-    or where the caption or the other one is too long for the model's context.
+    where the caption or the other one is too long for the model's context, and where the other one names no object.
     """
     started_at = time.perf_counter()
     report = evaluate_grounding(predictor, source, batch_size=batch_size, limit=limit, console=console)
@@ -145,8 +145,8 @@ def _phrases(
             scores = {"": _scores_of(found[row], thing.name), NO_CAPTION: saliency[row]}
             if row in compared:
                 named = compared[row].named
-                other_name = named[min(position, len(named) - 1)].name
-                scores[OTHER_CAPTION] = _scores_of(phrases_of_other[row], other_name)
+                other = named[min(position, len(named) - 1)] if named else None
+                scores[OTHER_CAPTION] = None if other is None else _scores_of(phrases_of_other[row], other.name)
             yield _Phrase(
                 key=f"{one.sample.key} phrase {position}",
                 sample=one.sample.key,
