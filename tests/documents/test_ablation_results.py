@@ -1,13 +1,17 @@
 """The tables of docs/ablation.md are those that the results in the repository give."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+import tyro
 
+from sycoca.cli.measure.ablate import Arguments
 from sycoca.experiments.ablation.ablate import analyses_of
 from sycoca.experiments.ablation.folder import AblationFolder
-from sycoca.experiments.ablation.plan import read_plan
+from sycoca.experiments.ablation.plan import agree, plan_of, read_plan
+from sycoca.experiments.ablation.recipe import recipe_of
 from sycoca.experiments.ablation.table_text import markdown
 
 ROOT = Path(__file__).parents[2]
@@ -20,6 +24,21 @@ def test_the_table_of_a_folder_is_that_of_its_results(folder: Path):
     assert (folder / "table.md").read_text(encoding="utf-8") == markdown(
         analyses_of(AblationFolder(folder), read_plan(folder))
     )
+
+
+def planned_commands() -> dict[str, list[str]]:
+    """Return the arguments of the page's commands that train, by their folder."""
+    found = re.findall(r"^sycoca ablate (.*--out (ablations/\w+).*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    return {folder: shlex.split(line) for line, folder in found if "--table" not in line}
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_the_command_of_the_page_resumes_the_folder(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A preset or setting that is changed later must not change what a committed recipe stands for."""
+    monkeypatch.chdir(ROOT)
+    settings = tyro.cli(Arguments, args=planned_commands()[f"ablations/{folder.name}"])
+    (tmp_path / "plan.json").write_bytes((folder / "plan.json").read_bytes())
+    agree(tmp_path, plan_of(settings, recipe_of(settings.recipe)))
 
 
 def test_tables_of_the_page_are_those_of_the_folders():
