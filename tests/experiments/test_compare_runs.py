@@ -65,6 +65,26 @@ def test_losses_of_other_forms_are_told(runs: list[Path]):
     ]
 
 
+def test_validations_of_other_numbers_of_samples_and_other_vocabularies_are_told(runs: list[Path]):
+    """Recall among 100 images is higher than among 1,000, and a loss per token depends on the tokens."""
+    for folder, (number, vocabulary) in zip(runs, ((1000, 8192), (100, 512)), strict=True):
+        training = f"training: {{evaluation_samples: {number}}}"
+        (folder / "config.yaml").write_text(f"{training}\ntokenizer: {{vocab_size: {vocabulary}}}\n")
+    rows = {folder.name: [read_compared(folder)] for folder in runs}
+    assert compare_rows(rows)["last_validation"].notes == [
+        "two: other settings: tokenizer.vocab_size 512 instead of 8192; training.evaluation_samples 100 instead of 1000"
+    ]
+
+
+def test_a_last_value_that_is_not_finite_is_not_the_one_before_it(runs: list[Path]):
+    with (runs[1] / "metrics.jsonl").open("a") as lines:
+        lines.write(json.dumps({"step": 3, "validation_cider": 2.5, "validation_contrastive": 1.0}) + "\n")
+        lines.write(json.dumps({"step": 4, "validation_cider": 3.5, "validation_contrastive": None}) + "\n")
+    report = read_compared(runs[1]).reports["last_validation"]
+    assert report.metrics == {"cider": 3.5}
+    assert report.remarks == ("contrastive loss, ITC is not finite",)
+
+
 def test_a_setting_that_older_versions_lack_has_its_default(runs: list[Path]):
     for folder, section in zip(runs, ("{}", "{captions_per_image: 1, pixel_error: squared}"), strict=True):
         (folder / "config.yaml").write_text(f"objectives: {section}\n")

@@ -122,6 +122,18 @@ def test_figures_are_those_of_the_last_validation_with_baselines():
     ]
 
 
+def test_a_last_loss_that_is_not_finite_is_not_the_one_before_it():
+    lines = [
+        {"step": 1, "contrastive": 3.0, "captioning": 2.0, "validation_contrastive": 2.75},
+        {"step": 2, "contrastive": 3.0, "captioning": None, "validation_contrastive": None},
+    ]
+    figures = headline_figures("pretraining", lines, 200)
+    assert [(figure.label, figure.value, figure.note) for figure in figures] == [
+        ("contrastive loss, ITC", "not finite", ""),
+        ("captioning loss, IC", "not finite", "in training"),
+    ]
+
+
 def test_the_contrastive_loss_stands_beside_chance():
     lines = [{"step": 1, "validation_contrastive": 2.75}]
     (figure,) = headline_figures("pretraining", lines, 200, {"contrastive": "chance 4.16, in batches of 64"})

@@ -13,15 +13,17 @@ from sycoca.evaluation.item_differences import ItemDifferences, item_differences
 from sycoca.evaluation.report import Report, Setting
 from sycoca.evaluation.report_files import reports_at
 from sycoca.experiments.quickstart.progress import FOLDERS
-from sycoca.facts.metric_facts import VALIDATION
+from sycoca.facts.metric_facts import VALIDATION, metric_title
 from sycoca.inference.model_options import ModelOptions
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.objectives.config import ObjectivesConfig
+from sycoca.preprocess.config import TokenizerConfig
 from sycoca.reports.comparing.compare_page import ComparePage, PageRow, PairDifferences
 from sycoca.reports.comparing.model_gallery import ModelGallery, model_gallery
 from sycoca.reports.curves import Lines
 from sycoca.reports.data_check.thumbnails import thumbnail
 from sycoca.texts import normal_form
+from sycoca.training.config import TrainingConfig
 from sycoca.training.engine.tracking import read_metrics
 from sycoca.training.run_folder import RunFolder
 
@@ -34,15 +36,29 @@ _ORDER = ("retrieval", "captioning", "vqa", "zero_shot", "probe", "classificatio
 _FORMS_OF_LOSSES: Mapping[str, Mapping[str, Setting]] = {
     "objectives": {
         name: getattr(ObjectivesConfig(), name)
-        for name in ("contrastive_loss", "captions_per_image", "pixel_error", "normalizes_patches")
+        for name in (
+            "contrastive_loss",
+            "captions_per_image",
+            "pixel_error",
+            "normalizes_patches",
+            "patch_word_group_size",
+            "patch_word_weighting",
+        )
     },
     "masking": {
         name: getattr(MaskingConfig(), name)
         for name in ("strategy", "captioning_hidden_ratio", "reconstruction_masked_ratio")
     },
-    "training": {"global_batch_size": None, "micro_batch_size": None},
+    # The captioning loss is a mean over tokens, of which each vocabulary makes others.
+    "tokenizer": {name: getattr(TokenizerConfig(), name) for name in ("kind", "vocab_size", "lowercase")},
+    "training": {
+        "global_batch_size": None,
+        "micro_batch_size": None,
+        # Retrieval ranks among so many images.
+        "evaluation_samples": TrainingConfig(steps=1, global_batch_size=1).evaluation_samples,
+    },
 }
-"""By section of a config the settings on which the scale of a held-out loss depends, with their defaults."""
+"""By section of a config the settings on which the scale of a held-out value depends, with their defaults."""
 
 _MOST_ITEMS = 5
 """Test items of each sort that the page shows: better, worse, worst for both."""
@@ -109,7 +125,8 @@ def _weights(run: Path) -> Path | None:
 
 
 def _validation_settings(folder: RunFolder) -> dict[str, Setting]:
-    """Return what the values of a run's validation depend on, beside the model: its data, and the form of its losses.
+    """Return what the values of a run's validation depend on, beside the model: its data, how many samples of it, and
+    the form of its losses.
 
     A run's losses are named alike in all forms, though their values are on other scales. What the config does not name
     is left out, but for settings that a version before did not have.
@@ -128,19 +145,20 @@ def _last_validation(lines: Lines, settings: Mapping[str, Setting]) -> Report | 
     """Return the last value of everything that validation logged, as a report without items.
 
     Its settings are what it was measured on and after how much training, so that a comparison says where these differ.
+    A last value that is not finite is a remark: an earlier one would be taken for it.
     """
-    metrics: dict[str, float] = {}
+    last: dict[str, float | None] = {}
     settings = dict(settings)
     for line in lines:
-        measured = {
-            key.removeprefix(VALIDATION): float(value)
-            for key, value in line.items()
-            if key.startswith(VALIDATION) and value is not None
-        }
-        metrics |= measured
+        measured = {key.removeprefix(VALIDATION): value for key, value in line.items() if key.startswith(VALIDATION)}
+        last |= measured
         if measured:
             settings |= {key: line[key] for key in ("step", "samples_seen") if key in line}
-    return Report(task=LAST_VALIDATION, metrics=metrics, counts={}, settings=settings) if metrics else None
+    metrics = {name: float(value) for name, value in last.items() if value is not None}
+    remarks = tuple(f"{metric_title(name)} is not finite" for name, value in last.items() if value is None)
+    if not metrics:
+        return None
+    return Report(task=LAST_VALIDATION, metrics=metrics, counts={}, settings=settings, remarks=remarks)
 
 
 def compare_rows(rows: Rows, *, seed: int = 0, console: Console | None = None) -> dict[str, Comparison]:

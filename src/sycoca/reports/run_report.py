@@ -201,15 +201,21 @@ def _evidence(key: str, value: float, num_validated: int | None) -> str:
 
 
 def _loss_figure(name: ObjectiveName, lines: Lines, num_validated: int | None, baseline: str | None) -> Figure | None:
-    held_out, training = points_of(lines, f"{VALIDATION}{name}"), points_of(lines, name)
+    held_out, training, facts = _logged(lines, f"{VALIDATION}{name}"), _logged(lines, name), OBJECTIVES[name]
     if not held_out and not training:
         return None
-    value, facts = (held_out or training)[-1][1], OBJECTIVES[name]
+    last = (held_out or training)[-1]
+    value = "not finite" if last is None else readable(name, last)
     if not held_out:
-        return Figure(label=facts.title, value=readable(name, value), note="in training", evidence="last logged step")
+        return Figure(label=facts.title, value=value, note="in training", evidence="last logged step")
     evidence = "held out" if num_validated is None else f"N = {num_validated:,} held-out samples"
     note = "; ".join(filter(None, (facts.held_out_note, baseline)))
-    return Figure(label=facts.title, value=readable(name, value), note=note, evidence=evidence)
+    return Figure(label=facts.title, value=value, note=note, evidence=evidence)
+
+
+def _logged(lines: Lines, name: str) -> list[float | None]:
+    """Return all values that were logged, None where one was not finite: the one before it is not the last."""
+    return [line[name] for line in lines if name in line]
 
 
 def _baselines(key: str, lines: Lines) -> str:
