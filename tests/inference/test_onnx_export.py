@@ -1,8 +1,10 @@
 """Graphs of every form of model against the model itself, called as it is ordinarily called."""
 
 import logging
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -126,6 +128,24 @@ def test_in_int8_matrices_are_a_quarter_and_embeddings_nearly_the_same(
         quantized(graphs_of(model_of(config, {}, {}))[1], plain, tmp_path)
     assert "pre-processing" not in caplog.text
     assert not logging.getLogger().filters
+
+
+def test_embeddings_of_another_model_are_found_out_in_int8_too(config: SyCoCaConfig, monkeypatch: pytest.MonkeyPatch):
+    """Each of the 512 values of a unit vector is so small that 0.25 is allowed between any two."""
+    unit = [torch.nn.functional.normalize(torch.randn(4, 512), dim=1) for _ in range(2)]
+    near = torch.nn.functional.normalize(unit[0] + 0.1 * unit[1], dim=1)
+    whole = graphs_of(SyCoCa(replace(config, embed_dim=512)))[1]
+
+    class Module(torch.nn.Module):
+        def forward(self, _: list[Tensor]) -> tuple[Tensor, ...]:
+            return (unit[0],)
+
+    graph = replace(whole, module=Module())
+    for other, is_found_out in ((near, False), (unit[1], True)):
+        session = SimpleNamespace(run=lambda *_, other=other: [other.numpy()])
+        monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, session=session, **__: session)
+        with pytest.raises(ValueError, match="text_embeds differs") if is_found_out else nullcontext():
+            assert check_graph(graph, Path("text_encoder.onnx"), INT8_TOLERANCE) == pytest.approx(0.05, abs=0.01)
 
 
 def test_without_text_decoder_there_are_two_graphs_and_no_memory(config: SyCoCaConfig):

@@ -38,6 +38,9 @@ class Port:
     kind: PortKind = "numbers"
     """numbers: float32. tokens: token ids, int64. lengths: tokens per row, int64."""
 
+    is_normalized: bool = False
+    """Whether its rows are L2-normalized."""
+
     @property
     def dtype(self) -> str:
         """NumPy's name of the element type."""
@@ -192,7 +195,7 @@ class _LongerCache:
 def _image_encoder(model: SyCoCa) -> Graph:
     config = model.config
     size = config.image_encoder.image_size
-    embeds, memory = Port(name="image_embeds", axes=("batch", config.embed_dim)), _memory(config)
+    embeds, memory = _embeds("image_embeds", config), _memory(config)
     of_captions = "" if model.text_decoder is None else ", and to what captions are generated from"
     return Graph(
         name=IMAGE_ENCODER,
@@ -215,7 +218,7 @@ def _text_encoder(model: SyCoCa) -> Graph:
             Port(name="tokens", axes=("batch", "tokens"), kind="tokens"),
             Port(name="lengths", axes=("batch",), kind="lengths"),
         ),
-        outputs=(Port(name="text_embeds", axes=("batch", config.embed_dim)),),
+        outputs=(_embeds("text_embeds", config),),
         longest={"tokens": config.text_encoder.context_length},
         vocab_size=config.text_encoder.vocab_size,
     )
@@ -254,6 +257,10 @@ def _caption_step(model: SyCoCa, decoder: TextDecoder) -> Graph:
         longest={"past": text.context_length - 1},
         vocab_size=text.vocab_size,
     )
+
+
+def _embeds(name: str, config: SyCoCaConfig) -> Port:
+    return Port(name=name, axes=("batch", config.embed_dim), is_normalized=True)
 
 
 def _memory(config: SyCoCaConfig) -> Port:
