@@ -16,6 +16,7 @@ from sycoca.training.engine.runtime import Runtime
 from sycoca.training.engine.tracking import read_metrics
 from sycoca.training.recipes.recipe import Recipe, Sources
 from sycoca.training.run.report import device_name, duration, not_the_paper, training_seconds
+from sycoca.training.run.validation import num_validated
 from sycoca.training.run_folder import RunFolder
 from sycoca.weights.provenance import DataFacts, Measurement, Provenance
 
@@ -39,12 +40,12 @@ def run_provenance(
             num_samples=len(sources.train),
             num_skipped=_num_lost(folder.skipped),
         ),
-        recipe=_recipe(config, step, lines, samples_seen / len(sources.train), runtime) | not_the_paper(recipe),
+        recipe=_recipe(config, step, lines, samples_seen, len(sources.train), runtime) | not_the_paper(recipe),
         measured_on=None
         if validation is None
         else DataFacts(
             name=sources.validation_spec or validation.name,
-            num_samples=min(len(validation), config.training.evaluation_samples),
+            num_samples=num_validated(config, validation, folder.skipped_in_validation),
             num_skipped=_num_lost(folder.skipped_in_validation),
         ),
         measurements=_measurements(lines),
@@ -57,12 +58,14 @@ def _steps(step: int, config: RunConfig) -> str:
     return f"{step:,}" if step == steps else f"the first {step:,} of {steps:,}"
 
 
-def _recipe(config: RunConfig, step: int, lines: Lines, num_epochs: float, runtime: Runtime) -> dict[str, str]:
+def _recipe(
+    config: RunConfig, step: int, lines: Lines, samples_seen: int, num_train: int, runtime: Runtime
+) -> dict[str, str]:
     training, optimizer, schedule = config.training, config.optimizer, config.schedule
     batch_size = training.global_batch_size
     processes = "process" if runtime.world_size == 1 else "processes"
     return {
-        "steps": f"{_steps(step, config)} of {batch_size:,} samples each ({num_epochs:.1f} epochs)",
+        "steps": f"{_steps(step, config)} of {batch_size:,} samples each ({samples_seen / num_train:.1f} epochs)",
         "optimizer": f"{optimizer.facts.title}, weight decay {optimizer.weight_decay:g}, betas {optimizer.betas[0]:g}"
         f" and {optimizer.betas[1]:g}",
         "learning rate": f"{optimizer.peak_lr:g} after {schedule.warmup_steps:,} steps of warm-up, then cosine decay"
@@ -70,7 +73,7 @@ def _recipe(config: RunConfig, step: int, lines: Lines, num_epochs: float, runti
         "seed": f"{config.seed}",
         "precision": runtime.precision,
         "device": f"{device_name(runtime.device)}, {runtime.world_size} {processes}",
-        "time in training": duration(training_seconds(lines)),
+        "time in training": duration(training_seconds(lines, samples_seen)),
         "versions": f"sycoca {__version__}, torch {version('torch')}",
     }
 

@@ -15,6 +15,7 @@ from sycoca.data.loading.skipping import read_skipped
 from sycoca.data.samples import SampleSource
 from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.inference.predictor import Predictor
+from sycoca.objectives.chance import contrastive_chance
 from sycoca.outputs.set_aside import set_aside_unusable
 from sycoca.reports.curves import Lines, points_of
 from sycoca.reports.page import save_page
@@ -22,8 +23,9 @@ from sycoca.reports.run_report import Gallery, RunRecord, run_page
 from sycoca.training.config import RunConfig
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.engine.tracking import read_metrics
+from sycoca.training.recipes.image_text.recipe import ImageTextRecipe
 from sycoca.training.recipes.recipe import Recipe, Sources, TrainedParts
-from sycoca.training.run.validation import validation_batch_size
+from sycoca.training.run.validation import num_chosen, num_validated, validation_batch_sizes
 from sycoca.training.run_folder import RunFolder
 
 
@@ -75,23 +77,24 @@ def run_record(
     lines = read_metrics(folder.metrics)
     step = config.training.steps if stopped_after is None else stopped_after
     validation, description = sources.validation, recipe.description.replace("`", "")
-    num_validated = None if validation is None else min(len(validation), config.training.evaluation_samples)
+    num_used = None if validation is None else num_validated(config, validation, folder.skipped_in_validation)
+    seconds = training_seconds(lines, samples_seen)
     return RunRecord(
         folder=folder.path,
         training=recipe.training,
         title=recipe.title,
         summary=(
             f"A model of {num_parameters:,} parameters, {description} on {len(sources.train):,} samples for"
-            f" {step:,} steps of {config.training.global_batch_size:,} in {duration(training_seconds(lines))},"
-            " validation excluded."
+            f" {step:,} steps of {config.training.global_batch_size:,}"
+            f"{f' in {duration(seconds)}' if seconds else ''}, validation excluded."
         ),
         config=config,
         lines=lines,
         facts=_facts(recipe, sources, lines, step, samples_seen, num_parameters),
         environment=_environment(config, runtime),
-        num_validated=num_validated,
-        validated=None if validation is None else _validated(validation, num_validated),
-        loss_baselines=_loss_baselines(recipe, num_validated),
+        num_validated=num_used,
+        validated=None if num_used is None or validation is None else _validated(config, validation, num_used),
+        loss_baselines={} if num_used is None else _loss_baselines(recipe, num_used),
         skipped=[*read_skipped(folder.skipped), *read_skipped(folder.skipped_in_validation)],
         stopped_after=stopped_after,
         resume_command=config.resume_command(),
@@ -99,28 +102,37 @@ def run_record(
     )
 
 
-def _loss_baselines(recipe: Recipe, num_validated: int | None) -> dict[ObjectiveName, str]:
-    """Return what losses are without any knowledge, where that is known."""
-    if num_validated is None or recipe.objectives.get("contrastive", 0) == 0:
+def _loss_baselines(recipe: Recipe, num_samples: int) -> dict[ObjectiveName, str]:
+    """Return what losses of so many held-out samples are without any knowledge, where that is known."""
+    if not isinstance(recipe, ImageTextRecipe) or recipe.objectives_config.contrastive_weight == 0:
         return {}
-    size = min(validation_batch_size(recipe.config), num_validated)
-    return {"contrastive": f"chance {math.log(size):.2f}, in batches of {size:,}"}
+    sizes, kind = validation_batch_sizes(recipe.config, num_samples), recipe.objectives_config.contrastive_loss
+    chance = sum(size * contrastive_chance(kind, size) for size in sizes) / num_samples
+    different = " and ".join(f"{size:,}" for size in dict.fromkeys(sizes))
+    return {"contrastive": f"chance {chance:.2f}, in batches of {different}"}
 
 
-def _validated(source: SampleSource, number: int | None) -> str:
+def _validated(config: RunConfig, source: SampleSource, num_used: int) -> str:
     """Return which samples of a source validation measures."""
-    if number is None or number == len(source):
-        return f"the {len(source):,} samples of {source.name}"
-    return f"the first {number:,} of {len(source):,} samples of {source.name}"
+    number = num_chosen(config, source)
+    which = f"{len(source):,}" if number == len(source) else f"first {number:,} of {len(source):,}"
+    unusable = f", {number - num_used:,} unusable ones left out" if num_used < number else ""
+    return f"the {which} samples of {source.name}{unusable}"
 
 
-def training_seconds(lines: Lines) -> float:
-    """Return the time spent in steps, from the logged throughput; also right for resumed runs."""
+def training_seconds(lines: Lines, samples_seen: int | None = None) -> float:
+    """Return the time spent in steps, from the logged throughput; also right for resumed runs.
+
+    ``samples_seen``: the samples of all steps. Those after the last log entry, where the run stopped between two, took
+    as long each as those before it. None takes the steps up to that entry.
+    """
     pace = {"samples_seen", "images_per_second"}
     seen = [
         (0.0, 0.0),
         *((line["samples_seen"], line["images_per_second"]) for line in lines if pace <= line.keys()),
     ]
+    if samples_seen is not None and samples_seen > (seen[-1][0] or 0):
+        seen.append((samples_seen, seen[-1][1]))
     return math.fsum((after[0] - before[0]) / after[1] for before, after in pairwise(seen) if after[0] and after[1])
 
 
@@ -137,7 +149,7 @@ def _facts(
 ) -> dict[str, str]:
     config = recipe.config
     batch_size, num_train = config.training.global_batch_size, len(sources.train)
-    seconds, validation = training_seconds(lines), sources.validation
+    seconds, validation = training_seconds(lines, samples_seen), sources.validation
     pace = points_of(lines, "images_per_second")
     return {
         "parameters": f"{num_parameters:,}",
@@ -146,7 +158,7 @@ def _facts(
         "validation data": "none" if validation is None else f"{len(validation):,} samples of {validation.name}",
         "steps": f"{step:,} of {config.training.steps:,}, {batch_size:,} samples each",
         "epochs": f"{samples_seen / num_train:.1f}",
-        "time in steps, without validation": duration(seconds),
+        "time in steps, without validation": duration(seconds) if seconds else "not measured",
         "pace": f"{samples_seen / seconds:,.0f} images/s" if pace and seconds else "not measured",
         **_skipped_steps(lines),
         **not_the_paper(recipe),

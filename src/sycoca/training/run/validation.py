@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from sycoca.data.loading.loader import validation_batches
-from sycoca.data.loading.skipping import SkipLog, UsableSamples, image_problems
-from sycoca.data.samples import SampleSource
+from sycoca.data.loading.skipping import SkipLog, UsableSamples, image_problems, read_skipped
+from sycoca.data.samples import SampleSource, skipped_samples
 from sycoca.evaluation.sharding import Sharding
 from sycoca.facts.metric_facts import VALIDATION
 from sycoca.inference.predictor import Predictor
@@ -78,9 +78,29 @@ def validation_batch_size(config: RunConfig) -> int:
     return min(config.training.micro_batch_on(1), _MAX_BATCH_SIZE)
 
 
+def validation_batch_sizes(config: RunConfig, num_samples: int) -> list[int]:
+    """Return the sizes of the batches of so many held-out samples, of which the last may be smaller."""
+    size = validation_batch_size(config)
+    return [min(size, num_samples - start) for start in range(0, num_samples, size)]
+
+
+def num_chosen(config: RunConfig, source: SampleSource) -> int:
+    """Return how many samples validation reads."""
+    return min(config.training.evaluation_samples, len(source))
+
+
+def num_validated(config: RunConfig, source: SampleSource, skipped: Path) -> int:
+    """Return how many samples validation measures: those that it reads, without those that ``skipped`` names.
+
+    Samples that the source itself has left out are in that file, too, and were never among those that are read.
+    """
+    left_out = {one.name for one in skipped_samples(source)}
+    lost = {one.name for one in read_skipped(skipped) if not one.image_stays}
+    return num_chosen(config, source) - len(lost - left_out)
+
+
 def _usable(config: RunConfig, source: SampleSource, sharding: Sharding, skipped: Path | None) -> UsableSamples:
-    num_samples = min(config.training.evaluation_samples, len(source))
-    own_problems = image_problems(source, sharding.own(num_samples))
+    own_problems = image_problems(source, sharding.own(num_chosen(config, source)))
     problems = sharding.join_plain([None if one is None else asdict(one) for one in own_problems])
     path = skipped if sharding.rank == 0 else None
     log = SkipLog(source, config.data.max_skipped_ratio, path, resumes=False)
