@@ -50,6 +50,19 @@ def test_what_reaches_the_minimum_is_a_data_set(predictor: Predictor, pictures: 
     assert found.scores[0].log_likelihood is None  # which decides nothing here
 
 
+def test_likelihoods_of_some_captions_alone_have_no_quantiles(predictor: Predictor, pictures: Path, tmp_path: Path):
+    """The first call looked at likelihoods and was interrupted; the second one filters by similarity."""
+    scores, kept = tmp_path / "scores.jsonl", tmp_path / "kept.jsonl"
+    sycoca.filter_pairs(predictor, str(pictures), scores=scores)
+    lines = scores.read_text(encoding="utf-8").splitlines(keepends=True)
+    scores.write_text("".join(lines[: len(PICTURES[0].captions)]), encoding="utf-8")
+    found = sycoca.filter_pairs(predictor, str(pictures), scores=scores, resume=True, min_similarity=-1.0, out=kept)
+    assert found.scores[0].log_likelihood is not None
+    assert found.scores[-1].log_likelihood is None
+    assert list(found.quantiles) == ["similarity"]
+    assert found.counts["kept_captions"] == 24
+
+
 def test_an_interrupted_call_is_resumed_behind_its_last_whole_image(
     predictor: Predictor, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

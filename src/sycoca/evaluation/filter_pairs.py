@@ -142,7 +142,8 @@ def _result(
             raise ValueError(f"no caption reaches the minimum, {kept_file} would be empty; look at --scores FILE")
         write_records(kept_file, rows)
         counts["kept_images"] = len(rows)
-    names = ["similarity"] + ["log_likelihood"] * (scores[0].log_likelihood is not None)
+    # A call that resumes the scores of another one, which computed likelihoods, may lack those of the rest.
+    names = ["similarity"] + ["log_likelihood"] * all(score.log_likelihood is not None for score in scores)
     return FilterResult(
         source=source.name,
         counts=counts,
