@@ -30,18 +30,19 @@ def test_worked_by_hand():
     assert (found.num_images, found.num_captions, found.num_fitting_another) == (3, 4, 2)
     assert (found.mean_cosine, found.mean_other_cosine, found.chance) == (0.5, 0.25, 2 / 3)
     assert [(one.index, one.cosine, one.rank, one.other_index, one.other_cosine) for one in found.fitting_another] == [
-        (10, 0.0, 2, 11, 1.0),
-        (11, 0.0, 2, 10, 1.0),
+        (10, 0.0, 3, 11, 1.0),
+        (11, 0.0, 3, 10, 1.0),
     ]
     assert [one.caption for one in found.least] == ["a dog", "a cat", "a hat", "hat"]
-    assert [one.rank for one in found.least] == [2, 2, 1, 1]
+    assert [one.rank for one in found.least] == [3, 3, 1, 1]  # ties count
     assert [one.num_others for one in found.least] == [2] * 4
     assert [one.mean_other_cosine for one in found.least] == [0.5, 0.5, 0.0, 0.0]
 
 
 def test_copies_and_images_with_an_equal_caption_are_no_other_images():
-    same_caption = embedded([("A dog",), ("a  dog",), ("a hat",)], AXES, AXES[[1, 0, 2]])
-    same_pixels = embedded([("a dog",), ("a cat",), ("a hat",)], AXES, AXES[[1, 0, 2]], hashes="aab")
+    images = torch.tensor([[1.0, 0, 0], [0, 1, 0], [-0.5, -0.5, 0.5**0.5]])
+    same_caption = embedded([("A dog",), ("a  dog",), ("a hat",)], images, AXES[[1, 0, 2]])
+    same_pixels = embedded([("a dog",), ("a cat",), ("a hat",)], images, AXES[[1, 0, 2]], hashes="aab")
     for one in (same_caption, same_pixels):
         found = pair_fit(one)
         assert found is not None
@@ -51,11 +52,18 @@ def test_copies_and_images_with_an_equal_caption_are_no_other_images():
         assert found.chance == pytest.approx((1 / 2 + 1 / 2 + 2 / 3) / 3)
         assert {pair.other_index for pair in found.least if pair.index < 12} == {12}
         # Between the first two images, which are no others of each other, the cosine is 1.
-        assert found.mean_other_cosine == 0
+        assert found.mean_other_cosine == -0.25
     alone = pair_fit(embedded([("a",), ("a",)], AXES[:2], AXES[:2]))
     assert alone is not None
     assert [(pair.other_index, pair.other_cosine, pair.mean_other_cosine) for pair in alone.least] == [(None,) * 3] * 2
     assert (alone.chance, alone.mean_other_cosine) == (0, None)
+
+
+def test_a_model_that_tells_nothing_apart_finds_no_image():
+    found = pair_fit(embedded([("a dog",), ("a cat",), ("a hat",)], AXES[[0, 0, 0]], AXES[[0, 0, 0]]))
+    assert found is not None
+    assert (found.num_fitting_another, found.mean_cosine, found.mean_other_cosine) == (3, 1, 1)
+    assert {pair.rank for pair in found.least} == {3}
 
 
 def test_the_mean_of_other_images_is_over_all_pairs_of_a_caption_and_an_other_image():

@@ -118,14 +118,14 @@ def test_what_a_model_says_is_shown_with_baselines_and_one_pair_per_image():
     shown_map = DataMap(points=points, quality=quality, num_images=9)
     html = render_data_page(check, sources, DataFit(weights="runs/x", sets=(fit, None), map=shown_map))
     for piece in (
-        "train: 3 of 4 captions (75.0%, chance 50.0%) fit another image better",
+        "train: 3 of 4 captions (75.0%, chance 50.0%) fit another image as well or better",
         "0.250 for other images",
         "rank 3 of 9",
         "with other images 0.125",
         "best for 7 captions of other images",
         "4 of 9",
         "1 among the pairs that fit least</button>",
-        "1 with a caption that fits another image better</button>",
+        "1 with a caption that fits another image as well or better</button>",
         "50 % are among its nearest here",
         "12.5 % by chance",
     ):

@@ -22,7 +22,7 @@ class PairFit:
     """Cosine of the image and the caption."""
 
     rank: int
-    """1 where no other image fits the caption better; plus the number of images that do."""
+    """1 where every other image fits the caption less; plus the number of those that fit it at least as well."""
 
     num_others: int
     """Other images that were compared: copies of its own and those with an equal caption are none."""
@@ -37,7 +37,7 @@ class PairFit:
 
     num_fitting_other: int = 0
     """Captions of other images that fit that image best: where there are many, it fits anything. Counted for the
-    captions that fit another image better, 0 for other pairs."""
+    captions that fit another image as well or better, 0 for other pairs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,16 +54,16 @@ class SetFit:
     """Mean over captions and their other images, as each pair has them, the baseline; None where there are none."""
 
     chance: float
-    """The expected fraction of captions that fit another image better where a model knows nothing."""
+    """The expected fraction of captions that fit another image as well or better where a model knows nothing."""
 
     num_fitting_another: int
-    """Captions that fit another image better than their own."""
+    """Captions that fit another image as well as their own, or better."""
 
     least: tuple[PairFit, ...]
     """Pairs of the smallest cosine."""
 
     fitting_another: tuple[PairFit, ...]
-    """Captions that fit another image better, by the difference of the cosines."""
+    """Captions that fit another image as well or better, by the difference of the cosines."""
 
     @property
     def shown_least(self) -> list[PairFit]:
@@ -72,7 +72,7 @@ class SetFit:
 
     @property
     def shown_fitting_another(self) -> list[PairFit]:
-        """The captions that fit another image better that a page shows, one per image."""
+        """The captions that fit another image as well or better that a page shows, one per image."""
         return one_per_image(self.fitting_another)[:NUM_MISFITS]
 
     @property
@@ -158,5 +158,5 @@ def fit_headlines(fit: DataFit, sources: Sequence[SampleSource]) -> Iterator[Hea
             yield Headline(
                 kind="odd" if one.num_fitting_another else "good",
                 text=f"{source.name}: {one.num_fitting_another:,} of {number} ({ratio:.1%}, chance {one.chance:.1%})"
-                f" fit another image better; mean cosine of pairs {one.mean_cosine:.3f}{others}",
+                f" fit another image as well or better; mean cosine of pairs {one.mean_cosine:.3f}{others}",
             )

@@ -86,7 +86,8 @@ def _parts(embedded: EmbeddedSet, owners: Int[Tensor, " texts"]) -> Iterator[lis
         mean = cosines.masked_fill(is_same, 0).sum(1) / others
         cosines.masked_fill_(is_same, -torch.inf)
         best, other = cosines.max(1)
-        columns = cosine[:, 0], 1 + (cosines > cosine).sum(1), others, mean, other, best
+        # Ties count against the caption, as in retrieval: a model that tells nothing apart finds no image.
+        columns = cosine[:, 0], 1 + (cosines >= cosine).sum(1), others, mean, other, best
         yield [
             PairFit(
                 index=embedded.indices[image],

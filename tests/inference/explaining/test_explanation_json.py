@@ -73,7 +73,7 @@ def test_other_captions_score_as_if_they_were_the_caption(predictor: Predictor, 
     np.testing.assert_allclose(explanation.others.word_scores[3].flatten(), other.relevance.max(0), rtol=1e-6)
     assert explanation.others.cosines[3] == pytest.approx(other.cosine)
     assert other.others.cosines[0] == pytest.approx(explanation.cosine)
-    assert explanation.rank == 1 + sum(cosine > explanation.cosine for cosine in explanation.others.cosines)
+    assert explanation.rank == 1 + sum(cosine >= explanation.cosine for cosine in explanation.others.cosines)
     assert other.to_plain()["rank"] == {"rank": 1 + (other.others.cosines[0] > other.cosine), "count": 2}
     assert predictor.explain(photo(), CAPTION, other_captions=[]).to_plain()["rank"] is None
 

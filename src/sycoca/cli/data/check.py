@@ -216,7 +216,7 @@ def _print(result: DataCheck, fit: DataFit | None, sources: list[SampleSource]) 
 
 
 def _fit_lines(fit: DataFit | None, sources: list[SampleSource]) -> Iterator[str]:
-    """Yield the pairs that fit least, and the captions that fit another image better."""
+    """Yield the pairs that fit least, and the captions that fit another image as well or better."""
     for source, one in zip(sources, () if fit is None else fit.sets, strict=fit is not None):
         if one is None:
             continue

@@ -241,8 +241,8 @@ class Explanation:
 
     @property
     def rank(self) -> int | None:
-        """The caption's rank among the other captions by cosine, from 1; None without other captions."""
-        return None if self.others is None else 1 + int((self.others.cosines > self.cosine).sum())
+        """The caption's rank among the other captions by cosine, from 1, after those that fit as well; None without."""
+        return None if self.others is None else 1 + int((self.others.cosines >= self.cosine).sum())
 
     @property
     def log_likelihood(self) -> float | None:

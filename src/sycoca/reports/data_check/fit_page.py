@@ -53,11 +53,12 @@ def map_parts(shown: DataMap) -> list[str]:
 
 
 Misfit = Literal["least", "another"]
-"""least: one of the pairs that fit least. another: a caption that fits another image better."""
+"""least: one of the pairs that fit least. another: a caption that fits another image as
+well or better."""
 
 MISFIT_TITLES: Mapping[Misfit, str] = {
     "least": "among the pairs that fit least",
-    "another": "with a caption that fits another image better",
+    "another": "with a caption that fits another image as well or better",
 }
 """How images with marks are called, after their number."""
 
