@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import sys
 import time
 from dataclasses import replace
@@ -166,6 +167,43 @@ def test_an_open_index_follows_the_measurement_of_its_approximate_search(tmp_pat
     assert index.search_embedding(query, where="width < 399").is_exact  # 299 match
     table.write_facts(replace(table.facts, recall=replace(recall, num_probes=recall.num_clusters)))
     assert index.search_embedding(query).is_exact  # looking into all clusters saves nothing
+
+
+def test_an_open_index_follows_one_that_replaces_it(tmp_path: Path):
+    """Its tables are other ones, whose versions have the same numbers."""
+    path, query = tmp_path / "photos.lance", directions(1, 10, seed=1)[0]
+    old = write_index(path, directions(300, 10))
+    recall = replace(chosen_probes(old, directions(4, 10), directions(4, 10), "texts", cluster(old)), num_probes=1)
+    old.write_facts(replace(old.facts, exact_below=10, recall=recall))
+    index = sycoca.open_index(path)
+    before = index.search_embedding(query)
+    assert not before.is_exact
+    shutil.rmtree(path)  # as --overwrite does
+    new = write_index(path, directions(300, 10, seed=2))
+    cluster(new)
+    new.write_facts(new.facts)
+    after = index.search_embedding(query)
+    assert after.is_exact
+    assert after.median_cosine != before.median_cosine
+
+
+@pytest.mark.parametrize("method", ["count", "nearest", "spread"])
+def test_a_search_goes_on_while_the_files_are_tidied(
+    tmp_path: Path, embeddings: np.ndarray, monkeypatch: pytest.MonkeyPatch, method: str
+):
+    table = write_index(tmp_path / "photos.lance", embeddings)
+    index, of_table = sycoca.open_index(tmp_path / "photos.lance"), getattr(IndexTable, method)
+    left = [1, 1]
+
+    def tidied(self: IndexTable, *arguments: Any, **options: Any) -> Any:
+        if left:
+            left.pop()
+            table.replace(rows(embeddings))
+            table.optimize()
+        return of_table(self, *arguments, **options)
+
+    monkeypatch.setattr(IndexTable, method, tidied)
+    assert index.search_embedding(embeddings[3], where="width > 0").hits[0].columns["key"] == "image-3"
 
 
 def test_an_image_of_the_index_is_no_hit_of_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

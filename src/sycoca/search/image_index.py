@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 Query = str | ImageInput
 """What is searched for: a text, or an image (a PIL image, a Path, bytes, an array; a str is a text)."""
 
+_MOST_STATES = 8
+"""States of an index whose files are tidied away before an error is raised."""
+
 _TYPICAL_IMAGES = 256
 """Images whose cosines with the query are a baseline for those of the hits."""
 
@@ -65,7 +68,7 @@ class ImageIndex:
         self._table = table
         self._weights = weights
         self._model = model
-        self._typical: tuple[int, Float[np.ndarray, "images embed"]] | None = None
+        self._typical: tuple[object, Float[np.ndarray, "images embed"]] | None = None
 
     def __repr__(self) -> str:
         return f"<ImageIndex {self.path!r}: {len(self):,} images of {self.facts.data}>"
@@ -139,7 +142,33 @@ class ImageIndex:
         started_at = time.perf_counter()
         vector = self._checked(embedding, count)
         where = None if where is None else composed(where)
-        table = self._table.snapshot()  # one state, whatever another program changes meanwhile
+        found = self._found(vector, count, where, is_exact)
+        return replace(found, query=query, seconds=time.perf_counter() - started_at)
+
+    def _found(
+        self, vector: Float[np.ndarray, " embed"], count: int, where: str | None, is_exact: bool | None
+    ) -> SearchResults:
+        """Search in one state of the index, whatever another program changes meanwhile.
+
+        It is searched again where that program has tidied the files of this state away.
+        """
+        for _ in range(_MOST_STATES):
+            table = self._table.snapshot()
+            try:
+                return self._found_in(table, vector, count, where, is_exact)
+            except (ValueError, RuntimeError, OSError):  # those of LanceDB, also of a wrong condition
+                if self._table.snapshot().state == table.state:
+                    raise
+        return self._found_in(self._table.snapshot(), vector, count, where, is_exact)
+
+    def _found_in(
+        self,
+        table: "IndexTable",
+        vector: Float[np.ndarray, " embed"],
+        count: int,
+        where: str | None,
+        is_exact: bool | None,
+    ) -> SearchResults:
         num_images, matching = table.count(), num_matching(table, where)
         wanted = min(count, matching)
         num_probes = _num_probes(table.facts, matching, is_exact)
@@ -148,14 +177,14 @@ class ImageIndex:
             num_probes = None
             hits = _hits(table, vector, wanted, where, None)
         return SearchResults(
-            query=query,
+            query="an embedding",
             hits=hits,
             is_exact=num_probes is None,
             where=where,
             num_images=num_images,
             num_matching=matching,
             median_cosine=self._median_cosine(table, vector),
-            seconds=time.perf_counter() - started_at,
+            seconds=0.0,
         )
 
     def _weights_that_are_there(self) -> Predictor | str | Path:
@@ -183,9 +212,9 @@ class ImageIndex:
     def _median_cosine(self, table: "IndexTable", vector: Float[np.ndarray, " embed"]) -> float | None:
         """Return the median cosine with images that are spread evenly over the index; None where it has none."""
         typical = self._typical
-        if typical is None or typical[0] != table.version:
+        if typical is None or typical[0] != table.state:
             rows = table.spread(_TYPICAL_IMAGES, (EMBEDDING,))[EMBEDDING].to_pylist()
-            typical = self._typical = table.version, np.array(rows, dtype=np.float32).reshape(len(rows), len(vector))
+            typical = self._typical = table.state, np.array(rows, dtype=np.float32).reshape(len(rows), len(vector))
         embeddings = typical[1]
         return float(np.median(embeddings @ (vector / np.linalg.norm(vector)))) if len(embeddings) else None
 

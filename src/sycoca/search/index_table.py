@@ -9,6 +9,7 @@ Every change is one commit: readers, and a program that resumes, see all of it o
 import asyncio
 import json
 import os
+import secrets
 import warnings
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -31,6 +32,9 @@ FACTS = "facts"
 
 _MADE_BY = b"made_by"
 """The key of the fingerprints of the weights in the metadata of the rows: they change with the rows, in one commit."""
+
+_CREATED = b"created"
+"""The key of what tells an index from one that was there before, whose versions had the same numbers."""
 
 _MOST_IN_LIST = 1000
 """Values in one condition: its parser takes more than linear time."""
@@ -56,12 +60,15 @@ class IndexTable:
         self._database = database
         self._images = images
         self._facts_version = facts_version
+        self._created = (images.schema.metadata or {}).get(_CREATED)
 
     @classmethod
     def create(cls, path: str, facts: IndexFacts) -> "IndexTable":
         """Create an index without images, in place of one that is there."""
         database = _connect(path)
-        columns = schema(facts.embed_dim).with_metadata({_MADE_BY: _maker(facts)})
+        columns = schema(facts.embed_dim).with_metadata(
+            {_MADE_BY: _maker(facts), _CREATED: secrets.token_hex(8).encode()}
+        )
         images = database.create_table(IMAGES, schema=columns, mode="overwrite")
         written = _write(database, facts)  # last: without facts it is no index
         return cls(path, database, images, facts, written)
@@ -84,9 +91,9 @@ class IndexTable:
         self.facts = facts
 
     @property
-    def version(self) -> int:
-        """The number of the last commit of rows."""
-        return self._images.version
+    def state(self) -> tuple[bytes | None, int]:
+        """What changes with every commit of rows: which index it is, and the number of the last commit."""
+        return self._created, self._images.version
 
     def snapshot(self) -> "IndexTable":
         """Return the index as it is now, whatever is changed later: rows and facts.
@@ -95,11 +102,13 @@ class IndexTable:
         """
         images = self._database.open_table(IMAGES)
         images.checkout(images.version)
-        if (images.schema.metadata or {}).get(_MADE_BY) != _maker(self.facts):
+        metadata = images.schema.metadata or {}
+        if metadata.get(_MADE_BY) != _maker(self.facts):
             raise ValueError(f"{self.path} was replaced by an index of other weights; open it again")
         facts = self._database.open_table(FACTS)
         version = facts.version
-        read = self.facts if version == self._facts_version else _read(facts, self.path)
+        is_known = (version, metadata.get(_CREATED)) == (self._facts_version, self._created)
+        read = self.facts if is_known else _read(facts, self.path)
         return IndexTable(self.path, self._database, images, read, version)
 
     def count(self, where: str | None = None) -> int:
