@@ -241,7 +241,8 @@ class ZippedImages:
             raise unusable(where, "unreadable file", detail) from error
         except Exception as error:  # damaged data raises other errors for every compression method
             detail = f"{where} cannot be unpacked: {error or type(error).__name__}; the zip file is damaged"
-            raise unusable(where, "broken image", detail) from error
+            # No "broken image", which caches keep: in a whole copy of the zip file, size and CRC are the same.
+            raise unusable(where, "unreadable file", detail) from error
 
     def _missing_hint(self, name: str) -> str:
         is_old = any(not one.filename.isascii() and not one.flag_bits & _IS_UTF8 for one in self._members.values())
