@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -225,6 +226,20 @@ def test_a_full_disk_costs_old_pieces_and_no_sample(
         assert contents(source, [last]) == contents(open_shards(str(shards)), [last])
         assert len(calls) == 2
     assert not set(before) & {path.name for path in (tmp_path / "cache").iterdir()}
+
+
+def test_a_disk_that_is_too_full_for_a_claim_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    cache, piece, opened = PieceCache(tmp_path), Piece("f" * FILE_DIGITS, 0, 0, 100), Path.open
+
+    def full(path: Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+        if path.name.endswith(".claim") and mode == "x":
+            opened(path, mode).close()  # an empty file takes no block
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return opened(path, mode, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", full)
+    assert cache.read(piece, lambda _: bytes(100), 0, 10) == bytes(10)
+    assert [path.name for path in tmp_path.iterdir()] == [piece.name], "the empty claim is gone, and the piece is there"
 
 
 def test_who_was_killed_while_fetching_holds_nobody_up(tmp_path: Path):

@@ -206,6 +206,11 @@ def _claimed(claim: Path) -> bool:
         return True
     except FileExistsError:
         pass
+    except OSError as error:
+        if disk_full_reason(error) is None:
+            raise
+        claim.unlink(missing_ok=True)  # an empty one would keep others waiting
+        return True  # room is made once the piece is there
     with contextlib.suppress(FileNotFoundError):
         if not _is_running(claim.read_text(encoding="ascii")) or time.time() - claim.stat().st_mtime > _OLD_SECONDS:
             claim.write_text(own, encoding="ascii")  # two processes that fetch the same piece do no harm
