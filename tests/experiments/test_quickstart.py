@@ -1,7 +1,9 @@
 import io
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -13,7 +15,7 @@ from sycoca.experiments.quickstart import page
 from sycoca.experiments.quickstart import quickstart as module
 from sycoca.experiments.quickstart import tasks as quickstart_tasks
 from sycoca.experiments.quickstart.quickstart import QuickstartResult, _is_of_run, quickstart, remove_run
-from sycoca.outputs.errors import OutputError
+from sycoca.outputs.errors import OutputError, OutputInterrupted
 from sycoca.outputs.lease import Lease, lease_beside, lease_inside
 
 BASELINES = ("", "_no_caption", "_other_caption")
@@ -123,6 +125,26 @@ def test_deletes_only_run_folders(tmp_path: Path):
     run = tmp_path / "run"
     run.mkdir()
     (run / "config.yaml").touch()
+    remove_run(run)
+    assert not run.exists()
+
+
+def test_a_deletion_that_is_killed_can_be_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run, remove = tmp_path / "run", os.rmdir
+    for name in ("checkpoints", "classification", "reports", "scenes", "tensorboard", "vqa", "weights"):
+        (run / name).mkdir(parents=True)
+        if name == "reports":
+            (run / "config.yaml").touch()
+
+    def killed(*arguments: Any, **options: Any) -> None:
+        assert (run / "config.yaml").exists(), "the folder is still known as a run"
+        remove(*arguments, **options)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rmdir", killed)
+        with pytest.raises(OutputInterrupted):
+            remove_run(run)
     remove_run(run)
     assert not run.exists()
 

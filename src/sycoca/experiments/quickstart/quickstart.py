@@ -134,7 +134,10 @@ def remove_run(out: Path) -> None:
             f"{out} holds more than a run ({others[0]} would be deleted), so nothing was deleted; choose another name"
         )
     with _output(out).claim(), Lease(lease_inside(out), out):
-        shutil.rmtree(out)
+        marks = {RunFolder(out).config, progress_path(out)}
+        for path in set(out.iterdir()) - marks - {lease_inside(out)}:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        shutil.rmtree(out)  # by these it is known as a run, also where the deletion is interrupted before
 
 
 def _is_of_run(path: Path) -> bool:
