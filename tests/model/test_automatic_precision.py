@@ -1,5 +1,6 @@
 import json
 import logging
+from pathlib import Path
 
 import pytest
 import torch
@@ -50,10 +51,26 @@ def test_the_measurement_is_kept_for_the_machine_and_its_threads(measured):
     assert len(measured) == 3
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"x": 1}', '{"x": {"speed": 2}}', "\x00"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        '{"x": 1}',
+        '{"x": {"speed": 2}}',
+        "\x00",
+        "[" * 100_000,
+        '{"MACHINE": {"training": "1.7", "inference": 1.0, "measured_on": "2026-11-30"}}',
+        '{"MACHINE": {"training": null, "inference": 1.0, "measured_on": "2026-11-30"}}',
+        '{"MACHINE": {"training": NaN, "inference": 1.0, "measured_on": "2026-11-30"}}',
+        '{"MACHINE": {"training": Infinity, "inference": 1.0, "measured_on": "2026-11-30"}}',
+        '{"MACHINE": {"training": -2, "inference": 1.0, "measured_on": "2026-11-30"}}',
+    ],
+)
 def test_a_damaged_file_is_replaced(measured, content):
     bfloat16_gain()
-    module._file().write_text(content)
+    module._file().write_text(content.replace("MACHINE", module._machine()))
+    assert automatic_precision("inference") == "fp32"
     assert bfloat16_gain() == GAIN
     assert len(measured) == 2
     assert list(json.loads(module._file().read_text())) == [module._machine()]
@@ -64,6 +81,18 @@ def test_a_folder_that_cannot_be_written_costs_a_measurement_each_time(measured,
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert bfloat16_gain() == bfloat16_gain() == GAIN
     assert len(measured) == 2
+
+
+def test_without_a_home_folder_it_is_measured_each_time(measured, monkeypatch):
+    """As in containers whose user has no entry of passwd."""
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", raise_no_home)
+    assert bfloat16_gain() == bfloat16_gain() == GAIN
+    assert len(measured) == 2
+
+
+def raise_no_home() -> Path:
+    raise RuntimeError("Could not determine home directory.")
 
 
 def test_a_processor_that_does_not_multiply_bfloat16_is_not_measured(measured, monkeypatch):

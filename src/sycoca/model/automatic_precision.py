@@ -7,6 +7,7 @@ cache folder, by processor, threads and version of PyTorch, so that runs of one 
 import copy
 import json
 import logging
+import math
 import os
 import statistics
 import time
@@ -22,6 +23,7 @@ from sycoca.model.products import multiplies_bfloat16, processor_name
 from sycoca.model.transformer import SelfBlock
 from sycoca.outputs.atomic import atomic_file
 from sycoca.outputs.cache_folder import user_cache_folder
+from sycoca.plain_data import from_plain
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +54,10 @@ class Bfloat16Gain:
 
     measured_on: str
     """The day, such as 2026-11-30."""
+
+    def __post_init__(self) -> None:
+        if not all(0 <= gain < math.inf for gain in (self.training, self.inference)):  # rounded, it may be 0
+            raise ValueError(f"gains must be finite numbers from 0 on, got {self.training} and {self.inference}")
 
     def of(self, use: Use) -> float:
         """Return the gain in a use."""
@@ -148,11 +154,12 @@ def _file() -> Path:
 def _kept() -> Mapping[str, Bfloat16Gain]:
     """Return the gains by machine; none where the file is missing or damaged, since all can be measured again."""
     try:
-        return {machine: Bfloat16Gain(**gain) for machine, gain in json.loads(_file().read_bytes()).items()}
+        content = json.loads(_file().read_bytes())
+        return {machine: from_plain(Bfloat16Gain, gain, machine) for machine, gain in content.items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        logger.debug("%s cannot be used: %s", _file(), error)
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        logger.debug("what is kept of measurements cannot be used: %s", error)
         return {}
 
 
@@ -162,4 +169,4 @@ def _keep(gain: Bfloat16Gain) -> None:
         with atomic_file(_file()) as unfinished:
             unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        logger.debug("%s cannot be written, and the next process measures again: %s", _file(), error)
+        logger.debug("the measurement cannot be kept, and the next process measures again: %s", error)

@@ -49,8 +49,13 @@ def index_folders(files: ShardFiles, columns: Columns, given: Path | None) -> li
     if given is not None:
         return [IndexFolder(given, name)]
     shards = os.path.dirname(os.path.abspath(files.paths[0])) if files.folder is None else str(files.folder)
-    cached = IndexFolder(user_cache_folder() / "shards" / _digest([shards]), name)
-    return [cached] if files.folder is None else [IndexFolder(files.folder / BESIDE, name), cached]
+    beside = [] if files.folder is None else [IndexFolder(files.folder / BESIDE, name)]
+    try:
+        return [*beside, IndexFolder(user_cache_folder() / "shards" / _digest([shards]), name)]
+    except OSError:  # there is no cache folder
+        if not beside:
+            raise
+        return beside
 
 
 def _reading(columns: Columns) -> tuple[str, ...]:
