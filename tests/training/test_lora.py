@@ -191,6 +191,21 @@ def test_merge_gives_a_whole_model(config: FinetunePairsConfig, weights: Path, t
         shutil.move(moved, weights)
 
 
+@pytest.mark.parametrize("command", ["merge", "average"])
+def test_the_base_that_an_adapter_names_is_not_replaced(
+    config: FinetunePairsConfig, weights: Path, tmp_path: Path, capsys, command: str
+):
+    """It is an input as the adapter is: other adapters would have lost it."""
+    adapter, base = finetune(config) / "weights", tmp_path / "link"
+    base.symlink_to(weights)
+    before = tensors_in(weights)
+    inputs = {"merge": [str(adapter)], "average": [str(adapter), str(adapter)]}[command]
+    assert main([command, *inputs, "--out", str(base), "--overwrite"]) == 2
+    assert "would replace what it is made from" in capsys.readouterr().err
+    assert tensors_in(weights).keys() == before.keys()
+    sycoca.load(adapter)
+
+
 def test_other_weights_are_no_base(config: FinetunePairsConfig, make_run_config, tmp_path: Path, capsys):
     adapter = finetune(config) / "weights"
     other = pretrain(make_run_config("other", seed=3)) / "weights"

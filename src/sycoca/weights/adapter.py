@@ -10,6 +10,7 @@ from sycoca.model.adapters import add_adapters, is_of_adapter, merge_adapters
 from sycoca.model.sycoca import SyCoCa
 from sycoca.outputs.manifest import MANIFEST_NAME, Manifest, file_entry
 from sycoca.weights.config import ADAPTER_NAME, TENSORS_NAME, AdapterConfig, WeightsConfig
+from sycoca.weights.config_file import read_plain_config
 from sycoca.weights.hub import is_at_hub, local_weights
 from sycoca.weights.tensors.filling import fill_model
 
@@ -47,6 +48,16 @@ def base_folder(folder: Path, adapter: AdapterConfig, base: str | Path | None) -
             f" {adapter.base_sha256[:12]}...; name the weights that the fine-tuning started from"
         )
     return found
+
+
+def named_base(folder: Path) -> Path | None:
+    """Return the local folder of weights that the adapter in ``folder`` names; None where there is none."""
+    try:
+        adapter = read_plain_config(folder).get("adapter")
+    except ValueError:  # whoever reads the folder says what is wrong with it
+        return None
+    base = adapter.get("base") if isinstance(adapter, dict) else None
+    return Path(base) if isinstance(base, str) and not is_at_hub(base) else None
 
 
 def adapted_model(config: WeightsConfig, base: SyCoCa, tensors: Mapping[str, Tensor]) -> SyCoCa:

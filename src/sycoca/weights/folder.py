@@ -15,7 +15,7 @@ from sycoca.outputs.atomic import refuse_other_files
 from sycoca.outputs.manifest import folder_with_manifest
 from sycoca.outputs.output import Output
 from sycoca.preprocess.tokenizer import Tokenizer
-from sycoca.weights.adapter import adapted_model, base_folder, trained_tensors
+from sycoca.weights.adapter import adapted_model, base_folder, named_base, trained_tensors
 from sycoca.weights.config import (
     ADAPTER_NAME,
     CARD_NAME,
@@ -55,9 +55,18 @@ class LoadedWeights:
 
 
 def weights_output(folder: Path, *, inputs: tuple[Path, ...] = (), overwrite: bool = False) -> Output:
-    """Return a weights folder as an output, to be claimed before the work; ``inputs`` must not be replaced by it."""
+    """Return a weights folder as an output, to be claimed before the work.
+
+    It must not replace ``inputs``, nor the base of an adapter among them.
+    """
+    bases = tuple(base for base in map(named_base, inputs) if base is not None)
     return Output(
-        path=folder, kind="folder", names=FILE_NAMES, noun="weights folder", inputs=inputs, overwrite=overwrite
+        path=folder,
+        kind="folder",
+        names=FILE_NAMES,
+        noun="weights folder",
+        inputs=(*inputs, *bases),
+        overwrite=overwrite,
     )
 
 
