@@ -3,8 +3,10 @@
 import json
 import logging
 import shutil
+import threading
 from collections import namedtuple
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, assert_never, get_args
@@ -16,12 +18,19 @@ from safetensors.torch import load_file
 from builders.predictors import photo
 from builders.starts import built
 from builders.twelve_pictures import question_lines, write_lines, write_pictures
+from sycoca.data.loading.features.feature_files import (
+    SAMPLES_PER_FILE,
+    FeatureFile,
+    StoredFeatures,
+    write_features,
+)
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.facts.training_facts import FinetuneTask
 from sycoca.model.image_encoder import ImageEncoder
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.preprocess.config import ImageTransformConfig
+from sycoca.records import ImageTokens
 from sycoca.training.config import DataConfig, RuntimeConfig, ScheduleConfig, TrainingConfig
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.engine.tracking import read_metrics
@@ -33,8 +42,9 @@ from sycoca.training.recipes.pairs.config import FinetunePairsConfig
 from sycoca.training.recipes.pretraining.config import PretrainConfig
 from sycoca.training.recipes.pretraining.initial_weights_config import InitialWeightsConfig
 from sycoca.training.recipes.vqa.config import FinetuneVqaConfig
+from sycoca.training.run import cached_features
 from sycoca.training.run.assembly import assemble
-from sycoca.training.run.cached_features import cached_crops
+from sycoca.training.run.cached_features import _filled, cached_crops
 from sycoca.training.run_folder import RunFolder
 from sycoca.weights.parts import part_of
 
@@ -313,3 +323,81 @@ def test_what_cannot_be_cached(make_config):
         replace(config, data=views, drop_path=0.1)
     with pytest.raises(ValueError, match=r"^data\.cached_views must be at least 1, got 0$"):
         replace(config.data, cached_views=0)
+
+
+class Ranks:
+    """Two processes that fill a cache; files appear, which another run writes, before the second one looks."""
+
+    world_size = 2
+
+    def __init__(self, folder: Path, rank: int, meet: threading.Barrier, shown: dict[int, list[Any]]) -> None:
+        self.folder, self.rank, self.runtime, self.is_main_rank = folder, rank, self, rank == 0
+        self._meet, self._shown = meet, shown
+        self.computed: list[range] = []
+
+    def barrier(self) -> None:
+        self._meet.wait(timeout=100)
+
+    def gather_plain(self, values: list[Any]) -> list[Any]:
+        self._shown[self.rank] = values
+        self.barrier()
+        found = [*self._shown[0], *self._shown[1]]
+        self.barrier()
+        return found
+
+    def image_states(self) -> list[str]:
+        return [str(index) for index in range(4 * SAMPLES_PER_FILE)]
+
+    def announce(self, *_: object) -> None:
+        pass
+
+    def to_compute(self, files: Sequence[FeatureFile], _: Sequence[str]) -> list[FeatureFile]:
+        self.barrier()
+        if self.rank == 1:
+            self.barrier()
+            write_features(files[0].path, self.features_of(files[0]))
+        found = self.missing(files)
+        if self.rank == 0:
+            self.barrier()
+        return found
+
+    def missing(self, files: Sequence[FeatureFile]) -> list[FeatureFile]:
+        return [file for file in files if not file.path.exists()]
+
+    def features_of(self, file: FeatureFile) -> StoredFeatures:
+        self.computed.append(file.samples)
+        rows = torch.zeros(len(file.samples), 1, 1)
+        number = torch.zeros(len(rows), dtype=torch.long)
+        return StoredFeatures(ImageTokens(cls_tokens=rows, patch_tokens=rows.clone()), number, number == 0, {})
+
+
+def test_processes_miss_no_file_while_another_run_fills_the_cache(tmp_path):
+    meet, shown = threading.Barrier(2), dict[int, list[Any]]()
+    ranks = [Ranks(tmp_path, rank, meet, shown) for rank in (0, 1)]
+    with ThreadPoolExecutor(2) as pool:
+        found = [pool.submit(_filled, rank, 1, None) for rank in ranks]  # pyright: ignore[reportArgumentType]
+        files = [one.result() for one in found]
+    assert files[0] == files[1]
+    assert all(file.path.exists() for file in files[0])
+
+
+def test_an_image_that_was_away_for_a_moment_is_tried_again(make_config, tmp_path, monkeypatch):
+    """Such as on a network drive: it was there when the state of its file was asked for, and has the same one later."""
+    config = make_config(data=DataConfig(train=photos_in(tmp_path / "photos")))
+    photo_5, away = tmp_path / "photos" / "5.png", tmp_path / "away.png"
+    with monkeypatch.context() as patch:
+        states = cached_features.image_states
+        patch.setattr(cached_features, "image_states", lambda samples: (states(samples), photo_5.rename(away))[0])
+        pretrain(cached(config, tmp_path / "cache"))
+    away.rename(photo_5)
+    run = pretrain(replace(cached(config, tmp_path / "cache"), out=f"{config.out}-2"))
+    assert not (run / "skipped.jsonl").exists()
+
+
+def test_a_missing_image_is_not_looked_for_in_every_run(make_config, tmp_path, encoded):
+    config = make_config(data=DataConfig(train=photos_in(tmp_path / "photos")))
+    (tmp_path / "photos" / "5.png").unlink()
+    pretrain(cached(config, tmp_path / "cache"))
+    encoded.clear()
+    pretrain(replace(cached(config, tmp_path / "cache"), out=f"{config.out}-2"))
+    assert encoded == []

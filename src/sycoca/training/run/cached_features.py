@@ -75,9 +75,11 @@ def _refuse_changes(model: SyCoCa) -> None:
 def _filled(cache: "_Cache", num_views: int, console: Console | None) -> Sequence[FeatureFile]:
     """Return the files of the cache once all processes have written what was missing."""
     runtime = cache.runtime
-    files = feature_files(cache.folder, cache.image_states(), num_views)
-    missing = cache.to_compute(files)
-    runtime.barrier()  # before the first of them is written
+    states = cache.image_states()
+    files = feature_files(cache.folder, states, num_views)
+    # Another run may write some between the looks of two processes, which would then divide different lists.
+    found = set(runtime.gather_plain([file.path.name for file in cache.to_compute(files, states)]))
+    missing = [file for file in files if file.path.name in found]
     if runtime.is_main_rank:
         cache.announce(files, missing)
     own = missing[runtime.rank :: runtime.world_size]
@@ -147,10 +149,10 @@ class _Cache:
         own = self.runtime.sharding().own(len(self._source))
         return self.runtime.gather_plain(image_states(self._source[index] for index in own))
 
-    def to_compute(self, files: Sequence[FeatureFile]) -> list[FeatureFile]:
+    def to_compute(self, files: Sequence[FeatureFile], states: Sequence[str]) -> list[FeatureFile]:
         """Return the files that are missing, and those of an image that may be readable now."""
         missing = {file.path for file in self.missing(files)}
-        return [file for file in files if file.path in missing or has_passing_problem(file.path)]
+        return [file for file in files if file.path in missing or has_passing_problem(file, states)]
 
     def missing(self, files: Sequence[FeatureFile]) -> list[FeatureFile]:
         """Return the files that are not there, or not whole."""

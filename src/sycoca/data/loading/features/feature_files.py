@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from sycoca.data.loading.features.image_states import is_of_no_image
 from sycoca.outputs.atomic import atomic_file
 from sycoca.records import ImageTokens
 from sycoca.unusable import LASTING_REASONS, SkippedSample
@@ -28,9 +29,6 @@ SAMPLES_PER_FILE = 256
 """Samples per file: 39 MB with 50 tokens of width 768 in fp32."""
 
 _SKIPPED = "skipped"
-
-_LASTING = LASTING_REASONS | {"missing image"}
-"""A file that appears is in another state."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,9 +92,15 @@ def is_whole(file: FeatureFile, shape: TokenShape, dtype: torch.dtype) -> bool:
         return False
 
 
-def has_passing_problem(path: Path) -> bool:
+def has_passing_problem(file: FeatureFile, image_states: Sequence[str]) -> bool:
     """Return whether an image could not be read for a reason that may be gone while its file is the same."""
-    return any(sample.reason not in _LASTING for sample in _skipped_in(path).values())
+    skipped = _skipped_in(file.path).items()
+    return any(not _is_lasting(sample, image_states[file.samples[row]]) for row, sample in skipped)
+
+
+def _is_lasting(skipped: SkippedSample, image_state: str) -> bool:
+    # A file that appears is in another state, unless it was there and went away for the moment of its reading.
+    return skipped.reason in LASTING_REASONS or (skipped.reason == "missing image" and is_of_no_image(image_state))
 
 
 def write_features(path: Path, features: StoredFeatures) -> None:

@@ -14,6 +14,11 @@ def image_states(samples: Iterable[ImageTextSample]) -> list[str]:
         return list(pool.map(_image_state, samples))
 
 
+def is_of_no_image(state: str) -> bool:
+    """Return whether a state says that there was no image."""
+    return state.endswith(" None") or " unreadable: " in state
+
+
 def _image_state(sample: ImageTextSample) -> str:
     opener = sample.open_image
     if isinstance(opener, HasFingerprint):
