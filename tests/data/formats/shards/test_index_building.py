@@ -140,6 +140,22 @@ def test_a_folder_that_cannot_be_written_has_its_index_in_the_cache(
         opened(tmp_path / "other")
 
 
+def test_a_user_without_a_home_folder_has_the_index_beside_the_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As in containers whose user has no entry of passwd."""
+
+    def none() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", none)
+    write_set(tmp_path / "set", num_shards=1)
+    assert opened(tmp_path / "set").folder.is_relative_to(tmp_path / "set" / ".sycoca-index")
+    remote = LocalShards([str(tmp_path / "set" / "00000.tar")])
+    monkeypatch.setattr(remote, "folder", None)
+    with pytest.raises(OSError, match="set XDG_CACHE_HOME to a folder"):
+        index_folders.index_folders(remote, Columns(), None)
+
+
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root can write anywhere")
 def test_rights_decide_where_the_index_is(tmp_path: Path):
     tmp_path.chmod(0o500)
