@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -341,3 +342,10 @@ def test_errors_name_the_command_that_converts(tmp_path: Path, file: str, given:
 def test_a_file_of_a_weights_folder_is_not_the_folder(folder: Path):
     with pytest.raises(ValueError, match=re.escape(f"is not a folder; name the folder that contains it, {folder}")):
         load_weights(folder / "model.safetensors")
+
+
+def test_the_folder_of_a_run_is_recognized(folder: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    shutil.copytree(folder, run / "weights")
+    with pytest.raises(ValueError, match=re.escape(f"it is the folder of a run; its weights are {run / 'weights'}")):
+        load_weights(run)

@@ -37,6 +37,8 @@ def instead(path: Path, otherwise: str) -> str:
     is_file_of_tensors = path.is_file() and has_suffix(path, ".safetensors", ".pt", ".pth", ".bin", ".ckpt")
     if is_file_of_tensors or (path / OPEN_CLIP_CONFIG_NAME).is_file():
         return _convert_with("from-open-clip", path)
+    if (path / "weights" / CONFIG_NAME).is_file():
+        return f"it is the folder of a run; its weights are {path / 'weights'}"
     return otherwise
 
 

@@ -129,3 +129,11 @@ def test_no_option_is_offered_that_the_format_does_not_have(tmp_path):
     annotations = [{"id": 1, "image_id": 1, "caption": "red"}]
     (skipped,) = open_coco(write(tmp_path / "c.json", {"images": images, "annotations": annotations})).skipped
     assert skipped.detail.endswith('no "caption" or "captions"; write one')
+
+
+def test_ids_that_a_table_has_made_floats_are_whole_numbers(tmp_path):
+    images = [{"id": 1, "file_name": "1.jpg"}, {"id": 2.0, "file_name": "2.jpg"}, {"id": 2.5, "file_name": "3.jpg"}]
+    annotations = [{"image_id": 1.0, "caption": "one"}, {"image_id": 2, "caption": "two"}]
+    source = open_coco(write(tmp_path / "c.json", {"images": images, "annotations": annotations}))
+    assert [source[index].captions for index in range(len(source))] == [("one",), ("two",)]
+    assert [entry.reason for entry in source.skipped] == ["malformed row"]

@@ -12,6 +12,7 @@ from sycoca.data.formats.image_files import (
     open_image_files,
     wrapping_folders,
 )
+from sycoca.data.formats.passed_over import passed_over, warn_of_passed_over
 from sycoca.data.formats.row_source import RowSource, source_from_rows
 from sycoca.data.formats.rows import Row
 from sycoca.data.samples import ImageTextSample
@@ -46,7 +47,8 @@ def open_folder(path: Path, *, labels: Path | None = None, wanted: Selection = E
     elif isinstance(files, ZippedImages) and all(name.startswith(f"{path.stem}/") for name in names):
         names = [name.removeprefix(f"{path.stem}/") for name in names]  # a folder, packed under its own name
     if not names:
-        raise ValueError(f"{path} has no images ({_expected(path)})")
+        raise ValueError("; ".join(filter(None, [f"{path} has no images ({_expected(path)})", passed_over(path)])))
+    warn_of_passed_over(path)
     outside = [name for name in names if "/" not in name]
     if outside:
         return _without_classes(path, names, outside, files, labels, wanted)

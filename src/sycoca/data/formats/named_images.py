@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from sycoca.data.formats.image_files import ImageFolder, StoredImage, open_image_files
+from sycoca.data.formats.passed_over import warn_of_passed_over
 from sycoca.data.samples import ImageOpener, ImageTextSample, source_repr
 from sycoca.file_names import IMAGE_SUFFIXES, existing, has_suffix
 from sycoca.unusable import unusable
@@ -58,8 +59,10 @@ def stored_images(path: str | Path) -> Iterator[StoredImage]:
     found = Path(existing(path))
     if found.is_dir() or (has_suffix(found, ".zip") and found.is_file()):
         files = open_image_files(found)
-        for name in files.image_names():
-            yield StoredImage(files, name)
+        names = files.image_names()
+        if names:
+            warn_of_passed_over(found)
+        yield from (StoredImage(files, name) for name in names)
         return
     is_no_list = found.is_file() and not _DATA_SUFFIXES.intersection(found.name.lower().split(".")[1:])
     if has_suffix(found, *IMAGE_SUFFIXES) or is_no_list:

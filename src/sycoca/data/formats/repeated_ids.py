@@ -8,8 +8,13 @@ _MOST_DIGITS = 4300
 
 
 def entry_id(entry: object, name: str) -> int | str | None:
-    """Return the id that an entry of a JSON list has under that name; None where it has none."""
+    """Return the id that an entry of a JSON list has under that name; None where it has none.
+
+    A whole number that is written as 3.0, as tables with empty cells write ids, is 3.
+    """
     key = entry.get(name) if isinstance(entry, Mapping) else None
+    if isinstance(key, float) and key.is_integer():
+        return int(key)
     return key if isinstance(key, int | str) and not isinstance(key, bool) else None
 
 

@@ -284,7 +284,7 @@ def test_more_shards_than_files_may_be_open_are_read(tmp_path: Path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "has no samples: members are KEY.jpg"),
+        (b"", "nothing can be used: 1 left out; the first: .* is empty .0 bytes."),
         (b"\0" * 10240, "has no samples: members are KEY.jpg"),
         (b"\x1f\x8b" + b"x" * 600, "is a gzip file, and samples of a compressed tar cannot be read"),
         (b"not a tar at all" * 60, "nothing can be used: 1 left out; the first: .* are no tar header"),
@@ -334,3 +334,32 @@ def test_an_index_is_16_and_8_bytes_a_sample_beside_the_captions(tmp_path: Path)
     texts = sum(len(caption) for number in range(400) for caption in index.texts(number).captions)
     assert sizes["texts.bin"] == texts
     assert (sizes["images.npy"] + sizes["texts.npy"] - 192 - 136) / 400 == 24
+
+
+def test_images_whose_names_go_on_behind_a_dot_are_unusable_and_named(tmp_path: Path):
+    image = image_bytes(1)
+    other = [("1.5_dog.jpg", image), ("1.5_dog.txt", b"a dog"), ("2.0_cat.jpg", image), ("1.6_dog.jpg", image)]
+    spec = one_shard(tmp_path, [("0.jpg", image), ("0.txt", b"fine"), ("0.seg.png", image), ("3.npy", b""), *other])
+    source = open_source(spec)
+    assert captions_of(source) == {"0.tar/0": ("fine",)}
+    assert reasons_of(source) == dict.fromkeys(["0.tar/1.5_dog", "0.tar/1.6_dog", "0.tar/2.0_cat"], "missing image")
+    assert (
+        "1.5_dog.jpg is passed over: the name of a sample ends at its first dot (1)"
+        in skipped_samples(source)[0].detail
+    )
+
+
+def test_an_image_before_those_that_only_look_like_its_own_changes_nothing(tmp_path: Path):
+    image = image_bytes(1)
+    spec = one_shard(tmp_path, [("0.seg.png", image), ("0.jpg", image), ("0.txt", b"fine")])
+    assert not skipped_samples(open_source(spec))
+
+
+def test_a_shard_without_bytes_is_damaged(tmp_path: Path):
+    write_set(tmp_path, num_shards=1, num_samples=2)
+    (tmp_path / "00001.tar").write_bytes(b"")
+    (tmp_path / "00002.tar").write_bytes(b"\0" * 10_240)
+    source = open_source(f"shards:{tmp_path}/*.tar")
+    assert len(source) == 2
+    assert reasons_of(source) == {"00001.tar, byte 0": "damaged shard"}
+    assert "is empty (0 bytes); what it holds there is lost; fetch the shard again" in skipped_samples(source)[0].detail

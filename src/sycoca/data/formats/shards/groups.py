@@ -20,6 +20,12 @@ _NUMBERED = re.compile(r"\d{1,4}\.txt")
 _IMAGE = "image"
 """What stands for the suffix of any image."""
 
+_SEVERAL_DOTS = (
+    "{name} is passed over: the name of a sample ends at its first dot ({key}), what follows says what a member is;"
+    " put _ for all dots but the last"
+)
+"""Why an image whose name has several dots is no sample."""
+
 Fault = tuple[SkipReason, str]
 """Why a sample is unusable, and the end of the sentence that says it."""
 
@@ -65,6 +71,8 @@ class _Grouping:
     def __init__(self, file: TarBytes) -> None:
         self._file = file
         self._groups: dict[str, Group] = {}
+        self._passed_over: dict[str, dict[str, str]] = {}
+        """Names of images with further dots, by key and by all but the suffix."""
         self._last: Group | None = None
         self._damage: Damage | None = None
         self._damages: list[Damage] = []
@@ -80,6 +88,7 @@ class _Grouping:
                 self._take_damage(member)
             else:
                 self._take(member)
+        self._add_passed_over()
         groups = list(self._groups.values())
         known = _blamed(groups)
         return GroupedShard(groups, [damage for damage in self._damages if id(damage) not in known])
@@ -96,7 +105,10 @@ class _Grouping:
 
     def _take(self, member: Member) -> None:
         named = split_name(member.name)
-        if named is None or not (_is_image(named[1]) or _is_text(named[1])):
+        if named is None:
+            return
+        if not (_is_image(named[1]) or _is_text(named[1])):
+            self._pass_over(member.name, *named)
             return
         key, suffix = named
         group = self._group(key)
@@ -118,6 +130,20 @@ class _Grouping:
             group.fault = ("damaged shard", f"its shard {damage.detail}")
         group.beside, self._damage = damage, None
 
+    def _pass_over(self, name: str, key: str, suffix: str) -> None:
+        """Keep the name of an image whose name goes on behind its first dot (1.5_dog.jpg, and 1.seg.png)."""
+        middle, _, last = suffix.rpartition(".")
+        if _is_image(last) and key not in self._groups:
+            own = self._passed_over.setdefault(key, {})
+            self._check_number(len(self._groups) + len(own))
+            own.setdefault(f"{key}.{middle}", name)
+
+    def _add_passed_over(self) -> None:
+        """Add what is no part of a sample that is known, such as a segmentation of its image, as unusable samples."""
+        for key, images in self._passed_over.items():
+            for stem, name in {} if key in self._groups else images.items():
+                self._group(stem).fault = ("missing image", _SEVERAL_DOTS.format(name=name, key=key))
+
     def _take_image(self, group: Group, member: Member) -> None:
         if group.image is None:
             group.image = member
@@ -135,10 +161,13 @@ class _Grouping:
     def _group(self, key: str) -> Group:
         group = self._groups.get(key)
         if group is None:
-            if len(self._groups) >= self._limits["zip_members"]:
-                raise InputLimitError(f"it has more than {len(self._groups):,} samples; {stated_limit('zip_members')}")
+            self._check_number(len(self._groups))
             group = self._groups[key] = Group(key)
         return group
+
+    def _check_number(self, number: int) -> None:
+        if number >= self._limits["zip_members"]:
+            raise InputLimitError(f"it has more than {number:,} samples; {stated_limit('zip_members')}")
 
 
 def grouped(file: TarBytes) -> GroupedShard:

@@ -77,9 +77,7 @@ def scan_shard(files: ShardFiles, shard: int, size: int, columns: Columns) -> Sc
         lost = SkippedSample(name=name, reason="file too large", detail=f"{path} cannot be indexed: {error}")
         return _scanned([], [lost])
     skipped = [
-        SkippedSample(
-            name=f"{name}, byte {one.offset}", reason="damaged shard", detail=f"{path} {one.detail}; {_AGAIN}"
-        )
+        SkippedSample(name=f"{name}, byte {one.offset}", reason="damaged shard", detail=f"{path} {one.detail}{_AGAIN}")
         for one in damages
     ]
     found: list[tuple[Group, SampleTexts]] = []

@@ -97,6 +97,8 @@ class TarBytes:
 
 def tar_members(file: TarBytes) -> Iterator[Member | Damage]:
     """Yield the members of a tar file in order, without folders, and the parts of it that are damaged."""
+    if file.size == 0:
+        yield Damage(0, "is empty (0 bytes)")
     offset, described = 0, _Described()
     while (offset := _behind_zeros(file, offset)) < file.size:
         header = _header(file.at(offset, BLOCK))
