@@ -25,7 +25,7 @@ from sycoca.data.formats.shards.scan import IMAGE_RECORD, KEY_IN_TEXTS, KeyNumbe
 from sycoca.data.formats.shards.shard_files import ShardState
 from sycoca.unusable import SkippedSample
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Version of the files of an index; others are built again."""
 
 INDEX_FILE, IMAGES_FILE, TEXTS_FILE, SKIPPED_FILE = "index.json", "images.npy", "texts.bin", "skipped.bin"
