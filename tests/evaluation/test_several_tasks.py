@@ -42,6 +42,22 @@ def test_a_loaded_model_is_taken_as_it_is(weights: Path, tmp_path: Path):
         sycoca.evaluate_all(predictor, {"few": {**SECTIONS["few"], "precision": "bf16"}})
 
 
+def test_the_summary_is_never_that_of_other_reports(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    out = tmp_path / "out"
+    sycoca.evaluate_all(weights, SECTIONS, out=out)
+    save = Report.save
+
+    def stopped(self: Report, path: Path) -> None:
+        if path.stem == "few":
+            raise KeyboardInterrupt
+        save(self, path)
+
+    monkeypatch.setattr(Report, "save", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        sycoca.evaluate_all(weights, SECTIONS, out=out, overwrite=True)
+    assert sorted(path.name for path in out.iterdir()) == ["few.json", "retrieval.json"]
+
+
 def test_all_data_is_opened_before_any_model_is_loaded(tmp_path: Path):
     sections = {"retrieval": {"data": SCENES}, "few": {"task": "retrieval", "data": "missing.jsonl"}}
     with pytest.raises(ValueError, match=r"few: .*missing\.jsonl"):

@@ -61,6 +61,7 @@ def evaluate_all(
             with _naming(name):
                 reports[name] = section.task.evaluate(inputs[name])
             if folder is not None:
+                (folder / SUMMARY).unlink(missing_ok=True)  # that of earlier reports, should this call be stopped
                 reports[name].save(folder / f"{name}.json")
         if folder is not None:
             write_text(folder / SUMMARY, summary_json(reports) + "\n")
