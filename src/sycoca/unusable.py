@@ -33,6 +33,9 @@ SkipReason = Literal[
 LASTING_REASONS: frozenset[SkipReason] = frozenset({"empty file", "not an image", "broken image", "image too small"})
 """Problems that persist while the file does not change; missing rights, memory or limits may not."""
 
+REASONS_OF_ABSENCE: frozenset[SkipReason] = frozenset({"missing image"})
+"""Problems of a file that is not there: they persist while there is none."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SkippedSample:

@@ -4,10 +4,9 @@ from typing import get_args
 import pytest
 import torch
 
-from sycoca.objectives.chance import contrastive_chance
 from sycoca.objectives.compared import ContrastForm
 from sycoca.objectives.config import HAS_LOGIT_BIAS, ContrastiveLoss
-from sycoca.objectives.contrastive import Ranks, contrastive_loss
+from sycoca.objectives.contrastive import Ranks, contrastive_chance, contrastive_loss
 
 
 @pytest.mark.parametrize("kind", get_args(ContrastiveLoss))

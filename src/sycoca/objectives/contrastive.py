@@ -1,5 +1,6 @@
 """ITC: the contrastive loss over the images and captions of a batch, in both directions."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +23,7 @@ from sycoca.objectives.compared import (
     is_caption_of,
     with_embeds,
 )
-from sycoca.objectives.config import NUM_DIRECTIONS
+from sycoca.objectives.config import NUM_DIRECTIONS, ContrastiveLoss
 from sycoca.objectives.several_captions import Everyone, sum_of_infonce, sum_of_table_sigmoids
 from sycoca.precision import precise_product
 from sycoca.records import CachedContrastiveGradients
@@ -199,3 +200,23 @@ def cached_contrastive_loss(
     if logit_bias is not None and cached.grad_logit_bias is not None:
         linear = linear + (logit_bias * cached.grad_logit_bias).sum()
     return cached.loss + linear - linear.detach()
+
+
+def contrastive_chance(kind: ContrastiveLoss, num_pairs: int) -> float:
+    """Return ITC of ``num_pairs`` pairs, none a copy of another, where all cosines are equal.
+
+    Of the sigmoid loss it is the one with the best bias, by which every image and caption belong together with a
+    probability of 1 / ``num_pairs``. A pair without others has nothing to be told from, and a loss of 0.
+    """
+    others = num_pairs - 1
+    if others == 0:
+        return 0.0
+    match kind:
+        case "softmax":
+            return math.log(num_pairs)
+        case "decoupled":
+            return math.log(others)
+        case "sigmoid":
+            return math.log(num_pairs) + others * math.log(num_pairs / others)
+        case unknown:
+            assert_never(unknown)

@@ -15,7 +15,7 @@ from sycoca.data.loading.skipping import read_skipped
 from sycoca.data.samples import SampleSource
 from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.inference.predictor import Predictor
-from sycoca.objectives.chance import contrastive_chance
+from sycoca.objectives.contrastive import contrastive_chance
 from sycoca.outputs.set_aside import set_aside_unusable
 from sycoca.reports.curves import Lines, points_of
 from sycoca.reports.page import save_page

@@ -23,7 +23,7 @@ from torch import Tensor
 from sycoca.data.loading.features.image_states import is_of_no_image
 from sycoca.outputs.atomic import atomic_file
 from sycoca.records import ImageTokens
-from sycoca.unusable import LASTING_REASONS, SkippedSample
+from sycoca.unusable import LASTING_REASONS, REASONS_OF_ABSENCE, SkippedSample
 
 SAMPLES_PER_FILE = 256
 """Samples per file: 39 MB with 50 tokens of width 768 in fp32."""
@@ -100,7 +100,8 @@ def has_passing_problem(file: FeatureFile, image_states: Sequence[str]) -> bool:
 
 def _is_lasting(skipped: SkippedSample, image_state: str) -> bool:
     # A file that appears is in another state, unless it was there and went away for the moment of its reading.
-    return skipped.reason in LASTING_REASONS or (skipped.reason == "missing image" and is_of_no_image(image_state))
+    is_absent = skipped.reason in REASONS_OF_ABSENCE and is_of_no_image(image_state)
+    return skipped.reason in LASTING_REASONS or is_absent
 
 
 def write_features(path: Path, features: StoredFeatures) -> None:
