@@ -30,7 +30,7 @@ check: $(INSTALLED)
 	$(BIN)/lint-imports
 
 test: $(INSTALLED)
-	$(TESTED) OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadfile -m "not slow and not compiled" $(OPTIONS)
+	$(TESTED) OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder -m "not slow and not compiled" $(OPTIONS)
 
 # Each part can be run alone: kills, damages, full disks and hostile files, one by one, since they measure time and memory; then the
 # others, a process per core; then torch.compile.

@@ -29,6 +29,7 @@ def mebibytes(how: str) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.slow
 def test_products_of_many_shapes_take_a_fraction_of_the_memory_where_kernels_are_limited():
     free = mebibytes("free")
     if free < 100:

@@ -74,7 +74,7 @@ def skipped_steps(run: Path) -> list[dict]:
     return [record for record in map(json.loads, lines) if record["reason"] == "not finite"]
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("value", [math.nan, math.inf, pytest.param(-math.inf, marks=pytest.mark.slow)])
 def test_a_step_that_is_not_finite_changes_nothing_and_is_named(make_run_config, poison: Poison, value: float, caplog):
     poison(4, value=value)
     run = pretrain(make_run_config(training=replace(STEPS, report=True)))

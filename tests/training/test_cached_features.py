@@ -113,7 +113,7 @@ def files_in(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
 
 
-@pytest.mark.parametrize("micro_batch_size", [None, 2])
+@pytest.mark.parametrize("micro_batch_size", [pytest.param(None, marks=pytest.mark.slow), 2])
 def test_one_view_without_crops_is_the_same_run_to_the_last_bit(make_config, tmp_path, encoded, micro_batch_size):
     config = make_config()
     config = replace(config, training=replace(config.training, micro_batch_size=micro_batch_size))

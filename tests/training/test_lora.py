@@ -106,7 +106,7 @@ def test_a_resumed_run_is_the_same_to_the_last_bit(config: FinetunePairsConfig, 
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-@pytest.mark.parametrize("average_decay", [None, 0.5])
+@pytest.mark.parametrize("average_decay", [pytest.param(None, marks=pytest.mark.slow), 0.5])
 def test_a_checkpoint_of_before_is_resumed(config: FinetunePairsConfig, weights: Path, average_decay: float | None):
     """Versions before format 5 kept the base's tensors in every checkpoint."""
     config = replace(config, training=replace(config.training, average_decay=average_decay))
