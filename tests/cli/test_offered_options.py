@@ -123,7 +123,7 @@ def _value(word: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    "preset", [pytest.param(one, marks=[] if one in ("tiny", "sycoca_plus") else [pytest.mark.slow]) for one in PRESETS]
+    "preset", [pytest.param(one, marks=[] if one == "tiny" else [pytest.mark.slow]) for one in PRESETS]
 )
 def test_pretraining_accepts_every_option_that_it_offers(preset: str):
     config = pretrain_preset(preset)

@@ -28,7 +28,9 @@ def test_coco_captions():
     assert black_honda.captions[0] == "A black Honda motorcycle parked in front of a garage."
 
 
-@pytest.mark.parametrize(("split", "num_questions"), [("train", 6795), ("test", 5673)])
+@pytest.mark.parametrize(
+    ("split", "num_questions"), [pytest.param("train", 6795, marks=pytest.mark.slow), ("test", 5673)]
+)
 def test_daquar(split, num_questions):
     lines = shared_data("daquar/qa.jsonl")
     spec = f"{lines}?images={shared_data('daquar/images')}&question=question_clean&split={split}"
@@ -62,7 +64,9 @@ def test_easy_vqa(split, num_images, num_questions):
     assert samples[-1].open_image().size == (64, 64)
 
 
-@pytest.mark.parametrize(("name", "per_class"), [("test.zip", 1000), ("train_500_per_class.zip", 500)])
+@pytest.mark.parametrize(
+    ("name", "per_class"), [pytest.param("test.zip", 1000, marks=pytest.mark.slow), ("train_500_per_class.zip", 500)]
+)
 def test_cifar10(name, per_class):
     samples = samples_of(open_source(str(shared_data(f"cifar10/{name}"))))
     counts = Counter(sample.label for sample in samples)
@@ -81,7 +85,10 @@ def test_imagenet_sample(label, first):
     assert min(samples[0].open_image().size) == 192
 
 
-@pytest.mark.parametrize(("split", "num_photos"), [("train", 6000), ("val", 1000), ("test", 1000), ("none", 91)])
+@pytest.mark.parametrize(
+    ("split", "num_photos"),
+    [pytest.param("train", 6000, marks=pytest.mark.slow), ("val", 1000), ("test", 1000), ("none", 91)],
+)
 def test_flickr8k(split, num_photos):
     path = shared_data("flickr8k/captions.jsonl")
     samples = samples_of(open_source(f"{path}?images={shared_data('flickr8k/images')}&split={split}"))

@@ -50,7 +50,7 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("decay", [None, 0.5])
+@pytest.mark.parametrize("decay", [pytest.param(None, marks=pytest.mark.slow), 0.5])
 def test_its_weights_are_written_beside_the_last(config, decay: float | None):
     run = RunFolder(pretrain(replace(config, training=replace(config.training, average_decay=decay))))
     step = best_step(run)
