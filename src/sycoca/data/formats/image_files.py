@@ -290,6 +290,10 @@ def wrapping_folders(names: Sequence[str], levels_left: int = 1) -> list[str]:
 
 
 def _is_image_name(name: str) -> bool:
-    """Return whether a name has the suffix of an image and is not hidden (a leading dot, __MACOSX)."""
-    is_hidden = any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
-    return not is_hidden and has_suffix(name, *IMAGE_SUFFIXES)
+    """Return whether a name has the suffix of an image and no part of it is hidden."""
+    return not any(map(is_hidden, name.split("/"))) and has_suffix(name, *IMAGE_SUFFIXES)
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder is hidden by its name: a leading dot, or what a Mac adds to zip files."""
+    return name.startswith((".", "__MACOSX"))

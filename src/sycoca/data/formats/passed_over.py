@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from sycoca.data.formats.image_files import is_hidden
 from sycoca.file_names import IMAGE_SUFFIXES, existing, has_suffix
 from sycoca.preprocess.decoding import FORMATS
 
@@ -58,23 +59,19 @@ def _in_folder(path: Path) -> tuple[list[str], list[str], list[str]]:
     linked: list[str] = []
     closed: list[str] = []
     for folder, inner, own in os.walk(path, onerror=lambda error: closed.append(str(error.filename))):
-        inner[:] = [name for name in inner if not _is_hidden(name)]
-        files += [name for name in own if not _is_hidden(name)]
+        inner[:] = [name for name in inner if not is_hidden(name)]
+        files += [name for name in own if not is_hidden(name)]
         linked += [os.path.join(folder, name) for name in inner if os.path.islink(os.path.join(folder, name))]
     return files, [one for one in linked if _holds_images(one)], closed
 
 
 def _in_zip(path: Path) -> list[str]:
     with zipfile.ZipFile(path) as archive:
-        return [name for name in archive.namelist() if not any(map(_is_hidden, name.split("/")))]
+        return [name for name in archive.namelist() if not any(map(is_hidden, name.split("/")))]
 
 
 def _holds_images(folder: str) -> bool:
     return any(has_suffix(name, *IMAGE_SUFFIXES) for _, _, files in os.walk(folder) for name in files)
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith((".", "__MACOSX"))
 
 
 def _folders(paths: Sequence[str], kind: str) -> str:
