@@ -7,8 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from builders.compiled_tasks import TASKS
 from builders.models import BatchMaker
-from sycoca.facts.objective_facts import OBJECTIVES, WEIGHT_FIELD_OF_COMPONENT, ComponentName, ObjectiveName
+from sycoca.facts.objective_facts import (
+    AVERAGED_OVER_LABELS,
+    OBJECTIVES,
+    WEIGHT_FIELD_OF_COMPONENT,
+    ComponentName,
+    ObjectiveName,
+)
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
@@ -79,6 +86,17 @@ def test_objectives_with_attentive_masking_are_marked(model: SyCoCa, make_batch:
     for name in ALONE:
         depends = not torch.equal(loss(name, MaskingConfig()), loss(name, MaskingConfig(strategy="inverse")))
         assert depends == OBJECTIVES[name].masks_patches, name
+
+
+@pytest.mark.parametrize("kind", ["pretraining", "seen_patches_and_words", "vqa", "classification"])
+def test_losses_that_are_means_over_tokens_or_questions_are_marked(kind: str):
+    task, make_batch = TASKS[kind]()
+    batch = make_batch(8)
+    more_labels = replace(batch, totals=replace(batch.totals, num_labels=4 * batch.totals.num_labels))
+    losses = task(batch).named()
+    for name, loss in task(more_labels).named().items():
+        factor = 0.25 if name in AVERAGED_OVER_LABELS else 1.0
+        assert loss.item() == pytest.approx(factor * losses[name].item(), rel=1e-5), name
 
 
 class _Forgetful(TrainingTask[ImageTextBatch]):

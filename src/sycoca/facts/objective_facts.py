@@ -44,6 +44,9 @@ class ObjectiveFacts:
     needs_teacher: bool = False
     """Whether its targets come from the averaged weights; in pretraining alone."""
 
+    averaged_over: Literal["samples", "labels"] = "samples"
+    """What its loss is a mean over: samples, or target tokens of their captions and questions (`BatchTotals`)."""
+
 
 OBJECTIVES: Mapping[ObjectiveName, ObjectiveFacts] = {
     "contrastive": ObjectiveFacts(
@@ -57,6 +60,7 @@ OBJECTIVES: Mapping[ObjectiveName, ObjectiveFacts] = {
         held_out_note="all patches visible",
         masked_name=MASKED_CAPTIONING,
         masks_patches=True,
+        averaged_over="labels",
     ),
     "masked_image": ObjectiveFacts(
         title="reconstruction loss, TG-MIM",
@@ -79,7 +83,7 @@ OBJECTIVES: Mapping[ObjectiveName, ObjectiveFacts] = {
         weight_field="patch_word_weight",
         held_out_note="among the pairs of a group",
     ),
-    "answering": ObjectiveFacts(title="answering loss", short_title="answering"),
+    "answering": ObjectiveFacts(title="answering loss", short_title="answering", averaged_over="labels"),
     "classification": ObjectiveFacts(title="classification loss", short_title="classification"),
 }
 
@@ -89,3 +93,12 @@ WEIGHT_FIELD_OF_COMPONENT: Mapping[ComponentName, str] = {
     if facts.component is not None and facts.weight_field is not None
 }
 """The weight field of the objective that needs a component."""
+
+AVERAGED_OVER_LABELS: frozenset[str] = frozenset(
+    loss
+    for name, facts in OBJECTIVES.items()
+    if facts.averaged_over == "labels"
+    for loss in (name, facts.masked_name)
+    if loss is not None
+)
+"""Names of the losses, held-out ones too, that are means over target tokens of captions, or over questions."""

@@ -57,23 +57,25 @@ def test_losses_are_means_over_samples_of_unequal_batches(config: PretrainConfig
     assert losses["masked_image"] == pytest.approx((4 * errors[0] + 3 * errors[1]) / 7)
 
 
-def test_held_out_captioning_sees_all_patches_as_at_inference(config: PretrainConfig, parts: RunParts):
+def test_held_out_captioning_sees_all_patches_and_is_a_mean_over_tokens(config: PretrainConfig, parts: RunParts):
     source = first_seven(validation_source(config))
     losses = validation_losses(config, parts, source, ALONE)
     batches = validation_batches(
         source, parts.trained.batch_maker, config.transforms, 16, range(2), batch_size=4, seed=0
     )
-    model, as_used, masked = parts.trained.model, 0.0, 0.0
+    model, as_used, masked, num_tokens = parts.trained.model, 0.0, 0.0, []
     with torch.no_grad():
         for batch in batches:
             assert isinstance(batch, ImageTextBatch)
             texts = model.encode_texts(batch.tokens, batch.is_padding)
             memory = model.memory(model.encode_images(batch.images))
             logits = model.vocabulary_logits(model.caption_states(texts.token_states, memory))
-            as_used += len(batch.images) * slow.captioning(logits, batch.tokens, batch.is_padding)
-            masked += len(batch.images) * parts.trained.task(batch).captioning.item()
-    assert losses["captioning"] == pytest.approx(as_used / 7)
-    assert losses["masked_captioning"] == pytest.approx(masked / 7)
+            num_tokens.append(int((~batch.is_padding[:, 1:]).sum()))
+            as_used += num_tokens[-1] * slow.captioning(logits, batch.tokens, batch.is_padding)
+            masked += num_tokens[-1] * parts.trained.task(batch).captioning.item()
+    assert num_tokens[0] / num_tokens[1] != pytest.approx(4 / 3, rel=0.01)  # a mean over samples is another one
+    assert losses["captioning"] == pytest.approx(as_used / sum(num_tokens))
+    assert losses["masked_captioning"] == pytest.approx(masked / sum(num_tokens))
     assert losses["masked_captioning"] != pytest.approx(losses["captioning"], rel=1e-4)
 
 

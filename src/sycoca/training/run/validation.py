@@ -1,7 +1,8 @@
 """Validation during training: losses and the task's metrics on held-out samples."""
 
 import math
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from sycoca.data.loading.skipping import SkipLog, UsableSamples, image_problems,
 from sycoca.data.samples import SampleSource, skipped_samples
 from sycoca.evaluation.sharding import Sharding
 from sycoca.facts.metric_facts import VALIDATION
+from sycoca.facts.objective_facts import AVERAGED_OVER_LABELS
 from sycoca.inference.predictor import Predictor
+from sycoca.records import BatchTotals
 from sycoca.training.config import RunConfig
 from sycoca.training.recipes.recipe import Recipe
 from sycoca.training.run.assembly import RunParts
@@ -49,7 +52,8 @@ def build_validation(
 def validation_losses(config: RunConfig, parts: RunParts, source: SampleSource, sharding: Sharding) -> dict[str, float]:
     """Return the mean of every loss over the source, see `held_out_losses`, with the same random masks every time.
 
-    The contrastive loss depends on the batch size: it is that of training, at most 256, for any number of processes.
+    That of captioning is a mean over all target tokens, that of VQA over all questions, the others over samples. The
+    contrastive loss depends on the batch size: it is that of training, at most 256, for any number of processes.
     """
     trained, runtime = parts.trained, parts.updater.runtime
     batch_size = validation_batch_size(config)
@@ -62,15 +66,27 @@ def validation_losses(config: RunConfig, parts: RunParts, source: SampleSource, 
         batch_size=batch_size,
         seed=config.seed,
     )
-    totals: dict[str, float] = {}
+    of_batches: list[tuple[str, float, int]] = []
     for batch in batches:
         with runtime.autocast():
             losses = trained.validation_task.held_out_losses(runtime.to_device(batch))
-        for name, loss in losses.items():
-            totals[name] = totals.get(name, 0.0) + loss.item() * batch.totals.num_samples
-    all_totals = sharding.join_plain([totals])
-    names = dict.fromkeys(name for one in all_totals for name in one)
-    return {name: sum(one.get(name, 0.0) for one in all_totals) / len(source) for name in names}
+        of_batches += ((name, loss.item(), _num_averaged(name, batch.totals)) for name, loss in losses.items())
+    return _means(sharding.join_plain(of_batches))
+
+
+def _num_averaged(loss: str, totals: BatchTotals) -> int:
+    """Return over how many tokens, questions or samples the loss of a batch is a mean."""
+    return int(totals.num_labels) if loss in AVERAGED_OVER_LABELS else totals.num_samples
+
+
+def _means(of_batches: Iterable[tuple[str, float, int]]) -> dict[str, float]:
+    """Return the mean of every loss, given its means in batches, and over how many each of those is taken."""
+    sums: dict[str, float] = defaultdict(float)
+    counts: dict[str, int] = defaultdict(int)
+    for name, mean, count in of_batches:
+        sums[name] += mean * count
+        counts[name] += count
+    return {name: sums[name] / counts[name] for name in sums}
 
 
 def validation_batch_size(config: RunConfig) -> int:
