@@ -41,6 +41,18 @@ def test_json_files_may_hold_a_list_or_named_parts(tmp_path):
     assert read_templates([f"{path}#pets", "the {}", f"{path}#short"]) == ("a {}.", "the {}", "{}")
 
 
+def test_a_json_object_maps_labels_to_names_and_indices_to_their_order(tmp_path):
+    names_of = write(tmp_path / "names.json", '{"n01": "tench", "n02": "goldfish"}')
+    assert [(one.label, *one.wordings) for one in read_classes(names_of)] == [("n01", "tench"), ("n02", "goldfish")]
+    id2label = {
+        str(index): f"class {index}" for index in sorted(range(12), key=str)
+    }  # 10 before 2, as some tools write
+    config = write(tmp_path / "config.json", json.dumps({"architectures": ["ViT"], "id2label": id2label}))
+    for labels_are_indices in (False, True):
+        classes = read_classes(f"{config}#id2label", labels_are_indices=labels_are_indices)
+        assert [(one.label, *one.wordings) for one in classes] == [(str(i), f"class {i}") for i in range(12)]
+
+
 def test_indices_tell_classes_of_one_name_apart():
     with pytest.raises(ValueError, match=r"names the class 'crane' twice; .*--labels-are indices"):
         read_classes("crane,crane")
@@ -64,6 +76,9 @@ def test_templates_in_a_text_file(tmp_path):
         ("a.json", '{"pets": {"classes": []}}', "a.json#pest", "has no part 'pest'; did you mean 'pets'"),
         ("a.json", '{"pets": {"classes": []}}', "a.json", r"name the part that does, .*NAME one of pets"),
         ("a.json", '[""]', "a.json", "has a class without name"),
+        ("a.json", '{"a": "cat", "a ": "dog"}', "a.json", "names the class 'a' twice"),
+        ("a.json", '{"0": ""}', "a.json", "has a class without name"),
+        ("a.json", '{"0": 1}', "a.json", "holds no list of classes there; it is a list of texts"),
         ("a.csv", ",cat", "a.csv", "has a class without name"),
         ("a.txt", "cat", "lost.txt", r"there is no file '.*lost\.txt'"),
     ],

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from sycoca.data.table_rows import table_rows
 from sycoca.data.text_files import read_any_json, read_text_lines
@@ -53,9 +53,10 @@ def read_classes(text: str, *, labels_are_indices: bool = False) -> tuple[NamedC
     With ``labels_are_indices`` data calls the first class 0, the second 1, and two may have one name.
 
     A ``.txt`` file has one class a line; ``.csv`` and ``.tsv`` files have two columns, label and name, and a label
-    that comes again gets a further name; a ``.json`` file is a list of names (a list in it: synonyms) or holds such a
-    list as "classes" or "classnames", maybe below the name that ``FILE#NAME`` says. Suffixes may be in capitals. Raises
-    ValueError for a class that is named twice, where there is none, and for the name of any other file.
+    that comes again gets a further name; a ``.json`` file is a list of names (a list in it: synonyms), or an object of
+    label and name such as ``config.json#id2label``, or holds one of these as "classes" or "classnames", maybe below the
+    name that ``FILE#NAME`` says. Suffixes may be in capitals. Raises ValueError for a class that is named twice, where
+    there is none, and for the name of any other file.
     """
     if not text.strip(", "):
         raise ValueError(f"--class-names {text!r} names no class; write cat,dog,horse, or name a file of them")
@@ -116,7 +117,7 @@ def two_columns(path: Path, what: str) -> Iterator[tuple[str, str]]:
 def _found_classes(text: str) -> list[NamedClass]:
     path, part = _file_and_part(text)
     if path is not None and has_suffix(path, ".json"):
-        return [_from_json(entry, path) for entry in _json_list(path, part, "classes")]
+        return _from_json(path, part)
     if path is not None and has_suffix(path, ".csv", ".tsv"):
         _refuse_part(path, part)
         return _from_table(path)
@@ -148,7 +149,7 @@ def _templates_of(text: str) -> list[str]:
     if not has_suffix(path, ".json"):
         _refuse_part(path, part)
         return _lines(path)
-    found = _json_list(path, part, "templates")
+    found = _listed(_json_part(path, part, "templates"), path, "templates")
     for template in found:
         if not isinstance(template, str):
             raise ValueError(f"{text} holds {template!r}, which is no prompt template")
@@ -196,7 +197,14 @@ def _from_table(path: Path) -> list[NamedClass]:
     return [NamedClass(label=label, wordings=names) for label, names in wordings.items()]
 
 
-def _from_json(entry: object, path: Path) -> NamedClass:
+def _from_json(path: Path, part: str | None) -> list[NamedClass]:
+    found = _json_part(path, part, "classes")
+    if _names_labels(found):
+        return _from_object(found)
+    return [_from_entry(entry, path) for entry in _listed(found, path, "classes")]
+
+
+def _from_entry(entry: object, path: Path) -> NamedClass:
     names = (entry,) if isinstance(entry, str) else tuple(entry) if isinstance(entry, list) else ()
     if not names or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{path}: a class is a name or a list of synonyms, got {entry!r}")
@@ -204,22 +212,37 @@ def _from_json(entry: object, path: Path) -> NamedClass:
     return NamedClass(label=names[0], wordings=names)
 
 
-def _json_list(path: Path, part: str | None, what: str) -> list[Any]:
-    """Return the list of classes or templates of a JSON file, at the top level or in its named part."""
+def _names_labels(data: object) -> TypeGuard[dict[str, str]]:
+    """Return whether JSON data is an object of label and name, such as {"0": "cat", "1": "dog"}."""
+    return isinstance(data, dict) and len(data) > 0 and all(isinstance(name, str) for name in data.values())
+
+
+def _from_object(names: dict[str, str]) -> list[NamedClass]:
+    """Return the classes in their order; that of indices is their own, wherever they stand ("10" before "2")."""
+    classes = [(normal_form(label.strip()), normal_form(name.strip())) for label, name in names.items()]
+    if {label for label, _ in classes} == {str(index) for index in range(len(classes))}:
+        classes.sort(key=lambda one: int(one[0]))
+    return [NamedClass(label=label, wordings=(name,)) for label, name in classes]
+
+
+def _json_part(path: Path, part: str | None, what: str) -> object:
+    """Return what a JSON file says of classes or templates, at the top level or in its named part."""
     data = read_any_json(path)
     if part is not None:
         parts = {normal_form(name): own for name, own in data.items()} if isinstance(data, dict) else {}
         if normal_form(part) not in parts:
             raise ValueError(f"{path} has no part {part!r}{did_you_mean(part, _part_names(data))}")
         data = parts[normal_form(part)]
-    if isinstance(data, dict):
-        data = next((data[key] for key in _LIST_KEYS[what] if key in data), data)
+    return next((data[key] for key in _LIST_KEYS[what] if key in data), data) if isinstance(data, dict) else data
+
+
+def _listed(data: object, path: Path, what: str) -> list[Any]:
+    """Return a list of JSON data; ValueError says how the file can hold one."""
     if isinstance(data, list):
         return data
-    raise ValueError(
-        f"{path} holds no list of {what} there; name the part that does, as in {path.name}#NAME, with NAME one of"
-        f" {', '.join(_part_names(data)) or 'none'}"
-    )
+    parts = ", ".join(_part_names(data))
+    named = f"name the part that does, as in {path.name}#NAME, with NAME one of {parts}"
+    raise ValueError(f"{path} holds no list of {what} there; {named if parts else 'it is a list of texts'}")
 
 
 def _part_names(data: object) -> list[str]:

@@ -20,7 +20,8 @@ class ClassOptions:
 
     class_names: str | None = None
     """The classes: cat,dog,horse, or a file: .txt with one class per line; .csv or .tsv with label and name, one line
-    per name; .json with a list, or FILE.json#KEY for an entry that has "classes"."""
+    per name; .json with a list or an object of label and name, or FILE.json#KEY for an entry of it, such as
+    config.json#id2label."""
 
     templates: tuple[str, ...] | None = None
     """Prompts with {} for the class, or files of them (.txt with one per line, FILE.json#KEY); several are an ensemble.

@@ -233,6 +233,15 @@ def test_what_cannot_be_loaded_is_said_in_one_line(tmp_path: Path, monkeypatch: 
         open_hugging_face(saved(tmp_path, table(1), "parquet"), config="x")
 
 
+def test_files_without_rows_are_passed_over_and_named_where_there_is_no_other(tmp_path: Path):
+    full, none = table(3), table(3).select(range(0))
+    full.to_parquet(tmp_path / "data-00000-of-00002.parquet")
+    none.to_parquet(tmp_path / "data-00001-of-00002.parquet")
+    assert len(open_hugging_face(str(tmp_path))) == 3
+    with pytest.raises(ValueError, match=r"data-00001-of-00002\.parquet has no rows"):
+        open_hugging_face(str(tmp_path / "data-00001-of-00002.parquet"))
+
+
 def test_without_the_extra_the_error_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = saved(tmp_path, table(1), "parquet")
     monkeypatch.setitem(sys.modules, "datasets", None)

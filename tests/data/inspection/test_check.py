@@ -121,6 +121,12 @@ def test_odd_captions_do_not_fail_a_check():
     ]
 
 
+def test_captions_that_are_missing_values_of_a_table_are_named():
+    result = checked((source(("nan", "a dog"), ("NULL", "nan", "cat")), [photo(), photo(seed=1)]))
+    assert ("odd", 'photos: 3 captions such as "nan": cells without a value?') in said(result)
+    assert ("odd", "photos: 1 caption of one word") in said(result)
+
+
 def test_sets_without_a_common_photo_are_clean():
     result = checked(
         (source(("a b",), name="train"), [photo(seed=1)]), (source(("c d",), name="test"), [photo(seed=2)])

@@ -1,4 +1,4 @@
-"""Conspicuous captions of a data set: repeated, very long, truncated, of one word, perhaps lists."""
+"""Conspicuous captions of a data set: repeated, very long, truncated, of one word, missing, perhaps lists."""
 
 import heapq
 from collections import Counter
@@ -11,6 +11,9 @@ from sycoca.texts import is_one_word, normal_form
 
 NUM_EXAMPLES = 20
 """Number of the longest and of the most repeated captions that are reported."""
+
+MISSING_VALUES = frozenset({"nan", "NaN", "NAN", "None", "null", "NULL", "N/A", "n/a", "#N/A", "<NA>"})
+"""What programs write for a cell without a value; a reader of text takes it for a caption."""
 
 VERY_LONG_WORDS = 100
 """A longer caption, in words, is probably an article or from the wrong column."""
@@ -49,8 +52,11 @@ class CaptionFindings:
     num_bracketed: int
     """Captions that begin with [ and end with ], which may be lists that could not be read."""
 
+    num_missing: int
+    """Captions that are one of `MISSING_VALUES`."""
+
     num_one_word: int
-    """Captions of a single word."""
+    """Captions of a single word, without missing ones."""
 
     one_word: tuple[CaptionOccurrence, ...]
     """Captions of a single word, most frequent first, with their numbers of occurrences."""
@@ -81,7 +87,9 @@ def check_captions(source: SampleSource, num_tokens: Callable[[str], int], conte
             first_key.setdefault(caption, key)
     long = [caption for caption in times_said if may_be_longer(caption, context_length)]
     cut = {caption: number for caption in long if (number := num_tokens(caption)) > context_length}
-    one_word = {caption: n for caption, n in times_said.items() if is_one_word(caption)}
+    one_word = {
+        caption: n for caption, n in times_said.items() if is_one_word(caption) and caption not in MISSING_VALUES
+    }
 
     def examples(numbers: dict[str, int]) -> tuple[CaptionOccurrence, ...]:
         most = heapq.nlargest(NUM_EXAMPLES, numbers.items(), key=lambda item: item[1])
@@ -93,6 +101,7 @@ def check_captions(source: SampleSource, num_tokens: Callable[[str], int], conte
         repeated_in_sample=tuple(repeated),
         most_repeated=examples({caption: n for caption, n in num_images.items() if n > 1}),
         num_bracketed=sum(n for caption, n in times_said.items() if _is_bracketed(caption)),
+        num_missing=sum(times_said[caption] for caption in MISSING_VALUES),
         num_one_word=sum(one_word.values()),
         one_word=examples(one_word),
         num_very_long=sum(n for caption, n in times_said.items() if len(caption.split()) > VERY_LONG_WORDS),

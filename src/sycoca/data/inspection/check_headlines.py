@@ -105,6 +105,9 @@ def _captions(one: SetCheck, context_length: int) -> Iterator[Headline]:
     if captions.repeated_in_sample:
         text = f"{one.name}: {counted(len(captions.repeated_in_sample), 'caption')} repeated for the same image"
         yield Headline(kind="odd", text=text)
+    if captions.num_missing:
+        text = f'{one.name}: {counted(captions.num_missing, "caption")} such as "nan": cells without a value?'
+        yield Headline(kind="odd", text=text)
     if captions.num_one_word:
         yield Headline(kind="odd", text=f"{one.name}: {counted(captions.num_one_word, 'caption')} of one word")
     if captions.num_very_long:

@@ -100,9 +100,18 @@ def _of_parquet(library: ModuleType, name: str, path: Path, split: str | None) -
         raise ValueError(f"hf:{name}: there are no Parquet files, nor a data set that save_to_disk has written")
     chosen = None if list(files) == [None] else _chosen(name, [one or _UNNAMED for one in files], split)
     logger.info("hf:%s: reading into %s, where it stays", name, library.config.HF_DATASETS_CACHE)
-    wanted = files.get(chosen) or files[None]
-    table = _loaded(name, lambda: library.Dataset.from_parquet([str(file) for file in wanted]))
+    wanted = _loaded(name, lambda: _with_rows(files.get(chosen) or files[None]))
+    if not wanted:
+        raise ValueError(f"hf:{name} has no rows")
+    table = _loaded(name, lambda: library.Dataset.from_parquet(wanted))
     return OpenedTable(table, split if chosen is None else None)
+
+
+def _with_rows(files: Sequence[Path]) -> list[str]:
+    """Return the names of files without those of no rows, which the library does not read."""
+    from pyarrow import parquet
+
+    return [str(file) for file in files if parquet.read_metadata(file).num_rows > 0]
 
 
 def _files_by_split(path: Path) -> Mapping[str | None, Sequence[Path]]:
