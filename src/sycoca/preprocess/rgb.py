@@ -35,7 +35,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return colors if turn is None else colors.transpose(turn)
 
 
-def orientation(image: Image.Image) -> object:
+def orientation(image: Image.Image) -> int:
     """Return how an image lies, as its EXIF tag says: 1 is upright, and so is one whose metadata cannot be read."""
     with suppress(Exception):  # PIL reads metadata of PNG and WebP here for the first time; its parsers raise anything
         return image.getexif().get(_ORIENTATION_TAG, 1)
