@@ -60,6 +60,24 @@ def test_indices_tell_classes_of_one_name_apart():
     assert classes == (NamedClass(label="0", wordings=("crane",)), NamedClass(label="1", wordings=("crane",)))
 
 
+def test_the_class_index_of_imagenet_is_read_in_its_order(tmp_path):
+    index = {str(place): [f"n0{place}", f"white_shark_{place}"] for place in (1, 10, 9, *range(2, 9), 0)}
+    classes = read_classes(write(tmp_path / "imagenet_class_index.json", json.dumps(index)))
+    assert [(one.label, one.wordings) for one in classes] == [
+        (f"n0{place}", (f"white shark {place}",)) for place in range(11)
+    ]
+    del index["5"]
+    with pytest.raises(ValueError, match="holds no list of classes there"):
+        read_classes(write(tmp_path / "classes.json", json.dumps(index)))
+
+
+def test_the_place_of_the_class_may_be_written_as_clip_benchmark_does(tmp_path):
+    path = write(tmp_path / "templates.json", json.dumps({"imagenet1k": ["a bad photo of a {c}.", "a {}"]}))
+    assert read_templates([f"{path}#imagenet1k", "the {c}"]) == ("a bad photo of a {}.", "a {}", "the {}")
+    with pytest.raises(ValueError, match="exactly once"):
+        read_templates(["a {c}, a {}"])
+
+
 def test_templates_in_a_text_file(tmp_path):
     path = write(tmp_path / "templates.txt", "a photo of a {}.\na drawing of a {}.\n")
     assert read_templates([path]) == ("a photo of a {}.", "a drawing of a {}.")

@@ -54,3 +54,10 @@ def test_data_of_one_class_says_what_every_command_can_do():
         ValueError, match=r"fewer than two classes \(cat\); give data with images of others, too \(eval"
     ):
         labels_of(labeled("cat", "cat"), 2)
+
+
+def test_labels_that_may_be_places_are_told_so():
+    with pytest.raises(ValueError, match=r"'1' of photo-0 is none of the 2 classes \(where .*: --labels-are indices"):
+        labeled_images(labeled("1"), 1, ["cat", "dog"])
+    with pytest.raises(ValueError, match=r"none of the 2 classes; allowed: cat, dog; leave"):
+        labeled_images(labeled("2"), 1, ["cat", "dog"])

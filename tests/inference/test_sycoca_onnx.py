@@ -55,6 +55,7 @@ FILES = {
     "16 bits, one transparent": png(0, 16, [b"\x01\x02\xff\xff\x01\x02"] * 3, (b"tRNS", b"\x01\x02"), size=(3, 3)),
     "floats": encoded(gray(GRADIENT), "TIFF"),
     "floats of 8 bits": encoded(gray(GRADIENT * 255), "TIFF"),
+    "broken metadata": encoded(photo(), "PNG", exif=b"no metadata"),
     **{f"turned {turn}": encoded(photo(70, 41), "JPEG", exif=exif(turn)) for turn in range(1, 9)},
 }
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from builders.image_bytes import encoded, png
 from sycoca.preprocess import decoding
@@ -140,6 +141,25 @@ def test_truncated_files_are_broken(kind):
     data = encoded(noise, kind).getvalue()
     assert reason(io.BytesIO(data[: len(data) // 2]), "x") == "broken image"
     assert reason(io.BytesIO(data[:13]), "x") == "broken image"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_metadata_that_cannot_be_read_costs_no_image(kind):
+    image = Image.linear_gradient("L").convert("RGB")
+    file = encoded(image, kind, lossless=True, exif=b"\0\x08\0\x02 no metadata")
+    with pytest.raises(SyntaxError, match="not a TIFF file"):
+        Image.open(file).getexif()
+    np.testing.assert_array_equal(np.asarray(open_rgb(file)), np.asarray(image))
+
+
+def test_long_texts_and_profiles_cost_no_image():
+    image = Image.linear_gradient("L").convert("RGB")
+    texts = PngInfo()
+    texts.add_text("workflow", "x" * 2**21, zip=True)
+    file = encoded(image, "PNG", pnginfo=texts, icc_profile=bytes(2**21))
+    np.testing.assert_array_equal(np.asarray(open_rgb(file)), np.asarray(image))
+    texts.add_text("bomb", "x" * 2**26 + "x", zip=True)
+    assert reason(encoded(image, "PNG", pnginfo=texts), "x") == "broken image"
 
 
 def test_a_wrong_checksum_is_broken():

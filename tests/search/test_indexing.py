@@ -134,9 +134,11 @@ def test_turned_photos_have_upright_sizes(predictor: Predictor, photos: Path, in
     exif = Image.Exif()
     exif[0x0112] = 6
     photo(900, 600).save(photos / "turned.jpg", exif=exif)
+    photo(90, 60).save(photos / "broken.png", exif=b"no metadata")
     index()
-    row = rows()["turned.jpg"]
+    row, broken = rows()["turned.jpg"], rows()["broken.png"]
     assert (row["width"], row["height"]) == (600, 900)
+    assert (broken["width"], broken["height"]) == (90, 60)
     width, height = Image.open(io.BytesIO(row["thumbnail"])).size
     assert width < height
     check_embeddings(predictor, photos)

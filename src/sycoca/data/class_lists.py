@@ -54,9 +54,9 @@ def read_classes(text: str, *, labels_are_indices: bool = False) -> tuple[NamedC
 
     A ``.txt`` file has one class a line; ``.csv`` and ``.tsv`` files have two columns, label and name, and a label
     that comes again gets a further name; a ``.json`` file is a list of names (a list in it: synonyms), or an object of
-    label and name such as ``config.json#id2label``, or holds one of these as "classes" or "classnames", maybe below the
-    name that ``FILE#NAME`` says. Suffixes may be in capitals. Raises ValueError for a class that is named twice, where
-    there is none, and for the name of any other file.
+    label and name such as ``config.json#id2label``, or Keras' ``imagenet_class_index.json``, or holds one of these as
+    "classes" or "classnames", maybe below the name that ``FILE#NAME`` says. Suffixes may be in capitals. Raises
+    ValueError for a class that is named twice, where there is none, and for the name of any other file.
     """
     if not text.strip(", "):
         raise ValueError(f"--class-names {text!r} names no class; write cat,dog,horse, or name a file of them")
@@ -68,26 +68,31 @@ def read_classes(text: str, *, labels_are_indices: bool = False) -> tuple[NamedC
 
 
 def read_templates(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return prompt templates; each text is one, with {} for the class, or names a file of them.
+    """Return prompt templates; each text is one, with {} for the class (or {c}), or names a file of them.
 
     A ``.txt`` file has one template a line; a ``.json`` file is a list of them, holds such a list under the name that
     ``FILE#NAME`` says, or there as "templates". Raises ValueError for a template without exactly one {}.
     """
     given = listed_texts(texts, "templates")
     return checked_templates(
-        template for text in given for template in ([text] if "{}" in text else _templates_of(text))
+        template for text in given for template in ([text] if "{}" in _usual(text) else _templates_of(text))
     )
 
 
 def checked_templates(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return prompt templates. Raises ValueError where there is none, and for one without exactly one {}."""
-    templates = listed_texts(texts, "templates")
+    """Return prompt templates with {}. Raises ValueError where there is none, and for one without exactly one {}."""
+    templates = [_usual(text) for text in listed_texts(texts, "templates")]
     if not templates:
         raise ValueError('no prompt template is given; one is a text with {} for the class, as in "a photo of a {}."')
     for template in templates:
         if template.count("{}") != 1:
             raise ValueError(f"a prompt template has {{}} exactly once, where the class goes; got {template!r}")
     return tuple(templates)
+
+
+def _usual(template: str) -> str:
+    """Return a template with {} where CLIP_benchmark's files have {c}."""
+    return template.replace("{c}", "{}")
 
 
 def two_columns(path: Path, what: str) -> Iterator[tuple[str, str]]:
@@ -201,6 +206,9 @@ def _from_json(path: Path, part: str | None) -> list[NamedClass]:
     found = _json_part(path, part, "classes")
     if _names_labels(found):
         return _from_object(found)
+    if _numbers_synsets(found):
+        pairs = [[normal_form(text.strip()) for text in found[str(index)]] for index in range(len(found))]
+        return [NamedClass(label=synset, wordings=(name.replace("_", " "),)) for synset, name in pairs]
     return [_from_entry(entry, path) for entry in _listed(found, path, "classes")]
 
 
@@ -215,6 +223,17 @@ def _from_entry(entry: object, path: Path) -> NamedClass:
 def _names_labels(data: object) -> TypeGuard[dict[str, str]]:
     """Return whether JSON data is an object of label and name, such as {"0": "cat", "1": "dog"}."""
     return isinstance(data, dict) and len(data) > 0 and all(isinstance(name, str) for name in data.values())
+
+
+def _numbers_synsets(data: object) -> TypeGuard[dict[str, list[str]]]:
+    """Return whether JSON data is Keras' imagenet_class_index.json: {"0": ["n01440764", "tench"], ...}."""
+    return (
+        isinstance(data, dict)
+        and len(data) > 0
+        and data.keys() == {str(index) for index in range(len(data))}
+        and all(isinstance(pair, list) and len(pair) == 2 for pair in data.values())
+        and all(isinstance(text, str) for pair in data.values() for text in pair)
+    )
 
 
 def _from_object(names: dict[str, str]) -> list[NamedClass]:

@@ -129,6 +129,8 @@ def _fault(source: SampleSource, key: str, label: str | None, class_labels: Sequ
         return with_remarks(fault, source)
     if ClassPlaces(class_labels).are_numbers:
         hint = f": they are counted from 0 to {len(class_labels) - 1}"
+    elif label.isdecimal() and int(label) < len(class_labels):
+        hint = " (where labels are indices into the list of --class-names: --labels-are indices)"
     else:
         hint = did_you_mean(label, class_labels) if len(class_labels) <= 20 else ""
     return f"{source.name}: the label {label!r} of {key} is none of the {len(class_labels)} classes{hint}; {remedy}"

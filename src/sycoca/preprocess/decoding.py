@@ -13,7 +13,7 @@ import zipfile
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from sycoca.facts.input_limits import LimitName, input_limit, stated_limit
 from sycoca.file_names import has_suffix, in_other_case, spelled_otherwise
@@ -32,6 +32,10 @@ ImageFile = str | Path | io.BytesIO
 # PIL's warnings about odd metadata and large images do not name the file; what matters raises an error below.
 # catch_warnings is no alternative: it is not thread-safe, and several threads decode.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+
+# A PNG whose text or color profile has more than 1 MiB, such as the workflow that made it, is an image like others.
+# PIL's limit on all texts of a file stays.
+PngImagePlugin.MAX_TEXT_CHUNK = max(PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY)
 
 _PIECE = 2**20
 """Bytes that are unpacked at a time."""

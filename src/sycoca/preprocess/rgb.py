@@ -1,6 +1,7 @@
 """Images of any mode as upright RGB, converted by strips."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,9 +30,16 @@ def to_rgb(image: Image.Image) -> Image.Image:
     outside these ranges, because then it is unknown which value is white.
     """
     image.load()
-    turn = _TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1))
+    turn = _TURNS.get(orientation(image))
     colors = _rgb(image)
     return colors if turn is None else colors.transpose(turn)
+
+
+def orientation(image: Image.Image) -> int:
+    """Return how an image lies, as its EXIF tag says: 1 is upright, and so is one whose metadata cannot be read."""
+    with suppress(Exception):  # PIL reads metadata of PNG and WebP here for the first time; its parsers raise anything
+        return image.getexif().get(_ORIENTATION_TAG, 1)
+    return 1
 
 
 def _rgb(image: Image.Image) -> Image.Image:

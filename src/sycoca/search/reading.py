@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import NamedTuple, final
 
-from PIL import ExifTags, Image
+from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from sycoca.data.content_keys import HasContent, content_key, image_key
@@ -16,6 +16,7 @@ from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.decoding import FORMATS
 from sycoca.preprocess.image_transforms import image_threads, inference_picture, smallest_inference_side
+from sycoca.preprocess.rgb import orientation
 from sycoca.search.changes import Change, content_state
 from sycoca.unusable import SkippedSample, UnusableSampleError
 
@@ -149,7 +150,7 @@ def _stored(file: bytes) -> _Stored:
     itself where it is a thumbnail already."""
     with Image.open(io.BytesIO(file), formats=FORMATS) as header:
         width, height = header.size
-        is_turned = header.getexif().get(ExifTags.Base.Orientation) in _TURNED
+        is_turned = orientation(header) in _TURNED
         thumbnail = file if _is_thumbnail(header) else None
     return _Stored(*((height, width) if is_turned else (width, height)), thumbnail=thumbnail)
 

@@ -271,3 +271,14 @@ def test_a_missing_image_is_named(tmp_path):
     write(tmp_path / "x.jsonl", {"image": "gone.png", "caption": "x"})
     with pytest.raises(ValueError, match=r"gone.png cannot be read as an image: there is no such file"):
         open_jsonl(tmp_path / "x.jsonl")[0].open_image()
+
+
+@pytest.mark.usefixtures("photo")
+def test_the_lines_of_a_json_array_are_told_what_they_are(tmp_path):
+    rows = [json.dumps({"image": "a.png", "caption": f"no. {number}"}) for number in range(3)]
+    write(tmp_path / "array.jsonl", '{"image": "a.p', "[", f"{rows[0]},", f"{rows[1]},", rows[2], "]")
+    source = open_jsonl(tmp_path / "array.jsonl", images=tmp_path / "images")
+    assert source[0].captions == ("no. 2",)
+    details = {one.name[-1]: one.detail for one in skipped_samples(source)}
+    assert {line for line, detail in details.items() if "part of a JSON array" in detail} == set("2346")
+    assert "not JSON: " in details["1"]

@@ -67,7 +67,8 @@ def test_lines_are_counted_where_fields_hold_line_ends(path):
             "filepath,title\na,b",
             r"has no column 'image' \(it has filepath, title\); say which one names the image files: \?image=filepath",
         ),
-        ("image;caption\na;b", r"has no column 'image' .*: \?image=COLUMN; is \?separator= right\?"),
+        ("image;caption\na;b", r"has a single column, 'image;caption'; if it is several, write \?separator=;"),
+        ("filepath\ttitle\na\tb", r"a single column, 'filepath\\ttitle'; if it is several, write \?separator=tab"),
         (
             "image,title\na,b",
             r"has none of the columns caption, captions, question, label \(it has image, title\); say which one",

@@ -11,6 +11,8 @@ from sycoca.data.formats.rows import Columns, Row, row_from_json
 from sycoca.data.selection import EVERYTHING, Selection
 from sycoca.data.text_files import read_lines
 
+_ARRAY = "part of a JSON array, not of JSON Lines; write an object per line without commas: jq -c '.[]' OLD > NEW.jsonl"
+
 
 def open_jsonl(
     path: Path,
@@ -28,6 +30,11 @@ def open_jsonl(
     columns = Columns() if columns is None else columns
     files = open_image_files(path.parent if images is None else images, names)
     return source_from_rows(path, _read_rows(path, columns), files, columns=columns, wanted=wanted)
+
+
+def _is_of_array(line: bytes) -> bool:
+    """Return whether a line stands in a JSON array, of which most tools write one object a line."""
+    return line in (b"[", b"]") or (line.startswith((b"{", b"[{")) and line.endswith((b"},", b"}]")))
 
 
 def _read_rows(path: Path, columns: Columns) -> Iterator[Row]:
@@ -49,7 +56,7 @@ def _parse_row(line: bytes, columns: Columns, place: str) -> Row:
         return Row(place=place, problem=f"not UTF-8 (byte {error.start + 1} of the line); save the file as UTF-8")
     # Deeply nested brackets exhaust the stack.
     except (ValueError, RecursionError) as error:
-        return Row(place=place, problem=f"not JSON: {error}")
+        return Row(place=place, problem=_ARRAY if _is_of_array(line.strip()) else f"not JSON: {error}")
     if not isinstance(given, dict):
         begin = line.strip()[:80].decode(errors="replace")
         return Row(place=place, problem=f'expected {{"image": name, "captions": [..]}}, got {begin}')

@@ -13,6 +13,9 @@ from sycoca.data.table_rows import Quotes, TableRow, table_rows
 from sycoca.file_names import IMAGE_SUFFIXES, has_suffix
 from sycoca.texts import normal_form, shortened
 
+_SEPARATORS = {"\t": "tab", ",": ",", ";": ";", "|": "|"}
+"""What separates columns in tables of the field, and how a SPEC names it."""
+
 
 def open_table(
     path: Path,
@@ -88,10 +91,10 @@ def check_header(path: str, header: Sequence[str], columns: Columns) -> None:
     for field, name in columns.renamed():
         check_choice(f"{path}: the column for {field}", name, header)
     if columns.image not in header:
-        hint = "; is ?separator= right?" if len(header) == 1 else ""
+        _refuse_other_separator(path, header)
         raise ValueError(
             f"{path} has no column {columns.image!r} {has}; say which one names the image files:"
-            f" ?image={_likely_image_column(header, columns.image)}{hint}"
+            f" ?image={_likely_image_column(header, columns.image)}"
         )
     texts = (columns.caption, columns.captions, columns.question, columns.label)
     if not set(texts).intersection(header):
@@ -100,6 +103,13 @@ def check_header(path: str, header: Sequence[str], columns: Columns) -> None:
             f"{path} has none of the columns {', '.join(dict.fromkeys(texts))} {has}; say which one describes the"
             f" images: {meant or '?caption=COLUMN, ?question=COLUMN or ?label=COLUMN'}"
         )
+
+
+def _refuse_other_separator(path: str, header: Sequence[str]) -> None:
+    """Raise ValueError for a header of one column whose name holds what may separate several."""
+    for sign, value in _SEPARATORS.items() if len(header) == 1 else ():
+        if sign in header[0]:
+            raise ValueError(f"{path} has a single column, {header[0]!r}; if it is several, write ?separator={value}")
 
 
 def _likely_image_column(header: Sequence[str], wanted: str) -> str:

@@ -22,21 +22,22 @@ import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 import tokenizers
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 FORMAT_VERSION = 1  # of config.json
 
 ImageInput = Image.Image | str | Path
 _HERE = Path(__file__).parent
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
-_MIN_SIDE, _MAX_PIXELS = 2, 89_478_485
-_ORIENTATION_TAG = 0x0112
+_MIN_SIDE, _MAX_PIXELS, _ORIENTATION_TAG = 2, 89_478_485, 0x0112
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY  # long texts of PNG files are no reason to refuse them
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -177,9 +178,8 @@ def open_rgb(file: str | Path, smallest_side: int) -> Image.Image:
     """Read an image file as upright RGB; a large JPEG is decoded reduced, to sides that are no smaller than asked."""
     try:
         with Image.open(file, formats=_FORMATS) as image:
-            width, height = image.size
-            if min(width, height) < _MIN_SIDE or width * height > _MAX_PIXELS:
-                raise ValueError(f"it has {width:,} x {height:,} pixels")
+            if min(image.size) < _MIN_SIDE or image.width * image.height > _MAX_PIXELS:
+                raise ValueError(f"it has {image.width:,} x {image.height:,} pixels")
             image.draft("RGB", (smallest_side, smallest_side))
             return to_rgb(image)
     except Exception as error:  # damaged files make decoders raise anything
@@ -189,13 +189,14 @@ def open_rgb(file: str | Path, smallest_side: int) -> Image.Image:
 def to_rgb(image: Image.Image) -> Image.Image:
     """Return the image turned upright in RGB: what is transparent becomes white, 16 bits keep their upper 8."""
     image.load()
-    turn = _TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1))
+    turn = None
+    with suppress(Exception):  # metadata that cannot be read does not spoil the pixels
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1))
     upright = image if turn is None else image.transpose(turn)
     if upright.mode == "F" or upright.mode.startswith("I"):
         upright = _eight_bits(upright)
     if upright.mode in _WITH_ALPHA or "transparency" in upright.info:
-        white = Image.new("RGBA", upright.size, (255, 255, 255, 255))
-        upright = Image.alpha_composite(white, upright.convert("RGBA"))
+        upright = Image.alpha_composite(Image.new("RGBA", upright.size, (255,) * 4), upright.convert("RGBA"))
     return upright.convert("RGB")
 
 
