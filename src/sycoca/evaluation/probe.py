@@ -42,7 +42,7 @@ class ProbeTraining:
     """Images that choose the strength of regularization; None takes a fifth of every class of the training data."""
 
     samples_per_class: int | None = None
-    """Train on so many samples of every class, drawn by the seed; None takes all."""
+    """Training samples of every class, drawn by the seed; None takes all."""
 
     seed: int = 0
     """Samples the few-shot training data and the validation part."""
