@@ -12,5 +12,8 @@ EMBEDDED: Mapping[Embedded, tuple[str, ...]] = {
 }
 """The arrays of each choice."""
 
+EmbeddingKind = Literal["embedding", "features"]
+"""Embeddings in the joint space, L2-normalized; or pooled features before the projection, for linear probes."""
+
 Similarity = Literal["cosine", "dot"]
 """Cosine similarity, or the dot product of embeddings as they are."""
