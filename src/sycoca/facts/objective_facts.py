@@ -45,7 +45,7 @@ class ObjectiveFacts:
     """Whether its targets come from the averaged weights; in pretraining alone."""
 
     is_mean_over_labels: bool = False
-    """Whether its loss is a mean over target tokens of captions, or over questions (`BatchTotals`), not over samples."""
+    """Whether its loss is a mean over target tokens of captions or over questions (`BatchTotals`), not over samples."""
 
 
 OBJECTIVES: Mapping[ObjectiveName, ObjectiveFacts] = {
