@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from sycoca.training.engine.distributed.shards import is_sharded, own_shard, sum_over_shards
 
-
 _EPS = 1e-6
 """Added to the norm before dividing by it, as PyTorch does."""
 
