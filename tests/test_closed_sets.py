@@ -166,6 +166,32 @@ def _cases(match: ast.Match) -> frozenset[str]:
     return frozenset[str]().union(*(_texts(case.pattern) for case in match.cases))
 
 
+def repeated_literals(trees: dict[str, ast.Module]) -> list[str]:
+    """Return all annotations that list the members of a Literal that has a name, in place of the name."""
+    names = {members: name for name, members in _literals(trees)}
+    annotations = (
+        (path, node.annotation)
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AnnAssign | ast.arg) and node.annotation is not None
+    )
+    return [
+        f"{path}: {ast.unparse(part)} is {names[_texts(part)]}"
+        for path, annotation in annotations
+        for part in ast.walk(annotation)
+        if _is_literal(part) and _texts(part) in names
+    ]
+
+
+def test_no_annotation_repeats_the_members_of_a_literal_with_a_name():
+    assert repeated_literals(_trees()) == []
+
+
+def test_a_repeated_literal_is_found():
+    tree = ast.parse('Side = Literal["left", "right"]\ndef turned(side: Literal["left", "right"] | None): ...')
+    assert repeated_literals({"turns.py": tree}) == ["turns.py: Literal['left', 'right'] is Side"]
+
+
 def test_every_name_of_a_literal_is_given_once():
     names = [name for name, _ in _literals(_trees())]
     assert len(names) == len(set(names)) > 30

@@ -47,7 +47,7 @@ def without_defaults(config: object) -> Plain:
     return {
         field.name: without_defaults(value) if is_dataclass(value) else _plain_value(value)
         for field, value in values.items()
-        if is_dataclass(value) or value != _default_of(field)
+        if is_dataclass(value) or value != default_of(field)
     }
 
 
@@ -195,7 +195,7 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _default_of(field: Field[Any]) -> Any:
+def default_of(field: Field[Any]) -> Any:
     """Return the default of a field; MISSING without one."""
     return field.default if field.default_factory is MISSING else field.default_factory()
 

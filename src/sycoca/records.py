@@ -15,9 +15,6 @@ from torch import Tensor
 
 from sycoca.facts.objective_facts import ObjectiveName
 
-IGNORE_INDEX = -100
-"""The label of a position that has nothing to predict (PyTorch's own convention)."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchTotals:

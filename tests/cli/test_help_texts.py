@@ -23,3 +23,8 @@ def test_every_option_explains_itself(page: list[str], monkeypatch: pytest.Monke
         assert not re.match(r"\S+ (\S+ )?Whether ", option), option
         # None as a default is said where the text says what None means.
         assert "(default: None)" not in option or option.count("None") > 1, option
+        # Such a switch is shown as --no-NAME, which its text, of --NAME, would contradict.
+        assert "(default: True)" not in option, option
+        assert "(default: )" not in option, option
+        assert "not given" not in option, option
+        assert not re.search(r"[^.)] \((required|default)", option), option

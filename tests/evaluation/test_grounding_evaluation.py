@@ -10,7 +10,7 @@ from sycoca.data.samples import ImageTextSample
 from sycoca.data.scenes.source import ScenesSource
 from sycoca.evaluation.caption_rotation import CaptionRotation
 from sycoca.evaluation.comparison import compare_reports
-from sycoca.evaluation.grounding import described_shares, evaluate_grounding, grounding_values
+from sycoca.evaluation.grounding import described_ratios, evaluate_grounding, grounding_values
 from sycoca.inference.predictor import Predictor
 from sycoca.metrics.grounding import described_patch_auc
 from sycoca.model.masking_config import MaskingConfig
@@ -40,17 +40,17 @@ def test_of_an_odd_number_of_patches_the_better_half_is_the_larger_one():
     assert metrics["mask_coverage_random"] == 0.6
 
 
-def test_described_shares_follow_the_images_own_transform():
+def test_described_ratios_follow_the_images_own_transform():
     # 32 x 64 pixels, cropped to the middle 32 x 32: patches of 8 pixels.
     pixels = np.zeros((32, 64), dtype=bool)
     pixels[0:8, 16:24] = True  # the first patch of the crop
     pixels[8:16, 44:48] = True  # the right half of the last patch in the second row
     pixels[:, :16] = True  # cropped away
-    shares = described_shares(small_predictor(), pixels)
+    shares = described_ratios(small_predictor(), pixels)
     expected = torch.zeros(4, 4)
     expected[0, 0], expected[1, 3] = 1.0, 0.5
     torch.testing.assert_close(shares, expected.flatten())
-    squashed = described_shares(small_predictor(transforms=ImageTransformConfig(resize="squash")), pixels)
+    squashed = described_ratios(small_predictor(transforms=ImageTransformConfig(resize="squash")), pixels)
     torch.testing.assert_close(squashed.reshape(4, 4)[3], torch.tensor([1.0, 0.0, 0.0, 0.0]), atol=0.1, rtol=0)
 
 
@@ -83,7 +83,7 @@ def test_scores_stand_beside_what_the_image_alone_and_another_caption_reach():
     samples = [WITH_DISTRACTORS[index] for index in range(9)]
     captions = [sample.captions[index % len(sample.captions)] for index, sample in enumerate(samples)]
     described, objects = (
-        torch.stack([described_shares(predictor, pixels) for pixels in own])
+        torch.stack([described_ratios(predictor, pixels) for pixels in own])
         for own in (
             [sample.described_pixels(index % len(sample.captions)) for index, sample in enumerate(samples)],
             [sample.object_pixels() for sample in samples],

@@ -47,7 +47,7 @@ def test_the_measurement_is_kept_for_the_machine_and_its_threads(measured):
     assert len(measured) == 2
     assert bfloat16_gain() == GAIN
     assert len(measured) == 2
-    bfloat16_gain(anew=True)
+    bfloat16_gain(remeasures=True)
     assert len(measured) == 3
 
 
@@ -98,7 +98,7 @@ def raise_no_home() -> Path:
 def test_a_processor_that_does_not_multiply_bfloat16_is_not_measured(measured, monkeypatch):
     monkeypatch.setattr(module, "multiplies_bfloat16", lambda: False)
     assert automatic_precision("training") == "fp32"
-    assert bfloat16_gain(anew=True) is None
+    assert bfloat16_gain(remeasures=True) is None
     assert measured == []
 
 

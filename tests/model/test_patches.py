@@ -33,7 +33,7 @@ def test_gathers_different_patches_per_image():
 def test_true_indices_are_ascending_and_of_one_length():
     choice = torch.tensor([[False, True, True], [True, False, True]])
     assert true_indices(choice).tolist() == [[1, 2], [0, 2]]
-    with pytest.raises(ValueError, match=r"same number of patches, got \[2, 1\]"):
+    with pytest.raises(ValueError, match=r"same number of chosen patches, got \[2, 1\]"):
         true_indices(torch.tensor([[True, True], [True, False]]))
 
 

@@ -63,7 +63,7 @@ def test_model_of_another_vocabulary_is_fine():
         ({"keep_checkpoints": 0}, r"training\.keep_checkpoints must be at least 1, got 0"),
         ({"evaluation_samples": 0}, r"training\.evaluation_samples must be at least 1, got 0"),
         ({"gradient_clip_norm": 0.0}, r"training\.gradient_clip_norm must be positive, got 0\.0"),
-        ({"micro_batch_size": 3}, r"global_batch_size 8 is not a multiple of micro_batch_size 3"),
+        ({"micro_batch_size": 3}, r"global_batch_size 8 is not a multiple of training.micro_batch_size 3"),
     ],
 )
 def test_contradictions_in_training_are_refused(fields: dict[str, object], message: str):

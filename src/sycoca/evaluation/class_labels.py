@@ -3,19 +3,16 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, assert_never, final
+from typing import assert_never, final
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from sycoca.data.samples import SampleSource, with_remarks
+from sycoca.evaluation.class_options import Unlabeled
 from sycoca.plain_data import did_you_mean
 from sycoca.texts import normal_form
-
-Unlabeled = Literal["error", "skip"]
-"""How to treat an image without label, or with a label that is no class."""
-
 
 _DIGITS = 12
 """Digits of a list's SHA-256 that a report shows."""

@@ -4,12 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from sycoca.inference.prompts import Scorer
 from sycoca.texts import refuse_text
 
 if TYPE_CHECKING:
     from sycoca.data.class_lists import NamedClass
 
 LabelKind = Literal["names", "indices"]
+
+Unlabeled = Literal["error", "skip"]
+"""How to treat an image without label, or with a label that is no class."""
 
 _ARE_INDICES: Mapping[LabelKind, bool] = {"names": False, "indices": True}
 
@@ -27,7 +31,7 @@ class ClassOptions:
     """Prompts with {} for the class, or files of them (.txt with one per line, FILE.json#KEY); several are an ensemble.
     None: "a photo of a {}.", and for the built-in scenes the first words of their captions."""
 
-    scorer: Literal["cosine", "likelihood"] = "cosine"
+    scorer: Scorer = "cosine"
     """cosine: of image and prompts. likelihood: log-likelihood of the prompts as the beginning of a caption; better
     where captions begin with the class, worse where some class names are much more frequent than others."""
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sycoca.evaluation.comparison import Comparison, Difference, MetricValue
-from sycoca.facts.metric_facts import is_improvement, readable
+from sycoca.facts.metric_facts import is_improvement, readable, readable_difference
 from sycoca.metrics.intervals import Interval
 from sycoca.terminal import plain
 
@@ -158,7 +158,7 @@ def marked_lines(name: str, found: Difference) -> list[str]:
 def difference_lines(name: str, found: Difference) -> list[str]:
     """Return a difference with its sign, its interval over test items, and over seeds where there is one."""
     return [
-        _signed(name, found.difference),
+        readable_difference(name, found.difference),
         _interval(name, found.interval, is_signed=True),
         *_over_seeds(name, found.seed_interval, is_signed=True),
     ]
@@ -171,11 +171,5 @@ def _over_seeds(name: str, interval: Interval | None, *, is_signed: bool = False
 def _interval(name: str, interval: Interval | None, *, is_signed: bool = False) -> str:
     if interval is None:
         return "-"
-    low, high = (_signed(name, end) if is_signed else readable(name, end) for end in interval)
+    low, high = (readable_difference(name, end) if is_signed else readable(name, end) for end in interval)
     return f"{low.removesuffix(' %')} to {high.removesuffix(' %')}"
-
-
-def _signed(name: str, value: float) -> str:
-    # Without the percent sign: a difference of rates is in percentage points.
-    text = readable(name, value).removesuffix(" %")
-    return text if text.startswith("-") else f"+{text}"

@@ -1,4 +1,4 @@
-"""What is embedded of a data set. Imports no torch, so that commands show their help at once."""
+"""Choices about embeddings: what is embedded, and how vectors are compared. Imports no torch, so that help is fast."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -11,3 +11,9 @@ EMBEDDED: Mapping[Embedded, tuple[str, ...]] = {
     "texts": ("texts",),
 }
 """The arrays of each choice."""
+
+EmbeddingKind = Literal["embedding", "features"]
+"""Embeddings in the joint space, L2-normalized; or pooled features before the projection, for linear probes."""
+
+Similarity = Literal["cosine", "dot"]
+"""Cosine similarity, or the dot product of embeddings as they are."""

@@ -1,22 +1,20 @@
 """Retrieval for embeddings of any model."""
 
 import time
-from typing import Literal, assert_never
+from typing import assert_never
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sycoca.evaluation.embedded import Similarity
 from sycoca.evaluation.embedding_files import EmbeddedPairs
 from sycoca.evaluation.remarks import retrieval_remarks
 from sycoca.evaluation.report import Report
 from sycoca.evaluation.retrieval import named_metrics, retrieval_items
 from sycoca.metrics.retrieval import retrieval_ranks
 from sycoca.precision import at_least_float32, check_finite
-
-Similarity = Literal["cosine", "dot"]
-"""Cosine similarity, or the dot product of embeddings as they are."""
 
 
 def score_retrieval(pairs: EmbeddedPairs, similarity: Similarity = "cosine") -> Report:

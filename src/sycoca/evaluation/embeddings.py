@@ -1,6 +1,6 @@
 """Image embeddings of a source, computed once and shared by evaluations."""
 
-from typing import Literal, assert_never, final
+from typing import assert_never, final
 
 import torch
 from jaxtyping import Float
@@ -9,11 +9,9 @@ from torch import Tensor
 
 from sycoca.data.samples import SampleSource
 from sycoca.evaluation.batches import sample_batches
+from sycoca.evaluation.embedded import EmbeddingKind
 from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.predictor import Predictor
-
-EmbeddingKind = Literal["embedding", "features"]
-"""Embeddings in the joint space, L2-normalized; or pooled features before the projection, for linear probes."""
 
 
 @final

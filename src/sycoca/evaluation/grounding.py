@@ -192,7 +192,7 @@ def _items(keys: Sequence[str], values: Mapping[str, Float[Tensor, " samples"]])
     return ItemScores(keys=keys, values={name: value.tolist() for name, value in values.items()})
 
 
-def described_shares(predictor: Predictor, pixels: Bool[np.ndarray, "height width"]) -> Float[Tensor, " patches"]:
+def described_ratios(predictor: Predictor, pixels: Bool[np.ndarray, "height width"]) -> Float[Tensor, " patches"]:
     """Return the described fraction of each patch, after the resizing and cropping of the image."""
     picture = Image.fromarray(pixels.astype(np.uint8) * 255).convert("RGB")
     plain = replace(predictor.config.transforms, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
@@ -203,10 +203,10 @@ def described_shares(predictor: Predictor, pixels: Bool[np.ndarray, "height widt
 def _described(predictor: Predictor, sample: ImageTextSample, place: int) -> Float[Tensor, " patches"]:
     if sample.described_pixels is None:
         return torch.zeros(predictor.model.config.image_encoder.num_patches)
-    return described_shares(predictor, sample.described_pixels(place))
+    return described_ratios(predictor, sample.described_pixels(place))
 
 
 def _of_objects(predictor: Predictor, sample: ImageTextSample) -> Float[Tensor, " patches"]:
     if sample.object_pixels is None:
         return torch.zeros(predictor.model.config.image_encoder.num_patches)
-    return described_shares(predictor, sample.object_pixels())
+    return described_ratios(predictor, sample.object_pixels())

@@ -13,7 +13,7 @@ from torch import Tensor
 from sycoca.data.samples import ImageTextSample, NamedPixels, SampleSource
 from sycoca.evaluation.batches import num_evaluated, sample_batches
 from sycoca.evaluation.caption_rotation import CaptionRotation, RotatedCaption
-from sycoca.evaluation.grounding import described_shares, evaluate_grounding, without_other_caption
+from sycoca.evaluation.grounding import described_ratios, evaluate_grounding, without_other_caption
 from sycoca.evaluation.report import ItemScores, Report
 from sycoca.facts.metric_suffixes import ANY_OBJECT, NO_CAPTION, OTHER_CAPTION, RANDOM
 from sycoca.inference.explaining.explanation import NounPhrase
@@ -165,7 +165,7 @@ def _scores_of(phrases: Sequence[NounPhrase], name: str) -> Float[Tensor, " patc
 
 def _covered(predictor: Predictor, pixels: Bool[np.ndarray, "height width"]) -> Float[Tensor, " patches"]:
     """Return 1 for the patches of which these pixels cover enough, else 0."""
-    return (described_shares(predictor, pixels) >= LEAST_COVERED).float()
+    return (described_ratios(predictor, pixels) >= LEAST_COVERED).float()
 
 
 def _values(phrases: Sequence[_Phrase]) -> dict[str, list[float]]:

@@ -17,7 +17,8 @@ from sycoca.data.samples import SampleSource
 from sycoca.evaluation.batches import num_evaluated
 from sycoca.evaluation.class_labels import labeled_images, labels_of
 from sycoca.evaluation.classification import classification_report
-from sycoca.evaluation.embeddings import EmbeddingKind, ImageEmbeddings
+from sycoca.evaluation.embedded import EmbeddingKind
+from sycoca.evaluation.embeddings import ImageEmbeddings
 from sycoca.evaluation.report import Report
 from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.inference.predictor import Predictor
@@ -42,7 +43,7 @@ class ProbeTraining:
     """Images that choose the strength of regularization; None takes a fifth of every class of the training data."""
 
     samples_per_class: int | None = None
-    """Train on so many samples of every class, drawn by the seed; None takes all."""
+    """Training samples of every class, drawn by the seed; None takes all."""
 
     seed: int = 0
     """Samples the few-shot training data and the validation part."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.evaluation.batches import num_evaluated, sample_batches
 from sycoca.evaluation.caption_rotation import CaptionRotation, RotatedCaption
-from sycoca.evaluation.grounding import described_shares
+from sycoca.evaluation.grounding import described_ratios
 from sycoca.evaluation.phrase_grounding import LEAST_COVERED
 from sycoca.evaluation.report import ItemScores, Report
 from sycoca.facts.metric_suffixes import EMPTY_CAPTION, OTHER_CAPTION
@@ -150,4 +150,4 @@ def _random_masks(indices: Sequence[int], num_patches: int) -> Bool[Tensor, "sam
 def _described(predictor: Predictor, sample: ImageTextSample, caption: RotatedCaption) -> Bool[Tensor, " patches"]:
     """Return the patches of which the sample's caption describes a quarter at least."""
     assert sample.described_pixels is not None, f"{sample.key} does not say which pixels its captions describe"
-    return described_shares(predictor, sample.described_pixels(caption.number)) >= LEAST_COVERED
+    return described_ratios(predictor, sample.described_pixels(caption.number)) >= LEAST_COVERED

@@ -31,7 +31,7 @@ class RetrievalOptions:
     """Options of retrieval."""
 
     captions_per_image: int | None = None
-    """Take the first so many captions of each image (5 is COCO's convention); None takes all."""
+    """Number of captions of each image, the first ones (5 is COCO's convention); None takes all."""
 
     re_rank: int | None = None
     """Number of top candidates of every query that are re-ranked by the log-likelihood of captions and reported, too;

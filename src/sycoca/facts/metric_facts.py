@@ -249,6 +249,12 @@ _TIMES = "\N{MULTIPLICATION SIGN}"
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
+def readable_difference(key: str, value: float) -> str:
+    """Return a difference with its sign, without the percent sign: differences of rates are in percentage points."""
+    text = readable(key, value).removesuffix(" %")
+    return text if text.startswith("-") else f"+{text}"
+
+
 def readable_interval(key: str, interval: tuple[float, float]) -> str:
     """Return "LOW to HIGH" with the unit once."""
     low, high = (readable(key, end) for end in interval)

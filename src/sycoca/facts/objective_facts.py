@@ -44,8 +44,8 @@ class ObjectiveFacts:
     needs_teacher: bool = False
     """Whether its targets come from the averaged weights; in pretraining alone."""
 
-    averages_labels: bool = False
-    """Whether its loss is a mean over target tokens of captions, or questions, and not over samples (`BatchTotals`)."""
+    is_mean_over_labels: bool = False
+    """Whether its loss is a mean over target tokens of captions or over questions (`BatchTotals`), not over samples."""
 
 
 OBJECTIVES: Mapping[ObjectiveName, ObjectiveFacts] = {
@@ -60,7 +60,7 @@ OBJECTIVES: Mapping[ObjectiveName, ObjectiveFacts] = {
         held_out_note="all patches visible",
         masked_name=MASKED_CAPTIONING,
         masks_patches=True,
-        averages_labels=True,
+        is_mean_over_labels=True,
     ),
     "masked_image": ObjectiveFacts(
         title="reconstruction loss, TG-MIM",
@@ -83,7 +83,7 @@ OBJECTIVES: Mapping[ObjectiveName, ObjectiveFacts] = {
         weight_field="patch_word_weight",
         held_out_note="among the pairs of a group",
     ),
-    "answering": ObjectiveFacts(title="answering loss", short_title="answering", averages_labels=True),
+    "answering": ObjectiveFacts(title="answering loss", short_title="answering", is_mean_over_labels=True),
     "classification": ObjectiveFacts(title="classification loss", short_title="classification"),
 }
 
@@ -97,7 +97,7 @@ WEIGHT_FIELD_OF_COMPONENT: Mapping[ComponentName, str] = {
 AVERAGED_OVER_LABELS: frozenset[str] = frozenset(
     loss
     for name, facts in OBJECTIVES.items()
-    if facts.averages_labels
+    if facts.is_mean_over_labels
     for loss in (name, facts.masked_name)
     if loss is not None
 )

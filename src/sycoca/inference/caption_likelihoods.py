@@ -32,5 +32,5 @@ def token_log_likelihoods(
     with_label = Packing(has_label)
     states = with_label.values(model.caption_states(token_states[:, :-1], memory, with_label))
     log_probs = model.vocabulary_logits(states).log_softmax(-1)
-    gains = log_probs.gather(1, with_label.values(texts.tokens[:, 1:])[:, None]).squeeze(1)
-    return gains.new_zeros(has_label.shape).masked_scatter(has_label, gains)
+    token_log_probs = log_probs.gather(1, with_label.values(texts.tokens[:, 1:])[:, None]).squeeze(1)
+    return token_log_probs.new_zeros(has_label.shape).masked_scatter(has_label, token_log_probs)

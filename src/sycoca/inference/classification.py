@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, TypedDict, assert_never, final, get_args
+from typing import TypedDict, assert_never, final, get_args
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ from torch import Tensor
 from sycoca.data.choices import check_choice
 from sycoca.data.class_lists import NamedClass
 from sycoca.facts.limit_facts import AbilityName
-from sycoca.inference.prompts import class_prompts
+from sycoca.inference.prompts import Scorer, class_prompts
 from sycoca.model.packing import Packing
 from sycoca.model.sycoca import SyCoCa
 from sycoca.precision import precise_product
@@ -22,9 +22,6 @@ from sycoca.progress_bar import tracked
 from sycoca.records import EncodedImages
 from sycoca.weights.config import WeightsConfig
 from sycoca.weights.limits import why_missing
-
-Scorer = Literal["cosine", "likelihood"]
-"""How classes are scored: by the cosine of image and prompts, or by the log-likelihood of the prompts."""
 
 PHOTO_TEMPLATES = ("a photo of a {}.",)
 """The default prompt (CLIP, arXiv 2103.00020, section 3.1.4)."""
@@ -105,8 +102,9 @@ class ClassLikelihoods:
         labels = with_label.values(self._texts.tokens[prompts, 1:].repeat(num_images, 1))
         states = with_label.values(self._model.caption_states(token_states, memory, with_label))
         log_probs = self._model.vocabulary_logits(states).log_softmax(-1)
-        gains = log_probs.gather(1, labels[:, None]).squeeze(1)
-        return gains.new_zeros(is_label.shape).masked_scatter(is_label, gains).sum(1).view(num_images, -1)
+        token_log_probs = log_probs.gather(1, labels[:, None]).squeeze(1)
+        by_position = token_log_probs.new_zeros(is_label.shape).masked_scatter(is_label, token_log_probs)
+        return by_position.sum(1).view(num_images, -1)
 
 
 _ABILITIES: Mapping[Scorer, AbilityName] = {"cosine": "similarities", "likelihood": "captions"}

@@ -76,8 +76,8 @@ def with_likelihoods(
         ]
         padded = pad_tokens(sequences, special.pad_id)
         texts = TokenBatch(tokens=padded.tokens.to(memory.device), is_padding=padded.is_padding.to(memory.device))
-        gains = token_log_likelihoods(model, memory[rows], texts).tolist()
-        for caption, own, first, sequence in zip(captions[rows], gains, before, sequences, strict=True):
+        token_log_probs = token_log_likelihoods(model, memory[rows], texts).tolist()
+        for caption, own, first, sequence in zip(captions[rows], token_log_probs, before, sequences, strict=True):
             generated = tuple(own[len(first) - 1 : len(sequence) - 1])
             found.append(replace(caption, log_likelihood=sum(generated), token_log_likelihoods=generated))
     return found

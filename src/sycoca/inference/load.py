@@ -12,7 +12,7 @@ from sycoca.data.choices import check_choice
 from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
 from sycoca.keywords import check_type, suggests_keywords
-from sycoca.model.automatic_precision import AutomaticPrecision, automatic_precision
+from sycoca.model.automatic_precision import DTYPE_OF_PRECISION, automatic_precision
 from sycoca.model.products import limit_cached_kernels
 from sycoca.model.sycoca import SyCoCa
 from sycoca.outputs.manifest import is_verification_on, verification
@@ -33,8 +33,6 @@ DTYPES: Mapping[Dtype, torch.dtype | None] = {
     "int8": torch.int8,
 }
 """None is chosen for the device."""
-
-_OF_PRECISION: Mapping[AutomaticPrecision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @suggests_keywords
@@ -79,7 +77,7 @@ def load(
 def _automatic_dtype(device: torch.device) -> torch.dtype:
     match device.type:
         case "cpu":
-            return _OF_PRECISION[automatic_precision("inference")]
+            return DTYPE_OF_PRECISION[automatic_precision("inference")]
         case "cuda" if torch.cuda.is_bf16_supported():
             return torch.bfloat16
         case _:

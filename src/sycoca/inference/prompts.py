@@ -1,8 +1,12 @@
-"""Prompts of classes, and whether they tell the classes apart."""
+"""Prompts of classes, how they score images, and whether they tell the classes apart. Imports no torch."""
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from sycoca.data.class_lists import NamedClass
+
+Scorer = Literal["cosine", "likelihood"]
+"""How classes are scored: by the cosine of image and prompts, or by the log-likelihood of the prompts."""
 
 
 def class_prompts(one: NamedClass, templates: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from sycoca.model.config import LAYER_NORM_EPS
 from sycoca.model.folded_attention import folded_attention
 from sycoca.model.key_value_cache import TokenCache
 from sycoca.model.linear import Linear
@@ -14,9 +15,6 @@ from sycoca.model.packing import Packing
 from sycoca.model.products import linear
 from sycoca.model.rotary import Rotation
 from sycoca.precision import at_least_float32
-
-LAYER_NORM_EPS = 1e-5
-"""open_clip's; with another one the outputs of a converted model visibly differ."""
 
 
 @final
@@ -45,7 +43,7 @@ class SelfAttention(nn.Module):
 
         With ``packing`` x holds the packed positions of several rows, which do not attend to one another.
         ``may_attend`` is a mask over the unpacked rows that replaces the causal one. With ``num_queries`` only the last
-        so many positions are queries, and the output is that of those alone. ``rotation`` is for rotary positions.
+        that many positions are queries, and the output is that of those alone. ``rotation`` is for rotary positions.
         """
         if num_queries is not None:
             assert not is_causal

@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 AutomaticPrecision = Literal["fp32", "bf16"]
 
+DTYPE_OF_PRECISION: Mapping[AutomaticPrecision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+"""PyTorch's types by precision."""
+
 Use = Literal["training", "inference"]
 """Training rounds the weights in every product (autocast), inference loads rounded ones."""
 
@@ -88,14 +91,14 @@ def automatic_precision(use: Use) -> AutomaticPrecision:
     return "bf16"
 
 
-def bfloat16_gain(*, anew: bool = False) -> Bfloat16Gain | None:
-    """Return the gain that is kept for this machine, after a measurement where there is none or with ``anew``.
+def bfloat16_gain(*, remeasures: bool = False) -> Bfloat16Gain | None:
+    """Return the gain that is kept for this machine, after a measurement where there is none or with ``remeasures``.
 
     None where the processor does not multiply bfloat16, which is then slower than fp32.
     """
     if not multiplies_bfloat16():
         return None
-    known = None if anew else _kept().get(_machine())
+    known = None if remeasures else _kept().get(_machine())
     if known is None:
         logger.info("measuring once whether bf16 pays on this machine")
         known = _measured()

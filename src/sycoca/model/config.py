@@ -21,6 +21,9 @@ from sycoca.model.forms import (
 )
 from sycoca.model.pooler_config import AttentionPoolerConfig, check_heads
 
+LAYER_NORM_EPS = 1e-5
+"""Epsilon of LayerNorms in CLIP and CoCa; with another one the outputs of a converted model visibly differ."""
+
 MLP_RATIO = 4
 """Hidden width of an MLP relative to the width of its input, as in open_clip's CLIP and CoCa."""
 
@@ -60,7 +63,7 @@ class ImageEncoderConfig:
     """Hidden width of the MLPs; None: 4 times the width, as in all CLIPs but the largest (ViT-g, bigG). With swiglu
     it is that of each half."""
 
-    norm_eps: float = 1e-5
+    norm_eps: float = LAYER_NORM_EPS
     """Epsilon of the LayerNorms: 1e-5 in CLIP and CoCa, 1e-12 in Hugging Face's ViT."""
 
     has_norm_pre: bool = True

@@ -28,15 +28,15 @@ class MaskingConfig:
 
     captioning_hidden_share: float = 1.0
     """Fraction of images from whose captions patches are hidden, drawn per image; the text decoder sees all patches of
-    the others, as it does at inference. Above 0, which would be hides_from_captioning false; 1: all images (paper)."""
+    the others, as it does at inference. Above 0 (hides_from_captioning false hides nothing); 1: all images (paper)."""
 
     captioning_hidden_until: float = 1.0
     """Fraction of training after which nothing is hidden from captioning any more: the rest trains the text decoder as
-    inference uses it. Above 0, which would be hides_from_captioning false; 1: patches are hidden to the end (paper)."""
+    inference uses it. Above 0 (hides_from_captioning false hides nothing); 1: patches are hidden to the end (paper)."""
 
     attentive_from: float = 0.0
     """Fraction of training before which patches are chosen at random, as by strategy random, since scores mean nothing
-    at first. Below 1, which would be strategy random; 0: chosen by score from the first step (paper)."""
+    at first. Below 1 (strategy random is random to the end); 0: chosen by score from the first step (paper)."""
 
     def __post_init__(self) -> None:
         for name in ("captioning_hidden_ratio", "reconstruction_masked_ratio"):

@@ -59,6 +59,6 @@ class Packing:
 
 
 def num_packed_rows(num_real: int) -> int:
-    """Return the number of rows that so many real positions are packed into on a CPU."""
+    """Return the number of rows that ``num_real`` real positions are packed into on a CPU."""
     step = max(1, (1 << num_real.bit_length()) // (2 * _SIZES_PER_OCTAVE))
     return -(-num_real // step) * step

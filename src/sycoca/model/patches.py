@@ -76,7 +76,7 @@ def true_indices(choice: Bool[Tensor, "batch patches"]) -> Int[Tensor, "batch ch
     counts = choice.sum(1)
     num_chosen = int(counts[0])
     if not bool((counts == num_chosen).all()):
-        raise ValueError(f"every image must keep the same number of patches, got {counts.tolist()}")
+        raise ValueError(f"every image must have the same number of chosen patches, got {counts.tolist()}")
     return choice.nonzero()[:, 1].reshape(len(choice), num_chosen)
 
 

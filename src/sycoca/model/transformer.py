@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from sycoca.model.attention import LAYER_NORM_EPS, CrossAttention, Memory, SelfAttention
-from sycoca.model.config import MLP_RATIO
+from sycoca.model.attention import CrossAttention, Memory, SelfAttention
+from sycoca.model.config import LAYER_NORM_EPS, MLP_RATIO
 from sycoca.model.forms import GATED, Activation
 from sycoca.model.key_value_cache import TokenCache
 from sycoca.model.linear import Linear
@@ -91,7 +91,7 @@ class SelfBlock(nn.Module):
     ) -> Float[Tensor, "batch queries width"]:
         """Apply attention, then the MLP; ``residual_factors`` scale both branches per row (0 drops them).
 
-        With ``num_queries`` only the last so many positions are computed. All other arguments are those of
+        With ``num_queries`` only that many positions, the last ones, are computed. All other arguments are those of
         `SelfAttention`.
         """
         attended = self.attention(

@@ -84,10 +84,18 @@ class ComparedRows(NamedTuple):
     is_caption: Bool[Tensor, "rows captions"] | None
 
     def blocks(self, size: int) -> list["ComparedRows"]:
-        """Return the rows in order, at most so many at a time."""
+        """Return the rows in order, in blocks of at most ``size``."""
         num_blocks = -(-len(self.partners) // size)
         parts = [[None] * num_blocks if own is None else own.split(size) for own in self]
         return [ComparedRows(*block) for block in zip(*parts, strict=True)]
+
+
+def copies_of_pairs(
+    own: Int[Tensor, "batch 2"], all_keys: Int[Tensor, "global_batch 2"], partners: Int[Tensor, " batch"]
+) -> Bool[Tensor, "batch global_batch"]:
+    """Return where another pair of the global batch has the same image or the same caption, and so is no negative."""
+    is_copy = (own[:, None] == all_keys).any(dim=2)
+    return is_copy.scatter(1, partners[:, None], False)
 
 
 def caption_weights(

@@ -12,6 +12,9 @@ PixelError = Literal["squared", "absolute"]
 WordWeighting = Literal["equal", "rare"]
 EncodedPatches = Literal["all", "seen"]
 
+AnswerLoss = Literal["binary_cross_entropy", "cross_entropy"]
+"""The loss of VQA: whether answers are independent (sigmoid), or mutually exclusive (softmax)."""
+
 HAS_LOGIT_BIAS: Mapping[ContrastiveLoss, bool] = {"softmax": False, "sigmoid": True, "decoupled": False}
 """Whether the model needs a learned bias of the logits, by contrastive loss; the others would cancel it."""
 
@@ -41,13 +44,13 @@ class ObjectivesConfig:
     data2vec, arXiv 2202.03555); not in the paper."""
 
     masked_image_every: int = 1
-    """Steps from one with TG-MIM to the next: those whose number it divides. The others save the second pass of the
+    """TG-MIM is trained in one of so many steps, those whose number it divides. The others save the second pass of the
     image encoder and the image decoder, which they leave as it is. The weight in the steps with TG-MIM stays
     masked_image_weight, so over all steps TG-MIM counts that much less. 1: in every step (paper)."""
 
     masked_image_from: float = 0.0
-    """Fraction of training before which TG-MIM is left out. Below 1, which would be masked_image_weight 0; 0: TG-MIM
-    from the first step (paper)."""
+    """Fraction of training before which TG-MIM is left out, below 1 (masked_image_weight 0 leaves it out to the end);
+    0: TG-MIM from the first step (paper)."""
 
     encoded_patches: EncodedPatches = "all"
     """The patches that the image encoder encodes for ITC and IC in training. all: the whole image (paper). seen: those
@@ -57,10 +60,10 @@ class ObjectivesConfig:
 
     patch_word_weight: float = 0.0
     """Weight of a contrastive loss of patches and words, which trains the token-wise similarity that masking.score
-    token_max ranks patches by (FILIP, arXiv 2111.07783; the paper trains it not at all)."""
+    token_max ranks patches by (FILIP, arXiv 2111.07783; the paper does not train it)."""
 
     patch_word_group_size: int = 32
-    """Pairs whose patches and words are compared with each other: so many consecutive ones of the global batch. A
+    """Number of pairs whose patches and words are compared with each other, consecutive ones of the global batch. A
     micro-batch is a multiple of it, or the whole batch."""
 
     patch_word_weighting: WordWeighting = "equal"
@@ -73,7 +76,7 @@ class ObjectivesConfig:
     pair itself in its denominator (DCL, arXiv 2110.06848), which keeps the gradient large in small batches."""
 
     captions_per_image: int = 1
-    """Different captions of each image that ITC takes as its positives, sampled anew in each epoch (paper: 1). An image
+    """Different captions of each image that ITC takes as its positives, sampled in each epoch (paper: 1). An image
     that has fewer gives what it has; all images weigh the same. IC and TG-MIM use the first caption alone."""
 
     contrastive_block_size: int | None = None
@@ -185,7 +188,7 @@ class ObjectivesConfig:
         return self.contrastive_weight > 0 and HAS_LOGIT_BIAS[self.contrastive_loss]
 
     @property
-    def encoded_anew(self) -> Mapping[str, float | str | None]:
+    def prevents_caching(self) -> Mapping[str, float | str | None]:
         """The settings with which other patches of an image are encoded in every step; None for those that are off."""
         return {
             "objectives.masked_image_weight": self.masked_image_weight or None,

@@ -8,7 +8,7 @@ from typing import assert_never
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -19,6 +19,7 @@ from sycoca.objectives.compared import (
     ContrastForm,
     TextEmbeds,
     as_table,
+    copies_of_pairs,
     embeds_of,
     is_caption_of,
     with_embeds,
@@ -59,7 +60,7 @@ def contrastive_loss(
     L2-normalized; logits are at least float32. Pairs whose image or caption equals the pair's own, by ``sample_keys``,
     are no negatives: they are left out. With a table of several captions, each is a positive of its image, and those of
     an image are averaged; ``sample_keys`` then has a column for each, after the image's. With ``block_size`` the logits
-    of so many images at a time, with their captions, are in memory, and are recomputed in the backward pass.
+    of that many images at a time, with their captions, are in memory, and are recomputed in the backward pass.
     """
     batch = len(image_embeds)
     partners = torch.arange(batch, device=image_embeds.device) + ranks.rank * batch
@@ -110,7 +111,7 @@ def _sum_of_both(
     images_to_texts = logit_scale * precise_product(rows.image_embeds, all_texts.T)
     texts_to_images = logit_scale * precise_product(rows.text_embeds, all_images.T)
     if rows.sample_keys is not None and all_keys is not None:
-        is_copy = _is_copy(rows.sample_keys, all_keys, rows.partners)
+        is_copy = copies_of_pairs(rows.sample_keys, all_keys, rows.partners)
         images_to_texts = images_to_texts.masked_fill(is_copy, -torch.inf)
         texts_to_images = texts_to_images.masked_fill(is_copy, -torch.inf)
     return F.cross_entropy(images_to_texts, rows.partners, reduction="sum") + F.cross_entropy(
@@ -130,16 +131,8 @@ def _sum_of_sigmoids(
     is_pair = torch.zeros_like(logits, dtype=torch.bool).scatter(1, rows.partners[:, None], True)
     likelihoods = F.logsigmoid(torch.where(is_pair, logits, -logits))
     if rows.sample_keys is not None and all_keys is not None:
-        likelihoods = likelihoods.masked_fill(_is_copy(rows.sample_keys, all_keys, rows.partners), 0)
+        likelihoods = likelihoods.masked_fill(copies_of_pairs(rows.sample_keys, all_keys, rows.partners), 0)
     return -likelihoods.sum()
-
-
-def _is_copy(
-    own: Int[Tensor, "batch 2"], all_keys: Int[Tensor, "global_batch 2"], partners: Int[Tensor, " batch"]
-) -> Bool[Tensor, "batch global_batch"]:
-    """Return where another pair of the global batch has the same image or the same caption."""
-    is_copy = (own[:, None] == all_keys).any(dim=2)
-    return is_copy.scatter(1, partners[:, None], False)
 
 
 def cached_contrastive_gradients(

@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from sycoca.model.masking import is_word
 from sycoca.model.sycoca import SyCoCa
+from sycoca.objectives.compared import copies_of_pairs
 from sycoca.objectives.config import ObjectivesConfig, WordWeighting
 from sycoca.precision import precise_product
 from sycoca.records import EncodedImages, EncodedTexts, ImageTextBatch
@@ -64,7 +65,7 @@ def patch_word_loss(
     image is the mean over its words, by their ``weights``, of the largest cosine with a patch (FILIP, arXiv 2111.07783,
     section 3.1). Embeddings are L2-normalized; a weight of 0 marks what is no word. Without words a caption is equally
     similar to all images. Pairs with the image or the caption of another, by ``sample_keys``, are no negatives of it.
-    With ``block_size`` the cosines of so many images at a time are in memory, and are recomputed in the backward pass.
+    With ``block_size`` the cosines of that many images at a time are in memory; the backward pass recomputes them.
     """
     similarities = partial(_similarities, token_embeds=token_embeds, weights=weights)
     if block_size is None or block_size >= len(patch_embeds):
@@ -76,11 +77,11 @@ def patch_word_loss(
         ]
         of_images, of_texts = (torch.cat(parts) for parts in zip(*blocks, strict=True))
     images_to_texts, texts_to_images = logit_scale * of_images, logit_scale * of_texts.T
+    partners = torch.arange(len(patch_embeds), device=patch_embeds.device)
     if sample_keys is not None:
-        is_copy = (sample_keys[:, None] == sample_keys).any(dim=2).fill_diagonal_(False)
+        is_copy = copies_of_pairs(sample_keys, sample_keys, partners)
         images_to_texts = images_to_texts.masked_fill(is_copy, -torch.inf)
         texts_to_images = texts_to_images.masked_fill(is_copy, -torch.inf)
-    partners = torch.arange(len(patch_embeds), device=patch_embeds.device)
     directions = (images_to_texts, texts_to_images)
     return torch.stack([F.cross_entropy(one, partners, reduction="sum") for one in directions]).mean()
 

@@ -1,13 +1,12 @@
 """VQA: classification of a question about an image over a list of answers."""
 
-from typing import Literal, assert_never
+from typing import assert_never
 
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-AnswerLoss = Literal["binary_cross_entropy", "cross_entropy"]
-"""Whether answers are independent (sigmoid), or mutually exclusive (softmax)."""
+from sycoca.objectives.config import AnswerLoss
 
 
 def vqa_loss(

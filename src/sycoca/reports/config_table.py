@@ -1,8 +1,10 @@
 """A configuration as tables, in which values that differ from the defaults are marked."""
 
 from collections.abc import Iterator
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any
+
+from sycoca.plain_data import default_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +39,7 @@ def config_sections(config: object) -> list[ConfigSection]:
     """
     if not is_dataclass(config) or isinstance(config, type):
         raise TypeError(f"expected a dataclass instance, got {type(config).__name__}")
-    values = {field.name: (getattr(config, field.name), _default(field)) for field in fields(config)}
+    values = {field.name: (getattr(config, field.name), default_of(field)) for field in fields(config)}
     plain = [_row(name, *pair) for name, pair in values.items() if not is_dataclass(pair[0])]
     sections = [
         ConfigSection(name=name, rows=tuple(_rows(value, default, "")))
@@ -51,7 +53,7 @@ def _rows(config: Any, default: object, prefix: str) -> Iterator[ConfigRow]:
     for field in fields(config):
         value = getattr(config, field.name)
         # A nested config with its own default is compared with that, not with the defaults of its class.
-        own_default = getattr(default, field.name) if isinstance(default, type(config)) else _default(field)
+        own_default = getattr(default, field.name) if isinstance(default, type(config)) else default_of(field)
         if is_dataclass(value):
             yield from _rows(value, own_default, f"{prefix}{field.name}.")
         else:
@@ -61,10 +63,6 @@ def _rows(config: Any, default: object, prefix: str) -> Iterator[ConfigRow]:
 def _row(name: str, value: object, default: object) -> ConfigRow:
     is_default = default is MISSING or value == default
     return ConfigRow(name=name, value=_shown(value), default=None if is_default else _shown(default))
-
-
-def _default(field: "Field[Any]") -> object:
-    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def _shown(value: object) -> str:

@@ -142,15 +142,16 @@ class TrainingConfig:
             raise ValueError(f"training.average_decay must lie between 0 and 1, got {self.average_decay}")
         if self.global_batch_size % (self.micro_batch_size or self.global_batch_size):
             raise ValueError(
-                f"training.global_batch_size {self.global_batch_size} is not a multiple of"
-                f" micro_batch_size {self.micro_batch_size}"
+                f"training.global_batch_size {self.global_batch_size} is not a multiple of training.micro_batch_size"
+                f" {self.micro_batch_size}"
             )
         self._check_kept_checkpoints()
 
     def _check_kept_checkpoints(self) -> None:
         if self.keep_every is not None and (self.save_every is None or self.keep_every % self.save_every):
             raise ValueError(
-                f"training.keep_every {self.keep_every} is not a multiple of save_every, which is {self.save_every}"
+                f"training.keep_every {self.keep_every} is not a multiple of training.save_every, which is"
+                f" {self.save_every}"
             )
         if self.keep_best is not None:
             self._check_best(self.keep_best)
@@ -175,8 +176,8 @@ class TrainingConfig:
     def _check_logged_when_saved(self, metric: str, name: str, every: int | None) -> None:
         if every is None or self.save_every is None or self.save_every % every:
             raise ValueError(
-                f"training.keep_best needs {metric} at each checkpoint: set save_every to a multiple of {name}, got"
-                f" save_every {self.save_every} and {name} {every}"
+                f"training.keep_best needs {metric} at each checkpoint: set training.save_every to a multiple of"
+                f" training.{name}, got {self.save_every} and {every}"
             )
 
     def micro_batch_on(self, world_size: int) -> int:

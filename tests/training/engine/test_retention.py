@@ -102,19 +102,22 @@ def test_a_state_of_an_older_version_has_no_value(tmp_path: Path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"keep_every": 15}, r"training\.keep_every 15 is not a multiple of save_every, which is 10"),
-        ({"keep_every": 10, "save_every": None}, r"keep_every 10 is not a multiple of save_every, which is None"),
+        ({"keep_every": 15}, r"training\.keep_every 15 is not a multiple of training.save_every, which is 10"),
+        (
+            {"keep_every": 10, "save_every": None},
+            r"keep_every 10 is not a multiple of training.save_every, which is None",
+        ),
         ({"keep_every": 0}, r"training\.keep_every must be at least 1, got 0"),
         ({"keep_best": "validation_mean_txt_recall"}, r"did you mean 'validation_mean_text_recall'\?"),
         ({"keep_best": "beauty"}, r"no metric is called 'beauty'; metrics\.jsonl of a run lists the logged ones"),
         ({"keep_best": "lr"}, r"neither high nor low values of lr are better"),
         (
             {"keep_best": RECALL, "evaluate_every": 20},
-            r"keep_best needs validation_mean_text_recall at each checkpoint: set save_every to a multiple of"
-            r" evaluate_every, got save_every 10 and evaluate_every 20",
+            r"keep_best needs validation_mean_text_recall at each checkpoint: set training.save_every to a multiple of"
+            r" training\.evaluate_every, got 10 and 20",
         ),
-        ({"keep_best": RECALL, "evaluate_every": None}, r"got save_every 10 and evaluate_every None"),
-        ({"keep_best": "captioning", "log_every": 7}, r"a multiple of log_every, got save_every 10 and log_every 7"),
+        ({"keep_best": RECALL, "evaluate_every": None}, r"training\.evaluate_every, got 10 and None"),
+        ({"keep_best": "captioning", "log_every": 7}, r"a multiple of training\.log_every, got 10 and 7"),
     ],
 )
 def test_what_cannot_be_kept_is_refused(changes: dict[str, object], message: str):

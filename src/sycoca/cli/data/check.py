@@ -84,7 +84,7 @@ class Arguments:
     """Device and precision."""
 
     photos: PhotoThresholds = field(default_factory=PhotoThresholds)
-    """From where on photos are worth a look."""
+    """Thresholds beyond which photos are listed as worth a look."""
 
     def run(self) -> int:
         """Check, and print what was found; exit code 1 if something is broken or two parts share an image."""

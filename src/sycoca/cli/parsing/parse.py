@@ -110,7 +110,7 @@ def _help_text(printed: str, about: str, table: Sequence[Argument], prog: str) -
     """Return tyro's list of arguments below a usage line that names what is required."""
     _, _, arguments = printed.partition("\n\n")
     # Groups are named like their flags, which carry no prefix.
-    rows = "\n".join(row.rstrip().replace(" task.", " ") for row in arguments.strip("\n").split("\n"))
+    rows = "\n".join(re.sub(r" task\.(?=\w)", " ", row.rstrip()) for row in arguments.strip("\n").split("\n"))
     paragraphs = [_paragraph(text) for text in re.split(r"\n\s*\n", about)]
     return "\n\n".join([folded(f"usage: {usage(table, prog)}", hanging=7), *paragraphs, rows.rstrip(), folded(_COMMON)])
 

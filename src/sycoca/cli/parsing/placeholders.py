@@ -26,6 +26,7 @@ from tyro.constructors import (
     UnsupportedTypeAnnotationError,
 )
 
+from sycoca.cli.shared.usage import NOT_GIVEN
 from sycoca.facts.head_facts import HEADS
 from sycoca.model.config import SyCoCaConfig
 from sycoca.training.config import RunConfig
@@ -186,6 +187,12 @@ def _shown(field: StructFieldSpec, defaults: LongDefaults, is_argument: bool) ->
     # Where the text does not say what None means, the argument is one that may be left out.
     if field.default is None and "None" not in (text or ""):
         kind = Annotated[kind, arg(metavar=own, help_behavior_hint="")]
+    if field.default in (NOT_GIVEN, ()):
+        remark = "(default: empty)" if field.default == () else "(required)"
+        kind = Annotated[kind, arg(metavar=own, help_behavior_hint=remark)]
+    # Help shows such a switch as --no-NAME, and its text says what it does while it is on.
+    if field.default is True and text is not None:
+        kind, text = Annotated[kind, arg(help_behavior_hint="(default: on)")], f"Switches off: {text}"
     return replace(field, type=kind, helptext=text)
 
 

@@ -1,13 +1,15 @@
 """The arguments of a command as a table, from the types that tyro parses: for usage, errors and completion."""
 
 from collections.abc import Iterator
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from tyro.conf import Positional, SuppressFixed
 
 from sycoca.cli.parsing.placeholders import OF_TYPES, is_flag, placeholder_of, union_members, unwrapped
+from sycoca.cli.shared.usage import NOT_GIVEN
+from sycoca.plain_data import default_of
 
 _POSITIONAL = get_args(Positional[int])[1]
 _SUPPRESSED = get_args(SuppressFixed[int])[1]
@@ -71,7 +73,7 @@ def _arguments_of(kind: Any, default: Any, prefix: str | None) -> Iterator[Argum
         hint = parameters.get(hint, hint)
         if _SUPPRESSED in marks or not is_flag(get_origin(kind) or kind, field.name):
             continue
-        value = _default_value(field) if default is None else getattr(default, field.name)
+        value = default_of(field) if default is None else getattr(default, field.name)
         name = field.name.replace("_", "-")
         inner = None if prefix is None else f"{prefix}{name}."
         if is_dataclass(value):
@@ -90,7 +92,7 @@ def _hints(kind: Any) -> tuple[dict[str, Any], dict[Any, Any]]:
 
 
 def _argument(name: str, hint: Any, marks: tuple[Any, ...], value: object) -> Argument:
-    is_required = value is MISSING
+    is_required = value is MISSING or value == NOT_GIVEN
     if hint is bool and not is_required:
         return switch(f"--{_negated(name) if value else name}")
     members, num_values = _members(hint)
@@ -127,10 +129,6 @@ def _choices(member: Any) -> tuple[Any, ...]:
     if get_origin(member) is Literal:
         return get_args(member)
     return ("True", "False") if member is bool else ()
-
-
-def _default_value(field: "Field[Any]") -> Any:
-    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def _holds_dataclasses(hint: Any) -> bool:

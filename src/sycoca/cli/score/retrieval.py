@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
 from sycoca.cli.shared.report_arguments import ReportArguments
 from sycoca.cli.shared.usage import UsageError
+from sycoca.evaluation.embedded import Similarity
 
 if TYPE_CHECKING:
     from sycoca.evaluation.report import Report
@@ -32,7 +33,7 @@ class Arguments(ReportArguments):
     image_of_text: VectorFile = None
     """The image of each caption: a .json list or .npy file of row indices (from 0) or of keys."""
 
-    similarity: Literal["cosine", "dot"] = "cosine"
+    similarity: Similarity = "cosine"
     """Similarity of two embeddings."""
 
     def report(self) -> "Report":

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from sycoca.cli.shared.report_arguments import ReportArguments
 from sycoca.file_names import has_suffix
+from sycoca.metrics.vqa import References
 
 if TYPE_CHECKING:
     from sycoca.data.samples import Question
@@ -26,7 +27,7 @@ class Arguments(ReportArguments):
     max_skipped_ratio: float = 0.0
     """Largest fraction of the references of a SPEC that may be unusable; 0 makes the first one an error."""
 
-    references_are: Literal["annotators", "members"] | None = None
+    references_are: References | None = None
     """What several reference answers of a question are: one per annotator (vqa_accuracy, at least 4 each) or the
     members of a set (answer_accuracy). None: annotators if every question has at least 4 answers."""
 

@@ -14,6 +14,10 @@ class UsageError(Exception):
     """An invalid command line; exit code 2."""
 
 
+NOT_GIVEN = "not given"
+"""Default of a flag that is required unless a config file sets it; help says so, and usage lines show the flag."""
+
+
 class HelpRequested(Exception):
     """Help was requested, or a group was given without a command."""
 

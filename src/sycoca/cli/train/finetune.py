@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sycoca.cli.help_text import folded, rows, usage_lines
-from sycoca.cli.shared.usage import HelpRequested, UsageError
+from sycoca.cli.shared.usage import NOT_GIVEN, HelpRequested, UsageError
 from sycoca.cli.train.training_runs import config_file, options_table, run_to_its_end, split_options, with_flags
 from sycoca.plain_data import did_you_mean, overlay
 from sycoca.preprocess.config import ImageTransformConfig
@@ -18,10 +18,6 @@ from sycoca.weights.hub import is_at_hub, local_weights
 if TYPE_CHECKING:
     from sycoca.cli.parsing.table import Argument
     from sycoca.training.recipes.finetune_config import FinetuneConfig
-
-_NOT_GIVEN = "not given"
-"""Placeholder of --data.train until flags or file set it."""
-
 
 _OPTIONS = {
     "--config FILE.yaml": "configuration, complete or in part",
@@ -93,7 +89,7 @@ def help_text() -> str:
     tasks = rows({name: _first_sentence(name) for name in PRESETS})
     about = (
         "Fine-tune the model of a weights folder. Every field of the configuration is a flag, such as --training.steps;"
-        " flags override the config file, and that the defaults of the task."
+        " flags override the config file, which overrides the defaults of the task."
     )
     several = "  torchrun --nproc-per-node 8 -m sycoca finetune TASK WEIGHTS ..."
     return "\n\n".join(
@@ -137,7 +133,7 @@ def _request(words: list[str]) -> _Request:
 
 def _refusal(task: str, request: _Request, prog: str) -> UsageError | None:
     try:
-        with_flags(_with_some_transforms(finetune_preset(task, request.weights, _NOT_GIVEN)), request.flags, prog)
+        with_flags(_with_some_transforms(finetune_preset(task, request.weights, NOT_GIVEN)), request.flags, prog)
     except UsageError as error:
         return error
     return None
@@ -146,7 +142,7 @@ def _refusal(task: str, request: _Request, prog: str) -> UsageError | None:
 def _new_config(request: _Request, prog: str) -> "FinetuneConfig":
     """Return the config from defaults, file and flags; unknown names and keys are usage errors."""
     try:
-        config = finetune_preset(request.task, request.weights, _NOT_GIVEN)
+        config = finetune_preset(request.task, request.weights, NOT_GIVEN)
         if not (is_at_hub(request.weights) and request.is_help):
             config = _with_own_transforms(config)
         if request.config is not None:
@@ -157,7 +153,7 @@ def _new_config(request: _Request, prog: str) -> "FinetuneConfig":
     config = with_flags(config, request.flags, f"{prog} {request.task} WEIGHTS", _description(request.task))
     if config.task != request.task:
         raise UsageError(f"the task is {request.task}, the config says {config.task}")
-    if config.data.train == _NOT_GIVEN:
+    if config.data.train == NOT_GIVEN:
         raise UsageError(f"--data.train SPEC is missing; {_USAGE}")
     return config
 

@@ -91,7 +91,7 @@ def help_text() -> str:
     presets = rows({name: _first_sentence(name) for name in PRESETS})
     about = (
         "Pretrain a model. Every field of the configuration is a flag, such as --training.steps; flags override the"
-        " config file, and that the preset."
+        " config file, which overrides the preset."
     )
     return "\n\n".join(
         [

@@ -14,7 +14,7 @@ from sycoca.data.inspection.photo_checks import DEFAULT_THRESHOLDS, PhotoIssue, 
 from sycoca.data.inspection.statistics import Spread, spread
 from sycoca.data.samples import SampleSource, remarks_on, skipped_samples
 from sycoca.facts.photo_facts import PhotoKind
-from sycoca.unusable import SkippedSample, SkipReason
+from sycoca.unusable import REASONS_OF_ABSENCE, SkippedSample
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,9 +28,6 @@ class ImageFindings:
 
     heights: Spread | None
     shorter_sides: Spread | None
-
-
-_MISSING: frozenset[SkipReason] = frozenset({"missing image"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +60,7 @@ class SetCheck:
     @property
     def num_missing_images(self) -> int:
         """How many images are missing where not a single one was found, so that it is the folder that is wrong."""
-        missing = sum(problem.reason in _MISSING for problem in self.problems)
+        missing = sum(problem.reason in REASONS_OF_ABSENCE for problem in self.problems)
         return missing if self.images.num_readable == 0 and missing > 1 else 0
 
     @property
@@ -71,7 +68,7 @@ class SetCheck:
         """The problems one by one, without the images that are all missing for one reason."""
         if not self.num_missing_images:
             return self.problems
-        return tuple(one for one in self.problems if one.reason not in _MISSING)
+        return tuple(one for one in self.problems if one.reason not in REASONS_OF_ABSENCE)
 
     @property
     def num_problems_by_reason(self) -> dict[str, int]:
@@ -114,7 +111,7 @@ class DataCheck:
     duplicates: tuple[Duplicates, ...]
     context_length: int
     thresholds: PhotoThresholds = DEFAULT_THRESHOLDS
-    """From where on photos are worth a look."""
+    """Thresholds beyond which photos are listed as worth a look."""
 
     @property
     def leaks(self) -> tuple[Duplicates, ...]:

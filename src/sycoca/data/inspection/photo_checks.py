@@ -19,7 +19,7 @@ _MOST_NEAR_BITS = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PhotoThresholds:
-    """From where on a photo is worth a look."""
+    """Thresholds beyond which a photo is listed as worth a look."""
 
     blurred: float = PHOTO_KINDS["blurred"].threshold
     """Sharpness below which a photo counts as blurred: 3 is noise, 1 to 2 a sharp photo, 0 a smooth one."""
@@ -34,13 +34,13 @@ class PhotoThresholds:
     """Nearly empty: fewer bits per pixel, by the entropy of the differences of neighbors."""
 
     odd_aspect: float = PHOTO_KINDS["odd_aspect"].threshold
-    """Very long: the longer side is more than so many times the shorter one."""
+    """Very long: the longer side is more than this many times the shorter one."""
 
     near_bits: int = NEAR_BITS
-    """Near duplicates: perceptual hashes that differ in at most so many of 64 bits, 0 to 8."""
+    """Near duplicates: perceptual hashes that differ in at most this many of 64 bits, 0 to 8."""
 
     near_colors: float = NEAR_COLORS
-    """Near duplicates: colors of 4 x 4 cells that differ by at most so many levels of 255 on average."""
+    """Near duplicates: colors of 4 x 4 cells that differ by at most this many levels of 255 on average."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.near_bits <= _MOST_NEAR_BITS:

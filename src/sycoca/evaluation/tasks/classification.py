@@ -1,8 +1,9 @@
 """``sycoca evaluate classification``."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from sycoca.evaluation.class_options import Unlabeled
 from sycoca.evaluation.tasks.inputs import TaskInputs
 from sycoca.evaluation.tasks.task import EvaluationTask
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 class Task(EvaluationTask):
     """Classification with the head of a model that sycoca finetune classification has trained."""
 
-    unlabeled: Literal["error", "skip"] = "error"
+    unlabeled: Unlabeled = "error"
     """What to do with images whose label is missing or unknown to the head; skipped ones are counted."""
 
     def check_model(self, predictor: "Predictor") -> None:

@@ -1,8 +1,9 @@
 """``sycoca evaluate probe``."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from sycoca.evaluation.embedded import EmbeddingKind
 from sycoca.evaluation.tasks.inputs import OpenSources, TaskInputs
 from sycoca.evaluation.tasks.task import EvaluationTask
 
@@ -26,7 +27,7 @@ class Task(EvaluationTask):
     seed: int = 0
     """Seed of the few-shot samples and of the validation split."""
 
-    vectors: Literal["features", "embedding"] = "features"
+    vectors: EmbeddingKind = "features"
     """features: pooled images before their projection into the joint space. embedding: after it, L2-normalized."""
 
     def open_data(self, sources: OpenSources) -> None:

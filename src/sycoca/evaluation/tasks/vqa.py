@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from sycoca.evaluation.tasks.inputs import TaskInputs
 from sycoca.evaluation.tasks.task import EvaluationTask
 from sycoca.inference.decoding.generation_config import GenerationConfig
+from sycoca.metrics.vqa import References
 
 if TYPE_CHECKING:
     from sycoca.evaluation.report import Report
@@ -20,7 +21,7 @@ class Task(EvaluationTask):
     open_ended: bool = False
     """Generate answers with the text decoder, instead of choosing from the fine-tuned model's answer list."""
 
-    references_are: Literal["annotators", "members"] | None = None
+    references_are: References | None = None
     """What several reference answers of a question are: one per annotator (vqa_accuracy, at least 4 each) or the
     members of a set (answer_accuracy). None: annotators if every question has at least 4 answers."""
 

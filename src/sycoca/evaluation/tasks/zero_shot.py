@@ -1,9 +1,9 @@
 """``sycoca evaluate zero-shot``."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from sycoca.evaluation.class_options import ClassOptions
+from sycoca.evaluation.class_options import ClassOptions, Unlabeled
 from sycoca.evaluation.tasks.inputs import OpenSources, TaskInputs
 from sycoca.evaluation.tasks.task import EvaluationTask
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Task(EvaluationTask):
     """Zero-shot classification with prompts for classes: top-1, top-5 and mean per-class accuracy."""
 
-    unlabeled: Literal["error", "skip"] = "error"
+    unlabeled: Unlabeled = "error"
     """What to do with images whose label is missing or is none of the classes; skipped ones are counted."""
 
     prompts: ClassOptions = field(default_factory=ClassOptions)

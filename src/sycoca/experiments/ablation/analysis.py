@@ -113,11 +113,6 @@ class Analysis:
     """The rows, in order; those without results, too."""
 
     @property
-    def num_results(self) -> int:
-        """Number of runs that it rests on."""
-        return sum(len(row.seeds) for row in self.rows)
-
-    @property
     def compares(self) -> bool:
         """Whether more than one row has results."""
         return sum(bool(row.seeds) for row in self.rows) > 1

@@ -36,10 +36,10 @@ MOST_WITH_SWAPS = 500
 """Scenes whose captions are compared with hard negatives, thousands of pairs."""
 
 _DIGITS = 5
-"""Decimal places of their rates."""
+"""Decimal places of the resampled metrics."""
 
 _FIXED_SEED = 0
-"""Of whatever is drawn in an evaluation: all runs are measured alike."""
+"""Seed of everything that is drawn in an evaluation: all runs are measured alike."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -42,10 +42,10 @@ class AblationData:
     """Training data."""
 
     validation: Annotated[str | None, arg(metavar="SPEC")] = None
-    """Data that are measured on with --split validation."""
+    """Data to measure on with --split validation."""
 
     test: Annotated[str | None, arg(metavar="SPEC")] = None
-    """Data that are measured on with --split test."""
+    """Data to measure on with --split test."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, assert_never
 from sycoca.experiments.ablation.analysis import Analysis, AnalyzedRow, MetricOfRow, PairedDifference
 from sycoca.experiments.ablation.settings import EqualBy
 from sycoca.facts.ablation_metrics import HEADLINES, METRIC_GROUPS, SHOWN
-from sycoca.facts.metric_facts import is_improvement, metric_facts, metric_title, readable
+from sycoca.facts.metric_facts import is_improvement, metric_facts, metric_title, readable, readable_difference
 from sycoca.terminal import plain
 
 if TYPE_CHECKING:
@@ -101,10 +101,10 @@ def interval_cell(name: str, value: MetricOfRow | None) -> str:
 
 def difference_cell(name: str, difference: PairedDifference) -> str:
     """Return "+0.4 (-0.3 to +1.1)", with `CLEAR` where the interval excludes 0."""
-    mean = _signed(name, difference.mean)
+    mean = readable_difference(name, difference.mean)
     if difference.interval is None:
         return mean
-    low, high = (_signed(name, end) for end in difference.interval)
+    low, high = (readable_difference(name, end) for end in difference.interval)
     return f"{mean} ({low} to {high}){CLEAR if difference.is_clear else ''}"
 
 
@@ -112,7 +112,7 @@ def items_cell(name: str, difference: PairedDifference) -> str:
     """Return "-0.3 to +1.1", the interval over test items; `ABSENT` where the metric was not resampled."""
     if difference.item_interval is None:
         return ABSENT
-    low, high = (_signed(name, end) for end in difference.item_interval)
+    low, high = (readable_difference(name, end) for end in difference.item_interval)
     return f"{low} to {high}"
 
 
@@ -181,8 +181,3 @@ def _terminal_cell(name: str, row: AnalyzedRow) -> str:
         return ABSENT
     difference = "" if value.difference is None else f"\n{difference_cell(name, value.difference)}"
     return f"{mean_cell(name, value)}{difference}"
-
-
-def _signed(name: str, value: float) -> str:
-    text = readable(name, value).removesuffix(" %")
-    return text if text.startswith("-") else f"+{text}"

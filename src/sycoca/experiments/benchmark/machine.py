@@ -12,6 +12,7 @@ from sycoca._version import __version__
 from sycoca.experiments.benchmark.result import Setting
 from sycoca.experiments.benchmark.settings import PEAK_ROWS, FloatPrecision
 from sycoca.experiments.benchmark.timing import BenchmarkRow, seconds_per_call, synchronize
+from sycoca.model.automatic_precision import DTYPE_OF_PRECISION
 from sycoca.model.products import processor_name
 
 MATRIX_SIDES = {"cpu": (1024, 2048, 3072)}
@@ -23,7 +24,6 @@ MATRIX_SIDES_OF_ACCELERATORS = (2048, 4096, 8192)
 COPIED_BYTES = 256 * 2**20
 """Larger than the caches of a processor."""
 
-_DTYPES: dict[FloatPrecision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _TRIES = 2
 
 
@@ -57,7 +57,7 @@ def use_threads(count: int | None) -> Iterator[None]:
 def matrix_row(precision: FloatPrecision, device: torch.device) -> BenchmarkRow:
     """Return a row for the product of two square matrices, of the side with the highest rate on this machine."""
     sides = MATRIX_SIDES.get(device.type, MATRIX_SIDES_OF_ACCELERATORS)
-    products = {side: _product(side, _DTYPES[precision], device) for side in sides}
+    products = {side: _product(side, DTYPE_OF_PRECISION[precision], device) for side in sides}
     fastest = min(sides, key=lambda side: _best_seconds(products[side], device) / side**3)
     return BenchmarkRow(
         name=PEAK_ROWS[precision], call=products[fastest], items=1, unit="products", precision=precision

@@ -12,7 +12,7 @@ import torch
 from sycoca.experiments.benchmark.timing import seconds_per_call
 from sycoca.experiments.doctor.finding import Finding, Section
 from sycoca.experiments.doctor.small_model import runtime_of, small_model
-from sycoca.model.automatic_precision import bfloat16_gain
+from sycoca.model.automatic_precision import DTYPE_OF_PRECISION, bfloat16_gain
 from sycoca.model.linear import Linear
 from sycoca.training.engine.numerics import choose_precision
 
@@ -31,8 +31,6 @@ _CPU = torch.device("cpu")
 
 _DECODER_WIDTH, _NUM_BEAMS = 512, 24
 """Those of 4 photos with 6 beams in a decoder of `vit_b32`."""
-
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +64,7 @@ class Comparison:
 
 def precision(device: torch.device) -> Section:
     """Return which precision is faster on a device, with the noise of the measurement."""
-    matrices = compared({name: _product(device, dtype) for name, dtype in _DTYPES.items()}, device)
+    matrices = compared({name: _product(device, dtype) for name, dtype in DTYPE_OF_PRECISION.items()}, device)
     with ExitStack() as stack:
         runtimes = {name: stack.enter_context(runtime_of(device, name)) for name in ("fp32", "bf16")}
         steps = compared({name: small_model(runtime).update for name, runtime in runtimes.items()}, device)
@@ -96,7 +94,7 @@ def _findings(matrices: Comparison, steps: Comparison, device: torch.device) -> 
 
 def _automatic(device: torch.device) -> Iterator[Finding]:
     """Yield what auto stands for here, after a new measurement, which replaces the kept one."""
-    gain = bfloat16_gain(anew=True) if device.type == "cpu" else None
+    gain = bfloat16_gain(remeasures=True) if device.type == "cpu" else None
     if gain is not None:
         value = (
             f"bf16 is {gain.training:.2f} times as fast as fp32 in training, {gain.inference:.2f} times at inference"

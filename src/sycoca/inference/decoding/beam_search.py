@@ -61,7 +61,7 @@ def beam_search(
             break
         next_tokens.reorder(rows)
         tokens = beams.tokens[:, :, -1].flatten()
-    return [finished_caption(best.tokens, best.gains, special, best.log_likelihood) for best in beams.best]
+    return [finished_caption(best.tokens, best.token_log_probs, special, best.log_likelihood) for best in beams.best]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +69,7 @@ class _Best:
     """The best finished caption of an image so far."""
 
     tokens: list[int]
-    gains: list[float]
+    token_log_probs: list[float]
     log_likelihood: float
     score: float
 
@@ -81,34 +81,36 @@ class _Beams:
     def __init__(self, num_images: int, limits: BeamLimits) -> None:
         self.limits = limits
         self.images = list(range(num_images))
-        nothing = _Best(tokens=[], gains=[], log_likelihood=float("-inf"), score=float("-inf"))
+        nothing = _Best(tokens=[], token_log_probs=[], log_likelihood=float("-inf"), score=float("-inf"))
         self.best = [nothing for _ in self.images]
         # Only the first beam has a finite score at the start, or all beams would hold the same caption.
         self.totals: Float[Tensor, "images beams"] = torch.full((num_images, limits.num_beams), float("-inf"))
         self.totals[:, 0] = 0
         self.tokens: Int[Tensor, "images beams length"] = torch.empty(num_images, limits.num_beams, 0, dtype=torch.long)
-        self.gains: Float[Tensor, "images beams length"] = torch.empty(num_images, limits.num_beams, 0)
+        self.token_log_probs: Float[Tensor, "images beams length"] = torch.empty(num_images, limits.num_beams, 0)
         self._parents: Int[Tensor, "images beams"] = torch.zeros(num_images, limits.num_beams, dtype=torch.long)
 
     def extended(self, log_probs: Float[Tensor, "rows tokens"]) -> Float[Tensor, "images beams tokens"]:
         """Return the log-likelihood of every beam extended by each of some next tokens."""
         return self.totals.to(log_probs)[:, :, None] + log_probs.unflatten(0, (-1, self.limits.num_beams))
 
-    def finish(self, end_gains: Float[Tensor, " rows"] | None, *, length: int, end: int | None = None) -> None:
+    def finish(self, end_log_probs: Float[Tensor, " rows"] | None, *, length: int, end: int | None = None) -> None:
         """Compare each image's best beam with its best finished caption.
 
-        A beam ends with the token ``end``, whose log-probabilities are ``end_gains``, or as it is.
+        A beam ends with the token ``end``, whose log-probabilities are ``end_log_probs``, or as it is.
         """
-        totals = self.totals if end_gains is None else self.extended(end_gains[:, None]).squeeze(2)
+        totals = self.totals if end_log_probs is None else self.extended(end_log_probs[:, None]).squeeze(2)
         values, places = totals.max(1)
         for row, (image, total, beam) in enumerate(zip(self.images, values.tolist(), places.tolist(), strict=True)):
             score = self.limits.score(total, length)
             if score > self.best[image].score:
-                tokens, gains = self.tokens[row, beam].tolist(), self.gains[row, beam].tolist()
-                if end is not None and end_gains is not None:
+                tokens, token_log_probs = self.tokens[row, beam].tolist(), self.token_log_probs[row, beam].tolist()
+                if end is not None and end_log_probs is not None:
                     tokens.append(end)
-                    gains.append(float(end_gains[row * self.limits.num_beams + beam]))
-                self.best[image] = _Best(tokens=tokens, gains=gains, log_likelihood=total, score=score)
+                    token_log_probs.append(float(end_log_probs[row * self.limits.num_beams + beam]))
+                self.best[image] = _Best(
+                    tokens=tokens, token_log_probs=token_log_probs, log_likelihood=total, score=score
+                )
 
     def extend(self, log_probs: Float[Tensor, "rows vocab"]) -> None:
         """Keep each image's best continuations as its new beams."""
@@ -119,7 +121,7 @@ class _Beams:
         self.totals, places = totals.gather(1, order), places.gather(1, order)
         self._parents = places // top_log_probs.shape[1]
         self.tokens = self._appended(self.tokens, next_tokens, places)
-        self.gains = self._appended(self.gains.to(top_log_probs.dtype), top_log_probs, places)
+        self.token_log_probs = self._appended(self.token_log_probs.to(top_log_probs.dtype), top_log_probs, places)
 
     def _appended(
         self, before: Shaped[Tensor, "images beams length"], top: Shaped[Tensor, "rows top"], places: Tensor
@@ -140,7 +142,8 @@ class _Beams:
         self.images = [self.images[row] for row in open_rows]
         kept = torch.tensor(open_rows, dtype=torch.long, device=self.totals.device)
         rows = (torch.arange(len(self._parents), device=kept.device)[:, None] * self.limits.num_beams) + self._parents
-        self.totals, self.tokens, self.gains = self.totals[kept], self.tokens[kept], self.gains[kept]
+        self.totals, self.tokens = self.totals[kept], self.tokens[kept]
+        self.token_log_probs = self.token_log_probs[kept]
         return rows[kept].flatten()
 
 

@@ -57,16 +57,16 @@ def generate(
     ``min_tokens`` tokens. Raises ValueError where predictions are not finite.
     """
     captions: list[list[int]] = [[] for _ in range(num_rows)]
-    all_gains: list[list[float]] = [[] for _ in range(num_rows)]
+    all_log_probs: list[list[float]] = [[] for _ in range(num_rows)]
     rows = list(range(num_rows))
     tokens = torch.full((num_rows,), special.bos_id)
     for step in range(max_tokens):
         log_probs = next_log_probs(next_tokens, tokens, special, may_end=step >= min_tokens)
         tokens = log_probs.argmax(-1) if sampling is None else sampling.draw(log_probs, rows)
-        gains = log_probs.gather(1, tokens[:, None]).squeeze(1).tolist()
-        for row, token, gain in zip(rows, tokens.tolist(), gains, strict=True):
+        token_log_probs = log_probs.gather(1, tokens[:, None]).squeeze(1).tolist()
+        for row, token, log_prob in zip(rows, tokens.tolist(), token_log_probs, strict=True):
             captions[row].append(token)
-            all_gains[row].append(gain)
+            all_log_probs[row].append(log_prob)
         unfinished = (tokens != special.eos_id).nonzero().squeeze(1)
         if len(unfinished) == 0:
             break
@@ -74,7 +74,7 @@ def generate(
             rows = [rows[index] for index in unfinished.tolist()]
             tokens = tokens[unfinished]
             next_tokens.reorder(unfinished)
-    return [finished_caption(ids, gains, special) for ids, gains in zip(captions, all_gains, strict=True)]
+    return [finished_caption(ids, own, special) for ids, own in zip(captions, all_log_probs, strict=True)]
 
 
 def next_log_probs(
@@ -93,16 +93,16 @@ def next_log_probs(
 
 
 def finished_caption(
-    tokens: list[int], gains: list[float], special: SpecialTokens, log_likelihood: float | None = None
+    tokens: list[int], token_log_probs: list[float], special: SpecialTokens, log_likelihood: float | None = None
 ) -> GeneratedCaption:
     """Return the caption without its end token, and whether it had one.
 
-    ``gains`` are the tokens' log-probabilities; ``log_likelihood`` is their sum where it is known already.
+    ``token_log_probs`` are the tokens' log-probabilities; ``log_likelihood`` is their sum where it is known already.
     """
     is_complete = bool(tokens) and tokens[-1] == special.eos_id
     return GeneratedCaption(
         tokens=tuple(tokens[:-1] if is_complete else tokens),
-        log_likelihood=sum(gains) if log_likelihood is None else log_likelihood,
+        log_likelihood=sum(token_log_probs) if log_likelihood is None else log_likelihood,
         is_complete=is_complete,
-        token_log_likelihoods=tuple(gains),
+        token_log_likelihoods=tuple(token_log_probs),
     )

@@ -15,10 +15,10 @@ from sycoca.inference.captioner import Captioner
 from sycoca.inference.captioning import generate_captions
 from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.explaining.caption_words import CaptionWords, caption_words
-from sycoca.inference.explaining.encoded_pairs import (
-    EncodedPairs,
+from sycoca.inference.explaining.explained_pairs import (
+    ExplainedPairs,
     checked_mask,
-    encode_pairs,
+    encode_explained_pairs,
     one_pair,
     other_patch_scores,
     own_patch_scores,
@@ -192,7 +192,7 @@ class Explainer(Captioner):
             absent=self._absent(has_phrases=len(phrases) > 0),
         )
 
-    def _noun_phrases(self, pair: EncodedPairs, caption: str) -> tuple[NounPhrase, ...]:
+    def _noun_phrases(self, pair: ExplainedPairs, caption: str) -> tuple[NounPhrase, ...]:
         positions = self.tokenizer.word_spans(caption, self.context_length)
         relevance = word_relevance(self.model, pair, positions)
         check_finite(relevance, "row of word scores")
@@ -200,7 +200,7 @@ class Explainer(Captioner):
         words = [word.word for word in positions]
         return phrase_maps(caption, words, relevance.cpu().numpy().reshape(-1, side, side))
 
-    def _words(self, pair: EncodedPairs, caption: str) -> CaptionWords:
+    def _words(self, pair: ExplainedPairs, caption: str) -> CaptionWords:
         found = None
         if self._why_no_captions() is None:
             found = token_log_likelihoods(self.model, self.model.memory(pair.images), pair.texts)[0].tolist()
@@ -228,12 +228,12 @@ class Explainer(Captioner):
 
     def _with_caption(
         self, pixels: Float[Tensor, "1 3 height width"], encoded: EncodedImages, caption: str
-    ) -> EncodedPairs:
+    ) -> ExplainedPairs:
         texts = self._tokens([caption])
         captions = self.model.encode_texts(texts.tokens, texts.is_padding)
-        return EncodedPairs(pixels=pixels, texts=texts, images=encoded, captions=captions)
+        return ExplainedPairs(pixels=pixels, texts=texts, images=encoded, captions=captions)
 
-    def _others(self, pair: EncodedPairs, caption: str, other_captions: Iterable[str]) -> OtherCaptions | None:
+    def _others(self, pair: ExplainedPairs, caption: str, other_captions: Iterable[str]) -> OtherCaptions | None:
         # A caption is no baseline for itself, however it is written: the model reads tokens.
         own = self.tokenizer.encode(caption, self.context_length)
         captions = [
@@ -262,7 +262,7 @@ class Explainer(Captioner):
         return next(iter(self.cautions("captions")), None)
 
     def _other_reconstructions(
-        self, pair: EncodedPairs, caption: str, is_masked: Bool[Tensor, "1 patches"], edited_caption: str | None
+        self, pair: ExplainedPairs, caption: str, is_masked: Bool[Tensor, "1 patches"], edited_caption: str | None
     ) -> tuple[CaptionedReconstruction, ...]:
         captions = [] if caption.strip() == "" else [""]
         captions += [] if edited_caption is None else [one_text(edited_caption, "edited_caption")]
@@ -284,7 +284,7 @@ class Explainer(Captioner):
         }
         return {part: reason for part, reason in reasons.items() if reason is not None}
 
-    def _reconstruct(self, pair: EncodedPairs, is_masked: Bool[Tensor, "1 patches"]) -> Reconstruction:
+    def _reconstruct(self, pair: ExplainedPairs, is_masked: Bool[Tensor, "1 patches"]) -> Reconstruction:
         return reconstruct_pair(
             self.model,
             pair,
@@ -293,8 +293,8 @@ class Explainer(Captioner):
             normalizes_patches=self.config.normalizes_patches,
         )
 
-    def _scores(self, pairs: EncodedPairs) -> Float[Tensor, "batch patches"]:
+    def _scores(self, pairs: ExplainedPairs) -> Float[Tensor, "batch patches"]:
         return pair_patch_scores(self.model, pairs, self.config.masking)
 
-    def _pairs(self, images: Sequence[object], captions: Sequence[str], first: int | None) -> EncodedPairs:
-        return encode_pairs(self.model, self._pixels(images, first), self._tokens(captions))
+    def _pairs(self, images: Sequence[object], captions: Sequence[str], first: int | None) -> ExplainedPairs:
+        return encode_explained_pairs(self.model, self._pixels(images, first), self._tokens(captions))

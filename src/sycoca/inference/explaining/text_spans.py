@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sycoca.texts import normal_form
 
-_CUT_CHARACTER = "\N{REPLACEMENT CHARACTER}"
+CUT_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 """What a truncated caption's last word decodes to where a character has lost some of its bytes."""
 
 
@@ -30,7 +30,7 @@ def locate_words(caption: str, words: Sequence[str]) -> tuple[TextSpan, ...]:
     text = "".join(character for character, _ in characters)
     spans, position = [], 0
     for word in words:
-        folded = "".join(character for character, _ in _folded_characters(word.rstrip(_CUT_CHARACTER)))
+        folded = "".join(character for character, _ in _folded_characters(word.rstrip(CUT_CHARACTER)))
         found = text.find(folded, position) if folded else -1
         if found < 0:
             end = characters[position - 1][1].end if position else 0

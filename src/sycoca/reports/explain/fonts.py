@@ -11,14 +11,13 @@ from itertools import accumulate
 from matplotlib import ft2font
 from matplotlib.font_manager import fontManager
 
+from sycoca.inference.explaining.text_spans import CUT_CHARACTER
+
 DEFAULT_FAMILY = "DejaVu Sans"
 """The family that Matplotlib brings along."""
 
 MISSING = "[…]"
 """What stands for characters that no font has; every font has these."""
-
-_CUT_CHARACTER = "\N{REPLACEMENT CHARACTER}"
-"""What a character decodes to that has lost some of its bytes, at the end of a truncated caption."""
 
 _LAID_OUT = frozenset(["R", "AL"])
 """Bidirectional classes of Hebrew and Arabic letters."""
@@ -39,7 +38,7 @@ class TextFonts:
 
     def drawable(self, text: str) -> str:
         """Return a text with one mark in place of each run of characters that cannot be drawn."""
-        spaced = re.sub(f"{_CUT_CHARACTER}+", "…", " ".join(text.split()))
+        spaced = re.sub(f"{CUT_CHARACTER}+", "…", " ".join(text.split()))
         plain = "".join(character for character in spaced if unicodedata.category(character) not in ("Cc", "Cs"))
         if not self.missing:
             return plain

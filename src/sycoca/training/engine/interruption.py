@@ -80,11 +80,6 @@ class StopSignal:
             logger.log(level, "torchrun has ended without its processes; stopping as after a SIGTERM")
         return self._number
 
-    @property
-    def is_raised(self) -> bool:
-        """Whether a signal has come."""
-        return self._number > 0
-
     def __enter__(self) -> "StopSignal":
         self._handled.__enter__()
         return self

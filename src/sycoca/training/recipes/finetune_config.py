@@ -75,9 +75,9 @@ class FinetuneConfig(RunConfig):
         both = [part for part in self.lora.parts if part in self.frozen]
         if both:
             raise ValueError(f"lora.parts names {both[0]}, and frozen too; a frozen part has no adapters")
-        check_cached_views(self.data, self.frozen, "--frozen", self.encoded_anew)
+        check_cached_views(self.data, self.frozen, "--frozen", self.prevents_caching)
 
     @property
-    def encoded_anew(self) -> Mapping[str, float | str | None]:
+    def prevents_caching(self) -> Mapping[str, float | str | None]:
         """The settings with which an image must be encoded in every step; None for those that are off."""
         return {}

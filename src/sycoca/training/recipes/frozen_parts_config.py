@@ -13,11 +13,11 @@ _OFF = {"objectives.masked_image_weight": "0", "objectives.encoded_patches": "'a
 
 
 def check_cached_views(
-    data: DataConfig, frozen: Collection[FreezablePart], flag: str, encoded_anew: Mapping[str, float | str | None]
+    data: DataConfig, frozen: Collection[FreezablePart], flag: str, prevents_caching: Mapping[str, float | str | None]
 ) -> None:
     """Raise ValueError where ``data.cached_views`` is set and images must be encoded in every step.
 
-    ``flag`` freezes parts; ``encoded_anew`` are other settings for which that is so, unless they are None.
+    ``flag`` freezes parts; ``prevents_caching`` are other settings for which that is so, unless they are None.
     """
     if data.cached_views is None:
         return
@@ -26,7 +26,7 @@ def check_cached_views(
             f"data.cached_views caches the features of a frozen image encoder, and it is trained: add {flag}"
             " image_encoder"
         )
-    for name, value in encoded_anew.items():
+    for name, value in prevents_caching.items():
         if value is not None:
             shown, off = value if isinstance(value, str) else f"{value:g}", _OFF.get(name, "None")
             raise ValueError(

@@ -15,6 +15,7 @@ from sycoca.preprocess.tokenizer import Tokenizer, may_be_longer
 from sycoca.training.config import OptimizerConfig
 from sycoca.training.engine.distributed.shards import own_shard
 from sycoca.training.engine.optimization.optimizer import lr_scales
+from sycoca.training.recipes.frozen_parts import trains_encoders
 
 AVERAGE = "sycoca average of the weights before and after brings much of it back"
 """The remedy for forgetting (figures in docs/log.md)."""
@@ -26,11 +27,11 @@ HIGH_RATE = 1e-4
 """Models of some hundred million parameters are fine-tuned at lower rates: at 1e-5 in BLIP's captioning, and when LAION
 fine-tuned CoCa for captions."""
 
+LARGE_MODEL_PARAMETERS = 20_000_000
+"""Loaded parameters from which a rate above `HIGH_RATE` is too high: a ViT-S/16. Presets of a few million need 1e-3."""
+
 _MOST_COUNTED_SAMPLES = 10_000
 """Samples of a large source whose captions are counted."""
-
-LARGE_MODEL_PARAMETERS = 20_000_000
-"""Size from which that holds, that of a ViT-S/16; our presets of a hundredth of the size need 1e-3."""
 
 
 def repeated_samples_notice(source: SampleSource, global_batch_size: int) -> Iterator[str]:
@@ -87,9 +88,7 @@ def forgetting_notice(model: SyCoCa, remedy: str) -> Iterator[str]:
     # Only the main process writes notices, so nothing may be gathered; a tensor of one value lies in its shard.
     logit_scale = own_shard(model.log_logit_scale).cpu()
     has_learned = not torch.equal(logit_scale, torch.full((1,), initial_log_logit_scale(model.config)))
-    encoders = (model.image_encoder, model.text_encoder)
-    changes = any(parameter.requires_grad for encoder in encoders for parameter in encoder.parameters())
-    if has_learned and changes:
+    if has_learned and trains_encoders(model):
         yield (
             "training without the contrastive objective forgets retrieval and zero-shot classification (a"
             f" published CoCa fell from 54.6 % to 0.9 % text R@1 on COCO); {remedy}"

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from sycoca.model.config import MLP_RATIO, SyCoCaConfig, TextEncoderConfig
+from sycoca.model.config import LAYER_NORM_EPS, MLP_RATIO, SyCoCaConfig, TextEncoderConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.weights.conversion.checkpoint_files import read_checkpoint, read_json
 from sycoca.weights.conversion.hf_image_encoders import IMAGE_ENCODERS, HfImageEncoder, read_image_encoder
@@ -88,8 +88,10 @@ def _clip(folder: Path, described: Mapping[str, Any], dtype: torch.dtype) -> HfC
             f"{where}: text_config.intermediate_size is {text['intermediate_size']}, only {MLP_RATIO} times the width"
             f" ({MLP_RATIO * text['hidden_size']}) is supported"
         )
-    if text["layer_norm_eps"] != 1e-5:
-        raise ValueError(f"{where}: text_config.layer_norm_eps is {text['layer_norm_eps']}, only 1e-05 is supported")
+    if text["layer_norm_eps"] != LAYER_NORM_EPS:
+        raise ValueError(
+            f"{where}: text_config.layer_norm_eps is {text['layer_norm_eps']}, only {LAYER_NORM_EPS} is supported"
+        )
     config = SyCoCaConfig(
         image_encoder=image_encoder_config(vision, f"{where}: vision_config", has_norm_pre=True),
         text_encoder=TextEncoderConfig(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sycoca.model.config import MLP_RATIO, ImageEncoderConfig, SyCoCaConfig
+from sycoca.model.config import LAYER_NORM_EPS, MLP_RATIO, ImageEncoderConfig, SyCoCaConfig
 from sycoca.model.forms import Activation, ClsMask, PoolerKind, Pooling, TextPooling
 from sycoca.weights.conversion.open_clip_shapes import HEAD_WIDTH, POOLER_HEADS, UnseenForms
 
@@ -163,7 +163,7 @@ def _check_supported(config: SyCoCaConfig) -> None:
     faults = {
         f"image pooling {image.pooling}": not _HAS_POOLING[image.pooling],
         f"text pooling {text.pooling}": not _HAS_TEXT_POOLING[text.pooling],
-        f"a norm's epsilon of {image.norm_eps}": image.norm_eps != 1e-5,
+        f"a norm's epsilon of {image.norm_eps}": image.norm_eps != LAYER_NORM_EPS,
         f"activation {image.activation}": _ACTIVATIONS[image.activation] is None,
         "register tokens": image.num_registers > 0,
         f"{image.position_embedding} position embeddings": not image.has_learned_positions,

@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 from sycoca.training.engine.distributed.shards import is_sharded, own_shard, sum_over_shards
 
+_EPS = 1e-6
+"""Added to the norm before dividing by it, as PyTorch does."""
+
 
 def clip_gradients(parameters: Sequence[nn.Parameter], max_norm: float) -> Float[Tensor, ""]:
     """Clip the gradients to a global norm of ``max_norm``; return the norm before clipping.
@@ -20,9 +23,8 @@ def clip_gradients(parameters: Sequence[nn.Parameter], max_norm: float) -> Float
     if any(gradient.device.type != "cpu" for gradient in gradients):
         return nn.utils.clip_grad_norm_(parameters, max_norm)
     norm = _sum_of_squares_on_cpu(gradients).sqrt().to(gradients[0].dtype)
-    if (
-        norm > max_norm
-    ):  # on a GPU this comparison would wait for the device; on a CPU it saves a pass over all gradients
+    # On a GPU this comparison would wait for the device; on a CPU it saves a pass over all gradients.
+    if norm > max_norm:
         nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
     return norm
 
@@ -38,10 +40,6 @@ def _clip_shards(gradients: Sequence[Tensor], max_norm: float) -> Float[Tensor, 
     factor = torch.clamp(max_norm / (norm + _EPS), max=1.0)
     torch._foreach_mul_(shards, factor)
     return norm
-
-
-_EPS = 1e-6
-"""Added to the norm before dividing by it, as PyTorch does."""
 
 
 def _sum_of_squares_on_cpu(gradients: Sequence[Tensor]) -> Float[Tensor, ""]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sycoca.training.recipes.finetune_config import FinetuneConfig
+from sycoca.training.runtime_config import check_at_least
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,8 +32,8 @@ class FinetuneClassificationConfig(FinetuneConfig):
 
     def __post_init__(self) -> None:
         FinetuneConfig.__post_init__(self)
-        if self.samples_per_class is not None and self.samples_per_class < 1:
-            raise ValueError(f"samples_per_class must be at least 1, got {self.samples_per_class}")
+        if self.samples_per_class is not None:
+            check_at_least("samples_per_class", self.samples_per_class, 1)
         if self.mixup_alpha is not None and self.mixup_alpha <= 0:
             raise ValueError(f"mixup_alpha must be positive, got {self.mixup_alpha}; None switches it off")
         for name in ("label_smoothing", "drop_path"):
@@ -41,6 +42,6 @@ class FinetuneClassificationConfig(FinetuneConfig):
                 raise ValueError(f"{name} must lie between 0 and 1, got {value}; None switches it off")
 
     @property
-    def encoded_anew(self) -> dict[str, float | None]:
+    def prevents_caching(self) -> dict[str, float | None]:
         """Mixup and stochastic depth."""
         return {"mixup_alpha": self.mixup_alpha, "drop_path": self.drop_path}

@@ -39,7 +39,7 @@ class ClassificationFinetuning(Finetuning[FinetuneClassificationConfig]):
 
     @property
     def commands_to_try(self) -> tuple[str, ...]:
-        """Classify."""
+        """Classification of a photo, and evaluation."""
         return (
             "sycoca classify {weights} photo.jpg",
             "sycoca evaluate classification {weights} --data photos/",

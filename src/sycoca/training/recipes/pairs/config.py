@@ -20,8 +20,8 @@ class FinetunePairsConfig(FinetuneConfig):
     """The objectives and their weights; a decoder whose objective has weight zero is dropped."""
 
     hides_from_captioning: bool = False
-    """Hide patches from captioning, as in pretraining (of its share of images, until its fraction of training); without
-    it all are visible, as at inference."""
+    """Hide patches from captioning, in the fraction of images and of training for which pretraining did; without it all
+    are visible, as at inference."""
 
     def __post_init__(self) -> None:
         FinetuneConfig.__post_init__(self)
@@ -34,6 +34,6 @@ class FinetunePairsConfig(FinetuneConfig):
         )
 
     @property
-    def encoded_anew(self) -> Mapping[str, float | str | None]:
+    def prevents_caching(self) -> Mapping[str, float | str | None]:
         """Objectives whose image encoder sees other patches in every step."""
-        return self.objectives.encoded_anew
+        return self.objectives.prevents_caching

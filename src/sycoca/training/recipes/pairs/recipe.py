@@ -42,7 +42,7 @@ class PairsFinetuning(ImageTextRecipe[FinetunePairsConfig], Finetuning[FinetuneP
 
     @property
     def commands_to_try(self) -> tuple[str, ...]:
-        """Caption and search."""
+        """A caption, and evaluation of both tasks."""
         return (
             "sycoca caption {weights} photo.jpg --num-beams 4",
             "sycoca evaluate captioning {weights} --data captions.jsonl",

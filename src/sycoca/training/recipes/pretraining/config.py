@@ -77,11 +77,11 @@ class PretrainConfig(RunConfig):
             masks_in_image_encoder=self.model.image_decoder is not None
             and self.model.image_decoder.masks_in_image_encoder,
         )
-        encoded_anew = {
+        prevents_caching = {
             "drop_path": self.drop_path,
-            **self.objectives.encoded_anew,
+            **self.objectives.prevents_caching,
         }
-        check_cached_views(self.data, self.start.frozen, "--start.frozen", encoded_anew)
+        check_cached_views(self.data, self.start.frozen, "--start.frozen", prevents_caching)
 
 
 def resolved_model_config(config: PretrainConfig, vocab_size: int) -> SyCoCaConfig:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sycoca.texts import refuse_text
 from sycoca.training.recipes.frozen_parts_config import FreezablePart
+from sycoca.training.runtime_config import check_at_least
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,8 +30,8 @@ class InitialWeightsConfig:
         changed = [name for name in ("image_size", "frozen", "lr_ratio") if getattr(self, name) not in (None, (), 1.0)]
         if self.weights is None and changed:
             raise ValueError(f"start.{changed[0]} is set, but nothing is loaded; name the weights with --start.weights")
-        if self.image_size is not None and self.image_size < 1:
-            raise ValueError(f"start.image_size must be at least 1, got {self.image_size}")
+        if self.image_size is not None:
+            check_at_least("start.image_size", self.image_size, 1)
         if not 0 < self.lr_ratio <= 1:
             raise ValueError(
                 f"start.lr_ratio must lie in (0, 1], got {self.lr_ratio}; start.frozen freezes whole parts"

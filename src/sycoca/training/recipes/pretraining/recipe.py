@@ -102,7 +102,7 @@ class Pretraining(ImageTextRecipe[PretrainConfig]):
 
     @property
     def commands_to_try(self) -> tuple[str, ...]:
-        """Caption, explain, search."""
+        """A caption, an explanation, and evaluation of retrieval."""
         return (
             "sycoca caption {weights} photo.jpg",
             "sycoca explain {weights} photo.jpg 'what it shows' --out explained.png",

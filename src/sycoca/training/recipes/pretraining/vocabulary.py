@@ -64,8 +64,8 @@ def shared_tokenizer(
     """Return the run's tokenizer at ``path``; the main process first creates it where it is missing or damaged.
 
     It is the tokenizer of the ``parts`` where they have one, and otherwise trained on the source, of a large one on
-    samples that are spread evenly over it. Raises ValueError
-    where a resumed run, which does not load the parts, would need theirs.
+    samples that are spread evenly over it. Raises ValueError where a resumed run, which does not load the parts, would
+    need theirs.
     """
     if runtime.is_main_rank and not _is_readable(path):
         if parts is None and config.start.weights is not None:

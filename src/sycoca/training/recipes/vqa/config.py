@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from sycoca.metrics.vqa import References
+from sycoca.objectives.config import AnswerLoss
 from sycoca.training.recipes.finetune_config import FinetuneConfig
+from sycoca.training.runtime_config import check_at_least
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,19 +20,18 @@ class FinetuneVqaConfig(FinetuneConfig):
     """Largest size of the answer vocabulary, the most frequent training answers (3,129 is VQA v2's convention).
     Training questions without an answer in it are skipped and counted."""
 
-    loss: Literal["binary_cross_entropy", "cross_entropy"] = "binary_cross_entropy"
+    loss: AnswerLoss = "binary_cross_entropy"
     """binary_cross_entropy (a sigmoid per answer, summed over answers) or cross_entropy (a softmax over answers)."""
 
     questions_per_image: int = 8
     """Largest number of questions per image in a batch; the image is encoded once for all of them.
     training.global_batch_size counts images. An image with more questions occurs several times per epoch."""
 
-    references_are: Literal["annotators", "members"] | None = None
+    references_are: References | None = None
     """Meaning of several reference answers: annotators (at least 4 independent answers per question, as in VQA v2) or
     members (of a set that is one joined answer, as in DAQUAR). None: annotators where every question has at least 4."""
 
     def __post_init__(self) -> None:
         FinetuneConfig.__post_init__(self)
         for name in ("num_answers", "questions_per_image"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+            check_at_least(name, getattr(self, name), 1)

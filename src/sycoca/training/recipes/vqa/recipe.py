@@ -36,7 +36,7 @@ class VqaFinetuning(Finetuning[FinetuneVqaConfig]):
 
     @property
     def commands_to_try(self) -> tuple[str, ...]:
-        """Ask."""
+        """An answer about a photo, and evaluation."""
         return (
             "sycoca ask {weights} photo.jpg 'what color is it?'",
             "sycoca evaluate vqa {weights} --data questions.jsonl",

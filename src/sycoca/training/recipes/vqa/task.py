@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from sycoca.facts.objective_facts import ObjectiveName
 from sycoca.model.sycoca import SyCoCa
-from sycoca.objectives.vqa import AnswerLoss, vqa_loss
+from sycoca.objectives.config import AnswerLoss
+from sycoca.objectives.vqa import vqa_loss
 from sycoca.records import LossTerms, QuestionBatch
 from sycoca.training.engine.task import TrainingTask
 

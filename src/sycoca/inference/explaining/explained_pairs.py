@@ -27,7 +27,7 @@ from sycoca.records import EncodedImages, EncodedTexts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EncodedPairs:
+class ExplainedPairs:
     """Pairs of image and caption with their encodings."""
 
     pixels: Float[Tensor, "batch 3 height width"]
@@ -43,9 +43,11 @@ class EncodedPairs:
     """The text encoder's output."""
 
 
-def encode_pairs(model: SyCoCa, pixels: Float[Tensor, "batch 3 height width"], texts: TokenBatch) -> EncodedPairs:
+def encode_explained_pairs(
+    model: SyCoCa, pixels: Float[Tensor, "batch 3 height width"], texts: TokenBatch
+) -> ExplainedPairs:
     """Encode images and captions."""
-    return EncodedPairs(
+    return ExplainedPairs(
         pixels=pixels,
         texts=texts,
         images=model.encode_images(pixels),
@@ -53,11 +55,11 @@ def encode_pairs(model: SyCoCa, pixels: Float[Tensor, "batch 3 height width"], t
     )
 
 
-def one_pair(pairs: EncodedPairs, row: int) -> EncodedPairs:
+def one_pair(pairs: ExplainedPairs, row: int) -> ExplainedPairs:
     """Return one pair of a batch as a batch of its own."""
     rows = slice(row, row + 1)
     images, captions = pairs.images, pairs.captions
-    return EncodedPairs(
+    return ExplainedPairs(
         pixels=pairs.pixels[rows],
         texts=TokenBatch(tokens=pairs.texts.tokens[rows], is_padding=pairs.texts.is_padding[rows]),
         images=EncodedImages(
@@ -69,7 +71,7 @@ def one_pair(pairs: EncodedPairs, row: int) -> EncodedPairs:
     )
 
 
-def pair_patch_scores(model: SyCoCa, pairs: EncodedPairs, masking: MaskingConfig) -> Float[Tensor, "batch patches"]:
+def pair_patch_scores(model: SyCoCa, pairs: ExplainedPairs, masking: MaskingConfig) -> Float[Tensor, "batch patches"]:
     """Return how well every patch matches its caption, by the score that chooses masks in training."""
     return model.patch_scores(pairs.images, pairs.captions, pairs.texts.is_padding, masking.score)
 
@@ -103,7 +105,7 @@ def training_choice(scores: Float[Tensor, "batch patches"], masking: MaskingConf
     return replace(choice, hidden=split_by_mask(torch.zeros_like(choice.hidden.is_chosen)))
 
 
-def word_relevance(model: SyCoCa, pair: EncodedPairs, words: Sequence[WordSpan]) -> Float[Tensor, "words patches"]:
+def word_relevance(model: SyCoCa, pair: ExplainedPairs, words: Sequence[WordSpan]) -> Float[Tensor, "words patches"]:
     """Return how well each patch of one image matches each word of its caption: the largest cosine over its tokens."""
     positions = torch.arange(pair.texts.tokens.shape[1], device=pair.pixels.device)
     edges = torch.tensor([(word.start, word.stop) for word in words], device=positions.device)
@@ -143,7 +145,7 @@ def phrase_maps(
 
 def reconstruct_pair(
     model: SyCoCa,
-    pair: EncodedPairs,
+    pair: ExplainedPairs,
     is_masked: Bool[Tensor, "1 patches"],
     *,
     transforms: ImageTransformConfig,
