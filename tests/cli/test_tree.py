@@ -108,6 +108,12 @@ def test_what_needs_a_preset_or_task_shows_its_help_alone(name: str, capsys: pyt
         ("evaluate vqa w --dat x", "sycoca evaluate vqa: there is no --dat; did you mean '--data'?"),
         ("evaluate vqa w --data x --xyzzy 1", "sycoca evaluate vqa: there is no --xyzzy; --help shows all flags"),
         ("finetune vqa w --debugg", "sycoca finetune: there is no --debugg; did you mean '--debug'?"),
+        (
+            "finetune vqa w --training.batch-size 8",
+            "sycoca finetune: there is no --training.batch-size; did you mean '--training.global-batch-size' or"
+            " '--training.micro-batch-size'?",
+        ),
+        ("finetune vqa w --alpha 8", "sycoca finetune: there is no --alpha; did you mean '--lora.alpha'?"),
         ("finetune vqa w --xyzzy 3", "sycoca finetune: there is no --xyzzy; --help shows all flags"),
         ("embed w x -o y", "sycoca embed: there is no -o; --help shows all flags"),
         ("evaluate vqa w --data", "sycoca evaluate vqa: --data needs a value: --data SPEC"),

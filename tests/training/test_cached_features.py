@@ -22,6 +22,8 @@ from sycoca.data.loading.features.feature_files import (
     SAMPLES_PER_FILE,
     FeatureFile,
     StoredFeatures,
+    TokenShape,
+    is_whole,
     write_features,
 )
 from sycoca.data.loading.skipping import SkipLog
@@ -172,6 +174,19 @@ def test_a_damaged_file_is_computed_again(make_config, tmp_path, damage: str):
             file.write_bytes(b"")
     assert_same_run(first, pretrain(replace(cached(config, tmp_path), out=f"{config.out}-again")))
     assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["skipped", "cls_tokens", "is_readable"])
+def test_a_file_whose_names_are_garbled_is_not_whole(tmp_path: Path, name: str):
+    file = FeatureFile(path=tmp_path / "one.safetensors", view=0, samples=range(2))
+    shape = TokenShape(num_cls=1, num_patches=3, width=4)
+    tokens = ImageTokens(cls_tokens=torch.zeros(2, 1, 4), patch_tokens=torch.zeros(2, 3, 4))
+    features = StoredFeatures(tokens, torch.tensor([1, 2]), torch.tensor([True, True]), {})
+    write_features(file.path, features)
+    assert is_whole(file, shape, torch.float32)
+    content = file.path.read_bytes()
+    file.path.write_bytes(content.replace(name.encode(), name.upper().encode()))
+    assert not is_whole(file, shape, torch.float32)
 
 
 def photos_in(folder: Path, broken: tuple[int, ...] = ()) -> str:

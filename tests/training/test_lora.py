@@ -283,6 +283,8 @@ def test_what_cannot_be_adapted(config: FinetunePairsConfig):
         replace(config, frozen=("text_encoder",), lora=LoraConfig(rank=2, parts=("text_encoder",)))
     with pytest.raises(ValueError, match=r"and random_weights loads none$"):
         replace(config, random_weights=True)
+    with pytest.raises(ValueError, match=r"^lora\.rank is 1,000, and no matrix .* a rank above \d\d: adapters would"):
+        finetune(replace(config, lora=LoraConfig(rank=1000)))
     with pytest.raises(ValueError, match=r"^lora\.parts names image_decoder, which this training does not have$"):
         finetune(replace(config, lora=LoraConfig(rank=2, parts=("image_decoder",))))
     with pytest.raises(ValueError, match=r"^frozen names image_decoder, which this training does not have$"):

@@ -85,15 +85,32 @@ def test_an_index_without_shards_is_refused(tmp_path: Path):
     with pytest.raises(ValueError, match=r"index\.json names no files \(weight_map\)"):
         read_checkpoint(tmp_path)
     (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"a": "gone.safetensors"}}')
-    with pytest.raises(ValueError, match=r"gone\.safetensors is damaged or not a safetensors file"):
+    with pytest.raises(ValueError, match=r"names 1 files, of which 1 are not there, such as gone\.safetensors"):
         read_checkpoint(tmp_path)
+
+
+def test_a_whole_file_goes_before_the_index_of_files_that_were_not_downloaded(tmp_path: Path):
+    names = ("model.safetensors", "pytorch_model.bin")
+    (tmp_path / "pytorch_model.bin.index.json").write_text('{"weight_map": {"a": "pytorch_model-1-of-2.bin"}}')
+    save_file(TENSORS, tmp_path / "model.safetensors")
+    assert read_checkpoint(tmp_path, names).tensors.keys() == TENSORS.keys()
+    # A file of the other format does not go before pieces in safetensors.
+    (tmp_path / "model.safetensors").rename(tmp_path / "model-1.safetensors")
+    weight_map = dict.fromkeys(TENSORS, "model-1.safetensors")
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    torch.save({"other": torch.zeros(1)}, tmp_path / "pytorch_model.bin")
+    assert read_checkpoint(tmp_path, names).tensors.keys() == TENSORS.keys()
+    # Nor does an index of another project's files before the name that was asked for.
+    assert read_checkpoint(tmp_path, names[1:]).tensors.keys() == {"other"}
 
 
 @pytest.mark.parametrize("names", [[], ["a.pt", "b.pt"]])
 def test_a_folder_without_one_checkpoint_is_refused(tmp_path: Path, names: list[str]):
     for name in names:
         torch.save(TENSORS, tmp_path / name)
-    with pytest.raises(ValueError, match=r"should hold one checkpoint, found (none|a\.pt, b\.pt)"):
+    with pytest.raises(
+        ValueError, match=r"found (none of .*; copy the file of its weights there|a\.pt, b\.pt; name the file itself)$"
+    ):
         read_checkpoint(tmp_path)
 
 

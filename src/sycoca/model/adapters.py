@@ -1,6 +1,6 @@
 """Adapters of a model: the low-rank updates of the matrices of its attention and MLP layers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import nn
@@ -20,6 +20,11 @@ def add_adapters(module: nn.Module, rank: int, alpha: float) -> None:
     for linear in _adaptable(module):
         adapter = LowRankAdapter(linear.in_features, linear.out_features, rank, alpha)
         linear.adapter = adapter.to(linear.weight.device, linear.weight.dtype)
+
+
+def highest_rank(modules: Iterable[nn.Module]) -> int:
+    """Return the highest rank that an attention or MLP matrix of these modules can have; 0 where there is none."""
+    return max((min(one.in_features, one.out_features) for module in modules for one in _adaptable(module)), default=0)
 
 
 def add_adapters_like(module: nn.Module, other: nn.Module) -> None:

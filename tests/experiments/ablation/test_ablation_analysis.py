@@ -206,13 +206,29 @@ def test_resamples_are_optional_lists_of_numbers(plan: AblationPlan, tmp_path: P
     result.save(path)
     assert RunResult.load(path) == result
     plain = json.loads(path.read_text())
-    for damaged in ([0.5], {"mean_text_recall": 0.5}, {"mean_text_recall": ["0.5"]}):
+    ragged = {"mean_text_recall": [0.5, 0.25], "mean_image_recall": [0.5]}
+    for damaged in ([0.5], {"mean_text_recall": 0.5}, {"mean_text_recall": ["0.5"]}, {"a": [None]}, ragged):
         path.write_text(json.dumps({**plain, "resamples": damaged}))
         with pytest.raises(DamageError, match="is no result of a run"):
+            RunResult.load(path)
+    metrics = {"metrics": {"mean_text_recall": float("nan")}}
+    for one in (metrics, {"metrics": {"cider": True}}, {"row": ["coca"]}, {"seed": "0"}, {"num_samples": None}):
+        path.write_text(json.dumps({**plain, **one}))
+        with pytest.raises(DamageError):
             RunResult.load(path)
     del plain["resamples"]
     path.write_text(json.dumps(plain))
     assert RunResult.load(path).resamples == {}
+
+
+def test_a_copied_result_is_not_that_of_another_seed(plan: AblationPlan, tmp_path: Path):
+    folder = AblationFolder(tmp_path / "out")
+    agree(folder.path, plan)
+    result = made_up_result(plan, "coca", 0, 4)
+    for seed in (0, 1):
+        result.save(folder.path / "results" / f"coca-4steps-seed{seed}.json")
+    with pytest.raises(OutputError, match=r"coca-4steps-seed1\.json holds the result of coca-4steps-seed0"):
+        read_ablation(folder.path)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"format_version": 1}', '{"format_version": 99}'])

@@ -9,12 +9,20 @@ import pytest
 import torch
 
 from builders.predictors import photo_source, small_predictor
-from builders.small_ablations import RECIPE, TEST_SCENES, small_plan, write_recipe
+from builders.small_ablations import (
+    RECIPE,
+    TEST_SCENES,
+    made_up_result,
+    small_plan,
+    small_settings,
+    write_recipe,
+)
 from sycoca.cli.main import main
 from sycoca.data.loading.skipping import SkipLog
 from sycoca.data.spec import open_source
 from sycoca.evaluation.report import ItemScores, Report
 from sycoca.experiments.ablation import transfer
+from sycoca.experiments.ablation.ablate import ablate
 from sycoca.experiments.ablation.folder import AblationFolder
 from sycoca.experiments.ablation.measures import NUM_RESAMPLES, losses_as_used, measure, resampled_headlines
 from sycoca.experiments.ablation.one_run import complete_run
@@ -252,6 +260,15 @@ def test_a_folder_of_other_settings_is_refused(tmp_path: Path, capsys: pytest.Ca
     words = ["ablate", str(write_recipe(tmp_path)), "--out", str(tmp_path / "out"), "--test", TEST_SCENES]
     assert main([*words, "--steps", "8"]) == 2
     assert "was begun with other settings: base.training.steps was 4, is 8" in capsys.readouterr().err
+    rows = {"sycoca": {"objectives": {"masked_image_weight": 0.5}}, "coca": RECIPE["rows"]["coca"]}
+    for changed, difference in (
+        ({**RECIPE["rows"], "half": {}}, "rows.half is new: {}"),
+        ({"coca": RECIPE["rows"]["coca"]}, "rows.sycoca is no more: {}"),
+        (rows, "rows.sycoca.objectives is new: {'masked_image_weight': 0.5}"),
+    ):
+        write_yaml(tmp_path / "small.yaml", {**RECIPE, "rows": changed})
+        assert main(words) == 2
+        assert f"was begun with other settings: {difference}; name another folder" in capsys.readouterr().err
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "photo.jpg").touch()
     assert main([*words[:3], str(tmp_path / "other")]) == 2
@@ -278,6 +295,58 @@ def test_wrong_usage_is_one_line(
     assert message in captured.err
     assert captured.out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+@pytest.mark.parametrize("split", ["train", "test", "validation"])
+def test_data_that_all_runs_lack_are_named_before_the_first(
+    split: str, more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    base = {**RECIPE["base"], "data": {"train": "none.csv"}} if split == "train" else RECIPE["base"]
+    write_yaml(tmp_path / "small.yaml", {**RECIPE, "base": base})
+    measured = ["--split", "test" if split == "train" else split, "--test", TEST_SCENES, f"--{split}", "none.csv"]
+    assert main(["ablate", str(tmp_path / "small.yaml"), "--out", str(tmp_path / "out"), *measured, *more]) == 1
+    assert f"{split} data: there is no file 'none.csv'; name others with --{split}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_flags_beside_a_table_are_those_of_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    agree(tmp_path / "out", small_plan(tmp_path))
+    words = ["ablate", str(tmp_path / "small.yaml"), "--out", str(tmp_path / "out"), "--table"]
+    assert main([*words, "--test", TEST_SCENES, "--steps", "4", "--seeds", "2"]) == 0
+    capsys.readouterr()
+    for flags, found in (
+        (["--split", "validation"], f"{TEST_SCENES}, not scenes:?level=medium&count=4000&split=validation&size=32"),
+        (["--test", "other.csv"], f"{TEST_SCENES}, not other.csv"),
+        (["--steps", "8"], "4, not 8"),
+        (["--setting", "flickr8k"], "scenes, not flickr8k"),
+    ):
+        assert main([*words, *flags]) == 2
+        assert f"--table shows what {tmp_path / 'out'} has, {found}: leave --" in capsys.readouterr().err
+
+
+def test_weights_that_were_not_kept_are_missed(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    plan, settings = small_plan(tmp_path), small_settings(tmp_path, keep_weights=True)
+    folder = AblationFolder(settings.out)
+    agree(folder.path, plan)
+    for row in ("coca", "sycoca"):
+        for seed in (0, 1):
+            run = PlannedRun(row=row, seed=seed, steps=4)
+            made_up_result(plan, row, seed, 4, mean_text_recall=0.5).save(folder.result(run))
+    (folder.run(run) / "weights").mkdir(parents=True)
+    ablate(settings)
+    assert "the weights of 3 finished runs were not kept; delete results such as" in caplog.text
+
+
+def test_a_result_that_cannot_be_read_is_named_before_runs_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    folder = AblationFolder(tmp_path / "out")
+    agree(folder.path, small_plan(tmp_path))
+    (folder.path / "results").mkdir()
+    (folder.path / "results" / "coca-4steps-seed0.json").write_text("{")
+    words = ["ablate", str(tmp_path / "small.yaml"), "--out", str(tmp_path / "out"), "--test", TEST_SCENES]
+    assert main(words) == 1
+    assert "coca-4steps-seed0.json" in capsys.readouterr().err
+    assert not (folder.path / "runs").exists()
 
 
 def test_a_dry_run_estimates_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -1,7 +1,7 @@
 """``sycoca ablate``: the paper's tables, or rows of your own, with seeds and intervals."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
@@ -46,7 +46,9 @@ class Arguments(AblationSettings):
 
     def run(self) -> int:
         """Run the ablation; the table goes to stdout, progress to stderr. Return 1 where a run has failed."""
-        if not self.table:
+        if self.table:
+            self._check_folder()
+        else:
             self._check_rows()
         # Imported here, since matplotlib and PyTorch are slow: help and usage errors appear fast.
         from sycoca.cli.shared.logs import stderr_console
@@ -72,6 +74,25 @@ class Arguments(AblationSettings):
             plan_of(self, recipe_of(self.recipe))
         except ValueError as error:
             raise UsageError(str(error)) from error
+
+    def _check_folder(self) -> None:
+        """Raise UsageError for flags that contradict the folder: --table shows what it has, and ignores none."""
+        from sycoca.experiments.ablation.plan import read_plan
+
+        plan = read_plan(self.out)
+        given = {one.name for one in fields(AblationSettings) if getattr(self, one.name) != one.default}
+        names_data = "split" in given or self.data.test is not None
+        asked = {
+            "setting": (self.setting if "setting" in given else None, plan.setting),
+            "steps": (self.steps, plan.base.training.steps),
+            "split, --test and --validation": (
+                replace(self, setting=plan.setting).measured_on if names_data else None,
+                plan.measured_on,
+            ),
+        }
+        for name, (own, found) in asked.items():
+            if own not in (None, found):
+                raise UsageError(f"--table shows what {self.out} has, {found}, not {own}: leave --{name} out")
 
     def _estimate(self) -> int:
         from sycoca.experiments.ablation.estimate import estimate

@@ -8,6 +8,9 @@ from sycoca.plain_data import closest, did_you_mean
 
 _KINDS = {int: "a whole number", float: "a number"}
 
+_MOST_MEANT = 3
+"""Flags that are named beside an unknown one."""
+
 
 def usage(arguments: Sequence[Argument], prog: str) -> str:
     """Return the usage line of a command: positional arguments, required flags, and that there are others."""
@@ -64,9 +67,17 @@ def _opposite(name: str) -> str:
 
 
 def _unknown(flag: str, known: list[str]) -> str:
-    meant = closest(flag, [*known, *COMMON_OPTIONS])
+    meant = _ending_alike(flag, known) or [closest(flag, [*known, *COMMON_OPTIONS])]
     # A list of a hundred flags would not help.
-    return f"there is no {flag}; {'--help shows all flags' if meant is None else f'did you mean {meant!r}?'}"
+    shown = " or ".join(repr(one) for one in meant if one is not None)
+    return f"there is no {flag}; {f'did you mean {shown}?' if shown else '--help shows all flags'}"
+
+
+def _ending_alike(flag: str, known: list[str]) -> list[str]:
+    """Return the flags whose names end with the given one: for --batch-size those of both batch sizes."""
+    last = flag.removeprefix("--").rpartition(".")[2]
+    found = [one for one in known if one.removeprefix("--").endswith((f"-{last}", f".{last}"))]
+    return found if len(found) <= _MOST_MEANT else []
 
 
 def _values(rest: list[str], argument: Argument) -> list[str]:

@@ -10,6 +10,7 @@ from typing import assert_never
 
 from rich.console import Console
 
+from sycoca.data.samples import SampleSource
 from sycoca.data.spec import open_source
 from sycoca.experiments.ablation.analysis import Analysis, analyze
 from sycoca.experiments.ablation.folder import AblationFolder
@@ -18,7 +19,7 @@ from sycoca.experiments.ablation.plan import AblationPlan, PlannedRun, agree, pl
 from sycoca.experiments.ablation.plot import save_plot
 from sycoca.experiments.ablation.processes import Completed, Failure, RunJob, complete_in_processes
 from sycoca.experiments.ablation.recipe import checked_baseline, name_of, recipe_of
-from sycoca.experiments.ablation.settings import AblationSettings, EqualBy
+from sycoca.experiments.ablation.settings import AblationSettings, EqualBy, TestSplit
 from sycoca.experiments.ablation.table_text import markdown
 from sycoca.outputs.errors import OutputError, OutputInterrupted, Remains
 from sycoca.outputs.output import Output
@@ -53,16 +54,17 @@ def ablate(settings: AblationSettings, *, console: Console | None = None) -> Abl
     """Train and measure all runs that have no result, write the analysis into the folder, and return it.
 
     Another process with the same settings and folder shares the work, on any machine; a stopped ablation resumes.
-    Raises ValueError for settings that contradict each other; OutputError (a ValueError) where the folder cannot be
-    written, or was begun with other ones; OutputInterrupted after a signal to stop, when all runs have saved
-    checkpoints.
+    Raises ValueError for settings that contradict each other, and for data that cannot be opened; OutputError (a
+    ValueError) where the folder cannot be written, or was begun with other ones; DamageError (a ValueError) for a
+    result that cannot be read; OutputInterrupted after a signal to stop, when all runs have saved checkpoints.
     """
     plan = plan_of(settings, recipe_of(settings.recipe))
     folder = AblationFolder(settings.out)
     Output(path=settings.out, kind="files in a folder").check()
-    _check_can_probe(plan)
+    check_data(plan, settings.split)
     agree(folder.path, plan)
     folder.write_recipe(plan)
+    folder.results(plan)  # raises for what the analysis at the end, hours later, could not read
     runs = runs_of(plan, settings.seed_list, _steps(plan, folder, settings.equal))
     job = RunJob(plan=plan, folder=folder, keeps_weights=settings.keep_weights)
     failures = _complete(job, runs, settings.processes or usable_cores(), console)
@@ -125,12 +127,26 @@ def runs_of(plan: AblationPlan, seeds: Sequence[int], steps: Mapping[str, int]) 
     return [PlannedRun(row=row.name, seed=seed, steps=steps[row.name]) for seed in seeds for row in plan.recipe.rows]
 
 
-def _check_can_probe(plan: AblationPlan) -> None:
-    """Raise ValueError where runs would end with a linear probe, and what fits it is not installed."""
-    if find_spec("sklearn") is not None:
+def check_data(plan: AblationPlan, split: TestSplit) -> None:
+    """Raise ValueError where data of all runs cannot be opened, or what fits their linear probe is not installed.
+
+    Without this each run would say so, test data only once it is trained. A row that trains on data of its own says so
+    itself, and ends no other.
+    """
+    measured_on = _opened(plan.measured_on, split)
+    of_rows = {plan.config(PlannedRun(row=row.name, seed=0, steps=0), Path()).data.train for row in plan.recipe.rows}
+    if len(of_rows) > 1:
         return
-    if all(open_source(spec)[0].label is not None for spec in (plan.base.data.train, plan.measured_on)):
+    train = _opened(of_rows.pop(), "train")
+    if find_spec("sklearn") is None and train[0].label is not None and measured_on[0].label is not None:
         raise ValueError("images with labels are measured by a linear probe: pip install 'sycoca[probe]'")
+
+
+def _opened(spec: str, part: str) -> SampleSource:
+    try:
+        return open_source(spec)
+    except ValueError as error:
+        raise ValueError(f"{part} data: {error}; name others with --{part}") from error
 
 
 def _steps(plan: AblationPlan, folder: AblationFolder, equal: EqualBy) -> Mapping[str, int]:
@@ -149,6 +165,12 @@ def _steps(plan: AblationPlan, folder: AblationFolder, equal: EqualBy) -> Mappin
 def _complete(job: RunJob, runs: Sequence[PlannedRun], num_processes: int, console: Console | None) -> list[Failure]:
     job.folder.tidy_finished(runs, keeps_weights=job.keeps_weights)
     left = job.folder.unfinished(runs)
+    if job.keeps_weights and (gone := [run for run in runs if run not in left and not job.folder.has_weights(run)]):
+        logger.warning(
+            "the weights of %d finished runs were not kept; delete results such as %s to train them again",
+            len(gone),
+            job.folder.result(gone[0]),
+        )
     if not left:
         return []
     if len(left) < len(runs):

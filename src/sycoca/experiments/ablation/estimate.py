@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from heapq import heapreplace
 from typing import assert_never
 
+from sycoca.experiments.ablation.ablate import check_data
 from sycoca.experiments.ablation.equal_time import equal_steps, seconds_per_step
 from sycoca.experiments.ablation.folder import AblationFolder
 from sycoca.experiments.ablation.plan import plan_of
@@ -70,6 +71,7 @@ def estimate(settings: AblationSettings) -> Estimate:
     """
     in_one_thread()
     plan = plan_of(settings, recipe_of(settings.recipe))
+    check_data(plan, settings.split)
     seconds = seconds_per_step(plan, _ROUNDS)
     match settings.equal:
         case "steps":

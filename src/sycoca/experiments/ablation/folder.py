@@ -74,6 +74,10 @@ class AblationFolder:
         """Return the runs without a result."""
         return [run for run in runs if not self.result(run).exists()]
 
+    def has_weights(self, run: PlannedRun) -> bool:
+        """Return whether the weights of a run are there."""
+        return (self.run(run) / "weights").is_dir()
+
     @contextmanager
     def claim(self, run: PlannedRun) -> Iterator[Lease | None]:
         """Context in which the run is this process's; None where it is another one's, or finished by now."""
@@ -88,15 +92,17 @@ class AblationFolder:
     def results(self, plan: AblationPlan) -> list[RunResult]:
         """Return all results, by row, steps and seed. Raises OutputError for one of other settings."""
         order = {row.name: place for place, row in enumerate(plan.recipe.rows)}
-        found = [RunResult.load(path) for path in (self.path / "results").glob("[!.]*.json")]
-        for result in found:
+        found = {path: RunResult.load(path) for path in sorted((self.path / "results").glob("[!.]*.json"))}
+        for path, result in found.items():
             run = PlannedRun(row=result.row, seed=result.seed, steps=result.steps)
             if result.row not in order or result.settings_sha256 != plan.digest(run):
                 raise OutputError(
-                    f"{self.result(run)} has another settings_sha256 than the plan: it was made by another version, or"
+                    f"{path} has another settings_sha256 than the plan: it was made by another version, or"
                     " settings were changed; delete it to repeat the run"
                 )
-        return sorted(found, key=lambda one: (order[one.row], one.steps, one.seed))
+            if path != self.result(run):
+                raise OutputError(f"{path} holds the result of {run.name}: it was copied or renamed; delete it")
+        return sorted(found.values(), key=lambda one: (order[one.row], one.steps, one.seed))
 
     def read_steps(self, plan: AblationPlan) -> dict[str, int] | None:
         """Return the steps of equal processor time by row; None where they were not measured."""

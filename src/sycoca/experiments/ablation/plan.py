@@ -134,7 +134,7 @@ def agree(folder: Path, plan: AblationPlan) -> None:
     own = plan.to_plain()
     if create_once(folder / PLAN_NAME, json.dumps(own, indent=1, ensure_ascii=False).encode() + b"\n"):
         return
-    difference = next(_differences(_completed(_read(folder), folder), own, ""), None)
+    difference = next(_differences(_completed(_read(folder), folder), _by_row(own), ""), None)
     if difference is not None:
         raise OutputError(f"{folder} was begun with other settings: {difference}; name another folder with --out")
 
@@ -164,10 +164,10 @@ def _row(plain: Mapping[str, Any]) -> AblationRow:
 
 
 def _completed(plain: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return a plan with the defaults of the switches that its version did not have."""
+    """Return a plan, as `_by_row`, with the defaults of the switches that its version did not have."""
     try:
-        return {**plain, "base": to_plain(from_plain(PretrainConfig, plain["base"]))}
-    except (KeyError, ValueError) as error:
+        return _by_row({**plain, "base": to_plain(from_plain(PretrainConfig, plain["base"]))})
+    except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(folder, error) from error
 
 
@@ -190,12 +190,23 @@ def _differences(old: Any, new: Any, where: str) -> Iterator[str]:
     """Yield a sentence per value in which two plans differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in {**old, **new}:
-            yield from _differences(old.get(key), new.get(key), f"{where}.{key}" if where else key)
+            name = f"{where}.{key}" if where else key
+            if key not in old:
+                yield f"{name} is new: {shortened(repr(new[key]))}"
+            elif key not in new:
+                yield f"{name} is no more: {shortened(repr(old[key]))}"
+            else:
+                yield from _differences(old[key], new[key], name)
     elif _is_list(old) and _is_list(new) and len(old) == len(new):
         for place, pair in enumerate(zip(old, new, strict=True)):
             yield from _differences(*pair, f"{where}[{place}]")
     elif old != new:
         yield f"{where} was {shortened(repr(old))}, is {shortened(repr(new))}"
+
+
+def _by_row(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a plan with the changes of its rows by name: differences then name rows, not places."""
+    return {**plain, "rows": {row["name"]: row["changes"] for row in plain["rows"]}}
 
 
 def _is_list(value: object) -> bool:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -83,7 +84,15 @@ def _is_result(plain: Any) -> bool:
     if not (isinstance(metrics, dict) and isinstance(resamples, dict)):
         return False
     lists = list(resamples.values())
-    if not all(isinstance(values, list) for values in lists):
+    if not all(isinstance(values, list) for values in lists) or len(set(map(len, lists))) > 1:
         return False
-    numbers = (*metrics.values(), *itertools.chain(*lists))
-    return all(value is None or isinstance(value, int | float) for value in numbers)
+    measured = (value for value in metrics.values() if value is not None)
+    numbers = (*measured, *itertools.chain(*lists), *(plain[name] for name in _NUMBERS))
+    return isinstance(plain["row"], str) and all(map(_is_number, numbers))
+
+
+_NUMBERS = ("seed", "steps", "num_samples", "training_processor_seconds")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

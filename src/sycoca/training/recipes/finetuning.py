@@ -11,7 +11,7 @@ from torch import Tensor
 from sycoca.facts.head_facts import HEADS
 from sycoca.facts.limit_facts import ModelLimits
 from sycoca.facts.training_facts import TRAININGS, TrainingKind
-from sycoca.model.adapters import add_adapters, is_of_adapter
+from sycoca.model.adapters import add_adapters, highest_rank, is_of_adapter
 from sycoca.model.config import SyCoCaConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.randomness import derive_key
@@ -117,11 +117,16 @@ class Finetuning(Recipe[C]):
         parts = lora.parts or tuple(part for part in get_args(AdaptablePart) if part not in frozen)
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name not in loaded or name.startswith(_HEAD_PREFIXES))
+        modules = [module for part in parts if (module := getattr(model, part)) is not None]
+        if lora.rank > (most := highest_rank(modules)):
+            raise ValueError(
+                f"lora.rank is {lora.rank:,}, and no matrix with adapters has a rank above {most:,}: adapters would be"
+                " larger than what they adapt; set --lora.rank 8, for example"
+            )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_key(self.config.seed, "adapters"))
-            for module in (getattr(model, part) for part in parts):
-                if module is not None:
-                    add_adapters(module, lora.rank, lora.alpha)
+            for module in modules:
+                add_adapters(module, lora.rank, lora.alpha)
 
     def _refuse_absent(self, model: SyCoCa, setting: str, parts: Sequence[str]) -> None:
         for part in parts:

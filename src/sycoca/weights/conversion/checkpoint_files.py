@@ -73,18 +73,22 @@ def read_json(path: Path) -> dict[str, Any]:
 def _files(path: Path, preferred_names: tuple[str, ...]) -> list[Path]:
     if path.is_file():
         return [path]
+    # In the order of transformers: a download of safetensors alone brings the index of the .bin files that it left out.
+    for name in preferred_names:
+        if (path / name).is_file():
+            return [path / name]
+        if (path / f"{name}.index.json").is_file():
+            return _pieces(path / f"{name}.index.json")
     indexes = sorted(path.glob("*.safetensors.index.json")) or sorted(path.glob("*.bin.index.json"))
     if indexes:
         return _pieces(indexes[0])
-    preferred = [path / name for name in preferred_names if (path / name).is_file()]
-    if preferred:
-        return preferred[:1]
     found = sorted(file for file in path.iterdir() if has_suffix(file, *_SUFFIXES))
     # Folders often hold the same weights in two formats; among different checkpoints the choice would be arbitrary.
     safe = [file for file in found if has_suffix(file, ".safetensors")] or found
     if len(safe) != 1:
         names = ", ".join(file.name for file in safe) or f"none of *{', *'.join(_SUFFIXES)}"
-        raise ValueError(f"{path} should hold one checkpoint, found {names}; name the file itself")
+        way_on = "name the file itself" if safe else "copy the file of its weights there"
+        raise ValueError(f"{path} should hold one checkpoint, found {names}; {way_on}")
     return safe
 
 
@@ -92,7 +96,14 @@ def _pieces(index: Path) -> list[Path]:
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise ValueError(f"{index} names no files (weight_map)")
-    return sorted({index.parent / str(name) for name in weight_map.values()})
+    pieces = sorted({index.parent / str(name) for name in weight_map.values()})
+    missing = [piece.name for piece in pieces if not piece.is_file()]
+    if missing:
+        raise ValueError(
+            f"{index} names {len(pieces)} files, of which {len(missing)} are not there, such as {missing[0]};"
+            " download the whole folder again"
+        )
+    return pieces
 
 
 def _read(path: Path) -> object:

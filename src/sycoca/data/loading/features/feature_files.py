@@ -30,6 +30,8 @@ SAMPLES_PER_FILE = 256
 
 _SKIPPED = "skipped"
 
+_NAMES = frozenset({"cls_tokens", "patch_tokens", "image_keys", "is_readable"})
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeatureFile:
@@ -86,6 +88,8 @@ def is_whole(file: FeatureFile, shape: TokenShape, dtype: torch.dtype) -> bool:
     """Return whether a file is there with all its rows."""
     try:
         with safe_open(file.path, "pt") as opened:
+            if _SKIPPED not in (opened.metadata() or {}) or not _NAMES.issubset(opened.keys()):
+                return False
             tokens = opened.get_slice("patch_tokens")
             return tokens.get_shape() == [len(file.samples), *shape[1:]] and tokens[:0].dtype == dtype
     except (OSError, SafetensorError):
