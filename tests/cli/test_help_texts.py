@@ -15,15 +15,6 @@ def options_of(page: list[str]) -> Iterator[str]:
         yield " ".join(block.split())
 
 
-def test_flags_that_switch_off_say_that_they_do():
-    note = "A flag with no- switches off what is said beside it."
-    assert {page: note in help_of(page.split()) for page in ("score captioning", "finetune captioning", "merge")} == {
-        "score captioning": True,
-        "finetune captioning": True,
-        "merge": False,
-    }
-
-
 @pytest.mark.parametrize("page", PAGES, ids=" ".join)
 def test_every_option_explains_itself(page: list[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "100")

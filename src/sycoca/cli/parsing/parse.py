@@ -23,11 +23,6 @@ _MOST_COLUMNS = 100
 
 _HELP_FLAGS = {"-h", "--help"}
 
-_SWITCH_OFF = re.compile(r"^ +--(\S+\.)?no-", re.MULTILINE)
-"""Matches the row of a flag that switches off what is on by default; beside it stands what is switched off."""
-
-_OF_SWITCHES = "A flag with no- switches off what is said beside it."
-
 _COMMON = "--verbose, --quiet, --no-verify and --debug go with every command: see sycoca --help."
 
 
@@ -117,10 +112,7 @@ def _help_text(printed: str, about: str, table: Sequence[Argument], prog: str) -
     # Groups are named like their flags, which carry no prefix.
     rows = "\n".join(re.sub(r" task\.(?=\w)", " ", row.rstrip()) for row in arguments.strip("\n").split("\n"))
     paragraphs = [_paragraph(text) for text in re.split(r"\n\s*\n", about)]
-    notes = [_OF_SWITCHES, _COMMON] if _SWITCH_OFF.search(rows) else [_COMMON]
-    return "\n\n".join(
-        [folded(f"usage: {usage(table, prog)}", hanging=7), *paragraphs, rows.rstrip(), *map(folded, notes)]
-    )
+    return "\n\n".join([folded(f"usage: {usage(table, prog)}", hanging=7), *paragraphs, rows.rstrip(), folded(_COMMON)])
 
 
 def _paragraph(text: str) -> str:
