@@ -60,6 +60,11 @@ def test_indices_tell_classes_of_one_name_apart():
     assert classes == (NamedClass(label="0", wordings=("crane",)), NamedClass(label="1", wordings=("crane",)))
 
 
+def test_templates_of_clip_benchmark_name_the_place_of_the_class(tmp_path):
+    path = write(tmp_path / "zeroshot_classification_templates.txt", "a photo of a {c}.\nart of the {c}.\n")
+    assert read_templates([path, "the {c}"]) == ("a photo of a {}.", "art of the {}.", "the {}")
+
+
 def test_templates_in_a_text_file(tmp_path):
     path = write(tmp_path / "templates.txt", "a photo of a {}.\na drawing of a {}.\n")
     assert read_templates([path]) == ("a photo of a {}.", "a drawing of a {}.")
@@ -95,6 +100,7 @@ def test_bad_class_lists_are_refused(tmp_path, name: str, content: str, given: s
         ([], "no prompt template is given"),
         (["a photo"], "'a photo' is neither a prompt template, which has {} for the class, nor a file"),
         (["{} and {}"], "has {} exactly once"),
+        (["{} and {c}"], "has {} exactly once"),
     ],
 )
 def test_bad_templates_are_refused(texts: list[str], message: str):

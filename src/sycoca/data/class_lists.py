@@ -15,6 +15,9 @@ _FILE_SUFFIXES = (".txt", ".csv", ".tsv", ".json")
 _LIST_KEYS = {"classes": ("classes", "classnames", "class_names"), "templates": ("templates",)}
 """Keys of JSON files under which classes and templates are looked up."""
 
+_PLACE, _NAMED_PLACE = _PLACES = ("{}", "{c}")
+"""Where the class goes in a template: as in Python, and as in the files of CLIP_benchmark."""
+
 _HEADERS = (frozenset({"label", "index", "id", "folder", "class"}), frozenset({"name", "class", "class_name", "label"}))
 """Names of the two columns of a table, in lower case: a first line of them is a header and no class."""
 
@@ -68,26 +71,28 @@ def read_classes(text: str, *, labels_are_indices: bool = False) -> tuple[NamedC
 
 
 def read_templates(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return prompt templates; each text is one, with {} for the class, or names a file of them.
+    """Return prompt templates; each text is one, with {} or {c} for the class, or names a file of them.
 
     A ``.txt`` file has one template a line; a ``.json`` file is a list of them, holds such a list under the name that
     ``FILE#NAME`` says, or there as "templates". Raises ValueError for a template without exactly one {}.
     """
     given = listed_texts(texts, "templates")
     return checked_templates(
-        template for text in given for template in ([text] if "{}" in text else _templates_of(text))
+        template
+        for text in given
+        for template in ([text] if any(place in text for place in _PLACES) else _templates_of(text))
     )
 
 
 def checked_templates(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return prompt templates. Raises ValueError where there is none, and for one without exactly one {}."""
+    """Return prompt templates with {} for the class. Raises ValueError for none, and for one without exactly one {}."""
     templates = listed_texts(texts, "templates")
     if not templates:
         raise ValueError('no prompt template is given; one is a text with {} for the class, as in "a photo of a {}."')
     for template in templates:
-        if template.count("{}") != 1:
+        if sum(map(template.count, _PLACES)) != 1:
             raise ValueError(f"a prompt template has {{}} exactly once, where the class goes; got {template!r}")
-    return tuple(templates)
+    return tuple(template.replace(_NAMED_PLACE, _PLACE) for template in templates)
 
 
 def two_columns(path: Path, what: str) -> Iterator[tuple[str, str]]:

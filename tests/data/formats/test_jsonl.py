@@ -60,6 +60,24 @@ def test_lines_of_one_image_give_one_sample(tmp_path, photo):
     assert (source[1].captions, source[1].label) == (("other",), "3")
 
 
+def test_one_list_holds_what_the_lines_would(tmp_path):
+    """BLIP's, A-OKVQA's and VizWiz's files are lists, whose captions and answers are as in lines."""
+    answers = [{"answer": "soda", "answer_confidence": "yes"}, {"answer": "can", "answer_confidence": "maybe"}]
+    asked = {"image": "b.jpg", "question": "what?", "answers": answers, "question_id": 7.0}
+    rows = [{"image": "a.jpg", "caption": ["a dog", "a pup"]}, 3, asked]
+    path = tmp_path / "val.json"
+    path.write_bytes(b"\xef\xbb\xbf\n " + json.dumps(rows, indent=4).encode())
+    source = open_source(f"jsonl:{path}")
+    assert [sample.key for sample in source] == ["a.jpg", "b.jpg"]
+    assert source[0].captions == ("a dog", "a pup")
+    assert source[1].questions == (Question(question="what?", answers=("soda", "can"), key="7"),)
+    assert skipped_samples(source)[0].detail == f'{path}, entry 2: expected {{"image": name, "captions": [..]}}, got 3'
+    path.write_text('[1]\n{"image": "a.jpg", "caption": "a dog"}\n')
+    assert [sample.key for sample in open_source(f"jsonl:{path}")] == ["a.jpg"]
+    with pytest.raises(ValueError, match=r"or jsonl:.*val\.json for a list"):
+        open_source(str(path))
+
+
 def test_images_may_live_elsewhere_even_in_a_zip_file(tmp_path, photo):
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         archive.write(tmp_path / "images" / "a.png", "inside/a.png")

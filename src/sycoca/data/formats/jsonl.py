@@ -1,15 +1,16 @@
-"""JSON Lines: {"image", "captions": [..]} or {"image", "question", "answers": [..]} in each line."""
+"""JSON Lines: {"image", "captions": [..]} or {"image", "question", "answers": [..]} in each line, or a list of them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sycoca.data.choices import check_choice
 from sycoca.data.formats.image_files import Names, open_image_files
 from sycoca.data.formats.row_source import RowSource, source_from_rows
+from sycoca.data.formats.row_values import shown
 from sycoca.data.formats.rows import Columns, Row, row_from_json
 from sycoca.data.selection import EVERYTHING, Selection
-from sycoca.data.text_files import read_lines
+from sycoca.data.text_files import begins_with_list, read_any_json, read_lines
 
 
 def open_jsonl(
@@ -20,7 +21,7 @@ def open_jsonl(
     wanted: Selection = EVERYTHING,
     names: Names = "anywhere",
 ) -> RowSource:
-    """Open a JSON Lines file, optionally compressed (``.gz``).
+    """Open a JSON Lines file, optionally compressed (``.gz``), or one JSON list of what the lines would be.
 
     Image names are relative to ``images``, a folder or zip file, or else to the file's own folder. ``columns`` maps
     fields with other names; lists and single values are both fine for captions and for answers.
@@ -32,14 +33,32 @@ def open_jsonl(
 
 def _read_rows(path: Path, columns: Columns) -> Iterator[Row]:
     seen: set[str] = set()
-    for number, line in enumerate(read_lines(path), start=1):
-        if not line.isspace():
-            row = _parse_row(line, columns, f"line {number}")
-            seen.update(row.given)
-            yield row
+    entries = _entries(path)
+    for row in _line_rows(path, columns) if entries is None else _list_rows(entries, columns):
+        seen.update(row.given)
+        yield row
     if seen:
         for field, name in columns.renamed():
             check_choice(f"{path}: the field for {field}", name, sorted(seen))
+
+
+def _entries(path: Path) -> list[object] | None:
+    """Return the entries of a file that is one list; None for lines, of which a broken one may look like a list."""
+    try:
+        return read_any_json(path) if begins_with_list(path) else None
+    except ValueError:
+        return None
+
+
+def _list_rows(entries: Sequence[object], columns: Columns) -> Iterator[Row]:
+    for number, given in enumerate(entries, start=1):
+        yield _row(given, shown(given), columns, f"entry {number}")
+
+
+def _line_rows(path: Path, columns: Columns) -> Iterator[Row]:
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.isspace():
+            yield _parse_row(line, columns, f"line {number}")
 
 
 def _parse_row(line: bytes, columns: Columns, place: str) -> Row:
@@ -50,7 +69,10 @@ def _parse_row(line: bytes, columns: Columns, place: str) -> Row:
     # Deeply nested brackets exhaust the stack.
     except (ValueError, RecursionError) as error:
         return Row(place=place, problem=f"not JSON: {error}")
+    return _row(given, line.strip()[:80].decode(errors="replace"), columns, place)
+
+
+def _row(given: object, begin: str, columns: Columns, place: str) -> Row:
     if not isinstance(given, dict):
-        begin = line.strip()[:80].decode(errors="replace")
         return Row(place=place, problem=f'expected {{"image": name, "captions": [..]}}, got {begin}')
     return row_from_json(given, columns, place)
