@@ -118,7 +118,10 @@ def test_absolute_paths_and_escaped_letters(files):
             "pets.jsonl?split=tset&images=photos",
             r"split must be one of test, train, got 'tset' \(did you mean test\?\)",
         ),
-        ("pets.json", "; JSON needs its kind in front: coco:pets.json, karpathy:pets.json or vqa:pets.json"),
+        (
+            "pets.json",
+            "; JSON needs its kind in front: coco:pets.json, karpathy:pets.json, vqa:pets.json, or jsonl:pets",
+        ),
         ("gone.zip", "there is no folder 'gone.zip'"),
         (
             "pets.jsonl?caption=captin&images=photos",

@@ -116,7 +116,8 @@ def _recognize(path: str) -> SourceKind:
         return "folder"
     hint = ""
     if has_suffix(path, ".json", ".json.gz"):
-        hint = f"; JSON needs its kind in front: coco:{path}, karpathy:{path} or vqa:{path}"
+        kinds = ", ".join(f"{kind}:{path}" for kind in ("coco", "karpathy", "vqa"))
+        hint = f'; JSON needs its kind in front: {kinds}, or jsonl:{path} for a list of {{"image", "caption"}}'
     raise ValueError(
         f"{path!r} is no data source: expected a *.jsonl, *.csv, *.tsv, *.tar or *.parquet file, a folder (or zip file)"
         f" of class folders, or kind:path with kind one of {', '.join(get_args(SourceKind))}{hint}"

@@ -3,6 +3,7 @@
 import gzip
 import json
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedIOBase
@@ -82,6 +83,12 @@ def read_text_lines(path: Path) -> Iterator[str]:
     """Yield the lines of a file as text, with their ends; ValueError names the first line that is not UTF-8."""
     for number, line in enumerate(read_lines(path), start=1):
         yield decoded(line, path, number)
+
+
+def begins_with_list(path: Path) -> bool:
+    """Return whether the first thing in a file is a list of JSON, and so no line of {"name": value}."""
+    with opened(path) as file:
+        return file.read(_PIECE).removeprefix(BOM_UTF8).lstrip()[:1] == b"["
 
 
 def read_any_json(path: Path) -> Any:

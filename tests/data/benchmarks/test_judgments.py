@@ -21,7 +21,7 @@ EXPECTED = [
 def test_lines_and_tables_say_the_same(tmp_path: Path):
     lines = [
         {"image": "a.jpg", "caption": "a dog, running", "score": [4, 2.5]},
-        {"image_id": 7, "caption": "a cat", "score": "1"},
+        {"image_id": 7.0, "caption": "a cat", "score": "1"},
     ]
     assert read_judgments(write_lines(tmp_path / "judged.jsonl", lines)) == EXPECTED
     assert read_judgments(write_lines(tmp_path / "judged.jsonl.gz", lines)) == EXPECTED

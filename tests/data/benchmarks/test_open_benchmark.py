@@ -69,6 +69,19 @@ def test_pope_questions_become_statements(folder: Path):
     assert question.statements[0] == "There is a dining table in the image."
 
 
+def test_lists_and_counts_beside_popes_questions(folder: Path):
+    """A-OKVQA's and GQA's questions are published as a list, COCO's in a folder with counts of objects."""
+    lists = folder / "output"
+    lists.mkdir()
+    write_json(lists / "gqa_pope_seem_popular.json", POPE)
+    write_json(lists / "coco_ground_truth_objects.json", {"person": 348})
+    write_json(lists / "coco_co_occur.json", {"person": ["car"]})
+    questions = open_benchmark(f"pope:{lists}", folder)
+    assert [question.key for question in questions] == [f"gqa_pope_seem_popular {number}" for number in range(1, 5)]
+    pairs = open_benchmark(f"winoground:{write_json(folder / 'list.json', WINOGROUND)}", folder)
+    assert [pair.kind for pair in pairs] == ["Object", "Relation"]
+
+
 FAULTS = [
     ("sugarcrepe", {"0": {"filename": "a.jpg"}}, "f.json, entry 0: there is no image .*a.jpg; is --images right"),
     ("sugarcrepe", {"7": {"caption": "x"}}, 'f.json, entry 7: "filename" must be the name of an image file, got None'),

@@ -60,6 +60,24 @@ def test_lines_of_one_image_give_one_sample(tmp_path, photo):
     assert (source[1].captions, source[1].label) == (("other",), "3")
 
 
+def test_one_list_holds_what_the_lines_would(tmp_path):
+    """BLIP's and VizWiz's files are lists, whose captions and answers are as in lines."""
+    answers = [{"answer": "soda", "answer_confidence": "yes"}, {"answer": "can", "answer_confidence": "maybe"}]
+    asked = {"image": "b.jpg", "question": "what?", "answers": answers, "question_id": 7.0}
+    rows = [{"image": "a.jpg", "caption": ["a dog", "a pup"]}, 3, asked]
+    path = tmp_path / "val.json"
+    path.write_bytes(b"\xef\xbb\xbf\n " + json.dumps(rows, indent=4).encode())
+    source = open_source(f"jsonl:{path}")
+    assert [sample.key for sample in source] == ["a.jpg", "b.jpg"]
+    assert source[0].captions == ("a dog", "a pup")
+    assert source[1].questions == (Question(question="what?", answers=("soda", "can"), key="7"),)
+    assert skipped_samples(source)[0].detail == f'{path}, entry 2: expected {{"image": name, "captions": [..]}}, got 3'
+    path.write_text('[1]\n{"image": "a.jpg", "caption": "a dog"}\n')
+    assert [sample.key for sample in open_source(f"jsonl:{path}")] == ["a.jpg"]
+    with pytest.raises(ValueError, match=r"or jsonl:.*val\.json for a list"):
+        open_source(str(path))
+
+
 def test_images_may_live_elsewhere_even_in_a_zip_file(tmp_path, photo):
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         archive.write(tmp_path / "images" / "a.png", "inside/a.png")
@@ -271,14 +289,3 @@ def test_a_missing_image_is_named(tmp_path):
     write(tmp_path / "x.jsonl", {"image": "gone.png", "caption": "x"})
     with pytest.raises(ValueError, match=r"gone.png cannot be read as an image: there is no such file"):
         open_jsonl(tmp_path / "x.jsonl")[0].open_image()
-
-
-@pytest.mark.usefixtures("photo")
-def test_the_lines_of_a_json_array_are_told_what_they_are(tmp_path):
-    rows = [json.dumps({"image": "a.png", "caption": f"no. {number}"}) for number in range(3)]
-    write(tmp_path / "array.jsonl", '{"image": "a.p', "[", f"{rows[0]},", f"{rows[1]},", rows[2], "]")
-    source = open_jsonl(tmp_path / "array.jsonl", images=tmp_path / "images")
-    assert source[0].captions == ("no. 2",)
-    details = {one.name[-1]: one.detail for one in skipped_samples(source)}
-    assert {line for line, detail in details.items() if "part of a JSON array" in detail} == set("2346")
-    assert "not JSON: " in details["1"]

@@ -24,6 +24,15 @@ def test_images_of_the_test_set_of_the_year_have_one_name(tmp_path):
     assert open_vqa(path)[0].key == "COCO_test2015_000000000042.jpg"
 
 
+def test_whole_numbers_written_as_tables_do_are_ids(tmp_path):
+    asked = {**question(1), "question_id": 1.0, "image_id": 42.0}
+    path = write(tmp_path / "q.json", data_subtype="val2014", questions=[asked])
+    answers = write(tmp_path / "a.json", annotations=[answer(1, "yes")])
+    (sample,) = open_vqa(path, annotations=answers)
+    assert (sample.key, sample.questions[0].key) == ("COCO_val2014_000000000042.jpg", "1")
+    assert sample.questions[0].answers == ("yes",)
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

@@ -48,6 +48,14 @@ def test_lines_of_sycoca_caption_are_read(tmp_path: Path):
     assert read_caption_results(path) == {"a.jpg": "x"}
 
 
+def test_whole_numbers_written_as_tables_do_are_ids(tmp_path: Path):
+    path = tmp_path / "captions.json"
+    path.write_text('[{"image_id": 42.0, "caption": "x"}]')
+    assert read_caption_results(path) == {"42": "x"}
+    path.write_text('{"annotations": [{"image_id": 42.0, "caption": "x"}]}')
+    assert read_coco_references(path) == {"42": ("x",)}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -34,6 +34,14 @@ def test_broken_results(tmp_path: Path, data: object, message: str):
         read_results(write_json(tmp_path / "answers.json", data))
 
 
+def test_whole_numbers_written_as_tables_do_are_ids(tmp_path: Path):
+    answers = write_json(tmp_path / "answers.json", [{"question_id": 7.0, "answer": "yes"}])
+    assert read_results(answers) == {"7": "yes"}
+    entry = {"question_id": 7.0, "image_id": 42.0, "answers": ["yes"]}
+    (question,) = read_references(write_json(tmp_path / "annotations.json", {"annotations": [entry]}))
+    assert (question.key, question.image) == ("7", "42")
+
+
 def test_no_json(tmp_path: Path):
     (tmp_path / "answers.json").write_text("[{")
     with pytest.raises(ValueError, match="is no JSON file"):

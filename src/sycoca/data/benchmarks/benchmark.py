@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, TypeVar, assert_never, get_args
 
 from sycoca.data.benchmarks.caption_choices import read_aro, read_sugar_crepe
-from sycoca.data.benchmarks.pope import read_pope
+from sycoca.data.benchmarks.pope import OBJECT_COUNTS, read_pope
 from sycoca.data.benchmarks.records import Benchmark, CaptionChoice, PairOfPairs, YesNoQuestion
 from sycoca.data.benchmarks.winoground import read_winoground
 from sycoca.data.choices import check_choice
@@ -51,7 +51,9 @@ def _benchmark_name(name: str) -> BenchmarkName:
 def _files_of(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    found = sorted(one for one in path.iterdir() if has_suffix(one, *_SUFFIXES))
+    found = sorted(
+        one for one in path.iterdir() if has_suffix(one, *_SUFFIXES) and not one.name.endswith(OBJECT_COUNTS)
+    )
     if not found:
         raise ValueError(f"{path} has no files of a benchmark, {' or '.join(_SUFFIXES)}")
     return found

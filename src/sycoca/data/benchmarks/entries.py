@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from sycoca.data.benchmarks.records import CroppedImage, NamedImage
 from sycoca.data.formats.image_files import ImageFiles, StoredImage
 from sycoca.data.formats.row_values import as_name, as_text, shown
-from sycoca.data.text_files import read_any_json, read_text_lines
+from sycoca.data.text_files import begins_with_list, read_any_json, read_text_lines
 from sycoca.texts import has_surrogates, is_visible
 
 
@@ -84,7 +84,10 @@ def json_entries(path: Path) -> Iterator[Entry]:
 
 
 def line_entries(path: Path) -> Iterator[Entry]:
-    """Yield the objects of JSON Lines. Raises ValueError for a line that is none."""
+    """Yield the objects of JSON Lines, or of one JSON list. Raises ValueError for a line or an entry that is none."""
+    if begins_with_list(path):
+        yield from json_entries(path)
+        return
     for number, line in enumerate(read_text_lines(path), start=1):
         if line.isspace():
             continue

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sycoca.data.formats.repeated_ids import entry_id
 from sycoca.data.formats.row_values import as_text, shown
 from sycoca.data.table_rows import table_rows
 from sycoca.data.text_files import read_text_lines
@@ -71,7 +72,7 @@ def _table_entries(path: Path, separator: str) -> Iterator[tuple[str, object]]:
 def _judgments(entry: object, where: str) -> Iterator[Judgment]:
     if not isinstance(entry, Mapping):
         raise ValueError(f'{where}: expected {{"image", "caption", "score"}}, got {shown(entry)}')
-    image = as_text(entry.get("image", entry.get("image_id")))
+    image = as_text(entry_id(entry, "image" if "image" in entry else "image_id"))
     caption, score = entry.get("caption"), entry.get("score")
     if image is None or not is_visible(image):
         raise ValueError(f'{where}: "image" must be the name or id of an image, got {shown(image)}')

@@ -12,8 +12,13 @@ _QUESTION = re.compile(r"is there (?P<article>an? )?(?P<thing>.+?) in (?:the|thi
 """POPE's only question; some of its published files have the misprint."""
 
 
+OBJECT_COUNTS = ("_ground_truth_objects.json", "_co_occur.json")
+"""Ends of the names of files that are published beside POPE's lists, and from which the questions were drawn."""
+
+
 def read_pope(path: Path, files: ImageFiles) -> Iterator[YesNoQuestion]:
-    """Yield the questions of a file of POPE: lines of {"question_id", "image", "text", "label": "yes" or "no"}.
+    """Yield the questions of a file of POPE: lines of {"question_id", "image", "text", "label": "yes" or "no"}, or a
+    list of these, as published for A-OKVQA and GQA.
 
     The kind is the name of the file, such as coco_pope_adversarial: which objects are asked for that are not there.
     """

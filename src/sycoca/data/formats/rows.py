@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from sycoca.data.formats.list_cells import listed_text
+from sycoca.data.formats.repeated_ids import entry_id
 from sycoca.texts import normal_form
 
 
@@ -137,7 +138,7 @@ def _question(given: Mapping[str, object], columns: Columns) -> QuestionRow | No
     return QuestionRow(
         question=question,
         answers=answers,
-        key=given.get("question_id"),
+        key=entry_id(given, "question_id"),
         question_type=given.get("question_type"),
         answer_type=given.get("answer_type"),
     )

@@ -49,8 +49,8 @@ def read_annotations(path: Path) -> dict[int | str, Mapping[str, Any]]:
     """Return the entries of an annotation file by question id. Raises ValueError for another file."""
     found: dict[int | str, Mapping[str, Any]] = {}
     for i, entry in enumerate(read_list(read_json(path), "annotations", path)):
-        key = entry.get("question_id") if isinstance(entry, Mapping) else None
-        if not isinstance(key, int | str):
+        key = entry_id(entry, "question_id")
+        if key is None:
             raise ValueError(f'{path}, annotation {i + 1}: expected {{"question_id": number, "answers": [..]}}')
         if key in found:
             raise ValueError(f"{path}, annotation {i + 1}: question {key} is answered twice")
@@ -69,11 +69,11 @@ def _rows(
         if not isinstance(entry, Mapping):
             yield Row(place=f"question {i + 1}", problem='expected {"image_id", "question", "question_id"}')
             continue
-        key = entry.get("question_id")
-        if isinstance(key, int | str) and key in ambiguous:
+        key = entry_id(entry, "question_id")
+        if key in ambiguous:
             yield Row(place=f"question {i + 1}", problem=_ambiguity(key, ambiguous[key]))
             continue
-        found = answers.pop(key, {}) if isinstance(key, int | str) else {}
+        found = {} if key is None else answers.pop(key, {})
         question = QuestionRow(
             question=entry.get("question"),
             answers=answer_texts(found.get("answers")),
@@ -81,8 +81,8 @@ def _rows(
             question_type=found.get("question_type"),
             answer_type=found.get("answer_type"),
         )
-        place = f"question {key if isinstance(key, int | str) else i + 1}"
-        yield Row(place=place, image=image_name(entry.get("image_id")), questions=[question], given=entry)
+        place = f"question {i + 1 if key is None else key}"
+        yield Row(place=place, image=image_name(_image_id(entry)), questions=[question], given=entry)
     known = {entry_id(entry, "question_id") for entry in questions} - {None}
     for key in answers:
         if key not in ambiguous:
@@ -90,6 +90,12 @@ def _rows(
             there = "" if other is None else f"; there is {typed(key)}, among the questions {typed(other)}"
             problem = f"{annotations} answers it, but it is not among the questions{there}"
             yield Row(place=f"question {key}", problem=problem)
+
+
+def _image_id(entry: Mapping[str, Any]) -> object:
+    """Return the id of a question's image; what stands in its place where that is none, for the message."""
+    key = entry_id(entry, "image_id")
+    return entry.get("image_id") if key is None else key
 
 
 def _ambiguity(key: int | str, places: Sequence[int]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from sycoca.data.formats.repeated_ids import ids_of_several_images, repeated
+from sycoca.data.formats.repeated_ids import entry_id, ids_of_several_images, repeated
 from sycoca.data.samples import SampleSource
 from sycoca.data.text_files import read_json, read_json_text, read_list
 from sycoca.file_names import meant_name
@@ -64,8 +64,8 @@ def read_coco_references(path: Path) -> dict[str, tuple[str, ...]]:
         raise ValueError(f"{path}: {repeated('id', key, 'images', places)}; give each image an id of its own")
     for number, entry in enumerate(read_list(data, "annotations", path), start=1):
         caption = entry.get("caption") if isinstance(entry, Mapping) else None
-        key = entry.get("image_id") if isinstance(entry, Mapping) else None
-        if not isinstance(caption, str) or not isinstance(key, int | str) or isinstance(key, bool):
+        key = entry_id(entry, "image_id")
+        if key is None or not isinstance(caption, str):
             raise ValueError(f'{path}, annotation {number}: expected {{"image_id": id, "caption": text}}')
         found.setdefault(str(key), []).append(caption)
     if not found:
@@ -150,8 +150,8 @@ def _line_entries(path: Path, text: str, error: Exception) -> list[object]:
 
 def _result(entry: object, where: str) -> tuple[str, str]:
     if isinstance(entry, Mapping):
-        key, caption = entry.get("image_id", entry.get("image")), entry.get("caption")
-        if isinstance(key, int | str) and not isinstance(key, bool) and isinstance(caption, str):
+        key, caption = entry_id(entry, "image_id" if "image_id" in entry else "image"), entry.get("caption")
+        if key is not None and isinstance(caption, str):
             return str(key), caption
     raise ValueError(
         f'{where}: expected {{"image_id": id, "caption": text}} or {{"image": name, "caption": text}}, '

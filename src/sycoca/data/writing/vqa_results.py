@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sycoca.data.formats.repeated_ids import entry_id
 from sycoca.data.formats.rows import answer_texts
 from sycoca.data.formats.vqa import read_annotations
 from sycoca.data.samples import Question
@@ -52,7 +53,7 @@ def _reference(key: int | str, entry: Mapping[str, Any], path: Path) -> Question
     if not isinstance(answers, list) or not answers or not all(isinstance(text, str) for text in answers):
         raise ValueError(f'{path}, question {key}: "answers" must be a list of {{"answer": text}}, at least one')
     types = {name: entry.get(name) for name in ("question_type", "answer_type")}
-    image = entry.get("image_id")
+    image = entry_id(entry, "image_id")
     return Question(
         question="",
         answers=tuple(answers),
@@ -63,9 +64,9 @@ def _reference(key: int | str, entry: Mapping[str, Any], path: Path) -> Question
 
 
 def _result(entry: object, where: str) -> tuple[str, str]:
-    key = entry.get("question_id") if isinstance(entry, Mapping) else None
+    key = entry_id(entry, "question_id")
     answer = entry.get("answer") if isinstance(entry, Mapping) else None
-    if not isinstance(key, int | str) or isinstance(key, bool) or not isinstance(answer, str):
+    if key is None or not isinstance(answer, str):
         raise ValueError(f'{where}: expected {{"question_id": id, "answer": text}}, got {ascii(entry)[:80]}')
     return str(key), answer
 

@@ -100,6 +100,18 @@ def test_a_named_field_of_json_is_read_and_no_other_text(tmp_path: Path):
     assert (source[0].captions, source[0].questions[0].answers) == (("machine",), ("he",))
 
 
+def test_sets_of_clip_benchmark_for_retrieval_have_a_caption_a_line(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    (tmp_path / "test").mkdir()
+    (tmp_path / "dataset_type.txt").write_text("retrieval\n")
+    spec = one_shard(tmp_path / "test", [("a.png", image_bytes(1)), ("a.txt", b"a dog\r\n\nwet paws\n")])
+    assert captions_of(open_source(spec)) == {"0.tar/a": ("a dog\r\n\nwet paws",)}
+    assert "says retrieval" in caplog.text
+    assert "?captions=txt" in caplog.text
+    caplog.clear()
+    assert captions_of(open_source(f"{spec}?captions=txt")) == {"0.tar/a": ("a dog", "wet paws")}
+    assert "says retrieval" not in caplog.text
+
+
 def test_classes_are_labels_and_images_may_be_all_there_is(tmp_path: Path):
     image = image_bytes(1)
     spec = one_shard(tmp_path, [("a.png", image), ("a.cls", b"3\n"), ("b.png", image), ("b.cls", b"cat")])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sycoca.data.formats.rows import Columns
+from sycoca.data.formats.shards.groups import TEXT_SUFFIX
 from sycoca.data.formats.shards.shard_files import ShardFiles
 from sycoca.outputs.cache_folder import user_cache_folder
 
@@ -59,8 +60,9 @@ def index_folders(files: ShardFiles, columns: Columns, given: Path | None) -> li
 
 
 def _reading(columns: Columns) -> tuple[str, ...]:
-    """Return what tells an index of named fields from those of versions whose usual fields overruled them."""
-    return () if columns == Columns() else ("named fields first",)
+    """Return what tells an index of named fields from those of versions that read others by these names."""
+    lines = ("captions are lines",) if columns.captions == TEXT_SUFFIX else ()
+    return () if columns == Columns() else ("named fields first", *lines)
 
 
 def can_write(folder: Path) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from sycoca.data.formats.row_checks import Known, RowValidator
 from sycoca.data.formats.rows import Columns, Row, row_from_json
-from sycoca.data.formats.shards.groups import JSON_SUFFIX, LABEL_SUFFIX, Group, captions_in_order
+from sycoca.data.formats.shards.groups import JSON_SUFFIX, LABEL_SUFFIX, TEXT_SUFFIX, Group, captions_in_order
 from sycoca.data.samples import Question
 from sycoca.unusable import SkippedSample
 
@@ -132,7 +132,10 @@ def _row(group: Group, name: str, columns: Columns) -> Row:
         row.image = name
     if LABEL_SUFFIX in group.texts and row.label is None:
         row.label = _text(group.texts[LABEL_SUFFIX])
-    if not _names_captions(columns):
+    if columns.captions == TEXT_SUFFIX and TEXT_SUFFIX in group.texts:
+        row.captions = _lines(group.texts[TEXT_SUFFIX])
+        row.given = {*row.given, TEXT_SUFFIX}
+    elif not _names_captions(columns):
         own = [_text(content) for content in captions_in_order(group.texts)]
         row.captions = _joined(own, row.captions)
     return row
@@ -165,6 +168,12 @@ def _joined(own: list[object], others: object) -> object:
     rest: list[object] = [] if others is None else others if isinstance(others, list) else [others]
     known = {text for text in own if isinstance(text, str)}
     return [*own, *(text for text in rest if not isinstance(text, str) or text.strip() not in known)]
+
+
+def _lines(content: bytes) -> list[object]:
+    """Return the captions of a member that has one a line, as in CLIP_benchmark's sets for retrieval."""
+    text = _text(content)
+    return [line for line in text.splitlines() if line.strip()] if isinstance(text, str) else [text]
 
 
 def _text(content: bytes) -> object:

@@ -1,6 +1,7 @@
 """Samples in shards: tar files in the layout of webdataset and img2dataset."""
 
 import io
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from sycoca.outputs.disk_full import disk_full_reason
 from sycoca.preprocess.decoding import open_rgb
 from sycoca.texts import normal_form
 from sycoca.unusable import SkippedSample, SkipReason, UnusableSampleError, unusable
+
+logger = logging.getLogger(__name__)
 
 
 @final
@@ -191,9 +194,10 @@ def open_shards(
     ``cache`` is where pieces of remote shards are kept. Raises ValueError where there are no shards, or nothing in them
     can be used, and ConnectionError where a server cannot be reached.
     """
-    files = _files(path, cache)
-    packed = open_index(files, Columns() if columns is None else columns, index)
-    for field, name in Columns().renamed() if columns is None else columns.renamed():
+    columns = Columns() if columns is None else columns
+    files = _files(path, cache, columns)
+    packed = open_index(files, columns, index)
+    for field, name in columns.renamed():
         check_choice(f"{path}: the field for {field}", name, packed.fields)
     if len(packed) == 0:
         raise ValueError(_nothing(path, packed))
@@ -205,13 +209,25 @@ def open_shards(
     return ShardSource(name, files, packed, _limited(numbers, wanted))
 
 
-def _files(path: str, cache: CacheOptions | None) -> ShardFiles:
+def _files(path: str, cache: CacheOptions | None, columns: Columns) -> ShardFiles:
     given = CacheOptions() if cache is None else cache
     if is_remote(path):
         return RemoteShards(remote_paths(path), given.open())
     if given != CacheOptions():
         raise ValueError(f"{path}: shards on the disk need no cache; leave ?cache= and ?cache_gb= out")
-    return LocalShards(shard_paths(path))
+    paths = shard_paths(path)
+    _warn_of_lines(Path(paths[0]).absolute(), columns)
+    return LocalShards(paths)
+
+
+def _warn_of_lines(first: Path, columns: Columns) -> None:
+    """Say that several captions would be read as one, where CLIP_benchmark's own file tells what the shards are for."""
+    kind = first.parent.parent / "dataset_type.txt"
+    if columns.captions == Columns().captions and kind.is_file() and kind.read_bytes().strip().lower() == b"retrieval":
+        logger.warning(
+            f"{kind} says retrieval: in such sets of CLIP_benchmark each line of a .txt is a caption, which"
+            " ?captions=txt reads; without it all lines are one caption"
+        )
 
 
 def _of_split(packed: PackedIndex, path: str, split: str) -> Int64[np.ndarray, " samples"]:
