@@ -48,6 +48,20 @@ def test_lines_of_sycoca_caption_are_read(tmp_path: Path):
     assert read_caption_results(path) == {"a.jpg": "x"}
 
 
+def test_objects_of_captions_by_image_are_read_as_clipscore_and_pycocoevalcap_have_them(tmp_path: Path):
+    candidates, references = tmp_path / "candidates.json", tmp_path / "references.json"
+    candidates.write_text('{"a": "x", "b": ["y"], "7": [{"caption": "z"}]}')
+    assert read_caption_results(candidates) == {"a": "x", "b": "y", "7": "z"}
+    references.write_text('{"a": ["x", "y"], "b": [{"image_id": "b", "caption": "z"}]}')
+    assert read_coco_references(references) == {"a": ("x", "y"), "b": ("z",)}
+    with pytest.raises(ValueError, match="image a has another caption already"):
+        read_caption_results(references)
+    for text in ('{"a": []}', '{"a": 3}', '{"a": ["x", {"text": "y"}]}'):
+        references.write_text(text)
+        with pytest.raises(ValueError, match=r"references\.json, image a: expected captions, a text or a list"):
+            read_coco_references(references)
+
+
 def test_whole_numbers_written_as_tables_do_are_ids(tmp_path: Path):
     path = tmp_path / "captions.json"
     path.write_text('[{"image_id": 42.0, "caption": "x"}]')
@@ -66,6 +80,7 @@ def test_whole_numbers_written_as_tables_do_are_ids(tmp_path: Path):
         ('[{"image_id": true, "caption": "x"}]', "caption 1: expected"),
         ('[{"image_id": 1, "caption": "x"}, {"image_id": "1", "caption": "y"}]', "caption 2: image 1 has another"),
         ('{"image": "a"}\n{"image": "b"}', "caption 1: expected"),
+        ('{"image": 3}', "image image: expected captions"),
     ],
 )
 def test_a_bad_result_file_is_one_clear_line(tmp_path: Path, text: str, message: str):

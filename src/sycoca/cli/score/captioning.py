@@ -31,11 +31,12 @@ class Arguments(ReportArguments):
     """
 
     predictions: Path | None = None
-    """Captions in COCO's result format, [{"image_id", "caption"}], or lines of {"image", "caption"}, as sycoca
-    caption writes them. May be left out with --judgments."""
+    """Captions in COCO's result format, [{"image_id", "caption"}], lines of {"image", "caption"}, as sycoca caption
+    writes them, or one object {image: caption}. May be left out with --judgments."""
 
     references: str
-    """COCO's annotations (*.json, {"annotations": [{"image_id", "caption"}]}), or a data SPEC with captions."""
+    """COCO's annotations (*.json, {"annotations": [{"image_id", "caption"}]}), one object {image: captions} (*.json),
+    or a data SPEC with captions."""
 
     max_skipped_ratio: float = 0.0
     """Largest fraction of the references of a SPEC that may be unusable; 0 makes the first one an error."""

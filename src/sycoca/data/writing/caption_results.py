@@ -1,4 +1,4 @@
-"""Files of generated and reference captions: COCO's result and annotation formats, and JSON Lines."""
+"""Files of generated and reference captions: COCO's result and annotation formats, objects by image, and JSON Lines."""
 
 import json
 import re
@@ -36,9 +36,10 @@ def write_caption_results(path: Path, names: Sequence[str], captions: Sequence[s
 
 
 def read_caption_results(path: Path) -> dict[str, str]:
-    """Return captions by image id from a list of {"image_id", "caption"}, or from lines of {"image", "caption"}.
+    """Return captions by image id: from a list of {"image_id", "caption"}, lines of {"image", "caption"}, or an object.
 
-    Raises ValueError where the file is neither, a caption is no text, and an image has two.
+    An object has a caption, or a list of one, per image, as candidates of CLIPScore and pycocoevalcap have. Raises
+    ValueError where the file is none of these, a caption is no text, and an image has two.
     """
     captions: dict[str, str] = {}
     for number, entry in enumerate(_entries(path), start=1):
@@ -55,10 +56,13 @@ def read_caption_results(path: Path) -> dict[str, str]:
 def read_coco_references(path: Path) -> dict[str, tuple[str, ...]]:
     """Return the captions by image id from COCO's annotation file; images without captions are left out.
 
-    Raises ValueError where the file is none, and for a caption without image or text.
+    The file may also be an object with the captions of each image, as references of CLIPScore and pycocoevalcap are.
+    Raises ValueError where the file is neither, and for a caption without image or text.
     """
     found: dict[str, list[str]] = {}
     data = read_json(path)
+    if data and "annotations" not in data and "images" not in data:
+        return {key: _texts(own, f"{path}, image {key}") for key, own in data.items()}
     images = data.get("images")
     for key, places in ids_of_several_images(images if isinstance(images, list) else []).items():
         raise ValueError(f"{path}: {repeated('id', key, 'images', places)}; give each image an id of its own")
@@ -137,6 +141,9 @@ def _entries(path: Path) -> list[object]:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         return _line_entries(path, text, error)
+    if isinstance(data, dict) and "caption" not in data:
+        by_image = {key: _texts(own, f"{path}, image {key}") for key, own in data.items()}
+        return [{"image": key, "caption": caption} for key, own in by_image.items() for caption in own]
     return data if isinstance(data, list) else [data]
 
 
@@ -146,6 +153,15 @@ def _line_entries(path: Path, text: str, error: Exception) -> list[object]:
         return [json.loads(line) for line in text.split("\n") if line.strip()]
     except (ValueError, RecursionError):
         raise ValueError(f'{path} is neither JSON nor lines of it, {{"image", "caption"}} each: {error}') from error
+
+
+def _texts(given: object, where: str) -> tuple[str, ...]:
+    """Return the captions of an image in an object of captions: a text, texts, or a list of {"caption": text}."""
+    entries = given if isinstance(given, list) else [given]
+    texts = [entry.get("caption") if isinstance(entry, Mapping) else entry for entry in entries]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{where}: expected captions, a text or a list of them, got {ascii(given)[:80]}")
+    return tuple(texts)
 
 
 def _result(entry: object, where: str) -> tuple[str, str]:
