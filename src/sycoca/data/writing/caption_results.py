@@ -158,10 +158,11 @@ def _line_entries(path: Path, text: str, error: Exception) -> list[object]:
 def _texts(given: object, where: str) -> tuple[str, ...]:
     """Return the captions of an image in an object of captions: a text, texts, or a list of {"caption": text}."""
     entries = given if isinstance(given, list) else [given]
-    texts = [entry.get("caption") if isinstance(entry, Mapping) else entry for entry in entries]
-    if not texts or not all(isinstance(text, str) for text in texts):
+    found = [entry.get("caption") if isinstance(entry, Mapping) else entry for entry in entries]
+    texts = tuple(text for text in found if isinstance(text, str))
+    if not texts or len(texts) < len(found):
         raise ValueError(f"{where}: expected captions, a text or a list of them, got {ascii(given)[:80]}")
-    return tuple(texts)
+    return texts
 
 
 def _result(entry: object, where: str) -> tuple[str, str]:
