@@ -13,7 +13,7 @@ from sycoca.data.formats.mixture import open_mixture, read_mixture
 from sycoca.data.formats.rows import Columns, named_columns
 from sycoca.data.formats.shards.remote.piece_cache import CacheOptions
 from sycoca.data.formats.shards.source import open_shards
-from sycoca.data.formats.tables import open_table
+from sycoca.data.formats.tables import TAB_NAME, open_table
 from sycoca.data.formats.vqa import open_vqa
 from sycoca.data.parsed_spec import (
     COLUMN_OPTIONS,
@@ -119,7 +119,7 @@ _SEPARATORS = {"csv": ",", "tsv": "\t"}
 
 def _open_table(spec: ParsedSpec) -> SampleSource:
     separator = spec.options.get("separator", _SEPARATORS[spec.kind])
-    separator = "\t" if separator == "tab" else separator
+    separator = "\t" if separator == TAB_NAME else separator
     if len(separator) != 1 or separator in '\r\n" ':
         raise ValueError(f"{spec.text}: separator must be one character or tab, got {separator!r}")
     return open_table(

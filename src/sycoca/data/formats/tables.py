@@ -13,7 +13,10 @@ from sycoca.data.table_rows import Quotes, TableRow, table_rows
 from sycoca.file_names import IMAGE_SUFFIXES, has_suffix
 from sycoca.texts import normal_form, shortened
 
-_SEPARATORS = {"\t": "tab", ",": ",", ";": ";", "|": "|"}
+TAB_NAME = "tab"
+"""How a SPEC names the tab, which is awkward to type."""
+
+_SEPARATORS = {"\t": TAB_NAME, ",": ",", ";": ";", "|": "|"}
 """What separates columns in tables of the field, and how a SPEC names it."""
 
 

@@ -21,6 +21,7 @@ from sycoca.outputs.errors import LeaseHeldError, OutputError
 from sycoca.outputs.lease import Lease, lease_beside
 from sycoca.outputs.manifest import read_sound_json
 from sycoca.plain_data import from_plain, write_text, write_yaml
+from sycoca.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +77,7 @@ class AblationFolder:
 
     def has_weights(self, run: PlannedRun) -> bool:
         """Return whether the weights of a run are there."""
-        return (self.run(run) / "weights").is_dir()
+        return RunFolder(self.run(run)).weights.is_dir()
 
     @contextmanager
     def claim(self, run: PlannedRun) -> Iterator[Lease | None]:
