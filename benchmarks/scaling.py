@@ -95,7 +95,7 @@ class Step:
 
     global_batch_size: int
     embed_dim: int
-    num_terms: int = len(ObjectivesConfig().weights)
+    num_terms: int = sum(weight > 0 for weight in ObjectivesConfig().weights.values())
 
     @property
     def contributed(self) -> dict[str, int]:

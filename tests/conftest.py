@@ -1,6 +1,7 @@
 """Small models with random weights and batches to feed them, in float64 where equality is meant."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,9 @@ from sycoca.records import BatchTotals, ImageTextBatch
 
 # No test depends on the terminal in which the suite was started; workers of pytest-xdist inherit its width.
 os.environ.pop("COLUMNS", None)
+
+# A shell's background jobs ignore Ctrl-C, and commands that tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests compare numbers, so none of them depends on what pays on a machine.
 os.environ["SYCOCA_AUTO_PRECISION"] = "fp32"
