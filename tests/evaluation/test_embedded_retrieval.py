@@ -23,6 +23,16 @@ def test_ranks_worked_out_by_hand():
     assert report.counts == {"images": 3, "captions": 4}
 
 
+def test_equal_embeddings_lower_the_ceilings():
+    texts = np.concatenate([TEXTS[:1], TEXTS[:1], TEXTS[2:]])
+    report = score_retrieval(
+        EmbeddedPairs(images=IMAGES, texts=texts, image_of_text=np.array([0, 1, 1, 2]), keys=["a", "b", "c"])
+    )
+    assert report.metrics["image_to_text_recall_at_1_ceiling"] == pytest.approx(2 / 3)
+    assert report.metrics["text_to_image_recall_at_1_ceiling"] == 0.75
+    assert "since equal captions of several images" in report.remarks[-1]
+
+
 def test_cosines_do_not_see_the_length_and_products_do():
     images = np.array([[1.0, 0.0], [8.0, 6.0]])
     texts = np.array([[1.0, 0.0], [3.0, 4.0]])

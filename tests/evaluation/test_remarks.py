@@ -51,9 +51,17 @@ def test_bleu_without_an_n_gram_is_at_most_what_is_said():
 
 
 def test_recalls_among_few_candidates_are_said():
-    assert list(retrieval_remarks(11, 55)) == []
-    assert list(retrieval_remarks(4, 20)) == ["text_to_image recall at 5 and 10 is 100 % by definition among 4 images"]
-    assert next(retrieval_remarks(1, 8)) == "image_to_text recall at 10 is 100 % by definition among 8 captions"
+    assert list(retrieval_remarks(11, 55, {})) == []
+    assert list(retrieval_remarks(4, 20, {})) == [
+        "text_to_image recall at 5 and 10 is 100 % by definition among 4 images"
+    ]
+    assert next(retrieval_remarks(1, 8, {})) == "image_to_text recall at 10 is 100 % by definition among 8 captions"
+    (remark,) = retrieval_remarks(
+        1000, 4000, {"image_to_text_recall_at_1_ceiling": 0.04, "mean_text_recall_ceiling": 0.7}
+    )
+    assert remark == (
+        "image_to_text_recall_at_1 is at most 4.0 %, since equal captions of several images, and equal images, are ties"
+    )
     assert list(class_remarks(6)) == []
     assert list(class_remarks(5)) == ["accuracy_top_5 is 100 % by definition with 5 classes"]
 

@@ -12,7 +12,7 @@ from reference.slow_retrieval import slow_re_ranked
 from sycoca.data.formats.jsonl import open_jsonl
 from sycoca.data.loading.skipping import usable_source
 from sycoca.evaluation.report import Report
-from sycoca.evaluation.retrieval import RetrievalOptions, evaluate_retrieval
+from sycoca.evaluation.retrieval import RetrievalOptions, embed_captions, evaluate_retrieval
 from sycoca.evaluation.sharding import Sharding
 
 CAPTIONS = [
@@ -52,6 +52,21 @@ def test_recall_is_that_of_the_similarities_users_see(batch_size: int):
     assert report.counts == {"images": 5, "captions": 8, "truncated_captions": 1, "left_out_captions": 0}
     assert report.settings["data"] == "a list"
     assert report.seconds > 0
+
+
+def test_equal_captions_are_embedded_once_and_lower_the_ceilings():
+    predictor = fresh_predictor()
+    long = "a very long caption with more words than the others"
+    equal = embed_captions(predictor, ["a star", long, "a star"], console=None)
+    assert torch.equal(equal[0], equal[2])
+    report = evaluate_retrieval(predictor, photo_source([("a star",), ("a star",), ("a star", "a circle")]))
+    assert report.metrics["image_to_text_recall_at_1_ceiling"] == pytest.approx(1 / 3)
+    assert report.metrics["text_to_image_recall_at_1_ceiling"] == 2 / 4
+    assert report.metrics["mean_image_recall_ceiling"] == pytest.approx((2 / 4 + 2) / 3)
+    assert "image_to_text_recall_at_5_ceiling" not in report.metrics
+    assert report.metrics["image_to_text_recall_at_1"] <= 1 / 3
+    assert report.remarks[-1].startswith("image_to_text_recall_at_1 is at most 33.3 % and text_to_image_recall_at_1 is")
+    assert not any("ceiling" in name for name in evaluate_retrieval(predictor, photo_source(CAPTIONS)).metrics)
 
 
 def test_limits_of_images_and_captions():

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference.slow_retrieval import slow_order, slow_rank, slow_re_ranked
-from sycoca.metrics.retrieval import RetrievalRanks, first_candidates, re_ranked, retrieval_metrics, retrieval_ranks
+from sycoca.metrics.retrieval import (
+    RetrievalRanks,
+    equal_rows,
+    first_candidates,
+    re_ranked,
+    retrieval_metrics,
+    retrieval_ranks,
+)
+from sycoca.metrics.retrieval_ceilings import recall_ceilings
 
 
 class Case(NamedTuple):
@@ -89,6 +97,38 @@ def test_ranks_worked_out_by_hand():
     ranks = retrieval_ranks(images, texts, torch.tensor([0, 0, 1, 2]))
     assert ranks.image_to_text.tolist() == [1, 2, 4]
     assert ranks.text_to_image.tolist() == [2, 1, 3, 2]
+
+
+@given(case=cases())
+def test_no_recall_exceeds_its_ceiling(case: Case):
+    owners = torch.tensor(case.image_of_text)
+    ceilings = recall_ceilings(equal_rows(case.texts).value, equal_rows(case.images).value, owners)
+    found = retrieval_metrics(retrieval_ranks(case.images, case.texts, owners))
+    assert all(found[name] <= ceiling <= 1 for name, ceiling in ceilings.items())
+
+
+def test_ceilings_worked_out_by_hand():
+    # Images 0 and 1 have two equal captions, image 2 has one of these and one of its own, images 3 and 4 are equal.
+    captions, owners = torch.tensor([0, 1, 0, 1, 0, 2, 3, 4]), torch.tensor([0, 0, 1, 1, 2, 2, 3, 4])
+    ceilings = recall_ceilings(captions, torch.tensor([0, 1, 2, 3, 3]), owners)
+    assert ceilings["image_to_text_recall_at_1"] == 2 / 5  # image 2, and one of 3 and 4
+    # One query of caption 0, one of caption 1, and caption 2; images 3 and 4 tie.
+    assert ceilings["text_to_image_recall_at_1"] == 3 / 8
+    assert {name: value for name, value in ceilings.items() if value == 1}.keys() == {
+        f"{direction}_recall_at_{k}" for direction in ("image_to_text", "text_to_image") for k in (5, 10)
+    }
+    assert ceilings["mean_text_recall"] == pytest.approx((2 / 5 + 2) / 3)
+
+
+@pytest.mark.parametrize("block_size", [1, 3])
+def test_equal_captions_are_ties_wherever_they_stand(block_size: int):
+    # Images i and 300 + i have equal captions; caption 0 makes their number odd.
+    texts = torch.nn.functional.normalize(torch.randn(300, 24), dim=1)
+    both = torch.cat([torch.zeros(1, 24), texts, texts])
+    ranks = retrieval_ranks(both, both, torch.arange(601), block_size=block_size)
+    assert ranks.image_to_text[1:].tolist() == [2] * 600
+    equal = equal_rows(torch.cat([texts, texts]))
+    assert (equal.first.tolist(), equal.value.tolist()) == (list(range(300)), [*range(300)] * 2)
 
 
 def test_constant_embeddings_have_recall_zero():

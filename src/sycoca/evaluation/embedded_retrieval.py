@@ -12,7 +12,7 @@ from sycoca.evaluation.embedded import Similarity
 from sycoca.evaluation.embedding_files import EmbeddedPairs
 from sycoca.evaluation.remarks import retrieval_remarks
 from sycoca.evaluation.report import Report
-from sycoca.evaluation.retrieval import named_metrics, retrieval_items
+from sycoca.evaluation.retrieval import lowered_ceilings, named_metrics, retrieval_items
 from sycoca.metrics.retrieval import retrieval_ranks
 from sycoca.precision import at_least_float32, check_finite
 
@@ -23,19 +23,18 @@ def score_retrieval(pairs: EmbeddedPairs, similarity: Similarity = "cosine") -> 
     Raises ValueError for embeddings that are not finite, and for zero ones with cosine similarity.
     """
     started_at = time.perf_counter()
-    ranks = retrieval_ranks(
-        _vectors(pairs.images, similarity, "image"),
-        _vectors(pairs.texts, similarity, "text"),
-        torch.from_numpy(pairs.image_of_text),
-    )
+    images, texts = _vectors(pairs.images, similarity, "image"), _vectors(pairs.texts, similarity, "text")
+    image_of_text = torch.from_numpy(pairs.image_of_text)
+    ranks = retrieval_ranks(images, texts, image_of_text)
+    ceilings = lowered_ceilings(images, texts, image_of_text)
     return Report(
         task="retrieval",
-        metrics=named_metrics({"": ranks}),
+        metrics={**named_metrics({"": ranks}), **ceilings},
         counts={"images": len(pairs.images), "captions": len(pairs.texts)},
         settings={"data": pairs.name, "similarity": similarity},
         seconds=time.perf_counter() - started_at,
         items=retrieval_items({"": ranks}, pairs.keys, pairs.caption_keys(), pairs.image_of_text.tolist()),
-        remarks=tuple(retrieval_remarks(len(pairs.images), len(pairs.texts))),
+        remarks=tuple(retrieval_remarks(len(pairs.images), len(pairs.texts), ceilings)),
     )
 
 

@@ -1,7 +1,9 @@
 """Lines about figures that are right by their definition and say less than they seem to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from sycoca.facts.metric_facts import readable
+from sycoca.facts.metric_suffixes import CEILING
 from sycoca.metrics.captioning import TokenizedCaptions
 from sycoca.metrics.ngrams import LONGEST_NGRAM
 from sycoca.metrics.retrieval import RECALL_AT
@@ -30,8 +32,8 @@ def caption_remarks(captions: TokenizedCaptions) -> Iterator[str]:
         )
 
 
-def retrieval_remarks(num_images: int, num_captions: int) -> Iterator[str]:
-    """Yield which recalls are complete whatever the ranking, among so few candidates."""
+def retrieval_remarks(num_images: int, num_captions: int, ceilings: Mapping[str, float]) -> Iterator[str]:
+    """Yield which recalls are complete whatever the ranking, and how high those at 1 are at most, by their ceilings."""
     for direction, candidates, number in (
         ("image_to_text", "captions", num_captions),
         ("text_to_image", "images", num_images),
@@ -39,6 +41,13 @@ def retrieval_remarks(num_images: int, num_captions: int) -> Iterator[str]:
         complete = [str(k) for k in RECALL_AT if number <= k]
         if complete:
             yield f"{direction} recall at {' and '.join(complete)} is 100 % by definition among {number} {candidates}"
+    at_most = [
+        f"{name.removesuffix(CEILING)} is at most {readable(name, ceiling)}"
+        for name in (f"{direction}_recall_at_1{CEILING}" for direction in ("image_to_text", "text_to_image"))
+        if (ceiling := ceilings.get(name)) is not None
+    ]
+    if at_most:
+        yield f"{' and '.join(at_most)}, since equal captions of several images, and equal images, are ties"
 
 
 def class_remarks(num_classes: int) -> Iterator[str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from rich.console import Console
 from torch import Tensor
 
@@ -17,8 +17,17 @@ from sycoca.evaluation.remarks import retrieval_remarks
 from sycoca.evaluation.report import ItemScores, Report
 from sycoca.evaluation.sharding import ALONE, Sharding
 from sycoca.facts.limit_facts import AbilityName
+from sycoca.facts.metric_suffixes import CEILING
 from sycoca.inference.predictor import Predictor
-from sycoca.metrics.retrieval import RetrievalRanks, first_candidates, per_item, retrieval_metrics, retrieval_ranks
+from sycoca.metrics.retrieval import (
+    RetrievalRanks,
+    equal_rows,
+    first_candidates,
+    per_item,
+    retrieval_metrics,
+    retrieval_ranks,
+)
+from sycoca.metrics.retrieval_ceilings import recall_ceilings
 from sycoca.progress_bar import tracked
 from sycoca.weights.limits import why_missing
 
@@ -58,7 +67,8 @@ def evaluate_retrieval(
     """Return recall at 1, 5 and 10 and ranks in both directions, among all images and captions of the source.
 
     Zero-shot protocol of Flickr30k and COCO (Karpathy splits): an image's query is right with any of its captions, a
-    tie counts against the model. Metrics after re-ranking begin with ``re_ranked_``. ``embeddings`` of the same
+    tie counts against the model. Where captions or images are equal, ..._ceiling is the highest that a recall can be.
+    Metrics after re-ranking begin with ``re_ranked_``. ``embeddings`` of the same
     predictor spare computing images again. ``skipped_samples`` are those that the source has left out. Raises
     ValueError for a source without samples and a sample without captions.
     """
@@ -87,13 +97,14 @@ def evaluate_retrieval(
             predictor, samples, captions, candidates, batch_size=batch_size, console=console, sharding=sharding
         )
         ranks["re_ranked_"] = likelihoods.re_ranked(ranks[""], candidates, image_of_text)
+    ceilings = lowered_ceilings(image_embeds, text_embeds, image_of_text)
     num_cut = predictor.num_truncated(captions)
     caption_keys = [
         f"{sample.key}#{place}" for sample, own in zip(samples, captions_of, strict=True) for place in range(len(own))
     ]
     return Report(
         task="retrieval",
-        metrics={**named_metrics(ranks), "skipped_samples": float(num_lost_samples(source))},
+        metrics={**named_metrics(ranks), **ceilings, "skipped_samples": float(num_lost_samples(source))},
         counts={
             "images": num_images,
             "captions": len(captions),
@@ -103,8 +114,18 @@ def evaluate_retrieval(
         settings={"data": source.name, "limit": limit, **asdict(options)},
         seconds=time.perf_counter() - started_at,
         items=retrieval_items(ranks, [sample.key for sample in samples], caption_keys, image_of_text.tolist()),
-        remarks=(*predictor.cautions(*used), *retrieval_remarks(num_images, len(captions))),
+        remarks=(*predictor.cautions(*used), *retrieval_remarks(num_images, len(captions), ceilings)),
     )
+
+
+def lowered_ceilings(
+    image_embeds: Float[Tensor, "images embed"],
+    text_embeds: Float[Tensor, "texts embed"],
+    image_of_text: Int[Tensor, " texts"],
+) -> dict[str, float]:
+    """Return ..._ceiling of the recalls that cannot be 1 because captions or images have equal embeddings."""
+    ceilings = recall_ceilings(equal_rows(text_embeds).value, equal_rows(image_embeds).value, image_of_text)
+    return {f"{name}{CEILING}": value for name, value in ceilings.items() if value < 1}
 
 
 def named_metrics(ranks: Mapping[str, RetrievalRanks]) -> dict[str, float]:
@@ -134,11 +155,23 @@ def retrieval_items(
 def embed_captions(
     predictor: Predictor, captions: Sequence[str], *, console: Console | None, sharding: Sharding = ALONE
 ) -> Float[Tensor, "captions embed"]:
-    """Return the embeddings of the captions; each rank computes a shard."""
-    own = sharding.own(len(captions))
+    """Return the embeddings of the captions; each rank computes a shard.
+
+    Captions of the same tokens are embedded once: the last bits of an embedding depend on the batch, and would rank
+    captions that the model cannot tell apart.
+    """
+    row_of_tokens: dict[tuple[int, ...], int] = {}
+    different, rows = [], []
+    for caption in captions:
+        tokens = tuple(predictor.tokenizer.encode(caption, predictor.context_length))
+        row = row_of_tokens.setdefault(tokens, len(different))
+        rows.append(row)
+        if row == len(different):
+            different.append(caption)
+    own = sharding.own(len(different))
     starts = range(own.start, own.stop, _CAPTIONS_AT_ONCE)
     parts = [
-        predictor.embed_texts(captions[start : min(start + _CAPTIONS_AT_ONCE, own.stop)], warns=False)
+        predictor.embed_texts(different[start : min(start + _CAPTIONS_AT_ONCE, own.stop)], warns=False)
         for start in tracked(starts, len(own), "embedding captions", console=console, step=_CAPTIONS_AT_ONCE)
     ]
-    return sharding.join(parts, predictor.model.config.embed_dim)
+    return sharding.join(parts, predictor.model.config.embed_dim)[rows]

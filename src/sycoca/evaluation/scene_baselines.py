@@ -10,6 +10,7 @@ from sycoca.data.scenes.language import (
 from sycoca.data.scenes.source import ScenesSource
 from sycoca.evaluation.batches import num_evaluated
 from sycoca.evaluation.report import Report
+from sycoca.facts.metric_suffixes import CEILING
 
 
 def evaluate_scene_baselines(source: ScenesSource, *, limit: int | None = None) -> Report:
@@ -26,7 +27,7 @@ def evaluate_scene_baselines(source: ScenesSource, *, limit: int | None = None) 
     return Report(
         task="scene_baselines",
         metrics={
-            "text_to_image_recall_at_1_ceiling": sum(ceiling_text_to_image(scenes, way) for way in ways) / len(ways),
+            f"text_to_image_recall_at_1{CEILING}": sum(ceiling_text_to_image(scenes, way) for way in ways) / len(ways),
             "text_to_image_recall_at_1_color_only": sum(color_only_text_to_image(scenes, way) for way in ways)
             / len(ways),
             "caption_truth_most_frequent": most_frequent_caption_truth(

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from sycoca.data.samples import Question
 from sycoca.evaluation.question_baseline import question_only_scores
 from sycoca.evaluation.report import ItemScores, Report, Setting
-from sycoca.facts.metric_suffixes import MOST_FREQUENT, QUESTION_ONLY
+from sycoca.facts.metric_suffixes import CEILING, MOST_FREQUENT, QUESTION_ONLY
 from sycoca.metrics.vqa import AnswerRule, References, answer_rule, most_frequent_answers
 from sycoca.texts import normal_form
 
@@ -112,7 +112,7 @@ def _coverage(
     largest = [rule.accuracy(answer, question.answers) for answer, question in zip(best, questions, strict=True)]
     return {
         "answer_coverage": [float(found >= possible > 0) for found, possible in zip(reachable, largest, strict=True)],
-        f"{rule.metric}_ceiling": reachable,
+        f"{rule.metric}{CEILING}": reachable,
     }
 
 

@@ -26,6 +26,9 @@ OTHER_IMAGE = "_other_image"
 BLANK_IMAGE = "_blank_image"
 """Suffix of the keys of the baseline that is shown an image of one color."""
 
+CEILING = "_ceiling"
+"""Suffix of the keys of upper bounds that no model exceeds on these data."""
+
 SHORTER = "_shorter"
 """Suffix of the keys of the baseline that prefers the caption with fewer words."""
 
@@ -54,7 +57,7 @@ RANDOM = "_random"
 """Suffix of the keys of what a random choice or order reaches on average."""
 
 REFERENCES: Mapping[str, str] = {
-    "_ceiling": "upper bound",
+    CEILING: "upper bound",
     "_largest": "upper bound",
     "_color_only": "color-only baseline",
     RANDOM: "random baseline",

@@ -1,13 +1,13 @@
 """Recall and ranks of image-text retrieval in both directions, with any number of captions per image."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sycoca.precision import check_finite, precise_product
+from sycoca.precision import at_least_float32, check_finite, precise_product
 
 RECALL_AT = (1, 5, 10)
 """The usual k of recall at k for Flickr30k and COCO (Karpathy splits)."""
@@ -45,9 +45,10 @@ def retrieval_ranks(
     """Rank every image's captions and every caption's image by the dot product of their embeddings.
 
     ``image_of_text`` holds the index of each caption's image. **Ties count against the model**: candidates with the
-    same score as the correct one are ranked before it, so that constant embeddings have a recall of 0. Products are at
-    least float32; memory is ``block_size`` x the number of candidates. Raises ValueError for embeddings that are not
-    finite (NaN would be ranked first), for images without a caption and for captions without an image.
+    same score as the correct one are ranked before it, so that constant embeddings have a recall of 0. Equal candidates
+    have the same score. Products are at least float32; memory is ``block_size`` x the number of candidates, twice that
+    where some are equal. Raises ValueError for embeddings that are not finite (NaN would be ranked first), for images
+    without a caption and for captions without an image.
     """
     _check(image_embeds, text_embeds, image_of_text)
     texts_of_image = _texts_of_image(image_of_text, len(image_embeds))
@@ -90,6 +91,26 @@ def first_candidates(
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EqualRows:
+    """Which rows of a matrix are equal."""
+
+    first: Int[Tensor, " values"]
+    """The first row of each value, ascending."""
+
+    value: Int[Tensor, " rows"]
+    """The value of each row, an index of ``first``."""
+
+
+def equal_rows(rows: Float[Tensor, "rows embed"]) -> EqualRows:
+    """Find the rows that are equal in all columns."""
+    first_of_bytes: dict[bytes, int] = {}
+    with_one_zero = (at_least_float32(rows) + 0.0).cpu().numpy()  # -0.0 + 0.0 is 0.0
+    firsts = [first_of_bytes.setdefault(row.tobytes(), index) for index, row in enumerate(with_one_zero)]
+    first, value = torch.tensor(firsts, device=rows.device).unique(return_inverse=True)
+    return EqualRows(first=first, value=value)
+
+
 def re_ranked(
     ranks: Int[Tensor, " queries"], is_right: Bool[Tensor, "queries first"], scores: Float[Tensor, "queries first"]
 ) -> Int[Tensor, " queries"]:
@@ -115,10 +136,15 @@ def retrieval_metrics(ranks: RetrievalRanks) -> dict[str, float]:
             metrics[f"{direction}_recall_at_{k}"] = (found <= k).double().mean().item()
         metrics[f"{direction}_mean_rank"] = found.mean().item()
         metrics[f"{direction}_median_rank"] = found[[(len(found) - 1) // 2, len(found) // 2]].mean().item()
-    for summary, direction in (("mean_text_recall", "image_to_text"), ("mean_image_recall", "text_to_image")):
-        recalls = [metrics[f"{direction}_recall_at_{k}"] for k in RECALL_AT]
-        metrics[summary] = sum(recalls) / len(recalls)
-    return metrics
+    return metrics | mean_recalls(metrics)
+
+
+def mean_recalls(recalls: Mapping[str, float]) -> dict[str, float]:
+    """Return the means of the three recalls of each direction, by their names: mTR and mIR."""
+    return {
+        summary: sum(recalls[f"{direction}_recall_at_{k}"] for k in RECALL_AT) / len(RECALL_AT)
+        for summary, direction in (("mean_text_recall", "image_to_text"), ("mean_image_recall", "text_to_image"))
+    }
 
 
 def per_item(direction: str, ranks: Int[Tensor, " items"]) -> dict[str, list[int]]:
@@ -147,8 +173,13 @@ def _compared(
     right: Int[Tensor, "queries most_right"],
     block_size: int,
 ) -> Iterator[_Compared]:
+    equal = equal_rows(candidates)
+    different = candidates[equal.first]
     for start in range(0, len(queries), block_size):
-        similarities = precise_product(queries[start : start + block_size], candidates.T)
+        # Equal candidates are ties only where they are multiplied once: a product rounds its last columns otherwise.
+        similarities = precise_product(queries[start : start + block_size], different.T)
+        if len(different) < len(candidates):
+            similarities = similarities[:, equal.value]
         own = right[start : start + block_size]
         is_padding = own < 0
         of_right = similarities.gather(1, own.clamp(min=0)).masked_fill(is_padding, float("-inf"))
