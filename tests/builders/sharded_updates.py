@@ -50,8 +50,9 @@ CASES = {
     "seen patches": Case(
         num_parts=2, objectives=ObjectivesConfig(encoded_patches="seen"), activation_checkpointing=True
     ),
+    # Four processes have two pairs each, a group.
     "patches and words": Case(
-        num_parts=2, objectives=ObjectivesConfig(patch_word_weight=1.0, patch_word_group_size=2), drop_path=None
+        objectives=ObjectivesConfig(patch_word_weight=1.0, patch_word_group_size=2), drop_path=None
     ),
     "several captions": Case(num_parts=2, objectives=ObjectivesConfig(captions_per_image=3)),
     "teacher": Case(num_parts=2, objectives=ObjectivesConfig(masked_feature_weight=1.0)),
