@@ -19,6 +19,8 @@ def test_the_interval_of_a_mean_worked_out_by_hand():
     assert (low, high) == pytest.approx((2 - 4.3027 / math.sqrt(3), 2 + 4.3027 / math.sqrt(3)), abs=1e-4)
     assert t_interval([1.0]) is None
     assert t_interval([2.0, 2.0]) == (2.0, 2.0)
+    assert t_interval([0.98, 1.0], within=(0.0, 1.0)) == (pytest.approx(0.99 - 12.7062 * 0.01, abs=1e-6), 1.0)
+    assert (t_interval([0.0, 0.02], within=(0.0, 1.0)) or (1.0, 0.0))[0] == 0.0
 
 
 def test_the_interval_of_a_difference_is_welchs():

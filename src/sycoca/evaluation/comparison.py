@@ -13,6 +13,7 @@ from rich.console import Console
 
 from sycoca.evaluation.paired_items import chosen_items, common_keys, have_same_items, set_dependent, unpaired_note
 from sycoca.evaluation.report import ItemScores, Report
+from sycoca.facts.metric_ranges import range_of
 from sycoca.metrics.intervals import Interval, t_interval, welch_interval
 from sycoca.metrics.resampling import Weights, bootstrap, metrics_of_items, percentile_intervals
 from sycoca.progress_bar import tracked
@@ -162,7 +163,11 @@ def _value(row: Sequence[Report], metric: str, intervals: Mapping[str, Interval]
     if not all(metric in report.metrics for report in row):
         return None
     values = [report.metrics[metric] for report in row]
-    return MetricValue(value=float(np.mean(values)), interval=intervals.get(metric), seed_interval=t_interval(values))
+    return MetricValue(
+        value=float(np.mean(values)),
+        interval=intervals.get(metric),
+        seed_interval=t_interval(values, within=range_of(metric)),
+    )
 
 
 def _intervals(name: str, row: Sequence[Report], seed: int) -> dict[str, Interval]:

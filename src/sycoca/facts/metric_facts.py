@@ -138,7 +138,7 @@ METRICS: Mapping[str, MetricFacts] = {
     "object_recall": MetricFacts(title="shown objects that captions mention"),
     **_correlations(),
     "caption_truth": MetricFacts(title="true captions"),
-    "caption_detail": MetricFacts(title="stated facts per fact of a reference", is_better_higher=None),
+    "caption_detail": MetricFacts(title="stated facts per fact of a reference", unit="score", is_better_higher=None),
     "caption_parsed": MetricFacts(title="parsed captions"),
     "swap_accuracy": MetricFacts(title="hard negatives (as in ARO)", hub_name="accuracy", chance=0.5),
     "swap_accuracy_likelihood": MetricFacts(title="hard negatives by likelihood", hub_name="accuracy", chance=0.5),

@@ -27,13 +27,17 @@ def t_quantile(degrees: int | float, confidence: float = 0.95) -> float:
     return math.sqrt(degrees) * math.tan(float(np.interp(confidence, below / below[-1], angles)))
 
 
-def t_interval(values: Sequence[float]) -> Interval | None:
-    """Return the 95 % interval of the mean of independent runs; None for fewer than two."""
+def t_interval(values: Sequence[float], within: Interval | None = None) -> Interval | None:
+    """Return the 95 % interval of the mean of independent runs; None for fewer than two.
+
+    It ends where ``within`` does, the values that the mean can have: a rate is never above 1.
+    """
     if len(values) < 2:
         return None
     half_width = t_quantile(len(values) - 1) * math.sqrt(_variance_of_mean(values))
     mean = float(np.mean(values))
-    return mean - half_width, mean + half_width
+    least, largest = (-math.inf, math.inf) if within is None else within
+    return max(least, mean - half_width), min(largest, mean + half_width)
 
 
 def welch_interval(first: Sequence[float], other: Sequence[float]) -> Interval | None:

@@ -13,6 +13,7 @@ from sycoca.experiments.ablation.recipe import AblationRow
 from sycoca.experiments.ablation.run_result import RunResult
 from sycoca.experiments.ablation.settings import EqualBy
 from sycoca.facts.ablation_metrics import MEASURED
+from sycoca.facts.metric_ranges import range_of
 from sycoca.metrics.intervals import Interval, t_interval
 from sycoca.metrics.power import smallest_detectable_difference
 from sycoca.metrics.resampling import percentile_interval
@@ -188,7 +189,7 @@ def _analyzed(
             name: MetricOfRow(
                 mean=float(np.mean(list(values.values()))),
                 deviation=_deviation(list(values.values())),
-                interval=t_interval(list(values.values())),
+                interval=t_interval(list(values.values()), within=range_of(name)),
                 difference=paired_difference(
                     values, _column(baseline, name) or {}, _resamples(own, name), _resamples(baseline, name)
                 ),

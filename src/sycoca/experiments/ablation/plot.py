@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from sycoca.experiments.ablation.analysis import Analysis
 from sycoca.experiments.ablation.table_text import heading, mark
 from sycoca.facts.ablation_metrics import SHOWN
-from sycoca.facts.metric_facts import metric_facts, metric_title
+from sycoca.facts.metric_facts import metric_title
+from sycoca.facts.metric_ranges import is_fraction
 from sycoca.outputs.atomic import atomic_file
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ def _drawn(analysis: Analysis) -> list[str]:
 
 
 def _draw(axes: "Axes", analysis: Analysis, name: str, *, has_titles: bool) -> None:
-    facts = metric_facts(name)
-    factor, unit = (100.0, ", points") if facts is not None and facts.is_percent else (1.0, "")
+    factor, unit = (100.0, ", points") if is_fraction(name) else (1.0, "")
     for place, row in enumerate(analysis.rows):
         value = row.metrics.get(name)
         if value is None or value.difference is None:

@@ -14,7 +14,8 @@ from sycoca.evaluation.comparison_table import (
     value_lines,
 )
 from sycoca.evaluation.item_differences import ItemDifferences
-from sycoca.facts.metric_facts import is_improvement, metric_facts, metric_title, readable
+from sycoca.facts.metric_facts import is_improvement, metric_title, readable
+from sycoca.facts.metric_ranges import is_fraction
 from sycoca.plain_data import write_text
 from sycoca.reports.comparing.model_gallery import ModelGallery
 from sycoca.reports.comparing.run_overlay import overlaid_charts, row_style
@@ -190,6 +191,5 @@ def _known(found: Difference) -> Iterator[tuple[float, float]]:
 
 
 def _unit(metric: str) -> str:
-    facts = metric_facts(metric)
     # Scores and ranks have scales of their own.
-    return "percent" if facts is not None and facts.is_percent else metric
+    return "percent" if is_fraction(metric) else metric
