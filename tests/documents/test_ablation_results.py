@@ -5,8 +5,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-import tyro
 
+from sycoca.cli.command_line import parse
 from sycoca.cli.measure.ablate import Arguments
 from sycoca.experiments.ablation.ablate import analyses_of
 from sycoca.experiments.ablation.folder import AblationFolder
@@ -36,7 +36,8 @@ def planned_commands() -> dict[str, list[str]]:
 def test_the_command_of_the_page_resumes_the_folder(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A preset or setting that is changed later must not change what a committed recipe stands for."""
     monkeypatch.chdir(ROOT)
-    settings = tyro.cli(Arguments, args=planned_commands()[f"ablations/{folder.name}"])
+    settings = parse(["ablate", *planned_commands()[f"ablations/{folder.name}"]])
+    assert isinstance(settings, Arguments)
     (tmp_path / "plan.json").write_bytes((folder / "plan.json").read_bytes())
     agree(tmp_path, plan_of(settings, recipe_of(settings.recipe)))
 
