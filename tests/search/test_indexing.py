@@ -16,6 +16,7 @@ from builders.image_indexes import counts
 from builders.predictors import photo, save_small_weights
 from sycoca.inference.predictor import Predictor
 from sycoca.outputs.errors import OutputError, OutputInterrupted
+from sycoca.search import index_table
 from sycoca.search.build import IndexResult, index_images
 from sycoca.search.index_table import IndexTable
 from sycoca.search.reading import THUMBNAIL_PIXELS
@@ -235,3 +236,69 @@ def test_large_indexes_are_clustered_and_their_recall_is_measured(
     assert (again.recall, counts(again)) == (result.recall, (300, 0, 0, 0))
     assert index("scenes:?count=300&size=32", exact_below=301).recall is None
     assert sycoca.open_index("photos.lance", weights=predictor).search("a red circle").is_exact
+
+
+def test_searches_find_the_old_index_until_the_new_one_is_complete(
+    predictor: Predictor, photos: Path, index: Index, monkeypatch: pytest.MonkeyPatch
+):
+    index()
+    opened = sycoca.open_index("photos.lance", weights=predictor)
+    Path("others").mkdir()
+    photo(50, 40, seed=9).save("others/a.png")
+    photo(50, 40, seed=10).save("others/b.png")
+    found: list[set[str]] = []
+
+    def searched(owner: Any, name: str) -> None:
+        method = getattr(owner, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            found.append({hit.file for hit in opened.search_embedding(np.ones(opened.facts.embed_dim))})
+            result = method(*arguments, **options)
+            found.append({hit.file for hit in opened.search_embedding(np.ones(opened.facts.embed_dim))})
+            return result
+
+        monkeypatch.setattr(owner, name, call)
+
+    searched(IndexTable, "add")
+    searched(IndexTable, "write_facts")
+    searched(index_table, "_write")
+    searched(IndexTable, "optimize")
+    assert counts(index("others", overwrite=True)) == (2, 2, 0, 0)
+    old, new = {f"photos/{path.name}" for path in photos.iterdir()}, {"others/a.png", "others/b.png"}
+    assert [found.index(new), len(found) - found.index(new)] == [found.count(old), found.count(new)]
+    assert found.count(old) > 2
+    assert not list(Path("photos.lance").glob(".*"))
+    check_embeddings(predictor, Path("others"))
+
+
+def test_an_interrupted_replacement_leaves_the_index_and_is_continued(
+    predictor: Predictor, photos: Path, index: Index, monkeypatch: pytest.MonkeyPatch
+):
+    index()
+    (photos / "it's 0.png").unlink()
+    embed_images = Predictor.embed_images
+    batches: list[int] = []
+
+    def stopped(self: Predictor, images: Any, **options: Any) -> Any:
+        batches.append(len(images))
+        if len(batches) == 2:
+            raise KeyboardInterrupt
+        return embed_images(self, images, **options)
+
+    monkeypatch.setattr(Predictor, "embed_images", stopped)
+    message = "photos.lance is as it was; its replacement has 2 of 5 images, and the same command continues"
+    with pytest.raises(OutputInterrupted, match=message):
+        index(overwrite=True)
+    assert len(rows()) == 6
+    assert counts(index(overwrite=True)) == (5, 3, 0, 0)
+    check_embeddings(predictor, photos)
+    assert counts(index(overwrite=True)) == (5, 5, 0, 0)
+
+
+@pytest.mark.usefixtures("photos")
+def test_a_damaged_index_is_replaced(index: Index):
+    index()
+    for path in Path("photos.lance/facts.lance/_versions").iterdir():
+        path.write_bytes(b"damaged")
+    assert counts(index(overwrite=True)) == (6, 6, 0, 0)
+    assert len(rows()) == 6

@@ -88,6 +88,7 @@ def test_a_decomposed_condition_finds_a_label(tmp_path: Path, embeddings: np.nda
     [
         ("nope = 3", "the condition 'nope = 3' cannot be read: .*No field named nope.* key, captions, label"),
         ("width =", "cannot be read: .*parser error"),
+        ("width > 99999999999999999999", r"cannot be read: [^/]*Int32'\. It is SQL"),
         ("(" * 5000, "cannot be read"),
         ("key = ?", "cannot be read: it has '\\?' outside of quotes"),
         ("key = :name", "cannot be read: it has ':' outside of quotes"),

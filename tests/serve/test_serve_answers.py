@@ -156,6 +156,19 @@ def test_an_index_of_other_weights_is_refused(tmp_path: Path, predictor: Predict
         create_app(predictor, sycoca.open_index(tmp_path / "photos.lance"))
 
 
+def test_an_index_that_is_replaced_by_one_of_other_weights_is_no_fault_of_a_request(
+    tmp_path: Path, predictor: Predictor
+):
+    path, size = tmp_path / "photos.lance", predictor.model.config.embed_dim
+    IndexTable.create(str(path), facts(size, fingerprints(predictor)))
+    with serving(create_app(predictor, sycoca.open_index(path))) as port:
+        assert post(port, "/search", ("text", "a red circle")).status == 200
+        IndexTable.create(str(path), facts(size, {"float64": "of others"}))
+        answer = post(port, "/search", ("text", "a red circle"))
+    assert answer.status == 503
+    assert answer.json["error"].startswith("the index was replaced by one of other weights")
+
+
 def test_search_without_an_index(port: int):
     answer = post(port, "/search", ("text", "a red circle"))
     assert answer.status == 404

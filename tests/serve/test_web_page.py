@@ -234,6 +234,9 @@ def test_a_photo_is_captioned_and_its_reconstruction_shown(visit: Open, address:
         "generated": answer["reconstruction_png"],
     }
     assert answer["other_reconstructions"][0]["caption"] == ""
+    assert f"With one color in each masked patch it is {answer['flat_error']:.4f}" in page.inner_text(
+        "#reconstruction-body"
+    )
     assert page.locator(".example[aria-current=true]").count() == 0
 
 

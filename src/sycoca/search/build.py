@@ -91,7 +91,7 @@ def index_images(
     and follows it: new and changed images are embedded, renamed ones are recognized by their content, and images that
     are gone are removed. ``exact_below``: indexes of fewer images compare every one; larger ones are clustered, and the
     recall of their searches is measured. ``max_skipped_ratio``: largest fraction of images to skip because they cannot
-    be read. ``overwrite``: start over.
+    be read. ``overwrite``: start over; searches find the old index until the new one is complete.
 
     Raises OutputError (a ValueError) where the folder holds something else, or another process writes it; ValueError
     where other weights or other data made it, where too many images cannot be read, and without the extra [search].
@@ -99,6 +99,7 @@ def index_images(
     started_at = time.perf_counter()
     check_requirements()
     from sycoca.search.indexing import Indexing
+    from sycoca.search.replacement import is_searched
 
     path, model = Path(out), ModelOptions() if model is None else model
     check_skipped_ratio(max_skipped_ratio)
@@ -110,10 +111,11 @@ def index_images(
         log = SkipLog(source, max_skipped_ratio)
         predictor = predictor_of(weights, model)
         predictor.check_ability("similarities")
-        if overwrite:
+        replaces = overwrite and is_searched(path)
+        if overwrite and not replaces:
             _remove(path)
         facts = _facts(weights, predictor, data, exact_below)
-        indexing = Indexing(path, facts, source, log, predictor, model.batch_size, lease)
+        indexing = Indexing(path, facts, source, log, predictor, model.batch_size, lease, replaces=replaces)
         embedding_seconds = indexing.run(console)
     return IndexResult(
         path=path,

@@ -9,7 +9,7 @@ from typing import NamedTuple, final
 from sycoca.data.content_keys import HasFingerprint
 from sycoca.data.formats.named_images import shown_name
 from sycoca.data.samples import ImageTextSample, SampleSource
-from sycoca.search.columns import STATE
+from sycoca.search.index_facts import STATE
 from sycoca.search.index_table import IndexTable
 
 

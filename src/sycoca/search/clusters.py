@@ -10,8 +10,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from sycoca.inference.predictor import Predictor
-from sycoca.search.columns import EMBEDDING
-from sycoca.search.index_facts import RecallFacts
+from sycoca.search.index_facts import EMBEDDING, RecallFacts
 from sycoca.search.index_table import IndexTable
 from sycoca.search.writing import uninterrupted
 

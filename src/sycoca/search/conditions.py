@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING
 
-from sycoca.search.columns import SHOWN
+from sycoca.search.index_facts import SHOWN
 from sycoca.terminal import one_line
 from sycoca.texts import normal_form, shortened
 
@@ -14,6 +14,9 @@ _QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"")
 _UNREADABLE = re.compile(r"[?;]|(?<!:):(?=\w)")
 """What LanceDB panics at (parameters: ``?``, ``:name``), and what it reads nothing after (``;``)."""
 
+
+_PLACE_IN_SOURCE = re.compile(r",? /\S+\.rs:\d+(?::\d+)?")
+"""Where LanceDB's source raises an error, on the machine that has compiled it."""
 
 _NAME_OR_VALUE = re.compile(r"'(?:[^']|'')*'|\w+")
 _COLUMNS = frozenset({*SHOWN, "file"})
@@ -50,7 +53,8 @@ def num_matching(table: "IndexTable", where: str | None) -> int:
     try:
         return table.count(where)
     except (ValueError, RuntimeError) as error:
-        reason = one_line(str(error).removeprefix("Invalid input, ").split("Valid fields")[0]).strip()
+        said = _PLACE_IN_SOURCE.sub("", str(error)).removeprefix("Invalid input, ")
+        reason = one_line(said.split("Valid fields")[0]).strip()
         raise _wrong(where, shortened(reason)) from error
 
 

@@ -16,11 +16,10 @@ from sycoca.inference.load import predictor_of
 from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
 from sycoca.keywords import suggests_keywords
-from sycoca.search.columns import EMBEDDING, SHOWN, THUMBNAIL
 from sycoca.search.conditions import composed, num_matching
 from sycoca.search.fingerprint import is_same_model
 from sycoca.search.hits import SearchHit, SearchResults
-from sycoca.search.index_facts import IndexFacts
+from sycoca.search.index_facts import EMBEDDING, SHOWN, THUMBNAIL, IndexFacts
 from sycoca.search.requirements import check_requirements
 from sycoca.weights.hub import is_at_hub
 

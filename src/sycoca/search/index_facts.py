@@ -1,4 +1,7 @@
-"""What an image index says about itself: which weights and data made it, and how it is searched."""
+"""What an image index says about itself: which weights and data made it, how it is searched, and its columns' names.
+
+Needs no extra: queries are checked without [search].
+"""
 
 import json
 from collections.abc import Mapping
@@ -11,8 +14,21 @@ FORMAT_VERSION = 1
 TABLE_NAMES = ("images.lance", "facts.lance")
 """The folders in an index."""
 
+SHOWN = ("key", "captions", "label", "split", "width", "height")
+"""The columns that a hit shows, and that a condition is most useful with."""
+
+EMBEDDING = "embedding"
+THUMBNAIL = "thumbnail"
+
+STATE = ("key", "image_state", "details", "content")
+"""The columns by which a sample is recognized: what they mean says `schema`."""
+
 EXACT_BELOW = 50_000
 """Images that are compared one by one in some ten milliseconds."""
+
+
+class ReplacedIndexError(ValueError):
+    """An open index that was replaced by one of other weights, whose embeddings cannot be compared."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

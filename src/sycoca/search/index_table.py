@@ -12,6 +12,7 @@ import os
 import secrets
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, final
 
@@ -21,8 +22,7 @@ import pyarrow as pa
 from jaxtyping import Float32
 from lancedb.index import IvfFlat
 
-from sycoca.search.columns import EMBEDDING
-from sycoca.search.index_facts import IndexFacts, facts_from_json, is_remote
+from sycoca.search.index_facts import EMBEDDING, IndexFacts, ReplacedIndexError, facts_from_json, is_remote
 from sycoca.search.rows import schema
 from sycoca.terminal import one_line
 from sycoca.texts import shortened
@@ -85,6 +85,19 @@ class IndexTable:
         version, read = facts.version, _read(facts, path)
         return cls(path, database, database.open_table(IMAGES), read, version)
 
+    def put_in_place_of(self, other: "IndexTable") -> "IndexTable":
+        """Replace the rows of another index by a copy of these, in one commit, and its facts; return it as it is then.
+
+        It has no clusters before they are made.
+        """
+        other.write_facts(replace(other.facts, recall=None))  # first: the clusters go with the rows
+        columns = self._images.schema
+        batches = (batch for part in self.parts(columns.names) for batch in part.to_batches())
+        asyncio.run(_overwrite(other.path, batches, columns))
+        facts = replace(self.facts, recall=None)
+        written = _write(other._database, facts)
+        return IndexTable(other.path, other._database, other._database.open_table(IMAGES), facts, written)
+
     def write_facts(self, facts: IndexFacts) -> None:
         """Replace what the index says about itself."""
         self._facts_version = _write(self._database, facts)
@@ -98,13 +111,13 @@ class IndexTable:
     def snapshot(self) -> "IndexTable":
         """Return the index as it is now, whatever is changed later: rows and facts.
 
-        Raises ValueError where it was replaced by an index of other weights since it was opened.
+        Raises ReplacedIndexError where it was replaced by an index of other weights since it was opened.
         """
         images = self._database.open_table(IMAGES)
         images.checkout(images.version)
         metadata = images.schema.metadata or {}
         if metadata.get(_MADE_BY) != _maker(self.facts):
-            raise ValueError(f"{self.path} was replaced by an index of other weights; open it again")
+            raise ReplacedIndexError(f"{self.path} was replaced by an index of other weights; open it again")
         facts = self._database.open_table(FACTS)
         version = facts.version
         is_known = (version, metadata.get(_CREATED)) == (self._facts_version, self._created)
@@ -198,6 +211,12 @@ class IndexTable:
                 warnings.filterwarnings("ignore", _WARNS_OF_READERS)
                 # Not a millisecond: joining can take less, and would leave the files that it has joined.
                 table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+
+
+async def _overwrite(path: str, batches: Iterator[pa.RecordBatch], columns: pa.Schema) -> None:
+    # In an event loop of its own: the rows are read by LanceDB too, whose other interface has one loop for all calls.
+    database = await lancedb.connect_async(path)
+    await database.create_table(IMAGES, batches, columns, mode="overwrite")
 
 
 def _write(database: Any, facts: IndexFacts) -> int:

@@ -22,6 +22,7 @@ from sycoca.search.fingerprint import is_same_model
 from sycoca.search.index_facts import IndexFacts, RecallFacts
 from sycoca.search.index_table import IndexTable
 from sycoca.search.reading import Reader, ReadSample
+from sycoca.search.replacement import open_replacement, publish
 from sycoca.search.writing import RowWriter, uninterrupted
 from sycoca.stop_signals import number_of
 from sycoca.unusable import SkippedSample
@@ -45,11 +46,17 @@ class Indexing:
         predictor: Predictor,
         batch_size: int,
         lease: Lease,
+        *,
+        replaces: bool,
     ) -> None:
-        """Open the index, or create it. Raises ValueError for that of other weights or other data."""
+        """Open the index, or create it. Raises ValueError for that of other weights or other data.
+
+        ``replaces``: a new index is made beside this one, and takes its place when it is complete.
+        """
         self.num_removed = 0
         self._path = path
-        self._table = _opened(path, facts, predictor)
+        self._is_replacement = replaces
+        self._table = open_replacement(path, facts, predictor) if replaces else _opened(path, facts, predictor)
         self._rows = IndexedRows(self._table)
         self._source = source
         self._log = log
@@ -88,6 +95,7 @@ class Indexing:
             self._write_changes(console)
             seconds = time.perf_counter() - started_at
             self._remove_gone()
+            self._publish()
             self._prepare_searches()
         return seconds
 
@@ -131,6 +139,16 @@ class Indexing:
             uninterrupted(lambda: self._table.delete(gone))
         self.num_removed = len(gone)
 
+    def _publish(self) -> None:
+        """Put a replacement in the place of the index."""
+        if self._is_replacement:
+            self._lease.check()
+            uninterrupted(self._replace)
+
+    def _replace(self) -> None:
+        self._table = publish(self._path, self._table)
+        self._is_replacement = False
+
     def _prepare_searches(self) -> None:
         """Tidy the files; cluster a large index, and measure its approximate searches, where it has changed."""
         self._lease.check()
@@ -169,10 +187,11 @@ class Indexing:
 
     def _remains(self) -> Remains:
         done, total = self.num_images, len(self._source)
-        return Remains(
-            path=self._path,
-            state=f"has {done:,} images, the data {total:,}; the same command, without --overwrite, continues",
-        )
+        if self._is_replacement:
+            state = f"is as it was; its replacement has {done:,} of {total:,} images, and the same command continues"
+        else:
+            state = f"has {done:,} images, the data {total:,}; the same command, without --overwrite, continues"
+        return Remains(path=self._path, state=state)
 
 
 def _opened(path: Path, facts: IndexFacts, predictor: Predictor) -> IndexTable:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float32
 
-from sycoca.search.columns import EMBEDDING, THUMBNAIL
+from sycoca.search.index_facts import EMBEDDING, THUMBNAIL
 
 
 def schema(embed_dim: int) -> pa.Schema:

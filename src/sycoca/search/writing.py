@@ -12,7 +12,7 @@ from jaxtyping import Float32
 from sycoca.data.formats.named_images import shown_name
 from sycoca.inference.predictor import Predictor
 from sycoca.outputs.lease import Lease
-from sycoca.search.columns import EMBEDDING, THUMBNAIL
+from sycoca.search.index_facts import EMBEDDING, THUMBNAIL
 from sycoca.search.index_table import IndexTable
 from sycoca.search.reading import ReadSample
 from sycoca.search.rows import rows_of

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from sycoca._version import __version__
 from sycoca.inference.predictor import Predictor
 from sycoca.search.image_index import ImageIndex
+from sycoca.search.index_facts import ReplacedIndexError
 from sycoca.serve.gate import OPEN_PATHS, Gate
 from sycoca.serve.interface.api_page import api_page
 from sycoca.serve.interface.information import Example, Info, examples, information
@@ -133,6 +134,11 @@ def _add_error_answers(app: FastAPI) -> None:
     @app.exception_handler(ValidationError)
     async def wrong_answer(_: Request, error: ValidationError) -> Response:
         raise error  # of the answer, such as NaN for a number: no fault of the client's
+
+    @app.exception_handler(ReplacedIndexError)
+    async def replaced(_: Request, __: ReplacedIndexError) -> Response:
+        reason = "the index was replaced by one of other weights; the server has to be started again with these"
+        return JSONResponse(error_body(reason), 503)
 
     @app.exception_handler(ValueError)
     async def impossible(_: Request, error: ValueError) -> Response:

@@ -37,7 +37,7 @@ class Arguments:
     """The folder of the index, such as photos.lance. Embeddings, thumbnails, captions and labels are stored in it."""
 
     overwrite: bool = False
-    """Start over, and replace an index of other weights or data."""
+    """Start over, and replace an index of other weights or data; searches find the old one until then."""
 
     exact_below: int = EXACT_BELOW
     """Number of images below which a search compares every image. Larger indexes are clustered, and the recall of

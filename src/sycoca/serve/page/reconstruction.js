@@ -24,7 +24,7 @@ export function showReconstructions(explanation, { isGenerated }) {
     ...others.filter(({ caption }) => caption !== "").map((one) => reconstruction("yours", "Your caption", one)),
   ];
   const masked = `Masked are the patches that training would mask for ${isGenerated ? "the generated" : "this"} caption.`;
-  const notes = [masked, PREDICTED, explanation.has_true_statistics ? TRUE_STATISTICS : "", ERROR].join(" ");
+  const notes = [masked, PREDICTED, explanation.has_true_statistics ? TRUE_STATISTICS : "", ERROR, flatLine(explanation)].join(" ");
   body.replaceChildren(make("div", { className: "pictures" }, pictures), make("p", { className: "hint", textContent: notes }));
 }
 
@@ -45,6 +45,10 @@ function reconstruction(origin, title, { png, error }) {
 function maskedLine({ is_masked }) {
   const all = is_masked.flat();
   return `${all.filter(Boolean).length} of ${all.length} patches`;
+}
+
+function flatLine({ flat_error }) {
+  return `With one color in each masked patch it is ${figure(flat_error, 4)}: above that a reconstruction shows nothing.`;
 }
 
 function picture(origin, address, title, note) {
