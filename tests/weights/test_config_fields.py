@@ -97,8 +97,9 @@ def test_other_values_in_an_image_processor(name: str, value: object, message: s
 
 @pytest.mark.parametrize("name", ["mean", "std"])
 def test_colors_are_finite_numbers(name: str):
+    colors: dict[str, Any] = {name: (0.5, math.nan, 0.5)}
     with pytest.raises(ValueError, match=rf"^transforms\.{name} must be .*nan"):
-        ImageTransformConfig(**{name: (0.5, math.nan, 0.5)})
+        ImageTransformConfig(**colors)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def with_own_values(defaults: Mapping[str, Any], described: Mapping[str, Any], w
 
 def three_numbers(value: object, where: str) -> tuple[float, float, float]:
     """Return numbers for red, green and blue, of which one may stand for all; ValueError for anything else."""
-    values = value if isinstance(value, list | tuple) else [value] * 3
+    values: list[Any] = list(value) if isinstance(value, list | tuple) else [value] * 3
     if len(values) == 3 and all(map(is_number, values)):
         first, second, third = map(float, values)
         return first, second, third
