@@ -2,8 +2,10 @@
 
 import json
 import logging
+import os
 import shutil
 import threading
+import time
 from collections import namedtuple
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -416,3 +418,15 @@ def test_a_missing_image_is_not_looked_for_in_every_run(make_config, tmp_path, e
     encoded.clear()
     pretrain(replace(cached(config, tmp_path / "cache"), out=f"{config.out}-2"))
     assert encoded == []
+
+
+def test_what_a_killed_run_has_left_is_deleted_later(make_config, tmp_path):
+    config = make_config(training=TrainingConfig(steps=1, global_batch_size=4, tensorboard=False, report=False))
+    pretrain(cached(config, tmp_path / "cache"))
+    (file,) = (tmp_path / "cache").rglob("*.safetensors")
+    old, new = (file.with_name(f".{file.name}.{'0123' * 3}{kind}.partial.safetensors") for kind in "ab")
+    for path, age in ((old, 4000), (new, 10)):
+        path.write_bytes(b"0" * 100)
+        os.utime(path, (time.time() - age,) * 2)
+    pretrain(replace(cached(config, tmp_path / "cache"), out=f"{config.out}-2"))
+    assert set(file.parent.iterdir()) == {file, new}  # another run may be writing the newer one

@@ -162,3 +162,10 @@ def test_missing_files_and_other_suffixes_are_named(tmp_path: Path):
     (tmp_path / "model.onnx").write_bytes(b"x")
     with pytest.raises(ValueError, match=r"cannot be read as a checkpoint: its name should end with \.safetensors"):
         read_checkpoint(tmp_path / "model.onnx")
+
+
+def test_quantized_weights_are_refused(tmp_path: Path):
+    """Without their scales the numbers mean nothing, and converted weights would look sound."""
+    save_file({**TENSORS, "x.weight": torch.ones(2, 2, dtype=torch.int8)}, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=r"has torch\.int8 in x\.weight: it is quantized; take the weights in float"):
+        read_checkpoint(tmp_path)

@@ -101,7 +101,7 @@ def test_what_is_done_otherwise_is_said(changes, resize, notice):
         ({"size": {"longest_edge": 32}}, r"x.json: size is .*; height and width, or shortest_edge can be converted"),
         ({"size": "32"}, "x.json: size is '32'"),
         ({"image_mean": [0.5]}, "x.json: image_mean must be a number for each of red, green and blue, got"),
-        ({"image_std": None}, "x.json: image_std must be"),
+        ({"image_std": [None] * 3}, "x.json: image_std must be"),
         ({"rescale_factor": 0}, "x.json: rescale_factor must be a positive number, got 0"),
         ({"image_processor_type": "NewProcessor", "image_mean": None}, "x.json: image_mean must be"),
     ],

@@ -50,6 +50,11 @@ def is_of_adapter(name: str) -> bool:
     return ADAPTER in name
 
 
+def layer_of_adapter(name: str) -> str:
+    """Return the layer that a factor of an adapter belongs to."""
+    return name.partition(ADAPTER)[0]
+
+
 def _adaptable(module: nn.Module) -> Iterator[Linear]:
     for owner in module.modules():
         if isinstance(owner, SelfAttention | CrossAttention | MapHead | Mlp):

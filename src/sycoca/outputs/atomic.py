@@ -1,5 +1,6 @@
 """Files and folders that are written atomically: readers see the old content or the new one, never a part."""
 
+import contextlib
 import ctypes
 import os
 import re
@@ -7,6 +8,7 @@ import secrets
 import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +24,9 @@ _UNFINISHED_FILE = re.compile(r"\.(.+)\.[0-9a-f]+\.partial(\..*)?")
 _UNFINISHED_FOLDER = re.compile(r"\.(.+)\.[0-9a-f]{12}")
 """The names that `atomic_file` and `atomic_folder` give to what is not finished: that of the finished one, and a random
 one, since processes on two hosts, or in two containers, may have the same id."""
+
+_ABANDONED_SECONDS = 3600.0
+"""Age from which on nobody is taken to write an unfinished file: writing and flushing it takes minutes at most."""
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -83,6 +88,22 @@ def remove_unfinished(folder: Path, of: Collection[str] | None = None) -> None:
         name = _name_of_unfinished(path)
         if name is not None and (names is None or name in names):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def remove_abandoned_files(folder: Path) -> None:
+    """Delete what killed processes have left of files in a ``folder`` that several write without a lease.
+
+    It is left for an hour, since it might be that of a process that writes.
+    """
+    unfinished = [path for path in folder.iterdir() if _UNFINISHED_FILE.fullmatch(path.name)] if folder.is_dir() else []
+    if not unfinished:
+        return
+    with tempfile.TemporaryFile(dir=folder) as probe:  # the clock of the file system, which may be another host's
+        now = os.fstat(probe.fileno()).st_mtime
+    for path in unfinished:
+        with contextlib.suppress(FileNotFoundError):  # finished meanwhile, or deleted by another process
+            if path.is_file() and now - path.stat().st_mtime > _ABANDONED_SECONDS:
+                path.unlink()
 
 
 def _name_of_unfinished(path: Path) -> str | None:

@@ -40,7 +40,9 @@ class ImageTransformConfig:
     """Flip half of the training images horizontally; only where left and right carry no meaning."""
 
     def __post_init__(self) -> None:
-        if min(self.std) <= 0:
+        if not all(map(math.isfinite, self.mean)):
+            raise ValueError(f"transforms.mean must be finite numbers, got {self.mean}")
+        if not all(0 < value < math.inf for value in self.std):
             raise ValueError(f"transforms.std must be above 0, got {self.std}")
         if not 0 < self.crop_min_area <= 1:
             raise ValueError(f"transforms.crop_min_area must be above 0 and at most 1, got {self.crop_min_area}")

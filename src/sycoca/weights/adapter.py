@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sycoca.model.adapters import add_adapters, is_of_adapter, merge_adapters
+from sycoca.model.adapters import add_adapters, is_of_adapter, layer_of_adapter, merge_adapters
 from sycoca.model.sycoca import SyCoCa
 from sycoca.outputs.manifest import MANIFEST_NAME, Manifest, file_entry
 from sycoca.weights.config import ADAPTER_NAME, TENSORS_NAME, AdapterConfig, WeightsConfig
-from sycoca.weights.config_file import read_plain_config
+from sycoca.weights.config_file import instead, read_plain_config
 from sycoca.weights.hub import is_at_hub, local_weights
 from sycoca.weights.tensors.filling import fill_model
 
@@ -37,6 +37,9 @@ def base_folder(folder: Path, adapter: AdapterConfig, base: str | Path | None) -
     """
     named = adapter.base if base is None else base
     found = local_weights(named)
+    if base is not None and not (found / TENSORS_NAME).is_file():
+        advice = instead(found, f"name the weights that the fine-tuning of {folder} started from")
+        raise ValueError(f"{base} holds no weights of a whole model, to which an adapter could belong; {advice}")
     if not (found / TENSORS_NAME).is_file():
         raise ValueError(
             f"{folder} is an adapter of {named}, where no weights of a whole model are; sycoca merge {folder} --base"
@@ -50,7 +53,12 @@ def base_folder(folder: Path, adapter: AdapterConfig, base: str | Path | None) -
     return found
 
 
-def named_base(folder: Path) -> Path | None:
+def with_bases(*inputs: Path) -> tuple[Path, ...]:
+    """Return the inputs of an output, and the local bases of adapters among them, which it must not replace either."""
+    return (*inputs, *(base for base in map(_named_base, inputs) if base is not None))
+
+
+def _named_base(folder: Path) -> Path | None:
     """Return the local folder of weights that the adapter in ``folder`` names; None where there is none."""
     try:
         adapter = read_plain_config(folder).get("adapter")
@@ -72,8 +80,17 @@ def adapted_model(config: WeightsConfig, base: SyCoCa, tensors: Mapping[str, Ten
         add_adapters(model, adapter.rank, adapter.alpha)
     own = model.state_dict()
     unknown = sorted(name for name, tensor in tensors.items() if name not in own or own[name].shape != tensor.shape)
-    lacking = sorted(own.keys() - base.state_dict().keys() - tensors.keys() - set(filter(is_of_adapter, own)))
-    for fault, names in (("has unknown tensors or shapes", unknown), ("lacks tensors", lacking)):
+    # Which parts have adapters is not told, but half of one is none: it would change nothing.
+    adapted = {layer_of_adapter(name) for name in filter(is_of_adapter, tensors)}
+    unadapted = {name for name in filter(is_of_adapter, own) if layer_of_adapter(name) not in adapted}
+    lacking = sorted(own.keys() - base.state_dict().keys() - tensors.keys() - unadapted)
+    others = sorted(name for name, tensor in tensors.items() if not tensor.is_floating_point())
+    faults = {
+        "has unknown tensors or shapes": unknown,
+        "lacks tensors": lacking if adapted else ["those of adapters"],
+        "has other than floating-point values in": others,
+    }
+    for fault, names in faults.items():
         if names:
             raise ValueError(f"{ADAPTER_NAME} {fault}: {', '.join(names[:5])}; copy the whole folder again")
     fill_model(model, {**base.state_dict(), **tensors})

@@ -1,5 +1,6 @@
 """The configuration in a weights folder. Imports no torch."""
 
+import math
 from dataclasses import dataclass
 
 from sycoca.facts.head_facts import HEADS, HeadName
@@ -54,6 +55,12 @@ class AdapterConfig:
 
     base_sha256: str
     """SHA-256 of the file of their tensors."""
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise ValueError(f"adapter.rank must be at least 1, got {self.rank}")
+        if not 0 < self.alpha < math.inf:
+            raise ValueError(f"adapter.alpha must be positive, got {self.alpha}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,7 @@ from sycoca.outputs.atomic import refuse_other_files
 from sycoca.outputs.manifest import folder_with_manifest
 from sycoca.outputs.output import Output
 from sycoca.preprocess.tokenizer import Tokenizer
-from sycoca.weights.adapter import adapted_model, base_folder, named_base, trained_tensors
+from sycoca.weights.adapter import adapted_model, base_folder, trained_tensors, with_bases
 from sycoca.weights.config import (
     ADAPTER_NAME,
     CARD_NAME,
@@ -59,13 +59,12 @@ def weights_output(folder: Path, *, inputs: tuple[Path, ...] = (), overwrite: bo
 
     It must not replace ``inputs``, nor the base of an adapter among them.
     """
-    bases = tuple(base for base in map(named_base, inputs) if base is not None)
     return Output(
         path=folder,
         kind="folder",
         names=FILE_NAMES,
         noun="weights folder",
-        inputs=(*inputs, *bases),
+        inputs=with_bases(*inputs),
         overwrite=overwrite,
     )
 

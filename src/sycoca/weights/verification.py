@@ -6,7 +6,7 @@ from pathlib import Path
 from sycoca.outputs.manifest import MANIFEST_NAME, Manifest, flushed_entries, verification
 from sycoca.outputs.output import Output, claimed
 from sycoca.plain_data import write_text
-from sycoca.weights.config import FILE_NAMES, READ_FILES, TENSORS_NAME, TOKENIZER_NAME
+from sycoca.weights.config import ADAPTER_NAME, FILE_NAMES, READ_FILES, TENSORS_NAME, TOKENIZER_NAME
 from sycoca.weights.parts import load_parts
 
 
@@ -56,11 +56,13 @@ def _verified(folder: Path) -> VerifiedWeights:
     # Loading has refused a folder that lacks a file that it needs. An image encoder alone has no tokenizer.
     unused = () if parts.tokenizer is not None else (TOKENIZER_NAME,)
     names = tuple(name for name in FILE_NAMES if name not in unused and (folder / name).exists())
+    # Those of an adapter are merged into its base's, and may be bad in either.
+    where = folder if ADAPTER_NAME in names else folder / TENSORS_NAME
     for name, tensor in parts.tensors.items():
         num_bad = tensor.numel() - int(tensor.isfinite().sum())
         if num_bad:
             raise ValueError(
-                f"{folder / TENSORS_NAME}: {num_bad:,} of the {tensor.numel():,} values of {name} are not finite;"
+                f"{where}: {num_bad:,} of the {tensor.numel():,} values of {name} are not finite;"
                 " training diverged or a dtype overflowed: save the weights of an earlier step, or in float32"
             )
     return VerifiedWeights(names=names, num_parameters=sum(tensor.numel() for tensor in parts.tensors.values()))

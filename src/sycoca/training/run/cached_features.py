@@ -29,6 +29,7 @@ from sycoca.data.loading.features.feature_files import (
 from sycoca.data.loading.features.image_states import image_states
 from sycoca.data.samples import SampleSource
 from sycoca.model.sycoca import SyCoCa
+from sycoca.outputs.atomic import remove_abandoned_files
 from sycoca.outputs.cache_folder import user_cache_folder
 from sycoca.outputs.tensor_bytes import tensor_bytes
 from sycoca.plain_data import to_plain
@@ -159,7 +160,11 @@ class _Cache:
         return [file for file in files if not is_whole(file, self._shape, self._dtype)]
 
     def announce(self, files: Sequence[FeatureFile], missing: Sequence[FeatureFile]) -> None:
-        """Log the size of the cache before it is written. Raises ValueError where the disk has less space."""
+        """Delete what killed runs have left of files, and log the size of the cache before it is written.
+
+        Raises ValueError where the disk has less space.
+        """
+        remove_abandoned_files(self.folder)
         per_image = self._shape.num_bytes(self._dtype)
         size, needed = (per_image * sum(len(file.samples) for file in some) for some in (files, missing))
         if not missing:

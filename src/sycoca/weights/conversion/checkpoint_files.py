@@ -45,8 +45,8 @@ class Checkpoint:
 def read_checkpoint(path: Path, preferred_names: tuple[str, ...] = ()) -> Checkpoint:
     """Read a file, or the one in a folder; of several in a folder the first of ``preferred_names``.
 
-    Prefixes of wrappers are removed. Raises ValueError, in one line, for a file that is missing, damaged, without
-    tensors, or that would run code when unpickled: only safetensors and PyTorch's safe unpickler are used.
+    Prefixes of wrappers are removed. Raises ValueError, in one line, for a file that is missing, damaged, quantized,
+    without tensors, or that would run code when unpickled: only safetensors and PyTorch's safe unpickler are used.
     """
     path = Path(path)
     if not path.exists():
@@ -56,6 +56,11 @@ def read_checkpoint(path: Path, preferred_names: tuple[str, ...] = ()) -> Checkp
         tensors |= _without_wrappers(file, _read(file))
     dropped = tuple(sorted(name for name in tensors if _BUFFERS.match(name)))
     kept = {name: _widened(tensor) for name, tensor in tensors.items() if name not in dropped}
+    whole = sorted(name for name, tensor in kept.items() if not tensor.is_floating_point())
+    if whole:
+        raise ValueError(
+            f"{path} has {kept[whole[0]].dtype} in {whole[0]}: it is quantized; take the weights in floating point"
+        )
     return Checkpoint(path=path, tensors=kept, dropped=dropped)
 
 

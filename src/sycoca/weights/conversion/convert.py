@@ -22,6 +22,7 @@ from sycoca.outputs.output import Output, claimed
 from sycoca.plain_data import write_text
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.tokenizer import Tokenizer
+from sycoca.weights.adapter import with_bases
 from sycoca.weights.config import OPEN_CLIP_CONFIG_NAME, WeightsConfig
 from sycoca.weights.conversion.hf_pixels import read_hf_pixels
 from sycoca.weights.conversion.hf_vocabulary import CLIP_VOCAB_SIZE, check_vocabulary
@@ -135,13 +136,14 @@ def _to_open_clip(weights: Path, out: Path) -> Conversion:
 
 def open_clip_outputs(out: Path, weights: Path, *, overwrite: bool) -> list[Output]:
     """Return the checkpoint and its config, or the folder of both."""
+    inputs = with_bases(weights)
     if has_suffix(out, ".safetensors", ".pt"):
         paths = (out, out.with_suffix(".json"))
-        return [Output(path=path, inputs=(weights,), overwrite=overwrite) for path in paths]
+        return [Output(path=path, inputs=inputs, overwrite=overwrite) for path in paths]
     if out.suffix and not out.is_dir():
         raise OutputError(f"{out} should end with .safetensors or .pt, or be the name of a folder")
     names, noun = (CHECKPOINT_NAMES[0], OPEN_CLIP_CONFIG_NAME), "checkpoint of open_clip"
-    return [Output(path=out, kind="folder", names=names, noun=noun, inputs=(weights,), overwrite=overwrite)]
+    return [Output(path=out, kind="folder", names=names, noun=noun, inputs=inputs, overwrite=overwrite)]
 
 
 _OTHER_VOCABULARY = "the vocabulary is not CLIP's: to use the model, open_clip needs its tokenizer.json"

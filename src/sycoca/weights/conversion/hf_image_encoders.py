@@ -12,6 +12,7 @@ from torch import Tensor
 from sycoca.model.config import ImageEncoderConfig
 from sycoca.model.image_encoder import ImageEncoder
 from sycoca.weights.conversion.checkpoint_files import read_checkpoint
+from sycoca.weights.conversion.config_fields import section, with_own_values
 from sycoca.weights.conversion.hf_folding import (
     with_projected_probe,
     with_zero_biases,
@@ -52,7 +53,7 @@ _DINO2 = {
     **_VIT,
     "patch_size": 14,
     "layer_norm_eps": 1e-6,
-    "mlp_ratio": 4,
+    "mlp_ratio": 4.0,
     "use_swiglu_ffn": False,
     "num_register_tokens": 4,
 }
@@ -122,7 +123,7 @@ def read_image_encoder(folder: Path, described: Mapping[str, Any], dtype: torch.
 
     What ours does not have is folded into other tensors in ``dtype``. Raises ValueError as `read_hugging_face` does.
     """
-    architecture = IMAGE_ENCODERS[described["model_type"]](described, str(folder / CONFIG_NAME))
+    architecture = IMAGE_ENCODERS[described["model_type"]](described, f"{folder / CONFIG_NAME}: ")
     checkpoint = read_checkpoint(folder, CHECKPOINT_NAMES)
     named = {_in_encoder(name): tensor.to(dtype) for name, tensor in checkpoint.tensors.items() if tensor.numel()}
     tensors = {name: tensor for name, tensor in named.items() if not name.startswith(tuple(_DROPPED_OF_ENCODERS))}
@@ -142,14 +143,14 @@ def read_image_encoder(folder: Path, described: Mapping[str, Any], dtype: torch.
 
 
 def _vit(described: Mapping[str, Any], where: str) -> _Architecture:
-    sizes = _VIT | dict(described)
+    sizes = with_own_values(_VIT, described, where)
     _check_qkv_bias(sizes, where)
     config = image_encoder_config(sizes, where, has_norm_pre=False)
     return _Architecture(kind="ViT", config=config, table=hf_vit_table(config))
 
 
 def _dino2(described: Mapping[str, Any], where: str) -> _Architecture:
-    sizes = _DINO2 | dict(described)
+    sizes = with_own_values(_DINO2, described, where)
     _check_qkv_bias(sizes, where)
     sizes["intermediate_size"] = int(sizes["hidden_size"] * sizes["mlp_ratio"])
     is_gated = sizes["use_swiglu_ffn"]
@@ -164,14 +165,14 @@ def _dino2(described: Mapping[str, Any], where: str) -> _Architecture:
 
 def _check_qkv_bias(sizes: Mapping[str, Any], where: str) -> None:
     if not sizes["qkv_bias"]:
-        raise ValueError(f"{where}: qkv_bias is false, which cannot be converted")
+        raise ValueError(f"{where}qkv_bias is false, which cannot be converted")
 
 
 def _dino3(described: Mapping[str, Any], where: str) -> _Architecture:
-    sizes = _DINO3 | dict(described)
+    sizes = with_own_values(_DINO3, described, where)
     is_gated = sizes["use_gated_mlp"]
     if is_gated and sizes["hidden_act"] != "silu":
-        raise ValueError(f"{where}: hidden_act is {sizes['hidden_act']!r}, a gated MLP can be converted with silu only")
+        raise ValueError(f"{where}hidden_act is {sizes['hidden_act']!r}, a gated MLP can be converted with silu only")
     config = replace(
         image_encoder_config(sizes, where, has_norm_pre=False, is_gated=is_gated),
         num_registers=sizes["num_register_tokens"],
@@ -183,9 +184,11 @@ def _dino3(described: Mapping[str, Any], where: str) -> _Architecture:
 
 
 def _siglip(described: Mapping[str, Any], where: str) -> _Architecture:
-    own = described.get("vision_config") if "vision_config" in described else described
-    sizes = _SIGLIP | dict(own or {})
-    config = image_encoder_config(sizes, f"{where}: vision_config", has_norm_pre=False)
+    is_nested = "vision_config" in described
+    own = section(described, "vision_config", where) if is_nested else described
+    where = f"{where}vision_config." if is_nested else where
+    sizes = with_own_values(_SIGLIP, own, where)
+    config = image_encoder_config(sizes, where, has_norm_pre=False)
     config = replace(config, pooling="map" if sizes["vision_use_head"] else "mean")
     return _Architecture(kind="SigLIP", config=config, table=hf_siglip_table(config))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sycoca.preprocess.config import ImageTransformConfig, ResizeKind
 from sycoca.weights.conversion.checkpoint_files import read_json
+from sycoca.weights.conversion.config_fields import is_number, three_numbers
 from sycoca.weights.conversion.pixels import Pixels, other_filter
 
 _PROCESSOR_NAME = "processor_config.json"
@@ -80,6 +81,8 @@ def read_hf_pixels(folder: Path, image_size: int, kind: str) -> Pixels:
 
 def hf_pixels(described: Mapping[str, Any], where: str, image_size: int) -> Pixels:
     """Return the transforms that an image processor's fields describe, see `read_hf_pixels`."""
+    # transformers writes null for what the processor's class decides.
+    described = {name: value for name, value in described.items() if value is not None}
     _refuse_unknown_steps(described, where)
     defaults = next(
         (own for name, own in _DEFAULTS.items() if _type_name(described).lower().startswith(name.lower())), _OTHERS
@@ -89,7 +92,7 @@ def hf_pixels(described: Mapping[str, Any], where: str, image_size: int) -> Pixe
     filter_number = described.get("resample", defaults.resample)
     if filter_number != _BICUBIC and described.get("do_resize", True):
         notices = (*notices, other_filter(f"filter {filter_number} of Pillow"))
-    unknown = sorted(described.keys() - _READ - _NEUTRAL - {name for name in described if described[name] is None})
+    unknown = sorted(described.keys() - _READ - _NEUTRAL)
     unknown = [name for name in unknown if not name.startswith("do_")]
     if unknown:
         notices = (*notices, f"ignored, since it is not known here: {', '.join(unknown)}")
@@ -114,6 +117,8 @@ def _type_name(described: Mapping[str, Any]) -> str:
 
 def _refuse_unknown_steps(described: Mapping[str, Any], where: str) -> None:
     for name, value in described.items():
+        if name.startswith("do_") and not isinstance(value, bool):
+            raise ValueError(f"{where}: {name} is {value!r}; expected true or false")
         if name.startswith("do_") and name not in _READ | _NEUTRAL and value:
             raise ValueError(f"{where}: {name} is {value!r}, a step that cannot be converted")
 
@@ -124,10 +129,10 @@ def _normalization(
     """Return mean and deviation for pixels between 0 and 1 that give what rescaling and normalization give there."""
     mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     if described.get("do_normalize", True):
-        mean = _three_numbers(described.get("image_mean", defaults.mean), f"{where}: image_mean")
-        std = _three_numbers(described.get("image_std", defaults.std), f"{where}: image_std")
+        mean = three_numbers(described.get("image_mean", defaults.mean), f"{where}: image_mean")
+        std = three_numbers(described.get("image_std", defaults.std), f"{where}: image_std")
     factor = described.get("rescale_factor", _RESCALE_FACTOR) if described.get("do_rescale", True) else 1.0
-    if not isinstance(factor, int | float) or factor <= 0:
+    if not is_number(factor) or factor <= 0:
         raise ValueError(f"{where}: rescale_factor must be a positive number, got {factor!r}")
     scale = 255 * factor
     if abs(scale - 1) < 1e-6:
@@ -138,14 +143,6 @@ def _normalization(
 
 def _divided(values: tuple[float, float, float], scale: float) -> tuple[float, float, float]:
     return values[0] / scale, values[1] / scale, values[2] / scale
-
-
-def _three_numbers(value: object, where: str) -> tuple[float, float, float]:
-    values = [value] * 3 if isinstance(value, int | float) else value
-    if isinstance(values, list | tuple) and len(values) == 3 and all(isinstance(one, int | float) for one in values):
-        first, second, third = map(float, values)
-        return first, second, third
-    raise ValueError(f"{where} must be a number for each of red, green and blue, got {value!r}")
 
 
 def _resize(
@@ -176,7 +173,7 @@ def _sides(size: object, is_square: bool, where: str) -> dict[str, int] | None:
     """Return a size as lengths by side: "height" and "width", or "shortest_edge"."""
     if size is None:
         return None
-    if isinstance(size, int):
+    if type(size) is int:
         return {"height": size, "width": size} if is_square else {"shortest_edge": size}
     if isinstance(size, Mapping):
         sides = {str(name): length for name, length in size.items() if length is not None}

@@ -31,7 +31,10 @@ CLIP_VISION = {
 def image_encoder_config(
     sizes: Mapping[str, Any], where: str, *, has_norm_pre: bool, is_gated: bool = False
 ) -> ImageEncoderConfig:
-    """Return the architecture that an image encoder's sizes describe; ValueError, which names ``where``, for others."""
+    """Return the architecture that an image encoder's sizes describe; ValueError for others.
+
+    ``where`` is what comes before the names of fields in messages.
+    """
     width, mlp_width = sizes["hidden_size"], sizes["intermediate_size"]
     return ImageEncoderConfig(
         image_size=sizes["image_size"],
@@ -50,5 +53,5 @@ def activation_of(sizes: Mapping[str, Any], where: str) -> Activation:
     """Return the activation of the MLPs; ValueError for one that we do not have."""
     name = sizes["hidden_act"]
     if name not in _HF_ACTIVATIONS:
-        raise ValueError(f"{where}.hidden_act is {name!r}; {', '.join(_HF_ACTIVATIONS)} can be converted")
+        raise ValueError(f"{where}hidden_act is {name!r}; {', '.join(_HF_ACTIVATIONS)} can be converted")
     return _HF_ACTIVATIONS[name]

@@ -12,6 +12,7 @@ from torch import Tensor
 from sycoca.model.config import LAYER_NORM_EPS, MLP_RATIO, SyCoCaConfig, TextEncoderConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.weights.conversion.checkpoint_files import read_checkpoint, read_json
+from sycoca.weights.conversion.config_fields import section, with_own_values
 from sycoca.weights.conversion.hf_image_encoders import IMAGE_ENCODERS, HfImageEncoder, read_image_encoder
 from sycoca.weights.conversion.hf_names import hf_clip_table
 from sycoca.weights.conversion.hf_sizes import (
@@ -34,6 +35,9 @@ _CLIP_TEXT = {
     "layer_norm_eps": 1e-5,
 }
 """Default sizes of CLIP's text encoder; Hugging Face saves only those that differ."""
+
+_CLIP = {"projection_dim": 512}
+"""The same of what both encoders share."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,23 +81,25 @@ def hf_clip_tensors(model: SyCoCa) -> dict[str, Shaped[Tensor, "..."]]:
 
 
 def _clip(folder: Path, described: Mapping[str, Any], dtype: torch.dtype) -> HfClip:
-    where = str(folder / CONFIG_NAME)
+    where = f"{folder / CONFIG_NAME}: "
     # Sections named *_dict, which older versions saved, override the others, as in transformers.
     vision, text = (
-        defaults | dict(described.get(name) or {}) | dict(described.get(f"{name}_dict") or {})
+        with_own_values(
+            defaults, section(described, name, where) | section(described, f"{name}_dict", where), f"{where}{name}."
+        )
         for defaults, name in ((CLIP_VISION, "vision_config"), (_CLIP_TEXT, "text_config"))
     )
     if text["intermediate_size"] != MLP_RATIO * text["hidden_size"]:
         raise ValueError(
-            f"{where}: text_config.intermediate_size is {text['intermediate_size']}, only {MLP_RATIO} times the width"
+            f"{where}text_config.intermediate_size is {text['intermediate_size']}, only {MLP_RATIO} times the width"
             f" ({MLP_RATIO * text['hidden_size']}) is supported"
         )
     if text["layer_norm_eps"] != LAYER_NORM_EPS:
         raise ValueError(
-            f"{where}: text_config.layer_norm_eps is {text['layer_norm_eps']}, only {LAYER_NORM_EPS} is supported"
+            f"{where}text_config.layer_norm_eps is {text['layer_norm_eps']}, only {LAYER_NORM_EPS} is supported"
         )
     config = SyCoCaConfig(
-        image_encoder=image_encoder_config(vision, f"{where}: vision_config", has_norm_pre=True),
+        image_encoder=image_encoder_config(vision, f"{where}vision_config.", has_norm_pre=True),
         text_encoder=TextEncoderConfig(
             vocab_size=text["vocab_size"],
             context_length=text["max_position_embeddings"],
@@ -101,11 +107,11 @@ def _clip(folder: Path, described: Mapping[str, Any], dtype: torch.dtype) -> HfC
             depth=text["num_hidden_layers"],
             num_heads=text["num_attention_heads"],
             pooling="eos",
-            activation=activation_of(text, f"{where}: text_config"),
+            activation=activation_of(text, f"{where}text_config."),
         ),
         text_decoder=None,
         image_decoder=None,
-        embed_dim=described.get("projection_dim", 512),
+        embed_dim=with_own_values(_CLIP, described, where)["projection_dim"],
     )
     checkpoint = read_checkpoint(folder, CHECKPOINT_NAMES)
     model = filled_model(config, checkpoint.tensors, hf_clip_table(config), str(folder))

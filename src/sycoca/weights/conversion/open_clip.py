@@ -12,6 +12,7 @@ from sycoca.facts.head_facts import HEADS
 from sycoca.model.sycoca import SyCoCa
 from sycoca.weights.config import OPEN_CLIP_CONFIG_NAME
 from sycoca.weights.conversion.checkpoint_files import read_checkpoint, read_json
+from sycoca.weights.conversion.config_fields import section
 from sycoca.weights.conversion.open_clip_json import check_sizes, forms_from_json, open_clip_json
 from sycoca.weights.conversion.open_clip_names import open_clip_table
 from sycoca.weights.conversion.open_clip_shapes import UnseenForms, config_from_shapes, text_prefix
@@ -59,7 +60,8 @@ def read_open_clip(path: Path, *, config_path: Path | None = None, forms: Unseen
     if config_path is None and (path / OPEN_CLIP_CONFIG_NAME).is_file():
         config_path = path / OPEN_CLIP_CONFIG_NAME
     described = {} if config_path is None else read_json(config_path)
-    model_json = described.get("model_cfg", described)
+    where = f"{config_path}: "
+    model_json = section(described, "model_cfg", where) if "model_cfg" in described else described
     forms = forms or UnseenForms()
     if model_json:
         forms = forms_from_json(model_json, forms, str(config_path))
@@ -71,7 +73,7 @@ def read_open_clip(path: Path, *, config_path: Path | None = None, forms: Unseen
         model=filled_model(
             config, checkpoint.tensors, open_clip_table(config, text_prefix(shapes)), str(checkpoint.path)
         ),
-        preprocessing=described.get("preprocess_cfg", {}),
+        preprocessing=section(described, "preprocess_cfg", where),
         is_described=bool(model_json),
         dropped=checkpoint.dropped,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from sycoca.model.config import LAYER_NORM_EPS, MLP_RATIO, ImageEncoderConfig, SyCoCaConfig
 from sycoca.model.forms import Activation, ClsMask, PoolerKind, Pooling, TextPooling
+from sycoca.weights.conversion.config_fields import section, with_own_values
 from sycoca.weights.conversion.open_clip_shapes import HEAD_WIDTH, POOLER_HEADS, UnseenForms
 
 _NEUTRAL: dict[str, Any] = {
@@ -45,6 +46,14 @@ _CLS_MASKS: Mapping[ClsMask, dict[str, bool]] = {"correct": {"correct_cls_mask":
 _POOLERS: Mapping[PoolerKind, bool | str] = {"single": True, "parallel": "parallel", "cascade": "cascade"}
 """The fields or values of open_clip's JSON, by option; None for one that is not supported."""
 
+_SECTIONS = ("vision_cfg", "text_cfg", "multimodal_cfg")
+
+_VISION = {"width": 768, "head_width": HEAD_WIDTH, "attn_pooler_heads": POOLER_HEADS, "final_ln_after_pool": False}
+_TEXT = {"heads": 8, "correct_cls_mask": False}
+_DECODER = {"heads": 8}
+_BOTH = {"quick_gelu": False}
+"""open_clip's defaults of what tensor shapes do not show."""
+
 _HAS_POOLING: Mapping[Pooling, bool] = {"cls": True, "mean": False, "max": False, "attention": True, "map": False}
 _HAS_TEXT_POOLING: Mapping[TextPooling, bool] = {"cls": True, "mean": False, "eos": True}
 """Whether open_clip supports it."""
@@ -52,24 +61,29 @@ _HAS_TEXT_POOLING: Mapping[TextPooling, bool] = {"cls": True, "mean": False, "eo
 
 def forms_from_json(described: Mapping[str, Any], forms: UnseenForms, where: str) -> UnseenForms:
     """Return the options in open_clip's JSON that tensor shapes do not show; ValueError where unsupported."""
-    vision, text = dict(described.get("vision_cfg", {})), dict(described.get("text_cfg", {}))
-    decoder = dict(described.get("multimodal_cfg", {}))
+    vision, text, decoder = (section(described, name, f"{where}: ") for name in _SECTIONS)
     if not vision or not text:
         raise ValueError(f"{where} is not a model config of open_clip: it lacks vision_cfg or text_cfg")
-    for name, section in (("vision_cfg", vision), ("text_cfg", text), ("multimodal_cfg", decoder)):
-        _check_section(f"{where}: {name}", section)
-    pool = vision.get("attentional_pool", False)
-    has_two_poolers = isinstance(pool, str)
+    for name, own in zip(_SECTIONS, (vision, text, decoder), strict=True):
+        _check_section(f"{where}: {name}", own)
+    kinds = {said: kind for kind, said in _POOLERS.items()}
+    pool = vision.get("attentional_pool") or False
+    if pool is not False and (not isinstance(pool, bool | str) or pool not in kinds):
+        raise ValueError(
+            f"{where}: vision_cfg.attentional_pool is {pool!r}; {', '.join(map(str, kinds))} can be converted"
+        )
+    image = with_own_values(_VISION, vision, f"{where}: vision_cfg.")
+    words = with_own_values(_TEXT, text, f"{where}: text_cfg.")
     return replace(
         forms,
-        activation="quick_gelu" if described.get("quick_gelu", False) else "gelu",
-        cls_mask="correct" if text.get("correct_cls_mask", False) else "shifted",
-        pooler_kind=pool if has_two_poolers else "single",
-        image_heads=vision.get("width", 768) // vision.get("head_width", HEAD_WIDTH),
-        text_heads=text.get("heads", 8),
-        decoder_heads=decoder.get("heads", 8) if decoder else None,
-        pooler_heads=vision.get("attn_pooler_heads", POOLER_HEADS),
-        norms_memory=not vision.get("final_ln_after_pool", False),
+        activation="quick_gelu" if with_own_values(_BOTH, described, f"{where}: ")["quick_gelu"] else "gelu",
+        cls_mask="correct" if words["correct_cls_mask"] else "shifted",
+        pooler_kind="single" if pool is False else kinds[pool],
+        image_heads=image["width"] // image["head_width"],
+        text_heads=words["heads"],
+        decoder_heads=with_own_values(_DECODER, decoder, f"{where}: multimodal_cfg.")["heads"] if decoder else None,
+        pooler_heads=image["attn_pooler_heads"],
+        norms_memory=not image["final_ln_after_pool"],
     )
 
 
@@ -94,18 +108,18 @@ def check_sizes(described: Mapping[str, Any], config: SyCoCaConfig, where: str) 
         found["vision_cfg"]["attn_pooler_queries"] = image.pooler.num_queries
     if decoder is not None:
         found["multimodal_cfg"] = {"width": text.width, "layers": decoder.depth}
-    if ("multimodal_cfg" in described) != (decoder is not None):
+    sections = {name: section(described, name, f"{where}: ") for name in _SECTIONS}
+    if bool(sections["multimodal_cfg"]) != (decoder is not None):
         raise ValueError(f"{where} {'has' if decoder is None else 'lacks'} multimodal_cfg, unlike the checkpoint")
-    vision = described["vision_cfg"]
-    mlp_width = int(vision.get("width", image.width) * vision.get("mlp_ratio", MLP_RATIO))
+    own = {name: with_own_values(sizes, sections[name], f"{where}: {name}.") for name, sizes in found.items()}
+    ratio = with_own_values({"mlp_ratio": float(MLP_RATIO)}, sections["vision_cfg"], f"{where}: vision_cfg.")
+    mlp_width = int(own["vision_cfg"]["width"] * ratio["mlp_ratio"])
     pairs = [
         ("embed_dim", described.get("embed_dim"), config.embed_dim),
         ("vision_cfg.width times mlp_ratio", mlp_width, image.mlp_features),
     ]
     pairs += [
-        (f"{section}.{name}", described[section].get(name, size), size)
-        for section, sizes in found.items()
-        for name, size in sizes.items()
+        (f"{part}.{name}", own[part][name], size) for part, sizes in found.items() for name, size in sizes.items()
     ]
     for name, said, size in pairs:
         if said != size:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from sycoca.preprocess.config import ImageTransformConfig, ResizeKind
+from sycoca.weights.conversion.config_fields import three_numbers
 
 Pixels = tuple[ImageTransformConfig, tuple[str, ...]]
 """Our transforms, and a line about each difference."""
@@ -26,7 +27,7 @@ def open_clip_pixels(described: Mapping[str, Any], where: str, image_size: int) 
         raise ValueError(f"{where}: mode is {described['mode']!r}; RGB alone can be converted")
     resize = described.get("resize_mode", "shortest")
     kinds: dict[str, ResizeKind] = {name: kind for kind, name in OPEN_CLIP_RESIZE_MODES.items()}
-    if resize not in kinds:
+    if not isinstance(resize, str) or resize not in kinds:
         raise ValueError(f"{where}: resize_mode is {resize!r}; {' and '.join(kinds)} can be converted")
     filter_name = described.get("interpolation", "bicubic")
     notices = () if filter_name in ("bicubic", "random") else (other_filter(f"{filter_name} interpolation"),)
@@ -35,7 +36,7 @@ def open_clip_pixels(described: Mapping[str, Any], where: str, image_size: int) 
         notices = (*notices, f"images have {size} pixels there, and {image_size} here, as the tensors say")
     if unknown := sorted(described.keys() - _OPEN_CLIP_FIELDS):
         notices = (*notices, f"ignored, since it is not known here: {', '.join(unknown)}")
-    return _transforms(described.get("mean"), described.get("std"), kinds[resize], notices)
+    return _transforms(described.get("mean"), described.get("std"), where, kinds[resize], notices)
 
 
 def other_filter(name: str) -> str:
@@ -43,6 +44,10 @@ def other_filter(name: str) -> str:
     return f"the model was trained on images resized with {name}; here they are resized with bicubic interpolation"
 
 
-def _transforms(mean: Any, std: Any, resize: ResizeKind, notices: tuple[str, ...]) -> Pixels:
-    given = {name: tuple(map(float, values)) for name, values in (("mean", mean), ("std", std)) if values is not None}
+def _transforms(mean: Any, std: Any, where: str, resize: ResizeKind, notices: tuple[str, ...]) -> Pixels:
+    given = {
+        name: three_numbers(values, f"{where}: {name}")
+        for name, values in (("mean", mean), ("std", std))
+        if values is not None
+    }
     return replace(ImageTransformConfig(resize=resize), **given), notices
