@@ -54,11 +54,19 @@ def test_recall_is_that_of_the_similarities_users_see(batch_size: int):
     assert report.seconds > 0
 
 
-def test_equal_captions_are_embedded_once_and_lower_the_ceilings():
+def test_captions_of_equal_tokens_are_embedded_once(monkeypatch: pytest.MonkeyPatch):
     predictor = fresh_predictor()
-    long = "a very long caption with more words than the others"
-    equal = embed_captions(predictor, ["a star", long, "a star"], console=None)
-    assert torch.equal(equal[0], equal[2])
+    expected, embed = predictor.embed_texts(["a star", "a circle", "a star"]), predictor.embed_texts
+    embedded: list[str] = []
+    monkeypatch.setattr(predictor, "embed_texts", lambda texts, **how: (embedded.extend(texts), embed(texts, **how))[1])
+    found = embed_captions(predictor, ["a star", "a circle", "a star"], console=None)
+    assert embedded == ["a star", "a circle"]
+    torch.testing.assert_close(found, expected)
+    assert torch.equal(found[0], found[2])
+
+
+def test_equal_captions_lower_the_ceilings():
+    predictor = fresh_predictor()
     report = evaluate_retrieval(predictor, photo_source([("a star",), ("a star",), ("a star", "a circle")]))
     assert report.metrics["image_to_text_recall_at_1_ceiling"] == pytest.approx(1 / 3)
     assert report.metrics["text_to_image_recall_at_1_ceiling"] == 2 / 4
