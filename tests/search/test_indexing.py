@@ -41,6 +41,20 @@ def check_embeddings(predictor: Predictor, folder: Path) -> None:
         np.testing.assert_allclose(row["embedding"], predictor.embed_images([folder / name])[0], atol=1e-6)
 
 
+def interrupt_at_batch(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Press Ctrl-C once, in place of embedding the images of this batch, counted from 1."""
+    embed_images = Predictor.embed_images
+    batches: list[int] = []
+
+    def stopped(self: Predictor, images: Any, **options: Any) -> Any:
+        batches.append(len(images))
+        if len(batches) == number:
+            raise KeyboardInterrupt
+        return embed_images(self, images, **options)
+
+    monkeypatch.setattr(Predictor, "embed_images", stopped)
+
+
 def test_rows_have_embeddings_thumbnails_and_columns(predictor: Predictor, photos: Path, index: Index):
     assert counts(index()) == (6, 6, 0, 0)
     check_embeddings(predictor, photos)
@@ -163,16 +177,7 @@ def test_small_jpegs_are_their_own_thumbnails_unless_they_hold_more_than_pixels(
 def test_what_is_embedded_is_kept_when_the_work_is_stopped(
     predictor: Predictor, photos: Path, index: Index, monkeypatch: pytest.MonkeyPatch
 ):
-    embed_images = Predictor.embed_images
-    batches: list[int] = []
-
-    def stopped(self: Predictor, images: Any, **options: Any) -> Any:
-        batches.append(len(images))
-        if len(batches) == 3:
-            raise KeyboardInterrupt
-        return embed_images(self, images, **options)
-
-    monkeypatch.setattr(Predictor, "embed_images", stopped)
+    interrupt_at_batch(3, monkeypatch)
     with pytest.raises(
         OutputInterrupted, match=r"photos.lance has 4 images, the data 6; the same command, .*, continues"
     ):
@@ -276,16 +281,7 @@ def test_an_interrupted_replacement_leaves_the_index_and_is_continued(
 ):
     index()
     (photos / "it's 0.png").unlink()
-    embed_images = Predictor.embed_images
-    batches: list[int] = []
-
-    def stopped(self: Predictor, images: Any, **options: Any) -> Any:
-        batches.append(len(images))
-        if len(batches) == 2:
-            raise KeyboardInterrupt
-        return embed_images(self, images, **options)
-
-    monkeypatch.setattr(Predictor, "embed_images", stopped)
+    interrupt_at_batch(2, monkeypatch)
     message = "photos.lance is as it was; its replacement has 2 of 5 images, and the same command continues"
     with pytest.raises(OutputInterrupted, match=message):
         index(overwrite=True)

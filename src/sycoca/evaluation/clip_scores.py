@@ -12,6 +12,7 @@ from sycoca.data.samples import ImageTextSample, SampleSource
 from sycoca.data.writing.caption_results import known_name, name_forms
 from sycoca.evaluation.report import Setting
 from sycoca.evaluation.report_parts import ReportPart
+from sycoca.evaluation.retrieval import embed_captions
 from sycoca.evaluation.self_retrieval import SELF_RETRIEVAL, self_retrieval_hits, self_retrieval_metrics
 from sycoca.facts.metric_suffixes import OTHER_IMAGE
 from sycoca.inference.predictor import Predictor
@@ -114,11 +115,9 @@ class CaptionJudge:
         )
 
     def _embed_texts(self, texts: Iterable[str]) -> Float[Tensor, "texts embed"]:
-        texts = list(texts)
-        different = list(dict.fromkeys(texts))
-        row_of_text = {text: row for row, text in enumerate(different)}
-        embeds = self.predictor.embed_texts([f"{self.prefix} {text}".strip() for text in different])
-        return embeds[[row_of_text[text] for text in texts]]
+        prefixed = [f"{self.prefix} {text}".strip() for text in texts]
+        self.predictor.warn_of_truncation(list(dict.fromkeys(prefixed)))
+        return embed_captions(self.predictor, prefixed, console=None)
 
 
 def clip_score_part(
