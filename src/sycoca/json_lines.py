@@ -27,6 +27,7 @@ class ResumableLines:
         resume: bool,
         accepts: Accepts | None = None,
         lease: Lease | None = None,
+        begin: Callable[[], None] | None = None,
     ) -> None:
         """Read what an interrupted program has written; the file appears with the first record.
 
@@ -38,10 +39,12 @@ class ResumableLines:
         line's number. There, a last line without its end, or NUL bytes that a power failure has left in its place, are
         cut off once the records are kept, checked or appended to.
 
-        With a ``lease`` nothing is appended once another process has taken the file over.
+        With a ``lease`` nothing is appended once another process has taken the file over. ``begin`` is called right
+        before the first record of a file is written.
         """
         self.path = path
         self._lease = lease
+        self._begin = begin
         self._replaces = not resume
         self.records: list[Record] = []
         """What an interrupted program has written; appended records are not kept, which are many in a long run."""
@@ -74,6 +77,9 @@ class ResumableLines:
         self._cut()
         lines = b"".join(_line(record) + b"\n" for record in records)
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self._begin is not None and not self._lines:
+            self._begin()
+        self._begin = None
         with errors_naming(self.path), self.path.open("wb" if self._replaces else "ab") as file:
             file.write(lines)
         self._replaces = False

@@ -69,10 +69,10 @@ def small_predictor(**changes: object) -> Predictor:
     return Predictor(model, tokenizer, config)
 
 
-def save_small_weights(folder: Path) -> Path:
+def save_small_weights(folder: Path, seed: int = 1) -> Path:
     """Write the weights folder of a small model in float32, the same every time."""
     with torch.random.fork_rng():
-        torch.manual_seed(1)
+        torch.manual_seed(seed)
         predictor = small_predictor()
     save_weights(folder, predictor.model.float(), predictor.tokenizer, predictor.config)
     return folder

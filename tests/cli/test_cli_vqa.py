@@ -17,6 +17,7 @@ from builders.twelve_pictures import (
 )
 from sycoca.cli.main import main
 from sycoca.inference.load import load
+from sycoca.inference.provenance import read_provenance, weights_digest
 from sycoca.weights.folder import save_weights
 
 ANSWERS = ("yes", "red fox", "owl")
@@ -71,6 +72,10 @@ def test_a_whole_set_is_answered_scored_and_evaluated(weights: str, spec: str, t
     assert main(["ask", weights, spec, "--out", str(asked)]) == 0
     assert main(["evaluate", "vqa", weights, "--data", spec, "--predictions", str(evaluated), "--json"]) == 0
     assert asked.read_bytes() == evaluated.read_bytes()
+    names = [read_provenance(path) for path in (asked, evaluated)]
+    assert names[0] == names[1]
+    assert names[0] is not None
+    assert (names[0].weights, names[0].weights_sha256) == (weights, weights_digest(weights))
     report = json.loads(capsys.readouterr().out)
     assert report["task"] == "vqa"
     assert report["counts"]["questions"] == 8

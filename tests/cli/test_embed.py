@@ -11,8 +11,10 @@ from sycoca.cli.shared.usage import UsageError
 from sycoca.data.spec import open_source
 from sycoca.evaluation.embedding_files import read_arrays
 from sycoca.inference.load import load
+from sycoca.inference.provenance import weights_digest
 
 SCENES = "scenes:?split=test&count=5&size=32"
+MODEL = ("weights", "weights_sha256", "dtype")
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +42,32 @@ def test_images_or_texts_alone(weights: str, tmp_path: Path):
     source, predictor = open_source(SCENES), load(weights)
     run(["embed", weights, SCENES, "--out", str(tmp_path / "images.npz"), "--what", "images"])
     arrays = read_arrays(tmp_path / "images.npz")
-    assert arrays.keys() == {"images", "keys"}
+    assert arrays.keys() == {"images", "keys", *MODEL}
     np.testing.assert_allclose(arrays["images"], predictor.embed_images([source[i] for i in range(5)]), atol=1e-6)
     assert arrays["keys"].tolist() == [source[i].key for i in range(5)]
     run(["embed", weights, SCENES, "--out", str(tmp_path / "texts.npz"), "--what", "texts"])
     arrays = read_arrays(tmp_path / "texts.npz")
-    assert arrays.keys() == {"texts", "image_of_text", "keys"}
+    assert arrays.keys() == {"texts", "image_of_text", "keys", *MODEL}
     captions = [caption for index in range(5) for caption in source[index].captions]
     np.testing.assert_allclose(arrays["texts"], predictor.embed_texts(captions), atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+def test_embeddings_name_their_weights_and_are_not_scored_with_those_of_others(
+    weights: str, tmp_path: Path, suffix: str
+):
+    other = str(save_small_weights(tmp_path / "other", seed=2))
+    images, texts, others = (tmp_path / f"{name}.{suffix}" for name in ("images", "texts", "others"))
+    run(["embed", weights, SCENES, "--out", str(images), "--what", "images", "--precision", "bf16"])
+    run(["embed", weights, SCENES, "--out", str(texts), "--what", "texts"])
+    run(["embed", other, SCENES, "--out", str(others), "--what", "texts"])
+    arrays = read_arrays(images)
+    found = [arrays[name].item() for name in MODEL]
+    assert found == [weights, weights_digest(weights), "bfloat16"]
+    score = ["score", "retrieval", "--image-embeddings", str(images), "--json", "--text-embeddings"]
+    assert run([*score, str(texts)]) == 0
+    with pytest.raises(ValueError, match=rf"was embedded by {weights}, {others} by other weights, {other}: they are"):
+        run([*score, str(others)])
 
 
 def test_wrong_use_is_told(weights: str, tmp_path: Path):

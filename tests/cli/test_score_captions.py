@@ -14,7 +14,7 @@ from sycoca.evaluation.comparison import compare_reports
 from sycoca.evaluation.judged_captions import correlate_judgments
 from sycoca.evaluation.report import Report
 from sycoca.inference.load import load
-from sycoca.mapping.plan import weights_digest
+from sycoca.inference.provenance import weights_digest
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,21 @@ def test_a_model_does_not_judge_its_own_captions(
     capsys.readouterr()
     own = score("--predictions", written, "--references", pictures, "--weights")
     assert main([*own, str(weights)]) == 1
-    assert "a model cannot judge its own captions; name other --weights" in capsys.readouterr().err
+    expected = "says the plan of its folder: a model cannot judge its own captions; name other --weights"
+    assert expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("format", ["jsonl", "coco"])
+def test_a_model_does_not_judge_the_captions_of_a_file_either(
+    weights: Path, pictures: Path, tmp_path: Path, format: str, capsys: pytest.CaptureFixture[str]
+):
+    written = tmp_path / "captions.json"
+    command = ["caption", str(weights), str(pictures), "--out", str(written), "--format", format, "--max-tokens", "3"]
+    assert main(command) == 0
+    own = score("--predictions", written, "--references", pictures, "--weights")
+    assert main([*own, str(weights)]) == 1
+    assert "says its provenance: a model cannot judge its own captions" in capsys.readouterr().err
+    assert main([*own, str(save_small_weights(tmp_path / "other", seed=2))]) == 0
 
 
 def test_images_without_data_or_name_are_said(

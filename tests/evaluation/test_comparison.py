@@ -339,6 +339,27 @@ def test_tables_mark_what_is_clear_and_say_what_is_not_known():
     assert "b: other settings: limit 6 instead of 5." in text
 
 
+def test_reports_of_the_same_weights_are_said_to_be():
+    def of(weights: str | None, **settings: object) -> Report:
+        named = {} if weights is None else {"weights": f"runs/{weights}", "weights_sha256": weights}
+        return replace(report(HITS), settings={**named, **settings})
+
+    same = "a, b: 2 reports are of the same weights, and count as one model"
+    assert compare_reports({"a": of("1"), "b": of("1")}).notes == [same]
+    assert compare_reports({"a": of("1"), "b": of("2")}).notes == []
+    assert compare_reports({"a": of(None), "b": of(None)}).notes == []
+    # One model with two options, or in two precisions, is compared on purpose.
+    assert compare_reports({"a": of("1", re_rank=0), "b": of("1", re_rank=8)}).notes == [
+        "b: other settings: re_rank 8 instead of 0"
+    ]
+    assert compare_reports({"a": of("1", dtype="float32"), "b": of("1", dtype="bfloat16")}).notes == [
+        "b: other settings: dtype bfloat16 instead of float32"
+    ]
+    assert compare_reports({"a": of("1", dtype="float32"), "b": of("2")}).notes == []
+    seeds = compare_reports({"a": of("1"), "b": [of("2"), of("3"), of("3")]}).notes
+    assert seeds == ["b: 2 reports are of the same weights, and count as one model"]
+
+
 def test_json_holds_all_of_it():
     plain = json.loads(compare_reports({"a": report(HITS), "b": report(BETTER)}).to_json())
     assert plain["reports"] == ["a", "b"]

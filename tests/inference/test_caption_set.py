@@ -93,11 +93,11 @@ def test_a_file_is_never_overwritten_or_mixed(predictor: Predictor, tmp_path: Pa
     with pytest.raises(ValueError, match="is there already"):
         sycoca.caption_set(predictor, SCENES, out=out)
     with pytest.raises(ValueError, match="line 1 is not about image"):
-        sycoca.caption_set(predictor, "scenes:?split=train&count=9&size=32", out=out, resume=True)
+        sycoca.caption_set(predictor, "scenes:?split=train&count=9&size=32", out=out, resume=True, max_tokens=2)
     assert out.read_bytes() == before
     out.write_text('{"image": "' + open_source(SCENES)[0].key + '"}\n', encoding="utf-8")
     with pytest.raises(ValueError, match="has a line that is no caption"):
-        sycoca.caption_set(predictor, SCENES, out=out, resume=True)
+        sycoca.caption_set(predictor, SCENES, out=out, resume=True, max_tokens=2)
 
 
 def test_images_are_a_list_a_folder_a_spec_or_a_source(tmp_path: Path):

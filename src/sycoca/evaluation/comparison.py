@@ -11,17 +11,13 @@ import numpy as np
 from jaxtyping import Float, Int
 from rich.console import Console
 
+from sycoca.evaluation.comparison_notes import other_settings, repeated_weights
 from sycoca.evaluation.paired_items import chosen_items, common_keys, have_same_items, set_dependent, unpaired_note
 from sycoca.evaluation.report import ItemScores, Report
 from sycoca.facts.metric_ranges import range_of
 from sycoca.metrics.intervals import Interval, t_interval, welch_interval
 from sycoca.metrics.resampling import Weights, bootstrap, metrics_of_items, percentile_intervals
 from sycoca.progress_bar import tracked
-
-_FINDINGS = frozenset(
-    {"has_converged", "log10_inverse_penalty", "meteor", "most_frequent_answer", "most_frequent_mistakes", "spice"}
-)
-"""Settings that describe results and not the protocol; two models may differ in them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,11 +111,14 @@ def compare_reports(
         _check_same_items(name, row)
         intervals[name] = _intervals(name, row, seed)
         notes += dict.fromkeys(f"{name}: {remark}" for report in row for remark in report.remarks)
-        notes += [note for report in row[1:] for note in _other_settings(f"{name}, another report", row[0], report)]
+        notes += [note for report in row[1:] for note in other_settings(f"{name}, another report", row[0], report)]
+        notes += repeated_weights(name, row)
         if name != first_name:
             differences[name], unpaired = _differences(first, row, seed)
             notes += [f"{name}: {note}" for note in unpaired]
-            notes += _other_settings(name, first[0], row[0])
+            notes += other_settings(name, first[0], row[0]) or repeated_weights(
+                f"{first_name}, {name}", (first[0], row[0])
+            )
     return Comparison(
         task=first[0].task,
         reports=list(rows),
@@ -278,12 +277,3 @@ def _kinds(items: ItemScores) -> dict[str, Int[np.ndarray, " items_of_kind"]]:
             if name is not None:
                 places.setdefault(f"{prefix}{name}", []).append(place)
     return {kind: np.asarray(own) for kind, own in places.items()}
-
-
-def _other_settings(name: str, first: Report, other: Report) -> list[str]:
-    known = [key for key in {**first.settings, **other.settings} if key not in _FINDINGS]
-    names = [key for key in known if first.settings.get(key) != other.settings.get(key)]
-    if not names:
-        return []
-    pairs = (f"{key} {other.settings.get(key)} instead of {first.settings.get(key)}" for key in names)
-    return [f"{name}: other settings: {'; '.join(pairs)}"]

@@ -22,6 +22,10 @@ Arrays = dict[str, np.ndarray]
 SUFFIXES = (".safetensors", ".npz")
 """Suffixes of files of several arrays."""
 
+_DIGEST = "weights_sha256"
+_MODEL = ("weights", _DIGEST, "dtype")
+"""What names the model, see `ResultProvenance.model`."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EmbeddedPairs:
@@ -58,19 +62,27 @@ def check_suffix(path: Path) -> None:
         raise ValueError(f"{path} must end with {' or '.join(SUFFIXES)}")
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], keys: Sequence[str]) -> None:
-    """Write arrays and the names of the images atomically. Raises ValueError for another suffix."""
+def write_arrays(
+    path: Path, arrays: Mapping[str, np.ndarray], keys: Sequence[str], model: Mapping[str, str] | None = None
+) -> None:
+    """Write arrays and the names of the images atomically, and what names the model (`ResultProvenance.model`).
+
+    Raises ValueError for another suffix.
+    """
     check_suffix(path)
+    model = {} if model is None else model
     with atomic_file(path) as unfinished:
         if has_suffix(path, ".npz"):
             with unfinished.open("wb") as file:  # numpy would add .npz to a name that ends with .NPZ
-                np.savez(file, **arrays, keys=np.array(keys, dtype=np.str_))  # pyright: ignore[reportArgumentType]
+                texts = {name: np.array(text, dtype=np.str_) for name, text in {**model, "keys": keys}.items()}
+                np.savez(file, **arrays, **texts)  # pyright: ignore[reportArgumentType]
         else:
-            save_file(dict(arrays), unfinished, metadata={"keys": json.dumps(list(keys), ensure_ascii=False)})
+            metadata = {**model, "keys": json.dumps(list(keys), ensure_ascii=False)}
+            save_file(dict(arrays), unfinished, metadata=metadata)
 
 
 def read_arrays(path: Path) -> Arrays:
-    """Return the arrays of a .npy (under the name ""), .npz or .safetensors file, ``keys`` among them where named.
+    """Return the arrays of a .npy (under the name ""), .npz or .safetensors file, and what `write_arrays` adds to them.
 
     Raises ValueError where the file cannot be read.
     """
@@ -103,6 +115,7 @@ def read_pairs(images: Path, texts: Path, image_of_text: Path | None) -> Embedde
             f"{images} has vectors of {image_rows.shape[1]} numbers, {texts} of {text_rows.shape[1]}: they are not in"
             " one space"
         )
+    _check_same_weights(of_images, of_texts, images, texts)
     keys = [str(key) for key in of_images.get("keys", np.arange(len(image_rows))).tolist()]
     if len(keys) != len(image_rows) or len(set(keys)) != len(keys):
         raise ValueError(f"{images} must have a different key for every image, got {len(set(keys))} different ones")
@@ -122,7 +135,18 @@ def _read_safetensors(path: Path) -> Arrays:
     with safe_open(path, framework="numpy") as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         metadata = file.metadata() or {}
-    return {**arrays, "keys": np.array(json.loads(metadata["keys"]))} if "keys" in metadata else arrays
+    keys = {"keys": np.array(json.loads(metadata["keys"]))} if "keys" in metadata else {}
+    return {**arrays, **keys, **{name: np.array(metadata[name]) for name in _MODEL if name in metadata}}
+
+
+def _check_same_weights(of_images: Arrays, of_texts: Arrays, images: Path, texts: Path) -> None:
+    """Raise ValueError where both files name their weights, and these are others."""
+    of_both = [arrays.get(_DIGEST) for arrays in (of_images, of_texts)]
+    if None not in of_both and of_both[0] != of_both[1]:
+        names = [str(arrays.get("weights", "other weights")) for arrays in (of_images, of_texts)]
+        raise ValueError(
+            f"{images} was embedded by {names[0]}, {texts} by other weights, {names[1]}: they are not in one space"
+        )
 
 
 def _matrix(arrays: Arrays, name: str, path: Path) -> Float[np.ndarray, "rows embed"]:

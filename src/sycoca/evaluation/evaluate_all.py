@@ -3,7 +3,8 @@
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,7 @@ def evaluate_all(
         for number, (name, section) in enumerate(sections.items(), start=1):
             logger.info("%s (%d of %d)", name, number, len(sections))
             with _naming(name):
-                reports[name] = section.task.evaluate(inputs[name])
+                reports[name] = _report(section, inputs[name])
             if folder is not None:
                 (folder / SUMMARY).unlink(missing_ok=True)  # that of earlier reports, should this call be stopped
                 reports[name].save(folder / f"{name}.json")
@@ -85,13 +86,24 @@ def evaluate_task(
         predictor = section.load()
         task.check_model(predictor)
         shared = SharedModel(predictor, batch_size=batch_size, console=console)
-        return task.evaluate(TaskInputs(model=shared, sources=sources, batch_size=batch_size, console=console))
+        return _report(section, TaskInputs(model=shared, sources=sources, batch_size=batch_size, console=console))
 
 
 def summary_json(reports: "Mapping[str, Report]") -> str:
     """Return all reports as one JSON text, without their items."""
     summary = {"task": "all", "reports": {name: report.to_plain() for name, report in reports.items()}}
     return json.dumps(summary, indent=2, allow_nan=False)
+
+
+def _report(section: Section, inputs: TaskInputs) -> "Report":
+    """Evaluate, and name the model in the report and beside the predictions."""
+    from sycoca.inference.provenance import provenance_of, with_provenance
+
+    task, path = section.task, section.task.predictions_file
+    provenance = provenance_of(section.weights, inputs.predictor)
+    with nullcontext() if path is None else with_provenance(path, provenance):
+        report = task.evaluate(inputs)
+    return replace(report, settings={**provenance.model(), **report.settings})
 
 
 def _outputs(

@@ -18,9 +18,11 @@ from sycoca.evaluation.pair_scores import PairScore, Threshold, pair_scores, qua
 from sycoca.inference.load import predictor_of
 from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
+from sycoca.inference.provenance import ResultProvenance, provenance_of, result_lines, with_provenance
 from sycoca.json_lines import ResumableLines, write_records
 from sycoca.keywords import check_type, suggests_keywords
 from sycoca.outputs.output import Output, claimed
+from sycoca.plain_data import to_plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -83,15 +85,16 @@ def filter_pairs(
     ``min_similarity``: least cosine of image and caption. ``min_log_likelihood``: least mean log-probability of a
     caption's tokens, natural logarithm. Without either all pairs are kept, and the quantiles show which minimum to
     choose. ``out``: a *.jsonl file of the images that keep captions, which data SPECs read. ``scores``: a file of every
-    pair's scores, a JSON line each, written batch by batch. ``resume``: continue ``scores`` with the pairs that it does
-    not have yet, of the same data. ``overwrite``: replace ``out``, and ``scores`` unless they are resumed.
-    ``max_skipped_ratio``: largest fraction of the samples that may be left out because they cannot be read; 0 by
-    default. ``model``: device, precision and batch size. ``console``: where progress bars are shown; none by default.
+    pair's scores, a JSON line each, written batch by batch. FILE.provenance.json beside each names the weights.
+    ``resume``: continue ``scores`` with the pairs that it does not have yet, of the same data and weights.
+    ``overwrite``: replace ``out``, and ``scores`` unless they are resumed. ``max_skipped_ratio``: largest fraction of
+    the samples that may be left out because they cannot be read; 0 by default. ``model``: device, precision and batch
+    size. ``console``: where progress bars are shown; none by default.
 
     Raises OutputError (a ValueError) before anything runs where a file is there already or cannot be written, or
-    another process writes it; ValueError where arguments contradict each other, ``scores`` were written for other data,
-    the source has no captions, no caption reaches the minimum, or images have no file that ``out`` could name; and for
-    a likelihood from a model without text decoder.
+    another process writes it, and for ``scores`` of other weights that are resumed; ValueError where arguments
+    contradict each other, ``scores`` were written for other data, the source has no captions, no caption reaches the
+    minimum, or images have no file that ``out`` could name; and for a likelihood from a model without text decoder.
     """
     threshold = Threshold(similarity=min_similarity, log_likelihood=min_log_likelihood)
     kept_file, scores_file = _path(out), _path(scores)
@@ -101,27 +104,33 @@ def filter_pairs(
     with claimed(*_outputs(kept_file, scores_file, inputs, resume=resume, overwrite=overwrite)) as (_, lease):
         source = open_source(os.fspath(data)) if isinstance(data, str | os.PathLike) else data
         check_type(source, SampleSource, "data", "a SPEC or a source")
+        predictor = predictor_of(weights, model)
+        provenance = provenance_of(weights, predictor)
+        lines = None if scores_file is None else result_lines(scores_file, provenance, resume=resume, lease=lease)
         source = usable_source(source, options.get("max_skipped_ratio", 0.0), console=console)
         if kept_file is not None:
             _image_file(source[0])  # before hours of scoring
-        predictor = predictor_of(weights, model)
         # The likelihood takes most of the time: only where it decides, or where people look for what should decide.
         is_looked_at = kept_file is None and predictor.model.text_decoder is not None
         scored = _scored(
             predictor,
             source,
-            None if scores_file is None else ResumableLines(scores_file, resume=resume, lease=lease),
+            lines,
             with_log_likelihood=min_log_likelihood is not None or is_looked_at,
             batch_size=model.batch_size,
             console=console,
         )
         predictor.warn_of_truncation([score.caption for _, own in scored for score in own], "captions")
-        result = _result(source, scored, threshold, kept_file)
+        result = _result(source, scored, threshold, kept_file, provenance)
     return replace(result, source=str(data)) if isinstance(data, str | os.PathLike) else result
 
 
 def _result(
-    source: SampleSource, scored: list[ScoredSample], threshold: Threshold, kept_file: Path | None
+    source: SampleSource,
+    scored: list[ScoredSample],
+    threshold: Threshold,
+    kept_file: Path | None,
+    provenance: ResultProvenance,
 ) -> FilterResult:
     """Count, and write what is kept."""
     scores = [score for _, own in scored for score in own]
@@ -140,7 +149,8 @@ def _result(
         rows = list(_kept_rows(scored, threshold))
         if not rows:
             raise ValueError(f"no caption reaches the minimum, {kept_file} would be empty; look at --scores FILE")
-        write_records(kept_file, rows)
+        with with_provenance(kept_file, replace(provenance, options=to_plain(threshold))):
+            write_records(kept_file, rows)
         counts["kept_images"] = len(rows)
     # A call that resumes the scores of another one, which computed likelihoods, may lack those of the rest.
     names = ["similarity"] + ["log_likelihood"] * all(score.log_likelihood is not None for score in scores)

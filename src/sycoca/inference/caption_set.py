@@ -19,9 +19,9 @@ from sycoca.inference.inputs import Images
 from sycoca.inference.load import predictor_of
 from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
+from sycoca.inference.provenance import provenance_of, result_lines, with_provenance
 from sycoca.json_lines import ResumableLines
 from sycoca.keywords import suggests_keywords
-from sycoca.outputs.lease import Lease
 from sycoca.outputs.output import Output, claimed
 from sycoca.outputs.record_lines import Record
 from sycoca.progress_bar import tracked
@@ -69,15 +69,16 @@ def caption_set(  # noqa: PLR0913 (every option by its name)
     ``weights``: a weights folder, ``hf:owner/name[@revision]``, or a loaded `Predictor`. ``images``: image files,
     folders of them, one data SPEC, or a source. ``out``: a file for the captions. With ``format`` "jsonl" it gets a
     line {"image", "caption", "log_likelihood"} as soon as a batch is done, and data SPECs read it back; "coco" is
-    COCO's result format, written at the end. ``resume``: continue the file of an interrupted call with the same
-    arguments; captions drawn at random become those of a call in one go. ``overwrite``: replace the file.
+    COCO's result format, written at the end. OUT.provenance.json names weights and options (`ResultProvenance`).
+    ``resume``: continue the file of an interrupted call with the same arguments; captions drawn at random become those
+    of a call in one go. ``overwrite``: replace the file.
     ``max_skipped_ratio``: largest fraction of the images that may be left out because they cannot be read; each is
     logged and, with ``out``, named in OUT.skipped.jsonl. ``model``: device, precision and batch size. ``console``:
     where progress bars are shown; None shows none. ``options`` are the fields of `GenerationConfig`, greedy by default.
 
     Raises OutputError (a ValueError) before anything runs where the file is there already or cannot be written, or
-    another process writes it; ValueError where it was written for other images, where an image cannot be read, or too
-    many cannot, and for a model without text decoder.
+    another process writes it, and for one that is resumed with other weights or options; ValueError where it was
+    written for other images, where an image cannot be read, or too many cannot, and for a model without text decoder.
     """
     path, generation = None if out is None else Path(out), GenerationConfig(**options)
     check_format(path, format, resume=resume)
@@ -85,19 +86,24 @@ def caption_set(  # noqa: PLR0913 (every option by its name)
     model = ModelOptions() if model is None else model
     inputs = named_inputs(weights, images)
     with claimed(_output(path, format, inputs, overwrite=overwrite, resume=resume)) as (lease,):
-        source = _usable_images(open_images(images), path, max_skipped_ratio, resume=resume, console=console)
-        lines = _lines_to_write(source, path, format, lease, resume=resume)
-        known = [] if lines is None else _known_captions(source, lines)
-        predictor = predictor_of(weights, model)
+        opened, predictor = open_images(images), predictor_of(weights, model)
+        if path is None:
+            source = usable_source(opened, max_skipped_ratio, console=console)
+            return list(generate_for_set(predictor, source, generation, batch_size=model.batch_size, console=console))
+        provenance = provenance_of(weights, predictor, generation)
+        lines = None if _IS_ONE_LIST[format] else result_lines(path, provenance, resume=resume, lease=lease)
+        source = _usable_images(opened, path, max_skipped_ratio, resume=resume, console=console)
+        captions = [] if lines is None else _known_captions(source, lines)
         for caption in generate_for_set(
-            predictor, source, generation, first=len(known), batch_size=model.batch_size, console=console
+            predictor, source, generation, first=len(captions), batch_size=model.batch_size, console=console
         ):
             if lines is not None:
-                lines.append(asdict(caption) | {"image": _name_in_file(source[len(known)], lines.path)})
-            known.append(caption)
-        if path is not None and _IS_ONE_LIST[format]:
-            write_caption_results(path, [one.image for one in known], [one.caption for one in known])
-    return known
+                lines.append(asdict(caption) | {"image": _name_in_file(source[len(captions)], path)})
+            captions.append(caption)
+        if lines is None:
+            with with_provenance(path, provenance):
+                write_caption_results(path, [one.image for one in captions], [one.caption for one in captions])
+    return captions
 
 
 def generate_for_set(
@@ -169,6 +175,10 @@ def _name_in_file(sample: ImageTextSample, path: Path) -> str:
 
 
 def _known_captions(source: SampleSource, lines: ResumableLines) -> list[ImageCaption]:
+    """Return the captions that the file has. Raises ValueError where they are not those of the first images."""
+    lines.check([{"image": _name_in_file(source[index], lines.path)} for index in range(len(source))])
+    if len(lines):
+        logger.info("%s has %d of %d captions", lines.path, len(lines), len(source))
     captions = (_caption(record, lines.path) for record in lines.records)
     return [replace(caption, image=source[index].key) for index, caption in enumerate(captions)]
 
@@ -181,23 +191,10 @@ def _caption(record: Record, path: Path) -> ImageCaption:
 
 
 def _usable_images(
-    source: SampleSource, out: Path | None, max_skipped_ratio: float, *, resume: bool, console: "Console | None"
+    source: SampleSource, out: Path, max_skipped_ratio: float, *, resume: bool, console: "Console | None"
 ) -> SampleSource:
     """Return the images that can be read; the names of the others go beside the output file."""
-    skipped = None if out is None else _skipped_path(out)
-    if skipped is not None and not resume:
+    skipped = _skipped_path(out)
+    if not resume:
         skipped.unlink(missing_ok=True)
     return usable_source(source, max_skipped_ratio, path=skipped, console=console)
-
-
-def _lines_to_write(
-    source: SampleSource, path: Path | None, format: CaptionFormat, lease: Lease | None, *, resume: bool
-) -> ResumableLines | None:
-    """Return the file that gets a line per image, with the lines of an interrupted call; None without such a file."""
-    if path is None or _IS_ONE_LIST[format]:
-        return None
-    lines = ResumableLines(path, resume=resume, lease=lease)
-    lines.check([{"image": _name_in_file(source[index], path)} for index in range(len(source))])
-    if len(lines):
-        logger.info("%s has %d of %d captions", path, len(lines), len(source))
-    return lines

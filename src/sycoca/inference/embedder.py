@@ -85,8 +85,12 @@ class Embedder:
         parts = [title for name, title in OPTIONAL_PARTS.items() if getattr(config, name) is not None]
         sizes = f"images of {self.image_size} px", f"texts of {self.context_length} tokens"
         what = ", ".join((f"{self.model.num_parameters:,} parameters", *sizes, *parts))
-        dtype = "int8" if self.model.is_int8 else str(weight.dtype).removeprefix("torch.")
-        return f"<{type(self).__name__}: {what}; {dtype} on {weight.device}>"
+        return f"<{type(self).__name__}: {what}; {self.dtype} on {weight.device}>"
+
+    @property
+    def dtype(self) -> str:
+        """Number format of the weights: float32, bfloat16, float16, or int8 (of the matrices alone)."""
+        return "int8" if self.model.is_int8 else str(self.model.log_logit_scale.dtype).removeprefix("torch.")
 
     @property
     def image_size(self) -> int:

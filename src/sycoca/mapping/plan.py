@@ -9,40 +9,38 @@ The first worker writes it, all others compare theirs with it. What it does not 
 changes no row beyond the rounding of floating-point numbers.
 """
 
-import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 from sycoca.data.samples import SampleSource
 from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
+from sycoca.inference.provenance import first_difference, lines_digest, weights_digest, weights_name
 from sycoca.mapping.blocks import Block
 from sycoca.mapping.settings import MapFormat
 from sycoca.mapping.work import Work
 from sycoca.outputs.errors import OutputError
 from sycoca.outputs.lease import create_once
-from sycoca.outputs.manifest import MANIFEST_NAME, Manifest
-from sycoca.outputs.tensor_bytes import tensor_bytes
 from sycoca.plain_data import to_plain
 from sycoca.texts import shortened
-from sycoca.weights.config import READ_FILES
-from sycoca.weights.hub import local_weights
 
 PLAN_NAME = "plan.json"
 
 FORMAT_VERSION = 1
 """Increases when plans change in a way that older versions cannot read."""
 
-_INFORMATIVE = frozenset({"weights"})
-"""Keys that are not compared: the same weights may lie elsewhere on another machine."""
-
 _NUM_COMPARED_SAMPLES = 64
 """Samples whose keys and captions are compared: enough to see other data, few enough for a billion samples."""
 
-_READ_AT_ONCE = 2**22
+_MEANINGS: Mapping[str, str] = {
+    "samples_sha256": "the data has other samples",
+    "files": "the data is cut into other blocks or shards",
+    "files_sha256": "the data is cut into other blocks or shards",
+}
+"""What differs where the values themselves say nothing."""
 
 Plan = dict[str, Any]
 
@@ -61,28 +59,16 @@ def plan_of(
     return {
         "format_version": FORMAT_VERSION,
         "verb": work.facts.verb,
-        "weights": "a loaded model" if isinstance(weights, Predictor) else str(weights),
+        "weights": weights_name(weights),
         "weights_sha256": weights_digest(weights),
         "data": data,
         "samples": len(source),
-        "samples_sha256": _digest(_sample_lines(source)),
+        "samples_sha256": lines_digest(_sample_lines(source)),
         "format": format,
         "options": {**to_plain(work), "batch_size": model.batch_size, "precision": model.precision},
         "files": [block.name for block in blocks],
-        "files_sha256": _digest(bounds),
+        "files_sha256": lines_digest(bounds),
     }
-
-
-def weights_digest(weights: Predictor | str | Path) -> str:
-    """Return a SHA-256 of the files of weights, or of the parameters of a loaded model."""
-    if isinstance(weights, Predictor):
-        state = weights.model.state_dict()
-        return _digest(f"{name} {hashlib.sha256(tensor_bytes(state[name])).hexdigest()}" for name in sorted(state))
-    folder = local_weights(weights)
-    if (folder / MANIFEST_NAME).exists():
-        files = Manifest.read(folder).files
-        return _digest(f"{name} {files[name]['sha256']}" for name in sorted(files))
-    return _digest(f"{name} {_file_digest(folder / name)}" for name in READ_FILES if (folder / name).exists())
 
 
 def read_plan(folder: Path) -> Plan | None:
@@ -109,7 +95,7 @@ def agree(folder: Path, plan: Plan) -> None:
         return
     there = read_plan(folder)
     assert there is not None
-    difference = _first_difference(there, plan)
+    difference = first_difference(there, plan, _MEANINGS)
     if difference is not None:
         raise OutputError(
             f"{folder} was begun with other arguments: {difference}; --overwrite starts over, or choose another name"
@@ -119,7 +105,7 @@ def agree(folder: Path, plan: Plan) -> None:
 def check_unchanged(folder: Path, plan: Plan) -> None:
     """Raise OutputError where another command has begun the folder anew since it was agreed on."""
     there = read_plan(folder)
-    if there is None or _first_difference(there, plan) is not None:
+    if there is None or first_difference(there, plan, _MEANINGS) is not None:
         raise OutputError(
             f"another command has begun {folder} anew with --overwrite; this one writes nothing more to it"
         )
@@ -135,51 +121,8 @@ def _is_plan(plan: object) -> bool:
             return False
 
 
-def _first_difference(old: Plan, new: Plan) -> str | None:
-    """Return a sentence about the first difference of two plans, None for equal ones."""
-    known, own = (dict(_compared(plan)) for plan in (old, new))
-    for name in {**own, **known}:
-        was, is_now = known.get(name), own.get(name)
-        if was != is_now:
-            return _MEANINGS.get(name, f"{name} was {shortened(repr(was))}, is {shortened(repr(is_now))}")
-    return None
-
-
-_MEANINGS: Mapping[str, str] = {
-    "weights_sha256": "the weights are not the same",
-    "samples_sha256": "the data has other samples",
-    "files": "the data is cut into other blocks or shards",
-    "files_sha256": "the data is cut into other blocks or shards",
-}
-"""What differs where the values themselves say nothing."""
-
-
-def _compared(plan: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    """Yield what is compared, options by their own names."""
-    for name, value in plan.items():
-        if isinstance(value, dict):
-            yield from _compared(value)
-        elif name not in _INFORMATIVE:
-            yield name, value
-
-
 def _sample_lines(source: SampleSource) -> Iterable[str]:
     count = min(len(source), _NUM_COMPARED_SAMPLES)
     for place in range(count):
         sample = source[place * (len(source) - 1) // max(1, count - 1)]
         yield json.dumps([sample.key, *sample.captions])
-
-
-def _digest(lines: Iterable[str]) -> str:
-    digest = hashlib.sha256()
-    for line in lines:
-        digest.update(line.encode("utf-8", "surrogatepass") + b"\n")
-    return digest.hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(_READ_AT_ONCE):
-            digest.update(piece)
-    return digest.hexdigest()

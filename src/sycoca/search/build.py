@@ -17,6 +17,7 @@ from sycoca.data.spec import open_source, place_of
 from sycoca.inference.load import predictor_of
 from sycoca.inference.model_options import ModelOptions
 from sycoca.inference.predictor import Predictor
+from sycoca.inference.provenance import LOADED
 from sycoca.keywords import suggests_keywords
 from sycoca.outputs.errors import OutputError
 from sycoca.outputs.output import Output, claimed
@@ -163,5 +164,5 @@ def _facts(weights: Predictor | str | Path, predictor: Predictor, data: Data, ex
 
 def _name_of(weights: Predictor | str | Path) -> str:
     if isinstance(weights, Predictor):
-        return "a loaded model"
+        return LOADED
     return str(weights) if is_at_hub(weights) else os.path.abspath(weights)

@@ -136,7 +136,7 @@ class Arguments(ReportArguments):
         from sycoca.cli.shared.logs import stderr_console
         from sycoca.data.spec import open_source
         from sycoca.evaluation.clip_scores import CaptionJudge
-        from sycoca.mapping.plan import weights_digest
+        from sycoca.inference.provenance import weights_digest
 
         images = self.references if self.data is None else self.data
         if _is_annotations(images):
@@ -156,15 +156,21 @@ class Arguments(ReportArguments):
 
 
 def _refuse_own_captions(predictions: Path, weights: str, digest: str) -> None:
-    """Raise ValueError where the folder of a map says that the scoring weights wrote these captions."""
+    """Raise ValueError where the scoring weights wrote these captions, as far as these say who did."""
+    from sycoca.inference.provenance import read_provenance
     from sycoca.mapping.plan import read_plan
 
-    plan = read_plan(predictions.parent)
-    if plan is not None and plan.get("weights_sha256") == digest:
-        raise ValueError(
-            f"{predictions} was written by {weights}, says the plan of its folder: a model cannot judge its own"
-            " captions; name other --weights"
-        )
+    beside, plan = read_provenance(predictions), read_plan(predictions.parent)
+    writers = {
+        "its provenance": None if beside is None else beside.weights_sha256,
+        "the plan of its folder": None if plan is None else plan.get("weights_sha256"),
+    }
+    for witness, writer in writers.items():
+        if writer == digest:
+            raise ValueError(
+                f"{predictions} was written by {weights}, says {witness}: a model cannot judge its own captions; name"
+                " other --weights"
+            )
 
 
 def _is_annotations(text: str) -> bool:

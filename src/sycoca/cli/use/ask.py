@@ -40,7 +40,8 @@ class Arguments:
     """Number of most probable answers to print, with their probabilities."""
 
     out: Annotated[Path | None, arg(metavar="FILE.json")] = None
-    """Write the answers to all questions of a SPEC to this file in VQA's result format: [{"question_id", "answer"}]."""
+    """Write the answers to all questions of a SPEC to this file in VQA's result format: [{"question_id", "answer"}];
+    FILE.provenance.json names the weights."""
 
     overwrite: bool = False
     """Replace --out if it exists."""
@@ -134,19 +135,22 @@ def _answer_all(options: Arguments, out: Path) -> None:
     from sycoca.data.spec import open_source
     from sycoca.data.writing.vqa_results import write_results
     from sycoca.evaluation.vqa import answer_questions
+    from sycoca.inference.provenance import provenance_of, with_provenance
 
     console = stderr_console()
     source = usable_source(open_source(options.image), options.max_skipped_ratio, console=console)
     asked = keyed_questions(source, len(source))
     predictor = options.model.load(options.weights)
     predictor.warn_of_truncation([question.question for own in asked for question in own], "questions")
+    generation = options.generation if options.open_ended else None
     answers = answer_questions(
         predictor,
         source,
         asked,
-        generation=options.generation if options.open_ended else None,
+        generation=generation,
         batch_size=options.model.batch_size,
         console=console,
     )
-    write_results(out, [question for own in asked for question in own], answers)
+    with with_provenance(out, provenance_of(options.weights, predictor, generation)):
+        write_results(out, [question for own in asked for question in own], answers)
     tell(counted(len(answers), "answer"), out)

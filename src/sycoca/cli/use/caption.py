@@ -26,14 +26,15 @@ class Arguments:
     """Image files, folders of them, or one data SPEC."""
 
     out: Annotated[Path | None, arg(metavar="FILE")] = None
-    """Write lines of {"image", "caption", "log_likelihood"} to this file, batch by batch."""
+    """Write lines of {"image", "caption", "log_likelihood"} to this file, batch by batch; FILE.provenance.json names
+    weights and options."""
 
     format: CaptionFormat = "jsonl"
     """jsonl: lines as above, which can be read back as a data SPEC. coco: COCO's result format,
     [{"image_id", "caption"}], written when all images are done."""
 
     resume: bool = False
-    """Caption only the images that --out does not have yet."""
+    """Caption only the images that --out does not have yet; weights and options must be the same."""
 
     overwrite: bool = False
     """Replace --out if it exists."""

@@ -27,7 +27,8 @@ class Arguments:
     """Write image and text embeddings, float32 and L2-normalized: their dot products are cosine similarities.
 
     The file has arrays "images" (images, embed), "texts" (captions, embed), "image_of_text" (the row of each caption's
-    image) and the "keys" of the images (.npz: an array; .safetensors: a JSON list in the metadata).
+    image) and the "keys" of the images (.npz: an array; .safetensors: a JSON list in the metadata). "weights",
+    "weights_sha256" and "dtype" name the model (.npz: arrays; .safetensors: metadata).
     """
 
     weights: Positional[str]
@@ -73,6 +74,7 @@ def _write_embeddings(options: Arguments) -> None:
     from sycoca.evaluation.embedding_files import write_arrays
     from sycoca.evaluation.embeddings import ImageEmbeddings
     from sycoca.evaluation.tasks.inputs import OpenSources
+    from sycoca.inference.provenance import provenance_of
 
     console = stderr_console()
     source = OpenSources(console).usable(options.data, options.max_skipped_ratio, options.limit)
@@ -86,7 +88,7 @@ def _write_embeddings(options: Arguments) -> None:
         arrays |= _text_arrays(predictor, source, num_samples, is_optional=bool(arrays))
     samples = (source[index] for index in range(num_samples))
     names = [shown_name(one) if is_folder(options.data) else one.key for one in samples]
-    write_arrays(options.out, arrays, names)
+    write_arrays(options.out, arrays, names, provenance_of(options.weights, predictor).model())
     counts = ", ".join(f"{len(arrays[name]):,} {name}" for name in ("images", "texts") if name in arrays)
     skipped = num_lost_samples(source)
     logger.info(f"{counts} in {typed(options.out)}" + (f"; {skipped:,} samples skipped" if skipped else ""))
