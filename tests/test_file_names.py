@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sycoca.file_names import existing, has_suffix, meant_name, spelled_otherwise
+from sycoca.file_names import existing, has_suffix, meant_name, own_name, spelled_otherwise
 
 SOURCES = Path(__file__).parents[1] / "src" / "sycoca"
 
@@ -91,3 +91,16 @@ def test_no_other_piece_of_code_compares_suffixes():
                 case _:
                     pass
     assert [place for place in found if not place.startswith("hf_folding.py")] == []  # names of tensors
+
+
+def test_a_folder_that_stands_for_another_has_the_name_of_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "photos" / "new").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "photos" / "new")
+    assert [own_name(path) for path in (".", Path(), "..", "../", "a.jsonl", "/")] == [
+        "new",
+        "new",
+        "photos",
+        "photos",
+        "a.jsonl",
+        "/",
+    ]

@@ -42,6 +42,11 @@ def meant_name(name: str) -> str:
     return normal_form(name.strip().replace("\\", "/"))
 
 
+def own_name(path: str | os.PathLike[str]) -> str:
+    """Return the last part of a path, also of "." and "..", which stand for folders with names of their own."""
+    return os.path.basename(os.path.abspath(path)) or os.fspath(path)
+
+
 def has_suffix(path: str | os.PathLike[str], *suffixes: str) -> bool:
     """Return whether a name ends with one of the suffixes, in upper or lower case; each begins with its dot.
 

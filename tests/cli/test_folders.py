@@ -143,8 +143,10 @@ def test_a_flat_folder_is_embedded_without_captions(weights: str, tmp_path: Path
     monkeypatch.chdir(tmp_path)
     photo().save("0.png")
     assert main(["embed", weights, ".", "--out", "e.npz", "--device", "cpu"]) == 0
-    assert sorted(np.load("e.npz")) == ["images", "keys"]
-    assert "has no captions: images alone are embedded" in capsys.readouterr().err
+    assert sorted(np.load("e.npz")) == ["dtype", "images", "keys", "weights", "weights_sha256"]
+    said = capsys.readouterr().err
+    assert f"{tmp_path.name} has no captions: images alone are embedded" in said
+    assert "1 image in e.npz" in said
 
 
 def test_images_that_cannot_be_read_may_be_skipped(weights: str, tmp_path: Path, capsys, monkeypatch):

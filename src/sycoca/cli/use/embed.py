@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from sycoca.cli.shared.logs import stderr_console
-from sycoca.cli.shared.results import typed
+from sycoca.cli.shared.results import counted, typed
 from sycoca.evaluation.embedded import EMBEDDED, Embedded
 from sycoca.inference.model_options import ModelOptions
 from sycoca.outputs.output import Output, claimed
@@ -89,9 +89,9 @@ def _write_embeddings(options: Arguments) -> None:
     samples = (source[index] for index in range(num_samples))
     names = [shown_name(one) if is_folder(options.data) else one.key for one in samples]
     write_arrays(options.out, arrays, names, provenance_of(options.weights, predictor).model())
-    counts = ", ".join(f"{len(arrays[name]):,} {name}" for name in ("images", "texts") if name in arrays)
+    counts = ", ".join(counted(len(arrays[f"{noun}s"]), noun) for noun in ("image", "text") if f"{noun}s" in arrays)
     skipped = num_lost_samples(source)
-    logger.info(f"{counts} in {typed(options.out)}" + (f"; {skipped:,} samples skipped" if skipped else ""))
+    logger.info(f"{counts} in {typed(options.out)}" + (f"; {counted(skipped, 'sample')} skipped" if skipped else ""))
 
 
 def _text_arrays(

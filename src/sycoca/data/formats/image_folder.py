@@ -18,7 +18,7 @@ from sycoca.data.formats.rows import Row
 from sycoca.data.samples import ImageTextSample
 from sycoca.data.selection import EVERYTHING, Selection, select
 from sycoca.data.text_files import read_text_lines
-from sycoca.file_names import has_suffix
+from sycoca.file_names import has_suffix, own_name
 from sycoca.plain_data import did_you_mean
 from sycoca.texts import normal_form
 from sycoca.unusable import SkippedSample
@@ -94,7 +94,7 @@ def _without_classes(
             skipped.append(SkippedSample(name=key, reason="no image name", detail=detail))
     if not samples:
         raise ValueError(f"{path}: nothing can be used: {skipped[0].detail}")
-    return RowSource(path.name, select(samples, wanted.limit, wanted.seed), skipped, remarks)
+    return RowSource(own_name(path), select(samples, wanted.limit, wanted.seed), skipped, remarks)
 
 
 def _own_texts(path: Path, names: Sequence[str], files: ImageFiles) -> str | None:

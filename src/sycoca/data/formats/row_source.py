@@ -12,6 +12,7 @@ from sycoca.data.formats.row_checks import RowValidator
 from sycoca.data.formats.rows import Columns, Row
 from sycoca.data.samples import ImageTextSample, source_repr
 from sycoca.data.selection import EVERYTHING, Selection, select
+from sycoca.file_names import own_name
 from sycoca.texts import normal_form
 from sycoca.unusable import SkippedSample
 
@@ -90,7 +91,7 @@ def source_from_rows(
         )
         for image, known in described.items()
     ]
-    name = path.name if wanted.split is None else f"{path.name} ({wanted.split})"
+    name = own_name(path) if wanted.split is None else f"{own_name(path)} ({wanted.split})"
     return RowSource(name, select(samples, wanted.limit, wanted.seed), skipped, validator.remarks())
 
 
