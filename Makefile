@@ -17,7 +17,7 @@ RAY := .venv$(SUFFIX)-ray
 # The suite fails where it runs on anything else.
 TESTED := TEST_PYTHON=$(VERSION) TEST_VENV=$(VENV) TEST_CONSTRAINTS=$(CONSTRAINTS)
 
-.PHONY: quickstart check test test-slow test-reliability test-slow-others test-compiled test-ray test-lowest test-newest format wheel docs versus-open-clip versus-transformers versus-clip-benchmark versus-pycocoevalcap parity parity-captions parity-training peers-goldens peers5-goldens peers-clip-ids clean
+.PHONY: quickstart check test test-slow test-reliability test-slow-others test-compiled test-ray test-lowest test-newest format wheel docs versus-open-clip versus-transformers versus-clip-benchmark versus-pycocoevalcap parity parity-captions parity-training peers-goldens peers5-goldens peers-siglip-ids peers-clip-ids clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/sycoca quickstart
@@ -106,6 +106,11 @@ peers-goldens: $(PEERS)/.installed
 # The same for models that only transformers 5 has.
 peers5-goldens: $(TRANSFORMERS)/.installed
 	$(TRANSFORMERS)/bin/python -W ignore tests/peers/make_hf5_goldens.py
+
+# The same for SigLIP's tokenizer; needs sentencepiece.
+peers-siglip-ids: $(PEERS)/.installed
+	$(PEERS)/bin/pip install --quiet sentencepiece protobuf
+	$(PEERS)/bin/python -W ignore tests/peers/make_siglip_ids.py
 
 # The same for CLIP's tokenizer; needs the captions in ../shared/data.
 peers-clip-ids: $(PEERS)/.installed

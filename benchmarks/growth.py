@@ -23,13 +23,8 @@ from torch.utils._pytree import tree_leaves
 from measure import peak_bytes, seconds
 from sycoca.experiments.benchmark.machine import copy_row, matrix_row
 from sycoca.experiments.benchmark.timing import counted_gflop, measure
-from sycoca.model.config import (
-    ImageDecoderConfig,
-    ImageEncoderConfig,
-    SyCoCaConfig,
-    TextDecoderConfig,
-    TextEncoderConfig,
-)
+from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
+from sycoca.model.decoder_configs import ImageDecoderConfig, TextDecoderConfig
 from sycoca.records import BatchTotals, ImageTextBatch
 from sycoca.training.config import OptimizerConfig, RuntimeConfig
 from sycoca.training.engine.optimization.optimizer import build_optimizer

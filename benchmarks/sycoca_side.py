@@ -13,13 +13,8 @@ from sycoca.inference.decoding.beam_search import BeamLimits, beam_search
 from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.inputs import image_batch
 from sycoca.metrics.retrieval import retrieval_metrics, retrieval_ranks
-from sycoca.model.config import (
-    ImageDecoderConfig,
-    ImageEncoderConfig,
-    SyCoCaConfig,
-    TextDecoderConfig,
-    TextEncoderConfig,
-)
+from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
+from sycoca.model.decoder_configs import ImageDecoderConfig, TextDecoderConfig
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.pooler_config import AttentionPoolerConfig
 from sycoca.model.sycoca import SyCoCa

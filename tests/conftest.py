@@ -12,13 +12,8 @@ import torch
 from builders.environment import environment_line
 from builders.hub_stand_in import HubStandIn, forget_connections, served
 from builders.models import BatchMaker, roughened
-from sycoca.model.config import (
-    ImageDecoderConfig,
-    ImageEncoderConfig,
-    SyCoCaConfig,
-    TextDecoderConfig,
-    TextEncoderConfig,
-)
+from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
+from sycoca.model.decoder_configs import ImageDecoderConfig, TextDecoderConfig
 from sycoca.model.pooler_config import AttentionPoolerConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.records import BatchTotals, ImageTextBatch

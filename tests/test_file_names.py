@@ -90,7 +90,7 @@ def test_no_other_piece_of_code_compares_suffixes():
                     found.append(f"{path.name}:{node.lineno}")
                 case _:
                     pass
-    assert [place for place in found if not place.startswith("hf_folding.py")] == []  # names of tensors
+    assert [place for place in found if not place.startswith("folding.py")] == []  # names of tensors
 
 
 def test_a_folder_that_stands_for_another_has_the_name_of_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

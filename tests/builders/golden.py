@@ -9,13 +9,8 @@ from PIL import Image
 
 from sycoca.inference.decoding.generation_config import GenerationConfig
 from sycoca.inference.predictor import Predictor
-from sycoca.model.config import (
-    ImageDecoderConfig,
-    ImageEncoderConfig,
-    SyCoCaConfig,
-    TextDecoderConfig,
-    TextEncoderConfig,
-)
+from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
+from sycoca.model.decoder_configs import ImageDecoderConfig, TextDecoderConfig
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.pooler_config import AttentionPoolerConfig
 from sycoca.model.sycoca import SyCoCa

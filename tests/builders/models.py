@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.records import ImageTextBatch
-from sycoca.weights.conversion.hf_vocabulary import CLIP_VOCAB_SIZE
-from sycoca.weights.conversion.hugging_face import hf_clip_tensors
+from sycoca.weights.conversion.hugging_face.read import hf_clip_tensors
+from sycoca.weights.conversion.hugging_face.vocabulary import CLIP_VOCAB_SIZE
 
 BatchMaker = Callable[..., ImageTextBatch]
 

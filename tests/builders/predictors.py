@@ -11,13 +11,8 @@ from PIL import Image
 from sycoca.data.samples import ImageTextSample
 from sycoca.data.scenes.source import ScenesSource
 from sycoca.inference.predictor import Predictor
-from sycoca.model.config import (
-    ImageDecoderConfig,
-    ImageEncoderConfig,
-    SyCoCaConfig,
-    TextDecoderConfig,
-    TextEncoderConfig,
-)
+from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
+from sycoca.model.decoder_configs import ImageDecoderConfig, TextDecoderConfig
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig

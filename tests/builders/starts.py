@@ -5,13 +5,8 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import Tensor
 
-from sycoca.model.config import (
-    ImageDecoderConfig,
-    ImageEncoderConfig,
-    SyCoCaConfig,
-    TextDecoderConfig,
-    TextEncoderConfig,
-)
+from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
+from sycoca.model.decoder_configs import ImageDecoderConfig, TextDecoderConfig
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.training.engine.runtime import Runtime
 from sycoca.training.recipes.pretraining.config import PretrainConfig

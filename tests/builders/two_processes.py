@@ -13,13 +13,8 @@ from pathlib import Path
 
 import torch
 
-from sycoca.model.config import (
-    ImageDecoderConfig,
-    ImageEncoderConfig,
-    SyCoCaConfig,
-    TextDecoderConfig,
-    TextEncoderConfig,
-)
+from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
+from sycoca.model.decoder_configs import ImageDecoderConfig, TextDecoderConfig
 from sycoca.records import BatchTotals, ImageTextBatch, MoreCaptions
 
 MODEL = SyCoCaConfig(

@@ -29,6 +29,7 @@ COMPANIONS = {
     "--start.lr-ratio": ["--start.weights", "folder"],
     "--model.text-encoder.cls-mask": ["--model.text-encoder.pooling", "cls"],
     "--model.text-encoder.cls-position": ["--model.text-encoder.pooling", "cls"],
+    "--model.text-encoder.pooling": ["--objectives.captioning-weight", "0"],
     "--tokenizer.vocab-size": ["--model.text-encoder.vocab-size", "200000"],
     "--model.text-encoder.vocab-size": ["--tokenizer.vocab-size", "300"],
     "--model.image-encoder.patch-size": ["--model.image-encoder.image-size", "576"],

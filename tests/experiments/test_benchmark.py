@@ -13,13 +13,8 @@ from sycoca.experiments.benchmark.machine import use_threads
 from sycoca.experiments.benchmark.result import BenchmarkResult
 from sycoca.experiments.benchmark.rows import BenchmarkParts, LibraryRows
 from sycoca.experiments.benchmark.settings import ROWS, BenchmarkSettings
-from sycoca.model.config import (
-    ImageDecoderConfig,
-    ImageEncoderConfig,
-    SyCoCaConfig,
-    TextDecoderConfig,
-    TextEncoderConfig,
-)
+from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
+from sycoca.model.decoder_configs import ImageDecoderConfig, TextDecoderConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.preprocess.config import TokenizerConfig
 from sycoca.presets.pretrain import PRESETS, tiny

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from sycoca.model.attention import CrossAttention, Memory, merge_heads, split_heads
-from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig, TextDecoderConfig, TextEncoderConfig
+from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
+from sycoca.model.decoder_configs import TextDecoderConfig
 from sycoca.model.forms import PoolerKind
 from sycoca.model.pooler_config import AttentionPoolerConfig
 from sycoca.model.sycoca import SyCoCa

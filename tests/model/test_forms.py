@@ -26,6 +26,8 @@ def with_form(config: SyCoCaConfig, where: str, value: str) -> SyCoCaConfig:
 
 def outputs(config: SyCoCaConfig, make_batch: BatchMaker) -> dict[str, Tensor]:
     """Return what a model with always the same random weights makes of always the same batch."""
+    if not config.text_encoder.form.is_causal:
+        config = replace(config, text_decoder=None)
     torch.manual_seed(1)
     model, batch = roughened(SyCoCa(config).double()), make_batch(longest=9)
     images, texts = model.encode_images(batch.images), model.encode_texts(batch.tokens, batch.is_padding)
@@ -60,6 +62,11 @@ def test_every_value_changes_what_the_model_computes(
     assert len(found) > 1
     for one, other in combinations(found, 2):
         assert (found[one] - found[other]).abs().max() > 1e-6, f"{one} does what {other} does"
+
+
+def test_a_captioner_needs_tokens_that_do_not_attend_to_later_ones(config: SyCoCaConfig):
+    with pytest.raises(ValueError, match="text pooling last lets tokens attend to later ones"):
+        SyCoCa(with_form(config, "text_encoder.pooling", "last"))
 
 
 def test_every_patch_score_ranks_patches_in_its_own_way(model: SyCoCa, make_batch: BatchMaker):

@@ -5,13 +5,8 @@ import torch
 from torch import nn
 
 from builders.models import BatchMaker, roughened
-from sycoca.model.config import (
-    ImageDecoderConfig,
-    ImageEncoderConfig,
-    SyCoCaConfig,
-    TextDecoderConfig,
-    TextEncoderConfig,
-)
+from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
+from sycoca.model.decoder_configs import ImageDecoderConfig, TextDecoderConfig
 from sycoca.model.packing import Packing
 from sycoca.model.patches import split_by_mask
 from sycoca.model.pooler_config import AttentionPoolerConfig

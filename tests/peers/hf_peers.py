@@ -58,6 +58,17 @@ def clip_outputs(peer: CLIPModel, images: Tensor, tokens: Tensor, lengths: list[
 
 
 @torch.no_grad()
+def siglip_outputs(peer: SiglipModel, images: Tensor, tokens: Tensor) -> dict[str, Tensor]:
+    """Return normalized embeddings and logits of all pairs; texts attend to their padding, as in training."""
+    found = peer(input_ids=tokens, pixel_values=images)
+    return {
+        "image_embeds": F.normalize(peer.get_image_features(images), dim=-1),
+        "text_embeds": F.normalize(peer.get_text_features(tokens), dim=-1),
+        "logits_per_image": found.logits_per_image,
+    }
+
+
+@torch.no_grad()
 def pooled_states(peer: SiglipModel, images: Tensor) -> Tensor:
     """Return the output of the attention-pooling head, (batch, width)."""
     return peer.vision_model(images).pooler_output

@@ -28,6 +28,7 @@ from hf_peers import (
     mae_peer,
     pooled_states,
     registers_peer,
+    siglip_outputs,
     siglip_peer,
     vit_peer,
 )
@@ -64,9 +65,13 @@ def main() -> None:
         ("hf_dinov2_registers", registers_peer(Dinov2WithRegistersConfig(**dino_sizes), seed=15)),
     ):
         folder = saved_peer(peer, name)
-        states = encoder_states(peer.double(), images.double())
-        pooled = {"pooled": pooled_states(peer, images.double())} if isinstance(peer, SiglipModel) else {}
-        save_outputs(folder, {"images": images}, {"states": states, **pooled})
+        inputs, outputs = {"images": images}, {"states": encoder_states(peer.double(), images.double())}
+        if isinstance(peer, SiglipModel):
+            tokens = token_rows(VOCABULARY, CONTEXT, LENGTHS, seed=6)
+            inputs |= {"tokens": tokens, "lengths": torch.tensor(LENGTHS)}
+            outputs["pooled"] = pooled_states(peer, images.double())
+            outputs |= siglip_outputs(peer, images.double(), tokens)
+        save_outputs(folder, inputs, outputs)
 
 
 def _siglip_config() -> SiglipConfig:

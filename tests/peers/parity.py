@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from transformers import CLIPConfig
 
 from sycoca.model.sycoca import SyCoCa
-from sycoca.weights.conversion.hugging_face import HfClip, hf_clip_tensors, read_hugging_face
+from sycoca.weights.conversion.hugging_face.read import hf_clip_tensors, read_hugging_face
+from sycoca.weights.conversion.hugging_face.whole_model import HfModel
 from sycoca.weights.conversion.open_clip import open_clip_tensors, read_open_clip
 from sycoca.weights.conversion.open_clip_shapes import UnseenForms
 
@@ -101,7 +102,7 @@ def _hf_pairs(depth: int | None, dtype: torch.dtype) -> Iterator[Pair]:
     with tempfile.TemporaryDirectory() as folder:
         peer.save_pretrained(folder)
         read = read_hugging_face(Path(folder))
-    assert isinstance(read, HfClip)
+    assert isinstance(read, HfModel)
     yield from _there_and_back(hf_clip_tensors(read.model), peer)
     lengths = [7, 30, 77]
     images = torch.randn(len(lengths), 3, 224, 224, dtype=dtype)

@@ -9,9 +9,11 @@ import torch
 from comparison import our_outputs, relative_difference
 from safetensors.torch import load_file, save_file
 
+from builders.sentence_pieces import write_siglip2_tokenizer
 from sycoca.model.image_encoder import ImageEncoder
-from sycoca.weights.conversion.hf_image_encoders import HfImageEncoder
-from sycoca.weights.conversion.hugging_face import HfClip, hf_clip_tensors, read_hugging_face
+from sycoca.weights.conversion.hugging_face.image_encoders import HfImageEncoder
+from sycoca.weights.conversion.hugging_face.read import hf_clip_tensors, read_hugging_face
+from sycoca.weights.conversion.hugging_face.whole_model import HfModel
 
 GOLDENS = Path(__file__).parent / "goldens"
 PRECISIONS = pytest.mark.parametrize(("dtype", "bar"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
@@ -22,7 +24,7 @@ PRECISIONS = pytest.mark.parametrize(("dtype", "bar"), [(torch.float64, 1e-10), 
 def test_a_converted_clip_computes_what_transformers_does(activation: str, dtype: torch.dtype, bar: float):
     folder = GOLDENS / f"hf_clip_{activation}"
     read, golden = read_hugging_face(folder, dtype), load_file(folder / "outputs.safetensors")
-    assert isinstance(read, HfClip)
+    assert isinstance(read, HfModel)
     ours = our_outputs(read.model, golden["images"].to(dtype), golden["tokens"], golden["lengths"].tolist())
     assert ours.keys() == {"image_embeds", "text_embeds"}
     for name, values in ours.items():
@@ -33,7 +35,7 @@ def test_a_converted_clip_computes_what_transformers_does(activation: str, dtype
 def test_clip_goes_there_and_back_bit_for_bit():
     folder = GOLDENS / "hf_clip_gelu"
     read, own = read_hugging_face(folder), load_file(folder / "model.safetensors")
-    assert isinstance(read, HfClip)
+    assert isinstance(read, HfModel)
     back = hf_clip_tensors(read.model)
     assert back.keys() == own.keys()
     assert all(torch.equal(back[name], tensor) and back[name].shape == tensor.shape for name, tensor in own.items())
@@ -47,8 +49,8 @@ def test_what_old_versions_saved_beside_a_section_overrules_it(tmp_path: Path):
     described["text_config_dict"] = None
     (folder / "config.json").write_text(json.dumps(described))
     read, expected = read_hugging_face(folder), read_hugging_face(GOLDENS / "hf_clip_gelu")
-    assert isinstance(read, HfClip)
-    assert isinstance(expected, HfClip)
+    assert isinstance(read, HfModel)
+    assert isinstance(expected, HfModel)
     assert read.model.config == expected.model.config
 
 
@@ -76,7 +78,7 @@ ENCODERS = [
 
 
 def converted_encoder(name: str, dtype: torch.dtype) -> tuple[ImageEncoder, HfImageEncoder]:
-    read = read_hugging_face(GOLDENS / name, dtype)
+    read = read_hugging_face(GOLDENS / name, dtype, image_encoder_only=True)
     assert isinstance(read, HfImageEncoder)
     encoder = ImageEncoder(read.config, embed_dim=8).to(dtype)
     missing = encoder.load_state_dict(read.tensors, strict=False).missing_keys
@@ -121,6 +123,25 @@ def test_the_head_of_siglip_pools_as_in_transformers(dtype: torch.dtype, bar: fl
     assert float(golden["output.pooled"].std(0).mean()) > 0.1
 
 
+@PRECISIONS
+def test_both_encoders_of_siglip_compute_what_transformers_does(dtype: torch.dtype, bar: float, tmp_path: Path):
+    folder = GOLDENS / "hf_siglip"
+    read = read_hugging_face(folder, dtype, tokenizer_path=write_siglip2_tokenizer(tmp_path))
+    assert isinstance(read, HfModel)
+    assert read.kind == "SigLIP"
+    golden = load_file(folder / "outputs.safetensors")
+    ours = our_outputs(read.model, golden["images"].to(dtype), golden["tokens"], golden["lengths"].tolist())
+    for name, values in ours.items():
+        assert relative_difference(values, golden[f"output.{name}"]) <= bar
+        assert float(golden[f"output.{name}"].std(0).mean()) > 0.02
+    logits = read.model.logit_scale() * ours["image_embeds"] @ ours["text_embeds"].T + read.model.logit_bias
+    assert relative_difference(logits.detach(), golden["output.logits_per_image"]) <= bar
+    # Shorter rows are padded to the context.
+    short = golden["tokens"][:, :7]
+    alone = our_outputs(read.model, golden["images"].to(dtype), short[:2], golden["lengths"][:2].tolist())
+    assert relative_difference(alone["text_embeds"], golden["output.text_embeds"][:2]) <= bar
+
+
 def test_a_siglip_without_its_head_is_pooled_by_the_mean(tmp_path: Path):
     folder = shutil.copytree(GOLDENS / "hf_siglip", tmp_path / "siglip")
     described = json.loads((folder / "config.json").read_text())
@@ -128,9 +149,11 @@ def test_a_siglip_without_its_head_is_pooled_by_the_mean(tmp_path: Path):
     (folder / "config.json").write_text(json.dumps(described))
     tensors = load_file(folder / "model.safetensors")
     save_file({name: own for name, own in tensors.items() if ".head." not in name}, folder / "model.safetensors")
-    read = read_hugging_face(folder)
+    read = read_hugging_face(folder, image_encoder_only=True)
     assert isinstance(read, HfImageEncoder)
     assert read.config.pooling == "mean"
+    with pytest.raises(ValueError, match="vision_use_head is false, so images have no embedding"):
+        read_hugging_face(folder, tokenizer_path=write_siglip2_tokenizer(tmp_path))
 
 
 def test_later_names_of_dinov3s_blocks_are_read(tmp_path: Path):

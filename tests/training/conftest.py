@@ -7,13 +7,8 @@ from pathlib import Path
 import pytest
 
 from builders.starts import MODEL, PIXELS, VIT, VOCAB_SIZE
-from sycoca.model.config import (
-    ImageDecoderConfig,
-    ImageEncoderConfig,
-    SyCoCaConfig,
-    TextDecoderConfig,
-    TextEncoderConfig,
-)
+from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
+from sycoca.model.decoder_configs import ImageDecoderConfig, TextDecoderConfig
 from sycoca.model.image_encoder import ImageEncoder
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.objectives.config import ObjectivesConfig

@@ -10,9 +10,9 @@ import pytest
 
 from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.weights.conversion.config_fields import section, with_own_values
-from sycoca.weights.conversion.hf_image_encoders import HfImageEncoder
-from sycoca.weights.conversion.hf_pixels import hf_pixels
-from sycoca.weights.conversion.hugging_face import read_hugging_face
+from sycoca.weights.conversion.hugging_face.image_encoders import HfImageEncoder
+from sycoca.weights.conversion.hugging_face.pixels import hf_pixels
+from sycoca.weights.conversion.hugging_face.read import read_hugging_face
 from sycoca.weights.conversion.open_clip_json import check_sizes, forms_from_json, open_clip_json
 from sycoca.weights.conversion.open_clip_shapes import UnseenForms
 from sycoca.weights.conversion.pixels import open_clip_pixels

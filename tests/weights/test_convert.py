@@ -1,6 +1,7 @@
 """Conversion of other projects' files into usable weights folders, and back."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ from safetensors.torch import load_file, save_file
 
 import sycoca
 from builders.models import roughened
+from builders.sentence_pieces import write_siglip2_tokenizer
+from sycoca.cli.command_line import run
 from sycoca.cli.main import main
 from sycoca.facts.limit_facts import ModelLimits, SpoiledAbility
 from sycoca.inference.predictor import Predictor
-from sycoca.model.config import ImageDecoderConfig, SyCoCaConfig
+from sycoca.model.config import SyCoCaConfig
+from sycoca.model.decoder_configs import ImageDecoderConfig
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.pooler_config import AttentionPoolerConfig
 from sycoca.model.sycoca import SyCoCa
@@ -250,7 +254,8 @@ def test_a_vit_becomes_an_image_encoder_that_initializes_training(
     tmp_path: Path, name: str, norm_eps: float, capsys: pytest.CaptureFixture[str]
 ):
     out = tmp_path / "encoder"
-    assert main(["convert", "from-hf", str(GOLDENS / name), "--out", str(out)]) == 0
+    alone = ["--image-encoder-only"] if name == "hf_siglip" else []
+    assert main(["convert", "from-hf", str(GOLDENS / name), "--out", str(out), *alone]) == 0
     said = capsys.readouterr().err
     assert "dropped: " in said
     assert f"--start.weights {out}" in said
@@ -264,6 +269,48 @@ def test_a_vit_becomes_an_image_encoder_that_initializes_training(
     assert plain["image_encoder"].get("rope_theta") == (256 if "dinov3" in name else None)
     with pytest.raises(ValueError, match="holds an image encoder alone"):
         sycoca.load(out)
+
+
+def test_a_siglip_becomes_a_whole_model(tmp_path: Path, photo: Path, capsys: pytest.CaptureFixture[str]):
+    source, out = shutil.copytree(GOLDENS / "hf_siglip", tmp_path / "siglip"), tmp_path / "weights"
+    convert = ["convert", "from-hf", str(source), "--out", str(out)]
+    assert main(convert) == 1
+    assert "has no tokenizer.json, which its text encoder needs" in capsys.readouterr().err
+    write_siglip2_tokenizer(source)
+    assert main(convert) == 0
+    assert f"{convert[2]} --out ENCODER --image-encoder-only, to train a captioner" in capsys.readouterr().err
+    plain = json.loads((out / "config.json").read_text())
+    assert plain["format_version"] == 5
+    assert (plain["model"]["text_encoder"]["pooling"], plain["model"]["has_logit_bias"]) == ("last", True)
+    predictor = sycoca.load(out, device="cpu")
+    assert predictor.similarity([photo], ["a cat", "the dog"]).shape == (1, 2)
+    assert predictor.classify([photo], ["cat", "dog"], templates=["a {}"])[0] in ("cat", "dog")
+    # An embedding depends on no other text, though each attends to its padding.
+    together = predictor.embed_texts(["a cat", "the dog does the cat"])
+    torch.testing.assert_close(predictor.embed_texts(["A Cat"]), together[:1])
+    assert [word.word for word in predictor.tokenizer.word_spans("a cat", predictor.context_length)] == ["a", "cat"]
+    with pytest.raises(ValueError, match=r"has no text decoder and cannot have one, since tokens .* \(pooling last\)"):
+        predictor.caption([photo])
+    with pytest.raises(ValueError, match="open_clip has no such model: image pooling map"):
+        to_open_clip(out, tmp_path / "back.safetensors")
+    with pytest.raises(ValueError, match="which a captioner would see"):
+        run(["pretrain", "tiny", "--model.text-encoder.pooling", "last", "--dry-run", "--out", str(tmp_path / "run")])
+
+
+def test_a_siglip_that_does_not_fit_together_is_refused(tmp_path: Path):
+    source = shutil.copytree(GOLDENS / "hf_siglip", tmp_path / "siglip")
+    write_siglip2_tokenizer(source)
+    described = json.loads((source / "config.json").read_text())
+    for section, changes, reason in (
+        ("text_config", {"projection_size": 8}, "images have 16 features, texts 8"),
+        ("text_config", {"vocab_size": 41}, "text_config.vocab_size is 41, the tokenizer has 40 ids"),
+        ("text_config", {"hidden_act": "relu"}, "text_config.hidden_act is 'relu'"),
+    ):
+        changed = described | {section: described[section] | changes}
+        (source / "config.json").write_text(json.dumps(changed))
+        with pytest.raises(ValueError, match=reason):
+            from_hf(source, tmp_path / "weights")
+    assert not (tmp_path / "weights").exists()
 
 
 def test_other_models_of_hugging_face_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from sycoca.preprocess.image_transforms import inference_image
-from sycoca.weights.conversion.hf_pixels import hf_pixels, read_hf_pixels
+from sycoca.weights.conversion.hugging_face.pixels import hf_pixels, read_hf_pixels
 
 FULL: dict[str, Any] = {
     "image_processor_type": "CLIPImageProcessor",

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from sycoca.preprocess.tokenizer import Tokenizer
-from sycoca.weights.conversion.hf_vocabulary import check_vocabulary
+from sycoca.weights.conversion.hugging_face.vocabulary import check_vocabulary
 
 
 @pytest.fixture

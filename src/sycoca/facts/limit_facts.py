@@ -110,6 +110,14 @@ PARTS: Mapping[PartName, PartFacts] = {
 }
 """All parts that a model may lack."""
 
+NEEDS_CAUSAL_TEXT: Mapping[PartName, bool] = {
+    "text_decoder": True,
+    "image_decoder": False,
+    "answer_head": True,
+    "class_head": False,
+}
+"""Whether a part works on token states that have seen no later token."""
+
 ABSENCES: Mapping[AbsenceReason, str] = {
     "objective_off": "it was trained without the objective that needs one",
     "left_behind": "{training} left it behind; {weights}, from which it started, has one",

@@ -69,7 +69,7 @@ def with_likelihoods(
     found: list[GeneratedCaption] = []
     for start in range(0, len(captions), _SCORED_AT_ONCE):
         rows = slice(start, start + _SCORED_AT_ONCE)
-        before = [[special.bos_id]] * len(captions[rows]) if prompts is None else prompts[rows].tolist()
+        before = [[special.first_id]] * len(captions[rows]) if prompts is None else prompts[rows].tolist()
         sequences = [
             [*first, *caption.tokens, *([special.eos_id] if caption.is_complete else [])]
             for first, caption in zip(before, captions[rows], strict=True)

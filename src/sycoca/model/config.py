@@ -4,20 +4,20 @@ from dataclasses import dataclass
 
 from sycoca.facts.head_facts import HEADS
 from sycoca.keywords import suggests_fields
+from sycoca.model.decoder_configs import ImageDecoderConfig, TextDecoderConfig
 from sycoca.model.forms import (
     GATED,
     LEARNED_POSITIONS,
-    MASK_TOKENS_IN_IMAGE_ENCODER,
     POOLINGS,
-    TEXT_POOLINGS_WITH_CLS,
+    TEXT_POOLINGS,
     Activation,
     ClsMask,
     ClsPosition,
-    MaskTokenPosition,
     Pooling,
     PoolingForm,
     PositionEmbedding,
     TextPooling,
+    TextPoolingForm,
 )
 from sycoca.model.pooler_config import AttentionPoolerConfig, check_heads
 
@@ -158,7 +158,7 @@ class ImageEncoderConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextEncoderConfig:
-    """The causal transformer over the caption: tokens -> token states and one global feature."""
+    """The transformer over the caption, causal but with pooling last: tokens -> token states and one global feature."""
 
     vocab_size: int = 49408
     """Maximum vocabulary size; a tokenizer trained on few captions may have fewer ids, and then so has the model."""
@@ -176,8 +176,9 @@ class TextEncoderConfig:
     """Attention heads."""
 
     pooling: TextPooling = "cls"
-    """How the global feature is pooled: a [CLS] token after the text (paper), the mean of the token states, or the
-    state of the eos token (CLIP)."""
+    """How the global feature is pooled. cls: a [CLS] token after the text (paper). mean: the mean of the token states.
+    eos: the state of the eos token, as in CLIP. last: that of the context's last position, where every position attends
+    to all others, padding included, as in SigLIP; such a text encoder cannot caption."""
 
     activation: Activation = "gelu"
     """Activation of the MLPs, see the image encoder's; the text decoder has the same."""
@@ -191,8 +192,31 @@ class TextEncoderConfig:
     tokenizer does. row_end: after the padding of the given row, as open_clip's model does with rows of any length; a
     caption's embedding then depends on its batch."""
 
+    mlp_width: int | None = None
+    """Hidden width of the MLPs; None: 4 times the width."""
+
+    norm_eps: float = LAYER_NORM_EPS
+    """Epsilon of the LayerNorms: 1e-5 in CLIP and CoCa, 1e-6 in SigLIP."""
+
+    has_projection_bias: bool = False
+    """Give the projection into the joint space a bias, as in SigLIP."""
+
+    has_bos: bool = True
+    """Whether texts begin with the bos token; those of SigLIP do not."""
+
+    pad_id: int = 0
+    """Token id of padding, which pooling last attends to; unused with the other poolings."""
+
     def __post_init__(self) -> None:
         check_heads("model.text_encoder", self.width, self.num_heads)
+        if self.mlp_width is not None and self.mlp_width < 1:
+            raise ValueError(f"model.text_encoder.mlp_width must be at least 1, got {self.mlp_width}")
+        if self.norm_eps <= 0:
+            raise ValueError(f"model.text_encoder.norm_eps must be above 0, got {self.norm_eps}")
+        if not 0 <= self.pad_id < self.vocab_size:
+            raise ValueError(
+                f"model.text_encoder.pad_id must be one of the {self.vocab_size} token ids, got {self.pad_id}"
+            )
         usual = ("correct", "last")
         if not self.has_cls_token and (self.cls_mask, self.cls_position) != usual:
             raise ValueError(
@@ -200,52 +224,14 @@ class TextEncoderConfig:
             )
 
     @property
-    def has_cls_token(self) -> bool:
-        """Whether a [CLS] token follows the caption."""
-        return TEXT_POOLINGS_WITH_CLS[self.pooling]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TextDecoderConfig:
-    """The causal transformer over token states that cross-attends to the image and predicts the next token."""
-
-    depth: int = 12
-    """Layers, each of self-attention with an MLP and cross-attention with an MLP."""
-
-    num_heads: int = 8
-    """Attention heads; the width is the text encoder's."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ImageDecoderConfig:
-    """The transformer over patches that cross-attends to the caption and predicts the pixels of masked patches."""
-
-    width: int = 512
-    """Features per patch."""
-
-    depth: int = 4
-    """Layers, each of self-attention with an MLP and cross-attention with an MLP."""
-
-    num_heads: int = 8
-    """Attention heads."""
-
-    is_text_guided: bool = True
-    """Attend to the caption; without it the objective is plain masked image modeling."""
-
-    predicts_features: bool = False
-    """Predict the image encoder's features of masked patches as well; set by objectives.masked_feature_weight."""
-
-    mask_tokens: MaskTokenPosition = "decoder"
-    """Where mask tokens replace masked patches. decoder: the image encoder sees visible patches only, as in MAE, so
-    nothing of a masked one can leak. encoder: it sees mask tokens at their positions, as in SimMIM."""
-
-    def __post_init__(self) -> None:
-        check_heads("model.image_decoder", self.width, self.num_heads)
+    def form(self) -> TextPoolingForm:
+        """Properties of the pooling."""
+        return TEXT_POOLINGS[self.pooling]
 
     @property
-    def masks_in_image_encoder(self) -> bool:
-        """Whether the image encoder sees mask tokens, and not the visible patches alone."""
-        return MASK_TOKENS_IN_IMAGE_ENCODER[self.mask_tokens]
+    def has_cls_token(self) -> bool:
+        """Whether a [CLS] token follows the caption."""
+        return self.form.has_cls_token
 
 
 @suggests_fields
@@ -259,10 +245,10 @@ class SyCoCaConfig:
     text_encoder: TextEncoderConfig = TextEncoderConfig()
     """The text transformer."""
 
-    text_decoder: TextDecoderConfig | None = TextDecoderConfig()
+    text_decoder: TextDecoderConfig | None = TextDecoderConfig()  # noqa: RUF009 (frozen)
     """The captioner; None in a contrastive model (CLIP)."""
 
-    image_decoder: ImageDecoderConfig | None = ImageDecoderConfig()
+    image_decoder: ImageDecoderConfig | None = ImageDecoderConfig()  # noqa: RUF009 (frozen)
     """The decoder of masked image modeling; None in CLIP and CoCa."""
 
     has_logit_bias: bool = False

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Pooling = Literal["cls", "mean", "max", "attention", "map"]
-TextPooling = Literal["cls", "mean", "eos"]
+TextPooling = Literal["cls", "mean", "eos", "last"]
 Activation = Literal["gelu", "quick_gelu", "gelu_tanh", "swiglu"]
 PositionEmbedding = Literal["learned", "rotary"]
 ClsMask = Literal["correct", "shifted"]
@@ -72,8 +72,25 @@ POOLERS: Mapping[PoolerKind, PoolerForm] = {
     "cascade": PoolerForm(has_contrastive_pooler=True, contrastive_reads_memory=True),
 }
 
-TEXT_POOLINGS_WITH_CLS: Mapping[TextPooling, bool] = {"cls": True, "mean": False, "eos": False}
-"""Whether a [CLS] token follows the caption, by pooling."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextPoolingForm:
+    """Properties of a pooling of the tokens."""
+
+    has_cls_token: bool = False
+    """Whether a [CLS] token follows the caption."""
+
+    is_causal: bool = True
+    """Whether a token attends to itself and those before it alone, as captioning needs; otherwise every position of
+    the whole context attends to all of them, padding included."""
+
+
+TEXT_POOLINGS: Mapping[TextPooling, TextPoolingForm] = {
+    "cls": TextPoolingForm(has_cls_token=True),
+    "mean": TextPoolingForm(),
+    "eos": TextPoolingForm(),
+    "last": TextPoolingForm(is_causal=False),
+}
 
 GATED: Mapping[Activation, bool] = {"gelu": False, "quick_gelu": False, "gelu_tanh": False, "swiglu": True}
 """Whether one half of an MLP's hidden features is the gate of the other, by activation."""

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from sycoca.model.attention import Memory
-from sycoca.model.config import ImageDecoderConfig
+from sycoca.model.decoder_configs import ImageDecoderConfig
 from sycoca.model.patches import gather_patches, resize_positions
 from sycoca.model.transformer import CrossBlock, SelfBlock, init_blocks, layer_norm
 from sycoca.records import MaskedPatches

@@ -28,11 +28,11 @@ class PatchChoice:
     """Chosen are the patches that the image decoder has to reconstruct."""
 
 
-def is_word(is_padding: Bool[Tensor, "batch tokens"]) -> Bool[Tensor, "batch tokens"]:
-    """Return where a token belongs to the caption's text: neither padding nor bos (first) nor eos (last)."""
+def is_word(is_padding: Bool[Tensor, "batch tokens"], *, has_bos: bool = True) -> Bool[Tensor, "batch tokens"]:
+    """Return where a token belongs to the caption's text: neither padding nor bos (first, if any) nor eos (last)."""
     positions = torch.arange(is_padding.shape[1], device=is_padding.device)
     last = (~is_padding).sum(dim=1, keepdim=True) - 1
-    return (positions > 0) & (positions < last)
+    return (positions >= int(has_bos)) & (positions < last)
 
 
 def token_max_scores(

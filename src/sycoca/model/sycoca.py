@@ -38,6 +38,10 @@ class SyCoCa(nn.Module):
         self.config = config
         image, text = config.image_encoder, config.text_encoder
         decoder, image_decoder = config.text_decoder, config.image_decoder
+        if decoder is not None and not text.form.is_causal:
+            raise ValueError(
+                f"text pooling {text.pooling} lets tokens attend to later ones, which a captioner would see"
+            )
         self.image_encoder = ImageEncoder(
             image,
             config.embed_dim,
@@ -138,7 +142,8 @@ class SyCoCa(nn.Module):
         patch_embeds = self.patch_embeds(images.patch_tokens)
         match score:
             case "token_max":
-                return token_max_scores(patch_embeds, self.token_embeds(texts.token_states), is_word(is_padding))
+                counts = is_word(is_padding, has_bos=self.config.text_encoder.has_bos)
+                return token_max_scores(patch_embeds, self.token_embeds(texts.token_states), counts)
             case "caption":
                 return caption_scores(patch_embeds, texts.text_embeds)
             case unknown:

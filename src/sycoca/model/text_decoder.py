@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from sycoca.model.attention import Memory
-from sycoca.model.config import TextDecoderConfig, TextEncoderConfig
+from sycoca.model.config import TextEncoderConfig
+from sycoca.model.decoder_configs import TextDecoderConfig
 from sycoca.model.key_value_cache import TokenCache
 from sycoca.model.linear import Linear
 from sycoca.model.packing import Packing

@@ -1,4 +1,4 @@
-"""The text encoder: a causal transformer from token ids to token states and one global feature."""
+"""The text encoder: a transformer, causal but for one pooling, from token ids to token states and a global feature."""
 
 from collections.abc import Sequence
 from typing import assert_never, final
@@ -6,6 +6,7 @@ from typing import assert_never, final
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sycoca.model.config import TextEncoderConfig
 from sycoca.model.key_value_cache import TokenCache
@@ -34,10 +35,13 @@ class TextEncoder(nn.Module):
         self.positions = nn.Parameter(torch.empty(config.context_length + has_cls, config.width))
         self.cls_token = nn.Parameter(torch.empty(config.width)) if has_cls else None
         self.blocks = nn.ModuleList(
-            SelfBlock(config.width, config.num_heads, config.activation) for _ in range(config.depth)
+            SelfBlock(
+                config.width, config.num_heads, config.activation, mlp_width=config.mlp_width, norm_eps=config.norm_eps
+            )
+            for _ in range(config.depth)
         )
-        self.norm_final = layer_norm(config.width)
-        self.projection = nn.Linear(config.width, embed_dim, bias=False)
+        self.norm_final = layer_norm(config.width, config.norm_eps)
+        self.projection = nn.Linear(config.width, embed_dim, bias=config.has_projection_bias)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -48,6 +52,8 @@ class TextEncoder(nn.Module):
         if self.cls_token is not None:
             nn.init.normal_(self.cls_token, std=0.01)
         nn.init.normal_(self.projection.weight, std=self.config.width**-0.5)
+        if self.config.has_projection_bias:
+            nn.init.zeros_(self.projection.bias)
 
     def forward(
         self,
@@ -64,17 +70,18 @@ class TextEncoder(nn.Module):
         that are no padding, the host does not wait for a GPU to count them. Raises ValueError for captions longer than
         the context.
         """
-        x = self._embed(tokens, start=0)
+        length, is_causal = tokens.shape[1], self.config.form.is_causal
+        x = self._embed(tokens if is_causal else self._whole_context(tokens, is_padding), start=0)
         lengths = (~is_padding).sum(dim=1)
         last, may_attend = lengths - 1, None
         if self.cls_token is not None:
             x, last, may_attend = self._with_cls(x, lengths)
-        packing = _packing(lengths, tokens.shape[1], x.shape[1], num_tokens) if is_packed else None
+        packing = _packing(lengths, length, x.shape[1], num_tokens) if is_packed and is_causal else None
         x = x if packing is None else packing.pack(x)
         for block in self.blocks:
-            x = block(x, is_causal=True, packing=packing, may_attend=may_attend)
+            x = block(x, is_causal=is_causal, packing=packing, may_attend=may_attend)
         x = x if packing is None else packing.unpack(x)
-        return x[:, : tokens.shape[1]], self.projection(self._pool(x, is_padding, last))
+        return x[:, :length], self.projection(self._pool(x, is_padding, last))
 
     def project_tokens(self, token_states: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens embed"]:
         """Project every token into the joint space by itself, not yet normalized."""
@@ -88,6 +95,13 @@ class TextEncoder(nn.Module):
         for block, cache in zip(self.blocks, caches, strict=True):
             x = block(x, is_causal=True, cache=cache)
         return x
+
+    def _whole_context(
+        self, tokens: Int[Tensor, "batch tokens"], is_padding: Bool[Tensor, "batch tokens"]
+    ) -> Int[Tensor, "batch context"]:
+        """Return rows that are padded to the whole context."""
+        num_missing, pad_id = self.config.context_length - tokens.shape[1], self.config.pad_id
+        return F.pad(tokens.masked_fill(is_padding, pad_id), (0, num_missing), value=pad_id)
 
     def _embed(self, tokens: Int[Tensor, "rows new"], start: int) -> Float[Tensor, "rows new width"]:
         stop = start + tokens.shape[1]
@@ -156,6 +170,8 @@ class TextEncoder(nn.Module):
             case "mean":
                 states = self.norm_final(x).masked_fill(is_padding.unsqueeze(-1), 0)
                 return states.sum(dim=1) / (last + 1).unsqueeze(1)
+            case "last":
+                return self.norm_final(x[:, -1])
             case unknown:
                 assert_never(unknown)
 

@@ -27,8 +27,8 @@ def patch_word_term(
     temperature is that of ITC.
     """
     patch_embeds, token_embeds = model.patch_embeds(images.patch_tokens), model.token_embeds(texts.token_states)
-    counts, size = is_word(batch.is_padding), objectives.patch_word_group_size
-    vocab_size = model.config.text_encoder.vocab_size
+    text, size = model.config.text_encoder, objectives.patch_word_group_size
+    counts, vocab_size = is_word(batch.is_padding, has_bos=text.has_bos), text.vocab_size
     parts = zip(
         patch_embeds.split(size),
         token_embeds.split(size),

@@ -1,4 +1,4 @@
-"""Byte-pair tokenizer: captions to token ids and back."""
+"""Tokenizer: captions to token ids and back."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -19,6 +19,7 @@ from sycoca.preprocess.clip_vocabulary import (
     is_clip_vocabulary,
 )
 from sycoca.preprocess.config import TokenizerConfig
+from sycoca.preprocess.sentence_pieces import SentencePieces, end_and_padding, is_sentence_pieces
 from sycoca.preprocess.spaced_words import SpacedWords, cut_words
 from sycoca.texts import read_utf8, refuse_text
 
@@ -34,11 +35,18 @@ class SpecialTokens:
     pad_id: int
     """Padding after shorter captions."""
 
-    bos_id: int
-    """Beginning of a caption."""
+    bos_id: int | None
+    """Beginning of a caption; None where texts begin without it (SigLIP)."""
 
     eos_id: int
     """End of a caption."""
+
+    @property
+    def first_id(self) -> int:
+        """The id that generated captions begin with. Raises ValueError where the vocabulary has none."""
+        if self.bos_id is None:
+            raise ValueError("texts of this vocabulary begin without bos, so no caption can be generated")
+        return self.bos_id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +57,7 @@ class WordSpan:
     """The word as decoded from its tokens; truncated where the caption is."""
 
     start: int
-    """Position of its first token; bos is at 0."""
+    """Position of its first token; bos, if any, is at 0."""
 
     stop: int
     """Position after its last token."""
@@ -57,10 +65,10 @@ class WordSpan:
 
 @final
 class Tokenizer:
-    """A byte-level byte-pair tokenizer, trained on captions or CLIP's.
+    """A byte-level byte-pair tokenizer, trained on captions or CLIP's; or that of a SigLIP (SentencePiece).
 
     Encoding and decoding returns any text up to lower-casing, runs of whitespace and Unicode form (NFC); CLIP's also
-    repairs broken text and puts spaces between words and punctuation.
+    repairs broken text and puts spaces between words and punctuation, that of the first SigLIP drops punctuation.
     """
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
@@ -70,9 +78,14 @@ class Tokenizer:
         if is_clip_vocabulary(backend):
             self.special = _clip_special_tokens(backend)
             self._words = ClipWords(backend)
+        elif is_sentence_pieces(backend):
+            eos_id, pad_id = end_and_padding(backend)
+            self.special = SpecialTokens(pad_id=pad_id, bos_id=None, eos_id=eos_id)
+            self._words = SentencePieces(backend)
         else:
             self.special = _special_tokens(backend)
             self._words = SpacedWords(backend)
+        self._begin = [] if self.special.bos_id is None else [self.special.bos_id]
 
     def __repr__(self) -> str:
         return f"<Tokenizer: {self.vocab_size:,} token ids{', CLIP' if self.is_clip else ''}>"
@@ -145,15 +158,15 @@ class Tokenizer:
         return self._backend.token_to_id(piece)
 
     def encode(self, text: str, context_length: int) -> list[int]:
-        """Return the ids of bos, the text and eos; a text that is too long is truncated and still ends with eos."""
+        """Return the ids of bos (if any), the text and eos; a text that is too long is cut and still ends with eos."""
         if context_length < 2:
             raise ValueError(f"context_length must be at least 2 (bos and eos), got {context_length}")
-        ids = self._words.encode(text, context_length - 2)
-        return [self.special.bos_id, *ids, self.special.eos_id]
+        ids = self._words.encode(text, context_length - len(self._begin) - 1)
+        return [*self._begin, *ids, self.special.eos_id]
 
     def num_tokens(self, text: str) -> int:
-        """Return the number of tokens of the whole text, bos and eos included."""
-        return len(self._words.encode(text)) + 2
+        """Return the number of tokens of the whole text, bos (if any) and eos included."""
+        return len(self._begin) + len(self._words.encode(text)) + 1
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text up to the first eos, without special tokens."""
@@ -171,7 +184,7 @@ class Tokenizer:
     def word_spans(self, text: str, context_length: int) -> list[WordSpan]:
         """Return the words of a text and their positions in ``encode(text, context_length)``."""
         ids = self.encode(text, context_length)
-        starts = [i for i in range(1, len(ids) - 1) if self._words.begins_word(ids, i)]
+        starts = [i for i in range(len(self._begin), len(ids) - 1) if self._words.begins_word(ids, i)]
         stops = [*starts[1:], len(ids) - 1]
         return [
             WordSpan(word=self.decode(ids[start:stop]), start=start, stop=stop)

@@ -7,13 +7,8 @@ captions, of at most the given size.
 from collections.abc import Callable
 from dataclasses import replace
 
-from sycoca.model.config import (
-    ImageDecoderConfig,
-    ImageEncoderConfig,
-    SyCoCaConfig,
-    TextDecoderConfig,
-    TextEncoderConfig,
-)
+from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
+from sycoca.model.decoder_configs import ImageDecoderConfig, TextDecoderConfig
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.model.pooler_config import AttentionPoolerConfig
 from sycoca.plain_data import did_you_mean

@@ -8,6 +8,7 @@ from sycoca.facts.head_facts import HEADS, HeadName
 from sycoca.facts.limit_facts import (
     ABILITIES,
     ABSENCES,
+    NEEDS_CAUSAL_TEXT,
     PARTS,
     SPOILED,
     AbilityName,
@@ -29,6 +30,12 @@ def has_part(model: SyCoCaConfig, part: PartName) -> bool:
 
 def why_missing(config: WeightsConfig, part: PartName) -> str:
     """Return the message about a part that a model lacks: what it is, why, and which weights have it."""
+    text = config.model.text_encoder
+    if NEEDS_CAUSAL_TEXT[part] and not text.form.is_causal:
+        return (
+            f"this model has no {PARTS[part].title} and cannot have one, since tokens of its text encoder attend to"
+            f" later ones (pooling {text.pooling})"
+        )
     known = next((one for one in limits_of(config).absent if one.part == part), None)
     if known is None:
         return PARTS[part].missing

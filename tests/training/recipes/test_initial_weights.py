@@ -14,7 +14,7 @@ from builders.hub_stand_in import HubStandIn
 from builders.old_checkpoints import make_format_1
 from builders.starts import MODEL, PARTS, PIXELS, VIT, VOCAB_SIZE, built, count_of, log_of, notices, tensors_in
 from sycoca.cli.main import main
-from sycoca.model.config import TextDecoderConfig
+from sycoca.model.decoder_configs import TextDecoderConfig
 from sycoca.model.patches import resize_positions
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.preprocess.config import ImageTransformConfig

@@ -14,8 +14,9 @@ from sycoca.cli.convert.summary import show_conversion
 class Arguments:
     """Convert a model of Hugging Face to a weights folder; its kind is detected.
 
-    A CLIP gives a whole model. A SigLIP, ViT, ViTMAE, DINOv2 or DINOv3 gives a weights folder with an image encoder
-    alone, for sycoca pretrain --start.weights.
+    A CLIP, SigLIP or SigLIP2 gives a whole model. A ViT, ViTMAE, DINOv2 or DINOv3 gives a weights folder with an image
+    encoder alone, for sycoca pretrain --start.weights; so does a SigLIP with --image-encoder-only, since its text
+    encoder cannot caption.
     """
 
     source: Positional[Annotated[Path, arg(metavar="FOLDER")]]
@@ -28,17 +29,32 @@ class Arguments:
     """Replace a weights folder that exists."""
 
     tokenizer: Path | None = None
-    """The model's tokenizer.json, if its vocabulary is not CLIP's."""
+    """The model's tokenizer.json, if its vocabulary is not CLIP's and its folder has none of a SigLIP."""
+
+    image_encoder_only: bool = False
+    """Convert the image encoder of a SigLIP alone."""
 
     def run(self) -> int:
         """Convert, and print a summary."""
         from sycoca.model.config import SyCoCaConfig
         from sycoca.weights.conversion.convert import from_hf
 
-        conversion = from_hf(self.source, self.out, tokenizer_path=self.tokenizer, overwrite=self.overwrite)
+        conversion = from_hf(
+            self.source,
+            self.out,
+            tokenizer_path=self.tokenizer,
+            image_encoder_only=self.image_encoder_only,
+            overwrite=self.overwrite,
+        )
         out = shlex.quote(str(self.out))
         starts = f"sycoca pretrain vit_b16 --start.weights {out} --data.train captions.jsonl"
         classifies = f"sycoca classify {out} photo.jpg --class-names dog cat"
-        is_whole = isinstance(conversion.model, SyCoCaConfig)
-        show_conversion(conversion, self.out, (classifies, starts) if is_whole else (starts,))
+        converts = f"sycoca convert from-hf {shlex.quote(str(self.source))} --out ENCODER --image-encoder-only"
+        if not isinstance(conversion.model, SyCoCaConfig):
+            commands = (starts,)
+        elif conversion.model.text_encoder.form.is_causal:
+            commands = (classifies, starts)
+        else:
+            commands = (classifies, f"{converts}, to train a captioner")
+        show_conversion(conversion, self.out, commands)
         return 0

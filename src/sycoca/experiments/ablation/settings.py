@@ -9,13 +9,8 @@ from typing import Annotated, Literal, TypeVar, assert_never
 from tyro.conf import Positional, arg
 
 from sycoca.facts.ablation_facts import PAPER_RATIO
-from sycoca.model.config import (
-    ImageDecoderConfig,
-    ImageEncoderConfig,
-    SyCoCaConfig,
-    TextDecoderConfig,
-    TextEncoderConfig,
-)
+from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
+from sycoca.model.decoder_configs import ImageDecoderConfig, TextDecoderConfig
 from sycoca.presets.pretrain import flickr8k, tiny
 from sycoca.training.config import DataConfig, RunConfig
 from sycoca.training.recipes.pretraining.config import PretrainConfig

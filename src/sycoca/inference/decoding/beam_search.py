@@ -47,7 +47,7 @@ def beam_search(
     are never generated. Raises ValueError for NaN.
     """
     beams = _Beams(num_images, limits)
-    tokens = torch.full((num_images * limits.num_beams,), special.bos_id)
+    tokens = torch.full((num_images * limits.num_beams,), special.first_id)
     for step in range(limits.max_tokens):
         log_probs = next_log_probs(next_tokens, tokens, special, may_end=step >= limits.min_tokens)
         beams.finish(log_probs[:, special.eos_id], length=step + 1, end=special.eos_id)

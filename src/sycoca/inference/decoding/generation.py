@@ -59,7 +59,7 @@ def generate(
     captions: list[list[int]] = [[] for _ in range(num_rows)]
     all_log_probs: list[list[float]] = [[] for _ in range(num_rows)]
     rows = list(range(num_rows))
-    tokens = torch.full((num_rows,), special.bos_id)
+    tokens = torch.full((num_rows,), special.first_id)
     for step in range(max_tokens):
         log_probs = next_log_probs(next_tokens, tokens, special, may_end=step >= min_tokens)
         tokens = log_probs.argmax(-1) if sampling is None else sampling.draw(log_probs, rows)
@@ -88,7 +88,7 @@ def next_log_probs(
     # One NaN makes its whole row NaN.
     if bool(log_probs[:, 0].isnan().any()):
         raise ValueError("the model predicts NaN: its weights have diverged, or overflow in float16")
-    forbidden = [special.pad_id, special.bos_id] if may_end else [special.pad_id, special.bos_id, special.eos_id]
+    forbidden = [special.pad_id, special.first_id] if may_end else [special.pad_id, special.first_id, special.eos_id]
     return log_probs.index_fill_(-1, torch.tensor(forbidden, device=log_probs.device), float("-inf"))
 
 

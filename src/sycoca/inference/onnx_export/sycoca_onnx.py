@@ -96,10 +96,11 @@ class Model:
             return np.stack(list(pool.map(self._pixels, images)))
 
     def token_ids(self, text: str) -> list[int]:
-        """Return bos, the text and eos."""
+        """Return bos (if texts begin with it), the text and eos."""
         text = clean_text(text, self.config["text_cleaning"])
-        ids = self._tokenizer.encode(text, add_special_tokens=False).ids[: self.config["context_length"] - 2]
-        return [self.config["bos_id"], *ids, self.config["eos_id"]]
+        begin = [] if self.config["bos_id"] is None else [self.config["bos_id"]]
+        most = self.config["context_length"] - len(begin) - 1
+        return [*begin, *self._tokenizer.encode(text, add_special_tokens=False).ids[:most], self.config["eos_id"]]
 
     def _pixels(self, image: ImageInput) -> np.ndarray:
         size = self.config["image_size"]

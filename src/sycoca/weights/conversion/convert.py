@@ -24,9 +24,10 @@ from sycoca.preprocess.config import ImageTransformConfig
 from sycoca.preprocess.tokenizer import Tokenizer
 from sycoca.weights.adapter import with_bases
 from sycoca.weights.config import OPEN_CLIP_CONFIG_NAME, WeightsConfig
-from sycoca.weights.conversion.hf_pixels import read_hf_pixels
-from sycoca.weights.conversion.hf_vocabulary import CLIP_VOCAB_SIZE, check_vocabulary
-from sycoca.weights.conversion.hugging_face import HfClip, read_hugging_face
+from sycoca.weights.conversion.hugging_face.pixels import read_hf_pixels
+from sycoca.weights.conversion.hugging_face.read import read_hugging_face
+from sycoca.weights.conversion.hugging_face.vocabulary import CLIP_VOCAB_SIZE, check_vocabulary
+from sycoca.weights.conversion.hugging_face.whole_model import HfModel
 from sycoca.weights.conversion.open_clip import CHECKPOINT_NAMES, open_clip_tensors, read_open_clip
 from sycoca.weights.conversion.open_clip_json import open_clip_json
 from sycoca.weights.conversion.open_clip_shapes import UnseenForms
@@ -82,25 +83,31 @@ def from_open_clip(
     return _conversion(read.model.config, read.model.state_dict(), read.dropped, notices)
 
 
-def from_hf(source: Path, out: Path, *, tokenizer_path: Path | None = None, overwrite: bool = False) -> Conversion:
-    """Convert a CLIP of Hugging Face into a weights folder; another one into that of an image encoder alone.
+def from_hf(
+    source: Path,
+    out: Path,
+    *,
+    tokenizer_path: Path | None = None,
+    image_encoder_only: bool = False,
+    overwrite: bool = False,
+) -> Conversion:
+    """Convert a CLIP or SigLIP of Hugging Face into a weights folder; another one into that of an image encoder alone.
 
-    ``overwrite`` and errors as in `from_open_clip`.
+    ``image_encoder_only``: the image encoder of a SigLIP alone. ``overwrite`` and errors as in `from_open_clip`.
     """
     with claimed(weights_output(out, inputs=_given(source, tokenizer_path), overwrite=overwrite)):
-        return _from_hf(source, out, tokenizer_path)
+        return _from_hf(source, out, tokenizer_path, image_encoder_only=image_encoder_only)
 
 
-def _from_hf(source: Path, out: Path, tokenizer_path: Path | None) -> Conversion:
+def _from_hf(source: Path, out: Path, tokenizer_path: Path | None, *, image_encoder_only: bool) -> Conversion:
     if tokenizer_path is None:
         check_vocabulary(source)
-    read = read_hugging_face(source)
-    image_encoder = read.model.config.image_encoder if isinstance(read, HfClip) else read.config
-    kind = "CLIP" if isinstance(read, HfClip) else read.kind
-    transforms, notices = read_hf_pixels(source, image_encoder.image_size, kind)
+    read = read_hugging_face(source, tokenizer_path=tokenizer_path, image_encoder_only=image_encoder_only)
+    image_encoder = read.model.config.image_encoder if isinstance(read, HfModel) else read.config
+    transforms, notices = read_hf_pixels(source, image_encoder.image_size, read.kind)
     summary = f"Converted from a model of Hugging Face's transformers, `{source.name}`."
-    if isinstance(read, HfClip):
-        _save(out, read.model, tokenizer_path, transforms, summary)
+    if isinstance(read, HfModel):
+        _save(out, read.model, read.tokenizer or tokenizer_path, transforms, summary)
         return _conversion(read.model.config, read.model.state_dict(), read.dropped, notices)
     save_image_encoder(out, read.config, read.tensors, transforms, summary=summary)
     return _conversion(read.config, read.tensors, read.dropped, notices)
@@ -175,10 +182,13 @@ def _vocabulary_notices(tokenizer: Tokenizer, text: TextEncoderConfig) -> tuple[
     return (f"{_OWN_PADDING_WRITTEN} {_OTHER_EMBEDDINGS if attends else _SAME_EMBEDDINGS}",)
 
 
-def _save(out: Path, model: Any, tokenizer_path: Path | None, transforms: ImageTransformConfig, summary: str) -> None:
+def _save(
+    out: Path, model: Any, tokenizer: Tokenizer | Path | None, transforms: ImageTransformConfig, summary: str
+) -> None:
     limits = limits_of_converted(model.config)
     config = WeightsConfig(model=model.config, masking=MaskingConfig(), transforms=transforms, limits=limits)
-    tokenizer = _tokenizer(model.config.text_encoder.vocab_size, tokenizer_path)
+    if not isinstance(tokenizer, Tokenizer):
+        tokenizer = _tokenizer(model.config.text_encoder.vocab_size, tokenizer)
     save_weights(out, model, tokenizer, config, provenance=Provenance(summary=summary))
 
 

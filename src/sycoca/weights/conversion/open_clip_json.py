@@ -55,7 +55,7 @@ _BOTH = {"quick_gelu": False}
 """open_clip's defaults of what tensor shapes do not show."""
 
 _HAS_POOLING: Mapping[Pooling, bool] = {"cls": True, "mean": False, "max": False, "attention": True, "map": False}
-_HAS_TEXT_POOLING: Mapping[TextPooling, bool] = {"cls": True, "mean": False, "eos": True}
+_HAS_TEXT_POOLING: Mapping[TextPooling, bool] = {"cls": True, "mean": False, "eos": True, "last": False}
 """Whether open_clip supports it."""
 
 
@@ -178,6 +178,9 @@ def _check_supported(config: SyCoCaConfig) -> None:
         f"image pooling {image.pooling}": not _HAS_POOLING[image.pooling],
         f"text pooling {text.pooling}": not _HAS_TEXT_POOLING[text.pooling],
         f"a norm's epsilon of {image.norm_eps}": image.norm_eps != LAYER_NORM_EPS,
+        f"a norm's epsilon of {text.norm_eps} in the text encoder": text.norm_eps != LAYER_NORM_EPS,
+        "a text encoder with other MLPs than 4 times its width": text.mlp_width not in (None, MLP_RATIO * text.width),
+        "a text projection with a bias": text.has_projection_bias,
         f"activation {image.activation}": _ACTIVATIONS[image.activation] is None,
         "register tokens": image.num_registers > 0,
         f"{image.position_embedding} position embeddings": not image.has_learned_positions,

@@ -4,13 +4,8 @@ import math
 import re
 from dataclasses import dataclass, replace
 
-from sycoca.model.config import (
-    MLP_RATIO,
-    ImageEncoderConfig,
-    SyCoCaConfig,
-    TextDecoderConfig,
-    TextEncoderConfig,
-)
+from sycoca.model.config import MLP_RATIO, ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
+from sycoca.model.decoder_configs import TextDecoderConfig
 from sycoca.model.forms import POOLERS, Activation, ClsMask, ClsPosition, PoolerKind
 from sycoca.model.pooler_config import AttentionPoolerConfig
 from sycoca.weights.tensors.shapes import Shapes

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from sycoca.facts.head_facts import HEADS
 from sycoca.facts.objective_facts import WEIGHT_FIELD_OF_COMPONENT
-from sycoca.model.config import SyCoCaConfig
+from sycoca.model.config import SyCoCaConfig, TextEncoderConfig
 from sycoca.model.masking_config import MaskingConfig
 from sycoca.objectives.config import ObjectivesConfig
 from sycoca.preprocess.config import ImageTransformConfig, TokenizerConfig
@@ -65,6 +65,7 @@ class PretrainConfig(RunConfig):
                     f"objectives.{objective} is {getattr(self.objectives, objective)} but model.{component} is null;"
                     " give its sizes or set the weight to 0"
                 )
+        _check_captioner(self.model.text_encoder, self.objectives)
         check_groups(self.objectives, self.training)
         if self.objectives.masked_feature_weight > 0 and self.training.average_decay is None:
             raise ValueError(
@@ -82,6 +83,16 @@ class PretrainConfig(RunConfig):
             **self.objectives.prevents_caching,
         }
         check_cached_views(self.data, self.start.frozen, "--start.frozen", prevents_caching)
+
+
+def _check_captioner(text: TextEncoderConfig, objectives: ObjectivesConfig) -> None:
+    """Raise ValueError where a captioner would see the words that it is to predict."""
+    if objectives.captioning_weight > 0 and not text.form.is_causal:
+        raise ValueError(
+            f"with model.text_encoder.pooling {text.pooling} tokens attend to later ones, which a captioner would see:"
+            " set objectives.captioning_weight to 0; of a SigLIP, sycoca convert from-hf --image-encoder-only gives the"
+            " part that a captioner can start from"
+        )
 
 
 def resolved_model_config(config: PretrainConfig, vocab_size: int) -> SyCoCaConfig:

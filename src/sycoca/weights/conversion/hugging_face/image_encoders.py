@@ -13,14 +13,19 @@ from sycoca.model.config import ImageEncoderConfig
 from sycoca.model.image_encoder import ImageEncoder
 from sycoca.weights.conversion.checkpoint_files import read_checkpoint
 from sycoca.weights.conversion.config_fields import section, with_own_values
-from sycoca.weights.conversion.hf_folding import (
+from sycoca.weights.conversion.hugging_face.folding import (
     with_projected_probe,
     with_zero_biases,
     without_layer_scale,
     without_patch_bias,
 )
-from sycoca.weights.conversion.hf_names import hf_dino2_table, hf_dino3_table, hf_siglip_table, hf_vit_table
-from sycoca.weights.conversion.hf_sizes import CHECKPOINT_NAMES, CLIP_VISION, CONFIG_NAME, image_encoder_config
+from sycoca.weights.conversion.hugging_face.names import hf_dino2_table, hf_dino3_table, hf_siglip_table, hf_vit_table
+from sycoca.weights.conversion.hugging_face.sizes import (
+    CHECKPOINT_NAMES,
+    CLIP_VISION,
+    CONFIG_NAME,
+    image_encoder_config,
+)
 from sycoca.weights.conversion.renaming import Table, to_ours
 from sycoca.weights.tensors.shapes import shapes_of
 

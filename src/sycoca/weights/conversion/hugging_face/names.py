@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig
+from sycoca.model.config import ImageEncoderConfig, SyCoCaConfig, TextEncoderConfig
 from sycoca.weights.conversion.renaming import (
     SCALAR,
     Change,
@@ -110,6 +110,22 @@ def hf_siglip_table(config: ImageEncoderConfig) -> list[Correspondence]:
     for i in range(config.depth):
         rows += _clip_block(f"blocks.{i}", f"encoder.layers.{i}")
     return [*rows, *_map_head()] if config.form.has_map_head else rows
+
+
+def hf_siglip_text_table(config: TextEncoderConfig) -> list[Correspondence]:
+    """Return all tensors of a text encoder, and temperature and bias of the loss, under the names of SiglipModel."""
+    ours, theirs = "text_encoder", "text_model"
+    rows = [
+        same("log_logit_scale", "logit_scale", SCALAR),
+        same("logit_bias", "logit_bias", SCALAR),
+        same(f"{ours}.token_embedding.weight", f"{theirs}.embeddings.token_embedding.weight"),
+        same(f"{ours}.positions", f"{theirs}.embeddings.position_embedding.weight"),
+        *weight_and_bias(f"{ours}.norm_final", f"{theirs}.final_layer_norm"),
+        *weight_and_bias(f"{ours}.projection", f"{theirs}.head"),
+    ]
+    for i in range(config.depth):
+        rows += _clip_block(f"{ours}.blocks.{i}", f"{theirs}.encoder.layers.{i}")
+    return rows
 
 
 def _map_head() -> list[Correspondence]:

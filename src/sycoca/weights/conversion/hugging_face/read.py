@@ -1,7 +1,6 @@
-"""Reading of Hugging Face's CLIP as a SyCoCa model, and of other models as image encoders."""
+"""Reading of Hugging Face's CLIP and SigLIP as SyCoCa models, and of other models as image encoders."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,17 @@ from sycoca.model.config import LAYER_NORM_EPS, MLP_RATIO, SyCoCaConfig, TextEnc
 from sycoca.model.sycoca import SyCoCa
 from sycoca.weights.conversion.checkpoint_files import read_checkpoint, read_json
 from sycoca.weights.conversion.config_fields import section, with_own_values
-from sycoca.weights.conversion.hf_image_encoders import IMAGE_ENCODERS, HfImageEncoder, read_image_encoder
-from sycoca.weights.conversion.hf_names import hf_clip_table
-from sycoca.weights.conversion.hf_sizes import (
+from sycoca.weights.conversion.hugging_face.image_encoders import IMAGE_ENCODERS, HfImageEncoder, read_image_encoder
+from sycoca.weights.conversion.hugging_face.names import hf_clip_table
+from sycoca.weights.conversion.hugging_face.siglip import has_text_encoder, read_siglip
+from sycoca.weights.conversion.hugging_face.sizes import (
     CHECKPOINT_NAMES,
     CLIP_VISION,
     CONFIG_NAME,
     activation_of,
     image_encoder_config,
 )
+from sycoca.weights.conversion.hugging_face.whole_model import HfModel
 from sycoca.weights.conversion.renaming import filled_model, to_theirs
 
 _CLIP_TEXT = {
@@ -40,22 +41,18 @@ _CLIP = {"projection_dim": 512}
 """The same of what both encoders share."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HfClip:
-    """A CLIP of Hugging Face."""
-
-    model: SyCoCa
-    """With its tensors, on the CPU, in evaluation mode, without decoders."""
-
-    dropped: tuple[str, ...]
-    """Constant buffers of the file, which no model needs."""
-
-
-def read_hugging_face(folder: Path, dtype: torch.dtype = torch.float32) -> HfClip | HfImageEncoder:
+def read_hugging_face(
+    folder: Path,
+    dtype: torch.dtype = torch.float32,
+    *,
+    tokenizer_path: Path | None = None,
+    image_encoder_only: bool = False,
+) -> HfModel | HfImageEncoder:
     """Read a folder that transformers saved: config.json beside model.safetensors or pytorch_model.bin.
 
-    The tensors have the ``dtype``, in which biases and scales that ours do not have are folded into others. Raises
-    ValueError for other types of models and for unsupported architectures.
+    The tensors have the ``dtype``, in which biases and scales that ours do not have are folded into others.
+    ``tokenizer_path``: the tokenizer.json of a SigLIP whose folder has none. ``image_encoder_only``: read the image
+    encoder of a SigLIP alone. Raises ValueError for other types of models and for unsupported architectures.
     """
     folder = Path(folder)
     config_path = folder / CONFIG_NAME
@@ -68,6 +65,8 @@ def read_hugging_face(folder: Path, dtype: torch.dtype = torch.float32) -> HfCli
     match described.get("model_type"):
         case "clip":
             return _clip(folder, described, dtype)
+        case "siglip" if not image_encoder_only and has_text_encoder(folder):
+            return read_siglip(folder, described, dtype, tokenizer_path)
         case str() as kind if kind in IMAGE_ENCODERS:
             return read_image_encoder(folder, described, dtype)
         case kind:
@@ -80,7 +79,7 @@ def hf_clip_tensors(model: SyCoCa) -> dict[str, Shaped[Tensor, "..."]]:
     return to_theirs(model.state_dict(), hf_clip_table(model.config))
 
 
-def _clip(folder: Path, described: Mapping[str, Any], dtype: torch.dtype) -> HfClip:
+def _clip(folder: Path, described: Mapping[str, Any], dtype: torch.dtype) -> HfModel:
     where = f"{folder / CONFIG_NAME}: "
     # Sections named *_dict, which older versions saved, override the others, as in transformers.
     vision, text = (
@@ -115,4 +114,4 @@ def _clip(folder: Path, described: Mapping[str, Any], dtype: torch.dtype) -> HfC
     )
     checkpoint = read_checkpoint(folder, CHECKPOINT_NAMES)
     model = filled_model(config, checkpoint.tensors, hf_clip_table(config), str(folder))
-    return HfClip(model=model.to(dtype), dropped=checkpoint.dropped)
+    return HfModel(kind="CLIP", model=model.to(dtype), tokenizer=None, dropped=checkpoint.dropped)

@@ -1,0 +1,1 @@
+"""Reading of folders that transformers saved."""
