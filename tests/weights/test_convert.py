@@ -18,6 +18,7 @@ from builders.models import roughened
 from builders.sentence_pieces import write_siglip2_tokenizer
 from sycoca.cli.command_line import run
 from sycoca.cli.main import main
+from sycoca.cli.shared.usage import UsageError
 from sycoca.facts.limit_facts import ModelLimits, SpoiledAbility
 from sycoca.inference.predictor import Predictor
 from sycoca.model.config import SyCoCaConfig
@@ -293,7 +294,7 @@ def test_a_siglip_becomes_a_whole_model(tmp_path: Path, photo: Path, capsys: pyt
         predictor.caption([photo])
     with pytest.raises(ValueError, match="open_clip has no such model: image pooling map"):
         to_open_clip(out, tmp_path / "back.safetensors")
-    with pytest.raises(ValueError, match="which a captioner would see"):
+    with pytest.raises(UsageError, match="which a captioner would see"):
         run(["pretrain", "tiny", "--model.text-encoder.pooling", "last", "--dry-run", "--out", str(tmp_path / "run")])
 
 

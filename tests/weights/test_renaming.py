@@ -83,3 +83,12 @@ def test_missing_and_unexpected_tensors_are_listed():
 def test_another_shape_is_named():
     with pytest.raises(ValueError, match=r"has in_proj in a shape that makes \(5, 3\), not \(6, 3\) as query, key_v"):
         to_ours(their_tensors() | {"in_proj": torch.zeros(5, 3)}, TABLE, SHAPES, "file")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_values_that_are_not_finite_are_refused_by_name(value: float):
+    theirs = their_tensors()
+    theirs["k"] = theirs["k"].clone()
+    theirs["k"][0, 1] = value
+    with pytest.raises(ValueError, match=r"^file has values that are not finite .* in q, k, v$"):
+        to_ours(theirs, TABLE, SHAPES, "file")

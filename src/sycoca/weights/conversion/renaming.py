@@ -78,7 +78,8 @@ def to_ours(
 ) -> dict[str, Shaped[Tensor, "..."]]:
     """Return their tensors under our names; ``shapes`` are those that ours must have.
 
-    Raises ValueError, which begins with ``where``, for every tensor that is missing, unexpected or of another shape.
+    Raises ValueError, which begins with ``where``, for every tensor that is missing, unexpected or of another shape, or
+    has values that are not finite.
     """
     expected = [name for row in table for name in row.theirs]
     _refuse(where, "lacks", (name for name in expected if name not in tensors))
@@ -94,6 +95,8 @@ def to_ours(
                 f" {expected_shape} as {', '.join(row.ours)} of a model of these sizes"
             )
         found |= zip(row.ours, joined.split(lengths), strict=True)
+    bad = (", ".join(row.theirs) for row in table if not all(bool(found[name].isfinite().all()) for name in row.ours))
+    _refuse(where, "has values that are not finite (training diverged, or a dtype overflowed) in", bad)
     return {name: tensor.contiguous() for name, tensor in found.items()}
 
 
