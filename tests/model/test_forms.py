@@ -80,6 +80,36 @@ def test_every_patch_score_ranks_patches_in_its_own_way(model: SyCoCa, make_batc
     assert not any(torch.equal(one, other) for one, other in combinations(found, 2))
 
 
+def test_the_first_token_counts_where_texts_begin_without_bos(
+    config: SyCoCaConfig, model: SyCoCa, make_batch: BatchMaker
+):
+    other = SyCoCa(replace(config, text_encoder=replace(config.text_encoder, has_bos=False))).double()
+    other.load_state_dict(model.state_dict())
+    batch = make_batch()
+    images, texts = model.encode_images(batch.images), model.encode_texts(batch.tokens, batch.is_padding)
+    found, expected = (one.patch_scores(images, texts, batch.is_padding, "token_max") for one in (other, model))
+    assert (found >= expected).all()
+    assert (found > expected).any()
+
+
+@torch.no_grad()
+def test_padding_is_part_of_a_text_that_is_pooled_at_the_last_position(config: SyCoCaConfig, make_batch: BatchMaker):
+    text = replace(config.text_encoder, pooling="last", mlp_width=20, norm_eps=1e-3, has_projection_bias=True, pad_id=7)
+    model = roughened(SyCoCa(replace(config, text_encoder=text, text_decoder=None)).double())
+    batch = make_batch(longest=9)
+    embeds = model.encode_texts(batch.tokens, batch.is_padding).text_embeds
+    # What stands at padding, and how far rows are padded, changes nothing.
+    others = batch.tokens.masked_fill(batch.is_padding, 3)
+    longer = torch.nn.functional.pad(others, (0, 3), value=5)
+    is_padding = torch.nn.functional.pad(batch.is_padding, (0, 3), value=True)
+    torch.testing.assert_close(model.encode_texts(longer, is_padding).text_embeds, embeds)
+    whole = torch.nn.functional.pad(batch.tokens.masked_fill(batch.is_padding, 7), (0, 3), value=7)
+    states, pooled = model.text_encoder(whole, torch.zeros_like(whole, dtype=torch.bool))
+    torch.testing.assert_close(torch.nn.functional.normalize(pooled, dim=-1), embeds)
+    expected = model.text_encoder.projection(model.text_encoder.norm_final(states[:, -1]))
+    torch.testing.assert_close(pooled, expected)
+
+
 def test_every_strategy_hides_and_masks_other_patches():
     scores = torch.rand(4, 16)
     choices = [

@@ -71,6 +71,8 @@ def test_token_max_equals_the_slow_version_and_ignores_special_tokens():
     is_padding = torch.tensor([[False] * 6, [False] * 4 + [True] * 2])
     counts = is_word(is_padding)
     assert counts.tolist() == [[False, True, True, True, True, False], [False, True, True, False, False, False]]
+    without_bos = is_word(is_padding, has_bos=False)
+    assert without_bos.tolist() == [[True] * 5 + [False], [True] * 3 + [False] * 3]
     scores = token_max_scores(patches, tokens, counts)
     for i in range(2):
         for j in range(4):
