@@ -113,8 +113,8 @@ def flickr8k() -> PretrainConfig:
 
     Source: our own sizes. Command: ``sycoca pretrain flickr8k --data.train
     "captions.jsonl?images=images&split=train" --data.validation "captions.jsonl?images=images&split=val"``. Cost:
-    20 minutes on 2 CPU cores. Measured on the 1,000 test photos, one seed: text-to-image R@1 3.1 %, R@10 15.0 %
-    (chance 0.1 and 1 %).
+    20 minutes on 2 CPU cores. Measured on the 1,000 test photos, five seeds: text-to-image R@1 2.6 %, R@10
+    15.0 % (chance 0.1 and 1 %).
     """
     return PretrainConfig(
         preset="flickr8k",
