@@ -41,6 +41,25 @@ def test_clip_goes_there_and_back_bit_for_bit():
     assert all(torch.equal(back[name], tensor) and back[name].shape == tensor.shape for name, tensor in own.items())
 
 
+@pytest.mark.parametrize("prefix", ["vision_model.", ""])
+def test_the_vision_tower_of_a_clip_alone_is_an_image_encoder(prefix: str, tmp_path: Path):
+    whole = GOLDENS / "hf_clip_quick_gelu"
+    described = json.loads((whole / "config.json").read_text())
+    own = {**described["vision_config"], "model_type": "clip_vision_model"}
+    (tmp_path / "config.json").write_text(json.dumps(own))
+    tensors = load_file(whole / "model.safetensors")
+    kept = {f"{prefix}{name[13:]}": tensor for name, tensor in tensors.items() if name.startswith("vision_model.")}
+    save_file({**kept, "visual_projection.weight": tensors["visual_projection.weight"]}, tmp_path / "model.safetensors")
+    read, expected = read_hugging_face(tmp_path), read_hugging_face(whole)
+    assert isinstance(read, HfImageEncoder)
+    assert isinstance(expected, HfModel)
+    assert (read.kind, read.dropped) == ("CLIP", ("projection into the joint space",))
+    assert read.config == expected.model.config.image_encoder
+    state = expected.model.image_encoder.state_dict()
+    assert read.tensors.keys() == state.keys() - {"projection.weight"}
+    assert all(torch.equal(tensor, state[name]) for name, tensor in read.tensors.items())
+
+
 def test_what_old_versions_saved_beside_a_section_overrules_it(tmp_path: Path):
     folder = shutil.copytree(GOLDENS / "hf_clip_gelu", tmp_path / "clip")
     described = json.loads((folder / "config.json").read_text())

@@ -318,7 +318,7 @@ def test_other_models_of_hugging_face_are_refused(tmp_path: Path, capsys: pytest
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "blip"}))
     assert main(["convert", "from-hf", str(tmp_path), "--out", str(tmp_path / "weights")]) == 1
     said = " ".join(capsys.readouterr().err.split())
-    assert "is of a model of type 'blip'; these can be converted: clip, siglip, siglip_vision_model, vit" in said
+    assert "is of a model of type 'blip'; these can be converted: clip, clip_vision_model, siglip, siglip_vis" in said
     described = {"model_type": "clip", "vision_config": {"hidden_act": "relu"}}
     (tmp_path / "config.json").write_text(json.dumps(described))
     assert main(["convert", "from-hf", str(tmp_path), "--out", str(tmp_path / "weights")]) == 1

@@ -1,4 +1,4 @@
-"""Reading of Hugging Face's SigLIP, ViT, ViTMAE, DINOv2 and DINOv3 as image encoders."""
+"""Reading of Hugging Face's CLIP (its vision tower alone), SigLIP, ViT, ViTMAE, DINOv2 and DINOv3 as image encoders."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +19,13 @@ from sycoca.weights.conversion.hugging_face.folding import (
     without_layer_scale,
     without_patch_bias,
 )
-from sycoca.weights.conversion.hugging_face.names import hf_dino2_table, hf_dino3_table, hf_siglip_table, hf_vit_table
+from sycoca.weights.conversion.hugging_face.names import (
+    hf_clip_image_table,
+    hf_dino2_table,
+    hf_dino3_table,
+    hf_siglip_table,
+    hf_vit_table,
+)
 from sycoca.weights.conversion.hugging_face.sizes import (
     CHECKPOINT_NAMES,
     CLIP_VISION,
@@ -38,6 +44,7 @@ _DROPPED_OF_ENCODERS = {
     "decoder.": "pixel decoder",
     "embeddings.mask_token": "mask token",
     "text_model.": "text encoder",
+    "visual_projection.": "projection into the joint space",
     "logit_": "temperature and bias of the sigmoid loss",
 }
 """Parts of a model beside its image encoder, by the prefix of their tensors' names; dropped on purpose."""
@@ -91,13 +98,13 @@ _BIASES_OF_DINO3 = {
 }
 """The layers whose biases each field of its sizes switches."""
 
-EncoderKind = Literal["ViT", "DINOv2", "DINOv3", "SigLIP"]
+EncoderKind = Literal["CLIP", "ViT", "DINOv2", "DINOv3", "SigLIP"]
 """Kinds of image encoders without a text encoder that could be used."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HfImageEncoder:
-    """The image encoder of a SigLIP, ViT, ViTMAE, DINOv2 or DINOv3."""
+    """The image encoder of a CLIP, SigLIP, ViT, ViTMAE, DINOv2 or DINOv3."""
 
     kind: EncoderKind
     """What it is, for the image processor that is assumed where none is saved."""
@@ -145,6 +152,11 @@ def read_image_encoder(folder: Path, described: Mapping[str, Any], dtype: torch.
         tensors=to_ours(tensors, architecture.table, shapes_of(encoder.state_dict()), str(folder)),
         dropped=(*dropped, *checkpoint.dropped),
     )
+
+
+def _clip_vision(described: Mapping[str, Any], where: str) -> _Architecture:
+    config = image_encoder_config(with_own_values(CLIP_VISION, described, where), where, has_norm_pre=True)
+    return _Architecture(kind="CLIP", config=config, table=hf_clip_image_table(config))
 
 
 def _vit(described: Mapping[str, Any], where: str) -> _Architecture:
@@ -199,6 +211,7 @@ def _siglip(described: Mapping[str, Any], where: str) -> _Architecture:
 
 
 IMAGE_ENCODERS: Mapping[str, Callable[[Mapping[str, Any], str], _Architecture]] = {
+    "clip_vision_model": _clip_vision,
     "siglip": _siglip,
     "siglip_vision_model": _siglip,
     "vit": _vit,

@@ -34,25 +34,39 @@ _DINO2_MLPS: Mapping[bool, Mapping[str, str]] = {
 
 def hf_clip_table(config: SyCoCaConfig) -> list[Correspondence]:
     """Return all tensors of a CLIP of ours under the names of CLIPModel."""
-    image, text = "vision_model", "text_model"
-    patches = convolution(config.image_encoder.patch_size)
+    text = "text_model"
     rows = [
         same("log_logit_scale", "logit_scale", SCALAR),
-        same("image_encoder.cls_token", f"{image}.embeddings.class_embedding"),
-        same("image_encoder.positions", f"{image}.embeddings.position_embedding.weight"),
-        same("image_encoder.patch_embedding.weight", f"{image}.embeddings.patch_embedding.weight", patches),
-        *weight_and_bias("image_encoder.norm_pre", f"{image}.pre_layrnorm"),
-        *weight_and_bias("image_encoder.norm_post", f"{image}.post_layernorm"),
+        *hf_clip_image_table(config.image_encoder, "image_encoder.", "vision_model."),
         same("image_encoder.projection.weight", "visual_projection.weight"),
         same("text_encoder.token_embedding.weight", f"{text}.embeddings.token_embedding.weight"),
         same("text_encoder.positions", f"{text}.embeddings.position_embedding.weight"),
         *weight_and_bias("text_encoder.norm_final", f"{text}.final_layer_norm"),
         same("text_encoder.projection.weight", "text_projection.weight"),
     ]
-    for i in range(config.image_encoder.depth):
-        rows += _clip_block(f"image_encoder.blocks.{i}", f"{image}.encoder.layers.{i}")
     for i in range(config.text_encoder.depth):
         rows += _clip_block(f"text_encoder.blocks.{i}", f"{text}.encoder.layers.{i}")
+    return rows
+
+
+def hf_clip_image_table(config: ImageEncoderConfig, ours: str = "", theirs: str = "") -> list[Correspondence]:
+    """Return all tensors of an image encoder without projection, under the names of CLIPVisionTransformer.
+
+    ``ours`` and ``theirs`` are the beginnings of the names.
+    """
+    rows = [
+        same(f"{ours}cls_token", f"{theirs}embeddings.class_embedding"),
+        same(f"{ours}positions", f"{theirs}embeddings.position_embedding.weight"),
+        same(
+            f"{ours}patch_embedding.weight",
+            f"{theirs}embeddings.patch_embedding.weight",
+            convolution(config.patch_size),
+        ),
+        *weight_and_bias(f"{ours}norm_pre", f"{theirs}pre_layrnorm"),
+        *weight_and_bias(f"{ours}norm_post", f"{theirs}post_layernorm"),
+    ]
+    for i in range(config.depth):
+        rows += _clip_block(f"{ours}blocks.{i}", f"{theirs}encoder.layers.{i}")
     return rows
 
 
