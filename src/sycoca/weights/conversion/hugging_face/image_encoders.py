@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sycoca.model.config import ImageEncoderConfig
 from sycoca.model.image_encoder import ImageEncoder
-from sycoca.weights.conversion.checkpoint_files import read_checkpoint
+from sycoca.weights.conversion.checkpoint_files import Checkpoint, read_checkpoint
 from sycoca.weights.conversion.config_fields import section, with_own_values
 from sycoca.weights.conversion.hugging_face.folding import (
     with_projected_probe,
@@ -130,13 +130,16 @@ class _Architecture:
     """Layers that have a bias in ours."""
 
 
-def read_image_encoder(folder: Path, described: Mapping[str, Any], dtype: torch.dtype) -> HfImageEncoder:
+def read_image_encoder(
+    folder: Path, described: Mapping[str, Any], dtype: torch.dtype, checkpoint: Checkpoint | None = None
+) -> HfImageEncoder:
     """Read the image encoder of a folder whose config.json says ``described``, a type of `IMAGE_ENCODERS`.
 
-    What ours does not have is folded into other tensors in ``dtype``. Raises ValueError as `read_hugging_face` does.
+    What ours does not have is folded into other tensors in ``dtype``. ``checkpoint`` is the folder's, where it has been
+    read already. Raises ValueError as `read_hugging_face` does.
     """
     architecture = IMAGE_ENCODERS[described["model_type"]](described, f"{folder / CONFIG_NAME}: ")
-    checkpoint = read_checkpoint(folder, CHECKPOINT_NAMES)
+    checkpoint = read_checkpoint(folder, CHECKPOINT_NAMES) if checkpoint is None else checkpoint
     named = {_in_encoder(name): tensor.to(dtype) for name, tensor in checkpoint.tensors.items() if tensor.numel()}
     tensors = {name: tensor for name, tensor in named.items() if not name.startswith(tuple(_DROPPED_OF_ENCODERS))}
     dropped = tuple(

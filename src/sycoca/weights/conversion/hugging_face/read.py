@@ -65,8 +65,11 @@ def read_hugging_face(
     match described.get("model_type"):
         case "clip":
             return _clip(folder, described, dtype)
-        case "siglip" if not image_encoder_only and has_text_encoder(folder):
-            return read_siglip(folder, described, dtype, tokenizer_path)
+        case "siglip":
+            checkpoint = read_checkpoint(folder, CHECKPOINT_NAMES)
+            if image_encoder_only or not has_text_encoder(checkpoint):
+                return read_image_encoder(folder, described, dtype, checkpoint)
+            return read_siglip(folder, described, dtype, checkpoint, tokenizer_path)
         case str() as kind if kind in IMAGE_ENCODERS:
             return read_image_encoder(folder, described, dtype)
         case kind:

@@ -9,11 +9,11 @@ import torch
 from sycoca.model.config import MLP_RATIO, SyCoCaConfig, TextEncoderConfig
 from sycoca.model.sycoca import SyCoCa
 from sycoca.preprocess.tokenizer import Tokenizer
-from sycoca.weights.conversion.checkpoint_files import read_checkpoint
+from sycoca.weights.conversion.checkpoint_files import Checkpoint
 from sycoca.weights.conversion.config_fields import section, with_own_values
 from sycoca.weights.conversion.hugging_face.image_encoders import HfImageEncoder, read_image_encoder
 from sycoca.weights.conversion.hugging_face.names import hf_siglip_text_table
-from sycoca.weights.conversion.hugging_face.sizes import CHECKPOINT_NAMES, CONFIG_NAME, activation_of
+from sycoca.weights.conversion.hugging_face.sizes import CONFIG_NAME, activation_of
 from sycoca.weights.conversion.hugging_face.vocabulary import siglip_tokenizer
 from sycoca.weights.conversion.hugging_face.whole_model import HfModel
 from sycoca.weights.conversion.renaming import to_ours
@@ -36,21 +36,27 @@ _TEXT_TENSORS = ("text_model.", "logit_")
 """Beginnings of the names of tensors beside the image encoder's."""
 
 
-def has_text_encoder(folder: Path) -> bool:
+def has_text_encoder(checkpoint: Checkpoint) -> bool:
     """Return whether the checkpoint of a SigLIP has a text encoder; one for classification has none."""
-    return any(name.startswith(_TEXT_TENSORS[0]) for name in read_checkpoint(folder, CHECKPOINT_NAMES).tensors)
+    return any(name.startswith(_TEXT_TENSORS[0]) for name in checkpoint.tensors)
 
 
-def read_siglip(folder: Path, described: Mapping[str, Any], dtype: torch.dtype, tokenizer_path: Path | None) -> HfModel:
+def read_siglip(
+    folder: Path,
+    described: Mapping[str, Any],
+    dtype: torch.dtype,
+    checkpoint: Checkpoint,
+    tokenizer_path: Path | None,
+) -> HfModel:
     """Read both encoders and the tokenizer of a SigLIP; ValueError for others.
 
     Its images are not projected, so our projection is the identity.
     """
-    image, tokenizer = read_image_encoder(folder, described, dtype), siglip_tokenizer(folder, tokenizer_path)
+    image = read_image_encoder(folder, described, dtype, checkpoint)
+    tokenizer = siglip_tokenizer(folder, tokenizer_path)
     config = _config(described, f"{folder / CONFIG_NAME}: ", image, tokenizer)
     with torch.device("meta"):
         model = SyCoCa(config)
-    checkpoint = read_checkpoint(folder, CHECKPOINT_NAMES)
     text = {name: own.to(dtype) for name, own in checkpoint.tensors.items() if name.startswith(_TEXT_TENSORS)}
     tensors = {f"image_encoder.{name}": own for name, own in image.tensors.items()}
     tensors["image_encoder.projection.weight"] = torch.eye(config.embed_dim, dtype=dtype)
